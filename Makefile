@@ -1,0 +1,66 @@
+# Trimtab. `make help` lists the targets.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+BIN := bin/trimtab
+PKGS := ./...
+FUZZTIME ?= 30s
+
+# make run:            the embedded testbed: make run [DURATION=90s] [SCENARIO=name|file.toml] [OUT=out]
+# make run LB=URL ...: the client node: make run LB=http://nginx ARGS=stats.ndjson [DURATION=5h] [STATUS=URL]
+LB ?=
+ARGS ?=
+DURATION ?=
+SCENARIO ?=
+OUT ?=
+STATUS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9_-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install NGINX and its Lua module if they are missing
+	@scripts/setup.sh
+
+.PHONY: build
+build: ## build bin/trimtab
+	@go build $(GOFLAGS_BUILD) -o $(BIN) ./cmd/trimtab
+
+.PHONY: run
+run: setup build ## the main job: the embedded testbed, or with LB=URL ARGS=stats.ndjson the client node
+	@exec $(BIN) run $(if $(LB),--lb '$(LB)') $(if $(STATUS),--status '$(STATUS)') $(if $(DURATION),--duration '$(DURATION)') \
+		$(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+
+.PHONY: test
+test: setup ## every test that must pass, real NGINX included
+	@go test -timeout 14m $(PKGS)
+
+.PHONY: race
+race: setup ## the tests under the race detector, shuffled
+	@go test -race -shuffle=on -timeout 30m $(PKGS)
+
+.PHONY: e2e
+e2e: setup ## only the tests that start the whole program against a real NGINX
+	@go test -count=1 -v -run E2E -timeout 14m ./cmd/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 30s) each
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: setup ## benchmarks and comparisons, as ratios within one run
+	@scripts/bench.sh
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi
+	@go vet $(PKGS)
+	@go tool staticcheck $(PKGS)
+
+.PHONY: clean
+clean: ## remove what was built and the default output directory
+	@rm -rf bin out

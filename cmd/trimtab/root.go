@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// env is what every command is given instead of globals.
+type env struct {
+	stdout, stderr io.Writer
+}
+
+// terminal reports whether stderr is a terminal, so that progress may redraw one line.
+func (e *env) terminal() bool {
+	f, ok := e.stderr.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// run is the whole program: tests call it as the shell does.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(&env{stdout: stdout, stderr: stderr})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		fmt.Fprintln(stderr, "trimtab:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return exitCode(err)
+}
+
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "trimtab",
+		Short:         "Tune the upstream weights of an open-source NGINX while it serves traffic",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usageArgs(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
+	})
+	root.AddCommand(
+		newVersion(e),
+	)
+	return root
+}
+
+// usageArgs gives an argument check the exit code for wrong usage.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+func newVersion(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(e.stdout, "trimtab", version)
+			return err
+		},
+	}
+}

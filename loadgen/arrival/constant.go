@@ -1,0 +1,17 @@
+package arrival
+
+import "time"
+
+// Constant is a rate that does not change, in requests per second.
+type Constant float64
+
+// At implements Rate.
+func (c Constant) At(time.Duration) float64 { return float64(c) }
+
+// After implements Rate.
+func (c Constant) After(t time.Duration, area float64) (time.Duration, bool) {
+	if c <= 0 {
+		return 0, false
+	}
+	return t + time.Duration(area/float64(c)*float64(time.Second)), true
+}

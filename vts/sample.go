@@ -1,0 +1,73 @@
+package vts
+
+import "time"
+
+// Sample is what happened between two readings of the status page.
+type Sample struct {
+	At         time.Time     // end of the interval, local wall clock
+	Interval   time.Duration // by the server's clock
+	Generation int64         // loadMsec of the configuration in force at the end of the interval
+	// Reloaded says that the configuration changed within the interval, so that two weight vectors share it.
+	Reloaded    bool
+	Connections Connections
+	Groups      []GroupSample // sorted by name
+}
+
+// GroupSample is the share of one upstream group in a Sample.
+type GroupSample struct {
+	Name  string
+	Peers []PeerSample // in the order of the page; pseudo servers left out
+}
+
+// PeerSample is what one server of a group did in the interval.
+type PeerSample struct {
+	Server       string
+	Weight       int
+	Backup, Down bool
+	// Known is false when no attempt finished on the server in the interval: nothing is known about it, which
+	// is not the same as good (a dead peer that proxy_next_upstream passes over shows 0 requests too).
+	Known        bool
+	Requests     uint64
+	InBytes      uint64
+	OutBytes     uint64
+	Responses    Responses
+	RequestMsec  uint64 // sum of request times of the interval, ms
+	ResponseMsec uint64 // sum of upstream response times of the interval, ms
+	// BucketsMsec are upper bounds in ms without +Inf; Buckets the cumulative counts of the interval at or below
+	// each. The last bound's count may be lower than Requests: the rest is above it. Both empty without histogram.
+	BucketsMsec []float64
+	Buckets     []uint64
+}
+
+// RatePerSec is the rate of finished requests per second over the interval.
+func (p PeerSample) RatePerSec(interval time.Duration) float64 {
+	if interval <= 0 {
+		return 0
+	}
+	return float64(p.Requests) / interval.Seconds()
+}
+
+// MeanResponse is the mean upstream response time of the interval; 0 when nothing finished.
+func (p PeerSample) MeanResponse() time.Duration {
+	if p.Requests == 0 {
+		return 0
+	}
+	return time.Duration(float64(p.ResponseMsec) / float64(p.Requests) * float64(time.Millisecond))
+}
+
+// InFlight estimates the mean number of requests in service by Little's law, L = λW.
+func (p PeerSample) InFlight(interval time.Duration) float64 {
+	if interval <= 0 {
+		return 0
+	}
+	return float64(p.ResponseMsec) / 1e3 / interval.Seconds()
+}
+
+// Requests is the number of requests of all servers of the group.
+func (g GroupSample) Requests() uint64 {
+	var n uint64
+	for _, p := range g.Peers {
+		n += p.Requests
+	}
+	return n
+}

@@ -1,0 +1,51 @@
+package vts
+
+import "time"
+
+// Status is one reply of the status page: cumulative counters as read.
+type Status struct {
+	At          time.Time // local wall clock when the reply was read
+	NowMsec     int64     // the server's clock, ms since the Unix epoch
+	LoadMsec    int64     // when the running configuration was loaded, ms since the Unix epoch
+	NginxVer    string
+	ModuleVer   string
+	Connections Connections
+	Upstreams   []Upstream // sorted by name
+}
+
+// Connections are NGINX's own connection counters.
+type Connections struct {
+	Active, Reading, Writing, Waiting uint64 // now
+	Accepted, Handled, Requests       uint64 // cumulative in a Status, differences in a Sample
+}
+
+// Upstream is one upstream group of a Status.
+type Upstream struct {
+	Name  string
+	Peers []Peer // in the order of the page
+}
+
+// Peer is one server of an upstream group, with its counters since the server started.
+type Peer struct {
+	Server       string // address as NGINX prints it, such as 127.0.0.1:9001
+	Weight       int
+	MaxFails     int
+	FailTimeout  int // s
+	Backup, Down bool
+	Requests     uint64
+	InBytes      uint64
+	OutBytes     uint64
+	Responses    Responses
+	RequestMsec  uint64 // total request time, ms
+	ResponseMsec uint64 // total upstream response time, ms
+	// BucketsMsec are the upper bounds of the histogram of upstream response times in ms, without +Inf, and
+	// Buckets the cumulative counts at or below each; both empty when the page has no histogram.
+	BucketsMsec []float64
+	Buckets     []uint64
+}
+
+// Responses counts responses by status class; index 0 is 1xx.
+type Responses [5]uint64
+
+// Errors is the number of 5xx responses.
+func (r Responses) Errors() uint64 { return r[4] }
