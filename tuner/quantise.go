@@ -1,0 +1,81 @@
+package tuner
+
+import "math"
+
+// quantiseEnough is the error that ends the search for a better scale.
+const quantiseEnough = 0.015
+
+// Quantise returns the whole weights of 1…100, common factor divided out, whose shares are nearest to those of x
+// (n servers, any positive scale). It tries every largest weight from 1 to 100 and keeps the smallest whose worst
+// relative error of a share, weighted by the square root of the share so that a server with a tiny share does not
+// decide, is within 1.5 % or else the best. Entries that are not positive numbers get weight 1. No entries: nil.
+func Quantise(x []float64) []Weight {
+	if len(x) == 0 {
+		return nil
+	}
+	largest, sum := 0.0, 0.0
+	for _, v := range x {
+		if usable(v) {
+			largest = math.Max(largest, v)
+			sum += v
+		}
+	}
+	if largest == 0 {
+		return make([]Weight, len(x)) // the zero weight is 1: equal
+	}
+	best, bestErr := MaxWeight, math.Inf(1)
+	for top := MinWeight; top <= MaxWeight; top++ {
+		if e := quantiseError(x, float64(top)/largest, sum); e < bestErr {
+			best, bestErr = top, e
+			if e < quantiseEnough {
+				break
+			}
+		}
+	}
+	ints := make([]int, len(x))
+	divisor := 0
+	for i, v := range x {
+		ints[i] = whole(v, float64(best)/largest)
+		divisor = gcd(divisor, ints[i])
+	}
+	out := make([]Weight, len(x))
+	for i, n := range ints {
+		out[i] = Weight{less1: uint8(n/divisor - 1)}
+	}
+	return out
+}
+
+// quantiseError is the worst error of a share at a scale, relative to the share's square root times the mean root.
+func quantiseError(x []float64, scale, sum float64) float64 {
+	total := 0
+	for _, v := range x {
+		total += whole(v, scale)
+	}
+	worst := 0.0
+	for _, v := range x {
+		want := 0.0
+		if usable(v) {
+			want = v / sum
+		}
+		got := float64(whole(v, scale)) / float64(total)
+		worst = math.Max(worst, math.Abs(got-want)/math.Sqrt((want+1e-9)/float64(len(x))))
+	}
+	return worst
+}
+
+func usable(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
+
+// whole rounds v·scale into 1…100.
+func whole(v, scale float64) int {
+	if !usable(v) {
+		return MinWeight
+	}
+	return int(math.Min(math.Max(math.Round(v*scale), MinWeight), MaxWeight))
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
