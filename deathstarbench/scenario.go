@@ -26,7 +26,7 @@ type Scenario struct {
 	ControlInterval Duration   `toml:"control_interval"` // how often a policy decides
 	Servers         []Server   `toml:"server"`
 	Upstreams       []Upstream `toml:"upstream"`
-	Loads           []Load     `toml:"load"`
+	Loads           []Traffic  `toml:"load"`
 	Faults          []Fault    `toml:"fault"`
 }
 
@@ -34,10 +34,18 @@ type Scenario struct {
 type Server struct {
 	Name         string              `toml:"name"`
 	Slots        int                 `toml:"slots"`         // requests in service at once; more wait, first come first served
-	ServiceCV    float64             `toml:"service_cv"`    // coefficient of variation of the lognormal service time
+	ServiceCV    float64             `toml:"service_cv"`    // coefficient of variation of the lognormal service time; 0: constant
 	Service      map[string]Duration `toml:"service"`       // mean service time by workload
-	NetworkDelay Duration            `toml:"network_delay"` // added to every response
-	QueueLimit   int                 `toml:"queue_limit"`   // waiting requests; beyond it 503 at once
+	NetworkDelay Duration            `toml:"network_delay"` // added to every response, holding no slot
+	// Distance is further network delay by workload, for worlds in which the clients of the workloads sit in
+	// different places.
+	Distance   map[string]Duration `toml:"distance"`
+	QueueLimit int                 `toml:"queue_limit"` // waiting requests; beyond it 503 at once; 0 means DefaultQueueLimit
+}
+
+// Delay is the network delay of the server for requests of the workload: NetworkDelay and Distance.
+func (s *Server) Delay(workload string) time.Duration {
+	return s.NetworkDelay.Std() + s.Distance[workload].Std()
 }
 
 // Upstream is one upstream group of NGINX and the workload that it serves.
@@ -45,14 +53,14 @@ type Upstream struct {
 	Name     string   `toml:"name"`
 	Workload string   `toml:"workload"`
 	Servers  []string `toml:"servers"`
-	Method   string   `toml:"method"`   // round_robin (default) or least_conn
+	Method   string   `toml:"method"`   // RoundRobin (default) or LeastConn
 	Weights  []int    `toml:"weights"`  // what a run starts from; default all 1
 	Deadline Duration `toml:"deadline"` // of the objective; 0: learned
 	Priority float64  `toml:"priority"` // of the objective; 0 means 1
 }
 
-// Load is the arrival process of one workload.
-type Load struct {
+// Traffic is an arrival process of one workload. Several of one workload add up.
+type Traffic struct {
 	Workload string  `toml:"workload"`
 	Arrival  string  `toml:"arrival"` // fixed, exp, norm or zipf
 	Phases   []Phase `toml:"phases"`
@@ -64,15 +72,111 @@ type Phase struct {
 	Rate float64  `toml:"rate"` // requests per second
 }
 
-// Fault is something that goes wrong on one server for a while.
+// Fault is something that goes wrong on one server for a while. Which of the fields count depends on the kind.
 type Fault struct {
 	Server      string   `toml:"server"`
-	Kind        string   `toml:"kind"` // slowdown, capacity, error, down or network_delay
-	Factor      float64  `toml:"factor"`
-	Slots       int      `toml:"slots"`
-	Probability float64  `toml:"probability"`
-	Latency     Duration `toml:"latency"`
-	Delay       Duration `toml:"delay"`
-	At          Duration `toml:"at"`
-	Until       Duration `toml:"until"`
+	Kind        string   `toml:"kind"`
+	Factor      float64  `toml:"factor"`      // slowdown: service times that begin meanwhile are multiplied by it
+	Slots       int      `toml:"slots"`       // capacity: slots meanwhile
+	Probability float64  `toml:"probability"` // error: share of requests that fail with 500, at once and holding no slot
+	Latency     Duration `toml:"latency"`     // error: time until a failure is answered
+	Delay       Duration `toml:"delay"`       // network_delay: added to every response, holding no slot
+	At          Duration `toml:"at"`          // from the start of the run
+	Until       Duration `toml:"until"`       // from the start of the run; 0 means to the end
+}
+
+// The kinds of faults.
+const (
+	Slowdown     = "slowdown"
+	Capacity     = "capacity"
+	Error        = "error"
+	Down         = "down" // connections refused, those open cut
+	NetworkDelay = "network_delay"
+)
+
+// The methods of upstream groups.
+const (
+	RoundRobin = "round_robin"
+	LeastConn  = "least_conn"
+)
+
+// What a scenario file may leave out.
+const (
+	DefaultQueueLimit      = 2000
+	DefaultControlInterval = 3 * time.Second
+)
+
+// complete fills in what may be left out.
+func (s *Scenario) complete() {
+	if s.ControlInterval == 0 {
+		s.ControlInterval = Duration(DefaultControlInterval)
+	}
+	for i := range s.Servers {
+		if s.Servers[i].QueueLimit == 0 {
+			s.Servers[i].QueueLimit = DefaultQueueLimit
+		}
+	}
+	for i := range s.Upstreams {
+		u := &s.Upstreams[i]
+		if u.Method == "" {
+			u.Method = RoundRobin
+		}
+		if u.Weights == nil {
+			u.Weights = make([]int, len(u.Servers))
+			for j := range u.Weights {
+				u.Weights[j] = 1
+			}
+		}
+		if u.Priority == 0 {
+			u.Priority = 1
+		}
+	}
+	for i := range s.Faults {
+		if s.Faults[i].Until == 0 {
+			s.Faults[i].Until = s.Duration
+		}
+	}
+}
+
+// Server returns the server of that name, or nil.
+func (s *Scenario) Server(name string) *Server {
+	for i := range s.Servers {
+		if s.Servers[i].Name == name {
+			return &s.Servers[i]
+		}
+	}
+	return nil
+}
+
+// Upstream returns the upstream group of the workload, or nil.
+func (s *Scenario) Upstream(workload string) *Upstream {
+	for i := range s.Upstreams {
+		if s.Upstreams[i].Workload == workload {
+			return &s.Upstreams[i]
+		}
+	}
+	return nil
+}
+
+// RateAt is the rate of the load at the offset t, in requests per second.
+func (l *Traffic) RateAt(t time.Duration) float64 {
+	rate := 0.0
+	for _, p := range l.Phases {
+		if p.At.Std() > t {
+			break
+		}
+		rate = p.Rate
+	}
+	return rate
+}
+
+// RateAt is the rate of all loads of the workload at the offset t, in requests per second.
+func (s *Scenario) RateAt(workload string, t time.Duration) float64 {
+	rate := 0.0
+	for i := range s.Loads {
+		if s.Loads[i].Workload == workload {
+			rate += s.Loads[i].RateAt(t)
+		}
+	}
+	return rate
 }

@@ -1,0 +1,40 @@
+package deathstarbench
+
+import "slices"
+
+// The workloads of the social network. Mixed is 60 % home, 30 % user and 10 % compose; it is a workload of the load
+// generator only, a scenario writes the three loads.
+const (
+	ComposePost      = "compose-post"
+	ReadHomeTimeline = "read-home-timeline"
+	ReadUserTimeline = "read-user-timeline"
+	Mixed            = "mixed"
+)
+
+// The paths of the calls behind the workloads, as DeathStarBench's NGINX serves them.
+const (
+	ComposePath      = "/wrk2-api/post/compose"
+	HomeTimelinePath = "/wrk2-api/home-timeline/read"
+	UserTimelinePath = "/wrk2-api/user-timeline/read"
+	RegisterPath     = "/wrk2-api/user/register"
+	FollowPath       = "/wrk2-api/user/follow"
+	UnfollowPath     = "/wrk2-api/user/unfollow"
+)
+
+// Workloads returns the three workloads that a scenario can use, in the order compose, home, user.
+func Workloads() []string { return []string{ComposePost, ReadHomeTimeline, ReadUserTimeline} }
+
+// Path returns the path that the workload asks for, and "" for an unknown one and for Mixed.
+func Path(workload string) string {
+	switch workload {
+	case ComposePost:
+		return ComposePath
+	case ReadHomeTimeline:
+		return HomeTimelinePath
+	case ReadUserTimeline:
+		return UserTimelinePath
+	}
+	return ""
+}
+
+func isWorkload(name string) bool { return slices.Contains(Workloads(), name) }
