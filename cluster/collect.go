@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	"gonum.org/v1/gonum/mat"
+
+	"trimtab/vts"
+)
+
+// Collector gathers the features of samples until there are enough of them to fit a model: the observation period.
+type Collector struct {
+	set    FeatureSet
+	schema Schema
+	data   []float64
+	n      int
+}
+
+// NewCollector returns an empty collector; empty set: LoadFeatures.
+func NewCollector(set FeatureSet) *Collector {
+	if set == "" {
+		set = LoadFeatures
+	}
+	return &Collector{set: set}
+}
+
+// Add appends the features of s. The first sample decides the schema; a sample that does not fit it is an error
+// and is left out.
+func (c *Collector) Add(s *vts.Sample) error {
+	if c.n == 0 {
+		schema, err := NewSchema(c.set, *s)
+		if err != nil {
+			return err
+		}
+		c.schema = schema
+	}
+	d := c.schema.Dim()
+	at := len(c.data)
+	c.data = append(c.data, make([]float64, d)...)
+	if err := c.schema.FeaturesTo(c.data[at:], s); err != nil {
+		c.data = c.data[:at]
+		return err
+	}
+	c.n++
+	return nil
+}
+
+// Len is the number of intervals gathered.
+func (c *Collector) Len() int { return c.n }
+
+// Schema is the schema of the intervals gathered; empty before the first.
+func (c *Collector) Schema() Schema { return c.schema }
+
+// Matrix returns the features gathered, n×d; nil when there are none. It shares memory with the collector.
+func (c *Collector) Matrix() *mat.Dense {
+	if c.n == 0 {
+		return nil
+	}
+	return mat.NewDense(c.n, c.schema.Dim(), c.data)
+}
+
+// Fit fits a model to what was gathered.
+func (c *Collector) Fit(ctx context.Context, s Settings) (*Model, error) {
+	if c.n == 0 {
+		return nil, fmt.Errorf("no intervals: %d regimes need at least %d", s.withDefaults().K, MinimumIntervals(s.withDefaults().K))
+	}
+	return FitModel(ctx, c.schema, c.Matrix(), s)
+}

@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// ModelVersion is the version of the model file that this package writes, and the only one it reads.
+const ModelVersion = 1
+
+// Model is everything needed to say which regime an interval belongs to.
+type Model struct {
+	Schema  Schema
+	Scaler  Scaler
+	Mixture *Mixture // over standardised features
+	Regimes []Regime // one per component
+	// NoveltyProbability is the probability of the chi-square ellipsoid outside of which, for every component, a
+	// point is novel.
+	NoveltyProbability float64
+
+	noveltyLimit float64 // squared Mahalanobis distance
+}
+
+// Regime is what people call a component.
+type Regime struct {
+	Label string  `json:"label"`
+	Share float64 `json:"share"` // of the intervals the model was fitted to
+}
+
+// DefaultNovelty is the probability of the novelty ellipsoid.
+const DefaultNovelty = 0.997
+
+// FitModel fits a model to x, n×d features of the schema as FeaturesTo gives them.
+func FitModel(ctx context.Context, schema Schema, x *mat.Dense, s Settings) (*Model, error) {
+	n, d := x.Dims()
+	if d != schema.Dim() {
+		return nil, fmt.Errorf("%d features, schema has %d", d, schema.Dim())
+	}
+	if need := MinimumIntervals(s.withDefaults().K); n < need {
+		return nil, fmt.Errorf("%d intervals: %d regimes need at least %d; collect %d more, or ask for fewer regimes",
+			n, s.withDefaults().K, need, need-n)
+	}
+	m := &Model{Schema: schema, Scaler: FitScaler(x), NoveltyProbability: DefaultNovelty}
+	z := m.Scaler.Transform(x)
+	mixture, err := FitContext(ctx, z, s)
+	if err != nil {
+		return nil, err
+	}
+	m.Mixture = mixture
+	m.Regimes = m.describe()
+	return m, m.prepare()
+}
+
+// MinimumIntervals is the least number of intervals that a model of k regimes is fitted to: five per regime.
+func MinimumIntervals(k int) int { return 5 * k }
+
+func (m *Model) prepare() error {
+	if err := m.Mixture.Validate(); err != nil {
+		return err
+	}
+	if m.Mixture.D != m.Schema.Dim() {
+		return fmt.Errorf("mixture has %d features, schema %d", m.Mixture.D, m.Schema.Dim())
+	}
+	if err := m.Scaler.validate(m.Mixture.D); err != nil {
+		return err
+	}
+	if len(m.Regimes) != m.Mixture.K {
+		return fmt.Errorf("%d regimes for %d components", len(m.Regimes), m.Mixture.K)
+	}
+	if !(m.NoveltyProbability > 0 && m.NoveltyProbability < 1) {
+		return fmt.Errorf("novelty probability %g: want between 0 and 1", m.NoveltyProbability)
+	}
+	m.noveltyLimit = noveltyLimit(m.NoveltyProbability, m.Mixture.D)
+	return nil
+}
+
+// modelFile is the JSON form, in the order in which it is written.
+type modelFile struct {
+	Format             string      `json:"format"`
+	Version            int         `json:"version"`
+	Schema             Schema      `json:"schema"`
+	Features           []string    `json:"features"`
+	Scaler             Scaler      `json:"scaler"`
+	NoveltyProbability float64     `json:"novelty_probability"`
+	Covariance         Covariance  `json:"covariance"`
+	Fit                FitReport   `json:"fit"`
+	Components         []component `json:"components"`
+	Tied               [][]float64 `json:"tied_covariance,omitempty"`
+}
+
+type component struct {
+	Regime
+	Weight     float64     `json:"weight"`
+	Mean       []float64   `json:"mean"`
+	Covariance [][]float64 `json:"covariance,omitempty"` // d×d, or 1×d variances, or 1×1
+}
+
+const modelFormat = "trimtab regime model"
+
+// WriteTo writes the model as JSON with a fixed order of keys.
+func (m *Model) Write(w io.Writer) error {
+	mix := m.Mixture
+	f := modelFile{
+		Format: modelFormat, Version: ModelVersion, Schema: m.Schema, Features: m.Schema.Names(), Scaler: m.Scaler,
+		NoveltyProbability: m.NoveltyProbability, Covariance: mix.Covariance, Fit: mix.Fit,
+	}
+	for k := range mix.K {
+		c := component{Regime: m.Regimes[k], Weight: mix.Weights[k], Mean: mix.Mean(k)}
+		if mix.Covariance != Tied {
+			size := len(mix.Covariances) / mix.K
+			c.Covariance = split(mix.Covariances[k*size:(k+1)*size], min(size, mix.D))
+		}
+		f.Components = append(f.Components, c)
+	}
+	if mix.Covariance == Tied {
+		f.Tied = split(mix.Covariances, mix.D)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(f); err != nil {
+		return fmt.Errorf("write model: %w", err)
+	}
+	return nil
+}
+
+func split(v []float64, width int) [][]float64 {
+	var rows [][]float64
+	for ; len(v) > 0; v = v[width:] {
+		rows = append(rows, v[:width])
+	}
+	return rows
+}
+
+// ReadModel reads what Write wrote and refuses anything else.
+func ReadModel(r io.Reader) (*Model, error) {
+	var f modelFile
+	dec := json.NewDecoder(r)
+	if err := dec.Decode(&f); err != nil {
+		return nil, fmt.Errorf("parse model: %w", err)
+	}
+	if f.Format != modelFormat {
+		return nil, fmt.Errorf("parse model: format is %q, want %q", f.Format, modelFormat)
+	}
+	if f.Version != ModelVersion {
+		return nil, fmt.Errorf("parse model: version %d, this program reads version %d; fit it again", f.Version, ModelVersion)
+	}
+	m := &Model{Schema: f.Schema, Scaler: f.Scaler, NoveltyProbability: f.NoveltyProbability}
+	mix := &Mixture{K: len(f.Components), D: f.Schema.Dim(), Covariance: f.Covariance, Fit: f.Fit}
+	for k, c := range f.Components {
+		if len(c.Mean) != mix.D {
+			return nil, fmt.Errorf("parse model: component %d has a mean of %d elements, want %d", k, len(c.Mean), mix.D)
+		}
+		mix.Weights = append(mix.Weights, c.Weight)
+		mix.Means = append(mix.Means, c.Mean...)
+		for _, row := range c.Covariance {
+			mix.Covariances = append(mix.Covariances, row...)
+		}
+		m.Regimes = append(m.Regimes, c.Regime)
+	}
+	for _, row := range f.Tied {
+		mix.Covariances = append(mix.Covariances, row...)
+	}
+	m.Mixture = mix
+	if err := m.prepare(); err != nil {
+		return nil, fmt.Errorf("parse model: %w", err)
+	}
+	return m, nil
+}
