@@ -17,6 +17,8 @@ type Sample struct {
 type GroupSample struct {
 	Name  string
 	Peers []PeerSample // in the order of the page; pseudo servers left out
+	// NoLive is how many requests found no live server and were refused by NGINX itself.
+	NoLive uint64
 }
 
 // PeerSample is what one server of a group did in the interval.

@@ -4,13 +4,24 @@ import "time"
 
 // Status is one reply of the status page: cumulative counters as read.
 type Status struct {
-	At          time.Time // local wall clock when the reply was read
-	NowMsec     int64     // the server's clock, ms since the Unix epoch
-	LoadMsec    int64     // when the running configuration was loaded, ms since the Unix epoch
+	At time.Time // local clock when the reply was read
+	// Took is how long the request took: the server wrote NowMsec between At-Took and At. 0 when that is not known.
+	Took        time.Duration
+	NowMsec     int64 // the server's clock, ms since the Unix epoch
+	LoadMsec    int64 // when the running configuration was loaded, ms since the Unix epoch
 	NginxVer    string
 	ModuleVer   string
 	Connections Connections
+	Zone        Zone
 	Upstreams   []Upstream // sorted by name
+}
+
+// Zone is the shared memory that the page keeps its counters in.
+type Zone struct {
+	MaxBytes, UsedBytes, FreeBytes uint64
+	// Dropped is how often the shim could not count something because its dictionary was full; the module does not
+	// say, and simply stops counting new servers.
+	Dropped uint64
 }
 
 // Connections are NGINX's own connection counters.
