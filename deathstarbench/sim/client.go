@@ -1,0 +1,105 @@
+package sim
+
+import "time"
+
+// outcome is what the clients of one group saw.
+type outcome struct {
+	run      Client // requests that were due after the warm-up
+	interval Client // answers of the current control interval
+}
+
+// Client is what clients saw of one upstream group: true latencies from the moment that requests were due.
+type Client struct {
+	Group    string
+	Workload string
+	Requests uint64 // answered, with an error or without
+	Errors   uint64 // answered 5xx
+	// Tardiness is the sum of max(0, (t − d)/d) over all requests, d being the group's deadline, and
+	// Options.ErrorTardiness for each that failed (accumulated relative tardiness).
+	Tardiness float64
+	Latency   Histogram
+}
+
+// ART is the accumulated relative tardiness per request; 0 without requests.
+func (c *Client) ART() float64 {
+	if c.Requests == 0 {
+		return 0
+	}
+	return c.Tardiness / float64(c.Requests)
+}
+
+func (c *Client) add(o *Client) {
+	c.Requests += o.Requests
+	c.Errors += o.Errors
+	c.Tardiness += o.Tardiness
+	c.Latency.Merge(&o.Latency)
+}
+
+func (c *Client) reset() {
+	c.Requests, c.Errors, c.Tardiness = 0, 0, 0
+	c.Latency.Reset()
+}
+
+func (s *Sim) answer(r *request, now int64, status uint16) {
+	g := &s.groups[r.group]
+	took := now - r.due + int64(s.opts.Overhead)
+	tardiness := 0.0
+	if status >= 500 {
+		tardiness = s.opts.ErrorTardiness
+	} else if g.deadline > 0 && float64(took) > g.deadline {
+		tardiness = float64(took)/g.deadline - 1
+	}
+	c := &g.client.interval
+	c.Requests++
+	c.Tardiness += tardiness
+	if status >= 500 {
+		c.Errors++
+	}
+	c.Latency.record(took)
+	if r.due >= s.warmup {
+		c := &g.client.run
+		c.Requests++
+		c.Tardiness += tardiness
+		if status >= 500 {
+			c.Errors++
+		}
+		c.Latency.record(took)
+	}
+}
+
+// Interval returns what the clients saw in the last control interval, by group in the order of the scenario. It is
+// valid until the next Step.
+func (s *Sim) Interval() []*Client {
+	return s.clients(func(g *group) *Client { return &g.client.interval })
+}
+
+// Totals returns what the clients saw since the warm-up, by group in the order of the scenario.
+func (s *Sim) Totals() []*Client { return s.clients(func(g *group) *Client { return &g.client.run }) }
+
+func (s *Sim) clients(of func(*group) *Client) []*Client {
+	out := make([]*Client, len(s.groups))
+	for i := range s.groups {
+		out[i] = of(&s.groups[i])
+		out[i].Group, out[i].Workload = s.groups[i].name, s.groups[i].workload
+	}
+	return out
+}
+
+// Sum adds clients up.
+func Sum(clients []*Client) *Client {
+	sum := &Client{Group: "all"}
+	for _, c := range clients {
+		sum.add(c)
+	}
+	return sum
+}
+
+// Deadline returns the deadline that the tardiness of a group is counted from; 0: none.
+func (s *Sim) Deadline(group string) time.Duration {
+	for i := range s.groups {
+		if s.groups[i].name == group {
+			return time.Duration(s.groups[i].deadline)
+		}
+	}
+	return 0
+}

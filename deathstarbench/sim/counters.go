@@ -1,0 +1,109 @@
+package sim
+
+import (
+	"time"
+
+	"trimtab/vts"
+)
+
+// counters are the statistics of one server of a group since the last sample, as the status page counts them.
+type counters struct {
+	requests                  uint64
+	responses                 vts.Responses
+	inBytes, outBytes         uint64
+	requestMsec, responseMsec uint64
+	buckets                   []uint64 // not cumulative; the last one holds what is above all bounds
+}
+
+func newCounters(n, bounds int) []counters {
+	c := make([]counters, n)
+	flat := make([]uint64, n*(bounds+1))
+	for i := range c {
+		c[i].buckets = flat[i*(bounds+1) : (i+1)*(bounds+1) : (i+1)*(bounds+1)]
+	}
+	return c
+}
+
+// bucketIndex finds the histogram bucket of a time in whole ms: by table for short times, by search for long ones.
+type bucketIndex struct {
+	bounds []float64
+	short  [1024]uint8
+}
+
+func newBucketIndex(bounds []float64) *bucketIndex {
+	b := &bucketIndex{bounds: bounds}
+	for ms := range b.short {
+		b.short[ms] = uint8(b.search(uint64(ms), 0))
+	}
+	return b
+}
+
+func (b *bucketIndex) search(ms uint64, from int) int {
+	i := from
+	for i < len(b.bounds) && float64(ms) > b.bounds[i] {
+		i++
+	}
+	return i
+}
+
+func (b *bucketIndex) find(ms uint64) int {
+	if ms < uint64(len(b.short)) {
+		return int(b.short[ms])
+	}
+	return b.search(ms, int(b.short[len(b.short)-1]))
+}
+
+// count records a finished attempt. Times are differences of NGINX's clock, which shows whole milliseconds.
+func (s *Sim) count(r *request, now int64, status uint16) {
+	const ms = int64(time.Millisecond)
+	g := &s.groups[r.group]
+	c := &g.stats[r.peer]
+	took := uint64(now/ms - r.began/ms)
+	c.requests++
+	c.responses[status/100-1]++
+	c.requestMsec += uint64(now/ms - r.due/ms)
+	c.responseMsec += took
+	in, out := traffic(g.workload, r.normal, status)
+	c.inBytes += in
+	c.outBytes += out
+	c.buckets[s.buckets.find(took)]++
+}
+
+// sample returns what happened since the last sample.
+func (s *Sim) sample() vts.Sample {
+	out := vts.Sample{
+		At:          s.opts.Epoch.Add(time.Duration(s.now)),
+		Interval:    time.Duration(s.now - s.sampled),
+		Generation:  s.opts.Epoch.UnixMilli() + s.generation/int64(time.Millisecond),
+		Reloaded:    s.generation > s.sampled,
+		Connections: vts.Connections{Active: s.inFlight + 1, Writing: s.inFlight + 1, Requests: s.finished + 1, Accepted: 1, Handled: 1},
+		Groups:      make([]vts.GroupSample, len(s.groups)),
+	}
+	for n, i := range s.byName {
+		g := &s.groups[i]
+		peers := make([]vts.PeerSample, len(g.peers))
+		flat := make([]uint64, len(g.peers)*len(s.opts.BucketsMsec))
+		for j := range peers {
+			c := &g.stats[j]
+			peers[j] = vts.PeerSample{
+				Server: s.servers[g.server[j]].name, Weight: int(g.peers[j].weight), Down: g.health[j].down, Known: c.requests > 0,
+				Requests: c.requests, InBytes: c.inBytes, OutBytes: c.outBytes, Responses: c.responses,
+				RequestMsec: c.requestMsec, ResponseMsec: c.responseMsec,
+			}
+			if k := len(s.opts.BucketsMsec); k > 0 {
+				b := flat[j*k : (j+1)*k : (j+1)*k]
+				sum := uint64(0)
+				for i := range b {
+					sum += c.buckets[i]
+					b[i] = sum
+				}
+				peers[j].BucketsMsec, peers[j].Buckets = s.opts.BucketsMsec, b
+			}
+			clear(c.buckets)
+			*c = counters{buckets: c.buckets}
+		}
+		out.Groups[n] = vts.GroupSample{Name: g.name, Peers: peers}
+	}
+	s.sampled, s.finished = s.now, 0
+	return out
+}

@@ -1,0 +1,112 @@
+package sim
+
+import (
+	"math"
+	"math/bits"
+	"time"
+)
+
+// Histogram counts times in buckets whose width is at most 1/128 of their value (log-linear, as HDR histograms), from
+// 1 µs to 2⁴⁰ µs. The zero value is ready. Recording costs one increment and never allocates.
+type Histogram struct {
+	counts   [histogramSize]uint32
+	n        uint64
+	sum      float64 // µs
+	min, max int64   // µs
+}
+
+const (
+	subBits       = 7
+	histogramSize = (40 - subBits + 1) << subBits
+)
+
+func bucketOf(us int64) int {
+	if us < 1<<subBits {
+		return int(us)
+	}
+	shift := bits.Len64(uint64(us)) - subBits - 1
+	return min(shift<<subBits+int(us>>shift), histogramSize-1)
+}
+
+// bounds returns the smallest time of bucket i and that of the next, in µs.
+func bounds(i int) (low, high float64) {
+	if i < 1<<(subBits+1) {
+		return float64(i), float64(i + 1)
+	}
+	shift := i>>subBits - 1
+	base := int64(i-shift<<subBits) << shift
+	return float64(base), float64(base + 1<<shift)
+}
+
+// Record counts one time.
+func (h *Histogram) Record(d time.Duration) { h.record(int64(d)) }
+
+func (h *Histogram) record(ns int64) {
+	us := max(ns, 0) / 1000
+	if h.n == 0 || us < h.min {
+		h.min = us
+	}
+	if us > h.max {
+		h.max = us
+	}
+	h.counts[bucketOf(us)]++
+	h.n++
+	h.sum += float64(ns) / 1000
+}
+
+// Count is how many times were recorded.
+func (h *Histogram) Count() uint64 { return h.n }
+
+// Mean is the mean of all times; 0 without any.
+func (h *Histogram) Mean() time.Duration {
+	if h.n == 0 {
+		return 0
+	}
+	return time.Duration(h.sum / float64(h.n) * 1000)
+}
+
+// Max is the longest time.
+func (h *Histogram) Max() time.Duration { return time.Duration(h.max) * time.Microsecond }
+
+// Quantile returns the q-quantile, 0 ≤ q ≤ 1, linear inside a bucket; 0 without any times.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	if h.n == 0 {
+		return 0
+	}
+	rank := math.Max(q*float64(h.n), 1)
+	seen := 0.0
+	for i := bucketOf(h.min); i <= bucketOf(h.max); i++ {
+		c := float64(h.counts[i])
+		if c > 0 && seen+c >= rank {
+			low, high := bounds(i)
+			us := low + (high-low)*(rank-seen)/c
+			return time.Duration(math.Min(us, float64(h.max+1)) * 1000)
+		}
+		seen += c
+	}
+	return h.Max()
+}
+
+// Merge adds all times of o.
+func (h *Histogram) Merge(o *Histogram) {
+	if o.n == 0 {
+		return
+	}
+	if h.n == 0 || o.min < h.min {
+		h.min = o.min
+	}
+	h.max = max(h.max, o.max)
+	for i := bucketOf(o.min); i <= bucketOf(o.max); i++ {
+		h.counts[i] += o.counts[i]
+	}
+	h.n += o.n
+	h.sum += o.sum
+}
+
+// Reset forgets all times.
+func (h *Histogram) Reset() {
+	if h.n > 0 {
+		clear(h.counts[bucketOf(h.min) : bucketOf(h.max)+1])
+	}
+	h.n, h.sum, h.min, h.max = 0, 0, 0, 0
+}

@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// DefaultBuckets are the bounds of the histogram of response times in ms that the samples carry unless
+// Options.BucketsMsec says otherwise.
+var DefaultBuckets = []float64{1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10000}
+
+// Options are what a run may vary beside the scenario. The zero value is a run with seed 0 on the scenario's methods,
+// whose weights change by a reload that takes effect at once.
+type Options struct {
+	Seed uint64
+	// Method overrides the balancing method of every group; empty: the scenario's.
+	Method Method
+	// Interval is the control interval; 0: the scenario's.
+	Interval time.Duration
+	// BucketsMsec are the upper bounds of the histogram in ms, ascending; nil: DefaultBuckets; empty: no histogram.
+	BucketsMsec []float64
+	// Deadlines are the deadlines that the client's tardiness is counted from, by group; a group that is missing has
+	// the scenario's deadline, and without one counts failed requests only.
+	Deadlines map[string]time.Duration
+	// ErrorTardiness is the tardiness of a failed request; 0 means 10.
+	ErrorTardiness float64
+	// Live makes weights change as the live balancer does it: active counts and passive health checks survive. By
+	// default they change by a reload, which restarts both and leaves old requests to the old workers.
+	Live bool
+	// ApplyDelay is how long after SetWeights the new weights are in force; on NGINX 1.22 a reload took 57 to 214 ms.
+	ApplyDelay time.Duration
+	// TelemetryDelay is how old a sample is when Step returns it: it must be shorter than the interval.
+	TelemetryDelay time.Duration
+	// LostPolls is the probability that a poll fails: Step then returns ErrPollLost, and the next sample covers both
+	// intervals.
+	LostPolls float64
+	// Overhead is added to every response: what NGINX and the network stack need on the testbed.
+	Overhead time.Duration
+	// MaxFails and FailTimeout are the passive health check of every server: 0 means NGINX's defaults, 1 and 10 s;
+	// a negative MaxFails turns the check off (max_fails=0).
+	MaxFails    int
+	FailTimeout time.Duration
+	// PassedOnUncounted makes the samples leave out attempts that proxy_next_upstream passed on, as nginx-module-vts
+	// up to v0.2.7 does; by default every attempt counts for its own server, as the Lua shim counts.
+	PassedOnUncounted bool
+	// ExponentialService makes service times exponential whatever service_cv says, for checks against M/M/c.
+	ExponentialService bool
+	// Epoch is the wall-clock time of the start; zero: 2026-01-01 UTC.
+	Epoch time.Time
+}
+
+// ErrPollLost is returned by Step when the poll at the end of the interval failed.
+var ErrPollLost = errors.New("poll lost")
+
+func (o *Options) complete(interval time.Duration) error {
+	if o.Interval == 0 {
+		o.Interval = interval
+	}
+	if o.Interval <= 0 {
+		return fmt.Errorf("control interval %v: want more than 0", o.Interval)
+	}
+	if o.BucketsMsec == nil {
+		o.BucketsMsec = DefaultBuckets
+	}
+	if len(o.BucketsMsec) > 64 || !slices.IsSorted(o.BucketsMsec) {
+		return errors.New("histogram buckets: want at most 64 bounds, ascending")
+	}
+	if o.ErrorTardiness == 0 {
+		o.ErrorTardiness = 10
+	}
+	if o.MaxFails == 0 {
+		o.MaxFails = 1
+	}
+	if o.FailTimeout == 0 {
+		o.FailTimeout = 10 * time.Second
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	switch {
+	case o.TelemetryDelay < 0 || o.TelemetryDelay >= o.Interval:
+		return fmt.Errorf("telemetry delay %v: want 0 to less than the control interval %v", o.TelemetryDelay, o.Interval)
+	case o.ApplyDelay < 0:
+		return fmt.Errorf("apply delay %v: want at least 0", o.ApplyDelay)
+	case !(o.LostPolls >= 0 && o.LostPolls < 1):
+		return fmt.Errorf("lost polls %v: want a probability below 1", o.LostPolls)
+	case o.Overhead < 0:
+		return fmt.Errorf("overhead %v: want at least 0", o.Overhead)
+	}
+	return nil
+}

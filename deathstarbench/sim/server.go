@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"trimtab/deathstarbench"
+)
+
+// server is one backend: slots, and a queue that all upstream groups share.
+type server struct {
+	name       string
+	slots      int32
+	busy       int32
+	waiting    int32
+	limit      int32
+	head, tail int32     // of the queue, linked through the pool
+	mean       []float64 // service time in ns by class, as it is now
+	healthy    []float64 // the same without faults
+	sigma      float64   // of the logarithm; 0: constant service times
+	shift      float64   // −σ²/2, so that the mean stays
+	delay      int64     // ns, of the response on its way
+	baseDelay  int64
+	baseSlots  int32
+	down       bool
+	failing    bool    // an error fault is on
+	failProb   float64 // of the error fault
+	failAfter  int64   // ns
+	faults     *rand.Rand
+
+	exponential bool
+
+	served, waited uint64
+}
+
+func newServer(c deathstarbench.Server, classes []string, seed uint64) (server, error) {
+	s := server{
+		name: c.Name, slots: int32(c.Slots), baseSlots: int32(c.Slots), limit: int32(c.QueueLimit), head: none, tail: none,
+		delay: int64(c.NetworkDelay), baseDelay: int64(c.NetworkDelay), faults: rand.New(rand.NewPCG(seed, 0xfa17)),
+	}
+	if c.Slots < 1 {
+		return s, fmt.Errorf("server %s: %d slots: want at least 1", c.Name, c.Slots)
+	}
+	if c.ServiceCV < 0 || math.IsNaN(c.ServiceCV) || math.IsInf(c.ServiceCV, 0) {
+		return s, fmt.Errorf("server %s: service_cv %v: want at least 0", c.Name, c.ServiceCV)
+	}
+	if s.limit <= 0 {
+		s.limit = math.MaxInt32
+	}
+	if c.ServiceCV > 0 {
+		v := math.Log1p(c.ServiceCV * c.ServiceCV)
+		s.sigma, s.shift = math.Sqrt(v), -v/2
+	}
+	for _, class := range classes {
+		s.healthy = append(s.healthy, float64(c.Service[class]))
+	}
+	s.mean = append([]float64(nil), s.healthy...)
+	return s, nil
+}
+
+// serviceTime returns the service time of a request in ns.
+func (s *server) serviceTime(class uint16, normal float64) int64 {
+	if s.exponential {
+		return int64(s.mean[class] * -math.Log(0.5*math.Erfc(normal/math.Sqrt2)))
+	}
+	if s.sigma == 0 {
+		return int64(s.mean[class])
+	}
+	return int64(s.mean[class] * math.Exp(s.sigma*normal+s.shift))
+}
+
+// change is one beginning or end of a fault.
+type change struct {
+	at     int64
+	server int32
+	on     bool
+	fault  *deathstarbench.Fault
+}
+
+// turn applies the change to the server; it reports whether waiting requests may now be able to start.
+func (s *server) turn(f *deathstarbench.Fault, on bool) error {
+	switch f.Kind {
+	case "slowdown":
+		for i, m := range s.healthy {
+			s.mean[i] = m
+			if on {
+				s.mean[i] *= f.Factor
+			}
+		}
+	case "capacity":
+		s.slots = s.baseSlots
+		if on {
+			s.slots = int32(f.Slots)
+		}
+	case "error":
+		s.failing, s.failProb, s.failAfter = on, f.Probability, int64(f.Latency)
+	case "down":
+		s.down = on
+	case "network_delay":
+		s.delay = s.baseDelay
+		if on {
+			s.delay += int64(f.Delay)
+		}
+	default:
+		return fmt.Errorf("fault on %s: kind %q: want slowdown, capacity, error, down or network_delay", s.name, f.Kind)
+	}
+	return nil
+}
+
+// ServerTotals are what a server did over a whole run.
+type ServerTotals struct {
+	Name   string
+	Served uint64 // requests that got a slot
+	Waited uint64 // of these, those that had to wait for it
+}
+
+// Servers returns the totals of every server.
+func (s *Sim) Servers() []ServerTotals {
+	out := make([]ServerTotals, len(s.servers))
+	for i := range s.servers {
+		out[i] = ServerTotals{Name: s.servers[i].name, Served: s.servers[i].served, Waited: s.servers[i].waited}
+	}
+	return out
+}
+
+func seconds(ns int64) int64 { return ns / int64(time.Second) }
