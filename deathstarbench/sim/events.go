@@ -46,9 +46,18 @@ func (q *eventQueue) pop() {
 // replace puts e in the place of the first event.
 func (q eventQueue) replace(e event) { q.sink(e) }
 
-// sink lets e sink from the root, which is free.
-func (q eventQueue) sink(e event) {
-	n, i := len(q), 0
+// order makes a heap of whatever the events are.
+func (q eventQueue) order() {
+	for i := (len(q) - 2) >> 2; i >= 0; i-- {
+		q.sinkFrom(i, q[i])
+	}
+}
+
+func (q eventQueue) sink(e event) { q.sinkFrom(0, e) }
+
+// sinkFrom lets e sink from place i, which is free.
+func (q eventQueue) sinkFrom(i int, e event) {
+	n := len(q)
 	for {
 		c := i<<2 + 1
 		if c >= n {

@@ -1,5 +1,12 @@
 package sim
 
+import (
+	"cmp"
+	"slices"
+
+	"trimtab/deathstarbench"
+)
+
 // The way of one request: arrive → dispatch → (queue) → start → service end → response.
 
 func (s *Sim) arrive(src *source) {
@@ -17,31 +24,72 @@ func (s *Sim) arrive(src *source) {
 func (s *Sim) dispatch(i int32) {
 	r := &s.pool.requests[i]
 	g := &s.groups[r.group]
-	for tried := false; ; tried = true {
-		p := g.pick(s.now)
-		if p == none {
-			if tried {
-				clear(g.tried)
-			}
-			s.finish(i, 502)
-			return
-		}
+	p := g.pick(s.now)
+	for p != none {
 		g.peers[p].conns++
 		r.peer, r.began, r.epoch = int32(p), s.now, g.epoch
 		srv := &s.servers[g.server[p]]
-		if srv.down {
-			g.done(p, r.epoch, true, s.now)
-			g.tried[p] = true
-			if !s.opts.PassedOnUncounted {
-				s.count(r, s.now, 502)
-			}
+		if !srv.down {
+			break
+		}
+		s.fail(r)
+		p = g.pick(s.now)
+	}
+	if g.passing {
+		clear(g.tried)
+		g.passing = false
+	}
+	if p == none {
+		s.finish(i, 502)
+		return
+	}
+	s.enter(&s.servers[g.server[p]], i, r)
+}
+
+// fail ends an attempt whose connection was refused or cut; the server is not tried again for this request.
+func (s *Sim) fail(r *request) {
+	g := &s.groups[r.group]
+	g.done(int(r.peer), r.epoch, true, s.now)
+	g.tried[r.peer] = true
+	g.passing = true
+	g.plain = false
+	if !s.opts.PassedOnUncounted {
+		s.count(r, s.now, 502)
+	}
+}
+
+// cut ends all connections of a server that goes down. What can be sent twice is passed on to another server;
+// compose-post is a POST, which NGINX does not repeat, so its client gets 502.
+func (s *Sim) cut(server int32) {
+	srv := &s.servers[server]
+	var open []int32
+	kept := s.queue[:0]
+	for _, e := range s.queue {
+		r := &s.pool.requests[e.request]
+		if s.groups[r.group].server[r.peer] == server {
+			open = append(open, e.request)
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	s.queue = kept
+	s.queue.order()
+	for srv.waiting > 0 {
+		open = append(open, srv.leave(&s.pool))
+	}
+	srv.busy = 0
+	slices.SortFunc(open, func(a, b int32) int { return cmp.Compare(s.pool.requests[a].due, s.pool.requests[b].due) })
+	for _, i := range open {
+		r := &s.pool.requests[i]
+		g := &s.groups[r.group]
+		s.fail(r)
+		if g.workload == deathstarbench.ComposePost {
+			clear(g.tried)
+			g.passing = false
+			s.finish(i, 502)
 			continue
 		}
-		if tried {
-			clear(g.tried)
-		}
-		s.enter(srv, i, r)
-		return
+		s.dispatch(i)
 	}
 }
 
@@ -62,7 +110,7 @@ func (s *Sim) enter(srv *server, i int32, r *request) {
 // respond sends an answer that needs no slot.
 func (s *Sim) respond(srv *server, i int32, status uint16, after int64) {
 	s.pool.requests[i].status = status
-	s.queue.push(event{at: s.now + after + srv.delay, request: i, kind: response})
+	s.queue.push(event{at: s.now + after + srv.delay[s.pool.requests[i].class], request: i, kind: response})
 }
 
 func (s *Sim) begin(srv *server, i int32, r *request) {
@@ -107,6 +155,7 @@ func (s *Sim) handle(e event) {
 	}
 	srv := &s.servers[s.groups[r.group].server[r.peer]]
 	srv.busy--
+	delay := srv.delay[r.class]
 	switch {
 	case srv.waiting > 0 && srv.busy < srv.slots:
 		// The next service takes the place of the ended one in the queue: one sift instead of two.
@@ -117,12 +166,12 @@ func (s *Sim) handle(e event) {
 		srv.waited++
 		n.status = 200
 		s.queue.replace(event{at: s.now + srv.serviceTime(n.class, n.normal), request: next, kind: serviceEnd})
-		if srv.delay > 0 {
-			s.queue.push(event{at: s.now + srv.delay, request: e.request, kind: response})
+		if delay > 0 {
+			s.queue.push(event{at: s.now + delay, request: e.request, kind: response})
 			return
 		}
-	case srv.delay > 0:
-		s.queue.replace(event{at: s.now + srv.delay, request: e.request, kind: response})
+	case delay > 0:
+		s.queue.replace(event{at: s.now + delay, request: e.request, kind: response})
 		return
 	default:
 		s.queue.pop()

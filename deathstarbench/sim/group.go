@@ -48,8 +48,10 @@ type group struct {
 	health   []health
 	server   []int32 // index of each peer's server
 	tried    []bool  // of the request being passed on
+	passing  bool    // any of tried is set
 	// plain says that no peer is down, failing or recovering, so that a pick need not look at health.
 	plain       bool
+	sinceReview uint8
 	maxFails    int32
 	failTimeout int64 // s
 	rng         *rand.Rand
@@ -114,6 +116,9 @@ func (g *group) pick(now int64) int {
 			return none
 		}
 		return 0
+	}
+	if g.sinceReview++; g.sinceReview == 0 && !g.passing {
+		g.review()
 	}
 	sec := seconds(now)
 	var i int

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"trimtab/deathstarbench"
@@ -21,8 +22,8 @@ type server struct {
 	healthy    []float64 // the same without faults
 	sigma      float64   // of the logarithm; 0: constant service times
 	shift      float64   // −σ²/2, so that the mean stays
-	delay      int64     // ns, of the response on its way
-	baseDelay  int64
+	delay      []int64   // ns, of a response on its way, by class
+	nearby     []int64   // the same without faults
 	baseSlots  int32
 	down       bool
 	failing    bool    // an error fault is on
@@ -38,7 +39,7 @@ type server struct {
 func newServer(c deathstarbench.Server, classes []string, seed uint64) (server, error) {
 	s := server{
 		name: c.Name, slots: int32(c.Slots), baseSlots: int32(c.Slots), limit: int32(c.QueueLimit), head: none, tail: none,
-		delay: int64(c.NetworkDelay), baseDelay: int64(c.NetworkDelay), faults: rand.New(rand.NewPCG(seed, 0xfa17)),
+		faults: rand.New(rand.NewPCG(seed, 0xfa17)),
 	}
 	if c.Slots < 1 {
 		return s, fmt.Errorf("server %s: %d slots: want at least 1", c.Name, c.Slots)
@@ -55,8 +56,9 @@ func newServer(c deathstarbench.Server, classes []string, seed uint64) (server, 
 	}
 	for _, class := range classes {
 		s.healthy = append(s.healthy, float64(c.Service[class]))
+		s.nearby = append(s.nearby, int64(c.Delay(class)))
 	}
-	s.mean = append([]float64(nil), s.healthy...)
+	s.mean, s.delay = slices.Clone(s.healthy), slices.Clone(s.nearby)
 	return s, nil
 }
 
@@ -79,32 +81,34 @@ type change struct {
 	fault  *deathstarbench.Fault
 }
 
-// turn applies the change to the server; it reports whether waiting requests may now be able to start.
+// turn begins or ends a fault.
 func (s *server) turn(f *deathstarbench.Fault, on bool) error {
 	switch f.Kind {
-	case "slowdown":
+	case deathstarbench.Slowdown:
 		for i, m := range s.healthy {
 			s.mean[i] = m
 			if on {
 				s.mean[i] *= f.Factor
 			}
 		}
-	case "capacity":
+	case deathstarbench.Capacity:
 		s.slots = s.baseSlots
 		if on {
 			s.slots = int32(f.Slots)
 		}
-	case "error":
+	case deathstarbench.Error:
 		s.failing, s.failProb, s.failAfter = on, f.Probability, int64(f.Latency)
-	case "down":
+	case deathstarbench.Down:
 		s.down = on
-	case "network_delay":
-		s.delay = s.baseDelay
-		if on {
-			s.delay += int64(f.Delay)
+	case deathstarbench.NetworkDelay:
+		for i, d := range s.nearby {
+			s.delay[i] = d
+			if on {
+				s.delay[i] += int64(f.Delay)
+			}
 		}
 	default:
-		return fmt.Errorf("fault on %s: kind %q: want slowdown, capacity, error, down or network_delay", s.name, f.Kind)
+		return fmt.Errorf("fault on server %s: unknown kind %q", s.name, f.Kind)
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func (s *Sim) schedule(faults []deathstarbench.Fault, servers map[string]int32) 
 			return fmt.Errorf("fault: unknown server %q", f.Server)
 		}
 		probe := s.servers[n]
-		probe.mean = slices.Clone(probe.mean)
+		probe.mean, probe.delay = slices.Clone(probe.mean), slices.Clone(probe.delay)
 		if err := probe.turn(f, true); err != nil {
 			return err
 		}
@@ -253,6 +253,9 @@ func (s *Sim) play(t int64) {
 func (s *Sim) change(c change) {
 	srv := &s.servers[c.server]
 	_ = srv.turn(c.fault, c.on) // checked by schedule
+	if srv.down && c.on {
+		s.cut(c.server)
+	}
 	for srv.waiting > 0 && srv.busy < srv.slots {
 		s.start(srv, srv.leave(&s.pool))
 	}

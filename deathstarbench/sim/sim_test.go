@@ -17,7 +17,7 @@ func one(n, slots int, mean, cv, rate float64, duration time.Duration) *deathsta
 	s := &deathstarbench.Scenario{
 		Name: "test", Duration: deathstarbench.Duration(duration), ControlInterval: ms(3000),
 		Upstreams: []deathstarbench.Upstream{{Name: "compose_backend", Workload: "compose-post"}},
-		Loads:     []deathstarbench.Load{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: rate}}}},
+		Loads:     []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: rate}}}},
 	}
 	for i := range n {
 		name := string(rune('a'+i%26)) + string(rune('0'+i/26))

@@ -29,7 +29,7 @@ func mix(seed, n uint64) uint64 {
 	return z ^ z>>31
 }
 
-func newSource(load deathstarbench.Load, n int, seed uint64) (source, error) {
+func newSource(load deathstarbench.Traffic, n int, seed uint64) (source, error) {
 	kind := arrival.Kind(load.Arrival)
 	if kind == "" {
 		kind = arrival.Exp

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"math"
+
+	"trimtab/deathstarbench"
 )
 
 // traffic returns the bytes of a request and its response as NGINX counts them. The sizes of the social network's
@@ -9,9 +11,9 @@ import (
 func traffic(workload string, normal float64, status uint16) (in, out uint64) {
 	spread := uint64(math.Abs(normal) * 128)
 	switch workload {
-	case "compose-post":
+	case deathstarbench.ComposePost:
 		in, out = 700+spread, 190
-	case "read-home-timeline":
+	case deathstarbench.ReadHomeTimeline:
 		in, out = 160, 6000+8*spread
 	default:
 		in, out = 160, 5000+8*spread
