@@ -48,6 +48,7 @@ func newRoot(e *env) *cobra.Command {
 		return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
 	})
 	root.AddCommand(
+		newNginx(e),
 		newVersion(e),
 	)
 	return root

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"trimtab/nginx"
+)
+
+// nginxFlags are common to the commands that act on a configuration.
+type nginxFlags struct {
+	config, stateDir, binary, prefix, pidFile string
+}
+
+func (f *nginxFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.config, "config", "c", "/etc/nginx/nginx.conf", "main configuration file")
+}
+
+func (f *nginxFlags) addApply(cmd *cobra.Command) {
+	f.add(cmd)
+	cmd.Flags().StringVar(&f.stateDir, "state-dir", "/var/lib/trimtab/nginx", "folder of the lock, the journal and the backups")
+	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
+	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
+	cmd.Flags().StringVar(&f.pidFile, "pid-file", "", "pid file of the master (default: the pid directive)")
+}
+
+func (f *nginxFlags) applier() *nginx.Applier {
+	return &nginx.Applier{Config: f.config, StateDir: f.stateDir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile}
+}
+
+func newNginx(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "nginx",
+		Short: "Look at the upstreams of an NGINX configuration and change their weights safely",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		newNginxShow(e),
+		newNginxSet(e),
+	)
+	return cmd
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"trimtab/nginx"
+)
+
+func newNginxSet(e *env) *cobra.Command {
+	var (
+		flags            nginxFlags
+		upstream         string
+		weights          []string
+		noReload, asJSON bool
+		dryRun           bool
+	)
+	cmd := &cobra.Command{
+		Use:   "set",
+		Short: "Change weights: plan, test, write, reload, confirm, or put everything back",
+		Example: `  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --weight 10.0.0.2:80=5
+  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --dry-run`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := parseWeights(flags.config, upstream, weights)
+			if err != nil {
+				return err
+			}
+			if dryRun {
+				return printPlan(e, flags.config, settings)
+			}
+			a := flags.applier()
+			a.NoReload = noReload
+			r, err := a.Apply(cmd.Context(), settings)
+			if asJSON {
+				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+					return err
+				}
+			} else if err == nil {
+				printReceipt(e, r)
+			}
+			return withCode(applyCode(err), err)
+		},
+	}
+	flags.addApply(cmd)
+	cmd.Flags().StringVar(&upstream, "upstream", "", "name of the upstream (required)")
+	cmd.Flags().StringArrayVar(&weights, "weight", nil, "SERVER=N, N from 1 to 100; repeat for several servers")
+	cmd.Flags().BoolVar(&noReload, "no-reload", false, "write the files and leave the reload to you")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the change as a unified diff and write nothing")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt as one JSON object")
+	return cmd
+}
+
+// parseWeights reads SERVER=N pairs; a server that is not named keeps its weight and its down mark.
+func parseWeights(config, upstream string, pairs []string) (nginx.Settings, error) {
+	if upstream == "" || len(pairs) == 0 {
+		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N"))
+	}
+	cfg, err := nginx.ReadConfig(config)
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
+	servers := map[string]nginx.Setting{}
+	for _, pair := range pairs {
+		i := strings.LastIndexByte(pair, '=')
+		if i < 1 {
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: want SERVER=N", pair))
+		}
+		n, err := strconv.Atoi(pair[i+1:])
+		if err != nil {
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number", pair, pair[i+1:]))
+		}
+		servers[pair[:i]] = nginx.Setting{Weight: n, Down: cfg.Down(upstream, pair[:i])}
+	}
+	return nginx.Settings{upstream: servers}, nil
+}
+
+func printPlan(e *env, config string, settings nginx.Settings) error {
+	cfg, err := nginx.ReadConfig(config)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	plan, err := cfg.Plan(settings, nginx.PlanOptions{})
+	if err != nil {
+		return withCode(exitRefused, err)
+	}
+	for _, note := range plan.Notes {
+		fmt.Fprintln(e.stderr, "note:", note)
+	}
+	_, err = fmt.Fprint(e.stdout, plan.Diff())
+	return err
+}
+
+func printReceipt(e *env, r nginx.Receipt) {
+	for _, note := range r.Notes {
+		fmt.Fprintln(e.stderr, "note:", note)
+	}
+	switch {
+	case !r.Changed:
+		fmt.Fprintln(e.stdout, "nothing to change: the weights stand in the configuration already")
+	case !r.Reloaded:
+		fmt.Fprintf(e.stdout, "%swritten, not reloaded\n", r.Diff)
+	default:
+		fmt.Fprintf(e.stdout, "%sin force after %d ms\n", r.Diff, r.Took.Milliseconds())
+	}
+}
+
+func receiptJSON(r nginx.Receipt, err error) map[string]any {
+	row := map[string]any{
+		"changed": r.Changed, "reloaded": r.Reloaded, "files": r.Files, "diff": r.Diff, "weights": weightsJSON(r.Weights),
+		"notes": r.Notes, "took_ms": r.Took.Milliseconds(),
+	}
+	if !r.Confirmed.IsZero() {
+		row["confirmed_at"] = r.Confirmed
+	}
+	if r.Refused != "" {
+		row["refused"] = r.Refused
+	}
+	if err != nil {
+		row["error"] = err.Error()
+	}
+	return row
+}
+
+func weightsJSON(s nginx.Settings) map[string]map[string]int {
+	out := map[string]map[string]int{}
+	for name, servers := range s {
+		out[name] = map[string]int{}
+		for server, setting := range servers {
+			out[name][server] = setting.Weight
+		}
+	}
+	return out
+}
+
+// applyCode is the exit code of what Apply returned.
+func applyCode(err error) int {
+	var rollback *nginx.RollbackError
+	var refusal *nginx.Refusal
+	var syntax *nginx.SyntaxError
+	switch {
+	case errors.As(err, &rollback) && rollback.Restore != nil:
+		return exitRollback
+	case errors.As(err, &rollback):
+		return exitReload
+	case errors.As(err, &refusal):
+		return exitRefused
+	case errors.As(err, &syntax):
+		return exitConfig
+	}
+	return exitFailure
+}

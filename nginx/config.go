@@ -1,0 +1,270 @@
+package nginx
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Hash identifies the content of a file.
+type Hash [sha256.Size]byte
+
+func hashOf(data []byte) Hash { return sha256.Sum256(data) }
+
+func (h Hash) String() string { return fmt.Sprintf("%x", h[:8]) }
+
+// Config is a configuration as NGINX would read it now: the main file and everything it includes.
+type Config struct {
+	Path      string      // of the main file, absolute
+	Files     []*File     // every file once, in the order first read, the main file first
+	Upstreams []*Upstream // in reading order
+	PIDFile   string      // the pid directive as written; empty when there is none
+	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
+	// configuration.
+	Patterns []string
+}
+
+// File is one file of a configuration.
+type File struct {
+	Path   string // as NGINX opens it, absolute
+	Real   string // with symbolic links resolved
+	Data   []byte
+	Hash   Hash
+	Visits int // how often the configuration includes it
+
+	dev, ino uint64
+}
+
+// Upstream is one upstream block.
+type Upstream struct {
+	Name     string
+	Protocol string // http or stream
+	// Method is the balancing directive: round_robin when there is none, else least_conn, ip_hash, hash, random,
+	// least_time, or the name of another module's directive.
+	Method     string
+	MethodArgs []string
+	Zone       string
+	File       *File
+	Line       int
+	Peers      []*Peer
+}
+
+// Peer is one server line of an upstream.
+type Peer struct {
+	Address string // as written
+	// Server is the address as NGINX prints it, such as 10.0.0.1:80; empty when that cannot be known from the text
+	// because Address holds a host name.
+	Server       string
+	Weight       int
+	Down, Backup bool
+	Resolve      bool
+	File         *File
+	Line         int
+
+	address, weight, down token // weight and down: valid when hasWeight, Down
+	hasWeight             bool
+	end                   int // offset of the closing ;
+}
+
+// balancers are the directives that choose the method of an upstream.
+var balancers = map[string]bool{
+	"least_conn": true, "ip_hash": true, "hash": true, "random": true, "least_time": true, "sticky": true, "fair": true,
+	"sticky_cookie": true, "least_sess": true, "ewma": true, "balancer_by_lua_block": true, "balancer_by_lua_file": true,
+}
+
+// maxDepth bounds nested includes; a file that includes itself would nest for ever.
+const maxDepth = 64
+
+// ReadConfig reads the configuration whose main file is path.
+func ReadConfig(path string) (*Config, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, err)
+	}
+	r := &reader{config: &Config{Path: abs}, byPath: map[string]*File{}, read: os.ReadFile}
+	if err := r.file(abs, place{}, 0); err != nil {
+		return nil, err
+	}
+	return r.config, nil
+}
+
+// place is where in the configuration a directive stands.
+type place struct {
+	blocks   string // names of the open blocks, joined by a blank: "http upstream"
+	upstream *Upstream
+	geo      bool // include takes no wildcards in a geo block
+}
+
+type reader struct {
+	config *Config
+	byPath map[string]*File
+	read   func(path string) ([]byte, error)
+}
+
+// file reads one file in the context of the include that named it.
+func (r *reader) file(path string, in place, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("read config %s: includes nest deeper than %d: does a file include itself?", path, maxDepth)
+	}
+	f, err := r.open(path)
+	if err != nil {
+		return err
+	}
+	l := newLexer(path, f.Data)
+	stack := []place{in}
+	for {
+		how, err := l.next()
+		if err != nil {
+			return err
+		}
+		at := &stack[len(stack)-1]
+		switch how {
+		case endOfFile:
+			if len(stack) > 1 {
+				return l.fail(l.line, "unexpected end of file, expecting \"}\"")
+			}
+			return nil
+		case blockClose:
+			if len(stack) == 1 {
+				return l.fail(l.line, "unexpected \"}\"")
+			}
+			stack = stack[:len(stack)-1]
+		case blockOpen:
+			name := l.args[0].value(f.Data)
+			if strings.HasSuffix(name, "_by_lua_block") {
+				if at.upstream != nil && at.blocks != "" && balancers[name] {
+					at.upstream.Method = name
+				}
+				if err := l.luaBlock(); err != nil {
+					return err
+				}
+				continue
+			}
+			stack = append(stack, r.enter(*at, name, f, l))
+		case endSimple:
+			if err := r.directive(at, f, l, depth); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *reader) open(path string) (*File, error) {
+	if f, ok := r.byPath[path]; ok {
+		f.Visits++
+		return f, nil
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, unwrapPath(err))
+	}
+	info, err := os.Stat(real)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, unwrapPath(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read config %s: not a regular file", path)
+	}
+	data, err := r.read(real)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, unwrapPath(err))
+	}
+	f := &File{Path: path, Real: real, Data: data, Hash: hashOf(data), Visits: 1}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		f.dev, f.ino = uint64(st.Dev), st.Ino
+	}
+	r.byPath[path] = f
+	r.config.Files = append(r.config.Files, f)
+	return f, nil
+}
+
+// unwrapPath drops the path that os errors repeat.
+func unwrapPath(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// enter returns the context inside the block that name opens.
+func (r *reader) enter(at place, name string, f *File, l *lexer) place {
+	in := place{blocks: strings.TrimPrefix(at.blocks+" "+name, " ")}
+	switch in.blocks {
+	case "http upstream", "stream upstream":
+		if len(l.args) != 2 {
+			break // NGINX refuses it
+		}
+		in.upstream = &Upstream{
+			Name: l.args[1].value(f.Data), Protocol: strings.TrimSuffix(in.blocks, " upstream"), Method: "round_robin",
+			File: f, Line: l.args[0].line,
+		}
+		r.config.Upstreams = append(r.config.Upstreams, in.upstream)
+	}
+	in.geo = name == "geo"
+	return in
+}
+
+func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
+	name := l.args[0].value(f.Data)
+	if name == "include" {
+		if len(l.args) != 2 {
+			return l.fail(l.args[0].line, "include: want one path, got %d", len(l.args)-1)
+		}
+		return r.include(l.args[1].value(f.Data), *at, f, l.args[0].line, depth)
+	}
+	if u := at.upstream; u != nil {
+		switch {
+		case name == "server" && len(l.args) > 1:
+			p, err := readPeer(u, f, l)
+			if err != nil {
+				return err
+			}
+			u.Peers = append(u.Peers, p)
+		case name == "zone" && len(l.args) > 1:
+			u.Zone = l.args[1].value(f.Data)
+		case balancers[name]:
+			u.Method, u.MethodArgs = name, nil
+			for _, a := range l.args[1:] {
+				u.MethodArgs = append(u.MethodArgs, a.value(f.Data))
+			}
+		}
+		return nil
+	}
+	if name == "pid" && at.blocks == "" && len(l.args) == 2 {
+		r.config.PIDFile = l.args[1].value(f.Data)
+	}
+	return nil
+}
+
+// include reads what pattern names, relative to the folder of the main file, as ngx_conf_include does.
+func (r *reader) include(pattern string, at place, f *File, line, depth int) error {
+	full := pattern
+	if !strings.HasPrefix(full, "/") {
+		full = filepath.Dir(r.config.Path) + "/" + full
+	}
+	if at.geo || !strings.ContainsAny(full, "*?[") {
+		if err := r.file(full, at, depth+1); err != nil {
+			if e := (*SyntaxError)(nil); !errors.As(err, &e) && errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s:%d: include: %w", f.Path, line, err)
+			}
+			return err
+		}
+		return nil
+	}
+	r.config.Patterns = append(r.config.Patterns, full)
+	names, err := glob(full)
+	if err != nil {
+		return fmt.Errorf("%s:%d: include %s: %w", f.Path, line, pattern, err)
+	}
+	for _, name := range names {
+		if err := r.file(name, at, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package nginx
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Status is what the status page says.
+type Status struct {
+	LoadMsec  int64 // when the configuration in force was loaded, ms since the Unix epoch
+	Upstreams map[string][]PeerStatus
+}
+
+// PeerStatus is one server of an upstream on the status page.
+type PeerStatus struct {
+	Server       string
+	Weight       int
+	Down, Backup bool
+}
+
+// StatusFunc reads the status page over a new connection: a kept one would still be served by a worker of the old
+// configuration.
+type StatusFunc func(ctx context.Context) (Status, error)
+
+// confirmation is what must be seen after a reload.
+type confirmation struct {
+	status  StatusFunc // nil: only the worker processes are looked at
+	before  int64      // LoadMsec before the reload
+	sent    time.Time  // when the signal was sent
+	weights Settings
+	old     map[int]bool // workers that were there before
+	master  int
+}
+
+// ready reports whether the reload has been seen to take.
+func (c *confirmation) ready(ctx context.Context) error {
+	if err := c.newWorkers(); err != nil {
+		return err
+	}
+	if c.status == nil {
+		return nil
+	}
+	s, err := c.status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.LoadMsec <= c.before || s.LoadMsec < c.sent.UnixMilli() {
+		return fmt.Errorf("the status page still shows the configuration loaded at %s", time.UnixMilli(s.LoadMsec).Format(time.TimeOnly+".000"))
+	}
+	return s.has(c.weights)
+}
+
+// newWorkers checks that workers run which were not there before the signal, and that all that were there drain or
+// have gone: the master starts none when it refuses the new configuration.
+func (c *confirmation) newWorkers() error {
+	now, err := workers(c.master)
+	if err != nil {
+		return err
+	}
+	fresh := 0
+	for _, w := range now {
+		switch {
+		case w.draining:
+		case c.old[w.pid]:
+			return fmt.Errorf("worker %d of the old configuration still serves", w.pid)
+		default:
+			fresh++
+		}
+	}
+	if fresh == 0 {
+		return fmt.Errorf("no worker of the new configuration has started")
+	}
+	return nil
+}
+
+// has checks that the page shows the settings.
+func (s Status) has(want Settings) error {
+	for _, name := range sortedKeys(want) {
+		peers, ok := s.Upstreams[name]
+		if !ok {
+			return fmt.Errorf("the status page does not show upstream %q", name)
+		}
+		for _, p := range peers {
+			if w, ok := want[name][p.Server]; ok && (w.Weight != p.Weight || w.Down != p.Down) {
+				return fmt.Errorf("the status page shows weight %d of server %s in upstream %q, want %d", p.Weight, p.Server, name, w.Weight)
+			}
+		}
+	}
+	return nil
+}
+
+// wait polls ready until it is satisfied or limit has passed.
+func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for pause := 2 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
+		err := c.ready(ctx)
+		if err == nil {
+			return nil
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-deadline.C:
+			t.Stop()
+			return fmt.Errorf("not confirmed within %s: %w", limit, err)
+		case <-t.C:
+		}
+	}
+}
+
+// MatchPeers checks that each named upstream has exactly the servers on the status page that stand in the
+// configuration, and refuses otherwise: then the page shows another configuration than the files.
+func (c *Config) MatchPeers(s Status, upstreams ...string) error {
+	for _, name := range upstreams {
+		u, err := c.editable(name)
+		if err != nil {
+			return err
+		}
+		shown := map[string]int{}
+		for _, p := range s.Upstreams[name] {
+			if p.Server == name && p.Weight == 0 {
+				continue // the module's stand-in when no server is live
+			}
+			shown[p.Server]++
+		}
+		if len(shown) == 0 {
+			return refuse("upstream %q (%s:%d) is not on the status page: has NGINX loaded this configuration, and is the upstream used by a proxy_pass?",
+				name, u.File.Path, u.Line)
+		}
+		written := map[string]int{}
+		for _, p := range u.Peers {
+			if p.Server == "" {
+				return refuse("%s:%d: server %s of upstream %q is a host name, which may stand for several servers on the status page; write its address",
+					p.File.Path, p.Line, p.Address, name)
+			}
+			if written[p.Server]++; written[p.Server] > 1 {
+				return refuse("%s:%d: server %s stands twice in upstream %q: which one the status page means cannot be known", p.File.Path, p.Line, p.Server, name)
+			}
+			if shown[p.Server] == 0 {
+				return refuse("%s:%d: server %s of upstream %q is not on the status page", p.File.Path, p.Line, p.Server, name)
+			}
+		}
+		for _, server := range sortedKeys(shown) {
+			if written[server] == 0 {
+				return refuse("the status page shows server %s in upstream %q, which %s:%d does not have", server, name, u.File.Path, u.Line)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,255 @@
+package nginx
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// maxWord is the longest word or comment NGINX reads: its buffer is 4096 bytes and holds the byte that ends the
+// word too.
+const maxWord = 4095
+
+// token is one word of a directive. data[Start:End] is its text between the quotes, if any; the bytes outside, from
+// Outer to OuterEnd, include them.
+type token struct {
+	start, end int
+	line       int
+	quoted     bool
+	escaped    bool // holds a backslash
+}
+
+func (t token) outerEnd() int {
+	if t.quoted {
+		return t.end + 1
+	}
+	return t.end
+}
+
+// value is what NGINX makes of the token: \" \' \\ \t \r \n are replaced, any other backslash stays.
+func (t token) value(data []byte) string {
+	raw := data[t.start:t.end]
+	if !t.escaped {
+		return string(raw)
+	}
+	var b strings.Builder
+	b.Grow(len(raw))
+	for i := 0; i < len(raw); i++ {
+		if raw[i] == '\\' && i+1 < len(raw) {
+			switch raw[i+1] {
+			case '"', '\'', '\\':
+				i++
+			case 't':
+				b.WriteByte('\t')
+				i++
+				continue
+			case 'r':
+				b.WriteByte('\r')
+				i++
+				continue
+			case 'n':
+				b.WriteByte('\n')
+				i++
+				continue
+			}
+		}
+		b.WriteByte(raw[i])
+	}
+	return b.String()
+}
+
+// is reports whether the token's value is s; s must hold no backslash or quote.
+func (t token) is(data []byte, s string) bool {
+	return t.end-t.start == len(s) && string(data[t.start:t.end]) == s
+}
+
+// ending is how a directive ends.
+type ending uint8
+
+const (
+	endOfFile  ending = iota // no more directives; no words
+	endSimple                // ;
+	blockOpen                // {
+	blockClose               // }; no words
+)
+
+// lexer splits one file into directives by the rules of ngx_conf_read_token (src/core/ngx_conf_file.c).
+type lexer struct {
+	name string // for errors
+	data []byte
+	pos  int
+	line int
+	args []token // of the directive read last; reused
+}
+
+// SyntaxError is text that NGINX would refuse to read.
+type SyntaxError struct {
+	File string
+	Line int
+	Text string
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("parse %s:%d: %s", e.File, e.Line, e.Text) }
+
+func (l *lexer) fail(line int, format string, args ...any) error {
+	return &SyntaxError{File: l.name, Line: line, Text: fmt.Sprintf(format, args...)}
+}
+
+func newLexer(name string, data []byte) *lexer { return &lexer{name: name, data: data, line: 1} }
+
+// bareStop marks the bytes that need a decision inside a bare word.
+var bareStop = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, ';': true, '{': true, '\\': true, '$': true}
+
+// next reads one directive: its words into l.args, and how it ends. After it l.pos is just behind the ; { or }.
+func (l *lexer) next() (ending, error) {
+	l.args = l.args[:0]
+	data, pos := l.data, l.pos
+	for {
+		// Between words.
+		for pos < len(data) {
+			switch c := data[pos]; c {
+			case '\n':
+				l.line++
+				pos++
+				continue
+			case ' ', '\t', '\r':
+				pos++
+				continue
+			}
+			break
+		}
+		if pos >= len(data) {
+			l.pos = pos
+			if len(l.args) > 0 {
+				return endOfFile, l.fail(l.line, "unexpected end of file, expecting \";\" or \"}\"")
+			}
+			return endOfFile, nil
+		}
+		switch c := data[pos]; c {
+		case ';', '{':
+			if len(l.args) == 0 {
+				return endOfFile, l.fail(l.line, "unexpected %q", c)
+			}
+			l.pos = pos + 1
+			if c == '{' {
+				return blockOpen, nil
+			}
+			return endSimple, nil
+		case '}':
+			if len(l.args) != 0 {
+				return endOfFile, l.fail(l.line, "unexpected \"}\"")
+			}
+			l.pos = pos + 1
+			return blockClose, nil
+		case '#':
+			eol := bytes.IndexByte(data[pos:], '\n')
+			if eol < 0 {
+				eol = len(data) - pos
+			}
+			if eol > maxWord && pos+eol < len(data) {
+				return endOfFile, l.fail(l.line, "comment longer than %d bytes", maxWord)
+			}
+			pos += eol
+			continue
+		}
+		var err error
+		var done ending
+		if pos, done, err = l.word(pos); err != nil {
+			return endOfFile, err
+		}
+		if done != endOfFile {
+			l.pos = pos
+			return done, nil
+		}
+	}
+}
+
+// word reads the word that begins at pos and appends it to l.args. It returns the position behind it and, when the
+// word was ended by ; or {, how the directive ends.
+func (l *lexer) word(pos int) (int, ending, error) {
+	data := l.data
+	t := token{start: pos, line: l.line}
+	if c := data[pos]; c == '"' || c == '\'' {
+		return l.quotedWord(pos, c)
+	}
+	variable := false // a { behind $ belongs to the word
+	for i := pos; ; {
+		for i < len(data) && !bareStop[data[i]] {
+			i++
+			variable = false
+		}
+		if i >= len(data) {
+			return i, endOfFile, l.fail(l.line, "unexpected end of file, expecting \";\" or \"}\"")
+		}
+		switch c := data[i]; {
+		case c == '{' && variable:
+			i++
+		case c == '\\':
+			t.escaped, variable = true, false
+			if i+1 < len(data) && data[i+1] == '\n' {
+				l.line++
+			}
+			i += 2
+		case c == '$':
+			variable = true
+			i++
+		default:
+			t.end = i
+			if t.end-t.start > maxWord {
+				return i, endOfFile, l.fail(t.line, "word longer than %d bytes", maxWord)
+			}
+			l.args = append(l.args, t)
+			switch c {
+			case ';':
+				return i + 1, endSimple, nil
+			case '{':
+				return i + 1, blockOpen, nil
+			}
+			return i, endOfFile, nil
+		}
+	}
+}
+
+func (l *lexer) quotedWord(pos int, quote byte) (int, ending, error) {
+	data := l.data
+	t := token{start: pos + 1, line: l.line, quoted: true}
+	i := pos + 1
+scan:
+	for {
+		if i >= len(data) {
+			return i, endOfFile, l.fail(t.line, "missing terminating %c", quote)
+		}
+		switch data[i] {
+		case quote:
+			break scan
+		case '\n':
+			l.line++
+		case '\\':
+			t.escaped = true
+			if i+1 < len(data) && data[i+1] == '\n' {
+				l.line++
+			}
+			i++
+		}
+		i++
+	}
+	t.end = i
+	if t.end-t.start > maxWord {
+		return i, endOfFile, l.fail(t.line, "word longer than %d bytes", maxWord)
+	}
+	l.args = append(l.args, t)
+	i++
+	// A quoted word must be followed by a blank, ; { or ).
+	if i >= len(data) {
+		return i, endOfFile, l.fail(l.line, "unexpected end of file, expecting \";\" or \"}\"")
+	}
+	switch data[i] {
+	case ';':
+		return i + 1, endSimple, nil
+	case '{':
+		return i + 1, blockOpen, nil
+	case ' ', '\t', '\r', '\n', ')':
+		return i, endOfFile, nil
+	}
+	return i, endOfFile, l.fail(l.line, "unexpected %q", data[i])
+}

@@ -1,0 +1,123 @@
+package nginx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoMaster is returned when no running NGINX master belongs to the configuration.
+var ErrNoMaster = errors.New("no running NGINX master")
+
+const masterTitle = "nginx: master process"
+
+// master is a running NGINX master, held by a pidfd so that its pid cannot come to mean another process.
+type master struct {
+	pid int
+	fd  int
+}
+
+// findMaster opens the master whose pid stands in pidFile and checks through /proc that it is one.
+func findMaster(pidFile string) (*master, error) {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: read pid file: %w", ErrNoMaster, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid < 1 {
+		return nil, fmt.Errorf("%w: pid file %s holds %q", ErrNoMaster, pidFile, strings.TrimSpace(string(text)))
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("%w: pid file %s is stale: process %d has gone", ErrNoMaster, pidFile, pid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	m := &master{pid: pid, fd: fd}
+	// The check comes after the open: from here on the descriptor means the process that is checked.
+	title, err := processTitle(pid)
+	if err != nil || !strings.HasPrefix(title, masterTitle) {
+		m.close()
+		return nil, fmt.Errorf("%w: pid file %s names process %d, which is %q, not an NGINX master", ErrNoMaster, pidFile, pid, title)
+	}
+	return m, nil
+}
+
+func (m *master) close() { _ = unix.Close(m.fd) }
+
+// signal sends s to the master and to no other process.
+func (m *master) signal(s unix.Signal) error {
+	if err := unix.PidfdSendSignal(m.fd, s, nil, 0); err != nil {
+		return fmt.Errorf("signal NGINX master %d: %w", m.pid, err)
+	}
+	return nil
+}
+
+func processTitle(pid int) (string, error) {
+	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return "", err
+	}
+	return string(bytes.TrimRight(bytes.ReplaceAll(raw, []byte{0}, []byte{' '}), " ")), nil
+}
+
+// worker is one worker process of a master.
+type worker struct {
+	pid      int
+	started  uint64 // clock ticks since boot
+	draining bool
+}
+
+// workers lists the live worker processes of the master.
+func workers(masterPID int) ([]worker, error) {
+	dir := fmt.Sprintf("/proc/%d/task", masterPID)
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list workers of NGINX master %d: %w", masterPID, err)
+	}
+	var out []worker
+	for _, task := range tasks {
+		children, err := os.ReadFile(filepath.Join(dir, task.Name(), "children"))
+		if err != nil {
+			return nil, fmt.Errorf("list workers of NGINX master %d: %w", masterPID, err)
+		}
+		for _, field := range strings.Fields(string(children)) {
+			pid, err := strconv.Atoi(field)
+			if err != nil {
+				continue
+			}
+			title, err := processTitle(pid)
+			if err != nil || !strings.HasPrefix(title, "nginx: worker process") {
+				continue // gone, a cache process, or a child that has no title yet
+			}
+			started, err := startTime(pid)
+			if err != nil {
+				continue
+			}
+			out = append(out, worker{pid: pid, started: started, draining: strings.Contains(title, "is shutting down")})
+		}
+	}
+	return out, nil
+}
+
+// startTime is when the process started, in clock ticks since boot: field 22 of /proc/pid/stat.
+func startTime(pid int) (uint64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is the program's name in parentheses and may hold anything.
+	rest := raw[bytes.LastIndexByte(raw, ')')+1:]
+	fields := bytes.Fields(rest)
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	return strconv.ParseUint(string(fields[19]), 10, 64)
+}

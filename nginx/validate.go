@@ -1,0 +1,115 @@
+package nginx
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errNoNamespace is returned where a private mount namespace cannot be had, for want of CAP_SYS_ADMIN.
+var errNoNamespace = errors.New("no private mount namespace")
+
+// overlay shows a candidate in place of a live file.
+type overlay struct{ candidate, live string }
+
+// validator runs nginx -t.
+type validator struct {
+	binary  string
+	args    []string // before -t: -p, -c, -g
+	timeout time.Duration
+}
+
+// test runs nginx -t against what is on the disk, with each overlay's candidate in place of its live file in a mount
+// namespace that no other process sees.
+func (v validator) test(ctx context.Context, overlays []overlay) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, v.timeout, fmt.Errorf("nginx -t did not end within %s", v.timeout))
+	defer cancel()
+	done := make(chan error, 1)
+	v.spawn(ctx, overlays, done)
+	return <-done
+}
+
+// spawn runs the test on a thread of its own, which takes the namespace with it when it ends.
+func (v validator) spawn(ctx context.Context, overlays []overlay, done chan<- error) {
+	go func() {
+		// Never unlocked: the runtime then ends the thread instead of reusing it.
+		runtime.LockOSThread()
+		if len(overlays) > 0 {
+			if unix.Gettid() == unix.Getpid() {
+				// The process's first thread cannot be ended, so it must not be the one that leaves the namespace.
+				v.spawn(ctx, overlays, done)
+				runtime.UnlockOSThread()
+				return
+			}
+			if err := privateMounts(overlays); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- v.run(ctx)
+	}()
+}
+
+func privateMounts(overlays []overlay) error {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("%w: unshare: %w", errNoNamespace, err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("%w: make mounts private: %w", errNoNamespace, err)
+	}
+	for _, o := range overlays {
+		if err := unix.Mount(o.candidate, o.live, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("%w: bind %s: %w", errNoNamespace, o.live, err)
+		}
+	}
+	return nil
+}
+
+func (v validator) run(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, v.binary, append(append([]string{}, v.args...), "-t", "-q")...)
+	// A group of its own, so that whatever the test started ends with it; the death signal covers our own death.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		if text := firstEmerg(out.String()); text != "" {
+			return &testFailure{text}
+		}
+		return fmt.Errorf("run %s -t: %w", v.binary, err)
+	}
+	return nil
+}
+
+// testFailure is what nginx -t said against a configuration.
+type testFailure struct{ text string }
+
+func (e *testFailure) Error() string { return "nginx -t: " + e.text }
+
+// firstEmerg returns the line of nginx -t's output that says what is wrong.
+func firstEmerg(out string) string {
+	first := ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if _, text, ok := strings.Cut(line, "[emerg] "); ok {
+			return strings.TrimPrefix(text, " ")
+		}
+		if first == "" {
+			first = line
+		}
+	}
+	return first
+}
