@@ -6,12 +6,17 @@ import "time"
 type Constant float64
 
 // At implements Rate.
-func (c Constant) At(time.Duration) float64 { return float64(c) }
+func (c Constant) At(time.Duration) float64 { return max(0, float64(c)) }
+
+// Area implements Rate.
+func (c Constant) Area(from, to time.Duration) float64 {
+	return max(0, float64(c)*(to-from).Seconds())
+}
 
 // After implements Rate.
 func (c Constant) After(t time.Duration, area float64) (time.Duration, bool) {
 	if c <= 0 {
 		return 0, false
 	}
-	return t + time.Duration(area/float64(c)*float64(time.Second)), true
+	return offset(t, area/float64(c))
 }

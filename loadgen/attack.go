@@ -1,0 +1,164 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// Attack sends the load of one configuration, once.
+type Attack struct {
+	cfg     Config
+	end     time.Duration // when the last burst ends
+	ran     atomic.Bool
+	epoch   atomic.Pointer[time.Time] // start of the attack, nil before
+	streams []*stream                 // by workload
+	bursts  []*burst
+
+	lastSecond time.Duration // end of the last second reported; belongs to Run
+}
+
+// New returns the attack that cfg describes.
+func New(cfg Config) (*Attack, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	a := &Attack{cfg: cfg.withDefaults()}
+	for i := range a.cfg.Workloads {
+		w := &a.cfg.Workloads[i]
+		a.end = max(a.end, w.end())
+		a.streams = append(a.streams, newStream(w.Name))
+		for j := range w.Bursts {
+			b, err := newBurst(a, i, j)
+			if err != nil {
+				return nil, fmt.Errorf("load: workload %q: burst %d: %w", w.Name, j+1, err)
+			}
+			a.bursts = append(a.bursts, b)
+		}
+	}
+	return a, nil
+}
+
+// Duration returns how long the attack sends.
+func (a *Attack) Duration() time.Duration { return a.end }
+
+// Run sends the load and returns what became of it. When ctx ends, sending stops, answers are waited for as long as the
+// configuration's Drain says, and the report of what was sent is returned, marked as interrupted, with a nil error.
+func (a *Attack) Run(ctx context.Context) (*Report, error) {
+	if a.ran.Swap(true) {
+		return nil, fmt.Errorf("load: attack was already run")
+	}
+	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx)) // ends what is in flight
+	defer giveUp()
+	for i, s := range a.streams {
+		s.open(hard, &a.cfg.Workloads[i], a.cfg)
+		defer s.close()
+	}
+	epoch := time.Now()
+	a.epoch.Store(&epoch)
+
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	for _, b := range a.bursts {
+		running.Go(func() { b.run(sending, epoch) })
+	}
+	done := make(chan struct{})
+	go func() { running.Wait(); close(done) }()
+
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	interrupted := ctx.Done()
+	var drained <-chan time.Time
+	for {
+		select {
+		case <-done:
+			a.closeSecond(time.Since(epoch))
+			return a.report(epoch, time.Since(epoch), ctx.Err() != nil), nil
+		case <-ticker.C:
+			a.closeSecond(time.Since(epoch))
+		case <-interrupted:
+			interrupted = nil
+			timer := time.NewTimer(a.cfg.Drain)
+			defer timer.Stop()
+			drained = timer.C
+		case <-drained:
+			giveUp()
+		}
+	}
+}
+
+// burst is one arrival process on its way through vegeta.
+type burst struct {
+	attack          *Attack
+	workload, index int
+	due             dueTimes
+	pacer           *pacer
+	check           *gapCheck
+	stream          *stream
+}
+
+func newBurst(a *Attack, workload, index int) (*burst, error) {
+	spec := a.cfg.Workloads[workload].Bursts[index]
+	process, err := spec.Arrival.Process(spec.Rate, spec.Seed)
+	if err != nil {
+		return nil, err
+	}
+	b := &burst{attack: a, workload: workload, index: index, stream: a.streams[workload]}
+	b.pacer = &pacer{process: process, start: spec.Start, duration: spec.Duration, due: &b.due}
+	b.check, err = newGapCheck(spec)
+	return b, err
+}
+
+// run sends the burst and collects its results until the last one is in.
+func (b *burst) run(ctx context.Context, epoch time.Time) {
+	wait := time.NewTimer(time.Until(epoch.Add(b.pacer.start - 10*coarse)))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		return
+	}
+	b.pacer.ctx, b.pacer.epoch = ctx, epoch
+	cfg := &b.attack.cfg
+	attacker := vegeta.NewAttacker(
+		vegeta.Client(b.stream.client), // first: it replaces the whole client
+		vegeta.Workers(uint64(cfg.Workers)),
+		vegeta.MaxWorkers(uint64(cfg.MaxWorkers)),
+	)
+	defer context.AfterFunc(ctx, func() { attacker.Stop() })() // frees a dispatcher that waits for a worker
+	for r := range attacker.Attack(cfg.Workloads[b.workload].Targeter, b.pacer, 0, "") {
+		b.collect(r, epoch)
+	}
+	b.finish()
+}
+
+// collect takes in one result.
+func (b *burst) collect(r *vegeta.Result, epoch time.Time) {
+	sent := r.Timestamp.Sub(epoch)
+	due, complete := b.due.take(r.Seq, sent)
+	if complete != nil {
+		b.check.add(complete, segmentSize)
+		b.due.recycle(complete)
+	}
+	receipt := readReceipt(r)
+	result := Result{
+		Workload: b.workload, Burst: b.index, Seq: r.Seq,
+		Due: due, Latency: sent - due + r.Latency, Raw: r.Latency, Lateness: sent - due,
+		Code: int(r.Code), Failure: receipt.failure, BytesIn: receipt.bytesIn, BytesOut: r.BytesOut,
+	}
+	b.stream.record(&result)
+	if b.attack.cfg.OnResult != nil {
+		b.attack.cfg.OnResult(result)
+	}
+}
+
+// finish counts what was due but never sent and checks the gaps of the last, incomplete segments.
+func (b *burst) finish() {
+	b.due.rest(b.check.add)
+	b.stream.drop(b.pacer.unsent() + b.due.unanswered())
+}

@@ -1,0 +1,92 @@
+package loadgen
+
+import (
+	"context"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"trimtab/loadgen/arrival"
+)
+
+// coarse is how long before a due time the pacer changes from a timer, which can be interrupted, to the precise sleep.
+const coarse = 5 * time.Millisecond
+
+// pacer is the vegeta Pacer that blocks until the next request is due, precisely, and notes the due time. vegeta calls
+// it from one goroutine; that goroutine is bound to its thread, because the precise sleep is a property of the thread.
+type pacer struct {
+	ctx      context.Context
+	process  *arrival.Process
+	epoch    time.Time     // start of the attack
+	start    time.Duration // of the burst, from epoch
+	duration time.Duration
+	due      *dueTimes
+	sleeper  sleeper
+	ended    bool // every request due within the burst was dispatched
+	pending  bool // the last due time drawn was not dispatched
+}
+
+var _ vegeta.Pacer = (*pacer)(nil)
+
+// Pace implements vegeta.Pacer. It sleeps itself and always returns a wait of 0.
+func (p *pacer) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
+	p.sleeper.bind()
+	if p.ctx.Err() != nil || time.Since(p.epoch) > p.start+p.duration {
+		return 0, true
+	}
+	due, ok := p.process.Next()
+	if !ok || due > p.duration {
+		p.ended = true
+		return 0, true
+	}
+	due += p.start
+	if !p.sleepUntil(due) {
+		p.pending = true
+		return 0, true
+	}
+	p.due.push(due)
+	return 0, false
+}
+
+// Rate implements vegeta.Pacer.
+func (p *pacer) Rate(elapsed time.Duration) float64 { return p.process.Rate(elapsed) }
+
+// sleepUntil returns true at the offset due, or false as soon as the context is done.
+func (p *pacer) sleepUntil(due time.Duration) bool {
+	wait := due - time.Since(p.epoch)
+	if wait > 2*coarse {
+		timer := time.NewTimer(wait - coarse)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+			return false
+		}
+		wait = due - time.Since(p.epoch)
+	}
+	if wait > 0 {
+		p.sleeper.sleep(wait)
+	}
+	return true
+}
+
+// countAtMost bounds how many arrivals that were never sent are drawn one by one to count them.
+const countAtMost = 10_000_000
+
+// unsent returns how many requests were due within the burst but never dispatched.
+func (p *pacer) unsent() (n uint64) {
+	if p.pending {
+		n++
+	}
+	if p.ended {
+		return n
+	}
+	for range countAtMost {
+		due, ok := p.process.Next()
+		if !ok || due > p.duration {
+			return n
+		}
+		n++
+	}
+	return n + uint64(p.process.Remaining(p.duration))
+}

@@ -1,0 +1,136 @@
+package loadgen
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// transport sends requests, reads their answers to the end and hands vegeta a receipt in place of the body: vegeta
+// would keep each body in memory, and knows failures only as text. It never returns an error: a request that failed
+// has status 0, the error's text as its status line, and the kind of failure in the receipt.
+type transport struct {
+	ctx     context.Context // ends what is in flight
+	inner   *http.Transport
+	timeout time.Duration
+	maxBody int64
+	header  http.Header
+}
+
+func newTransport(ctx context.Context, cfg ClientConfig, inFlight int) *transport {
+	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
+	return &transport{
+		ctx: ctx,
+		inner: &http.Transport{
+			DialContext:         dialer.DialContext,
+			TLSClientConfig:     cfg.TLS,
+			DisableCompression:  true,
+			DisableKeepAlives:   cfg.NoKeepAlive,
+			MaxConnsPerHost:     cfg.Connections,
+			MaxIdleConnsPerHost: inFlight,
+		},
+		timeout: cfg.Timeout,
+		maxBody: cfg.MaxBody,
+		header:  cfg.Header,
+	}
+}
+
+func (t *transport) close() { t.inner.CloseIdleConnections() }
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := t.ctx, context.CancelFunc(func() {})
+	if t.timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, t.timeout)
+	}
+	defer cancel()
+	for k, v := range t.header {
+		req.Header[k] = v
+	}
+	if host := t.header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	resp, err := t.inner.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return failedResponse(req, err), nil
+	}
+	defer resp.Body.Close()
+	body := io.Reader(resp.Body)
+	if t.maxBody >= 0 {
+		body = io.LimitReader(body, t.maxBody+1)
+	}
+	n, err := io.Copy(io.Discard, body)
+	if err == nil && t.maxBody >= 0 && n > t.maxBody {
+		err = errTooLarge
+	}
+	if err != nil {
+		return failedResponse(req, err), nil
+	}
+	resp.Body = newReceipt(receipt{bytesIn: uint64(n), failure: statusFailure(resp.StatusCode)})
+	return resp, nil
+}
+
+var errTooLarge = errors.New("body longer than the limit")
+
+// failedResponse is the answer that stands for err.
+func failedResponse(req *http.Request, err error) *http.Response {
+	return &http.Response{
+		Status: err.Error(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: req,
+		Body: newReceipt(receipt{failure: failureOf(err)}),
+	}
+}
+
+// followAtMost is a redirect policy that follows n redirects and then takes the answer as it is.
+func followAtMost(n int) func(*http.Request, []*http.Request) error {
+	return func(_ *http.Request, via []*http.Request) error {
+		if len(via) > n {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+}
+
+// receipt is what the transport knows of an answer.
+type receipt struct {
+	bytesIn uint64 // length of the body
+	failure Failure
+}
+
+const receiptSize = 9
+
+// receiptBody is a receipt as the body of an answer.
+type receiptBody struct {
+	data [receiptSize]byte
+	read bool
+}
+
+func newReceipt(r receipt) *receiptBody {
+	b := new(receiptBody)
+	binary.LittleEndian.PutUint64(b.data[:], r.bytesIn)
+	b.data[8] = byte(r.failure)
+	return b
+}
+
+func (b *receiptBody) Read(p []byte) (int, error) {
+	if b.read || len(p) < receiptSize {
+		return 0, io.EOF
+	}
+	b.read = true
+	return copy(p, b.data[:]), io.EOF
+}
+
+func (b *receiptBody) Close() error { return nil }
+
+// readReceipt reads the receipt back from vegeta's result. A result without one never reached the transport.
+func readReceipt(r *vegeta.Result) receipt {
+	if len(r.Body) != receiptSize {
+		return receipt{failure: BadTarget}
+	}
+	return receipt{bytesIn: binary.LittleEndian.Uint64(r.Body), failure: Failure(r.Body[8])}
+}
