@@ -6,33 +6,11 @@ import (
 	"time"
 )
 
-// Point is a rate in requests per second at an offset from the start.
-type Point struct {
-	At   time.Duration
-	Rate float64
-}
-
 // piecewise is a rate that is linear between points; before the first point it is 0, after the last it holds.
-// A step is two points at one offset.
+// A jump is two points at one offset.
 type piecewise struct {
 	points []Point
 	area   []float64 // integral of the rate from the first point up to each point
-}
-
-// Steps returns the rate that jumps to each point's rate at that point's offset and holds it until the next; before
-// the first point it is 0, after the last it holds. Offsets must rise.
-func Steps(points ...Point) (Rate, error) {
-	corners := make([]Point, 0, 2*len(points))
-	for i, p := range points {
-		if i > 0 {
-			if p.At <= points[i-1].At {
-				return nil, fmt.Errorf("step at %s after %s: offsets must rise", p.At, points[i-1].At)
-			}
-			corners = append(corners, Point{At: p.At, Rate: points[i-1].Rate})
-		}
-		corners = append(corners, p)
-	}
-	return newPiecewise(corners)
 }
 
 // Ramps returns the rate that is linear from point to point; before the first point it is 0, after the last it holds.
