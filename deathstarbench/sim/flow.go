@@ -49,6 +49,9 @@ func (s *Sim) dispatch(i int32) {
 // fail ends an attempt whose connection was refused or cut; the server is not tried again for this request.
 func (s *Sim) fail(r *request) {
 	g := &s.groups[r.group]
+	if g.timed {
+		g.measure(int(r.peer), r.epoch, r.began, s.now, false)
+	}
 	g.done(int(r.peer), r.epoch, true, s.now)
 	g.tried[r.peer] = true
 	g.passing = true
@@ -183,6 +186,9 @@ func (s *Sim) handle(e event) {
 func (s *Sim) receive(i int32, r *request) {
 	g := &s.groups[r.group]
 	s.count(r, s.now, r.status)
+	if g.timed {
+		g.measure(int(r.peer), r.epoch, r.began, s.now, true)
+	}
 	g.done(int(r.peer), r.epoch, false, s.now)
 	s.finish(i, r.status)
 }

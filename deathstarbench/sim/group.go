@@ -12,15 +12,17 @@ import (
 // Method is a balancing method.
 type Method string
 
-// The balancing methods. The first three are NGINX 1.22's; the others decide per request by measured times.
+// The balancing methods. The first three are NGINX 1.22's; the others measure times and decide per request.
 const (
 	RoundRobin Method = "round_robin" // smooth weighted round robin
 	LeastConn  Method = "least_conn"  // fewest active/weight, ties by smooth weighted round robin
 	RandomTwo  Method = "random_two"  // random two least_conn
+	LeastTime  Method = "least_time"  // NGINX 1.31's least_time last_byte inflight
+	PeakEWMA   Method = "peak_ewma"   // two random choices, the lower peak-EWMA cost
 )
 
 // Methods returns all balancing methods.
-func Methods() []Method { return []Method{RoundRobin, LeastConn, RandomTwo} }
+func Methods() []Method { return []Method{RoundRobin, LeastConn, RandomTwo, LeastTime, PeakEWMA} }
 
 // peer is the balancer's state of one server of a group: what every pick reads.
 type peer struct {
@@ -51,10 +53,14 @@ type group struct {
 	passing  bool    // any of tried is set
 	// plain says that no peer is down, failing or recovering, so that a pick need not look at health.
 	plain       bool
+	timed       bool // the method goes by measured times
 	sinceReview uint8
 	maxFails    int32
 	failTimeout int64 // s
 	rng         *rand.Rand
+
+	timings   []timing // of the methods that measure
+	estimates []int64  // scratch of least_time
 
 	stats    []counters
 	deadline float64 // ns; 0: none
@@ -79,13 +85,16 @@ func (g *group) restart(keep bool) {
 			p.conns = 0
 			*h = health{down: h.down}
 		}
+		if !keep && g.timed {
+			g.timings[i] = timing{}
+		}
 	}
 	g.review()
 }
 
 // review recomputes plain.
 func (g *group) review() {
-	g.plain = len(g.peers) > 1
+	g.plain = len(g.peers) > 1 && !g.timed
 	for i := range g.peers {
 		if h := &g.health[i]; h.down || h.fails > 0 || g.peers[i].effective != g.peers[i].weight {
 			g.plain = false
@@ -127,6 +136,10 @@ func (g *group) pick(now int64) int {
 		i = g.leastConn(sec)
 	case RandomTwo:
 		i = g.randomTwo(sec)
+	case LeastTime:
+		i = g.leastTime(now/1e6, sec)
+	case PeakEWMA:
+		i = g.peakEWMA(now, sec)
 	default:
 		i = g.roundRobin(sec)
 	}
@@ -136,6 +149,18 @@ func (g *group) pick(now int64) int {
 		}
 	}
 	return i
+}
+
+// measure tells a method that goes by measured times how long an attempt took.
+func (g *group) measure(i int, epoch int32, began, now int64, ok bool) {
+	if epoch != g.epoch {
+		return
+	}
+	if g.method == PeakEWMA {
+		g.timings[i].observe(float64(now), float64(now-began))
+	} else if len(g.peers) > 1 {
+		g.leastTimeDone(i, now/1e6, now/1e6-began/1e6, ok)
+	}
 }
 
 // done ends an attempt that was counted in the given epoch: failed says that it counts for the passive health check.
@@ -202,6 +227,10 @@ func newGroup(u deathstarbench.Upstream, servers map[string]int32, o *Options, s
 	g.deadline = float64(u.Deadline)
 	if d, ok := o.Deadlines[u.Name]; ok {
 		g.deadline = float64(d)
+	}
+	if g.timed = g.method == LeastTime || g.method == PeakEWMA; g.timed {
+		g.timings = make([]timing, len(g.peers))
+		g.estimates = make([]int64, len(g.peers))
 	}
 	g.review()
 	return g, nil
