@@ -59,7 +59,7 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 // fitOnce runs EM from one start.
 func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int) (*Mixture, error) {
 	m := s.Start
-	e := newEngine(x, s.K, s.Covariance, workers)
+	e := newEngine(x, columnMeans(x), s.K, s.Covariance, workers)
 	if m != nil {
 		m = m.clone()
 		if err := m.Validate(); err != nil {
@@ -149,4 +149,16 @@ func checkMatrix(x *mat.Dense, k int) error {
 		return fmt.Errorf("all %d rows are equal: nothing to tell apart", n)
 	}
 	return nil
+}
+
+// columnMeans returns the mean of every column, by the running update that keeps its digits for any offset.
+func columnMeans(x rowBlocks) []float64 {
+	mean := make([]float64, x.d)
+	for i := range x.n {
+		inv := 1 / float64(i+1)
+		for j, v := range x.row(i) {
+			mean[j] += (v - mean[j]) * inv
+		}
+	}
+	return mean
 }

@@ -72,7 +72,7 @@ func TestFitRecovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(denseRows(x), 3, Full, 1)
+	e := newEngine(denseRows(x), make([]float64, 4), 3, Full, 1)
 	want := e.pass(truth, false).logLikelihood / 4000
 	if got := m.Fit.LogLikelihoodPerSample; got < want {
 		t.Errorf("log-likelihood per sample: got %g, want at least the truth's %g", got, want)

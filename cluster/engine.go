@@ -8,17 +8,16 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// lanes is the number of rows that are worked on at once: a block is stored feature by feature, so that the
-// innermost loops run over rows.
-const lanes = 64
-
 // maxChunks bounds the partial sums of a pass. The partition into chunks depends on the number of rows only and
 // the partial sums are added in order: results do not depend on the number of workers.
 const maxChunks = 16
 
 // negligible is the responsibility below which a row is left out of a component's sums: 2⁻⁶⁰ of a row is lost in
-// the rounding of the sums anyway.
-const negligible = 0x1p-60
+// the rounding of the sums anyway. logNegligible is its logarithm.
+const (
+	negligible    = 0x1p-60
+	logNegligible = -60 * math.Ln2
+)
 
 // rowBlocks is n×d data, row-major with a stride.
 type rowBlocks struct {
@@ -33,36 +32,36 @@ func denseRows(x *mat.Dense) rowBlocks {
 
 func (r rowBlocks) row(i int) []float64 { return r.data[i*r.stride : i*r.stride+r.d] }
 
-// engine makes passes over data: the E-step of a mixture and the sums that its M-step needs, fused, so that no
-// n×k matrix exists.
+// engine makes passes over data: the E-step of a mixture and the sums that its M-step needs, fused block by block,
+// so that no n×k matrix exists.
 type engine struct {
-	x          rowBlocks
-	k          int
-	covariance Covariance
-	workers    int
-	chunks     []*sums
-	scratch    []*scratch
+	x       rowBlocks
+	shift   []float64 // subtracted from every row, so that data far from 0 keep their digits
+	kernel  kernel
+	chunks  []*sums
+	scratch []*scratch // one per worker
 }
 
-func newEngine(x rowBlocks, k int, c Covariance, workers int) *engine {
-	e := &engine{x: x, k: k, covariance: c, workers: workers}
+func newEngine(x rowBlocks, shift []float64, k int, c Covariance, workers int) *engine {
+	e := &engine{x: x, shift: shift, kernel: newKernel()}
 	blocks := (x.n + lanes - 1) / lanes
 	for range min(maxChunks, blocks) {
 		e.chunks = append(e.chunks, newSums(k, x.d, c))
 	}
-	for range workers {
+	for range min(workers, len(e.chunks)) {
 		e.scratch = append(e.scratch, newScratch(k, x.d))
 	}
 	return e
 }
 
-// pass evaluates m on every row and returns the sums; they are valid until the next pass. With nearest, every row
+// pass evaluates m on every row and returns the sums, which are valid until the next pass. With nearest, every row
 // belongs wholly to the component with the nearest mean instead of by responsibility.
 func (e *engine) pass(m *Mixture, nearest bool) *sums {
+	v := newView(m, e.shift, nearest)
 	blocks := (e.x.n + lanes - 1) / lanes
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for w := range min(e.workers, len(e.chunks)) {
+	for _, s := range e.scratch {
 		wg.Go(func() {
 			for {
 				c := int(next.Add(1)) - 1
@@ -73,7 +72,7 @@ func (e *engine) pass(m *Mixture, nearest bool) *sums {
 				from, to := c*blocks/len(e.chunks), (c+1)*blocks/len(e.chunks)
 				for b := from; b < to; b++ {
 					first := b * lanes
-					e.scratch[w].block(e.chunks[c], m, e.x, first, min(lanes, e.x.n-first), nearest)
+					s.block(e.chunks[c], e.kernel, v, e.x, first, min(lanes, e.x.n-first))
 				}
 			}
 		})
@@ -85,173 +84,181 @@ func (e *engine) pass(m *Mixture, nearest bool) *sums {
 	return e.chunks[0]
 }
 
+// view is a mixture as the loops want it: relative to the shift, rows padded.
+type view struct {
+	*Mixture
+	nearest bool
+	shift   []float64
+	means   []float64 // k×padded: μ − shift
+	offset  []float64 // k×d: −P(μ − shift)
+	width   int       // padded d
+}
+
+func newView(m *Mixture, shift []float64, nearest bool) *view {
+	d := m.D
+	v := &view{Mixture: m, nearest: nearest, shift: shift, width: padded(d)}
+	v.means = make([]float64, m.K*v.width)
+	v.offset = make([]float64, m.K*d)
+	tri := d * (d + 1) / 2
+	for k := range m.K {
+		mean, offset := v.means[k*v.width:k*v.width+d], v.offset[k*d:(k+1)*d]
+		for j, mu := range m.Mean(k) {
+			mean[j] = mu - shift[j]
+		}
+		if !m.triangular() {
+			continue
+		}
+		p := m.whiten[k*tri : (k+1)*tri]
+		for i := range d {
+			for j, w := range p[:i+1] {
+				offset[i] -= w * mean[j]
+			}
+			p = p[i+1:]
+		}
+	}
+	return v
+}
+
 // scratch is what one worker needs besides the data and the sums.
 type scratch struct {
-	xt   []float64 // d×lanes: the block, feature by feature
-	xc   []float64 // d×lanes: the block minus a mean
-	y    []float64 // lanes
-	logp []float64 // k×lanes: log w_k N(x|k), then responsibilities
-	best []float64 // lanes: the largest of a row's logp
-	sum  []float64 // lanes
-	z    []float64 // lanes×d: rows minus the mean, times √responsibility
+	rows  []float64 // lanes×padded: the block minus the shift
+	xt    []float64 // d×lanes: the same, feature by feature
+	logp  []float64 // k×lanes: log w_k N(x|k), then responsibilities
+	best  []float64 // lanes: the largest of a row's logp
+	sum   []float64 // lanes
+	cross []float64 // lanes: Σ r log r before normalising
+	z     []float64 // lanes×padded
+	index []int32   // lanes: rows that count for a component
+	root  []float64 // lanes: √responsibility of those
 }
 
 func newScratch(k, d int) *scratch {
 	return &scratch{
-		xt: make([]float64, d*lanes), xc: make([]float64, d*lanes), y: make([]float64, lanes),
-		logp: make([]float64, k*lanes), best: make([]float64, lanes), sum: make([]float64, lanes),
-		z: make([]float64, lanes*d),
+		rows: make([]float64, lanes*padded(d)), xt: make([]float64, d*lanes), logp: make([]float64, k*lanes),
+		best: make([]float64, lanes), sum: make([]float64, lanes), cross: make([]float64, lanes),
+		z: make([]float64, lanes*padded(d)), index: make([]int32, lanes), root: make([]float64, lanes),
 	}
 }
 
 // block adds rows first…first+n−1, at most lanes, to the sums.
-func (s *scratch) block(a *sums, m *Mixture, x rowBlocks, first, n int, nearest bool) {
-	d := x.d
+func (s *scratch) block(a *sums, kern kernel, v *view, x rowBlocks, first, n int) {
+	width := v.width
 	for r := range n {
-		for j, v := range x.row(first + r) {
-			s.xt[j*lanes+r] = v
+		row := s.rows[r*width : (r+1)*width]
+		for j, value := range x.row(first + r) {
+			value -= v.shift[j]
+			row[j] = value
+			s.xt[j*lanes+r] = value
 		}
 	}
-	for k := range m.K {
-		q := s.logp[k*lanes : (k+1)*lanes]
-		s.distances(q, m, k, nearest)
-		scale := m.logScale[k]
-		if nearest {
-			scale = 0
-		}
-		for r := range q {
-			q[r] = scale - q[r]/2
-		}
+	for k := range v.K {
+		s.distances(s.logp[k*lanes:(k+1)*lanes], kern, v, k)
 	}
-	s.normalise(a, m.K, n, first, nearest)
-	for k := range m.K {
-		mean := m.Mean(k)
+	if v.nearest {
+		s.choose(a, v, first, n)
+	} else {
+		s.normalise(a, v, first, n)
+	}
+	for k := range v.K {
 		rows := 0
-		var total float64
+		var count float64
 		for r, resp := range s.logp[k*lanes : k*lanes+n] {
 			if resp < negligible {
 				continue
 			}
-			total += resp
-			root := math.Sqrt(resp)
-			z := s.z[rows*d : (rows+1)*d]
-			for j, v := range x.row(first + r) {
-				z[j] = v - mean[j]
-			}
-			a.addFirst(k, resp, z)
-			for j := range z {
-				z[j] *= root
-			}
+			count += resp
+			s.index[rows], s.root[rows] = int32(r), math.Sqrt(resp)
 			rows++
 		}
-		a.count[k] += total
-		a.addSecond(k, s.z[:rows*d], rows)
+		if rows == 0 {
+			continue
+		}
+		a.count[k] += count
+		kern.pack(s.z, a.first[k*width:(k+1)*width], s.rows, v.means[k*width:(k+1)*width], s.index[:rows], s.root, width)
+		a.addSecond(kern, k, s.z, rows)
 	}
 }
 
 // distances writes the squared Mahalanobis distance of every row of the block to component k, or the squared
 // Euclidean one.
-func (s *scratch) distances(q []float64, m *Mixture, k int, euclidean bool) {
-	d := m.D
-	for i := range q {
-		q[i] = 0
-	}
-	for j, mu := range m.Mean(k) {
-		xt, xc := s.xt[j*lanes:(j+1)*lanes], s.xc[j*lanes:(j+1)*lanes]
-		for r := range xc {
-			xc[r] = xt[r] - mu
-		}
-	}
-	if euclidean || m.Covariance == Diag || m.Covariance == Spherical {
-		for j := range d {
-			w := 1.0
-			if !euclidean {
-				w = m.whiten[k*d+j]
-			}
-			for r, v := range s.xc[j*lanes : (j+1)*lanes] {
-				q[r] += (v * w) * (v * w)
-			}
-		}
+func (s *scratch) distances(q []float64, kern kernel, v *view, k int) {
+	d := v.D
+	clear(q)
+	if v.triangular() && !v.nearest {
+		tri := d * (d + 1) / 2
+		kern.distances(q, v.whiten[k*tri:(k+1)*tri], v.offset[k*d:(k+1)*d], s.xt, d)
 		return
 	}
-	tri := d * (d + 1) / 2
-	triangularDistances(q, s.y, m.whiten[k*tri:(k+1)*tri], s.xc, d)
-}
-
-// triangularDistances adds |P x_r|² to q for every lane r; p is d×d lower triangular, packed; x is d×lanes.
-func triangularDistances(q, y, p, x []float64, d int) {
-	q, y = q[:lanes], y[:lanes]
-	at := 0
-	for i := range d {
-		for r := range y {
-			y[r] = 0
+	for j, mu := range v.means[k*v.width : k*v.width+d] {
+		w := 1.0
+		if !v.nearest {
+			w = v.whiten[k*d+j]
 		}
-		for j := 0; j <= i; j++ {
-			w := p[at]
-			at++
-			xj := x[j*lanes : (j+1)*lanes : (j+1)*lanes]
-			for r := range xj {
-				y[r] += w * xj[r]
-			}
-		}
-		for r, v := range y {
-			q[r] += v * v
+		for r, x := range s.xt[j*lanes : (j+1)*lanes] {
+			y := (x - mu) * w
+			q[r&(lanes-1)] += y * y
 		}
 	}
 }
 
-// normalise turns logp into responsibilities by log-sum-exp and adds the log-likelihood.
-func (s *scratch) normalise(a *sums, k, n, first int, nearest bool) {
-	best, sum := s.best, s.sum
+// choose gives every row wholly to the component with the least distance; the log-likelihood is minus half the
+// sum of those.
+func (s *scratch) choose(a *sums, v *view, first, n int) {
+	for r := range n {
+		nearest, least := 0, math.Inf(1)
+		for k := range v.K {
+			q := &s.logp[k*lanes+r]
+			if *q < least {
+				nearest, least = k, *q
+			}
+			*q = 0
+		}
+		s.logp[nearest*lanes+r] = 1
+		a.logLikelihood -= least / 2
+		a.worst(first+r, -least)
+	}
+}
+
+// normalise turns distances into responsibilities by log-sum-exp and adds the log-likelihood and the entropy.
+func (s *scratch) normalise(a *sums, v *view, first, n int) {
+	best, sum, cross := s.best[:lanes], s.sum[:lanes], s.cross[:lanes]
 	for r := range best {
-		best[r], sum[r] = math.Inf(-1), 0
+		best[r], sum[r], cross[r] = math.Inf(-1), 0, 0
 	}
-	for c := range k {
-		for r, v := range s.logp[c*lanes : (c+1)*lanes] {
-			if v > best[r] {
-				best[r] = v
+	for k := range v.K {
+		scale := v.logScale[k]
+		for r, q := range s.logp[k*lanes : (k+1)*lanes] {
+			q = scale - q/2
+			s.logp[k*lanes+r] = q
+			if q > best[r&(lanes-1)] {
+				best[r&(lanes-1)] = q
 			}
 		}
 	}
-	if nearest {
-		for r := range n {
-			found := false
-			for c := range k {
-				v := &s.logp[c*lanes+r]
-				if !found && *v == best[r] {
-					*v, found = 1, true
-				} else {
-					*v = 0
-				}
-			}
-			a.logLikelihood += best[r]
-			a.worst(first+r, best[r])
-		}
-		return
-	}
-	for c := range k {
-		p := s.logp[c*lanes : (c+1)*lanes]
-		for r, v := range p {
-			if v -= best[r]; v < -50 {
+	for k := range v.K {
+		p := s.logp[k*lanes : (k+1)*lanes]
+		for r, q := range p {
+			q -= best[r&(lanes-1)]
+			if q < logNegligible {
 				p[r] = 0
 				continue
 			}
-			p[r] = math.Exp(v)
-			sum[r] += p[r]
+			e := math.Exp(q)
+			p[r] = e
+			sum[r&(lanes-1)] += e
+			cross[r&(lanes-1)] += e * q
 		}
 	}
 	for r := range n {
-		ll := best[r] + math.Log(sum[r])
-		a.logLikelihood += ll
-		a.worst(first+r, ll)
-		inv := 1 / sum[r]
-		for c := range k {
-			if p := &s.logp[c*lanes+r]; *p > 0 {
-				*p *= inv
-				if *p < 1 {
-					a.entropy -= *p * math.Log(*p)
-				}
-			}
+		log, inv := math.Log(sum[r]), 1/sum[r]
+		a.logLikelihood += best[r] + log
+		a.entropy += log - cross[r]*inv
+		a.worst(first+r, best[r]+log)
+		sum[r] = inv
+	}
+	for k := range v.K {
+		for r, p := range s.logp[k*lanes : (k+1)*lanes] {
+			s.logp[k*lanes+r] = p * sum[r&(lanes-1)]
 		}
 	}
 }

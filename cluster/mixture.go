@@ -62,6 +62,9 @@ func (c Covariance) size(k, d int) int {
 	}
 }
 
+// triangular reports whether whitening takes a triangular matrix rather than one factor per feature.
+func (m *Mixture) triangular() bool { return m.Covariance == Full || m.Covariance == Tied }
+
 // Mean returns the mean of component k, a view of d elements.
 func (m *Mixture) Mean(k int) []float64 { return m.Means[k*m.D : (k+1)*m.D] }
 

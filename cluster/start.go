@@ -27,14 +27,14 @@ func (e *engine) start(s Settings, restart int) (*Mixture, error) {
 	if err := centres.prepare(); err != nil {
 		return nil, err
 	}
-	k := newEngine(x, s.K, Spherical, e.workers)
+	k := newEngine(x, e.shift, s.K, Spherical, len(e.scratch))
 	last := math.Inf(-1)
 	for range lloydRounds {
 		a := k.pass(centres, true)
 		for c, n := range a.count {
 			if n > 0 {
 				for j := range x.d {
-					centres.Means[c*x.d+j] += a.first[c*x.d+j] / n
+					centres.Means[c*x.d+j] += a.first[c*a.width+j] / n
 				}
 			}
 		}

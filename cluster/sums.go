@@ -8,11 +8,13 @@ import (
 
 // sums are the expected sufficient statistics of one E-step, relative to the means it was made with.
 type sums struct {
-	k, d          int
-	covariance    Covariance
-	count         []float64 // k: Σ r
-	first         []float64 // k×d: Σ r (x−μ)
-	second        []float64 // Σ r (x−μ)(x−μ)ᵀ: k×d×d lower triangles (full, tied) or k×d (diag, spherical)
+	k, d, width int // width: padded d
+	covariance  Covariance
+	count       []float64 // k: Σ r
+	first       []float64 // k×width: Σ r (x−μ)
+	// second holds Σ r (x−μ)(x−μ)ᵀ: lower triangles in k×width×width (full) or, summed over components, width×width
+	// (tied), or the diagonals, k×width (diag, spherical).
+	second        []float64
 	logLikelihood float64
 	entropy       float64 // Σ −r log r
 	worstRow      int     // the row with the least density, −1 before the first
@@ -20,11 +22,15 @@ type sums struct {
 }
 
 func newSums(k, d int, c Covariance) *sums {
-	a := &sums{k: k, d: d, covariance: c, count: make([]float64, k), first: make([]float64, k*d)}
-	if c == Full || c == Tied {
-		a.second = make([]float64, k*d*d)
-	} else {
-		a.second = make([]float64, k*d)
+	w := padded(d)
+	a := &sums{k: k, d: d, width: w, covariance: c, count: make([]float64, k), first: make([]float64, k*w)}
+	switch c {
+	case Full:
+		a.second = make([]float64, k*w*w)
+	case Tied:
+		a.second = make([]float64, w*w)
+	default:
+		a.second = make([]float64, k*w)
 	}
 	a.reset()
 	return a
@@ -60,32 +66,19 @@ func (a *sums) worst(row int, density float64) {
 	}
 }
 
-func (a *sums) addFirst(k int, resp float64, z []float64) {
-	f := a.first[k*a.d : (k+1)*a.d]
-	for j, v := range z {
-		f[j] += resp * v
-	}
-}
-
-// addSecond adds zᵀz, z being rows×d.
-func (a *sums) addSecond(k int, z []float64, rows int) {
-	d := a.d
-	if a.covariance == Diag || a.covariance == Spherical {
-		s := a.second[k*d : (k+1)*d]
+// addSecond adds zᵀz of component k, z being rows×width.
+func (a *sums) addSecond(kern kernel, k int, z []float64, rows int) {
+	w := a.width
+	switch a.covariance {
+	case Full:
+		kern.rank(a.second[k*w*w:(k+1)*w*w], z, rows, w)
+	case Tied:
+		kern.rank(a.second, z, rows, w)
+	default:
+		s := a.second[k*w : (k+1)*w]
 		for r := range rows {
-			for j, v := range z[r*d : (r+1)*d] {
+			for j, v := range z[r*w : (r+1)*w] {
 				s[j] += v * v
-			}
-		}
-		return
-	}
-	s := a.second[k*d*d : (k+1)*d*d]
-	for r := range rows {
-		row := z[r*d : (r+1)*d]
-		for i, v := range row {
-			t := s[i*d : i*d+i+1]
-			for j := range t {
-				t[j] += v * row[j]
 			}
 		}
 	}
@@ -94,7 +87,7 @@ func (a *sums) addSecond(k int, z []float64, rows int) {
 // maximise returns the mixture that maximises the expected log-likelihood subject to Σ ⪰ floor·I, the components
 // whose covariance touches the floor, and those that hold less than one row in a million of a component's share.
 func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty []int) {
-	k, d := a.k, a.d
+	k, d, w := a.k, a.d, a.width
 	m = newMixture(k, d, a.covariance)
 	var total float64
 	for _, c := range a.count {
@@ -102,6 +95,13 @@ func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty
 	}
 	delta := make([]float64, d)
 	pooled := mat.NewSymDense(d, nil)
+	if a.covariance == Tied {
+		for i := range d {
+			for j := 0; j <= i; j++ {
+				pooled.SetSym(i, j, a.second[i*w+j]/total)
+			}
+		}
+	}
 	for c := range k {
 		n := a.count[c]
 		m.Weights[c] = n / total
@@ -113,7 +113,7 @@ func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty
 			continue
 		}
 		for j := range d {
-			delta[j] = a.first[c*d+j] / n
+			delta[j] = a.first[c*w+j] / n
 			m.Means[c*d+j] += delta[j]
 		}
 		switch a.covariance {
@@ -121,7 +121,7 @@ func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty
 			s := mat.NewSymDense(d, nil)
 			for i := range d {
 				for j := 0; j <= i; j++ {
-					s.SetSym(i, j, a.second[(c*d+i)*d+j]/n-delta[i]*delta[j])
+					s.SetSym(i, j, a.second[(c*w+i)*w+j]/n-delta[i]*delta[j])
 				}
 			}
 			s, touched := clampEigenvalues(s, floor)
@@ -132,14 +132,14 @@ func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty
 		case Tied:
 			for i := range d {
 				for j := 0; j <= i; j++ {
-					pooled.SetSym(i, j, pooled.At(i, j)+(a.second[(c*d+i)*d+j]-n*delta[i]*delta[j])/total)
+					pooled.SetSym(i, j, pooled.At(i, j)-n/total*delta[i]*delta[j])
 				}
 			}
 		case Diag, Spherical:
 			var mean float64
 			touched := false
 			for j := range d {
-				v := a.second[c*d+j]/n - delta[j]*delta[j]
+				v := a.second[c*w+j]/n - delta[j]*delta[j]
 				mean += v / float64(d)
 				if a.covariance == Diag {
 					touched = touched || v <= floor

@@ -1,0 +1,307 @@
+// AVX2 and FMA forms of the three loops that EM spends its time in. kernel.go has the same loops in Go, and says
+// what they compute; the tests hold the two against each other.
+
+#include "textflag.h"
+
+// func distancesAVX2(q, p, b, x *float64, d int)
+TEXT ·distancesAVX2(SB), NOSPLIT, $0-40
+	MOVQ q+0(FP), DI
+	MOVQ p+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ d+32(FP), CX
+	MOVQ $2, R8          // halves of 32 lanes, in Y0…Y7
+
+half:
+	MOVQ SI, R9
+	MOVQ DX, R10
+	XORQ R11, R11
+
+row:
+	VBROADCASTSD (R10), Y0
+	VMOVAPD      Y0, Y1
+	VMOVAPD      Y0, Y2
+	VMOVAPD      Y0, Y3
+	VMOVAPD      Y0, Y4
+	VMOVAPD      Y0, Y5
+	VMOVAPD      Y0, Y6
+	VMOVAPD      Y0, Y7
+	MOVQ         BX, R12
+	LEAQ         1(R11), R13
+
+column:
+	VBROADCASTSD (R9), Y8
+	VFMADD231PD  (R12), Y8, Y0
+	VFMADD231PD  32(R12), Y8, Y1
+	VFMADD231PD  64(R12), Y8, Y2
+	VFMADD231PD  96(R12), Y8, Y3
+	VFMADD231PD  128(R12), Y8, Y4
+	VFMADD231PD  160(R12), Y8, Y5
+	VFMADD231PD  192(R12), Y8, Y6
+	VFMADD231PD  224(R12), Y8, Y7
+	ADDQ         $8, R9
+	ADDQ         $512, R12
+	DECQ         R13
+	JNZ          column
+
+	VMOVUPD     (DI), Y8
+	VMOVUPD     32(DI), Y9
+	VMOVUPD     64(DI), Y10
+	VMOVUPD     96(DI), Y11
+	VFMADD231PD Y0, Y0, Y8
+	VFMADD231PD Y1, Y1, Y9
+	VFMADD231PD Y2, Y2, Y10
+	VFMADD231PD Y3, Y3, Y11
+	VMOVUPD     Y8, (DI)
+	VMOVUPD     Y9, 32(DI)
+	VMOVUPD     Y10, 64(DI)
+	VMOVUPD     Y11, 96(DI)
+	VMOVUPD     128(DI), Y8
+	VMOVUPD     160(DI), Y9
+	VMOVUPD     192(DI), Y10
+	VMOVUPD     224(DI), Y11
+	VFMADD231PD Y4, Y4, Y8
+	VFMADD231PD Y5, Y5, Y9
+	VFMADD231PD Y6, Y6, Y10
+	VFMADD231PD Y7, Y7, Y11
+	VMOVUPD     Y8, 128(DI)
+	VMOVUPD     Y9, 160(DI)
+	VMOVUPD     Y10, 192(DI)
+	VMOVUPD     Y11, 224(DI)
+	ADDQ        $8, R10
+	INCQ        R11
+	CMPQ        R11, CX
+	JLT         row
+
+	ADDQ $256, DI
+	ADDQ $256, BX
+	DECQ R8
+	JNZ  half
+	VZEROUPPER
+	RET
+
+// func packAVX2(z, f, x, mean *float64, index *int32, root *float64, rows, vectors int)
+TEXT ·packAVX2(SB), NOSPLIT, $0-64
+	MOVQ z+0(FP), DI
+	MOVQ f+8(FP), SI
+	MOVQ x+16(FP), BX
+	MOVQ mean+24(FP), DX
+	MOVQ index+32(FP), R8
+	MOVQ root+40(FP), R9
+	MOVQ rows+48(FP), CX
+	MOVQ vectors+56(FP), R10
+	MOVQ R10, R11
+	SHLQ $5, R11         // bytes of a row
+
+packrow:
+	MOVLQSX      (R8), R12
+	IMULQ        R11, R12
+	ADDQ         BX, R12
+	VBROADCASTSD (R9), Y0
+	XORQ         R13, R13
+
+packvector:
+	VMOVUPD     (R12)(R13*1), Y1
+	VSUBPD      (DX)(R13*1), Y1, Y1
+	VMULPD      Y0, Y1, Y1
+	VMOVUPD     Y1, (DI)(R13*1)
+	VMOVUPD     (SI)(R13*1), Y2
+	VFMADD231PD Y0, Y1, Y2
+	VMOVUPD     Y2, (SI)(R13*1)
+	ADDQ        $32, R13
+	CMPQ        R13, R11
+	JLT         packvector
+
+	ADDQ R11, DI
+	ADDQ $4, R8
+	ADDQ $8, R9
+	DECQ CX
+	JNZ  packrow
+	VZEROUPPER
+	RET
+
+// func rankAVX2(c, z *float64, rows, vectors int)
+TEXT ·rankAVX2(SB), NOSPLIT, $0-32
+	MOVQ c+0(FP), DI
+	MOVQ z+8(FP), SI
+	MOVQ rows+16(FP), CX
+	MOVQ vectors+24(FP), R8
+	SHLQ $5, R8          // bytes of a row of z and of c
+	XORQ R9, R9          // offset of the tile's first row within a row of z: 32 bytes per tile
+
+tilerow:
+	XORQ R10, R10        // offset of the tile's first column
+
+tile:
+	MOVQ R9, R11
+	SUBQ R10, R11        // 32·(vectors left − 1)
+	LEAQ (SI)(R9*1), R12
+	LEAQ (SI)(R10*1), R13
+	LEAQ (DI)(R10*1), BX
+	MOVQ CX, DX
+	CMPQ R11, $64
+	JGE  three
+	CMPQ R11, $32
+	JGE  two
+
+	VXORPD Y0, Y0, Y0
+	VXORPD Y3, Y3, Y3
+	VXORPD Y6, Y6, Y6
+	VXORPD Y9, Y9, Y9
+
+loop1:
+	VMOVUPD      (R13), Y12
+	VBROADCASTSD (R12), Y15
+	VFMADD231PD  Y15, Y12, Y0
+	VBROADCASTSD 8(R12), Y14
+	VFMADD231PD  Y14, Y12, Y3
+	VBROADCASTSD 16(R12), Y15
+	VFMADD231PD  Y15, Y12, Y6
+	VBROADCASTSD 24(R12), Y14
+	VFMADD231PD  Y14, Y12, Y9
+	ADDQ         R8, R12
+	ADDQ         R8, R13
+	DECQ         DX
+	JNZ          loop1
+
+	VADDPD  (BX), Y0, Y0
+	VMOVUPD Y0, (BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y3, Y3
+	VMOVUPD Y3, (BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y6, Y6
+	VMOVUPD Y6, (BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y9, Y9
+	VMOVUPD Y9, (BX)
+	JMP     nextrow
+
+two:
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+
+loop2:
+	VMOVUPD      (R13), Y12
+	VMOVUPD      32(R13), Y13
+	VBROADCASTSD (R12), Y15
+	VFMADD231PD  Y15, Y12, Y0
+	VFMADD231PD  Y15, Y13, Y1
+	VBROADCASTSD 8(R12), Y14
+	VFMADD231PD  Y14, Y12, Y3
+	VFMADD231PD  Y14, Y13, Y4
+	VBROADCASTSD 16(R12), Y15
+	VFMADD231PD  Y15, Y12, Y6
+	VFMADD231PD  Y15, Y13, Y7
+	VBROADCASTSD 24(R12), Y14
+	VFMADD231PD  Y14, Y12, Y9
+	VFMADD231PD  Y14, Y13, Y10
+	ADDQ         R8, R12
+	ADDQ         R8, R13
+	DECQ         DX
+	JNZ          loop2
+
+	VADDPD  (BX), Y0, Y0
+	VADDPD  32(BX), Y1, Y1
+	VMOVUPD Y0, (BX)
+	VMOVUPD Y1, 32(BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y3, Y3
+	VADDPD  32(BX), Y4, Y4
+	VMOVUPD Y3, (BX)
+	VMOVUPD Y4, 32(BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y6, Y6
+	VADDPD  32(BX), Y7, Y7
+	VMOVUPD Y6, (BX)
+	VMOVUPD Y7, 32(BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y9, Y9
+	VADDPD  32(BX), Y10, Y10
+	VMOVUPD Y9, (BX)
+	VMOVUPD Y10, 32(BX)
+	JMP     nextrow
+
+three:
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+	VXORPD Y11, Y11, Y11
+
+loop3:
+	VMOVUPD      (R13), Y12
+	VMOVUPD      32(R13), Y13
+	VMOVUPD      64(R13), Y14
+	VBROADCASTSD (R12), Y15
+	VFMADD231PD  Y15, Y12, Y0
+	VFMADD231PD  Y15, Y13, Y1
+	VFMADD231PD  Y15, Y14, Y2
+	VBROADCASTSD 8(R12), Y15
+	VFMADD231PD  Y15, Y12, Y3
+	VFMADD231PD  Y15, Y13, Y4
+	VFMADD231PD  Y15, Y14, Y5
+	VBROADCASTSD 16(R12), Y15
+	VFMADD231PD  Y15, Y12, Y6
+	VFMADD231PD  Y15, Y13, Y7
+	VFMADD231PD  Y15, Y14, Y8
+	VBROADCASTSD 24(R12), Y15
+	VFMADD231PD  Y15, Y12, Y9
+	VFMADD231PD  Y15, Y13, Y10
+	VFMADD231PD  Y15, Y14, Y11
+	ADDQ         R8, R12
+	ADDQ         R8, R13
+	DECQ         DX
+	JNZ          loop3
+
+	VADDPD  (BX), Y0, Y0
+	VADDPD  32(BX), Y1, Y1
+	VADDPD  64(BX), Y2, Y2
+	VMOVUPD Y0, (BX)
+	VMOVUPD Y1, 32(BX)
+	VMOVUPD Y2, 64(BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y3, Y3
+	VADDPD  32(BX), Y4, Y4
+	VADDPD  64(BX), Y5, Y5
+	VMOVUPD Y3, (BX)
+	VMOVUPD Y4, 32(BX)
+	VMOVUPD Y5, 64(BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y6, Y6
+	VADDPD  32(BX), Y7, Y7
+	VADDPD  64(BX), Y8, Y8
+	VMOVUPD Y6, (BX)
+	VMOVUPD Y7, 32(BX)
+	VMOVUPD Y8, 64(BX)
+	ADDQ    R8, BX
+	VADDPD  (BX), Y9, Y9
+	VADDPD  32(BX), Y10, Y10
+	VADDPD  64(BX), Y11, Y11
+	VMOVUPD Y9, (BX)
+	VMOVUPD Y10, 32(BX)
+	VMOVUPD Y11, 64(BX)
+	ADDQ    $96, R10
+	CMPQ    R10, R9
+	JLE     tile
+
+nextrow:
+	LEAQ (DI)(R8*4), DI
+	ADDQ $32, R9
+	CMPQ R9, R8
+	JLT  tilerow
+	VZEROUPPER
+	RET

@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package cluster
+
+// newKernel returns the loops for this machine.
+func newKernel() kernel { return portableKernel() }
