@@ -38,6 +38,7 @@ func Parse(file string, text []byte) (*Scenario, error) {
 		return s, nil
 	}
 	lines := strings.Split(string(text), "\n")
+	slices.SortStableFunc(d.faults, func(a, b fault) int { return findLine(lines, a.where) - findLine(lines, b.where) })
 	errs := make([]error, len(d.faults))
 	for i, f := range d.faults {
 		place := file

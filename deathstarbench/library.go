@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
 //go:embed scenarios/*.toml
 var library embed.FS
+
+// ErrNoScenario is returned for a name that no embedded scenario has.
+var ErrNoScenario = errors.New("no such scenario")
 
 // Names returns the names of the embedded scenarios, sorted.
 func Names() []string {
@@ -22,6 +26,7 @@ func Names() []string {
 	for i, f := range files {
 		names[i] = strings.TrimSuffix(strings.TrimPrefix(f, "scenarios/"), ".toml")
 	}
+	slices.Sort(names)
 	return names
 }
 
@@ -29,7 +34,7 @@ func Names() []string {
 func Source(name string) ([]byte, error) {
 	text, err := library.ReadFile("scenarios/" + name + ".toml")
 	if err != nil {
-		return nil, fmt.Errorf("scenario %q: neither a file nor one of %s", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("scenario %q: %w: give the path of a .toml file or one of %s", name, ErrNoScenario, strings.Join(Names(), ", "))
 	}
 	return text, nil
 }

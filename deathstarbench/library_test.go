@@ -12,6 +12,5 @@ func TestLibraryScenariosAreValid(t *testing.T) {
 		if s.Name != name {
 			t.Errorf("scenario %s: got name %q, want that of its file", name, s.Name)
 		}
-		t.Log(name, s.Utilisation(0, nil))
 	}
 }

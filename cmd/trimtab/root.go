@@ -49,6 +49,7 @@ func newRoot(e *env) *cobra.Command {
 	})
 	root.AddCommand(
 		newNginx(e),
+		newScenario(e),
 		newVersion(e),
 	)
 	return root
