@@ -37,6 +37,7 @@ func newNginx(e *env) *cobra.Command {
 	cmd.AddCommand(
 		newNginxShow(e),
 		newNginxSet(e),
+		newNginxLive(e),
 	)
 	return cmd
 }

@@ -56,14 +56,27 @@ func newNginxSet(e *env) *cobra.Command {
 	return cmd
 }
 
-// parseWeights reads SERVER=N pairs; a server that is not named keeps its weight and its down mark.
+// parseWeights reads SERVER=N pairs; every server keeps its down mark.
 func parseWeights(config, upstream string, pairs []string) (nginx.Settings, error) {
-	if upstream == "" || len(pairs) == 0 {
-		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N"))
+	settings, err := weightPairs(upstream, pairs)
+	if err != nil {
+		return nil, err
 	}
 	cfg, err := nginx.ReadConfig(config)
 	if err != nil {
 		return nil, withCode(exitConfig, err)
+	}
+	for server, s := range settings[upstream] {
+		s.Down = cfg.Down(upstream, server)
+		settings[upstream][server] = s
+	}
+	return settings, nil
+}
+
+// weightPairs reads SERVER=N pairs.
+func weightPairs(upstream string, pairs []string) (nginx.Settings, error) {
+	if upstream == "" || len(pairs) == 0 {
+		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N"))
 	}
 	servers := map[string]nginx.Setting{}
 	for _, pair := range pairs {
@@ -75,7 +88,7 @@ func parseWeights(config, upstream string, pairs []string) (nginx.Settings, erro
 		if err != nil {
 			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number", pair, pair[i+1:]))
 		}
-		servers[pair[:i]] = nginx.Setting{Weight: n, Down: cfg.Down(upstream, pair[:i])}
+		servers[pair[:i]] = nginx.Setting{Weight: n}
 	}
 	return nginx.Settings{upstream: servers}, nil
 }

@@ -80,6 +80,9 @@ func TestUnreadableGroupIsLeftToNginx(t *testing.T) {
 		{"a host name, which NGINX resolves and this code does not", "server %s weight=3; server localhost:1 down; server %s; INCLUDE", "not an IP address"},
 		{"another method", "ip_hash; server %s weight=3; server %s; INCLUDE", "ip_hash"},
 		{"an include with wildcards", "server %s weight=3; server %s; include nothing-*.conf; INCLUDE", "include"},
+		{"keepalive above the include, which NGINX would then forget", "server %s weight=3; server %s; keepalive 4; INCLUDE", "above keepalive"},
+		{"least_conn below the include, which would then count instead", "server %s weight=3; server %s; INCLUDE least_conn;", "below least_conn"},
+		{"no include at all", "server %s weight=3; server %s;", "no include"},
 		{"a server declared twice", "server %[1]s weight=2; server %[2]s; server %[1]s; INCLUDE", "declared twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

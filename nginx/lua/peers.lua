@@ -114,7 +114,9 @@ local function gather(group, list, prefix, own, depth)
             local p, err = server(words)
             if not p then return err end
             group.peers[#group.peers + 1] = p
-        elseif name == "include" and words[2] ~= own then
+        elseif name == "include" and words[2] == own then
+            group.wired = true
+        elseif name == "include" then
             local path = words[2] or ""
             if path:find("[%*%?%[]") or depth > 4 then return "include " .. path .. " inside the upstream" end
             if path:sub(1, 1) ~= "/" then path = prefix .. "/" .. path end
@@ -124,8 +126,14 @@ local function gather(group, list, prefix, own, depth)
             if not inner then return path .. ": " .. why end
             err = gather(group, inner, prefix, own, depth + 1)
             if err then return err end
-        elseif name == "least_conn" then group.method = "least_conn"
-        elseif name ~= "include" and not ALONE[name] then return tostring(name) .. " in the upstream" end
+        elseif not ALONE[name] then
+            return tostring(name) .. " in the upstream"
+        elseif name == "least_conn" then
+            if group.wired then return "include " .. own .. " must stand below least_conn" end
+            group.method = "least_conn"
+        elseif name == "keepalive" and not group.wired then
+            return "include " .. own .. " must stand above keepalive"
+        end
     end
 end
 
@@ -141,6 +149,7 @@ function M.read(name, file, prefix, own)
     if not list then return nil, "upstream " .. name .. " in " .. file .. ": " .. why end
     local group = { name = name, method = "round_robin", peers = {} }
     why = gather(group, list, prefix, own, 0)
+    if not why and not group.wired then why = "no include " .. own end
     if not why and #group.peers == 0 then why = "no servers" end
     local seen, sign = {}, {}
     for i, p in ipairs(group.peers) do

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"trimtab/nginx"
+	"trimtab/nginx/instance"
+	"trimtab/nginx/live"
+)
+
+func newNginxLive(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "live",
+		Short: "Weights that change without a reload: install the live balancer, look at it, set weights",
+		Long: `The live balancer is a piece of Lua in NGINX (Debian: libnginx-mod-http-lua) that does what NGINX's round robin and
+least_conn do, with weights in shared memory. One authenticated call over loopback changes them for the next request: no reload, no
+worker that drains, no connection closed. Weights set live survive reloads; after a restart NGINX begins with those of the file.`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLiveInstall(e), newLiveShow(e), newLiveSet(e), newLiveReset(e))
+	return cmd
+}
+
+func newLiveInstall(e *env) *cobra.Command {
+	var flags nginxFlags
+	var opt live.InstallOptions
+	var dryRun, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Write the balancer's files and say which two lines to add",
+		Long: `Writes the balancer into a folder of its own beside nginx.conf and prints the lines that you add to your configuration: one in the
+http block, one in each upstream. Nothing of yours is touched. Run it again after an upgrade or when an upstream was added; to undo it, take
+the lines out, reload and delete the folder.`,
+		Example: `  sudo trimtab nginx live install
+  sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
+  trimtab nginx live install --dry-run`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := nginx.ReadConfig(flags.config)
+			if err != nil {
+				return withCode(exitConfig, err)
+			}
+			in, err := live.Plan(cfg, opt)
+			if err != nil {
+				return withCode(applyCode(err), err)
+			}
+			var written []string
+			if !dryRun {
+				if written, err = in.Write(); err != nil {
+					return withCode(exitConfig, err)
+				}
+			}
+			if asJSON {
+				return json.NewEncoder(e.stdout).Encode(installJSON(in, written))
+			}
+			return explainInstall(e, in, written, dryRun)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&opt.Dir, "dir", "", "folder for the balancer's files (default: trimtab beside nginx.conf)")
+	cmd.Flags().StringVar(&opt.Listen, "listen", "127.0.0.1:9147", "where NGINX takes the control call: 127.0.0.1:port or unix:/path")
+	cmd.Flags().StringVar(&opt.TokenFile, "token-file", "", "file with the call's token, made if missing (default: token in the folder)")
+	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream to balance live; repeat for several (default: all that can be)")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "write nothing")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func explainInstall(e *env, in *live.Installation, written []string, dryRun bool) error {
+	out := e.stdout
+	switch {
+	case dryRun:
+		fmt.Fprintf(out, "Would install into %s.\n", in.Live.Dir)
+	case len(written) == 0:
+		fmt.Fprintf(out, "All files in %s are up to date.\n", in.Live.Dir)
+	default:
+		fmt.Fprintf(out, "Wrote %s.\n", strings.Join(written, ", "))
+	}
+	for _, s := range in.Skipped {
+		fmt.Fprintln(out, "Left out:", s)
+	}
+	missing := 0
+	for _, l := range in.Lines {
+		if l.Present {
+			continue
+		}
+		if missing++; missing == 1 {
+			fmt.Fprintln(out, "\nAdd these lines:")
+		}
+		fmt.Fprintf(out, "\n    %s\n  %s\n", l.Text, l.Where)
+	}
+	if _, err := instance.LuaModules(); err != nil && errors.Is(err, instance.ErrMissing) {
+		fmt.Fprintln(out, "\nNGINX's Lua module was not found: install libnginx-mod-http-lua (Debian, Ubuntu) first.")
+	}
+	switch {
+	case missing > 0:
+		fmt.Fprintln(out, "\nThe first makes the shared memory and the control call, the second hands the upstream's picks to the balancer. A least_conn")
+		fmt.Fprintln(out, "line stays where it is: NGINX warns \"load balancing method redefined\", and the balancer does as it says.")
+		fmt.Fprintln(out, "\nThen: nginx -t && nginx -s reload && trimtab nginx live show")
+	case len(written) > 0:
+		fmt.Fprintln(out, "\nThe lines stand in the configuration already. For the new files to count: nginx -t && nginx -s reload")
+	}
+	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"live\"\n    address = %q\n    token_file = %q\n", in.Live.Listen, in.Live.TokenFile)
+	return err
+}
+
+func installJSON(in *live.Installation, written []string) map[string]any {
+	lines := []map[string]any{}
+	for _, l := range in.Lines {
+		lines = append(lines, map[string]any{"text": l.Text, "where": l.Where, "file": l.File, "present": l.Present})
+	}
+	return map[string]any{
+		"dir": in.Live.Dir, "listen": in.Live.Listen, "token_file": in.Live.TokenFile, "written": written, "lines": lines, "skipped": in.Skipped,
+	}
+}
+
+// liveFlags say where the control call is.
+type liveFlags struct{ address, tokenFile string }
+
+func (f *liveFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.address, "address", "127.0.0.1:9147", "where NGINX takes the control call")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "/etc/nginx/trimtab/token", "file with the call's token")
+}
+
+func (f *liveFlags) actuator() (*live.Actuator, error) {
+	a, err := live.New(live.Config{Address: f.address, TokenFile: f.tokenFile})
+	return a, withCode(exitUsage, err)
+}
+
+func newLiveShow(e *env) *cobra.Command {
+	var flags liveFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "show",
+		Short:   "Print what the live balancer does now: weights, failures, active requests",
+		Example: "  sudo trimtab nginx live show\n  sudo trimtab nginx live show --json | jq .upstreams",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := flags.actuator()
+			if err != nil {
+				return err
+			}
+			s, err := a.State(cmd.Context())
+			if err != nil {
+				return withCode(exitTelemetry, err)
+			}
+			return printLive(e, s, asJSON)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func newLiveSet(e *env) *cobra.Command {
+	var flags liveFlags
+	var upstream string
+	var weights []string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "set",
+		Short:   "Set weights for the next request",
+		Example: "  sudo trimtab nginx live set --upstream backend --weight 10.0.0.1:80=3 --weight 10.0.0.2:80=5",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := flags.actuator()
+			if err != nil {
+				return err
+			}
+			want, err := weightPairs(upstream, weights)
+			if err != nil {
+				return err
+			}
+			s, err := a.State(cmd.Context())
+			if err != nil {
+				return withCode(exitTelemetry, err)
+			}
+			for _, o := range s.Upstreams[upstream].Servers {
+				if w, ok := want[upstream][o.Server]; ok {
+					want[upstream][o.Server] = nginx.Setting{Weight: w.Weight, Down: o.Down}
+				}
+			}
+			r, err := a.Apply(cmd.Context(), want)
+			if asJSON {
+				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+					return err
+				}
+			} else if err == nil && r.Changed {
+				fmt.Fprintf(e.stdout, "in force after %.1f ms\n", float64(r.Took.Microseconds())/1e3)
+			} else if err == nil {
+				fmt.Fprintln(e.stdout, "nothing to change: the weights are in force already")
+			}
+			return withCode(applyCode(err), err)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&upstream, "upstream", "", "name of the upstream (required)")
+	cmd.Flags().StringArrayVar(&weights, "weight", nil, "SERVER=N, N from 1 to 100; repeat for several servers")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt as one JSON object")
+	return cmd
+}
+
+func newLiveReset(e *env) *cobra.Command {
+	var flags liveFlags
+	cmd := &cobra.Command{
+		Use:     "reset",
+		Short:   "Return every upstream to the weights of its file",
+		Example: "  sudo trimtab nginx live reset",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := flags.actuator()
+			if err != nil {
+				return err
+			}
+			s, err := a.Reset(cmd.Context())
+			if err != nil {
+				return withCode(exitTelemetry, err)
+			}
+			return printLive(e, s, false)
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+func printLive(e *env, s *live.State, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(e.stdout).Encode(s)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	for _, name := range slices.Sorted(maps.Keys(s.Upstreams)) {
+		g := s.Upstreams[name]
+		note := ""
+		switch {
+		case !g.Live:
+			note = "not live: " + g.Why
+		case g.Outdated:
+			note = "the weights set are void: the file has changed since"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", name, g.Method, note)
+		for _, o := range g.Servers {
+			marks := ""
+			if o.Down {
+				marks += " down"
+			}
+			if o.Backup {
+				marks += " backup"
+			}
+			active := "-"
+			if g.CountsActive {
+				active = fmt.Sprint(o.Active)
+			}
+			fmt.Fprintf(w, "  %s\tweight %d (file %d)\tactive %s\tfails %d%s\n", o.Server, o.Weight, o.BaseWeight, active, o.Fails, marks)
+		}
+	}
+	return w.Flush()
+}

@@ -1,0 +1,309 @@
+package live
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"trimtab/nginx"
+	"trimtab/nginx/lua"
+)
+
+// Config says where the control call is.
+type Config struct {
+	Address   string        // "127.0.0.1:port" or "unix:/path", as in the balancer's listen directive
+	TokenFile string        // file whose first line is the token; read at every call, so that it may be renewed
+	Timeout   time.Duration // of one call; 0 means 5 s
+}
+
+// Actuator sets weights through the live balancer. It may be used from several goroutines.
+type Actuator struct {
+	config Config
+	client *http.Client
+}
+
+// ErrUnreachable is returned when the control call got no answer: NGINX is down, or the balancer is not installed.
+var ErrUnreachable = errors.New("live balancer does not answer")
+
+const maxReply = 64 << 20
+
+// New checks cfg and returns an actuator; it does not connect.
+func New(cfg Config) (*Actuator, error) {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
+	if cfg.Timeout < 0 {
+		return nil, fmt.Errorf("live balancer: timeout %v: want more than 0", cfg.Timeout)
+	}
+	network, address := "tcp", cfg.Address
+	if path, ok := strings.CutPrefix(cfg.Address, "unix:"); ok {
+		network, address = "unix", path
+	} else if host, _, err := net.SplitHostPort(cfg.Address); err != nil {
+		return nil, fmt.Errorf("live balancer: address %q: want 127.0.0.1:port or unix:/path", cfg.Address)
+	} else if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("live balancer: address %q is not loopback: the token would cross the network in the clear", cfg.Address)
+	}
+	dialer := net.Dialer{Timeout: cfg.Timeout}
+	return &Actuator{config: cfg, client: &http.Client{
+		Timeout: cfg.Timeout,
+		Transport: &http.Transport{
+			// A connection of its own for every call: a kept one may end at a worker that drains after a reload.
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, address)
+			},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// State is what the balancer says about itself.
+type State struct {
+	Format    int              `json:"format"`
+	PID       int              `json:"pid"` // of the worker that answered
+	Upstreams map[string]Group `json:"upstreams"`
+}
+
+// Group is the state of one upstream group.
+type Group struct {
+	Live     bool     `json:"live"`     // false: NGINX's own round robin serves it
+	Why      string   `json:"why"`      // not live
+	Method   string   `json:"method"`   // round_robin or least_conn
+	Version  int64    `json:"version"`  // rises with every change of weights or health
+	Set      bool     `json:"set"`      // weights were set
+	Outdated bool     `json:"outdated"` // and are void, because the file's servers or weights have changed since
+	Servers  []Server `json:"servers"`
+	// CountsActive is false for round robin without max_conns, which has no use for the number of active requests.
+	CountsActive bool `json:"counts_active"`
+}
+
+// Server is the state of one server of a group.
+type Server struct {
+	Server     string `json:"server"` // as the status page prints it
+	Weight     int    `json:"weight"`
+	BaseWeight int    `json:"base_weight"` // of the file
+	Down       bool   `json:"down"`
+	Backup     bool   `json:"backup"`
+	Fails      int    `json:"fails"`
+	Active     int    `json:"active"` // requests in service, over all workers
+}
+
+// State asks the balancer for its state.
+func (a *Actuator) State(ctx context.Context) (*State, error) {
+	return a.call(ctx, http.MethodGet, nil)
+}
+
+// Reset returns every group to the weights of the file.
+func (a *Actuator) Reset(ctx context.Context) (*State, error) {
+	return a.call(ctx, http.MethodDelete, nil)
+}
+
+// Apply sets the weights of the servers named in want and leaves all others alone. They are in force for the next request
+// when it returns. It fails with a *nginx.Refusal when the balancer refuses, and then nothing has changed.
+func (a *Actuator) Apply(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
+	began := time.Now()
+	r, err := a.apply(ctx, want)
+	r.Took = time.Since(began)
+	if refusal := (*nginx.Refusal)(nil); errors.As(err, &refusal) {
+		r.Refused = refusal.Reason
+	}
+	return r, err
+}
+
+func (a *Actuator) apply(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
+	r := nginx.Receipt{Weights: nginx.Settings{}}
+	before, err := a.State(ctx)
+	if err != nil {
+		return r, err
+	}
+	if err := before.check(want); err != nil {
+		return r, err
+	}
+	r.Weights = before.settings(want)
+	if before.holds(want) && !before.outdated(want) {
+		return r, nil
+	}
+	after, err := a.call(ctx, http.MethodPut, lines(want))
+	if err != nil {
+		if refusal := (*nginx.Refusal)(nil); errors.As(err, &refusal) || ctx.Err() != nil {
+			return r, err
+		}
+		// Whether the call arrived is not known: ask.
+		seen, again := a.State(ctx)
+		if again != nil || !seen.holds(want) {
+			return r, err
+		}
+		after = seen
+	}
+	if !after.holds(want) {
+		return r, fmt.Errorf("live balancer: it took the call, but its state differs from the weights asked for")
+	}
+	r.Changed, r.Confirmed, r.Weights = true, time.Now(), after.settings(want)
+	return r, nil
+}
+
+func lines(want nginx.Settings) []byte {
+	var b bytes.Buffer
+	for _, name := range sorted(want) {
+		for _, server := range sorted(want[name]) {
+			word := "up"
+			if want[name][server].Down {
+				word = "down"
+			}
+			fmt.Fprintf(&b, "%s %s %d %s\n", name, server, want[name][server].Weight, word)
+		}
+	}
+	return b.Bytes()
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// check refuses what the balancer would refuse, with the names that the operator knows.
+func (s *State) check(want nginx.Settings) error {
+	for _, name := range sorted(want) {
+		g, ok := s.Upstreams[name]
+		switch {
+		case !ok:
+			return refuse("upstream %q is not one that the live balancer serves: run trimtab nginx live install", name)
+		case !g.Live:
+			return refuse("upstream %q is not balanced live: %s", name, g.Why)
+		}
+		for _, server := range sorted(want[name]) {
+			if !slices.ContainsFunc(g.Servers, func(o Server) bool { return o.Server == server }) {
+				return refuse("upstream %q has no server %s in the running configuration", name, server)
+			}
+			if w := want[name][server].Weight; w < 1 || w > nginx.MaxWeight {
+				return refuse("upstream %q: weight %d of server %s: want 1 to %d", name, w, server, nginx.MaxWeight)
+			}
+		}
+	}
+	return nil
+}
+
+func refuse(format string, args ...any) error {
+	return &nginx.Refusal{Reason: fmt.Sprintf(format, args...)}
+}
+
+// holds reports whether all that is wanted is in force.
+func (s *State) holds(want nginx.Settings) bool {
+	for name, servers := range want {
+		found := 0
+		for _, o := range s.Upstreams[name].Servers {
+			if w, ok := servers[o.Server]; ok {
+				found++
+				if w.Weight != o.Weight || w.Down != o.Down {
+					return false
+				}
+			}
+		}
+		if found != len(servers) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *State) outdated(want nginx.Settings) bool {
+	for name := range want {
+		if s.Upstreams[name].Outdated {
+			return true
+		}
+	}
+	return false
+}
+
+// settings returns what is in force in the groups named in want.
+func (s *State) settings(want nginx.Settings) nginx.Settings {
+	out := nginx.Settings{}
+	for name := range want {
+		out[name] = map[string]nginx.Setting{}
+		for _, o := range s.Upstreams[name].Servers {
+			out[name][o.Server] = nginx.Setting{Weight: o.Weight, Down: o.Down}
+		}
+	}
+	return out
+}
+
+func (a *Actuator) call(ctx context.Context, method string, body []byte) (*State, error) {
+	token, err := readToken(a.config.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://trimtab"+lua.LivePath, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("live balancer: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := a.client.Do(req)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, fmt.Errorf("live balancer at %s: %w", a.config.Address, cause)
+		}
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, a.config.Address, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return nil, fmt.Errorf("live balancer at %s: read reply: %w", a.config.Address, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, a.failure(resp.StatusCode, text)
+	}
+	s := &State{}
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, fmt.Errorf("live balancer at %s: reply: %w", a.config.Address, err)
+	}
+	if s.Format != 1 {
+		return nil, fmt.Errorf("live balancer at %s: format %d, want 1: run trimtab nginx live install and reload NGINX", a.config.Address, s.Format)
+	}
+	return s, nil
+}
+
+func (a *Actuator) failure(status int, text []byte) error {
+	var said struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(text, &said) != nil || said.Error == "" {
+		return fmt.Errorf("live balancer at %s: HTTP %d without a reason: is that trimtab's balancer?", a.config.Address, status)
+	}
+	switch status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusInsufficientStorage:
+		return refuse("%s", said.Error)
+	case http.StatusUnauthorized:
+		return fmt.Errorf("live balancer at %s: %s: NGINX reads %s when it loads its configuration; reload it after a change", a.config.Address, said.Error, a.config.TokenFile)
+	}
+	return fmt.Errorf("live balancer at %s: HTTP %d: %s", a.config.Address, status, said.Error)
+}
+
+func readToken(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	if line = strings.TrimSpace(line); len(line) < 32 {
+		return "", fmt.Errorf("token in %s: want at least 32 characters", path)
+	}
+	return line, nil
+}
