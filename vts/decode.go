@@ -167,17 +167,26 @@ func (s *scanner) peers(dst []Peer) []Peer {
 		if s.err != nil {
 			return dst
 		}
-		// The page has one set of counters for an address however often its group lists it, and repeats it on every
-		// line: one peer, whose share is the sum of the weights.
 		for i := range dst[:len(dst)-1] {
 			if dst[i].Server == p.Server {
-				dst[i].Weight += p.Weight
+				merge(&dst[i], p)
 				dst = dst[:len(dst)-1]
 				break
 			}
 		}
 	}
 	return dst
+}
+
+// merge adds to p another line of the same group with the same address. The page has one set of counters for both and
+// repeats it on every line; their share of the requests is the sum of the weights of those that are not down.
+func merge(p, other *Peer) {
+	switch {
+	case p.Down == other.Down:
+		p.Weight += other.Weight
+	case p.Down:
+		p.Weight, p.Down, p.Backup = other.Weight, false, other.Backup
+	}
 }
 
 const (

@@ -1,0 +1,207 @@
+-- What the running NGINX knows about its upstreams, read from its own memory (read, never written).
+--
+-- NGINX's Lua module offers no list of upstream servers, and the text of nginx.conf is no substitute: it may have been
+-- edited since it was loaded, and NGINX tests configurations that it then does not run. The parsed configuration of the
+-- cycle that this worker belongs to cannot be stale: a worker lives and dies with one configuration.
+--
+-- Structures are laid out as in the headers of NGINX. That is the contract on which NGINX loads binary modules, and it
+-- comes with a check that is made here too: version and build signature must be known, and every array says how large
+-- its elements are. Anything unknown is refused with a reason; nothing is guessed.
+
+local ffi = require "ffi"
+local base = require "resty.core.base"
+
+local C = ffi.C
+local cast, str = ffi.cast, ffi.string
+local tonumber = tonumber
+
+local M = {}
+
+ffi.cdef [[
+typedef struct { size_t len; const char *data; } trimtab_str_t;
+typedef struct { void *elts; uintptr_t nelts; size_t size; uintptr_t nalloc; void *pool; } trimtab_array_t;
+typedef struct {
+    uintptr_t ctx_index, index; const char *name; uintptr_t spare0, spare1, version; const char *signature;
+} trimtab_module_t;
+typedef struct { void ***conf_ctx; } trimtab_cycle_t;
+typedef struct { void **main_conf; } trimtab_conf_ctx_t;
+typedef struct { void *buckets; uintptr_t size; trimtab_array_t upstreams; } trimtab_main_conf_t;
+typedef struct { void *sockaddr; uint32_t socklen; trimtab_str_t name; } trimtab_addr_t;
+typedef struct {
+    trimtab_str_t name; trimtab_addr_t *addrs;
+    uintptr_t naddrs, weight, max_conns, max_fails; intptr_t fail_timeout; uintptr_t slow_start, down;
+    unsigned backup:1; uint64_t spare[6];
+} trimtab_server_t;
+typedef struct trimtab_peer_s {
+    void *sockaddr; uint32_t socklen; trimtab_str_t name, server;
+    intptr_t current_weight, effective_weight, weight; uintptr_t conns, max_conns, fails;
+    intptr_t accessed, checked; uintptr_t max_fails; intptr_t fail_timeout; uintptr_t slow_start, start_time, down;
+    void *ssl_session; int ssl_session_len; uintptr_t lock; struct trimtab_peer_s *next;
+} trimtab_peer_t;
+typedef struct trimtab_peers_s {
+    uintptr_t number; void *shpool; uintptr_t rwlock; struct trimtab_peers_s *zone_next;
+    uintptr_t total_weight, tries; unsigned flags; trimtab_str_t *name; struct trimtab_peers_s *next; trimtab_peer_t *peer;
+} trimtab_peers_t;
+typedef struct {
+    void *init_upstream, *init; trimtab_peers_t *data; void **srv_conf; trimtab_array_t *servers;
+    uintptr_t flags; trimtab_str_t host;
+} trimtab_upstream_t;
+typedef struct {
+    uintptr_t status, response_time, connect_time, header_time, queue_time;
+    int64_t response_length, bytes_received, bytes_sent; trimtab_str_t *peer;
+} trimtab_state_t;
+typedef struct {
+    uint32_t signature; void *connection, **ctx, **main_conf, **srv_conf, **loc_conf;
+    void *read_event_handler, *write_event_handler, *cache, *upstream; trimtab_array_t *upstream_states;
+} trimtab_request_t;
+
+extern trimtab_cycle_t *trimtab_cycle __asm__("ngx_cycle");
+extern trimtab_module_t trimtab_http __asm__("ngx_http_module");
+extern trimtab_module_t trimtab_http_upstream __asm__("ngx_http_upstream_module");
+extern uintptr_t *trimtab_accepted __asm__("ngx_stat_accepted");
+extern uintptr_t *trimtab_handled __asm__("ngx_stat_handled");
+extern uintptr_t *trimtab_requests __asm__("ngx_stat_requests");
+extern uintptr_t *trimtab_active __asm__("ngx_stat_active");
+extern uintptr_t *trimtab_reading __asm__("ngx_stat_reading");
+extern uintptr_t *trimtab_writing __asm__("ngx_stat_writing");
+extern uintptr_t *trimtab_waiting __asm__("ngx_stat_waiting");
+]]
+
+-- Versions whose headers agree with the structures above.
+local OLDEST, NEWEST = 1020000, 1027002
+-- Pointers and time_t of 64 bits; built with proxy cache, upstream zones and --with-compat, as every distribution does.
+local SIGNATURE = "^8,%d+,8,%d+111$"
+
+local EXPLICIT = 1 -- NGX_HTTP_UPSTREAM_CREATE: an upstream block, not an address that proxy_pass names
+local HTTP = 0x50545448
+local MAX_NAME = 1024
+local STATE_SIZE = ffi.sizeof("trimtab_state_t")
+
+local request_p = ffi.typeof("trimtab_request_t *")
+local state_p = ffi.typeof("trimtab_state_t *")
+local get_request = base.get_request
+
+-- check returns nil, or why the memory of this NGINX must not be read.
+function M.check()
+    local ok, module = pcall(function() return C.trimtab_http_upstream end)
+    if not ok then
+        return "NGINX exports no symbols: it was built without support for dynamic modules"
+    end
+    local version = tonumber(module.version)
+    if version < OLDEST or version > NEWEST then
+        return "NGINX " .. version .. " is outside the versions that the shim knows, " .. OLDEST .. " to " .. NEWEST
+    end
+    local signature = str(module.signature)
+    if not signature:find(SIGNATURE) then
+        return "NGINX was built with options that the shim does not know (signature " .. signature .. ")"
+    end
+    if not pcall(function() return C.trimtab_requests[0] end) then
+        return "NGINX was built without http_stub_status_module, which counts the connections"
+    end
+end
+
+local function text(s)
+    local n = tonumber(s.len)
+    if n > MAX_NAME or s.data == nil then
+        error("an implausible name of " .. n .. " bytes in NGINX's upstream configuration")
+    end
+    return str(s.data, n)
+end
+
+local function array_of(a, type)
+    if tonumber(a.size) ~= ffi.sizeof(type) then
+        error("NGINX's " .. type .. " has " .. tonumber(a.size) .. " bytes, not " .. ffi.sizeof(type))
+    end
+    return cast(type .. " *", a.elts), tonumber(a.nelts)
+end
+
+local function servers_of(u)
+    local list = {}
+    local servers, n = array_of(u.servers[0], "trimtab_server_t")
+    for i = 0, n - 1 do
+        local s = servers[i]
+        for j = 0, tonumber(s.naddrs) - 1 do
+            list[#list + 1] = {
+                server = text(s.addrs[j].name),
+                weight = tonumber(s.weight),
+                max_fails = tonumber(s.max_fails),
+                fail_timeout = tonumber(s.fail_timeout),
+                down = s.down ~= 0,
+                backup = s.backup ~= 0,
+            }
+        end
+    end
+    return list
+end
+
+-- pointers notes the address of every peer's name: an attempt is recorded with that pointer, which says both the
+-- server and the group even when several groups share a server. Balancers other than NGINX's own keep peers of
+-- another kind; then nothing is noted and attempts are told apart by name.
+local function pointers(u, group, count, into)
+    local peers = u.data
+    if peers == nil or tonumber(peers.number) > count or peers.name == nil or text(peers.name[0]) ~= text(u.host) then
+        return
+    end
+    into[tonumber(cast("uintptr_t", peers.name))] = { group, text(u.host) }
+    while peers ~= nil do
+        local peer, left = peers.peer, tonumber(peers.number)
+        while peer ~= nil and left > 0 do
+            into[tonumber(cast("uintptr_t", peer) + ffi.offsetof("trimtab_peer_t", "name"))] = { group, text(peer.name) }
+            peer, left = peer.next, left - 1
+        end
+        peers = peers.next -- the backup servers
+    end
+end
+
+-- upstreams returns the groups in the order of the configuration, {name, servers}, the addresses that proxy_pass
+-- names without an upstream block, and the map from name pointers to {group, server}. Call it in a worker: in the
+-- master, while a configuration is being loaded, it would see the one before.
+function M.upstreams(nogroup)
+    local main = cast("trimtab_conf_ctx_t *", C.trimtab_cycle.conf_ctx[tonumber(C.trimtab_http.index)])
+    local conf = cast("trimtab_main_conf_t *", main.main_conf[tonumber(C.trimtab_http_upstream.ctx_index)])
+    local list, n = array_of(conf.upstreams, "void *")
+    list = cast("trimtab_upstream_t **", list)
+    local groups, loose, by_pointer = {}, {}, {}
+    for i = 0, n - 1 do
+        local u = list[i]
+        if u.servers ~= nil then
+            local servers = servers_of(u)
+            if tonumber(u.flags) % 2 == EXPLICIT then
+                local name = text(u.host)
+                groups[#groups + 1] = { name = name, servers = servers }
+                pointers(u, name, #servers, by_pointer)
+            else
+                for _, s in ipairs(servers) do loose[#loose + 1] = s end
+                pointers(u, nogroup, #servers, by_pointer)
+            end
+        end
+    end
+    return groups, loose, by_pointer
+end
+
+-- attempts returns the list of attempts that NGINX made for the current request, as (states, n), or nil when none was.
+function M.attempts()
+    local r = cast(request_p, get_request())
+    if r.signature ~= HTTP then error("this is no request of NGINX") end
+    local a = r.upstream_states
+    if a == nil then return nil end
+    if a.size ~= STATE_SIZE then error("NGINX's record of an attempt has " .. tonumber(a.size) .. " bytes, not " .. STATE_SIZE) end
+    return cast(state_p, a.elts), tonumber(a.nelts)
+end
+
+-- pointer returns the key of by_pointer for an attempt, nil when the attempt is only the mark of a redirect.
+function M.pointer(state)
+    if state.peer == nil then return nil end
+    return tonumber(cast("uintptr_t", state.peer))
+end
+
+function M.peer_name(state) return text(state.peer[0]) end
+
+-- connections returns active, reading, writing, waiting, accepted, handled, requests.
+function M.connections()
+    return tonumber(C.trimtab_active[0]), tonumber(C.trimtab_reading[0]), tonumber(C.trimtab_writing[0]),
+        tonumber(C.trimtab_waiting[0]), tonumber(C.trimtab_accepted[0]), tonumber(C.trimtab_handled[0]),
+        tonumber(C.trimtab_requests[0])
+end
+
+return M
