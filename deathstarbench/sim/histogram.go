@@ -12,6 +12,7 @@ type Histogram struct {
 	counts   [histogramSize]uint32
 	n        uint64
 	sum      float64 // µs
+	squares  float64 // µs²
 	min, max int64   // µs
 }
 
@@ -51,7 +52,9 @@ func (h *Histogram) record(ns int64) {
 	}
 	h.counts[bucketOf(us)]++
 	h.n++
-	h.sum += float64(ns) / 1000
+	t := float64(ns) / 1000
+	h.sum += t
+	h.squares += t * t
 }
 
 // Count is how many times were recorded.
@@ -63,6 +66,15 @@ func (h *Histogram) Mean() time.Duration {
 		return 0
 	}
 	return time.Duration(h.sum / float64(h.n) * 1000)
+}
+
+// Deviation is the standard deviation of all times; 0 without any.
+func (h *Histogram) Deviation() time.Duration {
+	if h.n == 0 {
+		return 0
+	}
+	mean := h.sum / float64(h.n)
+	return time.Duration(math.Sqrt(math.Max(0, h.squares/float64(h.n)-mean*mean)) * 1000)
 }
 
 // Max is the longest time.
@@ -101,6 +113,7 @@ func (h *Histogram) Merge(o *Histogram) {
 	}
 	h.n += o.n
 	h.sum += o.sum
+	h.squares += o.squares
 }
 
 // Reset forgets all times.
@@ -108,5 +121,5 @@ func (h *Histogram) Reset() {
 	if h.n > 0 {
 		clear(h.counts[bucketOf(h.min) : bucketOf(h.max)+1])
 	}
-	h.n, h.sum, h.min, h.max = 0, 0, 0, 0
+	h.n, h.sum, h.squares, h.min, h.max = 0, 0, 0, 0, 0
 }

@@ -1,0 +1,97 @@
+package arena
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"trimtab/tuner"
+)
+
+// Oracle knows the future: for every phase of the scenario it holds the best static weights, found before the run by
+// search in the simulator, and sets them when the phase begins. No policy that learns can know them at that time; a
+// per-request method can still be better than any static weights.
+type Oracle struct {
+	phases   []Phase
+	weights  []tuner.Weights
+	interval time.Duration
+	start    time.Time // of the run, from the first sample
+}
+
+var (
+	_ tuner.Policy = (*Oracle)(nil)
+	_ Starter      = (*Oracle)(nil)
+)
+
+// NewOracle finds, or takes from the cache, the best weights of every phase of the case's scenario.
+func NewOracle(ctx context.Context, c Case, cache *OracleCache) (*Oracle, error) {
+	o := &Oracle{phases: Phases(c.Scenario), interval: c.Scenario.ControlInterval.Std()}
+	for i, p := range o.phases {
+		w, ok := o.seen(i)
+		if !ok {
+			var near tuner.Weights
+			if i > 0 {
+				near = o.weights[i-1]
+			}
+			var err error
+			if w, err = cache.find(ctx, c, p, near); err != nil {
+				return nil, fmt.Errorf("find the oracle's weights of phase %s to %s: %w", p.From, p.To, err)
+			}
+		}
+		o.weights = append(o.weights, w)
+	}
+	return o, nil
+}
+
+// seen returns the weights of an earlier phase that is like phase i.
+func (o *Oracle) seen(i int) (tuner.Weights, bool) {
+	for j := range i {
+		if o.phases[i].like(o.phases[j]) {
+			return o.weights[j], true
+		}
+	}
+	return nil, false
+}
+
+// Initial implements Starter.
+func (o *Oracle) Initial() tuner.Weights { return o.weights[0] }
+
+// Decide implements tuner.Policy: it sets the weights of the phase that most of the next interval belongs to.
+func (o *Oracle) Decide(ob tuner.Observation) tuner.Decision {
+	if o.start.IsZero() {
+		o.start = ob.Sample.At.Add(-ob.Sample.Interval)
+	}
+	middle := ob.Sample.At.Sub(o.start) + o.interval/2
+	want := o.weights[0]
+	for i, p := range o.phases {
+		if p.From <= middle {
+			want = o.weights[i]
+		}
+	}
+	w := tuner.Weights{}
+	for group, settings := range want {
+		if !near(settings, ob.Current[group], 0) {
+			w[group] = settings
+		}
+	}
+	if len(w) == 0 {
+		return tuner.Decision{Reason: "hold: the best weights of the phase are in force"}
+	}
+	return tuner.Decision{Weights: w, Reason: "the best static weights of the phase"}
+}
+
+// cost is what the search makes small: ART per request, and a little of the mean latency in deadlines so that phases
+// without any tardiness have a best point too.
+func (r Results) cost(deadlines map[string]time.Duration) float64 {
+	if r.Requests == 0 {
+		return 0
+	}
+	relative := 0.0
+	for _, g := range r.Groups {
+		if d := deadlines[g.Upstream]; d > 0 && g.Requests > 0 {
+			relative += g.Latency.Mean().Seconds() / d.Seconds() * float64(g.Requests)
+		}
+	}
+	return (r.Tardiness + 0.01*relative) / math.Max(1, float64(r.Requests))
+}
