@@ -49,6 +49,8 @@ func newRoot(e *env) *cobra.Command {
 	})
 	root.AddCommand(
 		newNginx(e),
+		newRun(e),
+		newTestbed(e),
 		newScenario(e),
 		newVersion(e),
 	)

@@ -1,0 +1,39 @@
+package testbed
+
+import (
+	"fmt"
+	"time"
+
+	"trimtab/deathstarbench"
+	"trimtab/loadgen"
+	"trimtab/loadgen/arrival"
+)
+
+// Workloads returns the load of the scenario against the social network at url for the given time: the last phase
+// holds when the scenario is shorter. Each stream has a seed of its own, derived from seed.
+func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, seed uint64) ([]loadgen.Workload, error) {
+	var out []loadgen.Workload
+	for i := range sc.Loads {
+		l := &sc.Loads[i]
+		points := make([]arrival.Point, len(l.Phases))
+		for j, p := range l.Phases {
+			points[j] = arrival.Point{At: p.At.Std(), Rate: p.Rate}
+		}
+		rate, err := arrival.Steps(points...)
+		if err != nil {
+			return nil, fmt.Errorf("load %d of scenario %s: %w", i+1, sc.Name, err)
+		}
+		targets, err := deathstarbench.NewTargeter(l.Workload, url, deathstarbench.TargetOptions{Seed: seed + uint64(i)})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, loadgen.Workload{
+			Name:     l.Workload,
+			Targeter: targets,
+			Bursts: []loadgen.Burst{{
+				Arrival: arrival.Spec{Kind: arrival.Kind(l.Arrival)}, Rate: rate, Seed: seed + 1000 + uint64(i), Duration: duration,
+			}},
+		})
+	}
+	return out, nil
+}

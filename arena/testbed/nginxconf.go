@@ -1,0 +1,108 @@
+package testbed
+
+import (
+	"fmt"
+	"strings"
+	"text/template"
+
+	"trimtab/deathstarbench"
+	"trimtab/nginx/instance"
+	"trimtab/nginx/lua"
+)
+
+// confTemplate is the configuration of the testbed's NGINX. Its upstream groups look as an operator would write them:
+// they are what the tuner edits.
+var confTemplate = template.Must(template.New("nginx.conf").Parse(`# Written by trimtab for its testbed; scenario {{.Scenario}}.
+{{.Modules}}{{.Main}}worker_processes auto;
+worker_rlimit_nofile 65536;
+worker_shutdown_timeout 30s;
+
+events {
+    worker_connections 8192;
+}
+
+http {
+{{.Paths}}    access_log off;
+    keepalive_requests 1000000;
+    client_body_buffer_size 64k;
+    include {{.ShimHTTP}};
+{{range .Groups}}    upstream {{.Name}} {
+{{- if .LeastConn}}
+        least_conn;
+{{- end}}
+        zone {{.Name}} 256k;
+{{- range .Servers}}
+        server {{.Addr}} weight={{.Weight}};
+{{- end}}
+        keepalive 256;
+    }
+
+{{end}}    server {
+        listen {{.Listen}} backlog=4096;
+        server_name localhost;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_read_timeout 60s;
+{{range .Locations}}
+        location {{.Path}} {
+            proxy_pass http://{{.Group}};
+        }
+{{- end}}
+        include {{.ShimServer}};
+    }
+}
+`))
+
+type confServer struct {
+	Addr   string
+	Weight int
+}
+
+type confGroup struct {
+	Name      string
+	LeastConn bool
+	Servers   []confServer
+}
+
+type confLocation struct{ Path, Group string }
+
+// nginxConf renders the configuration for the scenario; addr gives a server's address by its name.
+func nginxConf(dir, listen string, sc *deathstarbench.Scenario, addr func(server string) string, shim lua.Status) (string, error) {
+	modules, err := instance.LuaModules()
+	if err != nil {
+		return "", err
+	}
+	mainLines, err := instance.Prepare(dir)
+	if err != nil {
+		return "", err
+	}
+	data := struct {
+		Scenario, Modules, Main, Paths, Listen, ShimHTTP, ShimServer string
+		Groups                                                       []confGroup
+		Locations                                                    []confLocation
+	}{
+		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen,
+		ShimHTTP: shim.HTTPSnippet(), ShimServer: shim.LocationSnippet(),
+	}
+	for _, u := range sc.Upstreams {
+		g := confGroup{Name: u.Name, LeastConn: u.Method == deathstarbench.LeastConn}
+		for i, name := range u.Servers {
+			weight := 1
+			if i < len(u.Weights) {
+				weight = u.Weights[i]
+			}
+			g.Servers = append(g.Servers, confServer{Addr: addr(name), Weight: weight})
+		}
+		data.Groups = append(data.Groups, g)
+		data.Locations = append(data.Locations, confLocation{Path: deathstarbench.Path(u.Workload), Group: u.Name})
+	}
+	// Set-up calls of the social network (register, follow) go to the first group.
+	if len(sc.Upstreams) > 0 {
+		data.Locations = append(data.Locations, confLocation{Path: "/wrk2-api/user/", Group: sc.Upstreams[0].Name})
+	}
+	var b strings.Builder
+	if err := confTemplate.Execute(&b, data); err != nil {
+		return "", fmt.Errorf("render nginx.conf: %w", err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,202 @@
+package testbed
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"trimtab/loadgen"
+)
+
+// Report is the outcome of a trial, as report.json holds it.
+type Report struct {
+	Version  string    `json:"trimtab_version"`
+	Scenario string    `json:"scenario"`
+	Policy   string    `json:"policy"`
+	Seed     uint64    `json:"seed"`
+	Started  time.Time `json:"started"`
+	NGINX    string    `json:"nginx_version"`
+	// DurationS is the length of the load in seconds; shorter than asked when the trial was interrupted.
+	DurationS   float64 `json:"duration_s"`
+	Interrupted bool    `json:"interrupted"`
+
+	Requests   uint64          `json:"requests"`
+	Errors     uint64          `json:"errors"`
+	RatePerSec float64         `json:"rate_per_s"`
+	Latency    loadgen.Summary `json:"latency_ms"`
+	// Lateness is how late requests were sent; Saturated says that it was too late to call the load open, and Dropped
+	// counts the requests that were due but never sent.
+	Lateness  loadgen.Summary `json:"lateness_ms"`
+	Saturated bool            `json:"saturated"`
+	Dropped   uint64          `json:"dropped"`
+
+	// Before, Transition and Tuned are the three parts of the trial by due time: on the starting weights, from the
+	// first decision until the settling time is over, and after it.
+	Before     Part `json:"before"`
+	Transition Part `json:"transition"`
+	Tuned      Part `json:"tuned"`
+	// P99Ratio is the p99 of Before divided by that of Tuned; 0 when one of them had no request.
+	P99Ratio float64 `json:"p99_ratio"`
+
+	Reloads int `json:"reloads"`
+	// PollsFailed counts status polls without a usable reply, ApplyErrors changes that were refused or rolled back.
+	PollsFailed uint64 `json:"polls_failed"`
+	ApplyErrors int    `json:"apply_errors"`
+
+	Servers   map[string]string            `json:"servers"` // address by server name
+	Deadlines map[string]float64           `json:"deadlines_ms"`
+	Weights   map[string]map[string]int    `json:"weights"` // at the end: upstream, server name
+	Intervals []Interval                   `json:"intervals"`
+	Failures  map[string]map[string]uint64 `json:"failures"` // by workload and kind; absent when there were none
+	Load      map[string]WorkloadReport    `json:"workloads"`
+	Files     map[string]string            `json:"files"`
+}
+
+// Part is a span of the trial as the client saw it, latencies counted from the moment each request was due.
+type Part struct {
+	FromS         float64                   `json:"from_s"`
+	ToS           float64                   `json:"to_s"`
+	Requests      uint64                    `json:"requests"`
+	Errors        uint64                    `json:"errors"`
+	RatePerSec    float64                   `json:"rate_per_s"`
+	Latency       loadgen.Summary           `json:"latency_ms"`
+	ARTPerRequest float64                   `json:"art_per_request"`
+	Weights       map[string]map[string]int `json:"weights"` // in force at the end of the part
+	Reloads       int                       `json:"reloads"`
+}
+
+// WorkloadReport is the share of one workload in the whole trial.
+type WorkloadReport struct {
+	Requests   uint64            `json:"requests"`
+	Errors     uint64            `json:"errors"`
+	ErrorKinds map[string]uint64 `json:"errors_by_kind"`
+	Latency    loadgen.Summary   `json:"latency_ms"`
+}
+
+// Interval is one control interval: what the client saw of the requests due in it, and what was decided at its end.
+type Interval struct {
+	AtS        float64                   `json:"at_s"` // end
+	RatePerSec float64                   `json:"rate_per_s"`
+	P50        float64                   `json:"p50_ms"`
+	P99        float64                   `json:"p99_ms"`
+	Errors     uint64                    `json:"errors"`
+	Weights    map[string]map[string]int `json:"weights"` // in force at the end of the interval
+	Reloaded   bool                      `json:"reloaded"`
+	Reason     string                    `json:"reason,omitempty"`
+}
+
+// measure fills a part from the requests due in it.
+func (o objective) measure(requests []seen, w window) Part {
+	lat := loadgen.NewLatencies()
+	p := Part{FromS: w.from.Seconds(), ToS: w.to.Seconds(), Requests: uint64(len(requests))}
+	var art float64
+	for _, r := range requests {
+		lat.Record(r.latency)
+		if r.failed {
+			p.Errors++
+		}
+		art += o.tardiness(r)
+	}
+	p.Latency = lat.Summary()
+	if len(requests) > 0 {
+		p.ARTPerRequest = art / float64(len(requests))
+	}
+	if span := w.to - w.from; span > 0 {
+		p.RatePerSec = float64(len(requests)) / span.Seconds()
+	}
+	return p
+}
+
+// objective is how the client scores requests: relative tardiness against the deadline of each workload.
+type objective struct {
+	deadlines      []time.Duration // by workload index
+	errorTardiness float64
+}
+
+// tardiness is max(0, (t − d)/d), and errorTardiness for a failed request.
+func (o objective) tardiness(r seen) float64 {
+	if r.failed {
+		return o.errorTardiness
+	}
+	d := o.deadlines[r.workload]
+	return max(0, float64(r.latency-d)/float64(d))
+}
+
+// WriteTable writes the parts side by side for people.
+func (r *Report) WriteTable(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(name string, cell func(Part) string) {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t\n", name, cell(r.Before), cell(r.Transition), cell(r.Tuned))
+	}
+	ms := func(pick func(loadgen.Summary) float64) func(Part) string {
+		return func(p Part) string {
+			if p.Requests == 0 {
+				return "–"
+			}
+			return fmt.Sprintf("%.1f ms", pick(p.Latency))
+		}
+	}
+	fmt.Fprintf(tw, "\tstarting weights\ttransition\t%s\t\n", r.Policy)
+	row("requests due in", func(p Part) string { return fmt.Sprintf("%.0f–%.0f s", p.FromS, p.ToS) })
+	row("requests", func(p Part) string { return fmt.Sprint(p.Requests) })
+	row("errors", func(p Part) string { return fmt.Sprint(p.Errors) })
+	row("mean", ms(func(s loadgen.Summary) float64 { return s.Mean }))
+	row("p50", ms(func(s loadgen.Summary) float64 { return s.P50 }))
+	row("p90", ms(func(s loadgen.Summary) float64 { return s.P90 }))
+	row("p99", ms(func(s loadgen.Summary) float64 { return s.P99 }))
+	row("ART per request", func(p Part) string { return fmt.Sprintf("%.3f", p.ARTPerRequest) })
+	row("reloads", func(p Part) string { return fmt.Sprint(p.Reloads) })
+	for _, group := range sortedKeys(r.Weights) {
+		row(group, func(p Part) string { return vector(p.Weights[group]) })
+	}
+	return tw.Flush()
+}
+
+// vector renders the weights of a group in the order of the server names: "1:2:4".
+func vector(weights map[string]int) string {
+	if len(weights) == 0 {
+		return "–"
+	}
+	parts := make([]string, 0, len(weights))
+	for _, server := range sortedKeys(weights) {
+		parts = append(parts, fmt.Sprint(weights[server]))
+	}
+	return strings.Join(parts, ":")
+}
+
+// writeFile writes a file whole or not at all: under a temporary name in the same directory, then renamed.
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func (r *Report) writeJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
