@@ -42,6 +42,7 @@ http block, one in each upstream. Nothing of yours is touched. Run it again afte
 the lines out, reload and delete the folder.`,
 		Example: `  sudo trimtab nginx live install
   sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
+  sudo trimtab nginx live install --status-listen 127.0.0.1:9148
   trimtab nginx live install --dry-run`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
@@ -68,6 +69,7 @@ the lines out, reload and delete the folder.`,
 	flags.add(cmd)
 	cmd.Flags().StringVar(&opt.Dir, "dir", "", "folder for the balancer's files (default: trimtab beside nginx.conf)")
 	cmd.Flags().StringVar(&opt.Listen, "listen", "127.0.0.1:9147", "where NGINX takes the control call: 127.0.0.1:port or unix:/path")
+	cmd.Flags().StringVar(&opt.StatusListen, "status-listen", "", "serve the status page as well, at 127.0.0.1:port or unix:/path (a configuration has room for one set of Lua hooks: do not include the shim's own snippet too)")
 	cmd.Flags().StringVar(&opt.TokenFile, "token-file", "", "file with the call's token, made if missing (default: token in the folder)")
 	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream to balance live; repeat for several (default: all that can be)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "write nothing")
@@ -87,6 +89,9 @@ func explainInstall(e *env, in *live.Installation, written []string, dryRun bool
 	}
 	for _, s := range in.Skipped {
 		fmt.Fprintln(out, "Left out:", s)
+	}
+	for _, n := range in.Notes {
+		fmt.Fprintln(out, "Note:", n)
 	}
 	missing := 0
 	for _, l := range in.Lines {
@@ -119,7 +124,7 @@ func installJSON(in *live.Installation, written []string) map[string]any {
 		lines = append(lines, map[string]any{"text": l.Text, "where": l.Where, "file": l.File, "present": l.Present})
 	}
 	return map[string]any{
-		"dir": in.Live.Dir, "listen": in.Live.Listen, "token_file": in.Live.TokenFile, "written": written, "lines": lines, "skipped": in.Skipped,
+		"dir": in.Live.Dir, "listen": in.Live.Listen, "token_file": in.Live.TokenFile, "written": written, "lines": lines, "skipped": in.Skipped, "notes": in.Notes,
 	}
 }
 

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -21,6 +22,8 @@ type InstallOptions struct {
 	Listen    string   // default 127.0.0.1:9147
 	TokenFile string   // default: token in Dir
 	Upstreams []string // default: every http upstream that can be balanced live
+	// StatusListen is where the status page is to be served, as in a listen directive; empty: the shim is not installed.
+	StatusListen string
 	// InitLua and LogLua are Lua statements of another program for the two hooks that a configuration has only once.
 	InitLua, LogLua string
 }
@@ -31,6 +34,7 @@ type Installation struct {
 	Files   map[string]string // to write, by path; the token apart
 	Lines   []Line            // that the operator adds
 	Skipped []string          // upstreams that cannot be balanced live, and why
+	Notes   []string          // what may stand in the way
 }
 
 // Line is one line that belongs into the operator's configuration.
@@ -59,6 +63,9 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 		Dir: opt.Dir, Prefix: filepath.Dir(cfg.Path), Listen: opt.Listen, TokenFile: opt.TokenFile,
 		InitLua: opt.InitLua, LogLua: opt.LogLua,
 	}}
+	if opt.StatusListen != "" {
+		in.Live.Status = &lua.Status{Listen: opt.StatusListen}
+	}
 	names := map[string]int{}
 	for _, u := range cfg.Upstreams {
 		names[u.Name]++
@@ -95,6 +102,9 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	if in.Files, err = in.Live.Files(); err != nil {
 		return nil, err
 	}
+	if err := in.lookForHooks(cfg); err != nil {
+		return nil, err
+	}
 	in.Lines = append(in.Lines, Line{
 		Text: "include " + in.Live.HTTPSnippet() + ";", File: cfg.Path, Present: included(cfg, in.Live.HTTPSnippet()),
 		Where: fmt.Sprintf("in the http block of %s, above everything that holds an upstream", cfg.Path),
@@ -107,6 +117,27 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 		})
 	}
 	return in, nil
+}
+
+// lookForHooks finds Lua hooks of which an http block can hold only one.
+func (in *Installation) lookForHooks(cfg *nginx.Config) error {
+	for _, f := range cfg.Files {
+		if _, ours := in.Files[f.Path]; ours || f.Path == in.Live.HTTPSnippet() {
+			continue
+		}
+		if bytes.HasPrefix(f.Data, []byte("# Written by trimtab nginx shim install")) && bytes.Contains(f.Data, []byte("init_by_lua")) {
+			return refuse("%s: the status shim is included by itself, and NGINX takes only one set of Lua hooks: take that include out and "+
+				"install both together with --status-listen", f.Path)
+		}
+		for _, hook := range []string{"init_by_lua", "log_by_lua"} {
+			if bytes.Contains(f.Data, []byte(hook)) {
+				in.Notes = append(in.Notes, fmt.Sprintf("%s contains %s: NGINX allows one in the http block, so move yours into that of %s; "+
+					"a log_by_lua in a server or location replaces the one of the http block: call package.loaded[\"trimtab.balancer\"].done() in it",
+					f.Path, hook, in.Live.HTTPSnippet()))
+			}
+		}
+	}
+	return nil
 }
 
 // unfit says why an upstream cannot be balanced live.

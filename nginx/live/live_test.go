@@ -250,6 +250,19 @@ stream { upstream e { server 10.0.0.1:1; } }
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "shim.conf"), []byte("# Written by trimtab nginx shim install.\ninit_by_lua_block { }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".2", []byte("http { include shim.conf; upstream a { server 10.0.0.1; } }"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	shimmed, err := nginx.ReadConfig(path + ".2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := live.Plan(shimmed, live.InstallOptions{}); err == nil || !strings.Contains(err.Error(), "status-listen") {
+		t.Errorf("beside the status shim: got %v, want to be told about --status-listen", err)
+	}
 	if _, err := live.Plan(cfg, live.InstallOptions{Upstreams: []string{"b"}}); err == nil || !strings.Contains(err.Error(), "ip_hash") {
 		t.Errorf("b asked for: got %v, want the reason", err)
 	}

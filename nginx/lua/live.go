@@ -3,6 +3,7 @@ package lua
 import (
 	"embed"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,7 +24,10 @@ type Live struct {
 	TokenFile string // file whose first line is the token; only root need read it
 	Groups    []LiveGroup
 
-	// A configuration holds one init_by_lua and one log_by_lua per context: what else must run there.
+	// Status is the status shim, nil for none. It comes along here because a configuration holds only one init_by_lua and
+	// one log_by_lua; its page then shows the weights in force. Dir and Hooked are set by Files.
+	Status *Status
+	// InitLua and LogLua are statements of others for the same two hooks.
 	InitLua, LogLua string
 }
 
@@ -74,7 +78,16 @@ func (l Live) Files() (map[string]string, error) {
 	if err := l.Validate(); err != nil {
 		return nil, err
 	}
-	files := map[string]string{l.HTTPSnippet(): l.http()}
+	files := map[string]string{}
+	if l.Status != nil {
+		shim := l.shim()
+		status, err := shim.Files()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(files, status)
+	}
+	files[l.HTTPSnippet()] = l.http()
 	for _, name := range []string{"balancer.lua", "peers.lua", "control.lua"} {
 		text, err := liveFiles.ReadFile(name)
 		if err != nil {
@@ -93,8 +106,20 @@ func (l Live) Files() (map[string]string, error) {
 	return files, nil
 }
 
+func (l Live) shim() Status {
+	s := *l.Status
+	s.Dir, s.Hooked = l.Dir, true
+	return s
+}
+
 func (l Live) http() string {
 	var b strings.Builder
+	inits, logs := []string{l.InitLua}, []string{l.LogLua}
+	if l.Status != nil {
+		shim := l.shim()
+		inits = append(inits, shim.InitLua(), `package.loaded["trimtab.status"].weights(package.loaded["trimtab.balancer"].setting)`)
+		logs = append(logs, shim.LogLua())
+	}
 	b.WriteString("# Written by trimtab nginx live install. Belongs into the http block, before the first upstream.\n")
 	fmt.Fprintf(&b, "lua_shared_dict trimtab_live %dk;\n", l.dictKiB())
 	b.WriteString("init_by_lua_block {\n")
@@ -105,15 +130,22 @@ func (l Live) http() string {
 		fmt.Fprintf(&b, "            { name = %s, file = %s, own = %s },\n", quote(g.Name), quote(g.File), quote(l.UpstreamSnippet(g.Name)))
 	}
 	b.WriteString("        } }\n")
-	if l.InitLua != "" {
-		b.WriteString("    " + l.InitLua + "\n")
+	for _, statement := range inits {
+		if statement != "" {
+			b.WriteString("    " + statement + "\n")
+		}
 	}
 	b.WriteString("}\nlog_by_lua_block {\n    package.loaded[\"trimtab.balancer\"].done()\n")
-	if l.LogLua != "" {
-		b.WriteString("    " + l.LogLua + "\n")
+	for _, statement := range logs {
+		if statement != "" {
+			b.WriteString("    " + statement + "\n")
+		}
 	}
-	fmt.Fprintf(&b, `}
-server {
+	b.WriteString("}\n")
+	if l.Status != nil {
+		fmt.Fprintf(&b, "include %s;\n", l.shim().HTTPSnippet())
+	}
+	fmt.Fprintf(&b, `server {
     listen %s;
     access_log off;
     client_max_body_size 16m;

@@ -76,6 +76,7 @@ func start(t *testing.T, workers, n int, upstream, location string) *world {
 	w.live = lua.Live{
 		Dir: filepath.Join(dir, "trimtab"), Prefix: dir, Listen: "unix:" + filepath.Join(dir, "s"), TokenFile: filepath.Join(dir, "token"),
 		Groups: []lua.LiveGroup{{Name: "app", File: filepath.Join(dir, "nginx.conf"), Servers: n}},
+		Status: &lua.Status{Listen: "unix:" + filepath.Join(dir, "status")},
 	}
 	files, err := w.live.Files()
 	if err != nil {
@@ -139,13 +140,18 @@ http {
 // control makes the control call and returns status and body.
 func (w *world) control(method, body, bearer string) (int, string) {
 	w.t.Helper()
+	return w.call(w.live.Listen, lua.LivePath, method, body, bearer)
+}
+
+func (w *world) call(listen, path, method, body, bearer string) (int, string) {
+	w.t.Helper()
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		Dial: func(string, string) (net.Conn, error) {
-			return net.Dial("unix", strings.TrimPrefix(w.live.Listen, "unix:"))
+			return net.Dial("unix", strings.TrimPrefix(listen, "unix:"))
 		},
 	}, Timeout: 20 * time.Second}
-	req, err := http.NewRequest(method, "http://trimtab"+lua.LivePath, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://trimtab"+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -237,6 +243,12 @@ func TestWeightsCountFromTheNextRequest(t *testing.T) {
 	}
 	if s := w.state().Upstreams["app"]; !s.Live || !s.Servers[0].Down || s.Servers[1].Weight != 4 {
 		t.Errorf("state: got %+v", s)
+	}
+	_, page := w.call(w.live.Status.Listen, lua.StatusPath, "GET", "", "")
+	for i, want := range []string{`"weight":1,"maxFails":1,"failTimeout":10,"backup":false,"down":true`, `"weight":4,"maxFails":1,"failTimeout":10,"backup":false,"down":false`} {
+		if _, peer, _ := strings.Cut(page, `{"server":"`+w.backends[i].addr+`","requestCounter":`); !strings.HasPrefix(peer[max(0, strings.Index(peer, `"weight"`)):], want) || strings.HasPrefix(peer, "0,") {
+			t.Errorf("status page: server %d of %s, want its requests and %s", i, page, want)
+		}
 	}
 	if status, text := w.control("DELETE", "", token); status != 200 {
 		t.Errorf("DELETE: got %d %s", status, text)

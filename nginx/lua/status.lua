@@ -305,8 +305,9 @@ local function upstream_zones()
         local peers = {}
         for i, s in ipairs(g.servers) do
             local shown = s
-            local weight = weight_of and weight_of(g.name, s.server)
-            if weight then shown = setmetatable({ weight = weight }, { __index = s }) end
+            local weight, down
+            if weight_of then weight, down = weight_of(g.name, s.server) end
+            if weight then shown = setmetatable({ weight = weight, down = down or false }, { __index = s }) end
             peers[i] = peer(shown, read("u", g.name .. "\0" .. s.server))
         end
         -- Requests that found no live server are charged to the group itself, as the module does.
@@ -328,7 +329,8 @@ local function upstream_zones()
     return table.concat(out, ",")
 end
 
--- weights replaces the weights shown: fn(group, server) returns the weight in force, or nil for the configured one.
+-- weights replaces the weights shown: fn(group, server) returns the weight in force and whether the server is marked
+-- down, or nil for what is configured.
 -- For balancers that take their weights from elsewhere than the upstream block.
 function M.weights(fn) weight_of = fn end
 
