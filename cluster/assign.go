@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -43,16 +44,25 @@ func (m *Model) Assign(w *Workspace, features []float64) Assignment {
 	return a
 }
 
-// assign evaluates the mixture at z; resp has K elements and c is scratch of D.
+// assign evaluates the mixture at z; resp has K elements and c is scratch of D. A component is given up as soon as
+// it is certain that it is neither the nearest nor has a responsibility that adding it to the others would not
+// round away; its responsibility is 0.
 func (m *Mixture) assign(resp, c, z []float64) Assignment {
 	a := Assignment{Distance2: math.Inf(1)}
 	best := math.Inf(-1)
 	for k := range m.K {
-		q := m.distance2(k, c, z)
-		resp[k] = m.logScale[k] - q/2
-		if m.Weights[k] > 0 {
-			a.Distance2 = min(a.Distance2, q)
+		if m.Weights[k] == 0 {
+			resp[k] = math.Inf(-1)
+			continue
 		}
+		limit := max(a.Distance2, 2*(m.logScale[k]-best-logNegligible))
+		q := m.distance2(k, c, z, limit)
+		if q > limit {
+			resp[k] = math.Inf(-1)
+			continue
+		}
+		a.Distance2 = min(a.Distance2, q)
+		resp[k] = m.logScale[k] - q/2
 		if resp[k] > best {
 			best, a.Regime = resp[k], k
 		}
@@ -69,11 +79,12 @@ func (m *Mixture) assign(resp, c, z []float64) Assignment {
 	return a
 }
 
-// distance2 is the squared Mahalanobis distance of z to component k; c is scratch.
-func (m *Mixture) distance2(k int, c, z []float64) float64 {
+// distance2 is the squared Mahalanobis distance of z to component k, or any number above limit if it is above
+// limit; c is scratch.
+func (m *Mixture) distance2(k int, c, z []float64, limit float64) float64 {
 	d := m.D
 	var q float64
-	if m.Covariance == Diag || m.Covariance == Spherical {
+	if !m.triangular() {
 		for j, mu := range m.Mean(k) {
 			v := (z[j] - mu) * m.whiten[k*d+j]
 			q += v * v
@@ -85,11 +96,8 @@ func (m *Mixture) distance2(k int, c, z []float64) float64 {
 	}
 	tri := d * (d + 1) / 2
 	p := m.whiten[k*tri : (k+1)*tri]
-	for i := range d {
-		var y float64
-		for j, w := range p[:i+1] {
-			y += w * c[j]
-		}
+	for i := 0; i < d && q <= limit; i++ {
+		y := floats.Dot(p[:i+1], c[:i+1])
 		p = p[i+1:]
 		q += y * y
 	}

@@ -21,3 +21,18 @@ func BenchmarkFit(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkAssign(b *testing.B) {
+	for _, separation := range []float64{0.3, 3} {
+		x, _, truth := drawMixture(1000, 37, 27, separation, 1)
+		b.Run(fmt.Sprintf("37/k=27/separation=%g", separation), func(b *testing.B) {
+			resp, c := make([]float64, 27), make([]float64, 37)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				truth.assign(resp, c, x.RawRowView(i%1000))
+				i++
+			}
+		})
+	}
+}

@@ -24,7 +24,7 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 	if err := checkMatrix(x, s.K); err != nil {
 		return nil, err
 	}
-	n, d := x.Dims()
+	_, d := x.Dims()
 	if s.Start != nil && s.Start.D != d {
 		return nil, fmt.Errorf("start has %d features, the data %d", s.Start.D, d)
 	}
@@ -52,7 +52,6 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 			best = m
 		}
 	}
-	best.Fit.score(n, best.Covariance.Parameters(best.K, d))
 	return best, nil
 }
 
@@ -103,18 +102,18 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int)
 	}
 	a := e.pass(m, false)
 	report.LogLikelihoodPerSample = a.logLikelihood / float64(x.n)
-	report.ICL = 2 * a.entropy // completed by score
+	report.score(a.entropy, m.Covariance.Parameters(m.K, m.D))
 	m.Fit = report
 	return m, nil
 }
 
-// score fills the information criteria from the log-likelihood, the number of rows and of free parameters.
-func (r *FitReport) score(n, parameters int) {
-	ll := r.LogLikelihoodPerSample * float64(n)
-	entropy2 := r.ICL
-	r.BIC = -2*ll + float64(parameters)*math.Log(float64(n))
+// score fills the information criteria from the log-likelihood, the entropy of the responsibilities and the number
+// of free parameters.
+func (r *FitReport) score(entropy float64, parameters int) {
+	ll := r.LogLikelihoodPerSample * float64(r.N)
+	r.BIC = -2*ll + float64(parameters)*math.Log(float64(r.N))
 	r.AIC = -2*ll + 2*float64(parameters)
-	r.ICL = r.BIC + entropy2
+	r.ICL = r.BIC + 2*entropy
 }
 
 func (m *Mixture) clone() *Mixture {

@@ -18,12 +18,16 @@ const (
 	// SeedFeatures are the older set: per server of every group bytes out, bytes in, down, non-2xx/3xx responses and
 	// request milliseconds, all per second; then active connections.
 	SeedFeatures FeatureSet = "seed"
+	// ColumnFeatures are the columns of a file of numbers, as they are.
+	ColumnFeatures FeatureSet = "columns"
 )
 
 // Schema says what each feature is; features of different schemas cannot be mixed.
 type Schema struct {
 	Set    FeatureSet    `json:"set"`
-	Groups []GroupSchema `json:"groups"` // sorted by name
+	Groups []GroupSchema `json:"groups,omitempty"` // sorted by name
+	// Columns are the names of ColumnFeatures.
+	Columns []string `json:"columns,omitempty"`
 }
 
 // GroupSchema is one upstream group of a Schema.
@@ -67,7 +71,10 @@ func NewSchema(set FeatureSet, s vts.Sample) (Schema, error) {
 
 // Dim is the number of features d.
 func (s Schema) Dim() int {
-	if s.Set == SeedFeatures {
+	switch s.Set {
+	case ColumnFeatures:
+		return len(s.Columns)
+	case SeedFeatures:
 		n := 1
 		for _, g := range s.Groups {
 			n += perServer * len(g.Servers)
@@ -79,6 +86,9 @@ func (s Schema) Dim() int {
 
 // Names returns one name with unit per feature.
 func (s Schema) Names() []string {
+	if s.Set == ColumnFeatures {
+		return s.Columns
+	}
 	var names []string
 	for _, g := range s.Groups {
 		if s.Set == SeedFeatures {
@@ -100,7 +110,7 @@ func (s Schema) Names() []string {
 
 // Equal reports whether both describe the same features.
 func (s Schema) Equal(o Schema) bool {
-	return s.Set == o.Set && slices.EqualFunc(s.Groups, o.Groups, func(a, b GroupSchema) bool {
+	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.EqualFunc(s.Groups, o.Groups, func(a, b GroupSchema) bool {
 		return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
 	})
 }
@@ -111,6 +121,9 @@ func (s Schema) Equal(o Schema) bool {
 func (s Schema) FeaturesTo(dst []float64, sample *vts.Sample) error {
 	if len(dst) != s.Dim() {
 		panic(fmt.Sprintf("cluster: %d features into %d elements", s.Dim(), len(dst)))
+	}
+	if s.Set == ColumnFeatures {
+		return fmt.Errorf("the model is of columns of numbers, not of samples")
 	}
 	seconds := sample.Interval.Seconds()
 	if seconds <= 0 {

@@ -25,21 +25,21 @@ type Mixture struct {
 
 // FitReport says how a mixture was fitted.
 type FitReport struct {
-	N                      int     // rows
-	Iterations             int     // of the start that was kept
-	Converged              bool    // gained less than the tolerance before the iterations ran out
-	LogLikelihoodPerSample float64 // natural logarithm, of the final parameters
-	BIC                    float64 // −2 log L + parameters · log n; lower is better
-	AIC                    float64 // −2 log L + 2 · parameters
+	N                      int     `json:"n"`                         // rows
+	LogLikelihoodPerSample float64 `json:"log_likelihood_per_sample"` // natural logarithm, of the final parameters
+	BIC                    float64 `json:"bic"`                       // −2 log L + parameters · log n; lower is better
+	AIC                    float64 `json:"aic"`                       // −2 log L + 2 · parameters
 	// ICL is the integrated completed likelihood in BIC form, BIC + 2 · entropy of the responsibilities (Biernacki,
 	// Celeux and Govaert 2000): it prefers components that do not overlap.
-	ICL      float64
-	Seed     uint64
-	Restart  int   // which start was kept, from 0
-	Reseeded int   // components that emptied and were moved to the worst explained rows
-	Floored  []int // components whose covariance touches the floor at the end
+	ICL        float64 `json:"icl"`
+	Iterations int     `json:"iterations"` // of the start that was kept
+	Converged  bool    `json:"converged"`  // gained less than the tolerance before the iterations ran out
+	Seed       uint64  `json:"seed"`
+	Restart    int     `json:"restart"`  // which start was kept, from 0
+	Reseeded   int     `json:"reseeded"` // times that an emptied component was moved to the worst explained row
+	Floored    []int   `json:"floored"`  // components whose covariance touches the floor at the end
 	// Trace is the log-likelihood per sample before each iteration of the start that was kept.
-	Trace []float64
+	Trace []float64 `json:"-"`
 }
 
 // newMixture returns a mixture with zero parameters.

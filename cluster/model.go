@@ -18,6 +18,7 @@ type Model struct {
 	Scaler  Scaler
 	Mixture *Mixture // over standardised features
 	Regimes []Regime // one per component
+	Levels  []Level  // per group: what LOW and HIGH mean in the labels
 	// NoveltyProbability is the probability of the chi-square ellipsoid outside of which, for every component, a
 	// point is novel.
 	NoveltyProbability float64
@@ -51,6 +52,7 @@ func FitModel(ctx context.Context, schema Schema, x *mat.Dense, s Settings) (*Mo
 		return nil, err
 	}
 	m.Mixture = mixture
+	m.Levels = schema.levels(x)
 	m.Regimes = m.describe()
 	return m, m.prepare()
 }
@@ -71,6 +73,9 @@ func (m *Model) prepare() error {
 	if len(m.Regimes) != m.Mixture.K {
 		return fmt.Errorf("%d regimes for %d components", len(m.Regimes), m.Mixture.K)
 	}
+	for g := range m.Levels {
+		m.Levels[g].complete(g)
+	}
 	if !(m.NoveltyProbability > 0 && m.NoveltyProbability < 1) {
 		return fmt.Errorf("novelty probability %g: want between 0 and 1", m.NoveltyProbability)
 	}
@@ -86,6 +91,7 @@ type modelFile struct {
 	Features           []string    `json:"features"`
 	Scaler             Scaler      `json:"scaler"`
 	NoveltyProbability float64     `json:"novelty_probability"`
+	Levels             []Level     `json:"levels,omitempty"`
 	Covariance         Covariance  `json:"covariance"`
 	Fit                FitReport   `json:"fit"`
 	Components         []component `json:"components"`
@@ -106,7 +112,7 @@ func (m *Model) Write(w io.Writer) error {
 	mix := m.Mixture
 	f := modelFile{
 		Format: modelFormat, Version: ModelVersion, Schema: m.Schema, Features: m.Schema.Names(), Scaler: m.Scaler,
-		NoveltyProbability: m.NoveltyProbability, Covariance: mix.Covariance, Fit: mix.Fit,
+		NoveltyProbability: m.NoveltyProbability, Levels: m.Levels, Covariance: mix.Covariance, Fit: mix.Fit,
 	}
 	for k := range mix.K {
 		c := component{Regime: m.Regimes[k], Weight: mix.Weights[k], Mean: mix.Mean(k)}
@@ -148,7 +154,7 @@ func ReadModel(r io.Reader) (*Model, error) {
 	if f.Version != ModelVersion {
 		return nil, fmt.Errorf("parse model: version %d, this program reads version %d; fit it again", f.Version, ModelVersion)
 	}
-	m := &Model{Schema: f.Schema, Scaler: f.Scaler, NoveltyProbability: f.NoveltyProbability}
+	m := &Model{Schema: f.Schema, Scaler: f.Scaler, NoveltyProbability: f.NoveltyProbability, Levels: f.Levels}
 	mix := &Mixture{K: len(f.Components), D: f.Schema.Dim(), Covariance: f.Covariance, Fit: f.Fit}
 	for k, c := range f.Components {
 		if len(c.Mean) != mix.D {
