@@ -21,7 +21,7 @@ var page = template.Must(template.New("report.html").Funcs(template.FuncMap{
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; } .gain { font-size: 1.15rem; } .wide { overflow-x: auto; }
+th:first-child, td:first-child, td.text, th.text { text-align: left; } .gain { font-size: 1.15rem; } .wide { overflow-x: auto; }
 svg { width: 100%; height: auto; margin: .4rem 0; } .note { color: #555; }
 </style>
 {{with .Report}}
@@ -44,33 +44,25 @@ svg { width: 100%; height: auto; margin: .4rem 0; } .note { color: #555; }
 <p class="note">Weights in the order of the servers{{range $name, $addr := .Servers}} {{$name}} ({{$addr}}){{end}}. ART is the accumulated relative tardiness against the deadlines{{range $workload, $d := .Deadlines}} {{$workload}} {{$d}} ms{{end}}.</p>
 {{end}}
 <h2>Over time</h2>
-{{range .SVG}}{{.}}
-{{end}}
+{{.SVG}}
 <h2>Decisions</h2>
-<div class="wide"><table><tr><th>at (s)</th><th>p99 (ms)</th><th>reload</th><th>reason</th></tr>
-{{range .Report.Intervals}}{{if .Reason}}<tr><td>{{printf "%.0f" .AtS}}</td><td>{{ms .P99}}</td><td>{{if .Reloaded}}yes{{end}}</td><td>{{.Reason}}</td></tr>
+<div class="wide"><table><tr><th>at (s)</th><th>p99 (ms)</th><th>reload</th><th class="text">reason</th></tr>
+{{range .Report.Intervals}}{{if .Reason}}<tr><td>{{printf "%.0f" .AtS}}</td><td>{{ms .P99}}</td><td>{{if .Reloaded}}yes{{end}}</td><td class="text">{{.Reason}}</td></tr>
 {{end}}{{end}}</table></div>
 </html>
 `))
 
 func (r *Report) writeHTML(w io.Writer) error {
-	plots, err := r.plots()
-	if err != nil {
+	var b bytes.Buffer
+	if err := r.writeSVG(&b); err != nil {
 		return err
 	}
-	svgs := make([]template.HTML, len(plots))
-	for i, p := range plots {
-		var b bytes.Buffer
-		if err := writeSVG(&b, p); err != nil {
-			return err
-		}
-		// Within HTML the picture goes without its XML prologue.
-		svg := b.String()
-		svgs[i] = template.HTML(svg[max(0, strings.Index(svg, "<svg")):])
-	}
+	// Within HTML the picture goes without its XML prologue.
+	svg := b.String()
+	svg = svg[max(0, strings.Index(svg, "<svg")):]
 	return page.Execute(w, struct {
 		Report *Report
 		Parts  []Part
-		SVG    []template.HTML
-	}{r, []Part{r.Before, r.Transition, r.Tuned}, svgs})
+		SVG    template.HTML
+	}{r, []Part{r.Before, r.Transition, r.Tuned}, template.HTML(svg)})
 }

@@ -23,7 +23,7 @@ var palette = []color.RGBA{
 
 const (
 	plotWidth  = 9 * vg.Inch
-	plotHeight = 2.4 * vg.Inch
+	plotHeight = 2.6 * vg.Inch
 )
 
 // plots returns the charts of the report from top to bottom: latency, the weights of every group, rate; all over
@@ -54,7 +54,9 @@ func (r *Report) newPlot(title, y string) *plot.Plot {
 	p.Title.TextStyle.Font.Size = 11
 	p.X.Label.Text = "time since the start of the load (s)"
 	p.Y.Label.Text = y
-	p.X.Min, p.X.Max = 0, r.DurationS
+	// The legend stands to the right of the data.
+	p.X.Min, p.X.Max = 0, max(r.DurationS, 1)*1.17
+	p.X.Tick.Marker = upTo{r.DurationS}
 	p.Legend.Top = true
 	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(8), -vg.Points(4)
 	p.Legend.Padding = vg.Points(1)
@@ -64,6 +66,14 @@ func (r *Report) newPlot(title, y string) *plot.Plot {
 	grid.Horizontal.Color = color.Gray{Y: 0xe4}
 	p.Add(grid)
 	return p
+}
+
+// upTo are the usual ticks without those beyond a value.
+type upTo struct{ last float64 }
+
+// Ticks implements plot.Ticker.
+func (u upTo) Ticks(low, _ float64) []plot.Tick {
+	return plot.DefaultTicks{}.Ticks(low, max(u.last, low+1))
 }
 
 // decades are the ticks of a logarithmic axis, labelled 1, 10, 100, 1000.
@@ -197,12 +207,24 @@ func (r *Report) ratePlot() (*plot.Plot, error) {
 	for _, i := range r.Intervals {
 		high = max(high, i.RatePerSec)
 	}
-	p.Y.Max = high * 1.15
+	p.Y.Max = math.Ceil(high*1.1/100) * 100
 	err := r.series(p, "all workloads", palette[2], plotter.NoStep, func(i Interval) (float64, bool) { return i.RatePerSec, true })
 	if err == nil {
 		err = r.marks(p, 0, p.Y.Max)
 	}
 	return p, err
+}
+
+// drawRows draws the charts below each other with their axes aligned.
+func drawRows(rows []*plot.Plot, canvas draw.Canvas) {
+	grid := make([][]*plot.Plot, len(rows))
+	for i, p := range rows {
+		grid[i] = []*plot.Plot{p}
+	}
+	tiles := draw.Tiles{Rows: len(rows), Cols: 1, PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 12, PadY: 10}
+	for i, row := range plot.Align(grid, tiles, canvas) {
+		rows[i].Draw(row[0])
+	}
 }
 
 // writePNG writes the charts of latency and of the first group's weights as one picture.
@@ -212,23 +234,20 @@ func (r *Report) writePNG(w io.Writer) error {
 		return err
 	}
 	rows := plots[:min(2, len(plots))]
-	img := vgimg.NewWith(vgimg.UseWH(plotWidth, vg.Length(len(rows))*plotHeight*1.15), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
-	canvas := draw.New(img)
-	grid := make([][]*plot.Plot, len(rows))
-	for i, p := range rows {
-		grid[i] = []*plot.Plot{p}
-	}
-	tiles := draw.Tiles{Rows: len(rows), Cols: 1, PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 12, PadY: 10}
-	for i, row := range plot.Align(grid, tiles, canvas) {
-		rows[i].Draw(row[0])
-	}
+	img := vgimg.NewWith(vgimg.UseWH(plotWidth, vg.Length(len(rows))*plotHeight), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
+	drawRows(rows, draw.New(img))
 	_, err = vgimg.PngCanvas{Canvas: img}.WriteTo(w)
 	return err
 }
 
-func writeSVG(w io.Writer, p *plot.Plot) error {
-	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
-	_, err := canvas.WriteTo(w)
+// writeSVG writes all charts as one picture.
+func (r *Report) writeSVG(w io.Writer) error {
+	plots, err := r.plots()
+	if err != nil {
+		return err
+	}
+	canvas := vgsvg.New(plotWidth, vg.Length(len(plots))*plotHeight)
+	drawRows(plots, draw.New(canvas))
+	_, err = canvas.WriteTo(w)
 	return err
 }

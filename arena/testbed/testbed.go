@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -47,7 +48,7 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("create the output directory: %w", err)
+		return nil, fmt.Errorf("create the output directory: %w: choose another with --out", err)
 	}
 	t := &Testbed{Scenario: opts.Scenario, Dir: dir, names: make(map[string]string)}
 	defer func() {
@@ -65,6 +66,8 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 			return nil, err
 		}
 		listen = "127.0.0.1:" + strconv.Itoa(ports[0])
+	} else if err := checkFree(listen); err != nil {
+		return nil, err
 	}
 	if t.network, err = populate(ctx, opts.Seed); err != nil {
 		return nil, err
@@ -112,6 +115,15 @@ func populate(ctx context.Context, seed uint64) (*socialnet.Network, error) {
 		return nil, fmt.Errorf("populate the social network: %w", err)
 	}
 	return n, nil
+}
+
+// checkFree says in one line what NGINX says in five.
+func checkFree(listen string) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("%w: choose another address with --listen", err)
+	}
+	return l.Close()
 }
 
 // install writes the files of the status shim.
