@@ -24,6 +24,7 @@ type Config struct {
 	Files     []*File     // every file once, in the order first read, the main file first
 	Upstreams []*Upstream // in reading order
 	PIDFile   string      // the pid directive as written; empty when there is none
+	ErrorLog  string      // the file of the first error_log directive of the main context; empty when there is none
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
@@ -81,12 +82,14 @@ var balancers = map[string]bool{
 const maxDepth = 64
 
 // ReadConfig reads the configuration whose main file is path.
-func ReadConfig(path string) (*Config, error) {
+func ReadConfig(path string) (*Config, error) { return readConfig(path, os.ReadFile) }
+
+func readConfig(path string, read func(string) ([]byte, error)) (*Config, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, err)
 	}
-	r := &reader{config: &Config{Path: abs}, byPath: map[string]*File{}, read: os.ReadFile}
+	r := &reader{config: &Config{Path: abs}, byPath: map[string]*File{}, read: read}
 	if err := r.file(abs, place{}, 0); err != nil {
 		return nil, err
 	}
@@ -235,8 +238,13 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 		}
 		return nil
 	}
-	if name == "pid" && at.blocks == "" && len(l.args) == 2 {
-		r.config.PIDFile = l.args[1].value(f.Data)
+	if at.blocks == "" && len(l.args) > 1 {
+		switch {
+		case name == "pid":
+			r.config.PIDFile = l.args[1].value(f.Data)
+		case name == "error_log" && r.config.ErrorLog == "" && !strings.Contains(l.args[1].value(f.Data), ":") && !l.args[1].is(f.Data, "stderr"):
+			r.config.ErrorLog = l.args[1].value(f.Data)
+		}
 	}
 	return nil
 }

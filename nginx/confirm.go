@@ -2,7 +2,9 @@ package nginx
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -22,6 +24,9 @@ type PeerStatus struct {
 // StatusFunc reads the status page over a new connection: a kept one would still be served by a worker of the old
 // configuration.
 type StatusFunc func(ctx context.Context) (Status, error)
+
+// ErrStatus is returned when the status page cannot be read before a change; nothing has been changed then.
+var ErrStatus = errors.New("status page")
 
 // confirmation is what must be seen after a reload.
 type confirmation struct {
@@ -92,8 +97,8 @@ func (s Status) has(want Settings) error {
 
 // wait polls ready until it is satisfied or limit has passed.
 func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	for pause := 2 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		err := c.ready(ctx)
 		if err == nil {
@@ -101,12 +106,32 @@ func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
 		}
 		t := time.NewTimer(pause)
 		select {
-		case <-deadline.C:
+		case <-ctx.Done():
 			t.Stop()
 			return fmt.Errorf("not confirmed within %s: %w", limit, err)
 		case <-t.C:
 		}
 	}
+}
+
+// httpOnly leaves out the stream upstreams, which the status page of the http module does not show.
+func (c *Config) httpOnly(names []string) []string {
+	var out []string
+	for _, u := range c.Upstreams {
+		if u.Protocol == "http" && slices.Contains(names, u.Name) {
+			out = append(out, u.Name)
+		}
+	}
+	return out
+}
+
+// onPage is the part of the settings that the status page can show.
+func (c *Config) onPage(s Settings) Settings {
+	out := Settings{}
+	for _, name := range c.httpOnly(sortedKeys(s)) {
+		out[name] = s[name]
+	}
+	return out
 }
 
 // MatchPeers checks that each named upstream has exactly the servers on the status page that stand in the

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// maxWord is the longest word or comment NGINX reads: its buffer is 4096 bytes and holds the byte that ends the
-// word too.
-const maxWord = 4095
+// bufferSize is the size of NGINX's read buffer (NGX_CONF_BUFFER). From the first byte of a word or comment on, it
+// must hold everything up to the byte that NGINX has to see next.
+const bufferSize = 4096
 
 // token is one word of a directive. data[Start:End] is its text between the quotes, if any; the bytes outside, from
 // Outer to OuterEnd, include them.
@@ -146,8 +146,8 @@ func (l *lexer) next() (ending, error) {
 			if eol < 0 {
 				eol = len(data) - pos
 			}
-			if eol > maxWord && pos+eol < len(data) {
-				return endOfFile, l.fail(l.line, "comment longer than %d bytes", maxWord)
+			if eol > bufferSize || eol == bufferSize && pos+eol < len(data) {
+				return endOfFile, l.fail(l.line, "comment of %d bytes: NGINX reads at most %d", eol, bufferSize-1)
 			}
 			pos += eol
 			continue
@@ -195,8 +195,12 @@ func (l *lexer) word(pos int) (int, ending, error) {
 			i++
 		default:
 			t.end = i
-			if t.end-t.start > maxWord {
-				return i, endOfFile, l.fail(t.line, "word longer than %d bytes", maxWord)
+			need := t.end - t.start + 1 // the byte that ends the word
+			if c != ';' && c != '{' {
+				need++ // the byte behind it
+			}
+			if need > bufferSize {
+				return i, endOfFile, l.fail(t.line, "word of %d bytes: too long for NGINX", t.end-t.start)
 			}
 			l.args = append(l.args, t)
 			switch c {
@@ -234,22 +238,29 @@ scan:
 		i++
 	}
 	t.end = i
-	if t.end-t.start > maxWord {
-		return i, endOfFile, l.fail(t.line, "word longer than %d bytes", maxWord)
-	}
 	l.args = append(l.args, t)
 	i++
 	// A quoted word must be followed by a blank, ; { or ).
 	if i >= len(data) {
 		return i, endOfFile, l.fail(l.line, "unexpected end of file, expecting \";\" or \"}\"")
 	}
+	need := t.end - t.start + 2 // the closing quote and the byte behind it
+	var how ending
 	switch data[i] {
 	case ';':
-		return i + 1, endSimple, nil
+		how = endSimple
+		i++
 	case '{':
-		return i + 1, blockOpen, nil
-	case ' ', '\t', '\r', '\n', ')':
-		return i, endOfFile, nil
+		how = blockOpen
+		i++
+	case ' ', '\t', '\r', '\n':
+		need++ // the byte behind the blank
+	case ')':
+	default:
+		return i, endOfFile, l.fail(l.line, "unexpected %q", data[i])
 	}
-	return i, endOfFile, l.fail(l.line, "unexpected %q", data[i])
+	if need > bufferSize {
+		return i, endOfFile, l.fail(t.line, "word of %d bytes: too long for NGINX", t.end-t.start)
+	}
+	return i, how, nil
 }

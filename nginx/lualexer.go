@@ -2,8 +2,8 @@ package nginx
 
 import "bytes"
 
-// luaBlock skips the body of a *_by_lua_block whose { has just been read, by the rules of the Lua module: braces
-// nest, and those inside strings, long brackets and comments do not count.
+// luaBlock skips the body of a *_by_lua_block whose { has just been read. The Lua module (util/gen-lexer-c) looks for
+// the leftmost of { } [=*[ --[=*[ ]=*] --… "…" '…', strings not spanning lines; braces nest.
 func (l *lexer) luaBlock() error {
 	data, pos, depth, start := l.data, l.pos, 1, l.line
 	for pos < len(data) {
@@ -18,13 +18,16 @@ func (l *lexer) luaBlock() error {
 				return nil
 			}
 		case '"', '\'':
-			end := luaString(data, pos)
-			l.line += bytes.Count(data[pos:end], []byte{'\n'})
-			pos = end
-			continue
+			if end, ok := luaString(data, pos); ok {
+				pos = end
+				continue
+			}
 		case '-':
 			if pos+1 < len(data) && data[pos+1] == '-' {
 				if end, ok := longBracket(data, pos+2); ok {
+					if end > len(data) {
+						return l.fail(l.line, "missing closing long bracket in a Lua block")
+					}
 					l.line += bytes.Count(data[pos:end], []byte{'\n'})
 					pos = end
 					continue
@@ -39,6 +42,9 @@ func (l *lexer) luaBlock() error {
 			}
 		case '[':
 			if end, ok := longBracket(data, pos); ok {
+				if end > len(data) {
+					return l.fail(l.line, "missing closing long bracket in a Lua block")
+				}
 				l.line += bytes.Count(data[pos:end], []byte{'\n'})
 				pos = end
 				continue
@@ -49,21 +55,27 @@ func (l *lexer) luaBlock() error {
 	return l.fail(start, "unexpected end of file in a Lua block, expecting \"}\"")
 }
 
-// luaString returns the position behind the quoted string that begins at pos.
-func luaString(data []byte, pos int) int {
+// luaString returns the position behind the quoted string that begins at pos. A string that does not end on its line
+// is none: the module then takes the quote for an ordinary byte.
+func luaString(data []byte, pos int) (int, bool) {
 	quote := data[pos]
 	for i := pos + 1; i < len(data); i++ {
 		switch data[i] {
-		case '\\':
-			i++
 		case quote:
-			return i + 1
+			return i + 1, true
+		case '\n':
+			return 0, false
+		case '\\':
+			if i++; i < len(data) && data[i] == '\n' {
+				return 0, false
+			}
 		}
 	}
-	return len(data)
+	return 0, false
 }
 
-// longBracket returns the position behind the long bracket [[…]], [=[…]=] that begins at pos, if one does.
+// longBracket returns the position behind the long bracket [[…]], [=[…]=] that begins at pos, if one does; a position
+// behind the end of data when it is never closed.
 func longBracket(data []byte, pos int) (int, bool) {
 	if pos >= len(data) || data[pos] != '[' {
 		return 0, false
@@ -79,7 +91,7 @@ func longBracket(data []byte, pos int) (int, bool) {
 	from := pos + 2 + level
 	end := bytes.Index(data[from:], closing)
 	if end < 0 {
-		return len(data), true
+		return len(data) + 1, true
 	}
 	return from + end + len(closing), true
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,8 +20,9 @@ const masterTitle = "nginx: master process"
 
 // master is a running NGINX master, held by a pidfd so that its pid cannot come to mean another process.
 type master struct {
-	pid int
-	fd  int
+	pid      int
+	fd       int
+	errorLog string // path; empty when the configuration names none
 }
 
 // findMaster opens the master whose pid stands in pidFile and checks through /proc that it is one.
@@ -50,6 +52,31 @@ func findMaster(pidFile string) (*master, error) {
 	return m, nil
 }
 
+// runs refuses a master that was started with another configuration file.
+func (m *master) runs(config string) error {
+	title, err := processTitle(m.pid)
+	if err != nil {
+		return fmt.Errorf("%w: process %d has gone", ErrNoMaster, m.pid)
+	}
+	args := strings.Fields(title)
+	for i, arg := range args[:max(0, len(args)-1)] {
+		if arg != "-c" || !filepath.IsAbs(args[i+1]) {
+			continue
+		}
+		theirs, err := filepath.EvalSymlinks(args[i+1])
+		if err != nil {
+			theirs = args[i+1]
+		}
+		if ours, err := filepath.EvalSymlinks(config); err == nil && ours != theirs {
+			return fmt.Errorf("%w for %s: process %d runs %s", ErrNoMaster, config, m.pid, args[i+1])
+		}
+	}
+	return nil
+}
+
+// gone reports whether the master has ended.
+func (m *master) gone() bool { return errors.Is(unix.PidfdSendSignal(m.fd, 0, nil, 0), unix.ESRCH) }
+
 func (m *master) close() { _ = unix.Close(m.fd) }
 
 // signal sends s to the master and to no other process.
@@ -73,6 +100,15 @@ type worker struct {
 	pid      int
 	started  uint64 // clock ticks since boot
 	draining bool
+}
+
+// since is when the worker started, to 10 ms: the kernel counts in hundredths of a second since boot.
+func (w worker) since(now time.Time) time.Time {
+	var boot unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
+		return now
+	}
+	return now.Add(-time.Duration(boot.Nano()) + time.Duration(w.started)*10*time.Millisecond)
 }
 
 // workers lists the live worker processes of the master.

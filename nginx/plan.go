@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pmezard/go-difflib/difflib"
 )
@@ -23,7 +24,11 @@ type Setting struct {
 type Settings map[string]map[string]Setting
 
 // Refusal is a change that will not be made, with the reason for people. Nothing has been changed.
-type Refusal struct{ Reason string }
+type Refusal struct {
+	Reason string
+	// RetryAfter is when it may pass without anyone doing anything; 0: someone has to act first.
+	RetryAfter time.Duration
+}
 
 func (r *Refusal) Error() string { return "refused: " + r.Reason }
 
@@ -95,6 +100,12 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// Editable says why the upstream cannot be edited; nil when it can.
+func (c *Config) Editable(upstream string) error {
+	_, err := c.editable(upstream)
+	return err
 }
 
 // editable returns the only upstream of that name, or says why it cannot be edited.

@@ -38,6 +38,8 @@ func newNginx(e *env) *cobra.Command {
 		newNginxShow(e),
 		newNginxSet(e),
 		newNginxLive(e),
+		newNginxCheck(e),
+		newNginxRollback(e),
 	)
 	return cmd
 }

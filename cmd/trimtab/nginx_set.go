@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -113,6 +115,9 @@ func printReceipt(e *env, r nginx.Receipt) {
 	for _, note := range r.Notes {
 		fmt.Fprintln(e.stderr, "note:", note)
 	}
+	if rec := r.Recovered; rec != nil {
+		fmt.Fprintf(e.stderr, "note: a change that was interrupted (%s) has been undone: restored %v, reloaded %t %s\n", rec.Phase, rec.Restored, rec.Reloaded, rec.Note)
+	}
 	switch {
 	case !r.Changed:
 		fmt.Fprintln(e.stdout, "nothing to change: the weights stand in the configuration already")
@@ -127,6 +132,9 @@ func receiptJSON(r nginx.Receipt, err error) map[string]any {
 	row := map[string]any{
 		"changed": r.Changed, "reloaded": r.Reloaded, "files": r.Files, "diff": r.Diff, "weights": weightsJSON(r.Weights),
 		"notes": r.Notes, "took_ms": r.Took.Milliseconds(),
+	}
+	if rec := r.Recovered; rec != nil {
+		row["recovered"] = map[string]any{"phase": rec.Phase, "restored": rec.Restored, "kept": rec.Kept, "reloaded": rec.Reloaded, "note": rec.Note}
 	}
 	if !r.Confirmed.IsZero() {
 		row["confirmed_at"] = r.Confirmed
@@ -163,8 +171,12 @@ func applyCode(err error) int {
 		return exitReload
 	case errors.As(err, &refusal):
 		return exitRefused
-	case errors.As(err, &syntax):
+	case errors.As(err, &syntax), errors.Is(err, fs.ErrNotExist):
 		return exitConfig
+	case errors.Is(err, nginx.ErrStatus):
+		return exitTelemetry
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
 	}
 	return exitFailure
 }

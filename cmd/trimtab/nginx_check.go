@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trimtab/nginx"
+)
+
+// finding is one line of `trimtab nginx check`.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+func newNginxCheck(e *env) *cobra.Command {
+	var flags nginxFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check whether weights can be changed safely here, and say what stands in the way",
+		Long: `Check reads the configuration, compares the files it finds with nginx -T, runs nginx -t, looks for the running
+master, for a change that a crash left unfinished and for the circuit breaker. It writes nothing.`,
+		Example: `  trimtab nginx check
+  trimtab nginx check -c /etc/nginx/nginx.conf --json`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := checkNginx(cmd, flags.applier())
+			failed := 0
+			for _, f := range findings {
+				if !f.OK {
+					failed++
+				}
+				if asJSON {
+					if err := json.NewEncoder(e.stdout).Encode(f); err != nil {
+						return err
+					}
+					continue
+				}
+				mark := "ok  "
+				if !f.OK {
+					mark = "FAIL"
+				}
+				fmt.Fprintf(e.stdout, "%s  %-10s %s\n", mark, f.Check, f.Detail)
+			}
+			if failed > 0 {
+				return withCode(exitRefused, fmt.Errorf("check: %d of %d checks failed: weights cannot be changed safely", failed, len(findings)))
+			}
+			return nil
+		},
+	}
+	flags.addApply(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per check and line")
+	return cmd
+}
+
+func checkNginx(cmd *cobra.Command, a *nginx.Applier) []finding {
+	var out []finding
+	add := func(check string, err error, format string, args ...any) {
+		f := finding{Check: check, OK: err == nil, Detail: fmt.Sprintf(format, args...)}
+		if err != nil {
+			f.Detail = err.Error()
+		}
+		out = append(out, f)
+	}
+	ctx := cmd.Context()
+	cfg, err := nginx.ReadConfig(a.Config)
+	if err != nil {
+		add("config", err, "")
+		return out
+	}
+	add("config", nil, "%s: %d files, %d upstreams", cfg.Path, len(cfg.Files), len(cfg.Upstreams))
+	add("files", a.CompareFiles(ctx, cfg), "the same as nginx -T reads")
+	for _, u := range cfg.Upstreams {
+		add("upstream", cfg.Editable(u.Name), "%s: %d servers can be edited", u.Name, len(u.Peers))
+	}
+	add("nginx -t", a.Test(ctx), "passes")
+	pid, err := a.Master(ctx, cfg)
+	add("master", err, "process %d", pid)
+	if err == nil {
+		load, err := nginx.ReadLoad(pid)
+		add("workers", err, "%d serving, %d draining, %d MiB", load.Workers, load.Draining, load.MemoryBytes>>20)
+	}
+	pending, err := a.Pending()
+	if err == nil && pending != "" {
+		err = fmt.Errorf("a change of %s was interrupted: the next change, or trimtab nginx rollback, undoes it first", pending)
+	}
+	add("journal", err, "no change is under way")
+	breaker, err := a.Breaker()
+	if err == nil && breaker.Open(time.Now()) {
+		err = errors.New(breaker.String())
+	}
+	add("breaker", err, "closed")
+	return out
+}
+
+func newNginxRollback(e *env) *cobra.Command {
+	var flags nginxFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "rollback",
+		Short: "Undo the last change, or one that a crash left unfinished",
+		Long: `Rollback puts the content back that every file had before the last change, through the same pipeline as a change:
+tested, written in one step, reloaded, confirmed. It refuses where someone has saved the file since. Rolling back twice
+brings the change back.`,
+		Example: `  trimtab nginx rollback
+  trimtab nginx rollback -c /etc/nginx/nginx.conf --json`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := flags.applier().Rollback(cmd.Context())
+			if asJSON {
+				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+					return err
+				}
+			} else if err == nil {
+				printReceipt(e, r)
+			}
+			return withCode(applyCode(err), err)
+		},
+	}
+	flags.addApply(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt as one JSON object")
+	return cmd
+}

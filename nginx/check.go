@@ -1,0 +1,171 @@
+package nginx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+// validate has nginx -t read the candidates in place of the live files. It reports false when that needs rights that
+// the process does not have.
+func (a *Applier) validate(ctx context.Context, files []*replacement) (bool, error) {
+	var overlays []overlay
+	for _, r := range files {
+		if _, err := a.keep(r.before); err != nil {
+			return false, err
+		}
+		candidate, err := a.keep(r.after)
+		if err != nil {
+			return false, err
+		}
+		overlays = append(overlays, overlay{candidate: candidate, live: r.Real})
+	}
+	err := a.runTest(ctx, overlays)
+	if errors.Is(err, errNoNamespace) {
+		a.log().Info("no private mount namespace: the candidate is tested in its place", "error", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, a.judge(ctx, err)
+	}
+	return true, nil
+}
+
+// judge says whose fault a failed test is.
+func (a *Applier) judge(ctx context.Context, err error) error {
+	failure := (*testFailure)(nil)
+	if !errors.As(err, &failure) {
+		if ctx.Err() != nil {
+			return err
+		}
+		return refuse("the configuration could not be tested: %v", err)
+	}
+	if before := a.runTest(ctx, nil); errors.As(before, &failure) {
+		return refuse("the configuration is invalid as it stands, before any change: %v", failure)
+	}
+	return refuse("NGINX does not accept the change: %v", failure)
+}
+
+func (a *Applier) runTest(ctx context.Context, overlays []overlay) error {
+	return a.do("nginx -t", "", func() error { return a.validator().test(ctx, overlays) })
+}
+
+func (a *Applier) validator() validator {
+	v := validator{binary: a.binary(), args: []string{"-c", a.Config}, timeout: a.TestTimeout}
+	if a.Prefix != "" {
+		v.args = append([]string{"-p", a.Prefix}, v.args...)
+	}
+	if v.timeout == 0 {
+		v.timeout = 30 * time.Second
+	}
+	return v
+}
+
+func (a *Applier) binary() string {
+	if a.Binary != "" {
+		return a.Binary
+	}
+	return "nginx"
+}
+
+// Test runs nginx -t on what is on the disk.
+func (a *Applier) Test(ctx context.Context) error {
+	if err := a.absolute(); err != nil {
+		return err
+	}
+	return a.runTest(ctx, nil)
+}
+
+// Master returns the pid of the running master of the configuration.
+func (a *Applier) Master(ctx context.Context, cfg *Config) (int, error) {
+	m, err := a.master(ctx, cfg)
+	if err != nil {
+		return 0, err
+	}
+	m.close()
+	return m.pid, nil
+}
+
+// master finds the running master of the configuration.
+func (a *Applier) master(ctx context.Context, cfg *Config) (*master, error) {
+	pidFile := a.PIDFile
+	if pidFile == "" {
+		pidFile = cfg.PIDFile
+	}
+	prefix, errorLog := a.Prefix, cfg.ErrorLog
+	if pidFile == "" || errorLog == "" || prefix == "" && !(filepath.IsAbs(pidFile) && filepath.IsAbs(errorLog)) {
+		c, err := a.compiledIn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if prefix == "" {
+			prefix = c["prefix"]
+		}
+		if pidFile == "" {
+			pidFile = c["pid-path"]
+		}
+		if errorLog == "" {
+			errorLog = c["error-log-path"]
+		}
+	}
+	var m *master
+	err := a.do("find master", "", func() (err error) { m, err = findMaster(under(prefix, pidFile)); return err })
+	if err != nil {
+		return nil, err
+	}
+	if err := m.runs(cfg.Path); err != nil {
+		m.close()
+		return nil, err
+	}
+	m.errorLog = under(prefix, errorLog)
+	return m, nil
+}
+
+func under(prefix, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(prefix, path)
+}
+
+var configureArgument = regexp.MustCompile(`--(prefix|pid-path|error-log-path)=([^ \n']+)`)
+
+// compiledIn returns the paths that were compiled into the binary, from nginx -V.
+func (a *Applier) compiledIn(ctx context.Context) (map[string]string, error) {
+	out, err := exec.CommandContext(ctx, a.binary(), "-V").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("run %s -V: %w", a.binary(), err)
+	}
+	c := map[string]string{"prefix": "/usr/local/nginx", "pid-path": "logs/nginx.pid", "error-log-path": "logs/error.log"}
+	for _, m := range configureArgument.FindAllStringSubmatch(string(out), -1) {
+		c[m[1]] = m[2]
+	}
+	return c, nil
+}
+
+// unloaded returns the first file of the configuration that was saved after NGINX had loaded it; empty when there is
+// none. Content that Trimtab itself made effective last is loaded whatever the times say.
+func (a *Applier) unloaded(cfg *Config, old generation, last *journal) string {
+	// The start of a worker is known to 10 ms only, and comes a moment after the files are read.
+	slack := time.Second
+	if a.Status != nil {
+		slack = 50 * time.Millisecond
+	}
+	for _, f := range cfg.Files {
+		info, err := os.Stat(f.Real)
+		if err != nil {
+			continue
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		if time.Unix(st.Ctim.Unix()).After(old.loaded.Add(slack)) && !last.wrote(f) {
+			return f.Path
+		}
+	}
+	return ""
+}
