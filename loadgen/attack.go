@@ -54,8 +54,8 @@ func (a *Attack) Run(ctx context.Context) (*Report, error) {
 	}
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx)) // ends what is in flight
 	defer giveUp()
-	for i, s := range a.streams {
-		s.open(hard, &a.cfg.Workloads[i], a.cfg)
+	for _, s := range a.streams {
+		s.open(hard, a.cfg)
 		defer s.close()
 	}
 	epoch := time.Now()

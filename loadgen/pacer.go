@@ -13,7 +13,7 @@ import (
 const coarse = 5 * time.Millisecond
 
 // pacer is the vegeta Pacer that blocks until the next request is due, precisely, and notes the due time. vegeta calls
-// it from one goroutine; that goroutine is bound to its thread, because the precise sleep is a property of the thread.
+// it from one goroutine.
 type pacer struct {
 	ctx      context.Context
 	process  *arrival.Process
@@ -21,7 +21,6 @@ type pacer struct {
 	start    time.Duration // of the burst, from epoch
 	duration time.Duration
 	due      *dueTimes
-	sleeper  sleeper
 	ended    bool // every request due within the burst was dispatched
 	pending  bool // the last due time drawn was not dispatched
 }
@@ -30,7 +29,6 @@ var _ vegeta.Pacer = (*pacer)(nil)
 
 // Pace implements vegeta.Pacer. It sleeps itself and always returns a wait of 0.
 func (p *pacer) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
-	p.sleeper.bind()
 	if p.ctx.Err() != nil || time.Since(p.epoch) > p.start+p.duration {
 		return 0, true
 	}
@@ -65,7 +63,7 @@ func (p *pacer) sleepUntil(due time.Duration) bool {
 		wait = due - time.Since(p.epoch)
 	}
 	if wait > 0 {
-		p.sleeper.sleep(wait)
+		sleep(wait)
 	}
 	return true
 }

@@ -83,8 +83,8 @@ func newStream(name string) *stream {
 }
 
 // open prepares the stream's connections; hard ends what is in flight.
-func (s *stream) open(hard context.Context, w *Workload, cfg Config) {
-	s.transport = newTransport(hard, cfg.Client, cfg.MaxWorkers*len(w.Bursts))
+func (s *stream) open(hard context.Context, cfg Config) {
+	s.transport = newTransport(hard, cfg.Client)
 	s.client = &http.Client{Transport: s.transport, CheckRedirect: followAtMost(cfg.Client.Redirects)}
 }
 

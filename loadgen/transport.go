@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -17,62 +17,34 @@ import (
 // has status 0, the error's text as its status line, and the kind of failure in the receipt.
 type transport struct {
 	ctx     context.Context // ends what is in flight
-	inner   *http.Transport
+	wire    *wire
+	stop    func() bool
 	timeout time.Duration
 	maxBody int64
 	header  http.Header
 }
 
-func newTransport(ctx context.Context, cfg ClientConfig, inFlight int) *transport {
-	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
-	return &transport{
-		ctx: ctx,
-		inner: &http.Transport{
-			DialContext:         dialer.DialContext,
-			TLSClientConfig:     cfg.TLS,
-			DisableCompression:  true,
-			DisableKeepAlives:   cfg.NoKeepAlive,
-			MaxConnsPerHost:     cfg.Connections,
-			MaxIdleConnsPerHost: inFlight,
-		},
-		timeout: cfg.Timeout,
-		maxBody: cfg.MaxBody,
-		header:  cfg.Header,
-	}
+func newTransport(ctx context.Context, cfg ClientConfig) *transport {
+	w := newWire(cfg)
+	return &transport{ctx: ctx, wire: w, stop: context.AfterFunc(ctx, w.close), timeout: cfg.Timeout, maxBody: cfg.MaxBody, header: cfg.Header}
 }
 
-func (t *transport) close() { t.inner.CloseIdleConnections() }
+func (t *transport) close() {
+	t.stop()
+	t.wire.close()
+}
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := t.ctx, context.CancelFunc(func() {})
+	var deadline time.Time
 	if t.timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, t.timeout)
+		deadline = time.Now().Add(t.timeout)
 	}
-	defer cancel()
-	for k, v := range t.header {
-		req.Header[k] = v
-	}
-	if host := t.header.Get("Host"); host != "" {
-		req.Host = host
-	}
-	resp, err := t.inner.RoundTrip(req.WithContext(ctx))
+	resp, n, err := t.wire.exchange(t.ctx, req, t.header, deadline, t.maxBody)
 	if err != nil {
 		return failedResponse(req, err), nil
 	}
-	defer resp.Body.Close()
-	body := io.Reader(resp.Body)
-	if t.maxBody >= 0 {
-		body = io.LimitReader(body, t.maxBody+1)
-	}
-	n, err := io.Copy(io.Discard, body)
-	if err == nil && t.maxBody >= 0 && n > t.maxBody {
-		err = errTooLarge
-	}
-	if err != nil {
-		return failedResponse(req, err), nil
-	}
-	resp.Body = newReceipt(receipt{bytesIn: uint64(n), failure: statusFailure(resp.StatusCode)})
+	resp.Body = newReceipt(receipt{bytesIn: n, failure: statusFailure(resp.StatusCode)})
 	return resp, nil
 }
 
@@ -106,12 +78,15 @@ const receiptSize = 9
 
 // receiptBody is a receipt as the body of an answer.
 type receiptBody struct {
-	data [receiptSize]byte
-	read bool
+	data         [receiptSize]byte
+	read, closed bool
 }
 
+var receipts = sync.Pool{New: func() any { return new(receiptBody) }}
+
 func newReceipt(r receipt) *receiptBody {
-	b := new(receiptBody)
+	b := receipts.Get().(*receiptBody)
+	b.read, b.closed = false, false
 	binary.LittleEndian.PutUint64(b.data[:], r.bytesIn)
 	b.data[8] = byte(r.failure)
 	return b
@@ -125,7 +100,14 @@ func (b *receiptBody) Read(p []byte) (int, error) {
 	return copy(p, b.data[:]), io.EOF
 }
 
-func (b *receiptBody) Close() error { return nil }
+// Close gives the receipt back for the next answer.
+func (b *receiptBody) Close() error {
+	if !b.closed {
+		b.closed = true
+		receipts.Put(b)
+	}
+	return nil
+}
 
 // readReceipt reads the receipt back from vegeta's result. A result without one never reached the transport.
 func readReceipt(r *vegeta.Result) receipt {
