@@ -46,6 +46,14 @@ func New(cfg Config) (*Attack, error) {
 // Duration returns how long the attack sends.
 func (a *Attack) Duration() time.Duration { return a.end }
 
+// Started returns when Run began to send, the zero time before that; offsets in results count from it.
+func (a *Attack) Started() time.Time {
+	if epoch := a.epoch.Load(); epoch != nil {
+		return *epoch
+	}
+	return time.Time{}
+}
+
 // Run sends the load and returns what became of it. When ctx ends, sending stops, answers are waited for as long as the
 // configuration's Drain says, and the report of what was sent is returned, marked as interrupted, with a nil error.
 func (a *Attack) Run(ctx context.Context) (*Report, error) {
@@ -150,6 +158,7 @@ func (b *burst) collect(r *vegeta.Result, epoch time.Time) {
 		Workload: b.workload, Burst: b.index, Seq: r.Seq,
 		Due: due, Latency: sent - due + r.Latency, Raw: r.Latency, Lateness: sent - due,
 		Code: int(r.Code), Failure: receipt.failure, BytesIn: receipt.bytesIn, BytesOut: r.BytesOut,
+		Method: r.Method, URL: r.URL, Error: r.Error,
 	}
 	b.stream.record(&result)
 	if b.attack.cfg.OnResult != nil {

@@ -15,6 +15,9 @@ type Result struct {
 	Failure  Failure       // Success when the status is 2xx or 3xx
 	BytesIn  uint64        // of the body received
 	BytesOut uint64        // of the body sent
+	Method   string
+	URL      string
+	Error    string // what went wrong, in words; empty on success
 }
 
 // Failure is the kind of failure of a request.

@@ -22,6 +22,7 @@ type transport struct {
 	timeout time.Duration
 	maxBody int64
 	header  http.Header
+	pool    sync.Pool // of receiptBody
 }
 
 func newTransport(ctx context.Context, cfg ClientConfig) *transport {
@@ -42,19 +43,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, n, err := t.wire.exchange(t.ctx, req, t.header, deadline, t.maxBody)
 	if err != nil {
-		return failedResponse(req, err), nil
+		return t.failed(req, err), nil
 	}
-	resp.Body = newReceipt(receipt{bytesIn: n, failure: statusFailure(resp.StatusCode)})
+	resp.Body = t.receipt(receipt{bytesIn: n, failure: statusFailure(resp.StatusCode)})
 	return resp, nil
 }
 
 var errTooLarge = errors.New("body longer than the limit")
 
-// failedResponse is the answer that stands for err.
-func failedResponse(req *http.Request, err error) *http.Response {
+// failed is the answer that stands for err.
+func (t *transport) failed(req *http.Request, err error) *http.Response {
 	return &http.Response{
 		Status: err.Error(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: req,
-		Body: newReceipt(receipt{failure: failureOf(err)}),
+		Body: t.receipt(receipt{failure: failureOf(err)}),
 	}
 }
 
@@ -80,12 +81,15 @@ const receiptSize = 9
 type receiptBody struct {
 	data         [receiptSize]byte
 	read, closed bool
+	pool         *sync.Pool
 }
 
-var receipts = sync.Pool{New: func() any { return new(receiptBody) }}
-
-func newReceipt(r receipt) *receiptBody {
-	b := receipts.Get().(*receiptBody)
+// receipt returns r as a body that goes back to the pool when it is closed.
+func (t *transport) receipt(r receipt) *receiptBody {
+	b, ok := t.pool.Get().(*receiptBody)
+	if !ok {
+		b = &receiptBody{pool: &t.pool}
+	}
 	b.read, b.closed = false, false
 	binary.LittleEndian.PutUint64(b.data[:], r.bytesIn)
 	b.data[8] = byte(r.failure)
@@ -104,7 +108,7 @@ func (b *receiptBody) Read(p []byte) (int, error) {
 func (b *receiptBody) Close() error {
 	if !b.closed {
 		b.closed = true
-		receipts.Put(b)
+		b.pool.Put(b)
 	}
 	return nil
 }
