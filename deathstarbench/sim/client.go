@@ -13,7 +13,7 @@ type Client struct {
 	Group    string
 	Workload string
 	Requests uint64 // answered, with an error or without
-	Errors   uint64 // answered 5xx
+	Errors   uint64 // answered 5xx, or not before the client gave up
 	// Tardiness is the sum of max(0, (t − d)/d) over all requests, d being the group's deadline, and
 	// Options.ErrorTardiness for each that failed (accumulated relative tardiness).
 	Tardiness float64
@@ -39,6 +39,9 @@ func (c *Client) reset() {
 	c.Requests, c.Errors, c.Tardiness = 0, 0, 0
 	c.Latency.Reset()
 }
+
+// timedOut is the status of a request whose client gave up.
+const timedOut = 599
 
 func (s *Sim) answer(r *request, now int64, status uint16) {
 	g := &s.groups[r.group]
@@ -102,4 +105,53 @@ func (s *Sim) Deadline(group string) time.Duration {
 		}
 	}
 	return 0
+}
+
+// finish answers the client and frees the request.
+func (s *Sim) finish(i int32, status uint16) {
+	s.close(i, status)
+	s.pool.put(i)
+}
+
+// close answers the client and forgets that it waits.
+func (s *Sim) close(i int32, status uint16) {
+	r := &s.pool.requests[i]
+	s.answer(r, s.now, status)
+	s.finished++
+	s.inFlight--
+	if r.older == none {
+		s.oldest = r.newer
+	} else {
+		s.pool.requests[r.older].newer = r.newer
+	}
+	if r.newer == none {
+		s.newest = r.older
+	} else {
+		s.pool.requests[r.newer].older = r.older
+	}
+}
+
+// giveUp returns when the client that waits longest gives up; never when none waits.
+func (s *Sim) giveUp() int64 {
+	if s.oldest == none || s.opts.Timeout < 0 {
+		return never
+	}
+	return s.pool.requests[s.oldest].due + int64(s.opts.Timeout)
+}
+
+// abandon is what a client does that gave up. NGINX closes the connection to the server (499): a waiting request
+// leaves the queue, one in service keeps its slot to the end.
+func (s *Sim) abandon(i int32) {
+	r := &s.pool.requests[i]
+	g := &s.groups[r.group]
+	s.count(r, s.now, 499, false)
+	if g.timed {
+		g.measure(int(r.peer), r.epoch, r.began, s.now, false)
+	}
+	g.done(int(r.peer), r.epoch, false, s.now)
+	if r.state == queued {
+		s.servers[g.server[r.peer]].waiting--
+	}
+	r.state = gone
+	s.close(i, timedOut)
 }

@@ -53,20 +53,25 @@ func (b *bucketIndex) find(ms uint64) int {
 	return b.search(ms, int(b.short[len(b.short)-1]))
 }
 
-// count records a finished attempt. Times are differences of NGINX's clock, which shows whole milliseconds.
-func (s *Sim) count(r *request, now int64, status uint16) {
+// count records a finished attempt, as the shim does: one that was passed on has its own time and no bytes. Times are
+// differences of NGINX's clock, which shows whole milliseconds.
+func (s *Sim) count(r *request, now int64, status uint16, passedOn bool) {
 	const ms = int64(time.Millisecond)
 	g := &s.groups[r.group]
 	c := &g.stats[r.peer]
 	took := uint64(now/ms - r.began/ms)
 	c.requests++
 	c.responses[status/100-1]++
-	c.requestMsec += uint64(now/ms - r.due/ms)
 	c.responseMsec += took
+	c.buckets[s.buckets.find(took)]++
+	if passedOn {
+		c.requestMsec += took
+		return
+	}
+	c.requestMsec += uint64(now/ms - r.due/ms)
 	in, out := traffic(g.workload, r.normal, status)
 	c.inBytes += in
 	c.outBytes += out
-	c.buckets[s.buckets.find(took)]++
 }
 
 // sample returns what happened since the last sample.

@@ -16,6 +16,13 @@ func (s *Sim) arrive(src *source) {
 	src.advance()
 	s.total++
 	s.inFlight++
+	r.older, r.newer = s.newest, none
+	if s.newest == none {
+		s.oldest = i
+	} else {
+		s.pool.requests[s.newest].newer = i
+	}
+	s.newest = i
 	s.dispatch(i)
 }
 
@@ -57,20 +64,25 @@ func (s *Sim) fail(r *request) {
 	g.passing = true
 	g.plain = false
 	if !s.opts.PassedOnUncounted {
-		s.count(r, s.now, 502)
+		s.count(r, s.now, 502, true)
 	}
+	r.state = open
 }
 
 // cut ends all connections of a server that goes down. What can be sent twice is passed on to another server;
 // compose-post is a POST, which NGINX does not repeat, so its client gets 502.
 func (s *Sim) cut(server int32) {
 	srv := &s.servers[server]
-	var open []int32
+	var lost []int32
 	kept := s.queue[:0]
 	for _, e := range s.queue {
 		r := &s.pool.requests[e.request]
 		if s.groups[r.group].server[r.peer] == server {
-			open = append(open, e.request)
+			if r.state == gone {
+				s.pool.put(e.request)
+			} else {
+				lost = append(lost, e.request)
+			}
 		} else {
 			kept = append(kept, e)
 		}
@@ -78,11 +90,11 @@ func (s *Sim) cut(server int32) {
 	s.queue = kept
 	s.queue.order()
 	for srv.waiting > 0 {
-		open = append(open, srv.leave(&s.pool))
+		lost = append(lost, s.leave(srv))
 	}
 	srv.busy = 0
-	slices.SortFunc(open, func(a, b int32) int { return cmp.Compare(s.pool.requests[a].due, s.pool.requests[b].due) })
-	for _, i := range open {
+	slices.SortFunc(lost, func(a, b int32) int { return cmp.Compare(s.pool.requests[a].due, s.pool.requests[b].due) })
+	for _, i := range lost {
 		r := &s.pool.requests[i]
 		g := &s.groups[r.group]
 		s.fail(r)
@@ -100,26 +112,23 @@ func (s *Sim) cut(server int32) {
 func (s *Sim) enter(srv *server, i int32, r *request) {
 	switch {
 	case srv.failing && srv.faults.Float64() < srv.failProb:
-		s.respond(srv, i, 500, srv.failAfter)
+		r.status, r.state = 500, away
+		s.queue.push(event{at: s.now + srv.failAfter + srv.delay[r.class], request: i, kind: response})
 	case srv.busy < srv.slots:
 		s.begin(srv, i, r)
 	case srv.waiting < srv.limit:
+		r.state = queued
 		srv.join(&s.pool, i)
-	default:
-		s.respond(srv, i, 503, 0)
+	default: // the server answers at once
+		r.status, r.state = 503, away
+		s.queue.push(event{at: s.now, request: i, kind: response})
 	}
-}
-
-// respond sends an answer that needs no slot.
-func (s *Sim) respond(srv *server, i int32, status uint16, after int64) {
-	s.pool.requests[i].status = status
-	s.queue.push(event{at: s.now + after + srv.delay[s.pool.requests[i].class], request: i, kind: response})
 }
 
 func (s *Sim) begin(srv *server, i int32, r *request) {
 	srv.busy++
 	srv.served++
-	r.status = 200
+	r.status, r.state = 200, away
 	s.queue.push(event{at: s.now + srv.serviceTime(r.class, r.normal), request: i, kind: serviceEnd})
 }
 
@@ -129,10 +138,11 @@ func (s *Sim) start(srv *server, i int32) {
 	s.begin(srv, i, &s.pool.requests[i])
 }
 
-// join and leave are the two ends of the server's queue.
+// join and leave are the two ends of the server's queue. Requests whose clients gave up stay in it until they come to
+// its head, but do not count as waiting.
 func (srv *server) join(p *pool, i int32) {
 	p.requests[i].next = none
-	if srv.waiting == 0 {
+	if srv.head == none {
 		srv.head = i
 	} else {
 		p.requests[srv.tail].next = i
@@ -141,11 +151,18 @@ func (srv *server) join(p *pool, i int32) {
 	srv.waiting++
 }
 
-func (srv *server) leave(p *pool) int32 {
-	i := srv.head
-	srv.head = p.requests[i].next
-	srv.waiting--
-	return i
+// leave takes the first request whose client still waits; there must be one.
+func (s *Sim) leave(srv *server) int32 {
+	for {
+		i := srv.head
+		r := &s.pool.requests[i]
+		srv.head = r.next
+		if r.state != gone {
+			srv.waiting--
+			return i
+		}
+		s.pool.put(i)
+	}
 }
 
 // handle takes the first event off the queue and acts on it.
@@ -162,12 +179,12 @@ func (s *Sim) handle(e event) {
 	switch {
 	case srv.waiting > 0 && srv.busy < srv.slots:
 		// The next service takes the place of the ended one in the queue: one sift instead of two.
-		next := srv.leave(&s.pool)
+		next := s.leave(srv)
 		n := &s.pool.requests[next]
 		srv.busy++
 		srv.served++
 		srv.waited++
-		n.status = 200
+		n.status, n.state = 200, away
 		s.queue.replace(event{at: s.now + srv.serviceTime(n.class, n.normal), request: next, kind: serviceEnd})
 		if delay > 0 {
 			s.queue.push(event{at: s.now + delay, request: e.request, kind: response})
@@ -184,19 +201,15 @@ func (s *Sim) handle(e event) {
 
 // receive is the arrival of the whole response at NGINX.
 func (s *Sim) receive(i int32, r *request) {
+	if r.state == gone {
+		s.pool.put(i)
+		return
+	}
 	g := &s.groups[r.group]
-	s.count(r, s.now, r.status)
+	s.count(r, s.now, r.status, false)
 	if g.timed {
 		g.measure(int(r.peer), r.epoch, r.began, s.now, true)
 	}
 	g.done(int(r.peer), r.epoch, false, s.now)
 	s.finish(i, r.status)
-}
-
-// finish answers the client and frees the request.
-func (s *Sim) finish(i int32, status uint16) {
-	s.answer(&s.pool.requests[i], s.now, status)
-	s.finished++
-	s.inFlight--
-	s.pool.put(i)
 }

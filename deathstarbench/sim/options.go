@@ -8,8 +8,10 @@ import (
 )
 
 // DefaultBuckets are the bounds of the histogram of response times in ms that the samples carry unless
-// Options.BucketsMsec says otherwise.
-var DefaultBuckets = []float64{1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10000}
+// Options.BucketsMsec says otherwise: those of the Lua status shim.
+func DefaultBuckets() []float64 {
+	return []float64{1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000, 2000, 5000, 10000}
+}
 
 // Options are what a run may vary beside the scenario. The zero value is a run with seed 0 on the scenario's methods,
 // whose weights change by a reload that takes effect at once.
@@ -38,6 +40,9 @@ type Options struct {
 	LostPolls float64
 	// Overhead is added to every response: what NGINX and the network stack need on the testbed.
 	Overhead time.Duration
+	// Timeout is how long a client waits for its answer before it gives up, which counts as an error of that
+	// latency; 0 means 30 s, as for the load generator, negative: for ever.
+	Timeout time.Duration
 	// MaxFails and FailTimeout are the passive health check of every server: 0 means NGINX's defaults, 1 and 10 s;
 	// a negative MaxFails turns the check off (max_fails=0).
 	MaxFails    int
@@ -62,13 +67,16 @@ func (o *Options) complete(interval time.Duration) error {
 		return fmt.Errorf("control interval %v: want more than 0", o.Interval)
 	}
 	if o.BucketsMsec == nil {
-		o.BucketsMsec = DefaultBuckets
+		o.BucketsMsec = DefaultBuckets()
 	}
 	if len(o.BucketsMsec) > 64 || !slices.IsSorted(o.BucketsMsec) {
 		return errors.New("histogram buckets: want at most 64 bounds, ascending")
 	}
 	if o.ErrorTardiness == 0 {
 		o.ErrorTardiness = 10
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
 	}
 	if o.MaxFails == 0 {
 		o.MaxFails = 1

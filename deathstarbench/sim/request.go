@@ -6,12 +6,25 @@ type request struct {
 	began  int64   // ns; when the attempt in hand began
 	normal float64 // standard normal deviate of its size
 	group  int32
-	peer   int32  // of the attempt in hand
-	next   int32  // the next one waiting on the same server, or the next free slot
+	peer   int32 // of the attempt in hand
+	next   int32 // the next one waiting on the same server, or the next free slot
+	older  int32 // neighbours among the requests whose clients wait, by due time
+	newer  int32
 	epoch  int32  // of the balancer's state that counts the attempt as active
 	status uint16 // of the response on its way
 	class  uint16
+	state  state
 }
+
+// state is where a request is.
+type state uint8
+
+const (
+	open   state = iota // between servers
+	queued              // waiting for a slot
+	away                // in service, or its response is on its way
+	gone                // its client gave up, and its slot of the pool is freed when the server lets go of it
+)
 
 const none = -1
 

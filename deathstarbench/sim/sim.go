@@ -26,6 +26,8 @@ type Sim struct {
 	buckets *bucketIndex
 	changes []change
 	pending []pending
+	oldest  int32 // of the requests whose clients wait, linked by age
+	newest  int32
 	polls   *rand.Rand
 
 	sampled    int64 // time of the last sample
@@ -47,7 +49,7 @@ func New(sc *deathstarbench.Scenario, o Options) (*Sim, error) {
 	if err := o.complete(sc.ControlInterval.Std()); err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", sc.Name, err)
 	}
-	s := &Sim{opts: o, end: int64(sc.Duration), warmup: int64(sc.Warmup), pool: newPool(), buckets: newBucketIndex(o.BucketsMsec),
+	s := &Sim{opts: o, end: int64(sc.Duration), warmup: int64(sc.Warmup), pool: newPool(), oldest: none, newest: none, buckets: newBucketIndex(o.BucketsMsec),
 		polls: rand.New(rand.NewPCG(mix(o.Seed, 1<<20), 0x9011))}
 	if err := s.build(sc); err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", sc.Name, err)
@@ -178,14 +180,17 @@ func (s *Sim) Finish() []*Client {
 	for i := range s.sources {
 		s.sources[i].due = never
 	}
-	for len(s.queue) > 0 || len(s.changes) > 0 && s.inFlight > 0 {
-		next := int64(never)
+	for s.inFlight > 0 {
+		next := s.giveUp()
 		if len(s.queue) > 0 {
-			next = s.queue[0].at + 1
-		} else {
-			next = s.changes[0].at
+			next = min(next, s.queue[0].at)
+		} else if len(s.changes) > 0 {
+			next = min(next, s.changes[0].at)
 		}
-		s.runTo(next)
+		if next == never { // cannot be: some server holds the request
+			panic("sim: requests in flight, and nothing to come")
+		}
+		s.runTo(next + 1)
 	}
 	return s.Totals()
 }
@@ -230,11 +235,22 @@ func (s *Sim) play(t int64) {
 		}
 		for len(s.queue) > 0 && s.queue[0].at <= due {
 			e := s.queue[0]
+			if s.giveUp() <= e.at {
+				break
+			}
 			if e.at >= t {
 				return
 			}
 			s.now = e.at
 			s.handle(e)
+		}
+		if at := s.giveUp(); at <= due && at < never {
+			if at >= t {
+				return
+			}
+			s.now = at
+			s.abandon(s.oldest)
+			continue
 		}
 		if due >= t || due >= s.end {
 			if due >= s.end && due < t { // beyond the end nothing arrives any more
@@ -257,6 +273,6 @@ func (s *Sim) change(c change) {
 		s.cut(c.server)
 	}
 	for srv.waiting > 0 && srv.busy < srv.slots {
-		s.start(srv, srv.leave(&s.pool))
+		s.start(srv, s.leave(srv))
 	}
 }
