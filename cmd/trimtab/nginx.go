@@ -40,6 +40,7 @@ func newNginx(e *env) *cobra.Command {
 		newNginxLive(e),
 		newNginxCheck(e),
 		newNginxRollback(e),
+		newNginxShim(e),
 	)
 	return cmd
 }

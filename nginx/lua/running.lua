@@ -1,3 +1,4 @@
+-- Part of Trimtab.
 -- What the running NGINX knows about its upstreams, read from its own memory (read, never written).
 --
 -- NGINX's Lua module offers no list of upstream servers, and the text of nginx.conf is no substitute: it may have been
@@ -8,6 +9,7 @@
 -- comes with a check that is made here too: version and build signature must be known, and every array says how large
 -- its elements are. Anything unknown is refused with a reason; nothing is guessed.
 
+require "resty.core"
 local ffi = require "ffi"
 local base = require "resty.core.base"
 
@@ -51,9 +53,18 @@ typedef struct {
     int64_t response_length, bytes_received, bytes_sent; trimtab_str_t *peer;
 } trimtab_state_t;
 typedef struct {
-    uint32_t signature; void *connection, **ctx, **main_conf, **srv_conf, **loc_conf;
+    void *data, *read, *write; int fd; void *recv, *send, *recv_chain, *send_chain, *listening; int64_t sent;
+} trimtab_connection_t;
+typedef struct {
+    uint32_t signature; trimtab_connection_t *connection; void **ctx, **main_conf, **srv_conf, **loc_conf;
     void *read_event_handler, *write_event_handler, *cache, *upstream; trimtab_array_t *upstream_states;
 } trimtab_request_t;
+
+int64_t trimtab_atoof(const char *line, size_t n) __asm__("ngx_atoof");
+int trimtab_var_get(void *r, const char *name, size_t name_len, char *lowcase, int capture, char **value, size_t *len,
+    char **err) __asm__("ngx_http_lua_ffi_var_get");
+int trimtab_status(void *r) __asm__("ngx_http_lua_ffi_get_resp_status");
+double trimtab_start_time(void *r) __asm__("ngx_http_lua_ffi_req_start_time");
 
 extern trimtab_cycle_t *trimtab_cycle __asm__("ngx_cycle");
 extern trimtab_module_t trimtab_http __asm__("ngx_http_module");
@@ -94,6 +105,9 @@ function M.check()
     local signature = str(module.signature)
     if not signature:find(SIGNATURE) then
         return "NGINX was built with options that the shim does not know (signature " .. signature .. ")"
+    end
+    if not pcall(function() return C.trimtab_atoof, C.trimtab_var_get, C.trimtab_status, C.trimtab_start_time end) then
+        return "NGINX's Lua module does not export what the shim needs: version 0.10.16 or newer is wanted"
     end
     if not pcall(function() return C.trimtab_requests[0] end) then
         return "NGINX was built without http_stub_status_module, which counts the connections"
@@ -179,12 +193,40 @@ function M.upstreams(nogroup)
     return groups, loose, by_pointer
 end
 
--- attempts returns the list of attempts that NGINX made for the current request, as (states, n), or nil when none was.
-function M.attempts()
+-- request returns the current request, for the functions that follow. They are called for every request, so they read
+-- numbers where they lie instead of having NGINX print them into strings.
+function M.request()
     local r = cast(request_p, get_request())
     if r.signature ~= HTTP then error("this is no request of NGINX") end
+    return r
+end
+
+-- server_key tells apart the server blocks.
+function M.server_key(r) return tonumber(cast("uintptr_t", r.srv_conf)) end
+
+-- bytes_sent is $bytes_sent.
+function M.bytes_sent(r) return tonumber(r.connection.sent) end
+
+local NAME = "request_length"
+local lowcase = ffi.new("char[?]", #NAME)
+local value, value_len, err = ffi.new("char *[1]"), ffi.new("size_t[1]"), ffi.new("char *[1]")
+
+-- request_length is $request_length, which lies too deep in the request for its place to be the same everywhere.
+function M.request_length(r)
+    if C.trimtab_var_get(r, NAME, #NAME, lowcase, 0, value, value_len, err) ~= 0 then return 0 end
+    return tonumber(C.trimtab_atoof(value[0], value_len[0]))
+end
+
+-- status is $status.
+function M.status(r) return C.trimtab_status(r) end
+
+-- start_seconds is when the request began, in seconds since the Unix epoch.
+function M.start_seconds(r) return C.trimtab_start_time(r) end
+
+-- attempts returns the list of attempts that NGINX made for a request, as (states, n), or nil when none was made.
+function M.attempts(r)
     local a = r.upstream_states
-    if a == nil then return nil end
+    if a == nil then return nil, 0 end
     if a.size ~= STATE_SIZE then error("NGINX's record of an attempt has " .. tonumber(a.size) .. " bytes, not " .. STATE_SIZE) end
     return cast(state_p, a.elts), tonumber(a.nelts)
 end

@@ -1,3 +1,4 @@
+-- Part of Trimtab.
 -- The status page of nginx-module-vts, counted and served by NGINX's Lua module: for systems that do not package the
 -- module itself. Counters live in a shared dictionary, survive reloads and never leave it.
 --
@@ -5,8 +6,7 @@
 -- request next to nothing. The page is thus up to FLUSH_SECONDS behind, and a worker that is killed takes as much along.
 
 local ngx = ngx
-local now, update_time, start_time = ngx.now, ngx.update_time, ngx.req.start_time
-local exiting = ngx.worker.exiting
+local now, update_time = ngx.now, ngx.update_time
 local floor, tonumber = math.floor, tonumber
 
 local FLUSH_SECONDS = 0.05
@@ -21,6 +21,16 @@ local dict, dict_name, bounds, n_bounds, running
 local load_ms             -- when this configuration was loaded, ms
 local broken              -- why the shim cannot work on this NGINX, or nil
 local fields, n_fields    -- names of the counters, in the order of a cell
+
+local SLOTS = 1000
+local slot_of = {}
+
+local function slow_slot(ms)
+    for i = 1, n_bounds do
+        if ms <= bounds[i] then return i end
+    end
+    return n_bounds + 1
+end
 
 -- setup runs in init_by_lua: in the master, at every load of a configuration, before it is known whether NGINX will
 -- run it. It only prepares what the workers inherit, which exist only if it does; so the page shows its loadMsec only
@@ -38,9 +48,11 @@ function M.setup(cfg)
     fields = { "n", "in", "out", "1xx", "2xx", "3xx", "4xx", "5xx", "qms", "pms" }
     local set = table.concat(bounds, ",")
     for _, kind in ipairs { "q", "p" } do
-        for i = 1, n_bounds do fields[#fields + 1] = kind .. ":" .. set .. ":" .. i end
+        for i = 1, n_bounds + 1 do fields[#fields + 1] = kind .. ":" .. set .. ":" .. i end
     end
     n_fields = #fields
+    -- Which bucket a time falls into, for the times that nearly all requests have; n_bounds + 1 is beyond the last.
+    for ms = 0, SLOTS do slot_of[ms] = slow_slot(ms) end
     dict:safe_add("dropped", 0)
     dict:safe_add("begun", 0)
     dict:safe_add("ended", 0)
@@ -79,13 +91,14 @@ local function new_cell(kind, name)
     return cell
 end
 
-local server_cells = setmetatable({}, {
-    __index = function(t, name)
-        local c = new_cell("s", name)
-        t[name] = c
-        return c
-    end,
-})
+local server_cells, cells_by_key = {}, {}
+
+local function server_cell(key)
+    local name = ngx.var.server_name
+    local c = server_cells[name] or new_cell("s", name)
+    server_cells[name], cells_by_key[key] = c, c
+    return c
+end
 
 local function peer_cell(group, server)
     local name = group .. "\0" .. server
@@ -121,6 +134,13 @@ local function flush()
     dict:incr("ended", 1, 0)
 end
 
+local ending = false
+
+local function tick(premature)
+    if premature then ending = true end
+    flush()
+end
+
 local function add(cell, class, bytes_in, bytes_out, request_ms, response_ms)
     if cell.full then
         dropped = dropped + 1
@@ -137,20 +157,10 @@ local function add(cell, class, bytes_in, bytes_out, request_ms, response_ms)
     cell[CLASS + class] = cell[CLASS + class] + 1
     cell[REQUEST_MS] = cell[REQUEST_MS] + request_ms
     cell[RESPONSE_MS] = cell[RESPONSE_MS] + response_ms
-    for i = 1, n_bounds do
-        if request_ms <= bounds[i] then
-            local at = HISTOGRAMS + i
-            cell[at] = cell[at] + 1
-            break
-        end
-    end
-    for i = 1, n_bounds do
-        if response_ms <= bounds[i] then
-            local at = HISTOGRAMS + n_bounds + i
-            cell[at] = cell[at] + 1
-            break
-        end
-    end
+    local at = HISTOGRAMS + (slot_of[request_ms] or slow_slot(request_ms))
+    cell[at] = cell[at] + 1
+    at = HISTOGRAMS + n_bounds + 1 + (slot_of[response_ms] or slow_slot(response_ms))
+    cell[at] = cell[at] + 1
 end
 
 -- class_of maps a status code to 1…5; no answer at all counts as 5xx.
@@ -163,6 +173,7 @@ end
 -- What this worker knows of its configuration, read at its first request.
 local groups, loose, by_pointer, known_group, only_group
 local started = false
+local request, server_key, bytes_sent, request_length, status_of, start_seconds, attempts, pointer_of, peer_name
 
 local function start()
     started = true
@@ -176,7 +187,9 @@ local function start()
         end
     end
     for pointer, where in pairs(by_pointer) do by_pointer[pointer] = peer_cell(where[1], where[2]) end
-    local ok, err = ngx.timer.every(FLUSH_SECONDS, flush)
+    request, server_key, attempts, pointer_of, peer_name = running.request, running.server_key, running.attempts, running.pointer, running.peer_name
+    bytes_sent, request_length, status_of, start_seconds = running.bytes_sent, running.request_length, running.status, running.start_seconds
+    local ok, err = ngx.timer.every(FLUSH_SECONDS, tick)
     if not ok then error("trimtab status: no timer: " .. tostring(err)) end
 end
 
@@ -188,42 +201,42 @@ local function by_name(name)
     return peer_cell(group, name)
 end
 
-local attempts, pointer_of, peer_name
+-- charge counts one attempt. The last one is the one that answered the client: it is charged the client's bytes and the
+-- whole request's time, as the module does. An attempt that was passed on is charged its own time and its own status,
+-- and no bytes, so that the sums over all servers are what the clients saw.
+local function charge(state, last, status, bytes_in, bytes_out, request_ms)
+    local pointer = pointer_of(state)
+    if not pointer then return end
+    local cell = by_pointer[pointer] or by_name(peer_name(state))
+    local response_ms = tonumber(state.response_time)
+    if response_ms > 1e15 then response_ms = 0 end -- -1: it never began
+    local got = tonumber(state.status)
+    if last then
+        if got == 0 then got = status end -- the client went away first
+        add(cell, class_of(got), bytes_in, bytes_out, request_ms, response_ms)
+    else
+        add(cell, class_of(got), 0, 0, response_ms, response_ms)
+    end
+end
 
--- log runs in log_by_lua, once per request. The last attempt is the one that answered the client: it is charged the
--- client's bytes and the whole request's time, as the module does. An attempt that was passed on is charged its own time
--- and its own status, and no bytes, so that the sums over all servers are what the clients saw.
+-- log runs in log_by_lua, once per request.
 function M.log()
     if broken then return end
-    if not started then
-        attempts, pointer_of, peer_name = running.attempts, running.pointer, running.peer_name
-        start()
-    end
-    local var = ngx.var
-    local status = ngx.status
-    local bytes_in, bytes_out = tonumber(var.request_length), tonumber(var.bytes_sent)
-    local request_ms = floor((now() - start_time()) * 1000 + 0.5)
+    if not started then start() end
+    local r = request()
+    local status = status_of(r)
+    local bytes_in, bytes_out = request_length(r), bytes_sent(r)
+    local request_ms = floor((now() - start_seconds(r)) * 1000 + 0.5)
     if request_ms < 0 then request_ms = 0 end
-    add(server_cells[var.server_name], class_of(status), bytes_in, bytes_out, request_ms, request_ms)
-    local states, n = attempts()
-    if states then
-        for i = 0, n - 1 do
-            local state = states[i]
-            local pointer = pointer_of(state)
-            if pointer then
-                local cell = by_pointer[pointer] or by_name(peer_name(state))
-                local response_ms = tonumber(state.response_time)
-                if response_ms > 1e15 then response_ms = 0 end -- -1: it never began
-                local got = tonumber(state.status)
-                if i == n - 1 then
-                    add(cell, class_of(got == 0 and status or got), bytes_in, bytes_out, request_ms, response_ms)
-                else
-                    add(cell, class_of(got), 0, 0, response_ms, response_ms)
-                end
-            end
-        end
+    local key = server_key(r)
+    add(cells_by_key[key] or server_cell(key), class_of(status), bytes_in, bytes_out, request_ms, request_ms)
+    local states, n = attempts(r)
+    if n == 1 then
+        charge(states[0], true, status, bytes_in, bytes_out, request_ms)
+    else
+        for i = 0, n - 1 do charge(states[i], i == n - 1, status, bytes_in, bytes_out, request_ms) end
     end
-    if exiting() then flush() end -- its timers have ended; what is counted now would be lost
+    if ending then flush() end -- no timer comes any more
 end
 
 -- The page.
@@ -277,7 +290,7 @@ local function peer(s, cell)
     return '{"server":' .. quoted(s.server) .. "," .. counters(cell, "") ..
         ',"requestBuckets":' .. histogram(cell, HISTOGRAMS) ..
         ',"responseMsecCounter":' .. number(cell[RESPONSE_MS]) .. ',"responseMsec":0,"responseMsecs":' .. RING ..
-        ',"responseBuckets":' .. histogram(cell, HISTOGRAMS + n_bounds) ..
+        ',"responseBuckets":' .. histogram(cell, HISTOGRAMS + n_bounds + 1) ..
         ',"weight":' .. s.weight .. ',"maxFails":' .. s.max_fails .. ',"failTimeout":' .. s.fail_timeout ..
         ',"backup":' .. tostring(s.backup) .. ',"down":' .. tostring(s.down) .. "," .. over("", ',"responseMsecCounter":0') .. "}", used
 end
@@ -355,10 +368,7 @@ function M.page()
         ngx.header["Content-Type"] = "text/plain"
         return ngx.print("trimtab status: ", broken, "\n")
     end
-    if not started then
-        attempts, pointer_of, peer_name = running.attempts, running.pointer, running.peer_name
-        start()
-    end
+    if not started then start() end
     flush()
     local body
     for _ = 1, 3 do
