@@ -12,13 +12,16 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// DefaultUsers is the number of users of the social graph that DeathStarBench brings.
-const DefaultUsers = 962
+// The users of the social graph that DeathStarBench brings have the ids 1…962. Its newer scripts use 0…961.
+const (
+	DefaultUsers     = 962
+	DefaultFirstUser = 1
+)
 
 // TargetOptions say which users the requests are about, and seed them.
 type TargetOptions struct {
 	Users     int    // number of users; 0 means DefaultUsers; at least 2
-	FirstUser int    // id of the first user; 0 is what current DeathStarBench scripts use, 1 what earlier ones did
+	FirstUser int    // id of the first user; usually DefaultFirstUser
 	Seed      uint64 // the same seed gives the same requests in the same order
 }
 

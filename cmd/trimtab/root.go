@@ -51,6 +51,7 @@ func newRoot(e *env) *cobra.Command {
 		newNginx(e),
 		newRun(e),
 		newTestbed(e),
+		newGraph(e),
 		newScenario(e),
 		newVersion(e),
 	)

@@ -51,6 +51,7 @@ type injected struct {
 // station is the capacity model of one server. Instants are offsets from its base on the monotonic clock.
 type station struct {
 	base  time.Time
+	clock func() time.Duration // offset from base
 	wake  alarm
 	slots int
 	limit int // of waiting requests
@@ -70,6 +71,8 @@ type station struct {
 type counters struct {
 	Served, Refused, Failed, Lost, Canceled uint64
 	Busy                                    time.Duration // slot-time of begun services
+	Events                                  uint64        // things that were due
+	Late                                    time.Duration // between when they were due and when they were done, in sum
 }
 
 func newStation(slots, limit int, seed1, seed2 uint64) (*station, error) {
@@ -77,8 +80,9 @@ func newStation(slots, limit int, seed1, seed2 uint64) (*station, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create timer: %w", err)
 	}
+	base := time.Now()
 	return &station{
-		base: time.Now(), wake: wake, slots: slots, limit: limit,
+		base: base, clock: func() time.Duration { return time.Since(base) }, wake: wake, slots: slots, limit: limit,
 		rng: rand.New(rand.NewPCG(seed1, seed2)),
 		now: conditions{factor: 1},
 	}, nil
@@ -88,7 +92,7 @@ func newStation(slots, limit int, seed1, seed2 uint64) (*station, error) {
 func (s *station) run() {
 	for s.wake.wait() == nil {
 		s.mu.Lock()
-		s.advance(s.offset())
+		s.advance(s.clock())
 		s.arm()
 		s.mu.Unlock()
 	}
@@ -102,14 +106,12 @@ func (s *station) close() {
 	s.wake.close()
 }
 
-func (s *station) offset() time.Duration { return time.Since(s.base) }
-
 // enter takes a request in and returns its ticket; what becomes of it is sent to the ticket's done channel.
 func (s *station) enter(service draw, delay time.Duration) *ticket {
 	t := &ticket{service: service, delay: delay, done: make(chan outcome, 1)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.offset()
+	now := s.clock()
 	s.advance(now)
 	defer s.arm()
 	if s.closed {
@@ -155,7 +157,7 @@ func (s *station) cancel(t *ticket) {
 func (s *station) set(c conditions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.offset()
+	now := s.clock()
 	s.advance(now)
 	s.now = c
 	s.admit(now)
@@ -166,7 +168,7 @@ func (s *station) set(c conditions) {
 func (s *station) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.advance(s.offset())
+	s.advance(s.clock())
 	for _, e := range s.events.list {
 		s.leave(e.ticket, lost)
 	}
@@ -214,6 +216,8 @@ func (s *station) admit(at time.Duration) {
 func (s *station) advance(now time.Duration) {
 	for len(s.events.list) > 0 && s.events.list[0].at <= now {
 		e := s.events.pop()
+		s.count.Events++
+		s.count.Late += now - e.at
 		if e.ticket.state == inService {
 			s.busy--
 			s.admit(e.at)

@@ -1,0 +1,145 @@
+package socialnet
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"trimtab/deathstarbench"
+)
+
+// Stats says how a server is doing.
+type Stats struct {
+	Server       string      `json:"server"`
+	Addr         string      `json:"addr"`
+	Up           bool        `json:"up"`
+	Slots        int         `json:"slots"`      // now, faults counted
+	InService    int         `json:"in_service"` // now
+	Waiting      int         `json:"waiting"`    // now
+	Served       uint64      `json:"served"`     // since the start, as all that follow
+	Refused      uint64      `json:"refused"`    // 503, queue full
+	Failed       uint64      `json:"failed"`     // injected errors
+	Lost         uint64      `json:"lost"`       // cut when the server went down
+	Canceled     uint64      `json:"canceled"`   // the client went away while waiting
+	BusySeconds  float64     `json:"busy_s"`     // slot-time of all services that have begun
+	LateMeanMsec float64     `json:"late_mean_ms"`
+	Faults       []FaultJSON `json:"faults"`
+}
+
+// FaultJSON is a fault in the admin call.
+type FaultJSON struct {
+	ID          int                     `json:"id,omitempty"`
+	Kind        string                  `json:"kind"`
+	Factor      float64                 `json:"factor,omitempty"`
+	Slots       int                     `json:"slots,omitempty"`
+	Probability float64                 `json:"probability,omitempty"`
+	Latency     deathstarbench.Duration `json:"latency,omitempty"`
+	Delay       deathstarbench.Duration `json:"delay,omitempty"`
+	For         deathstarbench.Duration `json:"for,omitempty"` // cleared after this; 0: until cleared by hand
+}
+
+// Stats returns how the server is doing.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := Stats{Server: s.name, Addr: s.port.addr, Up: s.http != nil, Faults: []FaultJSON{}}
+	for _, a := range s.faults {
+		f := a.fault
+		v.Faults = append(v.Faults, FaultJSON{ID: a.id, Kind: f.Kind, Factor: f.Factor, Slots: f.Slots,
+			Probability: f.Probability, Latency: f.Latency, Delay: f.Delay})
+	}
+	st := s.station
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	v.Slots, v.InService, v.Waiting = st.capacity(), st.busy, st.waiting
+	c := &st.count
+	v.Served, v.Refused, v.Failed, v.Lost, v.Canceled = c.Served, c.Refused, c.Failed, c.Lost, c.Canceled
+	v.BusySeconds = c.Busy.Seconds()
+	if c.Events > 0 {
+		v.LateMeanMsec = c.Late.Seconds() * 1e3 / float64(c.Events)
+	}
+	return v
+}
+
+// Admin returns the admin call, which belongs on a loopback address:
+//
+//	GET    /servers                     how every server is doing
+//	POST   /servers/{name}/faults       put a fault in force: {"kind":"slowdown","factor":3,"for":"30s"}
+//	DELETE /servers/{name}/faults/{id}  clear it
+func (b *Backends) Admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /servers", func(w http.ResponseWriter, _ *http.Request) {
+		stats := make([]Stats, len(b.servers))
+		for i, s := range b.servers {
+			stats[i] = s.Stats()
+		}
+		answer(w, http.StatusOK, stats)
+	})
+	mux.HandleFunc("POST /servers/{name}/faults", b.postFault)
+	mux.HandleFunc("DELETE /servers/{name}/faults/{id}", b.deleteFault)
+	return mux
+}
+
+func (b *Backends) postFault(w http.ResponseWriter, r *http.Request) {
+	s := b.Server(r.PathValue("name"))
+	if s == nil {
+		refuse(w, http.StatusNotFound, fmt.Errorf("unknown server %q", r.PathValue("name")))
+		return
+	}
+	var f FaultJSON
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&f); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("read fault: %w", err))
+		return
+	}
+	if f.For < 0 {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("for %s: want at least 0", f.For.Std()))
+		return
+	}
+	id, err := s.SetFault(deathstarbench.Fault{Kind: f.Kind, Factor: f.Factor, Slots: f.Slots,
+		Probability: f.Probability, Latency: f.Latency, Delay: f.Delay})
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	if f.For > 0 {
+		time.AfterFunc(f.For.Std(), func() {
+			if _, err := s.ClearFault(id); err != nil {
+				b.logger.Error("clear fault", "server", s.name, "error", err)
+			}
+		})
+	}
+	f.ID = id
+	answer(w, http.StatusCreated, f)
+}
+
+func (b *Backends) deleteFault(w http.ResponseWriter, r *http.Request) {
+	s := b.Server(r.PathValue("name"))
+	id, err := strconv.Atoi(r.PathValue("id"))
+	if s == nil || err != nil {
+		refuse(w, http.StatusNotFound, fmt.Errorf("unknown server %q or fault %q", r.PathValue("name"), r.PathValue("id")))
+		return
+	}
+	ok, err := s.ClearFault(id)
+	switch {
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, err)
+	case !ok:
+		refuse(w, http.StatusNotFound, fmt.Errorf("server %s has no fault %d", s.name, id))
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // fails only when the client has gone
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	answer(w, status, map[string]string{"error": err.Error()})
+}
