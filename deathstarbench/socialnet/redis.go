@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -24,12 +25,21 @@ func OpenStore(ctx context.Context, url string) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %q: %w", url, err)
 	}
+	// The library prints failed dials to stderr; they are returned as errors too.
+	quiet.Do(func() { redis.SetLogger(silent{}) })
 	client := redis.NewClient(options)
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(fmt.Errorf("reach store %s: %w", options.Addr, err), client.Close())
 	}
 	return &Redis{client}, nil
 }
+
+// quiet guards the logger of the redis library, which is one for the process.
+var quiet sync.Once
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // Redis is a store in a Redis server. A post lives as long as it is among the newest TimelineLimit of its author; a
 // home timeline leaves out posts that have gone.
