@@ -35,6 +35,7 @@ type Applier struct {
 	Clock    func() time.Time // nil: time.Now
 
 	mu        sync.Mutex
+	owned     owned
 	intercept func(s step, f func() error) error // tests stand between the pipeline and the machine
 }
 
@@ -92,6 +93,7 @@ func (a *Applier) Apply(ctx context.Context, want Settings) (Receipt, error) {
 func (a *Applier) locked(ctx context.Context, f func(*Receipt) error) (Receipt, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.owned.settle()
 	began := a.now()
 	var r Receipt
 	err := a.absolute()

@@ -89,7 +89,10 @@ func readConfig(path string, read func(string) ([]byte, error)) (*Config, error)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, err)
 	}
-	r := &reader{config: &Config{Path: abs}, byPath: map[string]*File{}, read: read}
+	r := &reader{
+		config: &Config{Path: abs}, byPath: map[string]*File{}, glob: glob,
+		load: func(path string) (*File, error) { return loadFile(path, read) },
+	}
 	if err := r.file(abs, place{}, 0); err != nil {
 		return nil, err
 	}
@@ -106,7 +109,8 @@ type place struct {
 type reader struct {
 	config *Config
 	byPath map[string]*File
-	read   func(path string) ([]byte, error)
+	load   func(path string) (*File, error)
+	glob   func(pattern string) ([]string, error)
 }
 
 // file reads one file in the context of the include that named it.
@@ -162,6 +166,16 @@ func (r *reader) open(path string) (*File, error) {
 		f.Visits++
 		return f, nil
 	}
+	f, err := r.load(path)
+	if err != nil {
+		return nil, err
+	}
+	r.byPath[path] = f
+	r.config.Files = append(r.config.Files, f)
+	return f, nil
+}
+
+func loadFile(path string, read func(string) ([]byte, error)) (*File, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, unwrapPath(err))
@@ -173,7 +187,7 @@ func (r *reader) open(path string) (*File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("read config %s: not a regular file", path)
 	}
-	data, err := r.read(real)
+	data, err := read(real)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, unwrapPath(err))
 	}
@@ -181,8 +195,6 @@ func (r *reader) open(path string) (*File, error) {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		f.dev, f.ino = uint64(st.Dev), st.Ino
 	}
-	r.byPath[path] = f
-	r.config.Files = append(r.config.Files, f)
 	return f, nil
 }
 
@@ -265,7 +277,7 @@ func (r *reader) include(pattern string, at place, f *File, line, depth int) err
 		return nil
 	}
 	r.config.Patterns = append(r.config.Patterns, full)
-	names, err := glob(full)
+	names, err := r.glob(full)
 	if err != nil {
 		return fmt.Errorf("%s:%d: include %s: %w", f.Path, line, pattern, err)
 	}

@@ -71,11 +71,8 @@ func newEmerg(path string, from int64) string {
 	buf := make([]byte, 64<<10)
 	n, _ := f.ReadAt(buf, from)
 	for line := range strings.Lines(string(buf[:n])) {
-		if _, text, ok := strings.Cut(line, "[emerg] "); ok {
-			if _, after, ok := strings.Cut(text, ": "); ok {
-				text = after
-			}
-			return strings.TrimSpace(text)
+		if text, ok := emergText(line); ok {
+			return text
 		}
 	}
 	return ""

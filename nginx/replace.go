@@ -112,6 +112,7 @@ func (a *Applier) swap(r *replacement) error {
 	if hashOf(now) != r.Old {
 		return fmt.Errorf("%s: %w", r.Real, errChanged)
 	}
+	a.owned.note(r.Real, r.New)
 	exchanged := true
 	err = a.do("exchange", r.Real, func() error {
 		err := unix.Renameat2(unix.AT_FDCWD, r.Temp, unix.AT_FDCWD, r.Real, unix.RENAME_EXCHANGE)
@@ -199,6 +200,9 @@ func (a *Applier) undoOne(r *replacement) (bool, error) {
 	// What the swap brought out is normally still there: it goes back without needing any space on the disk. It is the
 	// old file, or what someone saved at that very moment.
 	if out, err := a.readFile(r.Temp); err == nil && hashOf(out) != r.New {
+		if hashOf(out) == r.Old {
+			a.owned.note(r.Real, r.Old)
+		}
 		if err := a.do("put back", r.Real, func() error { return os.Rename(r.Temp, r.Real) }); err != nil {
 			return true, err
 		}

@@ -104,12 +104,24 @@ func firstEmerg(out string) string {
 	first := ""
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
-		if _, text, ok := strings.Cut(line, "[emerg] "); ok {
-			return strings.TrimPrefix(text, " ")
+		if text, ok := emergText(line); ok {
+			return text
 		}
 		if first == "" {
 			first = line
 		}
 	}
 	return first
+}
+
+// emergText cuts the time, the level and the process ids off a line of level emerg.
+func emergText(line string) (string, bool) {
+	_, text, ok := strings.Cut(line, "[emerg] ")
+	if !ok {
+		return "", false
+	}
+	if ids, rest, ok := strings.Cut(text, ": "); ok && strings.Trim(ids, "0123456789#*") == "" {
+		text = rest
+	}
+	return strings.TrimSpace(text), true
 }
