@@ -19,7 +19,10 @@ type Attack struct {
 	streams []*stream                 // by workload
 	bursts  []*burst
 
-	lastSecond time.Duration // end of the last second reported; belongs to Run
+	// These belong to Run.
+	lastSecond time.Duration // end of the last second reported
+	seconds    []Second
+	total      *tally // of one second
 }
 
 // New returns the attack that cfg describes.
@@ -27,7 +30,7 @@ func New(cfg Config) (*Attack, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	a := &Attack{cfg: cfg.withDefaults()}
+	a := &Attack{cfg: cfg.withDefaults(), total: newTally()}
 	for i := range a.cfg.Workloads {
 		w := &a.cfg.Workloads[i]
 		a.end = max(a.end, w.end())
@@ -117,7 +120,7 @@ func newBurst(a *Attack, workload, index int) (*burst, error) {
 		return nil, err
 	}
 	b := &burst{attack: a, workload: workload, index: index, stream: a.streams[workload]}
-	b.pacer = &pacer{process: process, start: spec.Start, duration: spec.Duration, due: &b.due}
+	b.pacer = &pacer{process: process, start: spec.Start, duration: spec.Duration, due: &b.due, workers: uint64(a.cfg.MaxWorkers)}
 	b.check, err = newGapCheck(spec)
 	return b, err
 }
@@ -169,5 +172,5 @@ func (b *burst) collect(r *vegeta.Result, epoch time.Time) {
 // finish counts what was due but never sent and checks the gaps of the last, incomplete segments.
 func (b *burst) finish() {
 	b.due.rest(b.check.add)
-	b.stream.drop(b.pacer.unsent() + b.due.unanswered())
+	b.stream.drop(b.pacer.unsent()+b.due.unanswered(), b.pacer.capped)
 }

@@ -25,8 +25,8 @@ type dueTimes struct {
 	spare *segment
 }
 
-// push appends the due time of the next request.
-func (d *dueTimes) push(due time.Duration) {
+// push appends the due time of the next request and returns how many requests have no result yet, this one included.
+func (d *dueTimes) push(due time.Duration) (unanswered uint64) {
 	d.mu.Lock()
 	at := d.next % segmentSize
 	if at == 0 {
@@ -39,7 +39,9 @@ func (d *dueTimes) push(due time.Duration) {
 	}
 	d.segs[len(d.segs)-1].due[at] = due
 	d.next++
+	unanswered = d.next - d.taken
 	d.mu.Unlock()
+	return unanswered
 }
 
 // take returns the due time of request seq, whose result is in and which was started at sent. When that completes a

@@ -4,7 +4,6 @@ package loadgen
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -50,7 +49,11 @@ func benchmarkFidelity(b *testing.B, kind arrival.Kind, rate float64) {
 	for i := 1; i < len(times); i++ {
 		gaps = append(gaps, (times[i]-times[i-1]).Seconds()*rate)
 	}
-	mean, cv := moments(gaps)
+	var m moments
+	for _, g := range gaps {
+		m.add(g)
+	}
+	mean, cv := m.mean, m.cv()
 	slices.Sort(gaps)
 	for _, us := range []float64{0, 10, 20, 50, 100, 200} {
 		d := arrival.Distance(gaps, law.CDF, us*1e-6*rate)
@@ -64,16 +67,4 @@ func benchmarkFidelity(b *testing.B, kind arrival.Kind, rate float64) {
 	b.ReportMetric(q(0.1), "p10_µs")
 	b.ReportMetric(q(0.5), "p50_µs")
 	b.ReportMetric(q(0.9), "p90_µs")
-}
-
-func moments(x []float64) (mean, cv float64) {
-	for _, v := range x {
-		mean += v
-	}
-	mean /= float64(len(x))
-	var square float64
-	for _, v := range x {
-		square += (v - mean) * (v - mean)
-	}
-	return mean, math.Sqrt(square/float64(len(x)-1)) / mean
 }

@@ -13,19 +13,21 @@ import (
 // gapSample is how many gaps the Kolmogorov–Smirnov test of one burst is run on: a uniform sample of all.
 const gapSample = 10_000
 
+// gapTolerance is the resolution in time that the generator promises: the test of the gaps forgives each gap as much.
+const gapTolerance = 100 * time.Microsecond
+
 // gapCheck compares the gaps between the moments at which requests were really sent with the law that was asked for.
 // Gaps are taken in operational time, multiplied by the rate, so that bursts with a changing rate can be checked too.
 type gapCheck struct {
-	mu     sync.Mutex
-	law    arrival.Gaps
-	rate   arrival.Rate
-	start  time.Duration
-	n      uint64
-	mean   float64 // of the gaps in operational time; mean and squares by Welford's method
-	square float64
-	wall   time.Duration // sum of the gaps
-	sample []float64
-	rng    *rand.Rand
+	mu         sync.Mutex
+	law        arrival.Gaps
+	rate       arrival.Rate
+	start      time.Duration
+	sent       moments
+	drawn      moments       // of the gaps between due times
+	wall       time.Duration // sum of the gaps sent
+	sample     []float64     // of the gaps sent, in operational time
+	sampleFrom *rand.Rand
 }
 
 func newGapCheck(b Burst) (*gapCheck, error) {
@@ -33,7 +35,7 @@ func newGapCheck(b Burst) (*gapCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gapCheck{law: law, rate: b.Rate, start: b.Start, rng: rand.New(rand.NewPCG(b.Seed, 1))}, nil
+	return &gapCheck{law: law, rate: b.Rate, start: b.Start, sampleFrom: rand.New(rand.NewPCG(b.Seed, 1))}, nil
 }
 
 // add takes in the gaps between the first n requests of a segment.
@@ -42,45 +44,71 @@ func (c *gapCheck) add(s *segment, n int) {
 	defer c.mu.Unlock()
 	for i := 1; i < n; i++ {
 		from, to := s.sent[i-1], s.sent[i]
-		gap := c.rate.Area(from-c.start, to-c.start)
+		length := c.rate.Area(from-c.start, to-c.start)
 		c.wall += to - from
-		c.n++
-		delta := gap - c.mean
-		c.mean += delta / float64(c.n)
-		c.square += delta * (gap - c.mean)
+		c.sent.add(length)
+		c.drawn.add(c.rate.Area(s.due[i-1]-c.start, s.due[i]-c.start))
 		if len(c.sample) < gapSample {
-			c.sample = append(c.sample, gap)
-		} else if k := c.rng.Uint64N(c.n); k < gapSample {
-			c.sample[k] = gap
+			c.sample = append(c.sample, length)
+		} else if at := c.sampleFrom.Uint64N(c.sent.n); at < gapSample {
+			c.sample[at] = length
 		}
 	}
 }
 
 // GapReport compares the achieved gaps between requests with the law that was asked for.
 type GapReport struct {
-	Arrival  arrival.Spec `json:"-"`
-	Count    uint64       `json:"count"`
-	MeanMS   float64      `json:"mean_ms"`    // achieved
-	CV       float64      `json:"cv"`         // achieved, in operational time
-	TheoryCV float64      `json:"cv_theory"`  // asked
-	Mean     float64      `json:"mean_ratio"` // achieved mean gap × asked rate
-	KSD      float64      `json:"ks_d"`       // largest distance between the two distribution functions
-	KSP      float64      `json:"ks_p"`       // probability of such a distance if the gaps follow the law
-	KSSample int          `json:"ks_sample"`  // gaps the test was run on
+	Count       uint64  `json:"count"`
+	MeanMS      float64 `json:"mean_ms"`         // achieved
+	Mean        float64 `json:"mean_ratio"`      // achieved mean gap × asked rate
+	CV          float64 `json:"cv"`              // achieved, in operational time
+	DrawnCV     float64 `json:"cv_drawn"`        // of the due times: what chance made of the law
+	TheoryCV    float64 `json:"cv_theory"`       // of the law
+	KSD         float64 `json:"ks_d"`            // largest distance between the two distribution functions
+	KSDTolerant float64 `json:"ks_d_tolerant"`   // the same, each gap forgiven the tolerance
+	KSP         float64 `json:"ks_p"`            // probability of that tolerant distance if the gaps follow the law
+	ToleranceUS float64 `json:"ks_tolerance_us"` // of a gap, in microseconds
+	Sample      int     `json:"ks_sample"`       // gaps that the test was run on
 }
 
 // report sums the check up.
 func (c *gapCheck) report() GapReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := GapReport{Count: c.n, TheoryCV: c.law.CV(), KSSample: len(c.sample), Mean: c.mean}
-	if c.n < 2 {
+	r := GapReport{
+		Count: c.sent.n, TheoryCV: c.law.CV(), Sample: len(c.sample), KSP: 1,
+		ToleranceUS: float64(gapTolerance) / float64(time.Microsecond),
+	}
+	if c.sent.n < 2 {
 		return r
 	}
-	r.MeanMS = float64(c.wall) / float64(c.n) / float64(time.Millisecond)
-	r.CV = math.Sqrt(c.square/float64(c.n-1)) / c.mean
-	sorted := slices.Sorted(slices.Values(c.sample))
-	r.KSD = arrival.Distance(sorted, c.law.CDF, 0)
-	r.KSP = arrival.KolmogorovSmirnov(r.KSD, len(sorted))
+	r.MeanMS = float64(c.wall) / float64(c.sent.n) / float64(time.Millisecond)
+	r.Mean, r.CV, r.DrawnCV = c.sent.mean, c.sent.cv(), c.drawn.cv()
+	slices.Sort(c.sample)
+	tolerance := c.sent.mean * float64(gapTolerance) * float64(c.sent.n) / float64(c.wall) // at the mean rate
+	r.KSD = arrival.Distance(c.sample, c.law.CDF, 0)
+	r.KSDTolerant = arrival.Distance(c.sample, c.law.CDF, tolerance)
+	r.KSP = arrival.KolmogorovSmirnov(r.KSDTolerant, len(c.sample))
 	return r
+}
+
+// moments are the running mean and sum of squared deviations of a sample (Welford 1962).
+type moments struct {
+	n            uint64
+	mean, square float64
+}
+
+func (m *moments) add(x float64) {
+	m.n++
+	delta := x - m.mean
+	m.mean += delta / float64(m.n)
+	m.square += delta * (x - m.mean)
+}
+
+// cv is the coefficient of variation.
+func (m *moments) cv() float64 {
+	if m.n < 2 || m.mean == 0 {
+		return 0
+	}
+	return math.Sqrt(m.square/float64(m.n-1)) / m.mean
 }

@@ -26,8 +26,10 @@ type pacer struct {
 	start    time.Duration // of the burst, from epoch
 	duration time.Duration
 	due      *dueTimes
-	ended    bool // every request due within the burst was dispatched
-	pending  bool // the last due time drawn was not dispatched
+	workers  uint64 // the most there are
+	capped   uint64 // requests that found all workers busy
+	ended    bool   // every request due within the burst was dispatched
+	pending  bool   // the last due time drawn was not dispatched
 }
 
 var _ vegeta.Pacer = (*pacer)(nil)
@@ -47,7 +49,9 @@ func (p *pacer) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 		p.pending = true
 		return 0, true
 	}
-	p.due.push(due)
+	if p.due.push(due) > p.workers {
+		p.capped++
+	}
 	return 0, false
 }
 

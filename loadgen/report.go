@@ -9,16 +9,22 @@ import (
 // Report says what became of an attack.
 type Report struct {
 	Tally
-	Started     time.Time        `json:"started"`
-	DurationS   float64          `json:"duration_s"` // from the start to the last answer
-	PlannedS    float64          `json:"planned_s"`
-	Interrupted bool             `json:"interrupted"`
-	Seed        uint64           `json:"seed"` // of the first burst
-	Workloads   []WorkloadReport `json:"workloads"`
+	Arrival      string           `json:"arrival"`      // of all bursts, or "mixed"
+	Interarrival GapReport        `json:"interarrival"` // of the burst whose gaps follow their law least
+	Seed         uint64           `json:"seed"`         // of the first burst, unless the caller sets the one that all follow from
+	Started      time.Time        `json:"started"`
+	DurationS    float64          `json:"duration_s"` // from the start to the last answer
+	PlannedS     float64          `json:"planned_s"`
+	Interrupted  bool             `json:"interrupted"`
+	BoundMS      float64          `json:"lateness_bound_ms"`
+	Workloads    []WorkloadReport `json:"workloads"`
 
-	// Latency and its parts over all workloads, with all their quantiles.
-	Latencies, RawLatencies, LatenessLatencies *Latencies `json:"-"`
+	Seconds  []Second  `json:"-"` // what completed in each second
+	Timeline Histories `json:"-"` // all values over all workloads
 }
+
+// Histories are the full distributions behind a tally.
+type Histories struct{ Latency, Raw, Lateness *Latencies }
 
 // WorkloadReport says what became of one workload.
 type WorkloadReport struct {
@@ -26,40 +32,43 @@ type WorkloadReport struct {
 	Tally
 	Bursts []BurstReport `json:"bursts"`
 
-	Latencies *Latencies `json:"-"`
+	Timeline Histories `json:"-"`
 }
 
 // BurstReport says how faithfully one burst was sent.
 type BurstReport struct {
-	Arrival      arrival.Spec `json:"arrival"`
-	StartS       float64      `json:"start_s"`
-	DurationS    float64      `json:"duration_s"`
-	RatePerS     float64      `json:"rate_per_s"` // asked, on average
-	Seed         uint64       `json:"seed"`
-	Interarrival GapReport    `json:"interarrival"`
+	arrival.Spec
+	StartS       float64   `json:"start_s"`
+	DurationS    float64   `json:"duration_s"`
+	RatePerS     float64   `json:"rate_per_s"` // asked, on average
+	Seed         uint64    `json:"seed"`
+	Interarrival GapReport `json:"interarrival"`
 }
 
 // Tally is what the report of a workload and the report of the whole attack have in common.
 type Tally struct {
-	Requests   uint64            `json:"requests"` // sent and accounted for, failed ones included
-	Errors     uint64            `json:"errors"`
-	ErrorKinds map[string]uint64 `json:"errors_by_kind"`
-	Codes      map[int]uint64    `json:"status_codes"`
-	RatePerS   float64           `json:"rate_per_s"` // requests sent per second of sending time
-	BytesIn    uint64            `json:"bytes_in"`
-	BytesOut   uint64            `json:"bytes_out"`
-	Latency    Summary           `json:"latency_ms"`
-	Raw        Summary           `json:"raw_latency_ms"`
-	Lateness   Summary           `json:"lateness_ms"`
-	Saturated  bool              `json:"saturated"` // lateness p99 beyond the bound, or requests dropped: not valid as open loop
-	Dropped    uint64            `json:"dropped"`   // due but never sent
+	Requests    uint64            `json:"requests"` // sent and accounted for, failed ones included
+	Errors      uint64            `json:"errors"`
+	ErrorKinds  map[string]uint64 `json:"errors_by_kind"`
+	ErrorSample map[string]string `json:"error_samples,omitempty"` // the first message of each kind
+	Codes       map[int]uint64    `json:"status_codes"`
+	RatePerS    float64           `json:"rate_per_s"` // requests sent per second of sending time
+	BytesIn     uint64            `json:"bytes_in"`
+	BytesOut    uint64            `json:"bytes_out"`
+	Latency     Summary           `json:"latency_ms"`     // from the due time
+	Raw         Summary           `json:"raw_latency_ms"` // from the start of sending
+	Lateness    Summary           `json:"lateness_ms"`    // from the due time to the start of sending
+	Saturated   bool              `json:"saturated"`      // lateness p99 beyond the bound, or requests dropped: not valid as open loop
+	Capped      uint64            `json:"capped"`         // requests that found all workers busy and had to wait for one
+	Dropped     uint64            `json:"dropped"`        // due but never sent
 }
 
 // summary turns a tally into its report; sending is how long its bursts lasted.
 func (t *tally) summary(sending, bound time.Duration) Tally {
 	s := Tally{
-		Requests: t.requests, Errors: t.errors(), ErrorKinds: map[string]uint64{}, Codes: map[int]uint64{},
-		BytesIn: t.bytesIn, BytesOut: t.bytesOut, Dropped: t.dropped,
+		Requests: t.requests, Errors: t.errors(), ErrorKinds: map[string]uint64{}, ErrorSample: map[string]string{},
+		Codes:   map[int]uint64{},
+		BytesIn: t.bytesIn, BytesOut: t.bytesOut, Dropped: t.dropped, Capped: t.capped,
 		Latency: t.latency.Summary(), Raw: t.raw.Summary(), Lateness: t.lateness.Summary(),
 		Saturated: t.dropped > 0 || t.lateness.Quantile(0.99) > bound,
 	}
@@ -69,6 +78,7 @@ func (t *tally) summary(sending, bound time.Duration) Tally {
 	for kind, n := range t.failed {
 		if n > 0 {
 			s.ErrorKinds[Failure(kind).String()] = n
+			s.ErrorSample[Failure(kind).String()] = t.samples[kind]
 		}
 	}
 	for code, n := range t.codes {
@@ -81,31 +91,57 @@ func (t *tally) summary(sending, bound time.Duration) Tally {
 
 // report sums up the attack that started at epoch and took elapsed.
 func (a *Attack) report(epoch time.Time, elapsed time.Duration, interrupted bool) *Report {
+	r := &Report{
+		Started: epoch, DurationS: elapsed.Seconds(), PlannedS: a.end.Seconds(), Interrupted: interrupted,
+		BoundMS: Milliseconds(a.cfg.LatenessBound), Seconds: a.seconds, Seed: a.cfg.Workloads[0].Bursts[0].Seed,
+		Interarrival: GapReport{KSP: 2}, // above every probability, until the first burst takes its place
+	}
 	total := newTally()
-	r := &Report{Started: epoch, DurationS: elapsed.Seconds(), PlannedS: a.end.Seconds(), Interrupted: interrupted}
+	var sending time.Duration
 	for i, s := range a.streams {
+		w := &a.cfg.Workloads[i]
 		s.mu.Lock()
 		total.merge(s.all)
-		w := &a.cfg.Workloads[i]
-		wr := WorkloadReport{Name: s.name, Tally: s.all.summary(w.sending(elapsed), a.cfg.LatenessBound), Latencies: s.all.latency}
+		wr := WorkloadReport{
+			Name: s.name, Tally: s.all.summary(w.sending(elapsed), a.cfg.LatenessBound), Timeline: s.all.histories(),
+		}
 		s.mu.Unlock()
 		for _, b := range a.bursts {
-			if b.workload != i {
-				continue
+			if b.workload == i {
+				wr.Bursts = append(wr.Bursts, b.report(r))
 			}
-			spec := w.Bursts[b.index]
-			wr.Bursts = append(wr.Bursts, BurstReport{
-				Arrival: spec.Arrival, StartS: spec.Start.Seconds(), DurationS: spec.Duration.Seconds(), Seed: spec.Seed,
-				RatePerS:     spec.Rate.Area(0, spec.Duration) / spec.Duration.Seconds(),
-				Interarrival: b.check.report(),
-			})
 		}
+		sending = max(sending, min(elapsed, w.end())-w.start())
 		r.Workloads = append(r.Workloads, wr)
 	}
-	r.Seed = a.cfg.Workloads[0].Bursts[0].Seed
-	r.Tally = total.summary(min(elapsed, a.end), a.cfg.LatenessBound)
-	r.Latencies, r.RawLatencies, r.LatenessLatencies = total.latency, total.raw, total.lateness
+	r.Tally = total.summary(sending, a.cfg.LatenessBound)
+	for _, w := range r.Workloads {
+		r.Saturated = r.Saturated || w.Saturated
+	}
+	r.Timeline = total.histories()
 	return r
+}
+
+// report sums up the burst and takes the place of the worst burst in r if it is worse.
+func (b *burst) report(r *Report) BurstReport {
+	spec := b.attack.cfg.Workloads[b.workload].Bursts[b.index]
+	gaps := b.check.report()
+	if r.Arrival == "" {
+		r.Arrival = string(spec.Arrival.Kind)
+	} else if r.Arrival != string(spec.Arrival.Kind) {
+		r.Arrival = "mixed"
+	}
+	if gaps.KSP < r.Interarrival.KSP {
+		r.Interarrival = gaps
+	}
+	return BurstReport{
+		Spec: spec.Arrival, StartS: spec.Start.Seconds(), DurationS: spec.Duration.Seconds(), Seed: spec.Seed,
+		RatePerS: spec.Rate.Area(0, spec.Duration) / spec.Duration.Seconds(), Interarrival: gaps,
+	}
+}
+
+func (t *tally) histories() Histories {
+	return Histories{Latency: t.latency, Raw: t.raw, Lateness: t.lateness}
 }
 
 // sending is how long the workload's bursts lasted in an attack that took elapsed.
@@ -114,4 +150,13 @@ func (w *Workload) sending(elapsed time.Duration) (sum time.Duration) {
 		sum += max(0, min(b.Start+b.Duration, elapsed)-b.Start)
 	}
 	return sum
+}
+
+// start is the offset at which the first burst starts.
+func (w *Workload) start() time.Duration {
+	start := w.Bursts[0].Start
+	for _, b := range w.Bursts {
+		start = min(start, b.Start)
+	}
+	return start
 }

@@ -38,10 +38,8 @@ func (t *tally) secondSummary(length float64) SecondTally {
 func (a *Attack) closeSecond(now time.Duration) {
 	length := (now - a.lastSecond).Seconds()
 	a.lastSecond = now
-	if a.cfg.OnSecond == nil {
-		return
-	}
-	total := newTally()
+	total := a.total
+	total.reset()
 	second := Second{At: now.Seconds(), Length: length}
 	for _, s := range a.streams {
 		s.mu.Lock()
@@ -52,7 +50,10 @@ func (a *Attack) closeSecond(now time.Duration) {
 		s.spare.reset()
 	}
 	second.Total = total.secondSummary(length)
-	a.cfg.OnSecond(second)
+	a.seconds = append(a.seconds, second)
+	if a.cfg.OnSecond != nil {
+		a.cfg.OnSecond(second)
+	}
 }
 
 // Snapshot is the state of a running attack.

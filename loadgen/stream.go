@@ -13,7 +13,9 @@ type tally struct {
 	failed                 [failures]uint64 // by kind; the entry of Success is not used
 	codes                  [600]uint64      // by status
 	bytesIn, bytesOut      uint64
-	dropped                uint64
+	dropped                uint64           // due but never sent
+	capped                 uint64           // found all workers busy
+	samples                [failures]string // the first message of each kind of failure
 }
 
 func newTally() *tally {
@@ -26,7 +28,9 @@ func (t *tally) record(r *Result) {
 	t.lateness.Record(r.Lateness)
 	t.requests++
 	if r.Failure != Success {
-		t.failed[r.Failure]++
+		if t.failed[r.Failure]++; t.failed[r.Failure] == 1 {
+			t.samples[r.Failure] = r.Error
+		}
 	}
 	if r.Code >= 0 && r.Code < len(t.codes) {
 		t.codes[r.Code]++
@@ -42,6 +46,9 @@ func (t *tally) merge(o *tally) {
 	t.requests += o.requests
 	for i := range o.failed {
 		t.failed[i] += o.failed[i]
+		if t.samples[i] == "" {
+			t.samples[i] = o.samples[i]
+		}
 	}
 	for i := range o.codes {
 		t.codes[i] += o.codes[i]
@@ -49,6 +56,7 @@ func (t *tally) merge(o *tally) {
 	t.bytesIn += o.bytesIn
 	t.bytesOut += o.bytesOut
 	t.dropped += o.dropped
+	t.capped += o.capped
 }
 
 func (t *tally) reset() {
@@ -97,9 +105,10 @@ func (s *stream) record(r *Result) {
 	s.mu.Unlock()
 }
 
-func (s *stream) drop(n uint64) {
+// drop counts requests that were due but never sent, and others that had to wait for a worker.
+func (s *stream) drop(dropped, capped uint64) {
 	s.mu.Lock()
-	s.all.dropped += n
-	s.second.dropped += n
+	s.all.dropped += dropped
+	s.all.capped += capped
 	s.mu.Unlock()
 }

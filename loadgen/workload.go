@@ -39,21 +39,31 @@ func (w *Workload) validate() error {
 		fault("no burst")
 	}
 	for i, b := range w.Bursts {
-		if _, err := b.Arrival.Gaps(b.Seed); err != nil {
+		if err := b.validate(); err != nil {
 			fault("burst %d: %w", i+1, err)
-		}
-		switch {
-		case b.Duration <= 0:
-			fault("burst %d: duration %s: want more than 0", i+1, b.Duration)
-		case b.Start < 0:
-			fault("burst %d: start %s: want at least 0", i+1, b.Start)
-		case b.Rate == nil:
-			fault("burst %d: no rate", i+1)
-		case !(b.Rate.Area(0, b.Duration) > 0):
-			fault("burst %d: rate is never above 0: want a rate above 0", i+1)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// validate returns the first thing that is wrong with the burst.
+func (b *Burst) validate() error {
+	if _, err := b.Arrival.Gaps(b.Seed); err != nil {
+		return err
+	}
+	switch {
+	case b.Duration <= 0:
+		return fmt.Errorf("duration %s: want more than 0", b.Duration)
+	case b.Start < 0:
+		return fmt.Errorf("start %s: want at least 0", b.Start)
+	case b.Start+b.Duration < 0:
+		return fmt.Errorf("start %s and duration %s: too long", b.Start, b.Duration)
+	case b.Rate == nil:
+		return errors.New("no rate")
+	case !(b.Rate.Area(0, b.Duration) > 0):
+		return errors.New("rate is never above 0: want a rate above 0")
+	}
+	return nil
 }
 
 // end is the offset at which the last burst ends.
