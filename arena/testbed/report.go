@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,13 +48,15 @@ type Report struct {
 	// PollsFailed counts status polls without a usable reply, ApplyErrors changes that were refused or rolled back.
 	PollsFailed uint64 `json:"polls_failed"`
 	ApplyErrors int    `json:"apply_errors"`
+	// LastApplyError is the last of them.
+	LastApplyError error `json:"-"`
 
 	Servers   map[string]string            `json:"servers"` // address by server name
 	Deadlines map[string]float64           `json:"deadlines_ms"`
 	Weights   map[string]map[string]int    `json:"weights"` // at the end: upstream, server name
 	Intervals []Interval                   `json:"intervals"`
 	Failures  map[string]map[string]uint64 `json:"failures"` // by workload and kind; absent when there were none
-	Load      map[string]WorkloadReport    `json:"workloads"`
+	Workloads map[string]WorkloadReport    `json:"workloads"`
 	Files     map[string]string            `json:"files"`
 }
 
@@ -88,43 +91,6 @@ type Interval struct {
 	Weights    map[string]map[string]int `json:"weights"` // in force at the end of the interval
 	Reloaded   bool                      `json:"reloaded"`
 	Reason     string                    `json:"reason,omitempty"`
-}
-
-// measure fills a part from the requests due in it.
-func (o objective) measure(requests []seen, w window) Part {
-	lat := loadgen.NewLatencies()
-	p := Part{FromS: w.from.Seconds(), ToS: w.to.Seconds(), Requests: uint64(len(requests))}
-	var art float64
-	for _, r := range requests {
-		lat.Record(r.latency)
-		if r.failed {
-			p.Errors++
-		}
-		art += o.tardiness(r)
-	}
-	p.Latency = lat.Summary()
-	if len(requests) > 0 {
-		p.ARTPerRequest = art / float64(len(requests))
-	}
-	if span := w.to - w.from; span > 0 {
-		p.RatePerSec = float64(len(requests)) / span.Seconds()
-	}
-	return p
-}
-
-// objective is how the client scores requests: relative tardiness against the deadline of each workload.
-type objective struct {
-	deadlines      []time.Duration // by workload index
-	errorTardiness float64
-}
-
-// tardiness is max(0, (t − d)/d), and errorTardiness for a failed request.
-func (o objective) tardiness(r seen) float64 {
-	if r.failed {
-		return o.errorTardiness
-	}
-	d := o.deadlines[r.workload]
-	return max(0, float64(r.latency-d)/float64(d))
 }
 
 // WriteTable writes the parts side by side for people.
@@ -193,6 +159,20 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// Write writes report.json, report.html and latency.png into dir, each whole or not at all, and adds their paths to
+// the report.
+func (r *Report) Write(dir string) error {
+	r.Files = map[string]string{
+		"report": filepath.Join(dir, "report.json"), "page": filepath.Join(dir, "report.html"), "plot": filepath.Join(dir, "latency.png"),
+		"stats": filepath.Join(dir, "stats.ndjson"),
+	}
+	return errors.Join(
+		writeFile(r.Files["plot"], r.writePNG),
+		writeFile(r.Files["page"], r.writeHTML),
+		writeFile(r.Files["report"], r.writeJSON),
+	)
 }
 
 func (r *Report) writeJSON(w io.Writer) error {

@@ -169,22 +169,6 @@ func (t *Testbed) ServerName(addr string) string {
 	return addr
 }
 
-// weights returns the weights in force by upstream and server name.
-func (t *Testbed) weights(s *vts.Status) map[string]map[string]int {
-	out := make(map[string]map[string]int, len(s.Upstreams))
-	for i := range s.Upstreams {
-		u := &s.Upstreams[i]
-		group := make(map[string]int, len(u.Peers))
-		for j := range u.Peers {
-			if p := &u.Peers[j]; !p.Pseudo(u.Name) {
-				group[t.ServerName(p.Server)] = p.Weight
-			}
-		}
-		out[u.Name] = group
-	}
-	return out
-}
-
 // lockDir keeps a second testbed out of the directory.
 func lockDir(dir string) (unlock func(), err error) {
 	path := filepath.Join(dir, ".lock")

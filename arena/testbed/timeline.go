@@ -18,13 +18,16 @@ type seen struct {
 	failed   bool // no answer, or one that is not 2xx or 3xx
 }
 
-// window is a span of due times, from inclusive, to exclusive.
+// window is a span of time, from inclusive, to exclusive.
 type window struct{ from, to time.Duration }
 
-// timeline collects what the client saw. It is safe for concurrent use.
+func (w window) holds(t time.Duration) bool { return t >= w.from && t < w.to }
+
+// timeline collects what the client saw, in the order of the answers. It is safe for concurrent use.
 type timeline struct {
-	mu  sync.Mutex
-	all []seen
+	mu   sync.Mutex
+	all  []seen
+	read int // how many answered has returned
 }
 
 func (t *timeline) record(r loadgen.Result) {
@@ -33,12 +36,22 @@ func (t *timeline) record(r loadgen.Result) {
 	t.mu.Unlock()
 }
 
+// answered returns the requests recorded since its last call.
+func (t *timeline) answered() []seen {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fresh := slices.Clone(t.all[t.read:])
+	t.read = len(t.all)
+	return fresh
+}
+
 // sorted returns all requests by due time.
 func (t *timeline) sorted() []seen {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	slices.SortFunc(t.all, func(a, b seen) int { return cmp.Compare(a.due, b.due) })
-	return t.all
+	all := slices.Clone(t.all)
+	slices.SortFunc(all, func(a, b seen) int { return cmp.Compare(a.due, b.due) })
+	return all
 }
 
 // within returns the requests of sorted that were due in w, without copying.
@@ -47,5 +60,6 @@ func within(sorted []seen, w window) []seen {
 		i, _ := slices.BinarySearchFunc(sorted, d, func(s seen, d time.Duration) int { return cmp.Compare(s.due, d) })
 		return i
 	}
-	return sorted[at(w.from):max(at(w.from), at(w.to))]
+	from := at(w.from)
+	return sorted[from:max(from, at(w.to))]
 }

@@ -2,28 +2,25 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
-	"trimtab/deathstarbench"
-	"trimtab/tuner"
+	"trimtab/arena"
 )
 
-// policyNames are the choosers that work on a testbed.
-func policyNames() []string { return []string{"tuned", "l3", "equal", "random"} }
+// choosers returns everyone who may choose weights, by the name that --policy takes.
+func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
+	c := arena.Choosers(cache)
+	c["tuned"] = c["l3"]
+	return c
+}
 
-// newPolicy returns the policy of that name for the scenario.
-func newPolicy(name string, seed uint64, sc *deathstarbench.Scenario) (tuner.Policy, error) {
-	switch name {
-	case "equal":
-		return tuner.NewEqual(), nil
-	case "l3", "tuned":
-		return tuner.NewL3(tuner.L3Config{})
-	case "random":
-		return tuner.NewRandom(seed), nil
+// parsePolicy reads one policy as --policy of run takes it: chooser, or method/chooser.
+func parsePolicy(name string) (arena.Policy, error) {
+	policies, err := arena.ParsePolicies(name, choosers(arena.NewOracleCache("")))
+	if err != nil {
+		return arena.Policy{}, err
 	}
-	if slices.Contains(policyNames(), name) {
-		return nil, fmt.Errorf("policy %s is not wired for scenario %s", name, sc.Name)
+	if len(policies) != 1 {
+		return arena.Policy{}, fmt.Errorf("--policy %s: want one policy", name)
 	}
-	return nil, fmt.Errorf("policy %q: want one of %s", name, strings.Join(policyNames(), ", "))
+	return policies[0], nil
 }

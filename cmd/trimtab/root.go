@@ -54,6 +54,7 @@ func newRoot(e *env) *cobra.Command {
 		newGraph(e),
 		newScenario(e),
 		newVersion(e),
+		newMan(e),
 	)
 	return root
 }

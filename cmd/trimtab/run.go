@@ -9,11 +9,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"trimtab/arena"
 	"trimtab/arena/testbed"
 	"trimtab/deathstarbench"
 	"trimtab/nginx"
@@ -64,7 +64,7 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	fl.StringVar(&f.scenario, "scenario", defaultScenario, "built-in scenario or scenario file")
 	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's; with --lb 5h)")
 	fl.StringVar(&f.out, "out", "out", "output directory")
-	fl.StringVar(&f.policy, "policy", "tuned", "who decides in the second part: "+strings.Join(policyNames(), ", "))
+	fl.StringVar(&f.policy, "policy", "tuned", "who decides in the second part, as in trimtab arena")
 	fl.StringVar(&f.listen, "listen", "", "address of the testbed's NGINX (default: loopback, a free port)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of arrivals, requests and service times (default: drawn, and printed)")
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
@@ -80,48 +80,46 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	if f.duration == 0 {
 		f.duration = sc.Duration.Std()
 	}
-	policy, err := newPolicy(f.policy, f.seed, sc)
+	deadlines, err := arena.Deadlines(sc)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	chosen, err := parsePolicy(f.policy)
 	if err != nil {
 		return withCode(exitUsage, err)
+	}
+	policy, err := chosen.New(ctx, arena.Case{Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines})
+	if err != nil {
+		return withCode(exitConfig, err)
 	}
 	if err := checkTestbed(ctx); err != nil {
 		return withCode(exitConfig, err)
 	}
-	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	fmt.Fprintf(e.stderr, "scenario %s, %s of load, policy %s, seed %d\n", sc.Name, f.duration, f.policy, f.seed)
-	bed, err := testbed.Start(ctx, testbed.Options{Scenario: sc, Dir: f.out, Listen: f.listen, Seed: f.seed, Logger: log})
-	if err != nil {
-		return withCode(exitConfig, err)
-	}
-	defer bed.Stop()
-	fmt.Fprintf(e.stderr, "nginx %s (pid %d) on %s, backends", bed.NGINX.Binary, bed.NGINX.PID, bed.URL)
-	for _, s := range sc.Servers {
-		fmt.Fprintf(e.stderr, " %s %s", s.Name, bed.Backends.Addr(s.Name))
-	}
-	fmt.Fprintln(e.stderr)
-	actuator, closeActuator, err := testbedActuator(bed)
-	if err != nil {
-		return err
-	}
-	defer closeActuator()
-	if err := removeReport(bed.Dir); err != nil {
-		return withCode(exitConfig, err)
-	}
-	statsPath := filepath.Join(bed.Dir, "stats.ndjson")
-	_ = statsPath
-
 	live := newStatusLine(e)
-	report, err := bed.Run(ctx, testbed.TrialConfig{
-		Policy: policy, PolicyName: f.policy, Actuator: actuator, Duration: f.duration,
-		TuneAt: f.duration / 3, Settle: settleTime(sc, f.duration), Seed: f.seed,
-		Progress: live.trial, Logger: log,
+	world := testbed.NewWorld(testbed.WorldConfig{
+		Dir: f.out, Listen: f.listen, Duration: f.duration, Progress: live.trial,
+		Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		NewActuator: func(bed *testbed.Testbed) (tuner.Actuator, func(), error) {
+			// The first moment at which the output directory is ours: another run may have it until then.
+			if err := removeReport(bed.Dir); err != nil {
+				return nil, nil, withCode(exitConfig, err)
+			}
+			printAddresses(e, bed)
+			return testbedActuator(bed)
+		},
+	})
+	live.tuneAt = f.duration / 3
+	report, err := world.Trial(ctx, testbed.TrialConfig{
+		Run:    arena.Run{Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines},
+		Policy: policy, PolicyName: f.policy, TuneAt: live.tuneAt, Settle: settleTime(sc, f.duration), OnInterval: live.interval,
 	})
 	live.done()
 	if err != nil {
-		return err
+		return withCode(exitConfig, err)
 	}
 	report.Version = version
-	if err := report.Write(bed.Dir); err != nil {
+	if err := report.Write(f.out); err != nil {
 		return withCode(exitConfig, err)
 	}
 	if err := printTrial(e, f, report); err != nil {
@@ -131,9 +129,17 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	case report.Interrupted:
 		return withCode(exitInterrupted, errors.New("interrupted: the report covers the run until then"))
 	case report.ApplyErrors > 0:
-		return withCode(exitReload, fmt.Errorf("%d changes of weights were not applied: see the reasons in %s", report.ApplyErrors, report.Files["report"]))
+		return fmt.Errorf("%d changes of weights were not applied, the last because: %w", report.ApplyErrors, report.LastApplyError)
 	}
 	return nil
+}
+
+func printAddresses(e *env, bed *testbed.Testbed) {
+	fmt.Fprintf(e.stderr, "nginx %s (pid %d) on %s, backends", bed.NGINX.Binary, bed.NGINX.PID, bed.URL)
+	for _, s := range bed.Scenario.Servers {
+		fmt.Fprintf(e.stderr, " %s %s", s.Name, bed.Backends.Addr(s.Name))
+	}
+	fmt.Fprintln(e.stderr)
 }
 
 // settleTime is how long after the first decision the tuned part begins: the scenario's warm-up, but no more than a

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"trimtab/arena/testbed"
@@ -19,6 +20,10 @@ type statusLine struct {
 	last  time.Duration
 	width int
 	drawn bool
+
+	tuneAt  time.Duration // of a trial
+	mu      sync.Mutex
+	weights map[string]map[string]int
 }
 
 const plainEvery = 15 * time.Second
@@ -46,17 +51,31 @@ func (s *statusLine) done() {
 	}
 }
 
-// trial shows the progress of a testbed trial.
+// interval takes over the weights in force.
+func (s *statusLine) interval(i testbed.Interval) {
+	s.mu.Lock()
+	s.weights = i.Weights
+	s.mu.Unlock()
+}
+
+// trial shows the progress of a trial.
 func (s *statusLine) trial(p testbed.Progress) {
 	const cells = 20
 	filled := int(float64(cells) * p.Elapsed.Seconds() / p.Total.Seconds())
 	part := "starting weights"
-	if p.Tuning {
+	if p.Elapsed >= s.tuneAt {
 		part = "tuning"
 	}
-	s.show(p.Elapsed, fmt.Sprintf("[%s%s] %s, %s left · %s · %.0f requests/s · p99 so far %.0f ms · weights %s",
-		strings.Repeat("#", filled), strings.Repeat(".", cells-filled), p.Elapsed.Round(time.Second), (p.Total-p.Elapsed).Round(time.Second),
-		part, p.RatePerSec, p.P99MS, weightsText(p.Weights)))
+	s.mu.Lock()
+	weights := s.weights
+	s.mu.Unlock()
+	text := fmt.Sprintf("[%s%s] %s, %s left · %s · %.0f requests/s · p99 so far %.0f ms",
+		strings.Repeat("#", filled), strings.Repeat(".", cells-filled), p.Elapsed.Round(time.Second), (p.Total - p.Elapsed).Round(time.Second),
+		part, p.RatePerSec, p.P99MS)
+	if len(weights) > 0 {
+		text += " · weights " + weightsText(weights)
+	}
+	s.show(p.Elapsed, text)
 }
 
 // weightsText renders weights as "compose 1:2:4 home 1:2:4", servers in the order of their names.
