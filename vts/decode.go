@@ -1,10 +1,6 @@
 package vts
 
-import (
-	"cmp"
-	"slices"
-	"time"
-)
+import "time"
 
 // Decode reads one reply of /status/format/json into st, reusing the memory that st holds: a Status that is kept
 // must not be decoded into again. Only what a Status has is read; the rings of recent times and every other key are
@@ -62,13 +58,7 @@ func Decode(body []byte, at time.Time, st *Status) error {
 		return reject(ReasonMissing, "the reply is no status page: it lacks loadMsec, nowMsec or connections")
 	}
 	st.Upstreams = upstreams
-	slices.SortStableFunc(st.Upstreams, func(a, b Upstream) int { return cmp.Compare(a.Name, b.Name) })
-	for i := 1; i < len(st.Upstreams); i++ {
-		if st.Upstreams[i].Name == st.Upstreams[i-1].Name {
-			return reject(ReasonDuplicate, "upstream group %q stands twice in the reply", st.Upstreams[i].Name)
-		}
-	}
-	return nil
+	return sortUpstreams(st)
 }
 
 const (
@@ -281,7 +271,7 @@ func (s *scanner) responses(r *Responses) {
 	}
 }
 
-// buckets reads a histogram: rising bounds and as many counts, which rise too.
+// buckets reads a histogram of the page or of a record: rising bounds and as many counts, which rise too.
 func (s *scanner) buckets(bounds []float64, counts []uint64) ([]float64, []uint64) {
 	s.expect('{')
 	for first := true; ; first = false {
@@ -290,12 +280,12 @@ func (s *scanner) buckets(bounds []float64, counts []uint64) ([]float64, []uint6
 			break
 		}
 		switch string(key) {
-		case "msecs":
+		case "msecs", "le_ms":
 			s.expect('[')
 			for first := true; s.more(first); first = false {
 				bounds = append(bounds, s.float())
 			}
-		case "counters":
+		case "counters", "counts":
 			s.expect('[')
 			for first := true; s.more(first); first = false {
 				counts = append(counts, s.uint())

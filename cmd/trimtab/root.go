@@ -53,6 +53,7 @@ func newRoot(e *env) *cobra.Command {
 		newTestbed(e),
 		newGraph(e),
 		newScenario(e),
+		newCollect(e),
 		newVersion(e),
 		newMan(e),
 	)
