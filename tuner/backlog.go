@@ -1,0 +1,153 @@
+package tuner
+
+import "math"
+
+// account follows the number of requests inside the station over an interval and decides whether it was saturated,
+// that is whether its completions are its capacity.
+//
+// Shares of a round robin are exact, so arrivals less completions is what the station holds more than before. What it
+// holds cannot exceed by much what Little's law allows for the response times that it just gave; that keeps the
+// count from drifting.
+func (s *station) account(seconds float64) {
+	arrived, done, spent, growth := 0.0, 0.0, 0.0, 0.0
+	slow := false
+	for _, l := range s.links {
+		arrived += l.arrive
+		done += l.done
+		spent += l.done * l.latency
+		growth += (l.arrive - l.done) * seconds
+		if l.latency > 2*l.restingLatency() {
+			slow = true
+		}
+	}
+	before := s.inside
+	s.inside = math.Max(0, math.Min(s.inside+growth, 3*spent+3))
+	noise := 3 + 0.05*arrived*seconds
+	growing := slow && growth > noise && growth > 1.2*spent-before
+	drained := slow && before > 5+0.2*done*seconds && before > 1.5*s.resting(done)
+	s.full = growing || drained
+	s.backlog = 0
+	if s.full {
+		s.backlog = math.Max(0, s.inside-1.5*s.resting(done))
+	}
+	for _, l := range s.links {
+		l.backlog = 0
+		if done > 0 {
+			l.backlog = s.backlog * l.done / done
+		}
+	}
+}
+
+// resting is the number of requests in service at a rate without any waiting.
+func (s *station) resting(done float64) float64 {
+	sum := 0.0
+	for _, l := range s.links {
+		sum += l.done * l.restingLatency()
+	}
+	return math.Max(sum, 0)
+}
+
+// restingLatency is the fitted service time, or before the first fit the lowest latency in the group.
+func (l *link) restingLatency() float64 {
+	if len(l.station.likely) > 0 {
+		return l.station.serviceOf(l.pos)
+	}
+	least := 0.0
+	for _, o := range l.group.links {
+		if o.latency > 0 && (least == 0 || o.latency < least) {
+			least = o.latency
+		}
+	}
+	return least
+}
+
+// predicted is the mean response time that the fit expects of a link at rates by link, averaged over the slots.
+func (s *station) predicted(w *waits, rate []float64, pos int) (latency, rho float64) {
+	for _, h := range s.likely {
+		f := &s.fit[h]
+		mean, use := mix(rate, f.service, slotGrid[h])
+		unit, _ := w.at(h, use)
+		latency += f.prob * (f.service[pos] + mean*unit)
+		rho += f.prob * use
+	}
+	return latency, rho
+}
+
+// contradicts reports whether an interval cannot be explained by the fit: the station has become faster or slower.
+func (s *station) contradicts(w *waits, o seen) bool {
+	known := 0.0
+	for i := range s.points {
+		known += s.points[i].weight
+	}
+	if len(s.likely) == 0 || known < 3 {
+		return false
+	}
+	if o.full {
+		use, rho := 0.0, 0.0
+		for _, h := range s.likely {
+			f := &s.fit[h]
+			done, _ := mix2(o.done, f.service)
+			sent, _ := mix2(o.rate, f.service)
+			use += f.prob * done / slotGrid[h]
+			rho += f.prob * sent / slotGrid[h]
+		}
+		// Saturated although the fit has room: slower than known. It finishes more than the fit allows: faster.
+		return (rho < 0.9 && use < 0.8) || use > 1.25
+	}
+	if o.skip {
+		return false
+	}
+	sum, weight := 0.0, 0.0
+	for g := range o.rate {
+		if o.latency[g] <= 0 || o.count[g] < 5 {
+			continue
+		}
+		want, rho := s.predicted(w, o.rate, g)
+		room := 1 / math.Max(1-math.Min(rho, 0.9), 0.1)
+		k := 1 / (s.links[g].group.cv2/o.count[g] + 0.05*0.05 + math.Pow(0.04*room, 2))
+		sum += k * math.Log(o.latency[g]/want)
+		weight += k
+	}
+	if weight == 0 {
+		return false
+	}
+	ratio := sum / weight
+	return math.Abs(ratio) > math.Log(changeFactor) && math.Abs(ratio)*math.Sqrt(weight) > 4
+}
+
+// watch replaces the memory when two intervals in a row contradict it, or at once when a saturation does. A fault that
+// ends brings the memory of before it back, if that explains the interval.
+func (s *station) watch(w *waits, o seen) {
+	s.changed = false
+	if !s.contradicts(w, o) {
+		s.strange = 0
+		return
+	}
+	s.strange++
+	if s.strange < 2 && !o.full {
+		return
+	}
+	s.strange, s.changed = 0, true
+	s.points, s.stored = s.stored, s.points
+	if len(s.points) > 0 && len(s.points[0].rate) == len(s.links) {
+		s.refit(w, s.expected, s.variances())
+		if !s.contradicts(w, o) {
+			return
+		}
+	}
+	s.points, s.likely = nil, s.likely[:0]
+	for h := range s.fit {
+		// Slots rarely change, speeds do: half of what is known of the slots remains.
+		s.slots[h] = math.Max(math.Log(math.Max(s.fit[h].prob, 1e-3))/2, -2)
+		s.fit[h].service = nil
+
+	}
+}
+
+func (s *station) variances() []float64 {
+	v := make([]float64, len(s.links))
+	for i, l := range s.links {
+		v[i] = l.group.cv2
+	}
+	return v
+}

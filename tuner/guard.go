@@ -1,0 +1,209 @@
+package tuner
+
+import (
+	"math"
+	"time"
+)
+
+// force is what is in force in a pool, since when, and what it replaced.
+type force struct {
+	active   Proposal
+	since    time.Duration // since the last change
+	changes  int
+	fresh    bool // the next interval is the first with the weights
+	expected float64
+	before   float64 // cost per request before the change
+	load     float64 // requests per second at the change
+	bad      int     // consecutive bad intervals since the change
+	cost     float64 // measured per request in the last interval, deadlines
+	prior    *vector // what the last change replaced
+	lastGood *vector // what to return to
+}
+
+// vector is a weight vector of a pool with the proposal it came from.
+type vector struct {
+	proposal Proposal
+	x        [][]float64
+}
+
+// Limits of the guard: an interval is bad when it costs so many times what was predicted and what was before.
+const (
+	badFactor  = 1.3
+	badNeeded  = 2
+	sameLoad   = 0.25 // relative change of the load that is not blamed on the weights
+	guardUntil = 30 * time.Second
+)
+
+// begin notes that a candidate (nil: only ejections changed) is put in force now.
+func (p *pool) begin(c *candidate) {
+	_, inForce := p.shares()
+	p.prior = &vector{proposal: p.active, x: inForce}
+	p.lastGood = p.prior
+	p.before, p.load, p.bad, p.expected = p.cost, p.rate(), 0, math.Inf(1)
+	if c != nil {
+		p.active = c.proposal
+		p.expected = c.score / math.Max(p.load, 1e-9)
+	}
+	p.since, p.fresh = 0, true
+	p.changes++
+	for _, g := range p.groups {
+		g.sinceChange = 0
+	}
+}
+
+// reward credits the last interval to what was in force, unless it was still settling.
+func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, e *PoolExplanation) {
+	art, requests := 0.0, 0.0
+	for _, g := range p.groups {
+		art += g.reward.tardiness + g.reward.errors*t.cfg.ErrorTardiness
+		requests += g.reward.requests
+		if g.reward.basis != FromNothing {
+			e.Basis = g.reward.basis
+		}
+	}
+	e.MeasuredReward = -p.cost
+	if requests == 0 {
+		return
+	}
+	e.ART = art / requests
+	if p.since-t.interval < settleLeast && p.changes > 0 {
+		return
+	}
+	if t.regime.Index >= 0 {
+		mem.Q[p.active].update(-p.cost, t.cfg.Gamma, mem.most(), t.cfg.LearningRate)
+		mem.keep(p, now, -p.cost)
+	}
+	p.guard()
+}
+
+// guard counts bad intervals after a change.
+func (p *pool) guard() {
+	if p.lastGood == nil || p.since > guardUntil {
+		p.bad, p.lastGood = 0, nil
+		return
+	}
+	same := math.Abs(p.rate()-p.load) <= sameLoad*p.load
+	if same && p.cost > badFactor*p.before && p.cost > badFactor*p.expected && !p.disturbed() {
+		p.bad++
+		return
+	}
+	p.bad = 0
+}
+
+// disturbed reports whether a server changed by itself: then the weights are not to blame.
+func (p *pool) disturbed() bool {
+	for _, st := range p.stations {
+		if st.changed || st.strange > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Tuner) revertDue(p *pool) bool { return p.bad >= badNeeded && p.lastGood != nil }
+
+// shares returns the shares served in the last interval and those that the weights in force ask for; both are the
+// same for round robin.
+func (p *pool) shares() (served, inForce [][]float64) {
+	served, inForce = matrix(p.groups), matrix(p.groups)
+	for g, grp := range p.groups {
+		sum := 0.0
+		for i, l := range grp.links {
+			served[g][i], inForce[g][i] = l.share, l.share
+			if grp.method == LeastConn && grp.now > 0 {
+				served[g][i] = l.done / grp.now
+				inForce[g][i] = l.share * math.Pow(l.recentService(), -slownessInWeight)
+			}
+			sum += inForce[g][i]
+		}
+		normalise(inForce[g], sum)
+	}
+	return served, inForce
+}
+
+func (l *link) recentService() float64 {
+	if len(l.station.likely) > 0 {
+		return l.station.serviceOf(l.pos)
+	}
+	return 0.01
+}
+
+// measured is the cost per second of the last intervals in the units of the plan; false: nothing was measured.
+func (p *pool) measured(errorTardiness float64) (float64, bool) {
+	total, cost, rate := 0.0, 0.0, 0.0
+	for _, g := range p.groups {
+		if g.deadline <= 0 || g.reward.requests == 0 {
+			total += g.rate * g.cost
+			continue
+		}
+		now := g.reward.perRequest(errorTardiness) + p.planner.meanShare*g.reward.meanSec/g.deadline
+		if g.cost == 0 || p.fresh {
+			g.cost = now
+		}
+		g.cost += 0.3 * (now - g.cost)
+		total += g.rate * g.cost
+		cost += g.now * now
+		rate += g.now
+	}
+	p.fresh = false
+	if rate <= 0 {
+		return 0, false
+	}
+	p.cost = cost / rate
+	return total, total > 0
+}
+
+func (p *pool) rate() float64 {
+	sum := 0.0
+	for _, g := range p.groups {
+		sum += g.rate
+	}
+	return math.Max(sum, 1e-9)
+}
+
+func (p *pool) saturated() bool {
+	for _, st := range p.stations {
+		if st.full {
+			return true
+		}
+	}
+	return false
+}
+
+// urgent reports whether waiting costs requests: a server is saturated, or fails with a share worth mentioning.
+func (p *pool) urgent() bool {
+	if p.saturated() {
+		return true
+	}
+	for _, g := range p.groups {
+		for _, l := range g.links {
+			if l.errors > failing && l.share > 0.02 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// evidence reports whether every class that had requests has had enough since the last change.
+func (p *pool) evidence(least int) bool {
+	for _, g := range p.groups {
+		if g.sinceChange > 0 && g.sinceChange < float64(least) {
+			return false
+		}
+	}
+	return true
+}
+
+// differs reports whether a share differs from what is in force by more than the dead band.
+func (p *pool) differs(x, inForce [][]float64, band float64) bool {
+	for g := range x {
+		even := 1 / float64(max(len(x[g]), 1))
+		for i := range x[g] {
+			if math.Abs(x[g][i]-inForce[g][i]) > band*math.Max(inForce[g][i], 0.2*even) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,172 @@
+package tuner
+
+import "math"
+
+// Cell is one entry of a Q table: the value of a proposal in a regime.
+type Cell struct {
+	Value  float64 `json:"value"`  // mean reward per request, −(ART/N + a share of the mean response time), deadlines
+	Visits float64 `json:"visits"` // rewarded intervals
+}
+
+// update is Q ← Q + α(r + γ·max Q' − Q) with α = max(1/n, α_min).
+func (c *Cell) update(reward, gamma, next, least float64) {
+	c.Visits++
+	alpha := math.Max(1/c.Visits, least)
+	c.Value += alpha * (reward + gamma*next - c.Value)
+}
+
+// regimeMemory is what was learned of one pool in one regime.
+type regimeMemory struct {
+	Q     [proposals]Cell `json:"q"`
+	Kept  []keptVector    `json:"kept"` // the best vectors, at most keptMost
+	group map[string]int  // position of the group in a kept vector's shares
+}
+
+// keptVector is a weight vector that was in force, and how it did.
+type keptVector struct {
+	Shares map[string]map[string]float64 `json:"shares"` // group, server
+	Cell
+}
+
+const keptMost = 3
+
+// poolMemory holds the regimes of one pool.
+type poolMemory struct {
+	Regimes map[int]*regimeMemory `json:"regimes"`
+}
+
+func (m *poolMemory) at(regime int) *regimeMemory {
+	if m.Regimes == nil {
+		m.Regimes = make(map[int]*regimeMemory)
+	}
+	r := m.Regimes[regime]
+	if r == nil {
+		r = &regimeMemory{}
+		m.Regimes[regime] = r
+	}
+	return r
+}
+
+// most is the largest value that is known, 0 when none is.
+func (r *regimeMemory) most() float64 {
+	best, known := 0.0, false
+	for i := range r.Q {
+		if c := &r.Q[i]; c.Visits > 0 && (!known || c.Value > best) {
+			best, known = c.Value, true
+		}
+	}
+	return best
+}
+
+// keep records the reward of a vector that was in force.
+func (r *regimeMemory) keep(p *pool, now [][]float64, reward float64) {
+	for i := range r.Kept {
+		if r.Kept[i].near(p, now) {
+			r.Kept[i].update(reward, 0, 0, 0.1)
+			return
+		}
+	}
+	v := keptVector{Shares: p.named(now)}
+	v.update(reward, 0, 0, 0.1)
+	if len(r.Kept) < keptMost {
+		r.Kept = append(r.Kept, v)
+		return
+	}
+	worst := 0
+	for i := range r.Kept {
+		if r.Kept[i].Value < r.Kept[worst].Value {
+			worst = i
+		}
+	}
+	r.Kept[worst] = v
+}
+
+// enoughVisits is how many rewarded intervals make a kept vector worth recalling.
+const enoughVisits = 3
+
+// bestKept is the kept vector with the highest value that has been in force long enough; nil: none.
+func (r *regimeMemory) bestKept() *keptVector {
+	var best *keptVector
+	for i := range r.Kept {
+		if k := &r.Kept[i]; k.Visits >= enoughVisits && (best == nil || k.Value > best.Value) {
+			best = k
+		}
+	}
+	return best
+}
+
+// best returns the shares of bestKept for the pool as it is; nil when none is kept or the servers have changed.
+func (r *regimeMemory) best(p *pool) [][]float64 {
+	k := r.bestKept()
+	if k == nil {
+		return nil
+	}
+	x := matrix(p.groups)
+	for g, grp := range p.groups {
+		sum := 0.0
+		for i, l := range grp.links {
+			share, ok := k.Shares[grp.name][l.station.address]
+			if !ok {
+				return nil
+			}
+			if !l.down {
+				x[g][i] = share
+				sum += share
+			}
+		}
+		if sum <= 0 {
+			return nil
+		}
+		normalise(x[g], sum)
+	}
+	return x
+}
+
+// near reports whether a kept vector is the one given, within 3 % of every share.
+func (k *keptVector) near(p *pool, x [][]float64) bool {
+	for g, grp := range p.groups {
+		for i, l := range grp.links {
+			share, ok := k.Shares[grp.name][l.station.address]
+			if !ok || math.Abs(share-x[g][i]) > 0.03*math.Max(share, x[g][i])+1e-9 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p *pool) named(x [][]float64) map[string]map[string]float64 {
+	out := make(map[string]map[string]float64, len(p.groups))
+	for g, grp := range p.groups {
+		m := make(map[string]float64, len(grp.links))
+		for i, l := range grp.links {
+			m[l.station.address] = x[g][i]
+		}
+		out[grp.name] = m
+	}
+	return out
+}
+
+// opinion is how many rewarded intervals the model's prediction counts for.
+const opinion = 6
+
+// judge gives every candidate its score, a cost per second: the model's prediction and what was measured of the
+// proposal in this regime, by visits, less a bonus for what was rarely tried. level is the cost per second measured
+// now, floor what it would be without waiting, and hold the model's cost of what is in force: predictions are taken
+// relative to it, so that an error of the model common to all candidates cancels.
+func (r *regimeMemory) judge(list []candidate, level, floor, hold, rate, explore float64) {
+	for i := range list {
+		c := &list[i]
+		predicted := math.Max(level*c.cost/hold, math.Min(floor, level))
+		cell := r.Q[c.proposal]
+		if c.proposal == Recall {
+			if k := r.bestKept(); k != nil {
+				cell = k.Cell
+			}
+		}
+		n := math.Min(cell.Visits, 30)
+		known := -cell.Value * rate
+		c.score = (opinion*predicted + n*known) / (opinion + n)
+		c.score -= explore * math.Max(level-floor, 0) / math.Sqrt(1+cell.Visits)
+	}
+}

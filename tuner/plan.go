@@ -1,0 +1,264 @@
+package tuner
+
+import "math"
+
+// planner finds shares for all groups at once that minimise the predicted cost per second
+//
+//	Σ_g Σ_i λ_g x_gi · (f_g(L_gi) + e_gi·E) + τ · Σ_g λ_g f̄_g · KL(x_g ‖ π_g)
+//
+// over the simplexes, by exponentiated gradient. f_g is the expected tardiness of a response plus a small share of its
+// mean, both in deadlines; e_gi the error share and E the tardiness of an error; π_g the work-conserving shares
+// (capacity per request of the class), towards which the plan is pulled: with them no change of the mix of classes
+// overloads a single server. The load is taken `headroom` times the present one, and waiting is averaged over the
+// likely numbers of slots, so that what is not known for sure is not loaded to the limit.
+type planner struct {
+	waits          *waits
+	headroom       float64
+	meanShare      float64 // share of the mean response time in the cost
+	errorTardiness float64
+	doubt          float64 // how much the utilisation may be underestimated at twice the load seen so far
+	horizon        float64 // s over which a backlog is to be worked off
+
+	stations []*station
+	groups   []*group
+	x, best  [][]float64 // by group, by link
+	grad     [][]float64
+	prior    [][]float64
+}
+
+// setUp sizes the scratch space for the groups and stations of a topology.
+func (p *planner) setUp(groups []*group, stations []*station) {
+	p.groups, p.stations = groups, stations
+	p.x, p.best, p.grad, p.prior = matrix(groups), matrix(groups), matrix(groups), matrix(groups)
+}
+
+func matrix(groups []*group) [][]float64 {
+	m := make([][]float64, len(groups))
+	for g := range m {
+		m[g] = make([]float64, len(groups[g].links))
+	}
+	return m
+}
+
+const planSteps = 60
+
+// solve returns shares by group and link for a pull τ; the result is valid until the next call.
+func (p *planner) solve(tau float64) [][]float64 {
+	p.priors()
+	for g := range p.x {
+		copy(p.x[g], p.prior[g])
+	}
+	cost, rate := p.cost(p.x, p.headroom, tau, true), 0.5
+	best := cost
+	copyMatrix(p.best, p.x)
+	for range planSteps {
+		p.descend(rate)
+		next := p.cost(p.x, p.headroom, tau, true)
+		if next < best {
+			best = next
+			copyMatrix(p.best, p.x)
+			rate = math.Min(rate*1.1, 1)
+			continue
+		}
+		rate *= 0.6
+		if rate < 0.01 {
+			break
+		}
+		copyMatrix(p.x, p.best)
+		p.cost(p.x, p.headroom, tau, true)
+	}
+	return p.best
+}
+
+func copyMatrix(dst, src [][]float64) {
+	for g := range dst {
+		copy(dst[g], src[g])
+	}
+}
+
+// priors sets the work-conserving shares: capacity over service time, times the success ratio to the power that makes
+// a failing server unattractive.
+func (p *planner) priors() {
+	for g, grp := range p.groups {
+		sum := 0.0
+		for i, l := range grp.links {
+			v := 0.0
+			if !l.down {
+				v = l.station.capacity(l.pos) * l.errorFactor()
+			}
+			p.prior[g][i] = v
+			sum += v
+		}
+		for i := range p.prior[g] {
+			if sum > 0 {
+				p.prior[g][i] = math.Max(p.prior[g][i]/sum, 0)
+			} else {
+				p.prior[g][i] = 1 / float64(len(p.prior[g]))
+			}
+		}
+	}
+}
+
+// errorFactor is what remains of a server's natural share at its error share.
+func (l *link) errorFactor() float64 {
+	e := math.Max(0, l.errors-0.01)
+	return math.Pow(1-math.Min(e, 0.999), 20)
+}
+
+// capacity is the expected number of requests per second of the class at full use.
+func (s *station) capacity(pos int) float64 {
+	c := 0.0
+	for _, h := range s.likely {
+		c += s.fit[h].prob * math.Log(slotGrid[h]/s.fit[h].service[pos])
+	}
+	return math.Exp(c)
+}
+
+// descend takes one multiplicative step against the gradient.
+func (p *planner) descend(rate float64) {
+	for g, x := range p.x {
+		mean, scale := 0.0, 0.0
+		for i := range x {
+			mean += x[i] * p.grad[g][i]
+			scale += x[i] * math.Abs(p.grad[g][i])
+		}
+		if scale <= 0 {
+			continue
+		}
+		sum := 0.0
+		for i := range x {
+			step := math.Max(-2, math.Min(2, rate*(p.grad[g][i]-mean)/scale))
+			x[i] *= math.Exp(-step)
+			sum += x[i]
+		}
+		for i := range x {
+			x[i] /= sum
+		}
+	}
+}
+
+// cost is the predicted cost per second of shares at `load` times the present rates, in deadlines; with grad it fills
+// the gradient by share (divided by the group's rate).
+func (p *planner) cost(x [][]float64, load, tau float64, grad bool) float64 {
+	total := 0.0
+	if grad {
+		for g := range p.grad {
+			clear(p.grad[g])
+		}
+	}
+	for _, s := range p.stations {
+		total += p.stationCost(s, x, load, grad)
+	}
+	for g, grp := range p.groups {
+		for i, l := range grp.links {
+			c := l.errors * p.errorTardiness
+			total += grp.rate * load * x[g][i] * c
+			if grad {
+				p.grad[g][i] += c
+			}
+		}
+	}
+	if tau <= 0 {
+		return total
+	}
+	for g, grp := range p.groups {
+		pull := tau * grp.restingCost(p)
+		for i := range x[g] {
+			if x[g][i] <= 0 || p.prior[g][i] <= 0 {
+				continue
+			}
+			ratio := math.Log(x[g][i] / p.prior[g][i])
+			total += grp.rate * load * pull * x[g][i] * ratio
+			if grad {
+				p.grad[g][i] += pull * (ratio + 1)
+			}
+		}
+	}
+	return total
+}
+
+// restingCost is the cost of an undisturbed request of the group: its service time as a share of the mean in the cost.
+func (g *group) restingCost(p *planner) float64 {
+	sum, n := 0.0, 0.0
+	for _, l := range g.links {
+		if !l.down {
+			sum += 1 / l.station.serviceOf(l.pos)
+			n++
+		}
+	}
+	if sum == 0 || g.deadline <= 0 {
+		return p.meanShare
+	}
+	return p.meanShare * n / sum / g.deadline
+}
+
+// serviceOf is the expected service time of the class.
+func (s *station) serviceOf(pos int) float64 {
+	v := 0.0
+	for _, h := range s.likely {
+		v += s.fit[h].prob * s.fit[h].service[pos]
+	}
+	return v
+}
+
+// stationCost is the cost of all classes at one station, averaged over its likely numbers of slots.
+func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool) float64 {
+	total := 0.0
+	for _, h := range s.likely {
+		f := &s.fit[h]
+		work, rate := 0.0, 0.0
+		for _, l := range s.links {
+			r := l.group.rate * load * x[l.group.index][l.at]
+			work += r * f.service[l.pos]
+			rate += r
+		}
+		mean := 0.0
+		if rate > 0 {
+			mean = work / rate
+		} else {
+			for _, l := range s.links {
+				mean += f.service[l.pos] / float64(len(s.links))
+			}
+		}
+		rho := (work + s.backlog*mean/p.horizon) / slotGrid[h]
+		doubt := 1.0
+		if beyond := rho/math.Max(f.proven, 0.05) - 1; beyond > 0 {
+			doubt = 1 + p.doubt*math.Min(beyond, 1)
+		}
+		unit, slope := p.waits.at(h, rho*doubt)
+		slope *= doubt
+		wait := mean * unit
+		const h2 = 1e-3
+		for _, l := range s.links {
+			g := l.group
+			c := p.response(g, f.service[l.pos], wait, rho)
+			r := g.rate * load * x[g.index][l.at]
+			total += f.prob * r * c
+			if !grad {
+				continue
+			}
+			p.grad[g.index][l.at] += f.prob * c
+			// One more request of any class raises the wait of all.
+			if r > 0 {
+				bump := wait*h2 + f.service[l.pos]*1e-6
+				d := (p.response(g, f.service[l.pos], wait+bump, rho) - c) / bump
+				for _, m := range s.links {
+					p.grad[m.group.index][m.at] += f.prob * r * d * mean * slope * f.service[m.pos] / slotGrid[h]
+				}
+			}
+		}
+	}
+	return total
+}
+
+// response is the cost of one request in deadlines for a service and a waiting time.
+func (p *planner) response(g *group, service, wait, rho float64) float64 {
+	d := g.deadline
+	if d <= 0 {
+		d = 3 * service
+	}
+	mean := service + wait
+	waits := math.Max(math.Min(rho, 1), 0.05) // probability of waiting, roughly
+	variance := g.cv2*service*service + wait*wait*(2/waits-1)
+	return p.meanShare*mean/d + tardiness(mean, variance, d)
+}

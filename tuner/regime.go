@@ -1,0 +1,117 @@
+package tuner
+
+import (
+	"context"
+	"fmt"
+
+	"trimtab/cluster"
+	"trimtab/vts"
+)
+
+// RegimeConfig says how load regimes are found. The zero value of a field means its default.
+type RegimeConfig struct {
+	// Model is a fitted model; nil: observe Observe intervals, fit, and go on.
+	Model *cluster.Model
+	// Observe is the observation period in control intervals; default 600 (half an hour at 3 s). Until it is over one
+	// regime stands for all load. A negative number turns regimes off.
+	Observe int
+	// Count is the number of regimes of a model that is fitted here; default 27, fewer when less was observed: 20
+	// intervals per regime.
+	Count int
+	// Certain is the probability below which a regime counts as unknown; default 0.6.
+	Certain float64
+	// NovelShare is the share of novel intervals in a window of 60 that calls for a new model; default 0.3.
+	NovelShare float64
+}
+
+// regimes says which load regime an interval belongs to, and learns the regimes when no model is given.
+type regimes struct {
+	cfg       RegimeConfig
+	seed      uint64
+	tracker   *cluster.Tracker
+	collector *cluster.Collector
+	epoch     int // counts models: what was learned under an older one is not used
+	fault     error
+}
+
+const intervalsPerRegime = 20
+
+func newRegimes(cfg RegimeConfig, seed uint64) (*regimes, error) {
+	if cfg.Observe == 0 {
+		cfg.Observe = 600
+	}
+	if cfg.Count == 0 {
+		cfg.Count = cluster.DefaultK
+	}
+	if cfg.Certain == 0 {
+		cfg.Certain = 0.6
+	}
+	if cfg.NovelShare == 0 {
+		cfg.NovelShare = 0.3
+	}
+	r := &regimes{cfg: cfg, seed: seed, collector: cluster.NewCollector(cluster.LoadFeatures)}
+	if cfg.Model != nil {
+		if err := r.use(cfg.Model); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *regimes) use(m *cluster.Model) error {
+	tracker, err := cluster.NewTracker(m, cluster.TrackerSettings{Threshold: r.cfg.NovelShare})
+	if err != nil {
+		return fmt.Errorf("track regimes: %w", err)
+	}
+	r.tracker = tracker
+	r.epoch++
+	return nil
+}
+
+// track assigns a sample; regime −1 is unknown.
+func (r *regimes) track(s *vts.Sample) RegimeExplanation {
+	if r.cfg.Observe < 0 && r.tracker == nil {
+		return RegimeExplanation{Label: "all load", Probability: 1}
+	}
+	r.observe(s)
+	if r.tracker == nil {
+		return RegimeExplanation{Label: "all load", Probability: 1, Learning: true}
+	}
+	a, err := r.tracker.Track(s)
+	if err != nil {
+		return RegimeExplanation{Index: -1, Label: err.Error(), Novel: true}
+	}
+	e := RegimeExplanation{Index: a.Regime, Label: r.tracker.Model().Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
+	if a.Novel || a.Probability < r.cfg.Certain {
+		e.Index = -1
+	}
+	return e
+}
+
+// observe collects intervals and fits a model when the observation period is over, or again when the world has
+// changed so much that the old one explains too little.
+func (r *regimes) observe(s *vts.Sample) {
+	if r.cfg.Observe < 0 || s.Reloaded {
+		return
+	}
+	if err := r.collector.Add(s); err != nil { // other groups than before: begin again
+		r.collector = cluster.NewCollector(cluster.LoadFeatures)
+		if err := r.collector.Add(s); err != nil {
+			r.fault = err
+		}
+	}
+	stale := r.tracker == nil || r.tracker.Recalibrate()
+	if !stale || r.collector.Len() < r.cfg.Observe {
+		if r.collector.Len() >= 4*r.cfg.Observe {
+			r.collector = cluster.NewCollector(cluster.LoadFeatures)
+		}
+		return
+	}
+	k := min(r.cfg.Count, max(1, r.collector.Len()/intervalsPerRegime))
+	model, err := r.collector.Fit(context.Background(), cluster.Settings{K: k, Covariance: cluster.Diag, Seed: r.seed})
+	r.collector = cluster.NewCollector(cluster.LoadFeatures)
+	if err == nil {
+		err = r.use(model)
+	}
+	r.fault = err
+}

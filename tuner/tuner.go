@@ -1,0 +1,300 @@
+package tuner
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"trimtab/vts"
+)
+
+// Tuner is the policy that Trimtab exists for. It is used by one goroutine.
+type Tuner struct {
+	cfg      Config
+	waits    *waits
+	topo     topology
+	budget   budget
+	regimes  *regimes
+	regime   RegimeExplanation
+	interval time.Duration
+	memories map[string]*poolMemory // by pool
+	want     Weights                // what was decided, and what was in force then
+	was      Weights
+	told     string // why to hold, from outside
+	last     Explanation
+	restored *Snapshot // taken over at the first sample
+}
+
+// New returns a tuner.
+func New(cfg Config) (*Tuner, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure tuner: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	r, err := newRegimes(cfg.Regimes, cfg.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("configure tuner: %w", err)
+	}
+	return &Tuner{cfg: cfg, waits: newWaits(), regimes: r, memories: make(map[string]*poolMemory),
+		budget: budget{burst: cfg.Burst, window: cfg.BurstWindow, perMinute: cfg.PerMinute, unlimited: cfg.Unlimited}}, nil
+}
+
+var _ Policy = (*Tuner)(nil)
+
+// Hold makes the tuner observe and learn without changing anything for as long as the reason is not empty.
+func (t *Tuner) Hold(reason string) { t.told = reason }
+
+// Explain says what was decided last and why.
+func (t *Tuner) Explain() Explanation { return t.last }
+
+// Decide implements Policy.
+func (t *Tuner) Decide(o Observation) Decision {
+	s := &o.Sample
+	e := Explanation{At: s.At}
+	if s.Interval <= 0 || len(s.Groups) == 0 {
+		e.Reason = "hold: the sample covers no time or no group (" + string(BoundStale) + ")"
+		e.Budget = t.budget.left()
+		t.last = e
+		return Decision{Reason: e.Reason}
+	}
+	t.interval = s.Interval
+	t.budget.advance(s.Interval)
+	if !t.topo.fits(s) {
+		t.topo.rebuild(s, &t.cfg, t.waits)
+		t.adopt()
+	}
+	t.regime = t.regimes.track(s)
+	e.Regime = t.regime
+	t.observe(o)
+	operator := t.operator(o.Current)
+	w := make(Weights)
+	var reasons []string
+	for _, p := range t.topo.pools {
+		p.since += s.Interval
+		before := p.force
+		scratch := make(Weights)
+		var pe PoolExplanation
+		switch {
+		case operator:
+			p.force = force{active: Base}
+			pe = (&PoolExplanation{InForce: Base.String()}).hold("somebody else changed the weights: theirs are the new base", BoundOperator)
+		default:
+			pe = t.decide(p, scratch)
+		}
+		if t.told != "" && len(scratch) > 0 { // it will not be applied
+			p.force = before
+		}
+		for name, m := range scratch {
+			w[name] = m
+		}
+		e.Pools = append(e.Pools, pe)
+		if len(reasons) < 4 {
+			reasons = append(reasons, pe.Reason)
+		}
+	}
+	e.Reason = strings.Join(reasons, "; ")
+	if t.told != "" && len(w) > 0 {
+		e.Reason = "hold: " + t.told + " (would have: " + e.Reason + ")"
+		for i := range e.Pools {
+			e.Pools[i].Bounds = append(e.Pools[i].Bounds, BoundHold)
+		}
+		clear(w)
+	}
+	if len(w) > 0 {
+		t.budget.spend()
+		t.want, t.was = w.Clone(), o.Current.Clone()
+		e.Changed = true
+	}
+	e.Budget = t.budget.left()
+	t.last = e
+	return Decision{Weights: w, Reason: e.Reason}
+}
+
+// operator reports whether the weights in force are neither what was decided nor what was in force before: somebody
+// else set them.
+func (t *Tuner) operator(current Weights) bool {
+	if t.was == nil {
+		t.was = current.Clone()
+		return false
+	}
+	for name, now := range current {
+		was, known := t.was[name]
+		want, decided := t.want[name]
+		if known && !sameServers(was, now) {
+			continue // servers came or went: the weights of the others are judged when it has settled
+		}
+		if known && !sameGroup(now, was) && !(decided && sameGroup(now, want)) {
+			t.want, t.was = nil, current.Clone()
+			return true
+		}
+	}
+	t.was = current.Clone()
+	for name, want := range t.want {
+		if !sameGroup(want, current[name]) {
+			// Not (yet) in force: what was before may come or stay.
+			continue
+		}
+		delete(t.want, name)
+	}
+	return false
+}
+
+func sameServers(a, b map[string]Setting) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for server := range a {
+		if _, ok := b[server]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// memory is what was learned of a pool in the present regime, under the present model of regimes.
+func (t *Tuner) memory(p *pool) *regimeMemory {
+	key := fmt.Sprintf("%d/%s", t.regimes.epoch, p.key)
+	m := t.memories[key]
+	if m == nil {
+		m = &poolMemory{}
+		t.memories[key] = m
+	}
+	return m.at(t.regime.Index)
+}
+
+// observe brings groups and stations up to date.
+func (t *Tuner) observe(o Observation) {
+	seconds := o.Sample.Interval.Seconds()
+	for i := range o.Sample.Groups {
+		gs := &o.Sample.Groups[i]
+		g := t.topo.groups[gs.Name]
+		for j, l := range g.links {
+			setting, ok := o.Current[g.name][l.station.address]
+			if !ok {
+				setting = Setting{Weight: weightFrom(gs.Peers[j].Weight), Down: gs.Peers[j].Down}
+			}
+			l.weight, l.down = setting.Weight.Int(), setting.Down
+		}
+		g.observe(*gs, o.Sample.Interval)
+	}
+	for _, p := range t.topo.pools {
+		for _, st := range p.stations {
+			st.take(t.waits, seconds)
+		}
+		rounds := 1
+		if t.budget.elapsed < 5*t.cfg.Interval {
+			rounds = 3 // the first expectations come from the first fits
+		}
+		for range rounds {
+			p.expect()
+			for _, st := range p.stations {
+				if len(st.points) > 0 {
+					st.refit(t.waits, st.expected, st.variances())
+				}
+			}
+		}
+		for _, g := range p.groups {
+			g.moments(o.Sample, t.waits)
+		}
+	}
+}
+
+func weightFrom(n int) Weight {
+	w, err := NewWeight(min(max(n, MinWeight), MaxWeight))
+	if err != nil {
+		panic("tuner: " + err.Error())
+	}
+	return w
+}
+
+// take lets a station account for an interval, learn from it and refit.
+func (s *station) take(w *waits, seconds float64) {
+	for _, l := range s.links {
+		if l.missing { // it answers nothing: nothing is known of its speed
+			s.full, s.backlog = false, 0
+			return
+		}
+	}
+	was := s.full
+	s.account(seconds)
+	n := len(s.links)
+	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: was && !s.full}
+	total := 0.0
+	for i, l := range s.links {
+		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
+		total += l.count
+	}
+	if total == 0 {
+		return
+	}
+	s.watch(w, o)
+	s.learn(o)
+}
+
+// typicalService is the mean log service time over the group's servers, each by how well it is known: by its requests
+// and by how little of their time was waiting. 0 before any fit.
+func (g *group) typicalService() float64 {
+	sum, n := 0.0, 0.0
+	for _, l := range g.links {
+		if len(l.station.likely) == 0 {
+			continue
+		}
+		k := l.station.knownBy(l.pos)
+		sum += k * math.Log(l.station.serviceOf(l.pos))
+		n += k
+	}
+	if n == 0 {
+		return 0
+	}
+	return math.Exp(sum / n)
+}
+
+// knownBy is how well the service time of a class is known: requests, as far as they did not wait.
+func (s *station) knownBy(pos int) float64 {
+	k := 0.1
+	service := s.serviceOf(pos)
+	for i := range s.points {
+		p := &s.points[i]
+		if n := p.count[pos]; n > 0 {
+			alone := service / math.Exp(p.latency[pos])
+			k += math.Min(n, 1000) * alone * alone
+		}
+	}
+	return k
+}
+
+// moments learns the spread of service times and the deadline from servers that are not saturated.
+func (g *group) moments(s vts.Sample, w *waits) {
+	var gs *vts.GroupSample
+	for i := range s.Groups {
+		if s.Groups[i].Name == g.name {
+			gs = &s.Groups[i]
+		}
+	}
+	var own moments
+	g.learned.decay(0.95)
+	for i, l := range g.links {
+		n, sum, square, ok := momentsOf(gs.Peers[i])
+		if !ok || l.station.full || l.count == 0 || len(l.station.likely) == 0 {
+			continue
+		}
+		rate := make([]float64, len(l.station.links))
+		for k, m := range l.station.links {
+			rate[k] = m.arrive
+		}
+		want, _ := l.station.predicted(w, rate, l.pos)
+		if want < 1.3*l.station.serviceOf(l.pos) {
+			mean := sum / n
+			own.add(n, n, n*square/sum/mean) // in units of the link's own mean
+		}
+		g.learned.add(n, sum, square)
+	}
+	if own.n > 0 {
+		k := own.n / (own.n + 300)
+		g.cv2 += k * (math.Min(math.Max(own.variance(), 0.02), 4) - g.cv2)
+	}
+	if !g.given && g.learned.n > 100 && g.deadline == 0 {
+		g.deadline = deadlineOf(g.learned, g.priority).Seconds()
+	}
+}
