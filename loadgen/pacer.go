@@ -25,6 +25,7 @@ type pacer struct {
 	epoch    time.Time     // start of the attack
 	start    time.Duration // of the burst, from epoch
 	duration time.Duration
+	grace    time.Duration // how late the last requests may be sent
 	due      *dueTimes
 	workers  uint64 // the most there are
 	capped   uint64 // requests that found all workers busy
@@ -36,7 +37,7 @@ var _ vegeta.Pacer = (*pacer)(nil)
 
 // Pace implements vegeta.Pacer. It sleeps itself and always returns a wait of 0.
 func (p *pacer) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
-	if p.ctx.Err() != nil || time.Since(p.epoch) > p.start+p.duration {
+	if p.ctx.Err() != nil || time.Since(p.epoch) > p.start+p.duration+p.grace {
 		return 0, true
 	}
 	due, ok := p.process.Next()

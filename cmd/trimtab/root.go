@@ -49,6 +49,7 @@ func newRoot(e *env) *cobra.Command {
 	})
 	root.AddCommand(
 		newNginx(e),
+		newLoad(e),
 		newRun(e),
 		newTestbed(e),
 		newGraph(e),

@@ -26,7 +26,7 @@ type statusLine struct {
 	weights map[string]map[string]int
 }
 
-const plainEvery = 15 * time.Second
+const plainEvery = 14 * time.Second // shows come about once a second: no gap exceeds fifteen
 
 func newStatusLine(e *env) *statusLine { return &statusLine{e: e, last: -plainEvery} }
 

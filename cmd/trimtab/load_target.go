@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"trimtab/deathstarbench"
+	"trimtab/loadgen"
+)
+
+// plainWorkload is the workload that asks for the target URL itself.
+const plainWorkload = "url"
+
+// loadTarget says what is sent.
+type loadTarget struct {
+	target, targets string
+	workloadNames   []string
+	method, body    string
+	users, first    int
+}
+
+func (t *loadTarget) add(fl *pflag.FlagSet) {
+	fl.StringVar(&t.target, "target", "", "base URL, such as http://nginx:8080")
+	fl.StringSliceVar(&t.workloadNames, "workload", nil, "what is sent: "+strings.Join(deathstarbench.Workloads(), ", ")+", mixed, or url (the target as it stands, the default); with --schedule random a list (default: the first three)")
+	fl.StringVar(&t.targets, "targets", "", "file of requests in vegeta's http format, sent in turn, instead of --target and --workload")
+	fl.StringVar(&t.method, "method", "GET", "method of the url workload")
+	fl.StringVar(&t.body, "body", "", "file with the body of the url workload")
+	fl.IntVar(&t.users, "users", deathstarbench.DefaultUsers, "users of the social network")
+	fl.IntVar(&t.first, "first-user", 0, "id of the first user (older DeathStarBench: 1)")
+}
+
+// workload is the one workload of a run without a schedule.
+func (t *loadTarget) workload() (string, error) {
+	switch {
+	case t.targets != "":
+		return t.targets, nil
+	case len(t.workloadNames) == 0:
+		return plainWorkload, nil
+	case len(t.workloadNames) == 1:
+		return t.workloadNames[0], nil
+	}
+	return "", withCode(exitUsage, errors.New("--workload: want one, or a list with --schedule random"))
+}
+
+// workloads returns the workloads of a schedule, ready to send.
+func (t *loadTarget) workloads(schedule *loadgen.Schedule) ([]loadgen.Workload, error) {
+	if err := t.check(); err != nil {
+		return nil, withCode(exitUsage, err)
+	}
+	workloads, err := schedule.Workloads()
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
+	for i := range workloads {
+		w := &workloads[i]
+		if w.Targeter, err = t.targeter(w.Name, w.Bursts[0].Seed); err != nil {
+			return nil, err
+		}
+	}
+	return workloads, nil
+}
+
+// check reports what is wrong with the target.
+func (t *loadTarget) check() error {
+	if t.targets != "" {
+		if t.target != "" || len(t.workloadNames) > 0 {
+			return errors.New("--targets: takes the place of --target and --workload")
+		}
+		return nil
+	}
+	if t.target == "" {
+		return errors.New("--target is missing: want a URL such as http://127.0.0.1:8080")
+	}
+	u, err := url.Parse(t.target)
+	if err != nil {
+		return fmt.Errorf("--target: %w", err)
+	}
+	if u.Host == "" || !slices.Contains([]string{"http", "https"}, u.Scheme) {
+		return fmt.Errorf("--target %q: want a URL such as http://127.0.0.1:8080", t.target)
+	}
+	return nil
+}
+
+// targeter returns the requests of a workload.
+func (t *loadTarget) targeter(workload string, seed uint64) (vegeta.Targeter, error) {
+	switch {
+	case t.targets != "":
+		file, err := os.Open(t.targets)
+		if err != nil {
+			return nil, withCode(exitConfig, err)
+		}
+		defer file.Close()
+		targets, err := vegeta.ReadAllTargets(vegeta.NewHTTPTargeter(file, nil, nil))
+		if err != nil {
+			return nil, withCode(exitConfig, fmt.Errorf("read %s: %w", t.targets, err))
+		}
+		return vegeta.NewStaticTargeter(targets...), nil
+	case workload == plainWorkload:
+		var body []byte
+		if t.body != "" {
+			var err error
+			if body, err = os.ReadFile(t.body); err != nil {
+				return nil, withCode(exitConfig, err)
+			}
+		}
+		return vegeta.NewStaticTargeter(vegeta.Target{Method: t.method, URL: t.target, Body: body}), nil
+	}
+	targeter, err := deathstarbench.NewTargeter(workload, t.target, deathstarbench.TargetOptions{Users: t.users, FirstUser: t.first, Seed: seed})
+	return targeter, withCode(exitUsage, err)
+}
