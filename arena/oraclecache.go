@@ -128,19 +128,7 @@ func (c *OracleCache) write(key string, w tuner.Weights) error {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return fmt.Errorf("store the oracle's weights: %w", err)
 	}
-	f, err := os.CreateTemp(c.dir, ".oracle-*")
-	if err != nil {
-		return fmt.Errorf("store the oracle's weights: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), c.path(key))
-	}
-	if err != nil {
-		os.Remove(f.Name())
+	if err := replaceFile(c.path(key), append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("store the oracle's weights: %w", err)
 	}
 	return nil

@@ -1,0 +1,62 @@
+package arena
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// The lines between which a document keeps the arena's tables.
+const (
+	markdownBegin = "<!-- arena:begin -->"
+	markdownEnd   = "<!-- arena:end -->"
+)
+
+// RewriteMarkdown replaces what stands between the two marks <!-- arena:begin --> and <!-- arena:end --> of a file.
+// The file is replaced as a whole or not at all.
+func RewriteMarkdown(path string, text []byte) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("rewrite the tables: %w", err)
+	}
+	before, rest, ok := bytes.Cut(old, []byte(markdownBegin))
+	_, after, ended := bytes.Cut(rest, []byte(markdownEnd))
+	if !ok || !ended {
+		return fmt.Errorf("rewrite the tables in %s: the marks %s and %s are missing", path, markdownBegin, markdownEnd)
+	}
+	var b bytes.Buffer
+	b.Write(before)
+	b.WriteString(markdownBegin + "\n\n")
+	b.Write(bytes.TrimSpace(text))
+	b.WriteString("\n\n" + markdownEnd)
+	b.Write(after)
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("rewrite the tables: %w", err)
+	}
+	return replaceFile(path, b.Bytes(), info.Mode().Perm())
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, text []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(text)
+	if e := f.Chmod(mode); err == nil {
+		err = e
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package arena
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"trimtab/deathstarbench"
+)
+
+// palette is Okabe and Ito's, which people with any colour vision can tell apart, and four more.
+var palette = []color.RGBA{
+	{0, 114, 178, 255}, {230, 159, 0, 255}, {0, 158, 115, 255}, {213, 94, 0, 255}, {204, 121, 167, 255}, {86, 180, 233, 255},
+	{90, 90, 90, 255}, {140, 86, 75, 255}, {148, 103, 189, 255}, {188, 189, 34, 255}, {23, 190, 207, 255}, {0, 0, 0, 255},
+}
+
+// lineStyle tells the i-th line from the others, by dashes too once the colours are used up.
+func lineStyle(i int) draw.LineStyle {
+	s := draw.LineStyle{Color: palette[i%len(palette)], Width: vg.Points(1.4)}
+	switch (i / len(palette)) % 3 {
+	case 1:
+		s.Dashes = []vg.Length{vg.Points(5), vg.Points(2)}
+	case 2:
+		s.Dashes = []vg.Length{vg.Points(1.5), vg.Points(2)}
+	}
+	return s
+}
+
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.TextStyle.Font.Size = vg.Points(11)
+	p.Legend.Top = true
+	p.Legend.TextStyle.Font.Size = vg.Points(8)
+	p.Legend.ThumbnailWidth = vg.Points(18)
+	grid := plotter.NewGrid()
+	grid.Vertical.Color = color.Gray{225}
+	grid.Horizontal.Color = color.Gray{225}
+	p.Add(grid)
+	return p
+}
+
+// logTicks marks powers of ten, and 2 and 5 times them when there are few decades.
+type logTicks struct{}
+
+func (logTicks) Ticks(low, high float64) []plot.Tick {
+	var out []plot.Tick
+	few := math.Log10(high/low) < 3
+	for e := math.Floor(math.Log10(low)); e <= math.Ceil(math.Log10(high)); e++ {
+		for _, m := range []float64{1, 2, 5} {
+			v := m * math.Pow(10, e)
+			if v < low*0.999 || v > high*1.001 {
+				continue
+			}
+			t := plot.Tick{Value: v}
+			if m == 1 || few {
+				t.Label = fmt.Sprintf("%g", v)
+			}
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func logY(p *plot.Plot) {
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
+}
+
+// bands shades the faults of a scenario and marks where its load changes. It lies behind the lines and spans the plot.
+type bands struct {
+	scenario *deathstarbench.Scenario
+}
+
+func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
+	x, _ := p.Transforms(&c)
+	clip := func(v vg.Length) vg.Length { return min(max(v, c.Min.X), c.Max.X) }
+	for _, f := range b.scenario.Faults {
+		until := f.Until.Std()
+		if until == 0 {
+			until = b.scenario.Duration.Std()
+		}
+		left, right := clip(x(f.At.Std().Seconds())), clip(x(until.Seconds()))
+		if right > left {
+			c.FillPolygon(color.RGBA{213, 94, 0, 28}, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y}, {X: left, Y: c.Max.Y}})
+		}
+	}
+	style := draw.LineStyle{Color: color.RGBA{0, 114, 178, 90}, Width: vg.Points(0.7), Dashes: []vg.Length{vg.Points(3), vg.Points(3)}}
+	for _, ph := range Phases(b.scenario) {
+		at := x(ph.From.Seconds())
+		if ph.From > 0 && at >= c.Min.X && at <= c.Max.X {
+			c.StrokeLine2(style, at, c.Min.Y, at, c.Max.Y)
+		}
+	}
+}
+
+// course draws one value of every trace over time.
+func course(sc *deathstarbench.Scenario, title, unit string, traces []*Trace, logarithmic bool, of func([]Point, int) float64) (*plot.Plot, error) {
+	p := newPlot(title, "time, s", unit)
+	p.Add(bands{sc})
+	p.X.Min, p.X.Max = 0, sc.Duration.Std().Seconds()
+	drawn := false
+	for i, t := range traces {
+		var xy plotter.XYs
+		for j := range t.Points {
+			y := of(t.Points, j)
+			if math.IsNaN(y) || math.IsInf(y, 0) || logarithmic && y <= 0 {
+				continue
+			}
+			xy = append(xy, plotter.XY{X: t.Points[j].AtSec, Y: y})
+		}
+		if len(xy) == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(xy)
+		if err != nil {
+			return nil, fmt.Errorf("plot %s of %s: %w", unit, t.Policy, err)
+		}
+		line.LineStyle = lineStyle(i)
+		p.Add(line)
+		p.Legend.Add(t.Policy, line)
+		drawn = true
+	}
+	if logarithmic && drawn {
+		logY(p)
+	}
+	return p, nil
+}
+
+// percentilePlot draws latency over the percentile, on an axis that gives every further nine the same room.
+func percentilePlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, error) {
+	p := newPlot(sc.Name+": latency by percentile", "percentile", "latency, ms")
+	levels := QuantileLevels()
+	nines := func(q float64) float64 { return -math.Log10(1 - q) }
+	top := 0.9999
+	for i, t := range traces {
+		var xy plotter.XYs
+		for j, q := range levels {
+			if q <= top && j < len(t.Quantiles) {
+				xy = append(xy, plotter.XY{X: nines(q), Y: math.Max(t.Quantiles[j], 0.01)})
+			}
+		}
+		if len(xy) == 0 {
+			continue
+		}
+		line, err := plotter.NewLine(xy)
+		if err != nil {
+			return nil, fmt.Errorf("plot percentiles of %s: %w", t.Policy, err)
+		}
+		line.LineStyle = lineStyle(i)
+		p.Add(line)
+		p.Legend.Add(t.Policy, line)
+	}
+	var ticks plot.ConstantTicks
+	for _, q := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9999} {
+		ticks = append(ticks, plot.Tick{Value: nines(q), Label: fmt.Sprintf("p%g", math.Round(q*1e6)/1e4)})
+	}
+	p.X.Tick.Marker = ticks
+	p.Legend.Left = true
+	logY(p)
+	return p, nil
+}
+
+// barPlot draws ART per request of every policy with its confidence interval.
+func barPlot(title string, summaries []Summary) (*plot.Plot, error) {
+	p := newPlot(title, "", "ART per request")
+	names := make([]string, len(summaries))
+	var intervals plotter.XYs
+	errors := plotter.YErrors{}
+	low, high := math.Inf(1), 0.0
+	for i, s := range summaries {
+		names[i] = s.Policy
+		// On a logarithmic axis nothing is 0: what is below a tenth of a per mille is drawn there.
+		v := math.Max(s.ART.Mean, 1e-4)
+		low, high = math.Min(low, v), math.Max(high, math.Max(v, s.ART.High))
+		bar, err := plotter.NewLine(plotter.XYs{{X: float64(i), Y: 1e-5}, {X: float64(i), Y: v}})
+		if err != nil {
+			return nil, fmt.Errorf("plot ART: %w", err)
+		}
+		bar.LineStyle = draw.LineStyle{Color: palette[i%len(palette)], Width: vg.Points(14)}
+		p.Add(bar)
+		intervals = append(intervals, plotter.XY{X: float64(i), Y: v})
+		errors = append(errors, struct{ Low, High float64 }{v - math.Max(s.ART.Low, v/10), math.Max(0, s.ART.High-v)})
+	}
+	bars, err := plotter.NewYErrorBars(struct {
+		plotter.XYs
+		plotter.YErrors
+	}{intervals, errors})
+	if err != nil {
+		return nil, fmt.Errorf("plot ART: %w", err)
+	}
+	p.Add(bars)
+	p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(low))), high*1.5
+	logY(p)
+	p.NominalX(names...)
+	p.X.Tick.Label.Rotation = math.Pi / 5
+	p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YCenter
+	p.X.Min, p.X.Max = -0.7, float64(len(names))-0.3
+	return p, nil
+}
+
+// sharePlot draws the shares of the servers of one group, as the weights in force would have them.
+func sharePlot(sc *deathstarbench.Scenario, group string, t *Trace) (*plot.Plot, error) {
+	p := newPlot(fmt.Sprintf("%s: %s, shares by weight", t.Policy, group), "time, s", "share")
+	p.Add(bands{sc})
+	i := slices.IndexFunc(sc.Upstreams, func(u deathstarbench.Upstream) bool { return u.Name == group })
+	for n, server := range sc.Upstreams[i].Servers {
+		var xy plotter.XYs
+		for _, pt := range t.Points {
+			sum := 0
+			for _, w := range pt.Weights[group] {
+				sum += w
+			}
+			if sum > 0 {
+				xy = append(xy, plotter.XY{X: pt.AtSec, Y: float64(pt.Weights[group][server]) / float64(sum)})
+			}
+		}
+		line, err := plotter.NewLine(xy)
+		if err != nil {
+			return nil, fmt.Errorf("plot shares of %s: %w", t.Policy, err)
+		}
+		line.StepStyle = plotter.PreStep
+		line.LineStyle = lineStyle(n)
+		p.Add(line)
+		p.Legend.Add(server, line)
+	}
+	p.Y.Min, p.Y.Max = 0, 1
+	p.X.Min, p.X.Max = 0, sc.Duration.Std().Seconds()
+	return p, nil
+}
+
+// render draws a plot as "png" or "svg".
+func render(p *plot.Plot, width, height vg.Length, format string) ([]byte, error) {
+	w, err := p.WriterTo(width, height, format)
+	if err != nil {
+		return nil, fmt.Errorf("draw %q: %w", p.Title.Text, err)
+	}
+	var b bytes.Buffer
+	if _, err := w.WriteTo(&b); err != nil {
+		return nil, fmt.Errorf("draw %q: %w", p.Title.Text, err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,104 @@
+package arena
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Summary is what all seeds together say about one policy on one scenario.
+type Summary struct {
+	Scenario, Policy, World string
+	Seeds                   int
+	MeanMS, P50MS           Estimate
+	P90MS, P99MS            Estimate
+	ART, ErrorRatio         Estimate
+	Reloads, Regret         Estimate // Regret.N is 0 without an oracle
+	// To90Pct is the median of the intervals that closing 90 % of the gap took; Closed is in how many seeds it was.
+	To90Pct float64
+	Closed  int
+	// P99Ratio and ARTDifference compare with the baseline, seed by seed; N is 0 where the baseline was not played.
+	P99Ratio      Estimate
+	ARTDifference Estimate
+}
+
+// Summarise groups rows by scenario, world and policy, in the order in which they first occur, and compares each
+// policy with the baseline policy on the same scenario, world and seeds.
+func Summarise(rows []Row, baseline string) []Summary {
+	type key struct{ scenario, world, policy string }
+	groups := map[key][]Row{}
+	var keys []key
+	for _, r := range rows {
+		k := key{r.Scenario, r.World, r.Policy}
+		if groups[k] == nil {
+			keys = append(keys, k)
+		}
+		groups[k] = append(groups[k], r)
+	}
+	out := make([]Summary, 0, len(keys))
+	for _, k := range keys {
+		g := groups[k]
+		slices.SortFunc(g, func(a, b Row) int { return cmp.Compare(a.Seed, b.Seed) })
+		s := Summary{Scenario: k.scenario, World: k.world, Policy: k.policy, Seeds: len(g)}
+		s.MeanMS = estimate(column(g, func(r Row) float64 { return r.LatencyMS.Mean }))
+		s.P50MS = estimate(column(g, func(r Row) float64 { return r.LatencyMS.P50 }))
+		s.P90MS = estimate(column(g, func(r Row) float64 { return r.LatencyMS.P90 }))
+		s.P99MS = estimate(column(g, func(r Row) float64 { return r.LatencyMS.P99 }))
+		s.ART = estimate(column(g, func(r Row) float64 { return r.ARTPerRequest }))
+		s.ErrorRatio = estimate(column(g, func(r Row) float64 { return r.ErrorRatio }))
+		s.Reloads = estimate(column(g, func(r Row) float64 { return float64(r.Reloads) }))
+		var regret, to90 []float64
+		for _, r := range g {
+			if r.RegretVsOracle != nil {
+				regret = append(regret, *r.RegretVsOracle)
+			}
+			if r.IntervalsTo90Pct != nil {
+				to90 = append(to90, float64(*r.IntervalsTo90Pct))
+			}
+		}
+		s.Regret, s.Closed = estimate(regret), len(to90)
+		if len(to90) > 0 {
+			slices.Sort(to90)
+			s.To90Pct = to90[len(to90)/2]
+		}
+		var mine, theirs []Row
+		for _, r := range g {
+			for _, b := range groups[key{k.scenario, k.world, baseline}] {
+				if b.Seed == r.Seed {
+					mine, theirs = append(mine, r), append(theirs, b)
+				}
+			}
+		}
+		p99 := func(r Row) float64 { return r.LatencyMS.P99 }
+		art := func(r Row) float64 { return r.ARTPerRequest }
+		s.P99Ratio = ratio(column(mine, p99), column(theirs, p99))
+		s.ARTDifference = difference(column(mine, art), column(theirs, art))
+		out = append(out, s)
+	}
+	return out
+}
+
+func column(rows []Row, of func(Row) float64) []float64 {
+	x := make([]float64, len(rows))
+	for i, r := range rows {
+		x[i] = of(r)
+	}
+	return x
+}
+
+// SortRows puts rows into the order scenario, policy, seed, with scenarios and policies as they are listed; what is in
+// neither list comes last.
+func SortRows(rows []Row, scenarios, policies []string) {
+	place := func(list []string, name string) int {
+		if i := slices.Index(list, name); i >= 0 {
+			return i
+		}
+		return len(list)
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int {
+		return cmp.Or(
+			cmp.Compare(place(scenarios, a.Scenario), place(scenarios, b.Scenario)), cmp.Compare(a.Scenario, b.Scenario),
+			cmp.Compare(place(policies, a.Policy), place(policies, b.Policy)), cmp.Compare(a.Policy, b.Policy),
+			cmp.Compare(a.Seed, b.Seed),
+		)
+	})
+}
