@@ -52,6 +52,7 @@ func newRoot(e *env) *cobra.Command {
 		newLoad(e),
 		newRun(e),
 		newTestbed(e),
+		newArena(e),
 		newGraph(e),
 		newScenario(e),
 		newCollect(e),

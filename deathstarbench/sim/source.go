@@ -28,6 +28,10 @@ func mix(seed, n uint64) uint64 {
 	return z ^ z>>31
 }
 
+// ArrivalSeed is the seed of the arrivals of a scenario's n-th load in a run with the given seed. Whoever sends real
+// requests with it sends them when the simulator would.
+func ArrivalSeed(seed uint64, n int) uint64 { return mix(seed, uint64(2*n)) }
+
 func newSource(load deathstarbench.Traffic, n int, seed uint64) (source, error) {
 	kind := arrival.Kind(load.Arrival)
 	if kind == "" {
@@ -37,7 +41,7 @@ func newSource(load deathstarbench.Traffic, n int, seed uint64) (source, error) 
 	if err != nil {
 		return source{}, fmt.Errorf("load %s: %w", load.Workload, err)
 	}
-	process, err := arrival.New(kind, rate, mix(seed, uint64(2*n)))
+	process, err := arrival.New(kind, rate, ArrivalSeed(seed, n))
 	if err != nil {
 		return source{}, fmt.Errorf("load %s: %w", load.Workload, err)
 	}
