@@ -142,7 +142,7 @@ func percentilePlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, e
 	for i, t := range traces {
 		var xy plotter.XYs
 		for j, q := range levels {
-			if q <= top && j < len(t.Quantiles) {
+			if q >= 0.1 && q <= top && j < len(t.Quantiles) {
 				xy = append(xy, plotter.XY{X: nines(q), Y: math.Max(t.Quantiles[j], 0.01)})
 			}
 		}
@@ -158,11 +158,10 @@ func percentilePlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, e
 		p.Legend.Add(t.Policy, line)
 	}
 	var ticks plot.ConstantTicks
-	for _, q := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9999} {
+	for _, q := range []float64{0.1, 0.5, 0.9, 0.99, 0.999, 0.9999} {
 		ticks = append(ticks, plot.Tick{Value: nines(q), Label: fmt.Sprintf("p%g", math.Round(q*1e6)/1e4)})
 	}
 	p.X.Tick.Marker = ticks
-	p.Legend.Left = true
 	logY(p)
 	return p, nil
 }
@@ -235,14 +234,27 @@ func sharePlot(sc *deathstarbench.Scenario, group string, t *Trace) (*plot.Plot,
 	return p, nil
 }
 
-// render draws a plot as "png" or "svg".
+// render draws a plot as "png" or "svg", its legend at the right of it.
 func render(p *plot.Plot, width, height vg.Length, format string) ([]byte, error) {
-	w, err := p.WriterTo(width, height, format)
+	canvas, err := draw.NewFormattedCanvas(width, height, format)
 	if err != nil {
 		return nil, fmt.Errorf("draw %q: %w", p.Title.Text, err)
 	}
+	c := draw.New(canvas)
+	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Max.X, Y: c.Min.Y}, c.Max, {X: c.Min.X, Y: c.Max.Y}})
+	c = draw.Crop(c, vg.Points(4), -vg.Points(4), vg.Points(4), -vg.Points(4))
+	legend, without := p.Legend, *p
+	without.Legend = plot.NewLegend()
+	room := legend.Rectangle(c)
+	if w := room.Max.X - room.Min.X; w > 0 {
+		w += vg.Points(8)
+		without.Draw(draw.Crop(c, 0, -w, 0, 0))
+		legend.Draw(draw.Crop(c, c.Max.X-c.Min.X-w, 0, 0, -vg.Points(18)))
+	} else {
+		without.Draw(c)
+	}
 	var b bytes.Buffer
-	if _, err := w.WriteTo(&b); err != nil {
+	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("draw %q: %w", p.Title.Text, err)
 	}
 	return b.Bytes(), nil

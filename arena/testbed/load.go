@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/sim"
 	"trimtab/loadgen"
 	"trimtab/loadgen/arrival"
 )
 
 // Workloads returns the load of the scenario against the social network at url for the given time: the last phase
-// holds when the scenario is shorter. Each stream has a seed of its own, derived from seed.
+// holds when the scenario is shorter. Requests are due exactly when the simulator's are for the same seed.
 func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, seed uint64) ([]loadgen.Workload, error) {
 	var out []loadgen.Workload
 	for i := range sc.Loads {
@@ -31,7 +32,7 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 			Name:     l.Workload,
 			Targeter: targets,
 			Bursts: []loadgen.Burst{{
-				Arrival: arrival.Spec{Kind: arrival.Kind(l.Arrival)}, Rate: rate, Seed: seed + 1000 + uint64(i), Duration: duration,
+				Arrival: arrival.Spec{Kind: arrival.Kind(l.Arrival)}, Rate: rate, Seed: sim.ArrivalSeed(seed, i), Duration: duration,
 			}},
 		})
 	}

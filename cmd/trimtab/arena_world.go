@@ -2,23 +2,21 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"trimtab/arena"
+	"trimtab/arena/testbed"
 	"trimtab/deathstarbench"
 )
-
-// choosers are all choosers of weights that the arena knows.
-func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
-	return arena.Choosers(cache)
-}
 
 func chooserNames() []string { return slices.Sorted(maps.Keys(choosers(nil))) }
 
 // newTestbedWorld returns what makes the testbed as a world, below the output directory or a temporary one.
-func newTestbedWorld(_ *env, f *arenaFlags) func() (arena.World, error) {
+func newTestbedWorld(e *env, f *arenaFlags) func() (arena.World, error) {
 	return func() (arena.World, error) {
 		dir, temporary := f.out, false
 		if dir == "" {
@@ -28,7 +26,9 @@ func newTestbedWorld(_ *env, f *arenaFlags) func() (arena.World, error) {
 			}
 			temporary = true
 		}
-		w := arena.World(arena.NewTestbedWorld(arena.TestbedOptions{Dir: dir, NewActuator: testbedActuator}))
+		w := arena.World(testbed.NewWorld(testbed.WorldConfig{
+			Dir: filepath.Join(dir, "testbed"), NewActuator: testbedActuator, Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		}))
 		if temporary {
 			w = removingWorld{w, dir}
 		}
