@@ -1,16 +1,43 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"trimtab/arena"
+	"trimtab/tuner"
 )
 
 // choosers returns everyone who may choose weights, by the name that --policy takes.
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
-	c["tuned"] = c["l3"]
+	c["tuned"] = func(_ context.Context, k arena.Case) (tuner.Policy, error) {
+		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std()})
+	}
+	c["tuned-eject"] = func(_ context.Context, k arena.Case) (tuner.Policy, error) {
+		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
+	}
+	c["grid"] = func(_ context.Context, k arena.Case) (tuner.Policy, error) {
+		return tuner.NewGrid(tuner.GridConfig{Groups: groupConfigs(k), Seed: k.Seed})
+	}
 	return c
+}
+
+// groupConfigs tells a tuner what an operator's configuration would: method, deadline and priority of every group.
+func groupConfigs(k arena.Case) map[string]tuner.GroupConfig {
+	groups := make(map[string]tuner.GroupConfig, len(k.Scenario.Upstreams))
+	for _, u := range k.Scenario.Upstreams {
+		method := u.Method
+		if k.Method != "" {
+			method = k.Method
+		}
+		g := tuner.GroupConfig{Deadline: k.Deadlines[u.Name], Priority: u.Priority}
+		if method == string(tuner.LeastConn) {
+			g.Method = tuner.LeastConn
+		}
+		groups[u.Name] = g
+	}
+	return groups
 }
 
 // parsePolicy reads one policy as --policy of run takes it: chooser, or method/chooser.
