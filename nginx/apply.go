@@ -133,6 +133,7 @@ func (a *Applier) apply(ctx context.Context, want Settings, r *Receipt) error {
 	if err != nil {
 		return err
 	}
+	a.sweep(last)
 	plan, err := cfg.Plan(want, PlanOptions{Eject: a.Eject, Ejected: last.ejected})
 	if err != nil {
 		return err

@@ -189,7 +189,7 @@ func loadFile(path string, read func(string) ([]byte, error)) (*File, error) {
 	}
 	data, err := read(real)
 	if err != nil {
-		return nil, fmt.Errorf("read config %s: %w", path, unwrapPath(err))
+		return nil, fmt.Errorf("read config: %w", err)
 	}
 	f := &File{Path: path, Real: real, Data: data, Hash: hashOf(data), Visits: 1}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

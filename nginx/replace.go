@@ -177,6 +177,18 @@ func (a *Applier) finish(r *replacement) error {
 	return a.remove(r.Temp)
 }
 
+// sweep removes what the last change could not remove when it ended.
+func (a *Applier) sweep(last *journal) {
+	if last == nil {
+		return
+	}
+	for _, f := range last.Files {
+		if err := a.finish(&replacement{Path: f.Path, Real: f.Real, Temp: f.Temp, Old: f.Old, New: f.New}); err != nil {
+			a.log().Warn("cannot clear a temporary file of the last change", "file", f.Temp, "error", err)
+		}
+	}
+}
+
 // undo puts the old files back wherever ours are live, and removes the temporary ones. It reports whether any file had
 // to be put back.
 func (a *Applier) undo(files []*replacement) (restored bool, err error) {
