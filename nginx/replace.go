@@ -202,6 +202,11 @@ func (a *Applier) undo(files []*replacement) (restored bool, err error) {
 }
 
 func (a *Applier) undoOne(r *replacement) (bool, error) {
+	// A name of its own: what a crash leaves half-written here must never be taken for the old file.
+	staging := r.Temp + "-back"
+	if err := a.remove(staging); err != nil {
+		return false, err
+	}
 	live, err := a.readFile(r.Real)
 	if err != nil {
 		return false, err
@@ -223,7 +228,7 @@ func (a *Applier) undoOne(r *replacement) (bool, error) {
 	if err := a.remove(r.Temp); err != nil {
 		return true, err
 	}
-	back := &replacement{Path: r.Path, Real: r.Real, Temp: tempFor(r.Real), Old: r.New, New: r.Old, before: r.after, after: r.before}
+	back := &replacement{Path: r.Path, Real: r.Real, Temp: staging, Old: r.New, New: r.Old, before: r.after, after: r.before}
 	if err := a.stage(back); err != nil {
 		return true, err
 	}
