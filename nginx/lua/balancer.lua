@@ -11,18 +11,22 @@
 --   t:g p      who may probe a failed server, expires after its fail_timeout
 --   n, s:k     number of worker slots; owner of slot k as "pid:start"
 --   k:sig      active requests per server of the worker in slot k, as packed int32
+--
+-- The usual case (round robin, nothing failed) is one straight line without loops, which LuaJIT compiles as a whole; loops and
+-- what happens rarely stand in functions of their own.
 local ffi = require "ffi"
 local ngx_balancer = require "ngx.balancer"
 local base = require "resty.core.base"
 
 local get_request, set_peer, last_failure = base.get_request, ngx_balancer.set_current_peer, ngx_balancer.get_last_failure
-local ngx, tonumber, cast, str, floor, byte = ngx, tonumber, ffi.cast, ffi.string, math.floor, string.byte
+local ngx, tonumber, cast, str, floor, C = ngx, tonumber, ffi.cast, ffi.string, math.floor, ffi.C
 local pcall, ipairs, max = pcall, ipairs, math.max
 
 local M = { groups = {}, order = {} }
 local groups = M.groups
-local dict, slot, get, now_ms
-local inflight = {} -- by address of the request: what it was last sent to
+local dict, slot, get
+local inflight, tried_by, uncounted = {}, {}, {} -- by address of the request: server it was last sent to; those tried before; true
+local LONGEST = 4096 -- of the sequences that are worked out in advance
 
 -- Master --------------------------------------------------------------------------------------------------------
 
@@ -31,6 +35,8 @@ function M.init(opts)
     M.opts = opts
     local peers = dofile(opts.dir .. "/peers.lua")
     M.control = dofile(opts.dir .. "/control.lua").new(M)
+    local running = dofile(opts.dir .. "/running.lua")
+    if not running.check() then M.running = running end
     local f = io.open(opts.token_file, "r")
     M.token = f and f:read("*l")
     if f then f:close() end
@@ -48,7 +54,7 @@ end
 function M.prepare(g)
     g.main, g.backup, g.by_name, g.counted = {}, {}, {}, g.method == "least_conn"
     for i, p in ipairs(g.peers) do
-        p.index, p.weight, p.down, p.eff, p.current = i - 1, p.base, p.base_down, p.base, 0
+        p.group, p.index, p.weight, p.down, p.eff, p.current = g, i - 1, p.base, p.base_down, p.base, 0
         p.fails, p.accessed, p.checked = 0, 0, 0
         local key = g.name .. " " .. p.name
         p.f, p.a, p.c, p.t = "f:" .. key, "a:" .. key, "c:" .. key, "t:" .. key
@@ -124,7 +130,8 @@ end
 
 local function start()
     dict = ngx.shared[M.opts.dict]
-    get, now_ms = dict.get, ngx.now
+    get = dict.get
+    for _, g in ipairs(M.order) do dict:safe_add(g.v, 0) end
     slot = claim()
     if not slot then error("no free worker slot") end
     ngx.timer.every(5, sweep)
@@ -132,20 +139,40 @@ end
 
 -- State of a group ----------------------------------------------------------------------------------------------
 
-local function restart(p) p.eff, p.current = p.weight, 0 end
+-- sequence works out one period of the smooth weighted round robin, to be gone through without any arithmetic. nil when
+-- something has failed or is bounded, so that every pick has to look, or the period is long.
+local function sequence(g)
+    local up, total, divisor = {}, 0, 0
+    for _, p in ipairs(g.main) do
+        if p.fails > 0 or p.max_conns > 0 then return nil end
+        if not p.down then
+            up[#up + 1], total = p, total + p.weight
+            local a, b = divisor, p.weight
+            while b > 0 do a, b = b, a % b end
+            divisor = a
+        end
+    end
+    if total == 0 or total / divisor * #up > 16 * LONGEST then return nil end
+    local list, current = {}, {}
+    for i = 1, #up do current[i] = 0 end
+    for k = 1, total / divisor do
+        local best = 1
+        for i, p in ipairs(up) do
+            current[i] = current[i] + p.weight
+            if current[i] > current[best] then best = i end
+        end
+        current[best] = current[best] - total
+        list[k] = up[best]
+    end
+    return list
+end
 
 -- refresh takes over what has changed in the dictionary since this worker looked last.
-local function refresh(g)
-    local version = get(dict, g.v) or 0
-    if version == g.version then return end
+local function refresh(g, version)
     g.version = version
-    local set, signature = get(dict, g.w), nil
-    local wanted = {}
-    if set then
-        signature = set:match("^[^\n]*")
-        if signature == g.signature then
-            for name, weight, state in set:gmatch("\n(%S+) (%d+) (%a+)") do wanted[name] = { tonumber(weight), state == "down" } end
-        end
+    local set, wanted = get(dict, g.w), {}
+    if set and set:match("^[^\n]*") == g.signature then
+        for name, weight, state in set:gmatch("\n(%S+) (%d+) (%a+)") do wanted[name] = { tonumber(weight), state == "down" } end
     end
     local changed = false
     for _, p in ipairs(g.peers) do
@@ -157,14 +184,24 @@ local function refresh(g)
         if p.fails > 0 then p.accessed, p.checked = get(dict, p.a) or 0, get(dict, p.c) or 0 end
     end
     if changed then
-        for _, p in ipairs(g.peers) do restart(p) end
+        for _, p in ipairs(g.peers) do p.eff, p.current = p.weight, 0 end
     end
+    if g.method == "round_robin" then
+        g.sequence = sequence(g)
+        -- Workers that began at the same place would all send their first requests to the same servers.
+        g.at = g.sequence and math.random(#g.sequence) or 0
+    end
+end
+
+local function current(g)
+    local version = get(dict, g.v)
+    if version ~= g.version then refresh(g, version) end
 end
 
 local function bump(g) dict:incr(g.v, 1, 0) end
 
 local function active(g)
-    local tick = now_ms()
+    local tick = tonumber(C.ngx_http_lua_ffi_now())
     if tick == g.tick then return end -- NGINX's cached clock: once per turn of the event loop
     g.tick = tick
     local n = #g.peers
@@ -264,7 +301,10 @@ local function choose(g, list, tried, now)
     end
 end
 
-local function request_key() return tonumber(cast("intptr_t", get_request())) end
+local function request_key()
+    local key = tonumber(cast("intptr_t", get_request()))
+    return key
+end
 
 local function nth_last(list, n)
     local words = {}
@@ -272,48 +312,91 @@ local function nth_last(list, n)
     return words[#words + 1 - n]
 end
 
--- settle ends the attempt of entry e: its active count, and what it says about the server. n is the attempt's place in
--- NGINX's lists, 1 being the last. An attempt failed when NGINX made up the status itself, no header having come.
-local function settle(e, n)
-    local g, p = e.group, e.peer
-    if e.counted then count(g, p, -1) end
-    local times = ngx.var.upstream_header_time
-    if not times then return end
-    if n == 1 and byte(times, -1) ~= 45 then return succeed(g, p) end
-    local status = nth_last(ngx.var.upstream_status, n)
-    if nth_last(times, n) == "-" and (status == "502" or status == "504") then fail(g, p) end
+-- failed reports whether an attempt of the current request failed: NGINX made up the status itself, no header having come.
+-- n is the attempt's place from the end, 1 being the last. nil when there was no attempt.
+local function failed(n)
+    local status, unanswered
+    local running = M.running
+    if running then
+        local states, count = running.attempts(running.request())
+        if not states or count < n then return nil end
+        local state = states[count - n]
+        if tonumber(state.header_time) < 1e15 then return false end -- else -1, as an unsigned number
+        status = tonumber(state.status)
+    else
+        local times = nth_last(ngx.var.upstream_header_time, n)
+        if not times then return nil end
+        if times ~= "-" then return false end
+        status = tonumber(nth_last(ngx.var.upstream_status, n))
+    end
+    if status == 502 or status == 504 then return true end
+    return nil -- the client went away, or the like: says nothing about the server
+end
+
+-- forget ends what is known of a request's last attempt.
+local function forget(r, p)
+    inflight[r] = nil
+    if p.group.counted then
+        if uncounted[r] then uncounted[r] = nil else count(p.group, p, -1) end
+    end
+end
+
+-- again handles a request that comes back: for its next try, or by an internal redirect, or an entry that a subrequest left.
+-- Returns the servers tried before.
+local function again(r, p)
+    local state = last_failure()
+    forget(r, p)
+    local tried = tried_by[r]
+    tried_by[r] = nil
+    if not state then
+        -- A redirect to another upstream adds a mark of its own to NGINX's list, which has no time either.
+        local n = M.running and 3 or 2
+        if failed(n) then fail(p.group, p) end
+        return nil
+    end
+    if state == "failed" then fail(p.group, p) else succeed(p.group, p) end
+    tried = tried or {}
+    tried[p] = true
+    return tried
+end
+
+-- search finds a server when looking is needed: least_conn, after failures, with bounds. Returns nil when none is left.
+local function search(g, r, tried)
+    if tried then tried_by[r] = tried end
+    if g.counted then active(g) end
+    local now = ngx.time()
+    local p = choose(g, g.main, tried, now)
+    if not p and #g.backup > 0 then p = choose(g, g.backup, tried, now) end
+    if p and g.counted then
+        if ngx.is_subrequest then uncounted[r] = true else count(g, p, 1) end -- a subrequest never reaches the log phase
+    end
+    return p
 end
 
 local function balance(name)
     local g = groups[name]
     if not g or g.why then return end
     if not slot then start() end
-    refresh(g)
     local r, tried = request_key(), nil
-    local e = inflight[r]
-    if e then
-        local state = last_failure()
-        if not state then -- an internal redirect to another upstream, or left over from a subrequest
-            inflight[r] = nil
-            settle(e, 2)
-        else
-            if e.counted then count(e.group, e.peer, -1) end
-            if state == "failed" then fail(e.group, e.peer) else succeed(e.group, e.peer) end
-            tried = e.tried or {}
-            tried[e.peer] = true
-            inflight[r] = nil
-            refresh(g)
-        end
+    local p = inflight[r]
+    if p then tried = again(r, p) end
+    local version = get(dict, g.v)
+    if version ~= g.version then refresh(g, version) end
+    local list = g.sequence
+    if list and not tried then
+        local at = g.at
+        p = list[at]
+        g.at = at < #list and at + 1 or 1
+    else
+        p = search(g, r, tried)
+        if not p then return ngx.exit(-3) end -- NGX_BUSY: "no live upstreams", as NGINX itself says
     end
-    if g.counted then active(g) end
-    local now = ngx.time()
-    local p = choose(g, g.main, tried, now) or #g.backup > 0 and choose(g, g.backup, tried, now)
-    if not p then return ngx.exit(-3) end -- NGX_BUSY: "no live upstreams", as NGINX itself says
+    inflight[r] = p
     local ok, err = set_peer(p.host, p.port)
-    if not ok then error(err) end
-    local counted = g.counted and not ngx.is_subrequest -- a subrequest never reaches the log phase
-    if counted then count(g, p, 1) end
-    inflight[r] = { group = g, peer = p, tried = tried, counted = counted }
+    if not ok then
+        forget(r, p)
+        error(err)
+    end
 end
 
 -- balance runs in balancer_by_lua of the upstream.
@@ -322,14 +405,27 @@ function M.balance(name)
     if not ok then ngx.log(ngx.ERR, "trimtab: ", err, ": left to NGINX's own round robin") end
 end
 
+local function done()
+    local r = request_key()
+    local p = inflight[r]
+    if not p then return end
+    forget(r, p)
+    tried_by[r] = nil
+    local bad = failed(1)
+    if bad then
+        fail(p.group, p)
+    elseif bad == false and p.fails > 0 then
+        succeed(p.group, p)
+    end
+end
+
 -- done runs in log_by_lua of every request.
 function M.done()
-    local r = request_key()
-    local e = inflight[r]
-    if not e then return end
-    inflight[r] = nil
-    local ok, err = pcall(settle, e, 1)
-    if not ok then ngx.log(ngx.ERR, "trimtab: ", err) end
+    local ok, err = pcall(done)
+    if not ok then
+        M.running = nil -- from now on by way of NGINX's variables
+        ngx.log(ngx.ERR, "trimtab: ", err)
+    end
 end
 
 -- setting returns weight and down of a server as they are in force now; nil when the group is not balanced here.
@@ -337,7 +433,7 @@ function M.setting(name, server)
     local g = groups[name]
     if not g or g.why then return nil end
     if not slot then start() end
-    refresh(g)
+    current(g)
     local p = g.by_name[server]
     if p then return p.weight, p.down end
 end
@@ -346,7 +442,7 @@ end
 function M.view(g)
     if not slot then start() end
     if not g.why then
-        refresh(g)
+        current(g)
         g.tick = -1
         active(g)
     end

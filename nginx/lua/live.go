@@ -88,8 +88,8 @@ func (l Live) Files() (map[string]string, error) {
 		maps.Copy(files, status)
 	}
 	files[l.HTTPSnippet()] = l.http()
-	for _, name := range []string{"balancer.lua", "peers.lua", "control.lua"} {
-		text, err := liveFiles.ReadFile(name)
+	for name, fs := range map[string]embed.FS{"balancer.lua": liveFiles, "peers.lua": liveFiles, "control.lua": liveFiles, "running.lua": statusFiles} {
+		text, err := fs.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}

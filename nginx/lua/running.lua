@@ -10,6 +10,9 @@
 -- its elements are. Anything unknown is refused with a reason; nothing is guessed.
 
 require "resty.core"
+-- Loaded once, whoever asks: FFI refuses to declare a structure twice.
+if package.loaded["trimtab.running"] then return package.loaded["trimtab.running"] end
+
 local ffi = require "ffi"
 local base = require "resty.core.base"
 
@@ -246,4 +249,5 @@ function M.connections()
         tonumber(C.trimtab_requests[0])
 end
 
+package.loaded["trimtab.running"] = M
 return M
