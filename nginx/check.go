@@ -46,10 +46,11 @@ func (a *Applier) judge(ctx context.Context, err error) error {
 		}
 		return refuse("the configuration could not be tested: %v", err)
 	}
-	if before := a.runTest(ctx, nil); errors.As(before, &failure) {
-		return refuse("the configuration is invalid as it stands, before any change: %v", failure)
+	if before := (*testFailure)(nil); errors.As(a.runTest(ctx, nil), &before) {
+		failure = before
+		return refuse("the configuration is invalid as it stands, before any change: %s", failure.text)
 	}
-	return refuse("NGINX does not accept the change: %v", failure)
+	return refuse("NGINX does not accept the change: %s", failure.text)
 }
 
 func (a *Applier) runTest(ctx context.Context, overlays []overlay) error {
