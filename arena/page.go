@@ -34,7 +34,7 @@ type Page struct {
 	Traces []*Trace
 }
 
-// Adaptive are the policies whose weights are worth drawing over time: those that changed them.
+// adaptive reports whether the weights changed in the course, so that they are worth drawing.
 func (t *Trace) adaptive() bool {
 	for _, p := range t.Points {
 		if len(t.Points) > 0 && fmt.Sprint(p.Weights) != fmt.Sprint(t.Points[0].Weights) {
@@ -141,13 +141,14 @@ func (p *Page) figures(sc *deathstarbench.Scenario, summaries []Summary) (out []
 		}
 		out = append(out, drawing{sc.Name + "-" + name, pl, width * vg.Centimeter, height * vg.Centimeter})
 	}
-	pl, e := percentilePlot(sc, traces)
+	s := styles(p.Policies)
+	pl, e := s.percentiles(sc, traces)
 	add("percentiles", 16, 11, pl, e)
-	pl, e = barPlot(sc.Name+": accumulated relative tardiness", summaries)
+	pl, e = s.bars(sc.Name+": accumulated relative tardiness", summaries)
 	add("art", 16, 11, pl, e)
-	pl, e = course(sc, sc.Name+": p99 of each control interval", "p99, ms", traces, true, func(x []Point, i int) float64 { return x[i].P99MS })
+	pl, e = s.course(sc, sc.Name+": p99 of each control interval", "p99, ms", traces, func(x []Point, i int) float64 { return x[i].P99MS })
 	add("convergence", 24, 11, pl, e)
-	if pl, e, ok := regretPlot(sc, traces); ok {
+	if pl, e, ok := s.regret(sc, traces); ok {
 		add("regret", 24, 11, pl, e)
 	}
 	for _, t := range traces {
@@ -162,11 +163,11 @@ func (p *Page) figures(sc *deathstarbench.Scenario, summaries []Summary) (out []
 	return out, err
 }
 
-// regretPlot draws how much more tardiness than the oracle of the same method every policy has accumulated.
-func regretPlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, error, bool) {
+// regret draws how much more tardiness than the oracle of the same method every policy has accumulated.
+func (s styles) regret(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, error, bool) {
 	oracle := func(policy string) *Trace {
 		name := "oracle"
-		if method, _, ok := strings.Cut(policy, "/"); ok {
+		if method, _, ok := strings.Cut(policy, "/"); ok || isMethod(method) {
 			name = method + "/oracle"
 		}
 		i := slices.IndexFunc(traces, func(t *Trace) bool { return t.Policy == name })
@@ -188,17 +189,17 @@ func regretPlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, error
 	sums := map[*Point][]float64{}
 	for _, t := range drawn {
 		o, sum := oracle(t.Policy), 0.0
-		var s []float64
+		var course []float64
 		for i, pt := range t.Points {
 			sum += pt.ARTPerRequest * float64(pt.Requests)
 			if i < len(o.Points) {
 				sum -= o.Points[i].ARTPerRequest * float64(o.Points[i].Requests)
 			}
-			s = append(s, sum)
+			course = append(course, sum)
 		}
-		sums[&t.Points[0]] = s
+		sums[&t.Points[0]] = course
 	}
-	pl, err := course(sc, sc.Name+": tardiness beyond the oracle's, accumulated", "regret", drawn, true, func(x []Point, i int) float64 {
+	pl, err := s.course(sc, sc.Name+": tardiness beyond the oracle's, accumulated", "regret", drawn, func(x []Point, i int) float64 {
 		return sums[&x[0]][i]
 	})
 	return pl, err, true

@@ -40,6 +40,7 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Legend.Top = true
 	p.Legend.TextStyle.Font.Size = vg.Points(8)
 	p.Legend.ThumbnailWidth = vg.Points(18)
+	p.Legend.Padding = vg.Points(2)
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = color.Gray{225}
 	grid.Horizontal.Color = color.Gray{225}
@@ -69,6 +70,22 @@ func (logTicks) Ticks(low, high float64) []plot.Tick {
 	return out
 }
 
+// timeTicks marks whole seconds in round steps.
+type timeTicks struct{}
+
+func (timeTicks) Ticks(low, high float64) (out []plot.Tick) {
+	step := 1.0
+	for _, s := range []float64{1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
+		if step = s; (high-low)/s <= 12 {
+			break
+		}
+	}
+	for t := math.Ceil(low/step) * step; t <= high; t += step {
+		out = append(out, plot.Tick{Value: t, Label: fmt.Sprintf("%g", t)})
+	}
+	return out
+}
+
 func logY(p *plot.Plot) {
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
 }
@@ -88,10 +105,10 @@ func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
 		}
 		left, right := clip(x(f.At.Std().Seconds())), clip(x(until.Seconds()))
 		if right > left {
-			c.FillPolygon(color.RGBA{213, 94, 0, 28}, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y}, {X: left, Y: c.Max.Y}})
+			c.FillPolygon(color.NRGBA{213, 94, 0, 30}, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y}, {X: left, Y: c.Max.Y}})
 		}
 	}
-	style := draw.LineStyle{Color: color.RGBA{0, 114, 178, 90}, Width: vg.Points(0.7), Dashes: []vg.Length{vg.Points(3), vg.Points(3)}}
+	style := draw.LineStyle{Color: color.NRGBA{0, 114, 178, 110}, Width: vg.Points(0.7), Dashes: []vg.Length{vg.Points(3), vg.Points(3)}}
 	for _, ph := range Phases(b.scenario) {
 		at := x(ph.From.Seconds())
 		if ph.From > 0 && at >= c.Min.X && at <= c.Max.X {
@@ -100,17 +117,23 @@ func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// course draws one value of every trace over time.
-func course(sc *deathstarbench.Scenario, title, unit string, traces []*Trace, logarithmic bool, of func([]Point, int) float64) (*plot.Plot, error) {
+// styles tells policies apart, the same way in every plot of a page.
+type styles []string
+
+func (s styles) of(policy string) draw.LineStyle { return lineStyle(max(0, slices.Index(s, policy))) }
+
+// course draws one value of every trace over time, on a logarithmic axis; what is not positive is left out.
+func (s styles) course(sc *deathstarbench.Scenario, title, unit string, traces []*Trace, of func([]Point, int) float64) (*plot.Plot, error) {
 	p := newPlot(title, "time, s", unit)
 	p.Add(bands{sc})
 	p.X.Min, p.X.Max = 0, sc.Duration.Std().Seconds()
+	p.X.Tick.Marker = timeTicks{}
 	drawn := false
-	for i, t := range traces {
+	for _, t := range traces {
 		var xy plotter.XYs
 		for j := range t.Points {
 			y := of(t.Points, j)
-			if math.IsNaN(y) || math.IsInf(y, 0) || logarithmic && y <= 0 {
+			if !(y > 0) || math.IsInf(y, 0) {
 				continue
 			}
 			xy = append(xy, plotter.XY{X: t.Points[j].AtSec, Y: y})
@@ -122,24 +145,24 @@ func course(sc *deathstarbench.Scenario, title, unit string, traces []*Trace, lo
 		if err != nil {
 			return nil, fmt.Errorf("plot %s of %s: %w", unit, t.Policy, err)
 		}
-		line.LineStyle = lineStyle(i)
+		line.LineStyle = s.of(t.Policy)
 		p.Add(line)
 		p.Legend.Add(t.Policy, line)
 		drawn = true
 	}
-	if logarithmic && drawn {
+	if drawn {
 		logY(p)
 	}
 	return p, nil
 }
 
-// percentilePlot draws latency over the percentile, on an axis that gives every further nine the same room.
-func percentilePlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, error) {
+// percentiles draws latency over the percentile, on an axis that gives every further nine the same room.
+func (s styles) percentiles(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, error) {
 	p := newPlot(sc.Name+": latency by percentile", "percentile", "latency, ms")
 	levels := QuantileLevels()
 	nines := func(q float64) float64 { return -math.Log10(1 - q) }
 	top := 0.9999
-	for i, t := range traces {
+	for _, t := range traces {
 		var xy plotter.XYs
 		for j, q := range levels {
 			if q >= 0.1 && q <= top && j < len(t.Quantiles) {
@@ -153,7 +176,7 @@ func percentilePlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, e
 		if err != nil {
 			return nil, fmt.Errorf("plot percentiles of %s: %w", t.Policy, err)
 		}
-		line.LineStyle = lineStyle(i)
+		line.LineStyle = s.of(t.Policy)
 		p.Add(line)
 		p.Legend.Add(t.Policy, line)
 	}
@@ -166,26 +189,26 @@ func percentilePlot(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot, e
 	return p, nil
 }
 
-// barPlot draws ART per request of every policy with its confidence interval.
-func barPlot(title string, summaries []Summary) (*plot.Plot, error) {
+// bars draws ART per request of every policy with its confidence interval.
+func (s styles) bars(title string, summaries []Summary) (*plot.Plot, error) {
 	p := newPlot(title, "", "ART per request")
 	names := make([]string, len(summaries))
 	var intervals plotter.XYs
 	errors := plotter.YErrors{}
 	low, high := math.Inf(1), 0.0
-	for i, s := range summaries {
-		names[i] = s.Policy
+	for i, sum := range summaries {
+		names[i] = sum.Policy
 		// On a logarithmic axis nothing is 0: what is below a tenth of a per mille is drawn there.
-		v := math.Max(s.ART.Mean, 1e-4)
-		low, high = math.Min(low, v), math.Max(high, math.Max(v, s.ART.High))
+		v := math.Max(sum.ART.Mean, 1e-4)
+		low, high = math.Min(low, v), math.Max(high, math.Max(v, sum.ART.High))
 		bar, err := plotter.NewLine(plotter.XYs{{X: float64(i), Y: 1e-5}, {X: float64(i), Y: v}})
 		if err != nil {
 			return nil, fmt.Errorf("plot ART: %w", err)
 		}
-		bar.LineStyle = draw.LineStyle{Color: palette[i%len(palette)], Width: vg.Points(14)}
+		bar.LineStyle = draw.LineStyle{Color: s.of(sum.Policy).Color, Width: vg.Points(14)}
 		p.Add(bar)
 		intervals = append(intervals, plotter.XY{X: float64(i), Y: v})
-		errors = append(errors, struct{ Low, High float64 }{v - math.Max(s.ART.Low, v/10), math.Max(0, s.ART.High-v)})
+		errors = append(errors, struct{ Low, High float64 }{v - math.Max(sum.ART.Low, v/10), math.Max(0, sum.ART.High-v)})
 	}
 	bars, err := plotter.NewYErrorBars(struct {
 		plotter.XYs
@@ -231,6 +254,7 @@ func sharePlot(sc *deathstarbench.Scenario, group string, t *Trace) (*plot.Plot,
 	}
 	p.Y.Min, p.Y.Max = 0, 1
 	p.X.Min, p.X.Max = 0, sc.Duration.Std().Seconds()
+	p.X.Tick.Marker = timeTicks{}
 	return p, nil
 }
 
