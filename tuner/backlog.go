@@ -73,14 +73,17 @@ func (s *station) predicted(w *waits, rate []float64, pos int) (latency, rho flo
 	return latency, rho
 }
 
-// contradicts reports whether an interval cannot be explained by the fit: the station has become faster or slower.
-func (s *station) contradicts(w *waits, o seen) bool {
+// strangeEnough is the sum of contradictions of consecutive intervals that replaces the memory.
+const strangeEnough = 4
+
+// contradicts says how strongly an interval speaks against the fit: the station has become faster or slower. 0: not.
+func (s *station) contradicts(w *waits, o seen) int {
 	known := 0.0
 	for i := range s.points {
 		known += s.points[i].weight
 	}
 	if len(s.likely) == 0 || known < 3 {
-		return false
+		return 0
 	}
 	if o.full {
 		use, rho := 0.0, 0.0
@@ -92,10 +95,13 @@ func (s *station) contradicts(w *waits, o seen) bool {
 			rho += f.prob * sent / slotGrid[h]
 		}
 		// Saturated although the fit has room: slower than known. It finishes more than the fit allows: faster.
-		return (rho < 0.9 && use < 0.8) || use > 1.25
+		if (rho < 0.9 && use < 0.8) || use > 1.25 {
+			return strangeEnough
+		}
+		return 0
 	}
 	if o.skip {
-		return false
+		return 0
 	}
 	sum, weight := 0.0, 0.0
 	for g := range o.rate {
@@ -109,29 +115,36 @@ func (s *station) contradicts(w *waits, o seen) bool {
 		weight += k
 	}
 	if weight == 0 {
-		return false
+		return 0
 	}
 	ratio := sum / weight
-	return math.Abs(ratio) > math.Log(changeFactor) && math.Abs(ratio)*math.Sqrt(weight) > 4
+	switch r := math.Abs(ratio); {
+	case r*math.Sqrt(weight) < 4 || r < math.Log(changeFactor):
+		return 0
+	case r < math.Log(changeAtOnce):
+		return strangeEnough / 4
+	default:
+		return strangeEnough / 2
+	}
 }
 
-// watch replaces the memory when two intervals in a row contradict it, or at once when a saturation does. A fault that
+// watch replaces the memory when intervals in a row contradict it, or at once when a saturation does. A fault that
 // ends brings the memory of before it back, if that explains the interval.
 func (s *station) watch(w *waits, o seen) {
 	s.changed = false
-	if !s.contradicts(w, o) {
+	against := s.contradicts(w, o)
+	if against == 0 {
 		s.strange = 0
 		return
 	}
-	s.strange++
-	if s.strange < 2 && !o.full {
+	if s.strange += against; s.strange < strangeEnough {
 		return
 	}
 	s.strange, s.changed = 0, true
 	s.points, s.stored = s.stored, s.points
 	if len(s.points) > 0 && len(s.points[0].rate) == len(s.links) {
 		s.refit(w, s.expected, s.variances())
-		if !s.contradicts(w, o) {
+		if s.contradicts(w, o) == 0 {
 			return
 		}
 	}

@@ -36,13 +36,19 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	}
 	rate := p.rate()
 	mem := t.memory(p)
-	t.reward(p, mem, now, &e)
 	list := t.propose(p, now, mem, t.regime.Index < 0)
 	for i := range list {
-		list[i].limit(p, inForce)
-		list[i].cost = p.planner.cost(list[i].x, 1, 0, false)
+		c := &list[i]
+		if p.leastConn() { // shares follow from weights only loosely: the limit is one of weights, the cost that of the aim
+			c.cost = p.planner.cost(c.x, 1, 0, false)
+			c.limit(p, inForce)
+			continue
+		}
+		c.limit(p, inForce)
+		c.cost = p.planner.cost(c.x, 1, 0, false)
 	}
-	mem.judge(list, level, floor, hold, rate, t.cfg.Explore)
+	t.reward(p, mem, now, list, &e)
+	mem.judge(list, p.active, level, floor, hold, t.cfg.Explore)
 	e.rows(list, mem, rate)
 	best := &list[0]
 	for i := range list {

@@ -2,7 +2,7 @@ package tuner
 
 import "math"
 
-// Limits on how much the share of a server may change in one step, as factors. A failing server may lose all of it.
+// Limits on how much the share of a server may change in one step, as factors. A failing or saturated server may lose all of it.
 const (
 	shareDown = 0.25
 	shareUp   = 3.0
@@ -19,7 +19,7 @@ func (c *candidate) limit(p *pool, inForce [][]float64) {
 		sum := 0.0
 		for i, l := range grp.links {
 			low, high := inForce[g][i]*shareDown, math.Max(inForce[g][i]*shareUp, 0.01)
-			if l.errors > failing {
+			if l.errors > failing || l.station.full {
 				low = 0
 			}
 			if l.down {

@@ -2,6 +2,7 @@ package tuner
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -52,7 +53,11 @@ func (p *pool) begin(c *candidate) {
 }
 
 // reward credits the last interval to what was in force, unless it was still settling.
-func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, e *PoolExplanation) {
+//
+// The reward is −log(cost/reference), cost being (ART + a share of the response times in deadlines) per request and
+// the reference what the model expects of the Tight proposal under the load of the interval: a control variate,
+// without which the load of the hour would drown the difference between proposals.
+func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, list []candidate, e *PoolExplanation) {
 	art, requests := 0.0, 0.0
 	for _, g := range p.groups {
 		art += g.reward.tardiness + g.reward.errors*t.cfg.ErrorTardiness
@@ -66,12 +71,25 @@ func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, e *PoolExpla
 		return
 	}
 	e.ART = art / requests
+	if slices.ContainsFunc(p.stations, func(st *station) bool { return st.changed }) {
+		mem.doubt()
+		return
+	}
 	if p.since-t.interval < settleLeast && p.changes > 0 {
 		return
 	}
 	if t.regime.Index >= 0 {
-		mem.Q[p.active].update(-p.cost, t.cfg.Gamma, mem.most(), t.cfg.LearningRate)
-		mem.keep(p, now, -p.cost)
+		reference := 0.0
+		for i := range list {
+			if list[i].proposal == Tight {
+				reference = list[i].cost / p.rate()
+			}
+		}
+		if reference > 0 && p.cost > 0 {
+			r := -math.Log(p.cost / reference)
+			mem.Q[p.active].update(r, t.cfg.Gamma, mem.most(), t.cfg.LearningRate)
+			mem.keep(p, now, r)
+		}
 	}
 	p.guard()
 }
@@ -203,6 +221,16 @@ func (p *pool) differs(x, inForce [][]float64, band float64) bool {
 			if math.Abs(x[g][i]-inForce[g][i]) > band*math.Max(inForce[g][i], 0.2*even) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// leastConn reports whether a group of the pool is balanced by least connections.
+func (p *pool) leastConn() bool {
+	for _, g := range p.groups {
+		if g.method == LeastConn {
+			return true
 		}
 	}
 	return false

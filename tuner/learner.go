@@ -4,7 +4,7 @@ import "math"
 
 // Cell is one entry of a Q table: the value of a proposal in a regime.
 type Cell struct {
-	Value  float64 `json:"value"`  // mean reward per request, −(ART/N + a share of the mean response time), deadlines
+	Value  float64 `json:"value"`  // mean reward: −log(cost per request / cost that the model expects of Tight)
 	Visits float64 `json:"visits"` // rewarded intervals
 }
 
@@ -17,9 +17,8 @@ func (c *Cell) update(reward, gamma, next, least float64) {
 
 // regimeMemory is what was learned of one pool in one regime.
 type regimeMemory struct {
-	Q     [proposals]Cell `json:"q"`
-	Kept  []keptVector    `json:"kept"` // the best vectors, at most keptMost
-	group map[string]int  // position of the group in a kept vector's shares
+	Q    [proposals]Cell `json:"q"`
+	Kept []keptVector    `json:"kept"` // the best vectors, at most keptMost
 }
 
 // keptVector is a weight vector that was in force, and how it did.
@@ -147,14 +146,20 @@ func (p *pool) named(x [][]float64) map[string]map[string]float64 {
 	return out
 }
 
-// opinion is how many rewarded intervals the model's prediction counts for.
-const opinion = 6
+// opinion is how many rewarded intervals the model's prediction counts for, and learnedMost how many intervals of
+// experience count at most.
+const (
+	opinion     = 6
+	learnedMost = 12
+)
 
 // judge gives every candidate its score, a cost per second: the model's prediction and what was measured of the
 // proposal in this regime, by visits, less a bonus for what was rarely tried. level is the cost per second measured
-// now, floor what it would be without waiting, and hold the model's cost of what is in force: predictions are taken
-// relative to it, so that an error of the model common to all candidates cancels.
-func (r *regimeMemory) judge(list []candidate, level, floor, hold, rate, explore float64) {
+// now, floor what it would be without waiting, and hold the model's cost of what is in force: predictions and
+// experience are both taken relative to what is in force, so that an error of the model that is common to all
+// candidates cancels, and so does the load of the hour.
+func (r *regimeMemory) judge(list []candidate, active Proposal, level, floor, hold, explore float64) {
+	base := r.Q[active]
 	for i := range list {
 		c := &list[i]
 		predicted := math.Max(level*c.cost/hold, math.Min(floor, level))
@@ -164,9 +169,19 @@ func (r *regimeMemory) judge(list []candidate, level, floor, hold, rate, explore
 				cell = k.Cell
 			}
 		}
-		n := math.Min(cell.Visits, 30)
-		known := -cell.Value * rate
+		n := math.Min(math.Min(cell.Visits, base.Visits), learnedMost)
+		known := level * math.Exp(math.Max(-1, math.Min(1, base.Value-cell.Value)))
 		c.score = (opinion*predicted + n*known) / (opinion + n)
 		c.score -= explore * math.Max(level-floor, 0) / math.Sqrt(1+cell.Visits)
+	}
+}
+
+// doubt discounts experience: a server has changed by itself, so that what was measured before says little.
+func (r *regimeMemory) doubt() {
+	for i := range r.Q {
+		r.Q[i].Visits = math.Min(r.Q[i].Visits, 1)
+	}
+	for i := range r.Kept {
+		r.Kept[i].Visits = math.Min(r.Kept[i].Visits, 1)
 	}
 }

@@ -33,6 +33,9 @@ func (p Proposal) String() string {
 // pulls are the pulls τ of the three model proposals.
 var pulls = map[Proposal]float64{Loose: 1, Balanced: 4, Tight: 16}
 
+// looseFrom is how nearly every server must have been seen without waiting before the model may part the classes.
+const looseFrom = 0.3
+
 // candidate is one proposal worked out for the present load.
 type candidate struct {
 	proposal  Proposal
@@ -53,7 +56,14 @@ func (t *Tuner) propose(p *pool, now [][]float64, mem *regimeMemory, safe bool) 
 		add(Tight, p.planner.solve(pulls[Tight]))
 		return out
 	}
-	for _, kind := range [...]Proposal{Loose, Balanced, Tight} {
+	least := 1.0
+	for _, st := range p.stations {
+		least = math.Min(least, st.alone())
+	}
+	for _, kind := range [...]Proposal{Tight, Balanced, Loose} {
+		if least < looseFrom && kind != Tight {
+			continue // speeds seen only through waiting are not known well enough to part classes by them
+		}
 		add(kind, p.planner.solve(pulls[kind]))
 	}
 	if best := mem.best(p); best != nil {

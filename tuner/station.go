@@ -28,8 +28,9 @@ const (
 	pointsMost   = 8
 	pointDecay   = 0.97  // forgetting per interval at the same operating point
 	memoryDecay  = 0.995 // forgetting per interval of the other operating points
-	samePoint    = 0.12  // relative difference of load that is still the same operating point
+	samePoint    = 0.15  // relative difference of load that is still the same operating point
 	changeFactor = 1.35  // ratio of seen to predicted latency that may be a change of capacity
+	changeAtOnce = 1.8   // ratio that needs two intervals instead of four
 )
 
 // fitted is the fit for one number of slots.
@@ -49,6 +50,7 @@ type point struct {
 	done    []float64 // completions per second while saturated
 	weight  float64   // intervals, after forgetting
 	spread  float64   // variance between intervals of the log latency common to all classes
+	epoch   int       // of the weights in force
 }
 
 func newPoint(n int) point {
@@ -60,6 +62,7 @@ type seen struct {
 	rate, done, latency, count []float64 // by link; latency in s, 0 where nothing usable finished
 	full                       bool
 	skip                       bool // latencies are those of an old backlog: only capacity may be learned
+	epoch                      int  // counts changes of the pool's weights
 }
 
 // near reports whether the loads of p are those of rate.
@@ -83,7 +86,7 @@ func (s *station) learn(o seen) {
 	}
 	at := -1
 	for i := range s.points {
-		if s.points[i].near(o.rate) && (s.points[i].full > 0) == o.full {
+		if s.points[i].epoch == o.epoch && s.points[i].near(o.rate) && (s.points[i].full > 0) == o.full {
 			at = i
 			break
 		}
@@ -98,6 +101,7 @@ func (s *station) learn(o seen) {
 			s.points[at], s.points = s.points[last], s.points[:last]
 		}
 	}
+	s.points[at].epoch = o.epoch
 	s.points[at].add(o)
 	s.points[0], s.points[at] = s.points[at], s.points[0]
 }

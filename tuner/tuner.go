@@ -180,7 +180,7 @@ func (t *Tuner) observe(o Observation) {
 	}
 	for _, p := range t.topo.pools {
 		for _, st := range p.stations {
-			st.take(t.waits, seconds)
+			st.take(t.waits, seconds, p.changes)
 		}
 		rounds := 1
 		if t.budget.elapsed < 5*t.cfg.Interval {
@@ -209,7 +209,7 @@ func weightFrom(n int) Weight {
 }
 
 // take lets a station account for an interval, learn from it and refit.
-func (s *station) take(w *waits, seconds float64) {
+func (s *station) take(w *waits, seconds float64, epoch int) {
 	for _, l := range s.links {
 		if l.missing { // it answers nothing: nothing is known of its speed
 			s.full, s.backlog = false, 0
@@ -219,7 +219,7 @@ func (s *station) take(w *waits, seconds float64) {
 	was := s.full
 	s.account(seconds)
 	n := len(s.links)
-	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: was && !s.full}
+	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: was && !s.full, epoch: epoch}
 	total := 0.0
 	for i, l := range s.links {
 		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
