@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -42,8 +44,10 @@ const (
 // Client asks one NGINX for its status page. It may be used from several goroutines; a Poller never has more than one
 // request in flight.
 type Client struct {
-	http *resty.Client
-	url  string
+	http     *resty.Client
+	url      string
+	maxBytes int
+	bodies   sync.Pool // of *[]byte
 }
 
 // NewClient checks cfg and returns a client; it does not connect.
@@ -84,7 +88,6 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	// A redirect is an answer from something that is not the status page.
 	c := resty.NewWithClient(&http.Client{Transport: transport, Timeout: cfg.Timeout}).
 		SetRedirectPolicy(resty.NoRedirectPolicy()).
-		SetResponseBodyLimit(cfg.MaxBytes).
 		SetHeader("Accept", "application/json").
 		SetHeader("User-Agent", "trimtab")
 	c.SetLogger(silent{}) // what goes wrong is returned, and logged once by the caller
@@ -96,7 +99,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			c.Header.Add(key, v)
 		}
 	}
-	return &Client{http: c, url: target}, nil
+	return &Client{http: c, url: target, maxBytes: cfg.MaxBytes}, nil
 }
 
 // silent keeps resty from logging.
@@ -128,16 +131,39 @@ func splitURL(raw string) (target, socket string, err error) {
 // Close drops the idle connection.
 func (c *Client) Close() { c.http.GetClient().CloseIdleConnections() }
 
-// Body asks for the page once and returns the bytes of the reply. Its errors carry a Reason.
-func (c *Client) Body(ctx context.Context) ([]byte, error) {
-	resp, err := c.http.R().SetContext(ctx).Get(c.url)
+// Body asks for the page once and returns the bytes of the reply, in buf if it is large enough. Its errors carry a Reason.
+func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
+	// The body is read here rather than by resty, into memory that is used again.
+	resp, err := c.http.R().SetContext(ctx).SetDoNotParseResponse(true).Get(c.url)
 	if err != nil {
 		return nil, c.classify(ctx, err)
 	}
-	if resp.StatusCode() != http.StatusOK {
-		return nil, reject(ReasonHTTP, "get %s: %s", c.url, resp.Status())
+	raw := resp.RawResponse
+	defer raw.Body.Close()
+	if raw.StatusCode != http.StatusOK {
+		return nil, reject(ReasonHTTP, "get %s: %s", c.url, raw.Status)
 	}
-	return resp.Body(), nil
+	if raw.ContentLength > int64(c.maxBytes) {
+		return nil, reject(ReasonTooLarge, "get %s: %d bytes, more than %d", c.url, raw.ContentLength, c.maxBytes)
+	}
+	if need := int(raw.ContentLength) + 1; need > cap(buf) { // with room for the read that finds the end
+		buf = make([]byte, 0, need)
+	}
+	for buf = buf[:0]; ; {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := raw.Body.Read(buf[len(buf):cap(buf)])
+		if buf = buf[:len(buf)+n]; len(buf) > c.maxBytes {
+			return nil, reject(ReasonTooLarge, "get %s: more than %d bytes", c.url, c.maxBytes)
+		}
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return nil, c.classify(ctx, err)
+		}
+	}
 }
 
 func (c *Client) classify(ctx context.Context, err error) error {
@@ -147,8 +173,6 @@ func (c *Client) classify(ctx context.Context, err error) error {
 	reason := ReasonConnect
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, resty.ErrResponseBodyTooLarge):
-		reason = ReasonTooLarge
 	case errors.Is(err, resty.ErrAutoRedirectDisabled):
 		reason = ReasonHTTP
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
@@ -171,10 +195,16 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // StatusInto is Status into memory that is used again: see Decode.
 func (c *Client) StatusInto(ctx context.Context, st *Status) error {
 	sent := time.Now()
-	body, err := c.Body(ctx)
+	buf, _ := c.bodies.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer c.bodies.Put(buf)
+	body, err := c.Body(ctx, *buf)
 	if err != nil {
 		return err
 	}
+	*buf = body
 	at := time.Now()
 	if err := Decode(body, at, st); err != nil {
 		return fmt.Errorf("decode the reply of %s: %w", c.url, err)

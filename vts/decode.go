@@ -1,6 +1,9 @@
 package vts
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Decode reads one reply of /status/format/json into st, reusing the memory that st holds: a Status that is kept
 // must not be decoded into again. Only what a Status has is read; the rings of recent times and every other key are
@@ -192,7 +195,10 @@ const (
 )
 
 func (s *scanner) peer(p *Peer) {
-	server, bounds, counts := p.Server, p.BucketsMsec[:0], p.Buckets[:0]
+	server, counts := p.Server, p.Buckets[:0]
+	if s.bounds == nil {
+		s.bounds = p.BucketsMsec
+	}
 	*p = Peer{}
 	s.expect('{')
 	var seen uint
@@ -224,7 +230,7 @@ func (s *scanner) peer(p *Peer) {
 			p.ResponseMsec = s.uint()
 			seen |= hasResponseMsec
 		case "responseBuckets":
-			bounds, counts = s.buckets(bounds, counts)
+			p.BucketsMsec, counts = s.buckets(counts)
 		case "weight":
 			p.Weight = s.small()
 			seen |= hasWeight
@@ -240,7 +246,7 @@ func (s *scanner) peer(p *Peer) {
 			s.skip()
 		}
 	}
-	p.BucketsMsec, p.Buckets = bounds, counts
+	p.Buckets = counts
 	if s.err == nil && seen != hasPeer {
 		s.err = reject(ReasonMissing, "byte %d: a server of an upstream group lacks its address, weight or a counter", s.pos)
 	}
@@ -271,8 +277,10 @@ func (s *scanner) responses(r *Responses) {
 	}
 }
 
-// buckets reads a histogram of the page or of a record: rising bounds and as many counts, which rise too.
-func (s *scanner) buckets(bounds []float64, counts []uint64) ([]float64, []uint64) {
+// buckets reads a histogram of the page or of a record: rising bounds and as many counts, which rise too and are appended
+// to counts. Histograms with equal bounds share them; they are never written to again.
+func (s *scanner) buckets(counts []uint64) ([]float64, []uint64) {
+	bounds := s.scratch[:0]
 	s.expect('{')
 	for first := true; ; first = false {
 		key, ok := s.key(first)
@@ -286,6 +294,9 @@ func (s *scanner) buckets(bounds []float64, counts []uint64) ([]float64, []uint6
 				bounds = append(bounds, s.float())
 			}
 		case "counters", "counts":
+			if cap(counts) == 0 && len(bounds) > 0 {
+				counts = make([]uint64, 0, len(bounds))
+			}
 			s.expect('[')
 			for first := true; s.more(first); first = false {
 				counts = append(counts, s.uint())
@@ -294,6 +305,7 @@ func (s *scanner) buckets(bounds []float64, counts []uint64) ([]float64, []uint6
 			s.skip()
 		}
 	}
+	s.scratch = bounds
 	if s.err == nil && len(bounds) != len(counts) {
 		s.fail("a histogram of %d bounds and %d counts", len(bounds), len(counts))
 	}
@@ -302,5 +314,11 @@ func (s *scanner) buckets(bounds []float64, counts []uint64) ([]float64, []uint6
 			s.fail("a histogram that does not rise at %g ms", bounds[i])
 		}
 	}
-	return bounds, counts
+	if s.err != nil || len(bounds) == 0 {
+		return nil, counts[:0]
+	}
+	if !sameBounds(bounds, s.bounds) {
+		s.bounds = slices.Clone(bounds)
+	}
+	return s.bounds, counts
 }

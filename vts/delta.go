@@ -14,7 +14,8 @@ const (
 	absurdRequestMsec = 31 * 24 * 3600 * 1000
 )
 
-// Delta returns what happened between two statuses of one server, prev read before cur. Neither is changed or kept.
+// Delta returns what happened between two statuses of one server, prev read before cur. Neither is changed, and nothing of
+// them is kept but strings and the bounds of histograms.
 //
 // It fails with a RejectError, and there is no sample, when any counter went down or the zone changed its size
 // (ReasonEpoch: a restart or a reset), when the server's clock stood still, went back, or disagrees with the local
@@ -46,7 +47,7 @@ func Delta(prev, cur *Status) (Sample, error) {
 	s.Connections.Handled -= prev.Connections.Handled
 	s.Connections.Requests -= prev.Connections.Requests
 
-	// One piece of memory for all peers and one for all bucket counts and bounds of the sample.
+	// One piece of memory for all peers and one for all bucket counts of the sample.
 	nPeers, nBuckets := 0, 0
 	for i := range cur.Upstreams {
 		nPeers += len(cur.Upstreams[i].Peers)
@@ -56,7 +57,6 @@ func Delta(prev, cur *Status) (Sample, error) {
 	}
 	peers := make([]PeerSample, 0, nPeers)
 	counts := make([]uint64, 0, nBuckets)
-	bounds := make([]float64, 0, nBuckets)
 	before := 0 // both lists are sorted by name: one walk matches them
 	for i := range cur.Upstreams {
 		u := &cur.Upstreams[i]
@@ -88,7 +88,7 @@ func Delta(prev, cur *Status) (Sample, error) {
 				if err := differ(&d, base, p, interval); err != nil {
 					return Sample{}, reject(ReasonAbsurd, "server %s of %s: %w", p.Server, u.Name, err)
 				}
-				counts, bounds = differBuckets(&d, base, p, counts, bounds)
+				counts = differBuckets(&d, base, p, counts)
 			}
 			peers = append(peers, d)
 		}
@@ -243,14 +243,14 @@ func errTooMany(what string, n uint64, interval time.Duration) error {
 	return fmt.Errorf("%d %s in %v are not possible", n, what, interval)
 }
 
-// differBuckets gives d the histogram of the interval, in memory appended to counts and bounds. There is none when the
-// page had other bounds, or none at all, while the server already had requests.
-func differBuckets(d *PeerSample, a, b *Peer, counts []uint64, bounds []float64) ([]uint64, []float64) {
+// differBuckets gives d the histogram of the interval, in memory appended to counts. There is none when the page had
+// other bounds, or none at all, while the server already had requests.
+func differBuckets(d *PeerSample, a, b *Peer, counts []uint64) []uint64 {
 	same := sameBounds(a.BucketsMsec, b.BucketsMsec)
 	if len(b.Buckets) == 0 || !same && (len(a.Buckets) > 0 || a.Requests > 0) {
-		return counts, bounds
+		return counts
 	}
-	from, fromBound := len(counts), len(bounds)
+	from := len(counts)
 	var low uint64
 	for i, n := range b.Buckets {
 		if same {
@@ -262,8 +262,7 @@ func differBuckets(d *PeerSample, a, b *Peer, counts []uint64, bounds []float64)
 		counts = append(counts, n)
 		low = n
 	}
-	bounds = append(bounds, b.BucketsMsec...)
 	d.Buckets = counts[from:len(counts):len(counts)]
-	d.BucketsMsec = bounds[fromBound:len(bounds):len(bounds)]
-	return counts, bounds
+	d.BucketsMsec = b.BucketsMsec
+	return counts
 }

@@ -264,7 +264,7 @@ func (s *scanner) recordPeer(p *Peer) {
 			p.ResponseMsec = s.uint()
 			seen |= hasResponseMsec
 		case "buckets":
-			p.BucketsMsec, p.Buckets = s.buckets(nil, nil)
+			p.BucketsMsec, p.Buckets = s.buckets(nil)
 		default:
 			s.skip()
 		}

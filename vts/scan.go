@@ -1,9 +1,9 @@
 package vts
 
 import (
-	"bytes"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -13,6 +13,9 @@ type scanner struct {
 	buf []byte
 	pos int
 	err error
+
+	bounds  []float64 // of the last histogram: nearly always also those of the next
+	scratch []float64
 }
 
 func (s *scanner) fail(format string, args ...any) {
@@ -139,7 +142,7 @@ func (s *scanner) escaped(start, i int) []byte {
 		case '"', '\\', '/':
 			out = append(out, e)
 		case 'b', 'f', 'n', 'r', 't':
-			out = append(out, "\b\f\n\r\t"[bytes.IndexByte([]byte("bfnrt"), e)])
+			out = append(out, "\b\f\n\r\t"[strings.IndexByte("bfnrt", e)])
 		case 'u':
 			if i+6 > len(s.buf) {
 				i = len(s.buf)
@@ -214,8 +217,16 @@ func (s *scanner) float() float64 {
 		s.unexpected("a number from 0 up")
 		return 0
 	}
-	i := s.pos
-	for i < len(s.buf) && bytes.IndexByte([]byte("0123456789.eE+-"), s.buf[i]) >= 0 {
+	i, whole := s.pos, uint64(0)
+	for i < len(s.buf) && s.buf[i]-'0' <= 9 {
+		whole = whole*10 + uint64(s.buf[i]-'0')
+		i++
+	}
+	if i-s.pos <= 15 && (i == len(s.buf) || s.buf[i] != '.' && s.buf[i]|0x20 != 'e') {
+		s.pos = i
+		return float64(whole) // below 2^53, so exact
+	}
+	for i < len(s.buf) && strings.IndexByte("0123456789.eE+-", s.buf[i]) >= 0 {
 		i++
 	}
 	f, err := strconv.ParseFloat(string(s.buf[s.pos:i]), 64)
