@@ -40,7 +40,9 @@ func (s *Sim) dispatch(i int32) {
 			break
 		}
 		s.fail(r)
-		p = g.pick(s.now)
+		next := g.pick(s.now)
+		s.passOn(r, next != none)
+		p = next
 	}
 	if g.passing {
 		clear(g.tried)
@@ -63,10 +65,14 @@ func (s *Sim) fail(r *request) {
 	g.tried[r.peer] = true
 	g.passing = true
 	g.plain = false
-	if !s.opts.PassedOnUncounted {
-		s.count(r, s.now, 502, true)
-	}
 	r.state = open
+}
+
+// passOn counts a failed attempt: there was another one after it, or it was the last.
+func (s *Sim) passOn(r *request, another bool) {
+	if !another || !s.opts.PassedOnUncounted {
+		s.count(r, s.now, 502, another)
+	}
 }
 
 // cut ends all connections of a server that goes down. What can be sent twice is passed on to another server;
@@ -98,7 +104,9 @@ func (s *Sim) cut(server int32) {
 		r := &s.pool.requests[i]
 		g := &s.groups[r.group]
 		s.fail(r)
-		if g.workload == deathstarbench.ComposePost {
+		again := g.workload != deathstarbench.ComposePost
+		s.passOn(r, again)
+		if !again {
 			clear(g.tried)
 			g.passing = false
 			s.finish(i, 502)
