@@ -12,20 +12,26 @@ import (
 
 // Stats says how a server is doing.
 type Stats struct {
-	Server       string      `json:"server"`
-	Addr         string      `json:"addr"`
-	Up           bool        `json:"up"`
-	Slots        int         `json:"slots"`      // now, faults counted
-	InService    int         `json:"in_service"` // now
-	Waiting      int         `json:"waiting"`    // now
-	Served       uint64      `json:"served"`     // since the start, as all that follow
-	Refused      uint64      `json:"refused"`    // 503, queue full
-	Failed       uint64      `json:"failed"`     // injected errors
-	Lost         uint64      `json:"lost"`       // cut when the server went down
-	Canceled     uint64      `json:"canceled"`   // the client went away while waiting
-	BusySeconds  float64     `json:"busy_s"`     // slot-time of all services that have begun
-	LateMeanMsec float64     `json:"late_mean_ms"`
-	Faults       []FaultJSON `json:"faults"`
+	Server    string `json:"server"`
+	Addr      string `json:"addr"`
+	Up        bool   `json:"up"`
+	Slots     int    `json:"slots"`      // now, faults counted
+	InService int    `json:"in_service"` // now
+	Waiting   int    `json:"waiting"`    // now
+
+	// Since the start:
+	Served      uint64  `json:"served"`
+	Refused     uint64  `json:"refused"`  // 503, queue full
+	Failed      uint64  `json:"failed"`   // injected errors
+	Lost        uint64  `json:"lost"`     // cut when the server went down
+	Canceled    uint64  `json:"canceled"` // the client went away while waiting
+	Begun       uint64  `json:"begun"`    // services
+	BusySeconds float64 `json:"busy_s"`   // slot-time of the services begun, by the model
+	// Late is how long after the model's due time answers were begun: timer and scheduler, all that is added to the model.
+	LateSumSeconds float64 `json:"late_sum_s"`
+	LateMaxMsec    float64 `json:"late_max_ms"`
+
+	Faults []FaultJSON `json:"faults"`
 }
 
 // FaultJSON is a fault in the admin call.
@@ -53,13 +59,14 @@ func (s *Server) Stats() Stats {
 	st := s.station
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.advance(st.clock())
+	st.arm()
 	v.Slots, v.InService, v.Waiting = st.capacity(), st.busy, st.waiting
 	c := &st.count
 	v.Served, v.Refused, v.Failed, v.Lost, v.Canceled = c.Served, c.Refused, c.Failed, c.Lost, c.Canceled
-	v.BusySeconds = c.Busy.Seconds()
-	if c.Events > 0 {
-		v.LateMeanMsec = c.Late.Seconds() * 1e3 / float64(c.Events)
-	}
+	v.Begun, v.BusySeconds = c.Begun, c.Busy.Seconds()
+	v.LateSumSeconds = time.Duration(s.late.sum.Load()).Seconds()
+	v.LateMaxMsec = time.Duration(s.late.max.Load()).Seconds() * 1e3
 	return v
 }
 

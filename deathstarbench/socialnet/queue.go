@@ -18,6 +18,7 @@ type ticket struct {
 	delay    time.Duration // of the network
 	accepted bool          // in service or in queue: neither refused nor failed by a fault
 	arrived  time.Duration
+	due      time.Duration // to leave; set when it does, but not for those refused, lost or canceled
 	state    state
 	result   outcome      // what to report when it leaves
 	done     chan outcome // gets exactly one

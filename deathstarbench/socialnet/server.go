@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trimtab/deathstarbench"
@@ -30,6 +31,7 @@ type Server struct {
 	routes  map[string]offer
 	station *station
 	port    *port
+	late    lateness
 
 	mu     sync.Mutex
 	faults []activeFault
@@ -172,6 +174,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch result {
 	case served:
+		s.late.observe(s.station.clock() - t.due)
 		write(w, answer)
 	case refused:
 		write(w, text(http.StatusServiceUnavailable, "queue full"))
@@ -198,6 +201,20 @@ var (
 	jsonType = []string{"application/json; charset=utf-8"}
 	textType = []string{"text/plain; charset=utf-8"}
 )
+
+// lateness is how long after its due time the answer of a request was begun: by how much the world is slower than the
+// model.
+type lateness struct{ sum, max atomic.Int64 }
+
+func (l *lateness) observe(d time.Duration) {
+	l.sum.Add(int64(d))
+	for {
+		old := l.max.Load()
+		if int64(d) <= old || l.max.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
 
 // nameSeed is the FNV-1a hash of a name: servers with one seed draw different numbers.
 func nameSeed(name string) uint64 {

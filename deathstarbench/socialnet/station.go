@@ -70,9 +70,8 @@ type station struct {
 // counters count since the start.
 type counters struct {
 	Served, Refused, Failed, Lost, Canceled uint64
+	Begun                                   uint64        // services
 	Busy                                    time.Duration // slot-time of begun services
-	Events                                  uint64        // things that were due
-	Late                                    time.Duration // between when they were due and when they were done, in sum
 }
 
 func newStation(slots, limit int, seed1, seed2 uint64) (*station, error) {
@@ -192,6 +191,7 @@ func (s *station) capacity() int {
 func (s *station) begin(t *ticket, at time.Duration) {
 	length := time.Duration(float64(t.service.next(s.rng)) * s.now.factor)
 	s.busy++
+	s.count.Begun++
 	s.count.Busy += length
 	t.state, t.result = inService, served
 	s.events.push(event{at: at + length, ticket: t})
@@ -216,8 +216,6 @@ func (s *station) admit(at time.Duration) {
 func (s *station) advance(now time.Duration) {
 	for len(s.events.list) > 0 && s.events.list[0].at <= now {
 		e := s.events.pop()
-		s.count.Events++
-		s.count.Late += now - e.at
 		if e.ticket.state == inService {
 			s.busy--
 			s.admit(e.at)
@@ -227,6 +225,7 @@ func (s *station) advance(now time.Duration) {
 				continue
 			}
 		}
+		e.ticket.due = e.at
 		s.leave(e.ticket, e.ticket.result)
 	}
 }
