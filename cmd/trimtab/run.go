@@ -30,6 +30,7 @@ type runFlags struct {
 	duration                      time.Duration
 	seed                          uint64
 	json                          bool
+	client                        clientFlags
 }
 
 func newRun(e *env) *cobra.Command {
@@ -54,6 +55,9 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 			if !cmd.Flags().Changed("seed") {
 				f.seed = rand.Uint64() >> 12 // exact in JSON readers that use doubles
 			}
+			if f.client.lb != "" {
+				return runClient(cmd.Context(), e, &f, args)
+			}
 			if len(args) > 0 {
 				return withCode(exitUsage, errors.New("a statistics file is written with --lb URL only; without it everything goes to --out"))
 			}
@@ -67,6 +71,7 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	fl.StringVar(&f.policy, "policy", "tuned", "who decides in the second part, as in trimtab arena")
 	fl.StringVar(&f.listen, "listen", "", "address of the testbed's NGINX (default: loopback, a free port)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of arrivals, requests and service times (default: drawn, and printed)")
+	f.client.add(fl)
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
 	return cmd
 }
@@ -96,6 +101,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 		return withCode(exitConfig, err)
 	}
 	fmt.Fprintf(e.stderr, "scenario %s, %s of load, policy %s, seed %d\n", sc.Name, f.duration, f.policy, f.seed)
+	var recorder *vts.Recorder
 	live := newStatusLine(e)
 	world := testbed.NewWorld(testbed.WorldConfig{
 		Dir: f.out, Listen: f.listen, Duration: f.duration, Progress: live.trial,
@@ -105,9 +111,13 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 			if err := removeReport(bed.Dir); err != nil {
 				return nil, nil, withCode(exitConfig, err)
 			}
+			if recorder, err = vts.OpenRecorder(vts.RecorderConfig{Path: filepath.Join(bed.Dir, "stats.ndjson")}); err != nil {
+				return nil, nil, withCode(exitConfig, err)
+			}
 			printAddresses(e, bed)
 			return testbedActuator(bed)
 		},
+		Stats: func(s *vts.Status) error { return recorder.Write(s) },
 	})
 	live.tuneAt = f.duration / 3
 	report, err := world.Trial(ctx, testbed.TrialConfig{
@@ -115,6 +125,9 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 		Policy: policy, PolicyName: f.policy, TuneAt: live.tuneAt, Settle: settleTime(sc, f.duration), OnInterval: live.interval,
 	})
 	live.done()
+	if recorder != nil {
+		err = errors.Join(err, withCode(exitConfig, recorder.Close()))
+	}
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -172,7 +185,7 @@ func testbedActuator(bed *testbed.Testbed) (tuner.Actuator, func(), error) {
 // removeReport removes what an earlier run left in the output directory, so that a failed run leaves no old report
 // that looks like its own.
 func removeReport(dir string) error {
-	for _, name := range []string{"report.json", "report.html", "latency.png"} {
+	for _, name := range []string{"report.json", "report.html", "latency.png", "stats.ndjson"} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the report of an earlier run: %w", err)
 		}
