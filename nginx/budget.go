@@ -123,7 +123,7 @@ func (b *Budget) rate(now time.Time) error {
 		wait := time.Duration((1 - tokens) / float64(b.limiter.Limit()) * float64(time.Second))
 		return &Refusal{
 			Reason:     fmt.Sprintf("held: the reload budget is used up (%d at once, then one per %s)", b.limiter.Burst(), b.every()),
-			RetryAfter: wait,
+			RetryAfter: max(wait, time.Millisecond),
 		}
 	}
 	return nil
