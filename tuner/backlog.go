@@ -103,12 +103,16 @@ func (s *station) contradicts(w *waits, o seen) int {
 	if o.skip {
 		return 0
 	}
+	same := s.familiar(o)
 	sum, weight := 0.0, 0.0
 	for g := range o.rate {
 		if o.latency[g] <= 0 || o.count[g] < 5 {
 			continue
 		}
 		want, rho := s.predicted(w, o.rate, g)
+		if same != nil && same.count[g] >= 5 {
+			want = math.Exp(same.latency[g])
+		}
 		room := 1 / math.Max(1-math.Min(rho, 0.9), 0.1)
 		k := 1 / (s.links[g].group.cv2/o.count[g] + 0.05*0.05 + math.Pow(0.04*room, 2))
 		sum += k * math.Log(o.latency[g]/want)
@@ -121,11 +125,26 @@ func (s *station) contradicts(w *waits, o seen) int {
 	switch r := math.Abs(ratio); {
 	case r*math.Sqrt(weight) < 4 || r < math.Log(changeFactor):
 		return 0
-	case r < math.Log(changeAtOnce):
+	case same == nil && r < math.Log(changeAtOnce):
+		return 0 // a load never seen: the fit was wrong about it, and learns
+	case same == nil || r < math.Log(changeAtOnce):
 		return strangeEnough / 4
-	default:
+	case r < math.Log(changeCertain) || r*math.Sqrt(weight) < 8:
 		return strangeEnough / 2
+	default:
+		return strangeEnough
 	}
+}
+
+// familiar is the operating point with the load of an interval that has been seen long enough to compare with; nil:
+// none.
+func (s *station) familiar(o seen) *point {
+	for i := range s.points {
+		if p := &s.points[i]; p.full == 0 && p.weight >= 3 && p.near(o.rate) {
+			return p
+		}
+	}
+	return nil
 }
 
 // watch replaces the memory when intervals in a row contradict it, or at once when a saturation does. A fault that

@@ -106,7 +106,7 @@ func (t *Tuner) write(p *pool, c *candidate, w Weights, e *PoolExplanation, reas
 	for g, grp := range p.groups {
 		var weights []Weight
 		if c != nil {
-			weights = Quantise(grp.weigh(c.x[g]))
+			weights = Quantise(grp.withAbsent(grp.weigh(c.x[g])))
 		}
 		m := make(map[string]Setting, len(grp.links))
 		current := make(map[string]Setting, len(grp.links))
@@ -166,7 +166,7 @@ func (p *pool) hopeless() (string, Bound) {
 	for _, g := range p.groups {
 		live := 0
 		for _, l := range g.links {
-			if !l.down {
+			if !l.off() {
 				live++
 			}
 		}
@@ -198,7 +198,7 @@ func (t *Tuner) known(p *pool, e *PoolExplanation) bool {
 		for _, l := range st.links {
 			s.Errors = math.Max(s.Errors, l.errors)
 			s.Ejected = s.Ejected || l.ejected.active
-			down = down && l.down
+			down = down && l.off()
 		}
 		if len(st.likely) == 0 {
 			if !down && !st.borrow(t.waits) {

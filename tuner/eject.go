@@ -64,7 +64,7 @@ func (g *group) eject(now time.Duration) (changed bool, bounds []Bound) {
 func (g *group) allFailing() bool {
 	least := math.Inf(1)
 	for _, l := range g.links {
-		if !l.down && l.errorsOf > 0 {
+		if !l.off() && l.errorsOf > 0 {
 			least = math.Min(least, l.errors)
 		}
 	}

@@ -22,7 +22,7 @@ func (c *candidate) limit(p *pool, inForce [][]float64) {
 			if l.errors > failing || l.station.full {
 				low = 0
 			}
-			if l.down {
+			if l.off() {
 				high = 0
 			}
 			v := math.Max(low, math.Min(high, c.x[g][i]))

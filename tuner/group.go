@@ -47,14 +47,16 @@ type link struct {
 
 	weight   int
 	down     bool
-	share    float64 // of the group's requests by weight, 0 when down
+	share    float64 // of the group's requests by weight, 0 when down or passed over
+	asked    float64 // the share that its weight asks for, 0 when down
 	arrive   float64 // arrivals per second, estimated
 	done     float64 // completions per second
 	latency  float64 // mean response time of the interval, s; 0 when nothing usable finished
 	count    float64 // requests behind latency
 	requests float64 // finished in the interval
 	fails    float64 // failed requests of the interval
-	missing  bool    // it should have finished requests and finished none
+	missing  bool    // requests are sent to it and it finishes none: it hangs
+	out      bool    // NGINX passes it over: it finishes next to nothing and the others take its share
 	backlog  float64 // requests waiting beyond the steady state
 
 	errors   float64 // moving share of failed requests
@@ -106,12 +108,43 @@ func (g *group) observe(sample vts.GroupSample, interval time.Duration) {
 		if !l.down && sum > 0 {
 			l.share = float64(l.weight) / sum
 		}
+		l.asked = l.share
 	}
+	g.passedOver(interval.Seconds())
 	g.sinceChange += g.requests
 	g.arrivals(interval.Seconds())
 	g.failures()
 	g.reward = measure(sample, g.deadline)
 }
+
+// passedOver finds the servers that get requests by weight and finish next to none. NGINX passes over a server that
+// refuses connections, and the others take its share at once: then weights have nothing to mend, and its weight is
+// kept for when it returns. When the group as a whole finishes less than it did, the requests hang instead.
+func (g *group) passedOver(seconds float64) {
+	total := 0.0
+	for _, l := range g.links {
+		total += l.done
+	}
+	out := 0.0
+	for _, l := range g.links {
+		expected := total * l.asked * seconds
+		silent := !l.down && expected >= 10 && l.done*seconds < 0.05*expected
+		l.out = silent && g.rate > 0 && total > 0.85*g.rate
+		l.missing = silent && !l.out && l.requests == 0
+		if l.out {
+			out += l.asked
+			l.share = 0
+		}
+	}
+	if out > 0 && out < 1 {
+		for _, l := range g.links {
+			l.share /= 1 - out
+		}
+	}
+}
+
+// off reports whether the server takes no requests: marked down, or passed over by NGINX.
+func (l *link) off() bool { return l.down || l.out }
 
 // arrivals splits the interval's arrivals over the links. Round robin sends exact shares, so the servers that keep
 // up tell what was sent to those that do not. For least_conn arrivals are taken as completions.
@@ -124,7 +157,6 @@ func (g *group) arrivals(seconds float64) {
 	if g.method == LeastConn {
 		for _, l := range g.links {
 			l.arrive = l.done
-			l.missing = false
 		}
 		g.follow(seconds)
 		return
@@ -146,7 +178,6 @@ func (g *group) arrivals(seconds float64) {
 	}
 	for _, l := range g.links {
 		l.arrive = g.now * l.share
-		l.missing = l.done == 0 && l.arrive*seconds >= 10
 		if l.missing {
 			l.arrive = 0
 		}
@@ -172,7 +203,7 @@ func (g *group) failures() {
 		if l.missing {
 			n, bad = missingCount, missingCount
 		}
-		if n == 0 {
+		if n == 0 || l.out {
 			continue
 		}
 		keep := l.errorsOf * 0.6

@@ -108,7 +108,7 @@ func (r *regimeMemory) best(p *pool) [][]float64 {
 			if !ok {
 				return nil
 			}
-			if !l.down {
+			if !l.off() {
 				x[g][i] = share
 				sum += share
 			}

@@ -83,7 +83,7 @@ func (p *planner) priors() {
 		sum := 0.0
 		for i, l := range grp.links {
 			v := 0.0
-			if !l.down {
+			if !l.off() {
 				v = l.station.capacity(l.pos) * l.errorFactor()
 			}
 			p.prior[g][i] = v
@@ -181,7 +181,7 @@ func (p *planner) cost(x [][]float64, load, tau float64, grad bool) float64 {
 func (g *group) restingCost(p *planner) float64 {
 	sum, n := 0.0, 0.0
 	for _, l := range g.links {
-		if !l.down {
+		if !l.off() {
 			sum += 1 / l.station.serviceOf(l.pos)
 			n++
 		}

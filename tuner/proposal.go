@@ -89,7 +89,7 @@ func (p *pool) byL3() [][]float64 {
 	for g, grp := range p.groups {
 		sum := 0.0
 		for i, l := range grp.links {
-			if !l.down {
+			if !l.off() {
 				x[g][i] = l3Weight(l.recent(), 1-l.errors, 0.6)
 				sum += x[g][i]
 			}
@@ -123,7 +123,7 @@ func (p *pool) even() [][]float64 {
 	for g, grp := range p.groups {
 		sum := 0.0
 		for i, l := range grp.links {
-			if !l.down {
+			if !l.off() {
 				x[g][i] = 1
 				sum++
 			}
@@ -144,7 +144,7 @@ func (p *pool) shifted(now [][]float64) [][]float64 {
 	for g, grp := range p.groups {
 		from, to := -1, -1
 		for i, l := range grp.links {
-			if l.down {
+			if l.off() {
 				continue
 			}
 			if c := p.planner.grad[g][i]; (from < 0 || c > p.planner.grad[g][from]) && x[g][i] > 0 {
@@ -190,6 +190,42 @@ func (g *group) weigh(x []float64) []float64 {
 	out := make([]float64, len(x))
 	for i, l := range g.links {
 		out[i] = x[i] * math.Pow(l.station.serviceOf(l.pos), slownessInWeight)
+	}
+	return out
+}
+
+// withAbsent gives the servers that take no requests now the part of the weights that they have in force: for when
+// they return.
+func (g *group) withAbsent(x []float64) []float64 {
+	absent, down := 0.0, 0
+	for _, l := range g.links {
+		if l.out {
+			absent += l.asked
+		}
+		if l.down {
+			down++
+		}
+	}
+	if absent == 0 && down == 0 || absent >= 1 {
+		return x
+	}
+	sum, all := 0.0, 0.0
+	for i, l := range g.links {
+		all += float64(l.weight)
+		if !l.off() {
+			sum += x[i]
+		}
+	}
+	out := make([]float64, len(x))
+	for i, l := range g.links {
+		switch {
+		case l.out:
+			out[i] = l.asked
+		case l.down:
+			out[i] = float64(l.weight) / all
+		case sum > 0:
+			out[i] = x[i] / sum * (1 - absent)
+		}
 	}
 	return out
 }

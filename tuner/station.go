@@ -24,13 +24,14 @@ type station struct {
 }
 
 const (
-	likelyMost   = 3
-	pointsMost   = 8
-	pointDecay   = 0.97  // forgetting per interval at the same operating point
-	memoryDecay  = 0.995 // forgetting per interval of the other operating points
-	samePoint    = 0.15  // relative difference of load that is still the same operating point
-	changeFactor = 1.35  // ratio of seen to predicted latency that may be a change of capacity
-	changeAtOnce = 1.8   // ratio that needs two intervals instead of four
+	likelyMost    = 3
+	pointsMost    = 8
+	pointDecay    = 0.97  // forgetting per interval at the same operating point
+	memoryDecay   = 0.995 // forgetting per interval of the other operating points
+	samePoint     = 0.15  // relative difference of load that is still the same operating point
+	changeFactor  = 1.35  // ratio of seen to predicted latency that may be a change of capacity
+	changeCertain = 2.2   // ratio that is enough by itself
+	changeAtOnce  = 1.8   // ratio that needs two intervals instead of four
 )
 
 // fitted is the fit for one number of slots.

@@ -211,7 +211,7 @@ func weightFrom(n int) Weight {
 // take lets a station account for an interval, learn from it and refit.
 func (s *station) take(w *waits, seconds float64, epoch int) {
 	for _, l := range s.links {
-		if l.missing { // it answers nothing: nothing is known of its speed
+		if l.missing || l.out { // it answers nothing: nothing is known of its speed
 			s.full, s.backlog = false, 0
 			return
 		}
