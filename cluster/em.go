@@ -72,7 +72,6 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int)
 	}
 	report := FitReport{N: x.n, Seed: s.Seed, Restart: restart}
 	last := math.Inf(-1)
-	reseedsLeft := s.K
 	for i := range s.MaxIterations {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -84,17 +83,16 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int)
 			s.Progress(Progress{Restart: restart, Iteration: i + 1, LogLikelihoodPerSample: ll})
 		}
 		next, floored, empty := a.maximise(m, s.Floor)
-		if len(empty) > 0 && reseedsLeft > 0 {
-			reseedsLeft -= len(empty)
-			report.Reseeded += len(empty)
-			e.reseed(next, a, empty)
-			last = math.Inf(-1)
+		reseeded := len(empty) > 0 && report.Reseeded < s.K
+		if reseeded { // one at a time: each needs a row that the others do not explain
+			report.Reseeded++
+			e.reseed(next, a, empty[0])
 		}
 		if err := next.prepare(); err != nil {
 			return nil, fmt.Errorf("iteration %d: %w", i+1, err)
 		}
 		m, report.Floored, report.Iterations = next, floored, i+1
-		if ll-last < s.Tolerance && s.Tolerance > 0 {
+		if !reseeded && ll-last < s.Tolerance && s.Tolerance > 0 {
 			report.Converged = true
 			break
 		}

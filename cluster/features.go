@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"trimtab/vts"
 )
@@ -113,6 +114,31 @@ func (s Schema) Equal(o Schema) bool {
 	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.EqualFunc(s.Groups, o.Groups, func(a, b GroupSchema) bool {
 		return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
 	})
+}
+
+// Difference says in words how o differs from s; empty when they are equal.
+func (s Schema) Difference(o Schema) string {
+	switch {
+	case s.Equal(o):
+		return ""
+	case s.Set != o.Set:
+		return fmt.Sprintf("feature set %s, not %s", s.Set, o.Set)
+	case s.Set == ColumnFeatures:
+		return fmt.Sprintf("columns %s, not %s", strings.Join(s.Columns, ","), strings.Join(o.Columns, ","))
+	}
+	return fmt.Sprintf("groups %s, not %s", s.groupNames(), o.groupNames())
+}
+
+func (s Schema) groupNames() string {
+	var names []string
+	for _, g := range s.Groups {
+		name := g.Name
+		if len(g.Servers) > 0 {
+			name += " (" + strings.Join(g.Servers, " ") + ")"
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // FeaturesTo writes the Dim features of a sample to dst without allocating. A feature that the interval says

@@ -76,35 +76,68 @@ func (l *Level) name(ratePerSec float64) string {
 }
 
 // describe names every component by the level of each group's rate, and mentions groups that answer with errors.
+// Components of one name get the rates added, and a number if that does not help.
 func (m *Model) describe() []Regime {
-	mix := m.Mixture
-	regimes := make([]Regime, mix.K)
-	seen := map[string]int{}
+	regimes := make([]Regime, m.Mixture.K)
+	label := func(k int, withRates bool) string {
+		if len(m.Levels) == 0 {
+			return fmt.Sprintf("regime %d", k)
+		}
+		return m.label(k, withRates)
+	}
+	names, detailed := map[string]int{}, map[string]int{}
 	for k := range regimes {
-		var parts []string
-		for g := range m.Levels {
-			raw := func(j int) float64 { return mix.Mean(k)[j]*m.Scaler.Deviation[j] + m.Scaler.Mean[j] }
-			at := m.Levels[g].rateFeature
-			rate := math.Expm1(raw(at))
-			part := shortName(m.Levels[g].Group) + " " + m.Levels[g].name(rate)
-			if errors := raw(at + 3); errors >= errorsFrom && rate > m.Levels[g].idleBelow {
-				part += fmt.Sprintf(" (%.0f %% errors)", 100*min(errors, 1))
+		names[label(k, false)]++
+	}
+	for k := range regimes {
+		name := label(k, false)
+		if names[name] > 1 {
+			name = label(k, true)
+			if detailed[name]++; detailed[name] > 1 {
+				name += fmt.Sprintf(" #%d", detailed[name])
 			}
-			parts = append(parts, part)
 		}
-		label := strings.Join(parts, " · ")
-		if label == "" {
-			label = fmt.Sprintf("regime %d", k+1)
-		}
-		if seen[label]++; seen[label] > 1 {
-			label += fmt.Sprintf(" #%d", seen[label])
-		}
-		regimes[k] = Regime{Label: label, Share: mix.Weights[k]}
+		regimes[k] = Regime{Label: name, Share: m.Mixture.Weights[k]}
 	}
 	return regimes
 }
 
-// shortName drops what upstream names repeat: compose_backend is compose, home_read_backend is home.
-func shortName(group string) string {
+// label is the name of component k.
+func (m *Model) label(k int, withRates bool) string {
+	var parts []string
+	for g := range m.Levels {
+		l := &m.Levels[g]
+		raw := func(j int) float64 { return m.Mixture.Mean(k)[j]*m.Scaler.Deviation[j] + m.Scaler.Mean[j] }
+		rate := math.Expm1(raw(l.rateFeature))
+		part := ShortName(l.Group) + " " + l.name(rate)
+		if withRates && rate > l.idleBelow {
+			part += fmt.Sprintf(" %.3g/s", rate)
+		}
+		if errors := raw(l.rateFeature + 3); errors >= errorsFrom && rate > l.idleBelow {
+			part += fmt.Sprintf(" (%.0f %% errors)", 100*min(errors, 1))
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, " · ")
+}
+
+// ShortName drops what upstream names repeat: compose_backend is compose, home_read_backend is home.
+func ShortName(group string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(group, "_backend"), "_read")
+}
+
+// GroupRates returns the rate of every group in every regime, K×groups in requests per second, the exponential of
+// the mean of its logarithm; nil unless the features are LoadFeatures.
+func (m *Model) GroupRates() [][]float64 {
+	if m.Schema.Set != LoadFeatures {
+		return nil
+	}
+	rates := make([][]float64, m.Mixture.K)
+	for k := range rates {
+		for g := range m.Schema.Groups {
+			j := g * perGroup
+			rates[k] = append(rates[k], max(0, math.Expm1(m.Mixture.Mean(k)[j]*m.Scaler.Deviation[j]+m.Scaler.Mean[j])))
+		}
+	}
+	return rates
 }

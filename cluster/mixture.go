@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -202,4 +203,25 @@ func invertCholesky(dst []float64, s *mat.SymDense) (logDet float64, err error) 
 		}
 	}
 	return chol.LogDet(), nil
+}
+
+// reordered returns m with component order[k] in the place of k.
+func (m *Mixture) reordered(order []int) *Mixture {
+	out := m.clone()
+	size := len(m.Covariances) / m.K
+	place := make([]int, m.K)
+	for k, from := range order {
+		place[from] = k
+		out.Weights[k] = m.Weights[from]
+		copy(out.Mean(k), m.Mean(from))
+		if m.Covariance != Tied {
+			copy(out.Covariances[k*size:(k+1)*size], m.Covariances[from*size:(from+1)*size])
+		}
+	}
+	out.Fit.Floored = nil
+	for _, k := range m.Fit.Floored {
+		out.Fit.Floored = append(out.Fit.Floored, place[k])
+	}
+	slices.Sort(out.Fit.Floored)
+	return out
 }

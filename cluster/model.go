@@ -1,11 +1,16 @@
 package cluster
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -41,20 +46,58 @@ func FitModel(ctx context.Context, schema Schema, x *mat.Dense, s Settings) (*Mo
 	if d != schema.Dim() {
 		return nil, fmt.Errorf("%d features, schema has %d", d, schema.Dim())
 	}
-	if need := MinimumIntervals(s.withDefaults().K); n < need {
+	if k := s.withDefaults().K; n < MinimumIntervals(k) {
 		return nil, fmt.Errorf("%d intervals: %d regimes need at least %d; collect %d more, or ask for fewer regimes",
-			n, s.withDefaults().K, need, need-n)
+			n, k, MinimumIntervals(k), MinimumIntervals(k)-n)
 	}
-	m := &Model{Schema: schema, Scaler: FitScaler(x), NoveltyProbability: DefaultNovelty}
-	z := m.Scaler.Transform(x)
-	mixture, err := FitContext(ctx, z, s)
+	scaler := FitScaler(x)
+	mixture, err := FitContext(ctx, scaler.Transform(x), s)
 	if err != nil {
 		return nil, err
 	}
-	m.Mixture = mixture
-	m.Levels = schema.levels(x)
+	return NewModel(schema, scaler, mixture, x)
+}
+
+// NewModel puts a model together from its parts and names its regimes; x holds the raw features that the levels of
+// the names are taken from, nil for none. Regimes are numbered by rising total rate, without rates by falling weight.
+func NewModel(schema Schema, scaler Scaler, mixture *Mixture, x *mat.Dense) (*Model, error) {
+	m := &Model{Schema: schema, Scaler: scaler, Mixture: mixture, NoveltyProbability: DefaultNovelty}
+	if x != nil {
+		m.Levels = schema.levels(x)
+	}
+	m.Mixture = mixture.reordered(m.order())
+	m.Regimes = make([]Regime, mixture.K)
+	if err := m.prepare(); err != nil {
+		return nil, err
+	}
 	m.Regimes = m.describe()
-	return m, m.prepare()
+	return m, nil
+}
+
+// order is the order in which the components are numbered.
+func (m *Model) order() []int {
+	key := make([]float64, m.Mixture.K)
+	rates := m.GroupRates()
+	for k := range key {
+		key[k] = -m.Mixture.Weights[k]
+		if rates != nil {
+			key[k] = floats.Sum(rates[k])
+		}
+	}
+	order := make([]int, len(key))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key[a], key[b]) })
+	return order
+}
+
+// SetNovelty changes the probability of the novelty ellipsoid; it panics unless 0 < p < 1.
+func (m *Model) SetNovelty(p float64) {
+	if !(p > 0 && p < 1) {
+		panic(fmt.Sprintf("cluster: novelty probability %g", p))
+	}
+	m.NoveltyProbability, m.noveltyLimit = p, noveltyLimit(p, m.Mixture.D)
 }
 
 // MinimumIntervals is the least number of intervals that a model of k regimes is fitted to: five per regime.
@@ -107,7 +150,10 @@ type component struct {
 
 const modelFormat = "trimtab regime model"
 
-// WriteTo writes the model as JSON with a fixed order of keys.
+// innermost matches arrays of numbers, the only long arrays of the file.
+var innermost = regexp.MustCompile(`\[[-+0-9.eE,\s]*\]`)
+
+// Write writes the model as JSON with a fixed order of keys.
 func (m *Model) Write(w io.Writer) error {
 	mix := m.Mixture
 	f := modelFile{
@@ -125,12 +171,23 @@ func (m *Model) Write(w io.Writer) error {
 	if mix.Covariance == Tied {
 		f.Tied = split(mix.Covariances, mix.D)
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(f); err != nil {
+	text, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return fmt.Errorf("write model: %w", err)
+	}
+	if _, err := w.Write(append(rowsOnLines(text), '\n')); err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
 	return nil
+}
+
+// rowsOnLines puts every array of numbers of indented JSON on one line.
+func rowsOnLines(text []byte) []byte {
+	return innermost.ReplaceAllFunc(text, func(array []byte) []byte {
+		var line bytes.Buffer
+		json.Compact(&line, array) // cannot fail: it is a piece of valid JSON
+		return bytes.ReplaceAll(line.Bytes(), []byte{','}, []byte(", "))
+	})
 }
 
 func split(v []float64, width int) [][]float64 {

@@ -40,6 +40,15 @@ func FitScaler(x *mat.Dense) Scaler {
 	return s
 }
 
+// IdentityScaler leaves d features as they are.
+func IdentityScaler(d int) Scaler {
+	s := Scaler{Mean: make([]float64, d), Deviation: make([]float64, d)}
+	for j := range s.Deviation {
+		s.Deviation[j] = 1
+	}
+	return s
+}
+
 // TransformTo writes the standardised x to dst; an unknown feature (NaN) becomes 0, the mean. dst may be x.
 func (s Scaler) TransformTo(dst, x []float64) {
 	for j, v := range x {

@@ -1,20 +1,81 @@
 package cluster
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"gonum.org/v1/gonum/mat"
 )
 
 // startRows bounds the rows that a start is found on, and lloydRounds the refinement: EM does the rest.
 const (
-	startRows   = 1 << 16
-	lloydRounds = 20
+	startRows       = 1 << 16
+	lloydRounds     = 20
+	startCandidates = 3
+	startIterations = 4
 )
 
-// start returns the mixture that EM begins with: k-means++ (Arthur and Vassilvitskii 2007) refined by Lloyd's
-// rounds on at most startRows rows, then one hard M-step on all rows.
+// MixtureFromMeans returns a mixture to start a fit of x, n×d, from: the given means, K×d, equal weights, and for
+// every component the variances of the columns of x without covariances.
+func MixtureFromMeans(x, means *mat.Dense, c Covariance) (*Mixture, error) {
+	k, d := means.Dims()
+	if _, have := x.Dims(); have != d {
+		return nil, fmt.Errorf("means have %d features, the data %d", d, have)
+	}
+	m := newMixture(k, d, c)
+	scale := FitScaler(x).Deviation
+	var mean float64
+	for j, sd := range scale {
+		mean += sd * sd / float64(d)
+		for comp := range k {
+			m.Means[comp*d+j] = means.At(comp, j)
+			switch c {
+			case Full:
+				m.Covariances[(comp*d+j)*d+j] = sd * sd
+			case Diag:
+				m.Covariances[comp*d+j] = sd * sd
+			case Tied:
+				m.Covariances[j*d+j] = sd * sd
+			}
+		}
+	}
+	for comp := range k {
+		m.Weights[comp] = 1 / float64(k)
+		if c == Spherical {
+			m.Covariances[comp] = mean
+		}
+	}
+	return m, m.prepare()
+}
+
+// start returns the mixture that EM begins with: of a few k-means starts the one that a few iterations of EM make
+// most likely (the em-EM of Biernacki, Celeux and Govaert 2003).
 func (e *engine) start(s Settings, restart int) (*Mixture, error) {
 	rng := rand.New(rand.NewPCG(s.Seed, uint64(restart)))
+	var best *Mixture
+	most := math.Inf(-1)
+	for range startCandidates {
+		m, err := e.nearestMeans(s, rng)
+		if err != nil {
+			return nil, err
+		}
+		for range startIterations {
+			m, _, _ = e.pass(m, false).maximise(m, s.Floor)
+			if err := m.prepare(); err != nil {
+				return nil, err
+			}
+		}
+		if ll := e.pass(m, false).logLikelihood; ll > most {
+			most, best = ll, m
+		}
+	}
+	return best, nil
+}
+
+// nearestMeans returns k-means++ (Arthur and Vassilvitskii 2007) refined by Lloyd's rounds on at most startRows
+// rows, then one hard M-step on all rows.
+func (e *engine) nearestMeans(s Settings, rng *rand.Rand) (*Mixture, error) {
 	x := e.x
 	if x.n > startRows {
 		x = sample(x, startRows, rng)
@@ -120,30 +181,27 @@ func sample(x rowBlocks, n int, rng *rand.Rand) rowBlocks {
 	return out
 }
 
-// reseed moves empty components to the row that the mixture explains worst, with the average covariance.
-func (e *engine) reseed(m *Mixture, a *sums, empty []int) {
-	d := m.D
-	for _, c := range empty[:1] {
-		copy(m.Mean(c), e.x.row(a.worstRow))
-		share := 1 / float64(e.x.n)
-		for i := range m.Weights {
-			m.Weights[i] *= 1 - share
-		}
-		m.Weights[c] = share
-		size := len(m.Covariances) / m.K
-		if m.Covariance == Tied {
+// reseed moves an empty component to the row that the mixture explains worst, with the average covariance of the
+// others and the weight of one row.
+func (e *engine) reseed(m *Mixture, a *sums, c int) {
+	copy(m.Mean(c), e.x.row(a.worstRow))
+	share := 1 / float64(e.x.n)
+	for i := range m.Weights {
+		m.Weights[i] *= 1 - share
+	}
+	m.Weights[c] = share
+	if m.Covariance == Tied {
+		return
+	}
+	size := len(m.Covariances) / m.K
+	cov := m.Covariances[c*size : (c+1)*size]
+	clear(cov)
+	for k := range m.K {
+		if k == c {
 			continue
 		}
-		cov := m.Covariances[c*size : (c+1)*size]
-		clear(cov)
-		for k := range m.K {
-			if k == c {
-				continue
-			}
-			for i, v := range m.Covariances[k*size : (k+1)*size] {
-				cov[i] += v / float64(m.K-1)
-			}
+		for i, v := range m.Covariances[k*size : (k+1)*size] {
+			cov[i] += v / float64(m.K-1)
 		}
-		_ = d
 	}
 }

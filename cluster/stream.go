@@ -16,8 +16,8 @@ import (
 const streamSample = 1 << 16
 
 // FitCSV fits a mixture to a file that need not fit in memory. EM runs to convergence on a uniform random sample
-// of 65,536 rows, then continues with exact passes over the whole file until the tolerance or the iterations are
-// used up. It holds O(sample·d + workers·(segment + k·d²)) and gives the same result for any number of workers.
+// of 65,536 rows, then continues with exact passes over the whole file until the tolerance is reached or the
+// iterations, counted anew, are used up. It holds O(sample·d + workers·(segment + k·d²)) and gives the same result for any number of workers.
 func FitCSV(ctx context.Context, c *CSVFile, s Settings) (*Mixture, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func FitCSV(ctx context.Context, c *CSVFile, s Settings) (*Mixture, error) {
 	report.N, report.Converged = n, false
 	st.shift = columnMeans(denseRows(x))
 	last := math.Inf(-1)
-	for report.Iterations < s.MaxIterations || s.Tolerance > 0 && math.IsInf(last, -1) {
+	for range s.MaxIterations {
 		a, err := st.pass(ctx, m)
 		if err != nil {
 			return nil, err

@@ -125,7 +125,9 @@ func (f *File) decode(text []byte) (*Status, error) {
 			st.At = time.UnixMilli(st.NowMsec).UTC()
 		}
 	default:
-		err = decodeSeed(text, f.line, st)
+		if err = decodeSeed(text, f.line, st); err == nil {
+			st.At = time.UnixMilli(st.NowMsec).UTC()
+		}
 	}
 	return st, err
 }

@@ -56,6 +56,7 @@ func newRoot(e *env) *cobra.Command {
 		newGraph(e),
 		newScenario(e),
 		newCollect(e),
+		newCluster(e),
 		newVersion(e),
 		newMan(e),
 	)

@@ -1,0 +1,144 @@
+package draw
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"trimtab/cluster"
+)
+
+// timeline draws the rate of every group and below it the regime, over time.
+func (p Page) timeline(c draw.Canvas) error {
+	span := p.Intervals[len(p.Intervals)-1].Sample.At.Sub(p.Intervals[0].Sample.At)
+	unit, name := time.Minute, "minutes"
+	switch {
+	case span < 5*time.Minute:
+		unit, name = time.Second, "seconds"
+	case span > 5*time.Hour:
+		unit, name = time.Hour, "hours"
+	}
+	begin := p.Intervals[0].Sample.At.Add(-p.Intervals[0].Sample.Interval)
+	at := func(t time.Time) float64 { return float64(t.Sub(begin)) / float64(unit) }
+
+	rates := newPlot("Rates and regimes over time", "", "requests/s")
+	for g, group := range p.Intervals[0].Sample.Groups {
+		var run plotter.XYs
+		first := true
+		flush := func() error {
+			if len(run) == 0 {
+				return nil
+			}
+			line, err := plotter.NewLine(run)
+			if err != nil {
+				return err
+			}
+			line.Color, line.Width = colourOf(g), vg.Points(1.2)
+			line.Dashes = dashes(g)
+			rates.Add(line)
+			if first {
+				rates.Legend.Add(cluster.ShortName(group.Name), line)
+				first = false
+			}
+			run = nil
+			return nil
+		}
+		for _, in := range p.Intervals {
+			if !in.Follows {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			if g >= len(in.Sample.Groups) {
+				continue
+			}
+			if s := in.Sample.Interval.Seconds(); s > 0 {
+				run = append(run, plotter.XY{X: at(in.Sample.At), Y: float64(in.Sample.Groups[g].Requests()) / s})
+			}
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	rates.Legend.Top = true
+	rates.Legend.Padding = 2
+	rates.Y.Min = 0
+	rates.Y.Max *= 1.18 // room for the legend
+	rates.Legend.YOffs = -2
+
+	regimes := newPlot("", fmt.Sprintf("time since the first interval, %s", name), "regime")
+	k := p.Model.Mixture.K
+	for i, in := range p.Intervals {
+		a := p.Assigned[i]
+		regimes.Add(&bar{
+			from: at(in.Sample.At.Add(-in.Sample.Interval)), to: at(in.Sample.At), y: float64(a.Regime), colour: colourOf(a.Regime), novel: a.Novel,
+		})
+	}
+	regimes.Y.Min, regimes.Y.Max = -0.6, float64(k)-0.4
+	regimes.Y.Tick.Marker = plot.ConstantTicks(everyRegime(k, 14))
+	for _, pl := range []*plot.Plot{rates, regimes} {
+		pl.X.Min, pl.X.Max = 0, at(p.Intervals[len(p.Intervals)-1].Sample.At)
+	}
+	grid := plotter.NewGrid()
+	rates.Add(grid)
+	regimes.Add(grid)
+
+	height := c.Max.Y - c.Min.Y
+	plots := [][]*plot.Plot{{rates}, {regimes}}
+	tiles := draw.Tiles{Rows: 2, Cols: 1, PadY: 0.05 * vg.Inch}
+	_ = height
+	canvases := plot.Align(plots, tiles, c)
+	rates.Draw(canvases[0][0])
+	regimes.Draw(canvases[1][0])
+	return nil
+}
+
+// dashes tells lines apart without colour.
+func dashes(g int) []vg.Length {
+	switch g % 3 {
+	case 1:
+		return []vg.Length{vg.Points(5), vg.Points(2)}
+	case 2:
+		return []vg.Length{vg.Points(1.5), vg.Points(1.5)}
+	}
+	return nil
+}
+
+// everyRegime is a tick per regime, labelled in steps so that at most most labels are drawn.
+func everyRegime(k, most int) []plot.Tick {
+	step := max(1, int(math.Ceil(float64(k)/float64(most))))
+	var ticks []plot.Tick
+	for i := range k {
+		t := plot.Tick{Value: float64(i)}
+		if i%step == 0 {
+			t.Label = fmt.Sprint(i)
+		}
+		ticks = append(ticks, t)
+	}
+	return ticks
+}
+
+// bar is the regime of one interval.
+type bar struct {
+	from, to, y float64
+	colour      color.RGBA
+	novel       bool
+}
+
+func (b *bar) Plot(c draw.Canvas, p *plot.Plot) {
+	x, y := p.Transforms(&c)
+	x0, x1 := x(b.from), max(x(b.to), x(b.from)+vg.Points(0.5))
+	box := []vg.Point{{X: x0, Y: y(b.y - 0.4)}, {X: x1, Y: y(b.y - 0.4)}, {X: x1, Y: y(b.y + 0.4)}, {X: x0, Y: y(b.y + 0.4)}}
+	c.FillPolygon(b.colour, c.ClipPolygonXY(box))
+	if b.novel { // a tick on the lower edge
+		c.FillPolygon(color.Black, []vg.Point{{X: x0, Y: c.Min.Y}, {X: x1, Y: c.Min.Y}, {X: x1, Y: c.Min.Y + 4}, {X: x0, Y: c.Min.Y + 4}})
+	}
+}
+
+func (b *bar) DataRange() (xmin, xmax, ymin, ymax float64) { return b.from, b.to, b.y - 0.5, b.y + 0.5 }
