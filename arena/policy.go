@@ -43,6 +43,9 @@ func Choosers(cache *OracleCache) map[string]NewPolicy {
 	return map[string]NewPolicy{
 		"start": func(context.Context, Case) (tuner.Policy, error) { return hold{}, nil },
 		"equal": func(_ context.Context, c Case) (tuner.Policy, error) { return equal{tuner.NewEqual(), c.Scenario}, nil },
+		"capacity": func(_ context.Context, c Case) (tuner.Policy, error) {
+			return fixedWeights{capacityWeights(c.Scenario)}, nil
+		},
 		"random": func(_ context.Context, c Case) (tuner.Policy, error) {
 			return tuner.NewRandom(c.Seed), nil
 		},
@@ -111,6 +114,13 @@ func order(policies []Policy) []Policy {
 type hold struct{}
 
 func (hold) Decide(tuner.Observation) tuner.Decision { return tuner.Decision{Reason: "hold"} }
+
+// fixedWeights are weights that are set by hand once.
+type fixedWeights struct{ weights tuner.Weights }
+
+func (f fixedWeights) Initial() tuner.Weights { return f.weights }
+
+func (fixedWeights) Decide(tuner.Observation) tuner.Decision { return tuner.Decision{Reason: "hold"} }
 
 // equal begins with equal weights too.
 type equal struct {

@@ -1,0 +1,240 @@
+package arena
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"trimtab/deathstarbench"
+)
+
+// Server offers environments over HTTP and JSON:
+//
+//	GET  /scenarios                                          → {"scenarios": [name, …]}
+//	POST /envs      {"scenario", "seed", "method"}           → {"env", "observation"}
+//	POST /envs/{id}/reset {"scenario", "seed"}               → {"observation"}
+//	POST /envs/{id}/step  {"weights": {upstream: [w, …]}}    → {"observation", "reward", "done", "info"}
+//	DELETE /envs/{id}
+//
+// Errors are {"error": text} with status 400, 404, or 429 when there are too many environments. A scenario is the name
+// of a built-in one or {"toml": text}. It is meant for loopback: everyone who can reach it can use it, and nothing
+// on the machine but simulated worlds is within its reach.
+type Server struct {
+	opts SimOptions
+	most int
+	mu   sync.Mutex
+	envs map[string]*session
+}
+
+// session is an environment and when it was used last.
+type session struct {
+	mu   sync.Mutex
+	env  *Env
+	used time.Time
+}
+
+const (
+	defaultEnvs    = 64
+	idleEnv        = 30 * time.Minute
+	longestBody    = 1 << 20
+	longestEpisode = 30 * 24 * time.Hour
+)
+
+// NewServer returns a server of at most most environments at a time; 0 means 64. One that was idle for half an hour
+// makes room for a new one.
+func NewServer(o SimOptions, most int) *Server {
+	if most == 0 {
+		most = defaultEnvs
+	}
+	return &Server{opts: o, most: most, envs: map[string]*session{}}
+}
+
+// Handler returns the HTTP handler.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /scenarios", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, map[string]any{"scenarios": deathstarbench.Names()})
+	})
+	mux.HandleFunc("POST /envs", s.create)
+	mux.HandleFunc("POST /envs/{id}/reset", s.with(reset))
+	mux.HandleFunc("POST /envs/{id}/step", s.with(step))
+	mux.HandleFunc("DELETE /envs/{id}", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		_, ok := s.envs[r.PathValue("id")]
+		delete(s.envs, r.PathValue("id"))
+		s.mu.Unlock()
+		if !ok {
+			fail(w, http.StatusNotFound, errors.New("no such environment"))
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return localOnly(mux)
+}
+
+// localOnly refuses what a web page on another site could make a browser send.
+func localOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) || r.Header.Get("Origin") != "" {
+			fail(w, http.StatusForbidden, errors.New("only local programs are served"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// episode is the body that begins one.
+type episode struct {
+	Scenario json.RawMessage `json:"scenario"`
+	Seed     uint64          `json:"seed"`
+	Method   string          `json:"method"`
+}
+
+// load returns the scenario: a built-in one by name, or {"toml": text}. It never reads a file.
+func (e *episode) load() (*deathstarbench.Scenario, error) {
+	var name string
+	var inline struct {
+		TOML string `json:"toml"`
+	}
+	var sc *deathstarbench.Scenario
+	var err error
+	switch {
+	case json.Unmarshal(e.Scenario, &name) == nil:
+		text, e := deathstarbench.Source(name)
+		if e != nil {
+			return nil, e
+		}
+		sc, err = deathstarbench.Parse(name+".toml", text)
+	case json.Unmarshal(e.Scenario, &inline) == nil && inline.TOML != "":
+		sc, err = deathstarbench.Parse("scenario", []byte(inline.TOML))
+	default:
+		return nil, errors.New(`scenario: want a name or {"toml": text}`)
+	}
+	if err == nil && sc.Duration.Std() > longestEpisode {
+		err = fmt.Errorf("scenario %s: longer than %s", sc.Name, longestEpisode)
+	}
+	return sc, err
+}
+
+func (s *Server) create(w http.ResponseWriter, r *http.Request) {
+	var body episode
+	if !read(w, r, &body) {
+		return
+	}
+	if body.Method != "" && !isMethod(body.Method) {
+		fail(w, http.StatusBadRequest, fmt.Errorf("unknown method %q", body.Method))
+		return
+	}
+	sc, err := body.load()
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	env := NewEnv(body.Method, s.opts)
+	o, err := env.Reset(sc, body.Seed)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	id := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.envs) >= s.most {
+		for other, e := range s.envs {
+			if e.mu.TryLock() {
+				if time.Since(e.used) > idleEnv {
+					delete(s.envs, other)
+				}
+				e.mu.Unlock()
+			}
+		}
+	}
+	if len(s.envs) >= s.most {
+		fail(w, http.StatusTooManyRequests, fmt.Errorf("%d environments are in use: delete one", s.most))
+		return
+	}
+	s.envs[id] = &session{env: env, used: time.Now()}
+	reply(w, http.StatusCreated, map[string]any{"env": id, "observation": o})
+}
+
+// with finds the environment of a request and holds it.
+func (s *Server) with(do func(*Env, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		e := s.envs[r.PathValue("id")]
+		s.mu.Unlock()
+		if e == nil {
+			fail(w, http.StatusNotFound, errors.New("no such environment"))
+			return
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.used = time.Now()
+		do(e.env, w, r)
+	}
+}
+
+func reset(env *Env, w http.ResponseWriter, r *http.Request) {
+	var body episode
+	if !read(w, r, &body) {
+		return
+	}
+	sc := env.scenario
+	if len(body.Scenario) > 0 {
+		var err error
+		if sc, err = body.load(); err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+	}
+	o, err := env.Reset(sc, body.Seed)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"observation": o})
+}
+
+func step(env *Env, w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Weights map[string][]float64 `json:"weights"`
+	}
+	if !read(w, r, &body) {
+		return
+	}
+	o, reward, done, info, err := env.Step(body.Weights)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"observation": o, "reward": reward, "done": done, "info": info})
+}
+
+func read(w http.ResponseWriter, r *http.Request, into any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		fail(w, http.StatusBadRequest, fmt.Errorf("read the request: %w", err))
+		return false
+	}
+	return true
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // fails only when the client has gone
+}
+
+func fail(w http.ResponseWriter, status int, err error) {
+	reply(w, status, map[string]string{"error": err.Error()})
+}

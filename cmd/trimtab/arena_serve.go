@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trimtab/arena"
+)
+
+func newArenaServe(e *env) *cobra.Command {
+	var listen, actuator string
+	var most int
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Offer the simulator as an environment for reinforcement learning, over HTTP and JSON on loopback",
+		Long: `Offer reset and step in the manner of Gym over HTTP and JSON, so that a policy can be trained from any language:
+docs/arena.md describes the calls and holds a Python client. Runs until interrupted.`,
+		Example: `  trimtab arena serve --listen 127.0.0.1:18081
+  curl -s -d '{"scenario":"capacity-1-2-4","seed":1}' http://127.0.0.1:18081/envs`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			host, _, err := net.SplitHostPort(listen)
+			if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+				return withCode(exitUsage, fmt.Errorf("--listen %s: want an address on loopback such as 127.0.0.1:18081", listen))
+			}
+			if actuator != "reload" && actuator != "live" || most < 1 {
+				return withCode(exitUsage, fmt.Errorf("--actuator %s, --envs %d: want reload or live, and at least 1", actuator, most))
+			}
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return withCode(exitConfig, fmt.Errorf("serve the arena: %w", err))
+			}
+			server := &http.Server{Handler: arena.NewServer(arena.SimOptions{Live: actuator == "live"}, most).Handler(), ReadTimeout: time.Minute}
+			ctx := cmd.Context()
+			stop := context.AfterFunc(ctx, func() {
+				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				defer cancel()
+				_ = server.Shutdown(end)
+			})
+			defer stop()
+			fmt.Fprintf(e.stdout, "http://%s\n", l.Addr())
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve the arena: %w", err)
+			}
+			return nil // being interrupted is how a server ends
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:18081", "address on loopback")
+	cmd.Flags().StringVar(&actuator, "actuator", "reload", "how weights change: reload or live")
+	cmd.Flags().IntVar(&most, "envs", 64, "most environments at a time")
+	return cmd
+}
