@@ -13,6 +13,7 @@ import "math"
 // likely numbers of slots, so that what is not known for sure is not loaded to the limit.
 type planner struct {
 	waits          *waits
+	tardy          *tardinessTable
 	headroom       float64
 	meanShare      float64 // share of the mean response time in the cost
 	errorTardiness float64
@@ -40,7 +41,20 @@ func matrix(groups []*group) [][]float64 {
 	return m
 }
 
-const planSteps = 60
+// A plan takes up to planSteps steps, fewer in large pools: there a step of a hundred shares changes little for each.
+const (
+	planSteps = 60
+	planLeast = 8
+	planWork  = 12000 // steps times links
+)
+
+func (p *planner) steps() int {
+	links := 0
+	for _, x := range p.x {
+		links += len(x)
+	}
+	return min(planSteps, max(planLeast, planWork/max(links, 1)))
+}
 
 // solve returns shares by group and link for a pull τ; the result is valid until the next call.
 func (p *planner) solve(tau float64) [][]float64 {
@@ -51,7 +65,7 @@ func (p *planner) solve(tau float64) [][]float64 {
 	cost, rate := p.cost(p.x, p.headroom, tau, true), 0.5
 	best := cost
 	copyMatrix(p.best, p.x)
-	for range planSteps {
+	for range p.steps() {
 		p.descend(rate)
 		next := p.cost(p.x, p.headroom, tau, true)
 		if next < best {
@@ -260,5 +274,5 @@ func (p *planner) response(g *group, service, wait, rho float64) float64 {
 	mean := service + wait
 	waits := math.Max(math.Min(rho, 1), 0.05) // probability of waiting, roughly
 	variance := g.cv2*service*service + wait*wait*(2/waits-1)
-	return p.meanShare*mean/d + tardiness(mean, variance, d)
+	return p.meanShare*mean/d + p.tardy.at(mean, variance, d)
 }

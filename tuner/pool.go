@@ -6,6 +6,9 @@ import (
 	"trimtab/vts"
 )
 
+// fitAll is the number of servers up to which every number of slots is fitted in every interval.
+const fitAll = 64
+
 // pool is a set of groups connected by servers that they share: weights of one group change what another meets, so
 // that a pool is decided as a whole. Groups without shared servers are pools of one.
 type pool struct {
@@ -43,7 +46,7 @@ func (t *topology) fits(s *vts.Sample) bool {
 }
 
 // rebuild makes the topology of a sample, keeping what is known of groups and of servers whose use has not changed.
-func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits) {
+func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits, tardy *tardinessTable) {
 	old := *t
 	*t = topology{groups: make(map[string]*group, len(s.Groups)), stations: make(map[string]*station)}
 	var order []*station
@@ -77,7 +80,7 @@ func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits) {
 			st.inside = o.inside
 		}
 	}
-	t.connect(s, order, w, cfg)
+	t.connect(s, order, w, tardy, cfg)
 }
 
 func newGroup(name string, cfg *Config) *group {
@@ -117,7 +120,7 @@ func (s *station) sameUse(o *station) bool {
 }
 
 // connect finds the pools.
-func (t *topology) connect(s *vts.Sample, order []*station, w *waits, cfg *Config) {
+func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tardinessTable, cfg *Config) {
 	of := make(map[*group]*pool)
 	for i := range s.Groups {
 		g := t.groups[s.Groups[i].Name]
@@ -149,11 +152,12 @@ func (t *topology) connect(s *vts.Sample, order []*station, w *waits, cfg *Confi
 		}
 	}
 	for _, st := range order {
+		st.every = len(order) <= fitAll
 		p := of[st.links[0].group]
 		p.stations = append(p.stations, st)
 	}
 	for _, p := range t.pools {
-		p.planner = planner{waits: w, headroom: cfg.Headroom, meanShare: 0.2, doubt: 0.5, errorTardiness: cfg.ErrorTardiness, horizon: 2 * cfg.Interval.Seconds()}
+		p.planner = planner{waits: w, tardy: tardy, headroom: cfg.Headroom, meanShare: 0.2, doubt: 0.5, errorTardiness: cfg.ErrorTardiness, horizon: 2 * cfg.Interval.Seconds()}
 		p.planner.setUp(p.groups, p.stations)
 	}
 }

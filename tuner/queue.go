@@ -51,19 +51,3 @@ func (w *waits) at(h int, rho float64) (wait, slope float64) {
 	step := t[k+1] - t[k]
 	return t[k] + f*step, step * scale
 }
-
-// tardiness returns E[max(0, T−d)]/d for a response time T with mean m and variance v, assumed lognormal.
-func tardiness(m, v, d float64) float64 {
-	if m <= 0 || d <= 0 {
-		return 0
-	}
-	s2 := math.Log1p(v / (m * m))
-	if s2 < 1e-9 {
-		return math.Max(0, m-d) / d
-	}
-	s := math.Sqrt(s2)
-	z := (math.Log(m/d) + s2/2) / s
-	return math.Max(0, m/d*normalCDF(z)-normalCDF(z-s))
-}
-
-func normalCDF(z float64) float64 { return 0.5 * math.Erfc(-z/math.Sqrt2) }

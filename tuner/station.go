@@ -13,6 +13,8 @@ type station struct {
 	points   []point // operating points seen, the current one first
 	stored   []point // what was seen before the last sudden change: a fault that ends restores it
 	fit      [slotChoices]fitted
+	every    bool                 // fit every number of slots in every interval
+	fits     int                  // made so far
 	likely   []int                // indices into slotGrid with most of the probability, at most likelyMost
 	slots    [slotChoices]float64 // what is known of the slots from before the memory was replaced, log
 	inside   float64              // requests held at the end of the interval, by arrivals less completions
@@ -141,8 +143,12 @@ func (p *point) add(o seen) {
 // refit fits every number of slots to the points, warm from the last fit.
 func (s *station) refit(w *waits, prior *expectation, cv2 []float64) {
 	least := math.Inf(1)
+	s.fits++
 	for h := range s.fit {
-		s.fitSlots(w, h, prior, cv2)
+		// What is unlikely is fitted in turn: a new number of slots becomes likely over several intervals.
+		if s.every || s.fits < 8 || s.changed || s.fit[h].prob > 1e-3 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
+			s.fitSlots(w, h, prior, cv2)
+		}
 		least = math.Min(least, s.fit[h].loss)
 	}
 	sum := 0.0
@@ -192,7 +198,7 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 		}
 	}
 	for range 4 {
-		speed := f.speed(prior)
+		speed, moved := f.speed(prior), 0.0
 		for g := range f.service {
 			num, den := 0.0, 0.0
 			if k := prior.weight[g]; k > 0 {
@@ -225,7 +231,11 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 			if den > 0 {
 				step := math.Max(-0.7, math.Min(0.7, num/den))
 				f.service[g] *= math.Exp(step)
+				moved = math.Max(moved, math.Abs(step))
 			}
+		}
+		if moved < 1e-4 {
+			break
 		}
 	}
 	f.loss = s.loss(w, h, prior, cv2)

@@ -13,6 +13,7 @@ import (
 type Tuner struct {
 	cfg      Config
 	waits    *waits
+	tardy    *tardinessTable
 	topo     topology
 	budget   budget
 	regimes  *regimes
@@ -36,7 +37,7 @@ func New(cfg Config) (*Tuner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
-	return &Tuner{cfg: cfg, waits: newWaits(), regimes: r, memories: make(map[string]*poolMemory),
+	return &Tuner{cfg: cfg, waits: newWaits(), tardy: newTardinessTable(), regimes: r, memories: make(map[string]*poolMemory),
 		budget: budget{burst: cfg.Burst, window: cfg.BurstWindow, perMinute: cfg.PerMinute, unlimited: cfg.Unlimited}}, nil
 }
 
@@ -61,7 +62,7 @@ func (t *Tuner) Decide(o Observation) Decision {
 	t.interval = s.Interval
 	t.budget.advance(s.Interval)
 	if !t.topo.fits(s) {
-		t.topo.rebuild(s, &t.cfg, t.waits)
+		t.topo.rebuild(s, &t.cfg, t.waits, t.tardy)
 		t.adopt()
 	}
 	t.regime = t.regimes.track(s)

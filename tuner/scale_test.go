@@ -1,0 +1,81 @@
+package tuner
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+
+	"trimtab/vts"
+)
+
+// fleet returns samples of g groups with n servers each, of their own or shared by all groups, with the noise that
+// counting makes.
+func fleet(g, n int, shared bool, rng *rand.Rand) func() vts.Sample {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	return func() vts.Sample {
+		at = at.Add(3 * time.Second)
+		s := vts.Sample{At: at, Interval: 3 * time.Second}
+		for i := range g {
+			group := vts.GroupSample{Name: fmt.Sprintf("group-%03d", i)}
+			for j := range n {
+				name := fmt.Sprintf("10.%d.%d.1:80", i, j)
+				if shared {
+					name = fmt.Sprintf("10.0.%d.1:80", j)
+				}
+				count := uint64(math.Max(0, 60+8*rng.NormFloat64()))
+				mean := (10 + 5*float64(j%4)) * (1 + 0.05*rng.NormFloat64())
+				p := vts.PeerSample{Server: name, Weight: 1, Known: true, Requests: count, ResponseMsec: uint64(float64(count) * mean)}
+				p.Responses[1] = count
+				p.BucketsMsec = []float64{1, 5, 10, 20, 50, 100, 1000}
+				p.Buckets = []uint64{0, count / 10, count / 4, count / 2, count, count, count}
+				group.Peers = append(group.Peers, p)
+			}
+			s.Groups = append(s.Groups, group)
+		}
+		return s
+	}
+}
+
+func benchmarkStep(b *testing.B, groups, servers int, shared bool) {
+	t, err := New(Config{Regimes: RegimeConfig{Observe: -1}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	next := fleet(groups, servers, shared, rand.New(rand.NewPCG(1, 2)))
+	samples := make([]vts.Sample, 8)
+	for i := range samples {
+		samples[i] = next()
+	}
+	current := InForce(samples[0])
+	step := func(i int) {
+		if d := t.Decide(Observation{Sample: samples[i%len(samples)], Current: current}); len(d.Weights) > 0 {
+			for name, m := range d.Weights {
+				current[name] = m
+			}
+		}
+	}
+	for i := range 10 {
+		step(i)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		step(i)
+		i++
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc)/(1<<20), "heap_MiB")
+}
+
+// The design asks for less than 50 ms and 64 MiB for 100 groups of 100 servers.
+func BenchmarkStep100x100(b *testing.B)       { benchmarkStep(b, 100, 100, false) }
+func BenchmarkStep100x100Shared(b *testing.B) { benchmarkStep(b, 100, 100, true) }
+func BenchmarkStep1x1000(b *testing.B)        { benchmarkStep(b, 1, 1000, false) }
+func BenchmarkStep3x3(b *testing.B)           { benchmarkStep(b, 3, 3, true) }
