@@ -93,6 +93,21 @@ type Interval struct {
 	Reason     string                    `json:"reason,omitempty"`
 }
 
+// ErrorKinds lists the kinds of errors with their numbers: "2 closed, 1 status_5xx".
+func (r *Report) ErrorKinds() string {
+	sums := make(map[string]uint64)
+	for _, w := range r.Workloads {
+		for kind, n := range w.ErrorKinds {
+			sums[kind] += n
+		}
+	}
+	kinds := make([]string, 0, len(sums))
+	for _, kind := range sortedKeys(sums) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", sums[kind], kind))
+	}
+	return strings.Join(kinds, ", ")
+}
+
 // WriteTable writes the parts side by side for people.
 func (r *Report) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

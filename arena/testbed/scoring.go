@@ -6,10 +6,8 @@ import (
 	"trimtab/arena"
 	"trimtab/deathstarbench"
 	"trimtab/loadgen"
+	"trimtab/tuner"
 )
-
-// errorTardiness is the tardiness of a failed request, in deadlines.
-const errorTardiness = 10
 
 // scoring is how requests are scored: by relative tardiness against the deadline of their upstream group.
 type scoring struct {
@@ -27,10 +25,10 @@ func newScoring(sc *deathstarbench.Scenario, deadlines map[string]time.Duration)
 	return s
 }
 
-// tardiness is max(0, (t − d)/d), and errorTardiness for a failed request.
+// tardiness is max(0, (t − d)/d), and tuner.DefaultErrorTardiness for a failed request.
 func (s *scoring) tardiness(r seen) float64 {
 	if r.failed {
-		return errorTardiness
+		return tuner.DefaultErrorTardiness
 	}
 	d := s.deadlines[r.workload]
 	if d <= 0 {

@@ -70,6 +70,9 @@ type trial struct {
 	tunedAt  time.Duration // end of the first interval that the policy decided on; 0 when there was none
 }
 
+// observer is a policy that learns from intervals on which it does not decide.
+type observer interface{ Observe(tuner.Observation) }
+
 // step plays one control interval and, once it is time, lets the policy decide on it.
 func (t *trial) step(ctx context.Context) (done bool, err error) {
 	iv, err := t.world.Step(ctx)
@@ -80,7 +83,11 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 	switch {
 	case iv.Err != nil:
 		row.Reason = iv.Err.Error()
-	case iv.At >= t.cfg.TuneAt && !iv.Done:
+	case iv.At < t.cfg.TuneAt:
+		if o, ok := t.cfg.Policy.(observer); ok {
+			o.Observe(tuner.Observation{Sample: iv.Sample, Current: t.world.Weights()})
+		}
+	case !iv.Done:
 		if t.tunedAt == 0 {
 			t.tunedAt = iv.At
 		}

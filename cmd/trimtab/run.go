@@ -203,6 +203,9 @@ func printTrial(e *env, f *runFlags, r *testbed.Report) error {
 	if r.P99Ratio > 0 {
 		fmt.Fprintf(e.stdout, "\np99: %.1f ms on the starting weights, %.1f ms tuned: %.1f times lower\n", r.Before.Latency.P99, r.Tuned.Latency.P99, r.P99Ratio)
 	}
+	if r.Errors > 0 {
+		fmt.Fprintf(e.stdout, "errors: %s in %d reloads (before 1.27.4 NGINX can cut an idle keep-alive connection at each)\n", r.ErrorKinds(), r.Reloads)
+	}
 	if r.Saturated {
 		fmt.Fprintf(e.stdout, "warning: requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open\n", r.Lateness.P99)
 	}
