@@ -59,16 +59,17 @@ func (c *gapCheck) add(s *segment, n int) {
 // GapReport compares the achieved gaps between requests with the law that was asked for.
 type GapReport struct {
 	Count       uint64  `json:"count"`
-	MeanMS      float64 `json:"mean_ms"`         // achieved
-	Mean        float64 `json:"mean_ratio"`      // achieved mean gap × asked rate
-	CV          float64 `json:"cv"`              // achieved, in operational time
-	DrawnCV     float64 `json:"cv_drawn"`        // of the due times: what chance made of the law
-	TheoryCV    float64 `json:"cv_theory"`       // of the law
-	KSD         float64 `json:"ks_d"`            // largest distance between the two distribution functions
-	KSDTolerant float64 `json:"ks_d_tolerant"`   // the same, each gap forgiven the tolerance
-	KSP         float64 `json:"ks_p"`            // probability of that tolerant distance if the gaps follow the law
-	ToleranceUS float64 `json:"ks_tolerance_us"` // of a gap, in microseconds
-	Sample      int     `json:"ks_sample"`       // gaps that the test was run on
+	MeanMS      float64 `json:"mean_ms"`          // achieved
+	Mean        float64 `json:"mean_ratio"`       // achieved mean gap × asked rate
+	CV          float64 `json:"cv"`               // achieved, in operational time
+	DrawnMean   float64 `json:"mean_ratio_drawn"` // of the due times: what chance made of the law
+	DrawnCV     float64 `json:"cv_drawn"`         // of the due times
+	TheoryCV    float64 `json:"cv_theory"`        // of the law
+	KSD         float64 `json:"ks_d"`             // largest distance between the two distribution functions
+	KSDTolerant float64 `json:"ks_d_tolerant"`    // the same, each gap forgiven the tolerance
+	KSP         float64 `json:"ks_p"`             // probability of that tolerant distance if the gaps follow the law
+	ToleranceUS float64 `json:"ks_tolerance_us"`  // of a gap, in microseconds
+	Sample      int     `json:"ks_sample"`        // gaps that the test was run on
 }
 
 // report sums the check up.
@@ -83,7 +84,7 @@ func (c *gapCheck) report() GapReport {
 		return r
 	}
 	r.MeanMS = float64(c.wall) / float64(c.sent.n) / float64(time.Millisecond)
-	r.Mean, r.CV, r.DrawnCV = c.sent.mean, c.sent.cv(), c.drawn.cv()
+	r.Mean, r.CV, r.DrawnMean, r.DrawnCV = c.sent.mean, c.sent.cv(), c.drawn.mean, c.drawn.cv()
 	slices.Sort(c.sample)
 	tolerance := c.sent.mean * float64(gapTolerance) * float64(c.sent.n) / float64(c.wall) // at the mean rate
 	r.KSD = arrival.Distance(c.sample, c.law.CDF, 0)

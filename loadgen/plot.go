@@ -80,8 +80,27 @@ func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// widen rounds the range of the y axis to whole steps of the ticks, so that it always has some.
+// wholeTicks are at most about ten ticks of whole seconds.
+type wholeTicks struct{}
+
+// Ticks implements plot.Ticker.
+func (wholeTicks) Ticks(low, high float64) (ticks []plot.Tick) {
+	step := 1.0
+	for _, s := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200} {
+		if step = s; (high-low)/s <= 10 {
+			break
+		}
+	}
+	for v := math.Ceil(low/step) * step; v <= high; v += step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%g", v)})
+	}
+	return ticks
+}
+
+// widen rounds the range of the y axis to whole steps of the ticks, so that it always has some, and makes room for the
+// legend on the right.
 func widen(p *plot.Plot) {
+	defer func() { p.X.Max += 0.22 * (p.X.Max - p.X.Min) }()
 	if !(p.Y.Min > 0 && p.Y.Max < math.Inf(1)) { // nothing was drawn
 		p.Y.Min, p.Y.Max, p.X.Min, p.X.Max = 0.1, 1, 0, 1
 	}
@@ -109,7 +128,7 @@ func (r *Report) overTime() (*plot.Plot, error) {
 	} {
 		points := make(plotter.XYs, 0, len(r.Seconds))
 		for _, s := range r.Seconds {
-			if s.Total.Requests > 0 {
+			if s.Total.Requests > 0 && (s.Length > 0.5 || len(r.Seconds) == 1) { // not the stump at the end
 				points = append(points, plotter.XY{X: s.At, Y: line.of(s.Total)})
 			}
 		}
@@ -117,17 +136,18 @@ func (r *Report) overTime() (*plot.Plot, error) {
 			return nil, err
 		}
 	}
+	p.X.Min, p.X.Tick.Marker = 0, wholeTicks{}
 	widen(p)
 	return p, nil
 }
 
 // percentiles plots the latency distributions against −log10(1 − q), the axis of HDR histograms.
 func (r *Report) percentiles() (*plot.Plot, error) {
-	p := newPlot("Latency by percentile", "percentile")
+	p := newPlot("Latency by percentile: from the due time, and raw (from the start of sending)", "percentile")
 	curves := []struct {
 		name string
 		of   *Latencies
-	}{{"from the due time", r.Timeline.Latency}, {"raw, from the start of sending", r.Timeline.Raw}}
+	}{{"from the due time", r.Timeline.Latency}, {"raw", r.Timeline.Raw}}
 	if len(r.Workloads) > 1 {
 		for i := range r.Workloads {
 			curves = append(curves, struct {
@@ -141,7 +161,7 @@ func (r *Report) percentiles() (*plot.Plot, error) {
 			return nil, err
 		}
 	}
-	p.Legend.Left = true
+	p.Legend.Top = false
 	p.X.Tick.Marker = plot.ConstantTicks([]plot.Tick{
 		{Value: 0, Label: "0"}, {Value: 1, Label: "90"}, {Value: 2, Label: "99"}, {Value: 3, Label: "99.9"}, {Value: 4, Label: "99.99"},
 		{Value: 5, Label: "99.999"}, {Value: 6, Label: "99.9999"}, {Value: 7, Label: "99.99999"},
