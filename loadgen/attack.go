@@ -57,6 +57,14 @@ func (a *Attack) Started() time.Time {
 	return time.Time{}
 }
 
+// InFlight returns how many requests have no result yet, the one that waits for a worker included.
+func (a *Attack) InFlight() (n uint64) {
+	for _, b := range a.bursts {
+		n += b.due.unanswered()
+	}
+	return n
+}
+
 // Run sends the load and returns what became of it. When ctx ends, sending stops, answers are waited for as long as the
 // configuration's Drain says, and the report of what was sent is returned, marked as interrupted, with a nil error.
 func (a *Attack) Run(ctx context.Context) (*Report, error) {
@@ -110,6 +118,7 @@ type burst struct {
 	due             dueTimes
 	pacer           *pacer
 	check           *gapCheck
+	interrupted     atomic.Int64 // when sending was interrupted, from epoch; 0: it was not
 	stream          *stream
 }
 
@@ -141,7 +150,10 @@ func (b *burst) run(ctx context.Context, epoch time.Time) {
 		vegeta.Workers(uint64(cfg.Workers)),
 		vegeta.MaxWorkers(uint64(cfg.MaxWorkers)),
 	)
-	defer context.AfterFunc(ctx, func() { attacker.Stop() })() // frees a dispatcher that waits for a worker
+	defer context.AfterFunc(ctx, func() {
+		b.interrupted.Store(int64(time.Since(epoch)))
+		attacker.Stop() // frees a dispatcher that waits for a worker
+	})()
 	for r := range attacker.Attack(cfg.Workloads[b.workload].Targeter, b.pacer, 0, "") {
 		b.collect(r, epoch)
 	}
@@ -169,8 +181,16 @@ func (b *burst) collect(r *vegeta.Result, epoch time.Time) {
 	}
 }
 
-// finish counts what was due but never sent and checks the gaps of the last, incomplete segments.
+// finish counts what was due but never sent and checks the gaps of the last, incomplete segment.
 func (b *burst) finish() {
 	b.due.rest(b.check.add)
-	b.stream.drop(b.pacer.unsent()+b.due.unanswered(), b.pacer.capped)
+	end := b.pacer.start + b.pacer.duration
+	if at := time.Duration(b.interrupted.Load()); at > 0 {
+		end = min(end, at-b.pacer.grace) // what was due just then was not late yet
+	}
+	dropped := b.pacer.unsent(end)
+	if b.pacer.last <= end {
+		dropped += b.due.unanswered() // one at most: dispatched, but no worker had taken it
+	}
+	b.stream.drop(dropped, b.pacer.capped)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 )
 
@@ -53,8 +52,10 @@ func failureOf(err error) Failure {
 		return Unreachable
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return Closed
-	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "chunked"):
+	case errors.Is(err, errMalformed):
 		return Malformed
+	case errors.Is(err, errBadTarget):
+		return BadTarget
 	}
 	return Other
 }

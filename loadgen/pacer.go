@@ -27,10 +27,11 @@ type pacer struct {
 	duration time.Duration
 	grace    time.Duration // how late the last requests may be sent
 	due      *dueTimes
-	workers  uint64 // the most there are
-	capped   uint64 // requests that found all workers busy
-	ended    bool   // every request due within the burst was dispatched
-	pending  bool   // the last due time drawn was not dispatched
+	workers  uint64        // the most there are
+	capped   uint64        // requests that found all workers busy
+	ended    bool          // every request due within the burst was dispatched
+	last     time.Duration // the last due time dispatched, from epoch
+	pending  time.Duration // the last due time drawn, from epoch, if it was not dispatched
 }
 
 var _ vegeta.Pacer = (*pacer)(nil)
@@ -47,9 +48,10 @@ func (p *pacer) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 	}
 	due += p.start
 	if !p.sleepUntil(due) {
-		p.pending = true
+		p.pending = due
 		return 0, true
 	}
+	p.last = due
 	if p.due.push(due) > p.workers {
 		p.capped++
 	}
@@ -85,20 +87,24 @@ func (p *pacer) sleepUntil(due time.Duration) bool {
 // countAtMost bounds how many arrivals that were never sent are drawn one by one to count them.
 const countAtMost = 10_000_000
 
-// unsent returns how many requests were due within the burst but never dispatched.
-func (p *pacer) unsent() (n uint64) {
-	if p.pending {
+// unsent returns how many requests were due by the offset end, from epoch, but never dispatched.
+func (p *pacer) unsent(end time.Duration) (n uint64) {
+	if p.ended {
+		return 0
+	}
+	if p.pending > 0 {
+		if p.pending > end {
+			return 0
+		}
 		n++
 	}
-	if p.ended {
-		return n
-	}
+	end = min(end-p.start, p.duration)
 	for range countAtMost {
 		due, ok := p.process.Next()
-		if !ok || due > p.duration {
+		if !ok || due > end {
 			return n
 		}
 		n++
 	}
-	return n + uint64(p.process.Remaining(p.duration))
+	return n + uint64(p.process.Remaining(end))
 }

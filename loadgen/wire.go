@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -35,17 +34,6 @@ type host struct {
 	live         map[*conn]struct{} // all connections, in use or idle
 }
 
-// conn is one connection.
-type conn struct {
-	net.Conn
-	host  *host
-	read  *bufio.Reader
-	write *bufio.Writer
-	probe probe
-	since time.Time // when it became idle
-	used  bool      // it has answered a request
-}
-
 // staleAfter is how long a connection may be idle before it is probed for having been closed by the other side.
 const staleAfter = time.Millisecond
 
@@ -63,6 +51,9 @@ func newWire(cfg ClientConfig) *wire {
 // exchange sends req and reads the answer with its body, of at most maxBody bytes unless that is negative. The answer's
 // body is spent. deadline may be the zero time.
 func (w *wire) exchange(ctx context.Context, req *http.Request, extra http.Header, deadline time.Time, maxBody int64) (*http.Response, uint64, error) {
+	if scheme := req.URL.Scheme; scheme != "http" && scheme != "https" || req.URL.Host == "" {
+		return nil, 0, fmt.Errorf("%w: %s", errBadTarget, req.URL)
+	}
 	if err := w.acquire(ctx, deadline); err != nil {
 		return nil, 0, err
 	}
@@ -93,6 +84,8 @@ func (w *wire) exchange(ctx context.Context, req *http.Request, extra http.Heade
 	}
 }
 
+var errBadTarget = errors.New("not an http or https URL")
+
 // replayable reports whether req may be sent again after a connection was closed without an answer, as net/http does.
 func replayable(req *http.Request) bool {
 	switch req.Method {
@@ -100,75 +93,6 @@ func replayable(req *http.Request) bool {
 		return req.Body == nil || req.Body == http.NoBody
 	}
 	return false
-}
-
-// errUnanswered wraps the error of a connection that ended before the first byte of an answer.
-var errUnanswered = errors.New("no answer")
-
-// exchange sends req on the connection and reads its answer to the end.
-func (c *conn) exchange(req *http.Request, extra http.Header, deadline time.Time, maxBody int64) (*http.Response, uint64, error) {
-	if err := c.SetDeadline(deadline); err != nil {
-		return nil, 0, err
-	}
-	if err := writeRequest(c.write, req, extra); err != nil {
-		return nil, 0, fmt.Errorf("write request: %w", err)
-	}
-	if _, err := c.read.Peek(1); err != nil {
-		if errors.Is(err, io.EOF) || failureOf(err) == Reset {
-			return nil, 0, fmt.Errorf("%w: %w", errUnanswered, err)
-		}
-		return nil, 0, fmt.Errorf("read answer: %w", err)
-	}
-	for range maxInformational {
-		resp, err := http.ReadResponse(c.read, req)
-		if err != nil {
-			return nil, 0, fmt.Errorf("read answer: %w", err)
-		}
-		if resp.StatusCode >= 100 && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
-			continue
-		}
-		n, err := drain(resp.Body, maxBody)
-		return resp, n, err
-	}
-	return nil, 0, errInformational
-}
-
-// maxInformational is how many answers of status 1xx may come before the final one.
-const maxInformational = 5
-
-var errInformational = errors.New("malformed answer: too many of status 1xx")
-
-// drain reads body to its end.
-func drain(body io.ReadCloser, maxBody int64) (uint64, error) {
-	if body == http.NoBody {
-		return 0, nil
-	}
-	var from io.Reader = body
-	if maxBody >= 0 {
-		from = io.LimitReader(body, maxBody+1)
-	}
-	n, err := io.Copy(io.Discard, from)
-	if err != nil {
-		return uint64(n), fmt.Errorf("read body: %w", err)
-	}
-	if maxBody >= 0 && n > maxBody {
-		return uint64(n), errTooLarge
-	}
-	return uint64(n), body.Close()
-}
-
-// writeRequest writes req with the extra header fields.
-func writeRequest(w *bufio.Writer, req *http.Request, extra http.Header) error {
-	for k, v := range extra {
-		req.Header[k] = v
-	}
-	if host := extra.Get("Host"); host != "" {
-		req.Host = host
-	}
-	if err := req.Write(w); err != nil {
-		return err
-	}
-	return w.Flush()
 }
 
 // acquire waits for a free connection slot.
@@ -280,7 +204,7 @@ func (w *wire) dial(ctx context.Context, h *host, deadline time.Time) (*conn, er
 		}
 		c.Conn = secured
 	}
-	c.read, c.write = bufio.NewReaderSize(c.Conn, 4096), bufio.NewWriterSize(c.Conn, 4096)
+	c.read, c.write = bufio.NewReaderSize(c, 4096), bufio.NewWriterSize(c.Conn, 4096)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
