@@ -140,12 +140,12 @@ func (a *Applier) apply(ctx context.Context, want Settings, r *Receipt) error {
 	}
 	r.Weights, r.Diff = plan.Weights, plan.Diff()
 	r.Notes = append(r.Notes, plan.Notes...)
-	if plan.Empty() {
-		return nil
-	}
 	c := &change{
 		config: cfg, last: last, before: cfg.settings(sortedKeys(want)), weights: plan.Weights,
 		earlier: last.ejections(), ejected: plan.ejections(last.ejections()),
+	}
+	if plan.Empty() {
+		return a.loadWritten(ctx, c, r)
 	}
 	for _, f := range plan.Files {
 		c.files = append(c.files, newReplacement(f.File, f.Apply()))

@@ -63,7 +63,22 @@ http {
 
 func (b *bed) applier(t testing.TB) *Applier {
 	t.Helper()
-	return &Applier{Config: b.Config, StateDir: filepath.Join(t.TempDir(), "state"), Binary: b.Binary, Prefix: b.Dir}
+	return &Applier{Config: b.Config, StateDir: filepath.Join(memoryDir(t), "state"), Binary: b.Binary, Prefix: b.Dir}
+}
+
+// memoryDir is a new folder in memory where there is one, so that the many state folders of the tests cost no fsync.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "trimtab-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func (b *bed) want(wa, wb int) Settings {

@@ -120,12 +120,26 @@ func (a *Applier) master(ctx context.Context, cfg *Config) (*master, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.runs(cfg.Path); err != nil {
+	if err = m.runs(cfg.Path); err == nil {
+		err = notUpgrading(under(prefix, pidFile))
+	}
+	if err != nil {
 		m.close()
 		return nil, err
 	}
 	m.errorLog = under(prefix, errorLog)
 	return m, nil
+}
+
+// notUpgrading refuses while a second master from before an upgrade of the binary still runs: which of the two a
+// signal should go to is for the operator to say.
+func notUpgrading(pidFile string) error {
+	old, err := findMaster(pidFile + ".oldbin")
+	if err != nil {
+		return nil
+	}
+	old.close()
+	return fmt.Errorf("an upgrade of NGINX is under way: masters from before (%d) and after it both run", old.pid)
 }
 
 func under(prefix, path string) string {

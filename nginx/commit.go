@@ -72,6 +72,42 @@ func (a *Applier) commit(ctx context.Context, c *change, r *Receipt) error {
 	return a.settle(c, j, r)
 }
 
+// loadWritten sees to weights that stand in the files already: when the status page shows that NGINX runs others, it
+// has not loaded the files, and is told to.
+func (a *Applier) loadWritten(ctx context.Context, c *change, r *Receipt) error {
+	if a.Status == nil || a.NoReload {
+		return nil
+	}
+	m, old, err := a.before(ctx, c, r)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	weights := c.config.onPage(c.weights)
+	if old.status.has(weights) == nil {
+		return nil
+	}
+	if err := a.mayChange(c); err != nil {
+		return err
+	}
+	if err := a.Budget.allow(a.now(), m.pid, false); err != nil {
+		return err
+	}
+	if err := a.runTest(ctx, nil); err != nil {
+		return a.judge(ctx, err)
+	}
+	a.Budget.spend(a.now())
+	if err := a.reload(context.WithoutCancel(ctx), m, old, weights); err != nil {
+		if trip := a.trip(err); trip != nil {
+			a.log().Error("cannot record the failed reload; the next one will not be held back", "error", trip)
+		}
+		// Nothing was written, so there is nothing to put back.
+		return &RollbackError{Cause: err}
+	}
+	r.Reloaded, r.Confirmed = true, a.now()
+	return nil
+}
+
 // mayChange asks the circuit breaker.
 func (a *Applier) mayChange(c *change) error {
 	b, err := a.Breaker()

@@ -156,7 +156,7 @@ func TestEachStepFailsOnceWithRealNGINX(t *testing.T) {
 
 // Each file operation in turn fails with each error, once or from then on for good; NGINX is left out.
 func TestDiskFailsAtEachStep(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	path := filepath.Join(dir, "nginx.conf")
 	old := "events {}\nhttp { upstream u { server 127.0.0.1:1; server 127.0.0.1:2 weight=2; } }\n"
 	want := Settings{"u": {"127.0.0.1:1": {Weight: 3}, "127.0.0.1:2": {Weight: 5}}}
@@ -167,7 +167,7 @@ func TestDiskFailsAtEachStep(t *testing.T) {
 				if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
 					t.Fatal(err)
 				}
-				a := &Applier{Config: path, StateDir: filepath.Join(t.TempDir(), "s"), NoReload: true}
+				a := &Applier{Config: path, StateDir: filepath.Join(memoryDir(t), "s"), NoReload: true}
 				c := &counter{}
 				c.fail = func(i int, s step) error {
 					if i == k || forGood && k >= 0 && i > k && s.op != "read" && s.op != "nginx -t" {

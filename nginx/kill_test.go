@@ -160,7 +160,7 @@ func TestKillBetweenEveryTwoSteps(t *testing.T) {
 // The recovery itself is killed between every two of its steps, after a change that was killed when the new file was
 // live: the recovery after that one finishes the work.
 func TestKillTheRecoveryBetweenEveryTwoSteps(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	path := filepath.Join(dir, "nginx.conf")
 	old := "events {}\nhttp { upstream u { server 127.0.0.1:1; server 127.0.0.1:2 weight=2; } }\n"
 	k := killed{Config: path, NoNGINX: true, Want: Settings{"u": {"127.0.0.1:1": {Weight: 3}, "127.0.0.1:2": {Weight: 5}}}}
@@ -168,7 +168,7 @@ func TestKillTheRecoveryBetweenEveryTwoSteps(t *testing.T) {
 		if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		k.StateDir = filepath.Join(t.TempDir(), "s")
+		k.StateDir = filepath.Join(memoryDir(t), "s")
 		k.AtOp, k.Recovery = "close journal", false
 		if op, _ := runKilled(t, k); op != k.AtOp {
 			t.Fatalf("got killed at %q, want at %q", op, k.AtOp)

@@ -45,6 +45,11 @@ func findMaster(pidFile string) (*master, error) {
 	m := &master{pid: pid, fd: fd}
 	// The check comes after the open: from here on the descriptor means the process that is checked.
 	title, err := processTitle(pid)
+	// A master that has just been started has its pid file a moment before its title.
+	for try := 0; try < 100 && err == nil && !strings.HasPrefix(title, masterTitle) && runsNGINX(pid); try++ {
+		time.Sleep(10 * time.Millisecond)
+		title, err = processTitle(pid)
+	}
 	if err != nil || !strings.HasPrefix(title, masterTitle) {
 		m.close()
 		return nil, fmt.Errorf("%w: pid file %s names process %d, which is %q, not an NGINX master", ErrNoMaster, pidFile, pid, title)
@@ -85,6 +90,12 @@ func (m *master) signal(s unix.Signal) error {
 		return fmt.Errorf("signal NGINX master %d: %w", m.pid, err)
 	}
 	return nil
+}
+
+// runsNGINX reports whether the program of the process is an nginx binary.
+func runsNGINX(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && (strings.HasPrefix(filepath.Base(exe), "nginx") || strings.HasPrefix(filepath.Base(exe), "openresty"))
 }
 
 func processTitle(pid int) (string, error) {

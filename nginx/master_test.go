@@ -75,6 +75,17 @@ func TestNoMasterToReload(t *testing.T) {
 		r, err := a.Apply(t.Context(), b.want(3, 5))
 		refused(t, r, err, "runs "+b.Config)
 	})
+	t.Run("two masters during an upgrade of the binary", func(t *testing.T) {
+		write(fmt.Sprintln(b.PID))
+		if err := os.WriteFile(b.PIDFile()+".oldbin", []byte(fmt.Sprintln(b.PID)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.applier(t).Apply(t.Context(), b.want(3, 5))
+		refused(t, r, err, "upgrade of NGINX is under way")
+		if err := os.Remove(b.PIDFile() + ".oldbin"); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("a master that has stopped", func(t *testing.T) {
 		write(fmt.Sprintln(b.PID))
 		b.Stop()

@@ -80,6 +80,9 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
+		if u.ejectsAll(target) {
+			return nil, refuse("upstream %q (%s:%d): no server would be left up", name, u.File.Path, u.Line)
+		}
 		p.Weights[name] = map[string]Setting{}
 		for i, peer := range u.Peers {
 			p.Weights[name][peer.Label()] = target[i]
@@ -218,6 +221,20 @@ func (u *Upstream) reduce(target []Setting, named []bool) {
 			}
 		}
 	}
+}
+
+// ejectsAll reports whether the target marks the last server down that was up.
+func (u *Upstream) ejectsAll(target []Setting) bool {
+	before, after := 0, 0
+	for i, p := range u.Peers {
+		if !p.Backup && !p.Down {
+			before++
+		}
+		if !p.Backup && !target[i].Down {
+			after++
+		}
+	}
+	return before > 0 && after == 0
 }
 
 func gcd(a, b int) int {

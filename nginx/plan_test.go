@@ -101,7 +101,7 @@ func TestPlanNotes(t *testing.T) {
 }
 
 func TestPlanEjection(t *testing.T) {
-	const text = "upstream u { server 10.0.0.1  weight=2 ; server 10.0.0.2 down weight=4; }"
+	const text = "upstream u { server 10.0.0.1  weight=2 ; server 10.0.0.2 down weight=4; server 10.0.0.3; }"
 	down := func(n int) Setting { return Setting{Weight: n, Down: true} }
 	ours := func(_, server string) bool { return server == "10.0.0.2:80" }
 	for _, tt := range []struct {
@@ -113,10 +113,11 @@ func TestPlanEjection(t *testing.T) {
 	}{
 		{"down is not added unless ejection is on", map[string]Setting{"10.0.0.1": down(2)}, PlanOptions{}, "", "not switched on"},
 		{"down is added before the semicolon", map[string]Setting{"10.0.0.1": down(2)}, PlanOptions{Eject: true},
-			"upstream u { server 10.0.0.1  weight=2  down; server 10.0.0.2 down weight=4; }", ""},
+			"upstream u { server 10.0.0.1  weight=2  down; server 10.0.0.2 down weight=4; server 10.0.0.3; }", ""},
 		{"the operator's down is not taken back", map[string]Setting{"10.0.0.2": w(4)}, PlanOptions{Eject: true}, "", "someone else"},
+		{"the last server that is up is not marked down", map[string]Setting{"10.0.0.1": down(2), "10.0.0.3": down(1)}, PlanOptions{Eject: true}, "", "no server would be left up"},
 		{"our own down is", map[string]Setting{"10.0.0.2": w(5)}, PlanOptions{Eject: true, Ejected: ours},
-			"upstream u { server 10.0.0.1  weight=2 ; server 10.0.0.2 weight=5; }", ""},
+			"upstream u { server 10.0.0.1  weight=2 ; server 10.0.0.2 weight=5; server 10.0.0.3; }", ""},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			p, err := mustParse(t, text).Plan(Settings{"u": tt.want}, tt.opt)

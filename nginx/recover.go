@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Recovery says what a crash had left behind and what became of it.
@@ -36,13 +37,17 @@ func (a *Applier) recover(ctx context.Context) (*Recovery, error) {
 	for _, f := range j.Files {
 		r := &replacement{Path: f.Path, Real: f.Real, Temp: f.Temp, Old: f.Old, New: f.New}
 		live, err := a.readFile(f.Real)
+		if errors.Is(err, fs.ErrNotExist) {
+			rec.Kept = append(rec.Kept, f.Real) // someone took it away
+			continue
+		}
 		if err != nil {
-			return rec, fmt.Errorf("recover: %w", err)
+			return rec, unrecovered(err)
 		}
 		switch hashOf(live) {
 		case f.New:
 			if r.before, err = a.kept(f.Old); err != nil {
-				return rec, fmt.Errorf("recover %s: %w", f.Real, err)
+				return rec, unrecovered(fmt.Errorf("%s: %w", f.Real, err))
 			}
 			r.after = live
 			rec.Restored = append(rec.Restored, f.Real)
@@ -56,20 +61,24 @@ func (a *Applier) recover(ctx context.Context) (*Recovery, error) {
 		// Should this be interrupted too, the next recovery must know that NGINX may have seen the new files.
 		j.Phase, reload = phaseRestore, true
 		if err := a.writeJournal(j); err != nil {
-			return rec, fmt.Errorf("recover: %w", err)
+			return rec, unrecovered(err)
 		}
 	}
 	if _, err := a.undo(files); err != nil {
-		return rec, fmt.Errorf("recover: %w", err)
+		return rec, unrecovered(err)
 	}
 	if reload && !a.NoReload {
 		if err := a.reloadRecovered(ctx, j, rec); err != nil {
-			return rec, fmt.Errorf("recover: the files are restored: %w", err)
+			return rec, unrecovered(fmt.Errorf("the files are restored: %w", err))
 		}
 	}
 	a.log().Warn("undid a change that a crash had left unfinished", "phase", rec.Phase, "restored", rec.Restored, "kept", rec.Kept,
 		"reloaded", rec.Reloaded, "note", rec.Note)
 	return rec, a.dropJournal()
+}
+
+func unrecovered(err error) error {
+	return &RollbackError{Cause: errors.New("a change was interrupted"), Restore: err}
 }
 
 // reloadRecovered has NGINX load the restored files. That it does not run, or that the operator's files do not pass,
