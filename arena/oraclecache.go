@@ -31,7 +31,7 @@ type entry struct {
 }
 
 // searchVersion changes when the search or the simulator finds other weights for the same phase.
-const searchVersion = 1
+const searchVersion = 2
 
 // NewOracleCache returns a cache in dir, which is made when it is first written; an empty dir keeps all in memory.
 func NewOracleCache(dir string) *OracleCache {

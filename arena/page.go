@@ -80,7 +80,7 @@ func (p *Page) Write(dir string) (page string, plots []string, err error) {
 			return "", nil, err
 		}
 		for _, f := range figures {
-			png, err := render(f.plot, f.width, f.height, "png")
+			png, err := render(f.plots, f.width, f.height, "png")
 			if err != nil {
 				return "", nil, err
 			}
@@ -89,7 +89,7 @@ func (p *Page) Write(dir string) (page string, plots []string, err error) {
 				return "", nil, err
 			}
 			plots = append(plots, path)
-			svg, err := render(f.plot, f.width, f.height, "svg")
+			svg, err := render(f.plots, f.width, f.height, "svg")
 			if err != nil {
 				return "", nil, err
 			}
@@ -120,7 +120,7 @@ func (p *Page) Write(dir string) (page string, plots []string, err error) {
 
 type drawing struct {
 	name          string
-	plot          *plot.Plot
+	plots         []*plot.Plot // one below the other
 	width, height vg.Length
 }
 
@@ -135,7 +135,7 @@ func (p *Page) figures(sc *deathstarbench.Scenario, summaries []Summary) (out []
 			}
 		}
 	}
-	add := func(name string, width, height vg.Length, pl *plot.Plot, e error) {
+	add := func(name string, width, height vg.Length, e error, pl ...*plot.Plot) {
 		if err == nil {
 			err = e
 		}
@@ -143,22 +143,27 @@ func (p *Page) figures(sc *deathstarbench.Scenario, summaries []Summary) (out []
 	}
 	s := styles(p.Policies)
 	pl, e := s.percentiles(sc, traces)
-	add("percentiles", 16, 11, pl, e)
+	add("percentiles", 16, 11, e, pl)
 	pl, e = s.bars(sc.Name+": accumulated relative tardiness", summaries)
-	add("art", 16, 11, pl, e)
+	add("art", 16, 11, e, pl)
 	pl, e = s.course(sc, sc.Name+": p99 of each control interval", "p99, ms", traces, func(x []Point, i int) float64 { return x[i].P99MS })
-	add("convergence", 24, 11, pl, e)
+	add("convergence", 24, 11, e, pl)
 	if pl, e, ok := s.regret(sc, traces); ok {
-		add("regret", 24, 11, pl, e)
+		add("regret", 24, 11, e, pl)
 	}
 	for _, t := range traces {
 		if !t.adaptive() {
 			continue
 		}
+		var groups []*plot.Plot
 		for _, u := range sc.Upstreams {
 			pl, e := sharePlot(sc, u.Name, t)
-			add("weights-"+strings.ReplaceAll(t.Policy, "/", "-")+"-"+u.Name, 16, 7, pl, e)
+			if e != nil {
+				return nil, e
+			}
+			groups = append(groups, pl)
 		}
+		add("weights-"+strings.ReplaceAll(t.Policy, "/", "-"), 16, 6*vg.Length(len(groups)), nil, groups...)
 	}
 	return out, err
 }

@@ -258,28 +258,36 @@ func sharePlot(sc *deathstarbench.Scenario, group string, t *Trace) (*plot.Plot,
 	return p, nil
 }
 
-// render draws a plot as "png" or "svg", its legend at the right of it.
-func render(p *plot.Plot, width, height vg.Length, format string) ([]byte, error) {
+// render draws plots one below the other as "png" or "svg", each with its legend at the right.
+func render(plots []*plot.Plot, width, height vg.Length, format string) ([]byte, error) {
 	canvas, err := draw.NewFormattedCanvas(width, height, format)
 	if err != nil {
-		return nil, fmt.Errorf("draw %q: %w", p.Title.Text, err)
+		return nil, fmt.Errorf("draw %q: %w", plots[0].Title.Text, err)
 	}
 	c := draw.New(canvas)
 	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Max.X, Y: c.Min.Y}, c.Max, {X: c.Min.X, Y: c.Max.Y}})
-	c = draw.Crop(c, vg.Points(4), -vg.Points(4), vg.Points(4), -vg.Points(4))
-	legend, without := p.Legend, *p
-	without.Legend = plot.NewLegend()
-	room := legend.Rectangle(c)
-	if w := room.Max.X - room.Min.X; w > 0 {
-		w += vg.Points(8)
-		without.Draw(draw.Crop(c, 0, -w, 0, 0))
-		legend.Draw(draw.Crop(c, c.Max.X-c.Min.X-w, 0, 0, -vg.Points(18)))
-	} else {
-		without.Draw(c)
+	strip := height / vg.Length(len(plots))
+	for i, p := range plots {
+		drawPlot(p, draw.Crop(c, vg.Points(4), -vg.Points(4), height-vg.Length(i+1)*strip+vg.Points(4), -vg.Length(i)*strip-vg.Points(4)))
 	}
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
-		return nil, fmt.Errorf("draw %q: %w", p.Title.Text, err)
+		return nil, fmt.Errorf("draw %q: %w", plots[0].Title.Text, err)
 	}
 	return b.Bytes(), nil
+}
+
+// drawPlot draws a plot with its legend at the right of it.
+func drawPlot(p *plot.Plot, c draw.Canvas) {
+	legend, without := p.Legend, *p
+	without.Legend = plot.NewLegend()
+	room := legend.Rectangle(c)
+	w := room.Max.X - room.Min.X
+	if w <= 0 {
+		without.Draw(c)
+		return
+	}
+	w += vg.Points(8)
+	without.Draw(draw.Crop(c, 0, -w, 0, 0))
+	legend.Draw(draw.Crop(c, c.Max.X-c.Min.X-w, 0, 0, -vg.Points(18)))
 }

@@ -2,6 +2,7 @@ package arena
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -13,13 +14,15 @@ import (
 
 // search is a pattern search (Hooke and Jeeves 1961) over the logarithms of all weights of a steady scenario: each is
 // tried a step up and a step down, what lowers the cost is kept, and when nothing does the step shrinks. All points
-// are played with the same seeds (common random numbers), so that differences are not noise.
+// are played with the same seeds (common random numbers), so that differences are not noise. Servers that are alike
+// move together; where groups are small they then also move alone.
 type search struct {
 	c     Case
 	sc    *deathstarbench.Scenario
 	seeds []uint64
 	best  float64
 	x     [][]float64 // by group and server, logarithms
+	moves [][][]int   // by group: sets of servers that move together
 }
 
 // The length of a search's runs: long enough for this many requests, within these bounds.
@@ -55,6 +58,7 @@ func bestWeights(ctx context.Context, c Case, p Phase, near tuner.Weights) (tune
 			s.best, s.x = cost, x
 		}
 	}
+	s.moves = s.alike()
 	for _, factor := range []float64{2, 1.4, 1.15} {
 		for {
 			improved, err := s.sweep(ctx, math.Log(factor))
@@ -76,10 +80,12 @@ func (s *search) sweep(ctx context.Context, step float64) (improved bool, err er
 		if len(s.x[g]) < 2 {
 			continue
 		}
-		for i := range s.x[g] {
+		for _, together := range s.moves[g] {
 			for _, d := range []float64{step, -step} {
 				x := clone(s.x)
-				x[g][i] += d
+				for _, i := range together {
+					x[g][i] += d
+				}
 				cost, err := s.cost(ctx, x)
 				if err != nil {
 					return false, err
@@ -92,6 +98,48 @@ func (s *search) sweep(ctx context.Context, step float64) (improved bool, err er
 		}
 	}
 	return s.best < 0.998*before, nil
+}
+
+// smallGroup is up to which size of a group its servers also move alone.
+const smallGroup = 4
+
+// alike returns for every group the sets of its servers that do not differ but by name, and for small groups each
+// server alone too.
+func (s *search) alike() [][][]int {
+	profile := func(name string) string {
+		c := *s.sc.Server(name)
+		c.Name = ""
+		text := fmt.Sprint(c)
+		for _, f := range s.sc.Faults {
+			if f.Server == name {
+				f.Server = ""
+				text += fmt.Sprint(f)
+			}
+		}
+		return text
+	}
+	out := make([][][]int, len(s.sc.Upstreams))
+	for g, u := range s.sc.Upstreams {
+		sets := map[string][]int{}
+		for i, name := range u.Servers {
+			p := profile(name)
+			sets[p] = append(sets[p], i)
+		}
+		done := map[string]bool{}
+		for _, name := range u.Servers {
+			p := profile(name)
+			if set := sets[p]; !done[p] && len(set) < len(u.Servers) {
+				out[g] = append(out[g], set)
+			}
+			done[p] = true
+		}
+		if len(u.Servers) <= smallGroup && len(done) < len(u.Servers) {
+			for i := range u.Servers {
+				out[g] = append(out[g], []int{i})
+			}
+		}
+	}
+	return out
 }
 
 func clone(x [][]float64) [][]float64 {
