@@ -23,6 +23,8 @@ type Applier struct {
 	Status StatusFunc // what the status page says; nil: only NGINX's worker processes are looked at
 	Eject  bool       // allow servers to be marked down
 	Budget *Budget    // nil: no limit on reloads
+	// Manual says that a person asked for the change: neither the budget nor the circuit breaker holds it.
+	Manual bool
 	// HoldUnloaded refuses to change anything while the files on the disk are newer than what NGINX has loaded: a
 	// reload would put someone's unfinished edit in force.
 	HoldUnloaded bool

@@ -34,7 +34,7 @@ func (a *Applier) commit(ctx context.Context, c *change, r *Receipt) error {
 			return err
 		}
 		defer m.close()
-		if err := a.Budget.allow(a.now(), m.pid, c.forced); err != nil {
+		if err := a.Budget.allow(a.now(), m.pid, a.Manual || c.forced); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (a *Applier) loadWritten(ctx context.Context, c *change, r *Receipt) error 
 	if err := a.mayChange(c); err != nil {
 		return err
 	}
-	if err := a.Budget.allow(a.now(), m.pid, false); err != nil {
+	if err := a.Budget.allow(a.now(), m.pid, a.Manual); err != nil {
 		return err
 	}
 	if err := a.runTest(ctx, nil); err != nil {
@@ -114,7 +114,7 @@ func (a *Applier) mayChange(c *change) error {
 	if err != nil {
 		return err
 	}
-	if b.Open(a.now()) && !c.forced {
+	if b.Open(a.now()) && !a.Manual && !c.forced {
 		return b.refusal(a.now())
 	}
 	return nil

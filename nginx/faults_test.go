@@ -92,7 +92,7 @@ func (b *bed) reset(t *testing.T, a *Applier) {
 	if _, err := a.Recover(context.Background()); err != nil {
 		t.Fatalf("recover with the fault gone: %v", err)
 	}
-	if pending, err := a.Pending(); err != nil || pending != "" {
+	if pending, err := a.Pending(); err != nil || pending {
 		t.Fatalf("a journal is left after the recovery: %v", err)
 	}
 	if err := a.CloseBreaker(); err != nil {

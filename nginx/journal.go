@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Phases of a journal, in the order in which they are passed. A journal exists exactly while a change is under way;
@@ -97,16 +99,24 @@ func (a *Applier) readJournal(name string) (*journal, error) {
 	return j, nil
 }
 
-// Pending says which configuration a crash has left with an unfinished change; empty when there is none.
-func (a *Applier) Pending() (string, error) {
+// Pending reports whether a crash has left a change unfinished. A change that is under way right now is none.
+func (a *Applier) Pending() (bool, error) {
 	if err := a.absolute(); err != nil {
-		return "", err
+		return false, err
 	}
 	_, err := os.Stat(filepath.Join(a.StateDir, journalName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return false, nil
 	}
-	return a.Config, err
+	if err != nil {
+		return false, err
+	}
+	lock, err := os.Open(filepath.Join(a.StateDir, "lock"))
+	if err != nil {
+		return true, nil
+	}
+	defer lock.Close()
+	return !errors.Is(unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK), nil
 }
 
 // closeJournal makes the journal the record of the last change, in one step.

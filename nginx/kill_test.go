@@ -111,7 +111,7 @@ func TestKillBetweenEveryTwoSteps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pending == "" && text == b.text(1, 2) {
+		if !pending && text == b.text(1, 2) {
 			continue // nothing had begun, and there is nothing to put in order
 		}
 		if text == b.text(3, 5) && deaths["exchange"] == 0 {

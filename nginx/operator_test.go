@@ -100,7 +100,7 @@ func TestOperatorSavesContinuously(t *testing.T) {
 	if left := leftovers(t, b.Dir); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
-	if pending, err := a.Pending(); err != nil || pending != "" {
+	if pending, err := a.Pending(); err != nil || pending {
 		t.Errorf("a journal is left: %v", err)
 	}
 }
@@ -197,7 +197,7 @@ func TestCancelBeforeEachStep(t *testing.T) {
 		if left := leftovers(t, b.Dir); len(left) > 0 {
 			t.Fatalf("cancelled at step %d: left over %v", k, left)
 		}
-		if pending, err := a.Pending(); err != nil || pending != "" {
+		if pending, err := a.Pending(); err != nil || pending {
 			t.Fatalf("cancelled at step %d: a journal is left: %v", k, err)
 		}
 		if err := os.WriteFile(b.Config, b.old, 0o644); err != nil {

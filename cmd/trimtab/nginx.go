@@ -4,11 +4,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/nginx"
+	"trimtab/vts"
 )
 
 // nginxFlags are common to the commands that act on a configuration.
 type nginxFlags struct {
-	config, stateDir, binary, prefix, pidFile string
+	config, stateDir, binary, prefix, pidFile, status string
 }
 
 func (f *nginxFlags) add(cmd *cobra.Command) {
@@ -20,11 +21,22 @@ func (f *nginxFlags) addApply(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.stateDir, "state-dir", "/var/lib/trimtab/nginx", "folder of the lock, the journal and the backups")
 	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
+	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it shows (default: by NGINX's worker processes)")
 	cmd.Flags().StringVar(&f.pidFile, "pid-file", "", "pid file of the master (default: the pid directive)")
 }
 
-func (f *nginxFlags) applier() *nginx.Applier {
-	return &nginx.Applier{Config: f.config, StateDir: f.stateDir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile}
+// applier returns the pipeline for a person's change, and what ends it.
+func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
+	a := &nginx.Applier{Config: f.config, StateDir: f.stateDir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile, Manual: true}
+	if f.status == "" {
+		return a, func() {}, nil
+	}
+	client, err := vts.NewClient(vts.ClientConfig{URL: f.status, FreshConnections: true})
+	if err != nil {
+		return nil, nil, withCode(exitUsage, err)
+	}
+	a.Status = statusFunc(client)
+	return a, client.Close, nil
 }
 
 func newNginx(e *env) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,12 @@ master, for a change that a crash left unfinished and for the circuit breaker. I
   trimtab nginx check -c /etc/nginx/nginx.conf --json`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := checkNginx(cmd, flags.applier())
+			a, end, err := flags.applier()
+			if err != nil {
+				return err
+			}
+			defer end()
+			findings := checkNginx(cmd.Context(), a)
 			failed := 0
 			for _, f := range findings {
 				if !f.OK {
@@ -59,7 +65,7 @@ master, for a change that a crash left unfinished and for the circuit breaker. I
 	return cmd
 }
 
-func checkNginx(cmd *cobra.Command, a *nginx.Applier) []finding {
+func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 	var out []finding
 	add := func(check string, err error, format string, args ...any) {
 		f := finding{Check: check, OK: err == nil, Detail: fmt.Sprintf(format, args...)}
@@ -68,7 +74,6 @@ func checkNginx(cmd *cobra.Command, a *nginx.Applier) []finding {
 		}
 		out = append(out, f)
 	}
-	ctx := cmd.Context()
 	cfg, err := nginx.ReadConfig(a.Config)
 	if err != nil {
 		add("config", err, "")
@@ -86,9 +91,18 @@ func checkNginx(cmd *cobra.Command, a *nginx.Applier) []finding {
 		load, err := nginx.ReadLoad(pid)
 		add("workers", err, "%d serving, %d draining, %d MiB", load.Workers, load.Draining, load.MemoryBytes>>20)
 	}
+	if a.Status != nil {
+		status, err := a.Status(ctx)
+		add("status", err, "the page can be read; configuration loaded at %s", time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
+		for _, u := range cfg.Upstreams {
+			if err == nil && u.Protocol == "http" {
+				add("servers", cfg.MatchPeers(status, u.Name), "%s: the page shows the %d servers of the configuration", u.Name, len(u.Peers))
+			}
+		}
+	}
 	pending, err := a.Pending()
-	if err == nil && pending != "" {
-		err = fmt.Errorf("a change of %s was interrupted: the next change, or trimtab nginx rollback, undoes it first", pending)
+	if err == nil && pending {
+		err = errors.New("a change was interrupted: the next change, or trimtab nginx rollback, undoes it first")
 	}
 	add("journal", err, "no change is under way")
 	breaker, err := a.Breaker()
@@ -112,7 +126,12 @@ brings the change back.`,
   trimtab nginx rollback -c /etc/nginx/nginx.conf --json`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := flags.applier().Rollback(cmd.Context())
+			a, end, err := flags.applier()
+			if err != nil {
+				return err
+			}
+			defer end()
+			r, err := a.Rollback(cmd.Context())
 			if asJSON {
 				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
 					return err
