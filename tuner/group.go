@@ -161,12 +161,16 @@ func (g *group) arrivals(seconds float64) {
 		g.follow(seconds)
 		return
 	}
+	// Those that were saturated before may finish more than they were sent, or less: they do not count.
+	keepsUp := func(l *link, rate float64) bool {
+		sent := rate * l.share
+		noise := 2 + 0.04*sent*seconds
+		return l.share > 0 && !l.station.full && (l.done-sent)*seconds > -noise
+	}
 	for range 4 {
 		done, share := 0.0, 0.0
 		for _, l := range g.links {
-			sent := g.now * l.share
-			noise := 2 + 0.04*sent*seconds
-			if l.share > 0 && l.backlog < noise && (l.done-sent)*seconds > -noise {
+			if keepsUp(l, g.now) {
 				done += l.done
 				share += l.share
 			}

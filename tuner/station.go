@@ -13,6 +13,7 @@ type station struct {
 	points   []point // operating points seen, the current one first
 	stored   []point // what was seen before the last sudden change: a fault that ends restores it
 	fit      [slotChoices]fitted
+	scratch  []float64
 	every    bool                 // fit every number of slots in every interval
 	fits     int                  // made so far
 	likely   []int                // indices into slotGrid with most of the probability, at most likelyMost
@@ -185,11 +186,15 @@ func containsInt(list []int, v int) bool {
 	return false
 }
 
-// fitSlots fits the service times for slotGrid[h] by Gauss–Newton on the common scale and the single classes.
+// fitSlots fits the service times for slotGrid[h] by Gauss–Newton steps and scores the result.
 func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 	f := &s.fit[h]
-	if len(f.service) != len(s.links) {
-		f.service = make([]float64, len(s.links))
+	n := len(s.links)
+	if len(f.service) != n {
+		f.service = make([]float64, n)
+	}
+	if len(s.scratch) < 5*n {
+		s.scratch = make([]float64, 5*n)
 	}
 	c := slotGrid[h]
 	for g := range f.service {
@@ -197,39 +202,23 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 			f.service[g] = s.firstGuess(g, prior.typical[g])
 		}
 	}
-	for range 4 {
-		speed, moved := f.speed(prior), 0.0
+	num, den := s.scratch[:n], s.scratch[n:2*n]
+	for range fitSteps {
+		speed := f.speed(prior)
 		for g := range f.service {
-			num, den := 0.0, 0.0
+			num[g], den[g] = 0, 0
 			if k := prior.weight[g]; k > 0 {
-				n := float64(len(f.service))
-				num = k*(math.Log(prior.typical[g]/f.service[g])+speed) + prior.stiff*(prior.speed-speed)/n
-				den = k + prior.stiff/n
+				num[g] = k*(math.Log(prior.typical[g]/f.service[g])+speed) + prior.stiff*(prior.speed-speed)/float64(n)
+				den[g] = k + prior.stiff/float64(n)
 			}
-			for i := range s.points {
-				p := &s.points[i]
-				mean, rho := mix(p.rate, f.service, c)
-				wait, slope := w.at(h, rho)
-				if p.full > 0 {
-					if use, _ := mix2(p.done, f.service); use > 0 {
-						e := p.done[g] * f.service[g] / use
-						num += p.full * fullCount * e * math.Log(c/use)
-						den += p.full * fullCount * e
-					}
-				}
-				if p.count[g] <= 0 {
-					continue
-				}
-				latency := f.service[g] + mean*wait
-				load := p.rate[g] * f.service[g] / c
-				e := (f.service[g] + mean*slope*load + shareOf(p.rate, f.service, g)*mean*wait) / latency
-				k := precision(p, g, mean*wait/latency, cv2[g])
-				all := (f.service[g] + mean*wait + mean*slope*rho) / latency // elasticity to all classes together
-				num += k * e * (p.latency[g] - math.Log(latency))
-				den += k * e * all
-			}
-			if den > 0 {
-				step := math.Max(-0.7, math.Min(0.7, num/den))
+		}
+		for i := range s.points {
+			s.points[i].pull(s.scratch[2*n:5*n], num, den, f.service, w, h, cv2)
+		}
+		moved := 0.0
+		for g := range f.service {
+			if den[g] > 0 {
+				step := math.Max(-0.7, math.Min(0.7, num[g]/den[g]))
 				f.service[g] *= math.Exp(step)
 				moved = math.Max(moved, math.Abs(step))
 			}
@@ -251,33 +240,108 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 }
 
 const (
+	fitSteps    = 4
 	spreadFirst = 0.15 * 0.15 // variance between intervals before it is measured
 	priorMost   = 2           // nats that expected service times may count for or against a number of slots
 	fullCount   = 400         // requests' worth of one saturated interval
 	modelNoise  = 0.03        // relative error of the formula itself
+	waitNoise   = 0.2         // relative error of its waiting time
 )
+
+// residuals compares a point with a fit, by class in log latency. All classes of a server wait in one queue, so that
+// an error of the waiting time, be it the formula's or chance, shows in all of them in proportion to their waiting:
+// its best estimate is taken out of the residuals (the covariance is diagonal plus one common direction, inverted by
+// Sherman and Morrison). What remains tells the classes apart even when most of their time is waiting. res, inv and
+// dir are scratch by class: remaining residual, precision, common direction. It returns the wait in s, its slope by
+// utilisation, the utilisation, and twice the loss.
+func (p *point) residuals(res, inv, dir, service []float64, w *waits, h int, cv2 []float64) (wait, slope, rho, loss float64) {
+	mean, rho := mix(p.rate, service, slotGrid[h])
+	unit, unitSlope := w.at(h, rho)
+	wait, slope = mean*unit, mean*unitSlope
+	share, n := 0.0, 0.0
+	for g := range service {
+		inv[g] = 0
+		if p.count[g] <= 0 {
+			continue
+		}
+		latency := service[g] + wait
+		res[g] = p.latency[g] - math.Log(latency)
+		inv[g] = 1 / (cv2[g]/p.count[g] + modelNoise*modelNoise)
+		dir[g] = wait / latency
+		share += dir[g]
+		n++
+	}
+	if n == 0 {
+		return wait, slope, rho, 0
+	}
+	share /= n
+	jj, jr, rr := 0.0, 0.0, 0.0
+	for g := range service {
+		if inv[g] == 0 {
+			continue
+		}
+		if share > 0.02 {
+			dir[g] /= share
+		} else {
+			dir[g] = 1
+		}
+		jj += dir[g] * dir[g] * inv[g]
+		jr += dir[g] * res[g] * inv[g]
+		rr += res[g] * res[g] * inv[g]
+	}
+	variance := waitNoise*waitNoise*share*share + p.spread/math.Max(p.weight, 1)
+	common := variance * jr / (1 + variance*jj)
+	for g := range service {
+		res[g] -= dir[g] * common
+	}
+	return wait, slope, rho, rr - common*jr
+}
+
+// pull adds the point's Gauss–Newton terms for log service times.
+func (p *point) pull(scratch, num, den, service []float64, w *waits, h int, cv2 []float64) {
+	n := len(service)
+	if p.full > 0 {
+		if use, _ := mix2(p.done, service); use > 0 {
+			r := math.Log(slotGrid[h] / use)
+			for g := range service {
+				e := p.done[g] * service[g] / use
+				num[g] += p.full * fullCount * e * r
+				den[g] += p.full * fullCount * e
+			}
+		}
+	}
+	res, inv, dir := scratch[:n], scratch[n:2*n], scratch[2*n:3*n]
+	wait, slope, rho, _ := p.residuals(res, inv, dir, service, w, h, cv2)
+	work, _ := mix2(p.rate, service)
+	for g := range service {
+		if inv[g] == 0 {
+			continue
+		}
+		latency := service[g] + wait
+		part := 0.0
+		if work > 0 {
+			part = p.rate[g] * service[g] / work
+		}
+		own := (service[g] + part*(slope*rho+wait)) / latency
+		all := (service[g] + wait + slope*rho) / latency
+		num[g] += inv[g] * own * res[g]
+		den[g] += inv[g] * own * math.Min(all, 3)
+	}
+}
 
 // loss is half the sum of squared standardised residuals plus the prior of the slots.
 func (s *station) loss(w *waits, h int, prior *expectation, cv2 []float64) float64 {
-	f, c := &s.fit[h], slotGrid[h]
+	f, c, n := &s.fit[h], slotGrid[h], len(s.links)
 	loss := -prior.slots[h] - s.slots[h]
 	for i := range s.points {
 		p := &s.points[i]
-		mean, rho := mix(p.rate, f.service, c)
-		wait, _ := w.at(h, rho)
 		if p.full > 0 {
 			use, _ := mix2(p.done, f.service)
 			r := math.Log(math.Max(use, 1e-9) / c)
 			loss += r * r / 2 * p.full * fullCount
 		}
-		for g := range f.service {
-			if p.count[g] <= 0 {
-				continue
-			}
-			latency := f.service[g] + mean*wait
-			r := p.latency[g] - math.Log(latency)
-			loss += math.Min(r*r/2*precision(p, g, mean*wait/latency, cv2[g]), 60)
-		}
+		_, _, _, l := p.residuals(s.scratch[2*n:3*n], s.scratch[3*n:4*n], s.scratch[4*n:5*n], f.service, w, h, cv2)
+		loss += math.Min(l/2, 60)
 	}
 	speed, against := f.speed(prior), 0.0
 	for g := range f.service {
@@ -289,8 +353,7 @@ func (s *station) loss(w *waits, h int, prior *expectation, cv2 []float64) float
 	if prior.stiff > 0 {
 		against += prior.stiff * (speed - prior.speed) * (speed - prior.speed) / 2
 	}
-	loss += math.Min(against, priorMost)
-	return loss
+	return loss + math.Min(against, priorMost)
 }
 
 // scatter updates the variance between intervals. The waits of one busy period are nearly the same, so that many
@@ -316,12 +379,6 @@ func (p *point) scatter(o seen) {
 	}
 }
 
-// precision is one over the variance of a mean log latency: few requests, intervals that differ, the formula's error.
-func precision(p *point, g int, waitShare, cv2 float64) float64 {
-	common := p.spread / math.Max(p.weight, 1) * float64(len(p.count))
-	return 1 / (cv2/p.count[g] + common + modelNoise*modelNoise + 0.04*waitShare*waitShare)
-}
-
 // mix returns the mean service time of the mix and the utilisation for rates and service times by link.
 func mix(rate, service []float64, slots float64) (mean, rho float64) {
 	work, total := mix2(rate, service)
@@ -337,14 +394,6 @@ func mix2(rate, service []float64) (work, total float64) {
 		total += r
 	}
 	return work, total
-}
-
-func shareOf(rate, service []float64, g int) float64 {
-	work, _ := mix2(rate, service)
-	if work <= 0 {
-		return 0
-	}
-	return rate[g] * service[g] / work
 }
 
 // speed is the mean log factor between the fitted service times and the typical ones.
