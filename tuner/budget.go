@@ -10,7 +10,7 @@ type budget struct {
 	unlimited bool
 
 	elapsed time.Duration   // since the first interval
-	spent   []time.Duration // when changes were made, the last burst+perMinute of them
+	spent   []time.Duration // when changes were made, the last 64 of them
 }
 
 func (b *budget) advance(by time.Duration) { b.elapsed += by }
@@ -37,7 +37,19 @@ func (b *budget) left() int {
 
 func (b *budget) spend() {
 	b.spent = append(b.spent, b.elapsed)
-	if keep := b.burst + b.perMinute; len(b.spent) > keep {
+	const keep = 64
+	if len(b.spent) > keep {
 		b.spent = append(b.spent[:0], b.spent[len(b.spent)-keep:]...)
 	}
+}
+
+// recent is how many changes were made in the last `span`.
+func (b *budget) recent(span time.Duration) int {
+	n := 0
+	for _, at := range b.spent {
+		if b.elapsed-at < span {
+			n++
+		}
+	}
+	return n
 }

@@ -79,11 +79,11 @@ func (t *Tuner) gate(p *pool, best *candidate, inForce [][]float64, gain float64
 		e.Bounds = append(e.Bounds, BoundRevert)
 		e.Chosen = back.proposal.String()
 		return t.write(p, &back, w, e, "two bad intervals after a change: back to the last good weights")
-	case gain < t.price():
+	case gain < t.price(urgent):
 		if t.budget.left() == 0 {
 			return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
 		}
-		return e.hold(fmt.Sprintf("%s would gain %.1f %%, %.1f %% pay for a change", best.proposal, 100*gain, 100*t.price()), BoundGain)
+		return e.hold(fmt.Sprintf("%s would gain %.1f %%, %.1f %% pay for a change", best.proposal, 100*gain, 100*t.price(urgent)), BoundGain)
 	case t.budget.left() == 0:
 		return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
 	case p.since < settleLeast && p.changes > 0 && !urgent:

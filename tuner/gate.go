@@ -1,6 +1,9 @@
 package tuner
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // Limits on how much the share of a server may change in one step, as factors. A failing or saturated server may lose all of it.
 const (
@@ -37,18 +40,34 @@ func (c *candidate) limit(p *pool, inForce [][]float64) {
 	}
 }
 
-// price is the predicted relative gain that a change has to bring: the fewer changes are left, the more.
-func (t *Tuner) price() float64 {
+// price is the predicted relative gain that a change has to bring: the fewer changes are left and the more were made
+// lately, the more. The last changes are kept for what is urgent, a saturated or failing server: a small gain now is
+// not worth being helpless when the load turns.
+func (t *Tuner) price(urgent bool) float64 {
 	if t.budget.unlimited {
 		return t.cfg.MinGain
 	}
-	left, of := t.budget.left(), t.budget.burst
+	used := t.budget.burst - t.budget.left()
+	prices := earlyPrices[:]
 	if t.budget.elapsed > t.budget.window {
-		left, of = left+1, t.budget.perMinute+1
+		used = t.budget.perMinute - t.budget.left()
+		prices = latePrices[:]
 	}
-	used := 1 - float64(left)/float64(of)
-	return t.cfg.MinGain * math.Pow(scarcity, used)
+	price := prices[min(max(used, 0), len(prices)-1)]
+	if urgent {
+		return t.cfg.MinGain * min(price, urgentPrice)
+	}
+	if lately := t.budget.recent(10*time.Minute) - t.budget.burst; lately > 0 {
+		price *= float64(1 + lately)
+	}
+	return t.cfg.MinGain * price
 }
 
-// scarcity is how many times the least gain the last change of the budget has to bring.
-const scarcity = 47
+// Prices in least gains, by the number of changes used: of the burst, and per minute after it.
+var (
+	earlyPrices = [...]float64{1, 1.5, 2.5, 5, 15, 40}
+	latePrices  = [...]float64{3, 40}
+)
+
+// urgentPrice is what a change costs at most when a server is saturated or fails.
+const urgentPrice = 10

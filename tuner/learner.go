@@ -153,6 +153,10 @@ const (
 	learnedMost = 12
 )
 
+// fragility is what a proposal risks when the load turns, as a share of what waiting costs now: the further classes
+// are parted, the more a new mix of them hurts until it is answered.
+var fragility = [proposals]float64{Loose: 0.03, Balanced: 0.01, ByL3: 0.02, Shift: 0.02}
+
 // judge gives every candidate its score, a cost per second: the model's prediction and what was measured of the
 // proposal in this regime, by visits, less a bonus for what was rarely tried. level is the cost per second measured
 // now, floor what it would be without waiting, and hold the model's cost of what is in force: predictions and
@@ -163,6 +167,7 @@ func (r *regimeMemory) judge(list []candidate, active Proposal, level, floor, ho
 	for i := range list {
 		c := &list[i]
 		predicted := math.Max(level*c.cost/hold, math.Min(floor, level))
+		predicted += fragility[c.proposal] * math.Max(level-floor, 0)
 		cell := r.Q[c.proposal]
 		if c.proposal == Recall {
 			if k := r.bestKept(); k != nil {

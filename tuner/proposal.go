@@ -69,8 +69,10 @@ func (t *Tuner) propose(p *pool, now [][]float64, mem *regimeMemory, safe bool) 
 	if best := mem.best(p); best != nil {
 		out = append(out, candidate{proposal: Recall, x: best, unlimited: true})
 	}
-	add(ByL3, p.byL3())
-	add(Shift, p.shifted(now))
+	if least >= looseFrom {
+		add(ByL3, p.byL3())
+		add(Shift, p.shifted(now))
+	}
 	add(Even, p.even())
 	return out
 }
