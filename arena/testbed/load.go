@@ -24,7 +24,7 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 		if err != nil {
 			return nil, fmt.Errorf("load %d of scenario %s: %w", i+1, sc.Name, err)
 		}
-		targets, err := deathstarbench.NewTargeter(l.Workload, url, deathstarbench.TargetOptions{Seed: seed + uint64(i)})
+		targets, err := deathstarbench.NewTargeter(l.Workload, url, deathstarbench.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed + uint64(i)})
 		if err != nil {
 			return nil, err
 		}

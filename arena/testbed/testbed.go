@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,6 +25,8 @@ type Options struct {
 	Dir      string // everything is written below it; created when missing
 	Listen   string // address of NGINX; empty means 127.0.0.1 and a free port
 	Seed     uint64 // of service times, injected errors and the social graph
+	Store    string // of the social network, as socialnet.OpenStore wants it; empty means in memory
+	Admin    string // loopback address of the backends' admin call; empty means 127.0.0.1 and a free port
 	Logger   *slog.Logger
 }
 
@@ -33,6 +36,7 @@ type Testbed struct {
 	Dir       string
 	URL       string // of NGINX, such as http://127.0.0.1:18080
 	StatusURL string
+	AdminURL  string // of the backends' admin call
 	NGINX     *instance.Instance
 	Backends  *socialnet.Backends
 
@@ -69,10 +73,13 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 	} else if err := checkFree(listen); err != nil {
 		return nil, err
 	}
-	if t.network, err = populate(ctx, opts.Seed); err != nil {
+	if t.network, err = openNetwork(ctx, opts.Store, opts.Seed); err != nil {
 		return nil, err
 	}
 	if t.Backends, err = socialnet.StartAll(ctx, opts.Scenario, t.network, socialnet.Options{Seed: opts.Seed, Logger: opts.Logger}); err != nil {
+		return nil, err
+	}
+	if t.AdminURL, err = t.Backends.ServeAdmin(opts.Admin); err != nil {
 		return nil, err
 	}
 	for _, s := range opts.Scenario.Servers {
@@ -95,24 +102,26 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 	return t, nil
 }
 
-// graphUsers and graphDegree size the social network behind the backends: DeathStarBench's number of users, and as
-// many friends as keep a timeline full without slowing a compose down.
-const (
-	graphUsers  = deathstarbench.DefaultUsers
-	graphDegree = 8
-)
+// postsPerUser fills home timelines (some forty friends write on each) before the first request, so that the size of
+// replies does not drift during a run.
+const postsPerUser = 3
 
-// populate returns a network whose users know their graphDegree neighbours on a ring.
-func populate(ctx context.Context, seed uint64) (*socialnet.Network, error) {
-	n := socialnet.NewNetwork(socialnet.NewMemory())
-	edges := make([][2]int32, 0, graphUsers*graphDegree/2)
-	for u := range int32(graphUsers) {
-		for k := int32(1); k <= graphDegree/2; k++ {
-			edges = append(edges, [2]int32{u, (u + k) % graphUsers})
-		}
+// openNetwork returns a network with DeathStarBench's number of users and a graph like its own.
+func openNetwork(ctx context.Context, store string, seed uint64) (_ *socialnet.Network, err error) {
+	s, err := socialnet.OpenStore(ctx, store)
+	if err != nil {
+		return nil, err
 	}
-	if err := n.Populate(ctx, graphUsers, 0, edges); err != nil {
-		return nil, fmt.Errorf("populate the social network: %w", err)
+	n := socialnet.NewNetwork(s)
+	graph, err := deathstarbench.GenerateGraph(deathstarbench.DefaultUsers, seed)
+	if err == nil {
+		err = n.Populate(ctx, graph.Nodes, deathstarbench.DefaultFirstUser, graph.Edges)
+	}
+	if err == nil {
+		err = n.Prefill(ctx, graph.Nodes, deathstarbench.DefaultFirstUser, postsPerUser, seed)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("populate the social network: %w", err), n.Close())
 	}
 	return n, nil
 }

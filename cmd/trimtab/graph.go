@@ -94,7 +94,7 @@ command can be repeated.`,
 	f.StringVar(&setUp.BaseURL, "target", "", "URL of the deployment's front end, such as http://nginx:8080")
 	f.StringVar(&source.path, "graph", "", "file with one pair of users per line; default: generate a graph")
 	source.flags(c)
-	f.IntVar(&setUp.FirstUser, "first-user", deathstarbench.DefaultFirstUser, "id of the first user")
+	f.IntVar(&setUp.FirstUser, "first-user", deathstarbench.DefaultFirstUser, "id of the first user (newer DeathStarBench: 0)")
 	f.BoolVar(&compose, "compose", false, "write initial posts too")
 	f.IntVar(&setUp.Posts, "posts", 20, "with --compose: up to so many posts per user")
 	f.IntVar(&setUp.Concurrency, "concurrency", 16, "calls at once")

@@ -33,7 +33,7 @@ func (t *loadTarget) add(fl *pflag.FlagSet) {
 	fl.StringVar(&t.method, "method", "GET", "method of the url workload")
 	fl.StringVar(&t.body, "body", "", "file with the body of the url workload")
 	fl.IntVar(&t.users, "users", deathstarbench.DefaultUsers, "users of the social network")
-	fl.IntVar(&t.first, "first-user", 0, "id of the first user (older DeathStarBench: 1)")
+	fl.IntVar(&t.first, "first-user", deathstarbench.DefaultFirstUser, "id of the first user (newer DeathStarBench: 0)")
 }
 
 // workload is the one workload of a run without a schedule.

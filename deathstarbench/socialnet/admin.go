@@ -2,7 +2,10 @@ package socialnet
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -87,6 +90,31 @@ func (b *Backends) Admin() http.Handler {
 	mux.HandleFunc("POST /servers/{name}/faults", b.postFault)
 	mux.HandleFunc("DELETE /servers/{name}/faults/{id}", b.deleteFault)
 	return mux
+}
+
+// ServeAdmin serves the admin call on a loopback address until Stop and returns its URL. An empty address means a free
+// port of 127.0.0.1.
+func (b *Backends) ServeAdmin(addr string) (string, error) {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return "", fmt.Errorf("admin address %q: want a loopback address such as 127.0.0.1:18081", addr)
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("serve the admin call: %w", err)
+	}
+	b.admin = &http.Server{Handler: b.Admin(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug)}
+	b.adminDone = make(chan struct{})
+	go func() {
+		defer close(b.adminDone)
+		if err := b.admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			b.logger.Error("admin call stopped", "error", err)
+		}
+	}()
+	return "http://" + listener.Addr().String(), nil
 }
 
 func (b *Backends) postFault(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"trimtab/deathstarbench"
 )
@@ -19,6 +20,9 @@ type Backends struct {
 	scenario *deathstarbench.Scenario
 	logger   *slog.Logger
 	servers  []*Server
+
+	admin     *http.Server // nil unless ServeAdmin was called
+	adminDone chan struct{}
 }
 
 // StartAll starts every server of the scenario on a free port of 127.0.0.1, sharing the network. The caller must Stop
@@ -62,8 +66,12 @@ func (b *Backends) Addr(name string) string {
 	return ""
 }
 
-// Stop ends all servers. Calling it twice is harmless.
+// Stop ends all servers and the admin call. Calling it twice is harmless.
 func (b *Backends) Stop() {
+	if b.admin != nil {
+		_ = b.admin.Close()
+		<-b.adminDone
+	}
 	for _, s := range b.servers {
 		s.Stop()
 	}

@@ -284,6 +284,29 @@ func TestStartAllStartsEveryServerOfTheScenario(t *testing.T) {
 	}
 }
 
+func TestServeAdminListensOnLoopbackOnly(t *testing.T) {
+	b, err := StartAll(t.Context(), twoServers(t), NewNetwork(NewMemory()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Stop()
+	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0", "localhost", "nonsense"} {
+		if url, err := b.ServeAdmin(addr); err == nil {
+			t.Errorf("%s: got %s, want an error", addr, url)
+		}
+	}
+	url, err := b.ServeAdmin("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url + "/servers")
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	resp.Body.Close()
+}
+
 func TestAdminCall(t *testing.T) {
 	b, err := StartAll(t.Context(), twoServers(t), NewNetwork(NewMemory()), Options{})
 	if err != nil {

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"trimtab/deathstarbench"
 )
 
 // Network is the social network: what the servers of one deployment share.
@@ -143,6 +148,40 @@ func (n *Network) Populate(ctx context.Context, users, first int, edges [][2]int
 		a, b := int64(first)+int64(e[0]), int64(first)+int64(e[1])
 		if err := errors.Join(n.Follow(ctx, a, b), n.Follow(ctx, b, a)); err != nil {
 			return fmt.Errorf("follow between users %d and %d: %w", a, b, err)
+		}
+	}
+	return nil
+}
+
+// Prefill writes perUser posts like those of the compose workload for each of the users first…first+users-1, in turn,
+// unless the first user has posts already.
+func (n *Network) Prefill(ctx context.Context, users, first, perUser int, seed uint64) error {
+	posts, err := n.store.Posts(ctx, nil, UserTimeline, int64(first), 0, 1)
+	if err != nil || len(posts) > 0 {
+		return err
+	}
+	targeter, err := deathstarbench.NewTargeter(deathstarbench.ComposePost, "http://prefill", deathstarbench.TargetOptions{Users: users, FirstUser: first, Seed: seed})
+	if err != nil {
+		return err
+	}
+	for range perUser {
+		for i := range users {
+			var target vegeta.Target
+			if err := targeter(&target); err != nil {
+				return err
+			}
+			form, err := url.ParseQuery(string(target.Body))
+			if err != nil {
+				return fmt.Errorf("read own post: %w", err)
+			}
+			media, err := parseMedia(form.Get("media_ids"), form.Get("media_types"))
+			if err != nil {
+				return err
+			}
+			author := int64(first + i)
+			if err := n.Compose(ctx, Draft{UserID: author, Username: username(author), Text: form.Get("text"), Media: media}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -144,6 +144,28 @@ func check(t *testing.T, name string, user int64, n *Network, kind Kind, want []
 	}
 }
 
+func TestPrefillWritesForEveryUserOnce(t *testing.T) {
+	n := NewNetwork(NewMemory())
+	if err := n.Populate(t.Context(), 10, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there are posts already
+		if err := n.Prefill(t.Context(), 10, 1, 3, 5); err != nil {
+			t.Fatal(err)
+		}
+		for user := range int64(10) {
+			body, err := n.Timeline(t.Context(), nil, UserTimeline, user+1, 0, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			posts := decode(t, body)
+			if len(posts) != 3 || posts[0].Creator.Username != username(user+1) || len(posts[0].Media) == 0 || len(posts[0].UserMentions) == 0 {
+				t.Fatalf("user %d: got %s, want three posts of its own with media and mentions", user+1, body)
+			}
+		}
+	}
+}
+
 func TestTimelineRangesAreThoseOfTheOriginal(t *testing.T) {
 	n := NewNetwork(NewMemory())
 	for i := range 5 {
