@@ -1,6 +1,9 @@
 package tuner
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // MinWeight and MaxWeight bound a weight: NGINX refuses 0, and a huge weight makes some of its balancers allocate
 // gigabytes.
@@ -25,10 +28,22 @@ func (w Weight) Int() int { return int(w.less1) + 1 }
 
 func (w Weight) String() string { return fmt.Sprint(w.Int()) }
 
+// MarshalText writes the weight as a number.
+func (w Weight) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(w.Int()), 10), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (w *Weight) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err == nil {
+		*w, err = NewWeight(n)
+	}
+	return err
+}
+
 // Setting is what is set for one server of an upstream group.
 type Setting struct {
-	Weight Weight
-	Down   bool // ejected
+	Weight Weight `json:"weight"`
+	Down   bool   `json:"down"` // ejected
 }
 
 // Weights holds the settings of every server: upstream group, server address, setting.

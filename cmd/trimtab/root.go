@@ -57,6 +57,8 @@ func newRoot(e *env) *cobra.Command {
 		newScenario(e),
 		newCollect(e),
 		newCluster(e),
+		newTune(e),
+		newExplain(e),
 		newVersion(e),
 		newMan(e),
 	)

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trimtab/tuner"
+)
+
+// explainReport says what the daemon does now and what it decided last.
+type explainReport struct {
+	At          time.Time          `json:"at"`
+	Learner     string             `json:"learner"`
+	Held        string             `json:"held"` // why changes are held; empty: they are not
+	Reason      string             `json:"reason"`
+	Problem     string             `json:"problem"` // why the last step failed; empty: it did not
+	LastChange  *time.Time         `json:"last_change_at"`
+	Explanation *tuner.Explanation `json:"explanation"` // nil: nothing decided yet, or a learner that explains nothing
+}
+
+const defaultDaemonConfigPath = "/etc/trimtab/trimtab.toml"
+
+func newExplain(e *env) *cobra.Command {
+	var config, state string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Say what the daemon decided last and why",
+		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none answers: the load
+regime and its probability, the Q table's row with visits, the proposal chosen, the limits that took effect, the predicted and the
+measured reward.`,
+		Example: `  sudo trimtab explain
+  sudo trimtab explain --state /var/lib/trimtab/tuner.db
+  trimtab explain --json | jq .explanation.pools`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, from, err := findReport(cmd.Context(), config, state, cmd.Flags().Changed("config"))
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(e.stdout).Encode(r)
+			}
+			_, err = fmt.Fprint(e.stdout, r.text(from))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", defaultDaemonConfigPath, "configuration of the daemon")
+	cmd.Flags().StringVar(&state, "state", "", "read this state file instead of asking the daemon")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func findReport(ctx context.Context, config, state string, given bool) (explainReport, string, error) {
+	if state == "" {
+		cfg, err := readDaemonConfig(config)
+		if errors.Is(err, fs.ErrNotExist) && !given {
+			cfg, err = defaultDaemonConfig(), nil
+		}
+		if err != nil {
+			return explainReport{}, "", withCode(exitConfig, err)
+		}
+		if cfg.Listen != "" {
+			if r, err := askDaemon(ctx, cfg.Listen); err == nil {
+				return r, "the daemon at " + cfg.Listen, nil
+			}
+		}
+		state = filepath.Join(cfg.StateDir, "tuner.db")
+	}
+	st, err := tuner.NewStore(state, nil).Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return explainReport{}, "", withCode(exitConfig, fmt.Errorf("explain: no daemon answers, and there is no %s: start trimtab tune first, or name its --config or --state", state))
+	}
+	if err != nil {
+		return explainReport{}, "", withCode(exitConfig, err)
+	}
+	r := explainReport{At: st.SavedAt, Explanation: st.Explanation}
+	if st.Explanation != nil {
+		r.Reason, r.Learner = st.Explanation.Reason, "tuned"
+	}
+	return r, state + " (no daemon was asked)", nil
+}
+
+func askDaemon(ctx context.Context, address string) (r explainReport, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/explain", nil)
+	if err != nil {
+		return r, err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return r, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return r, fmt.Errorf("ask the daemon: %s", resp.Status)
+	}
+	return r, json.NewDecoder(resp.Body).Decode(&r)
+}
+
+func (r explainReport) text(from string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "As of %s, from %s.\n", r.At.Format(time.RFC3339), from)
+	switch {
+	case r.Problem != "":
+		fmt.Fprintf(&b, "The last step failed: %s. The weights stay as they are.\n", r.Problem)
+	case r.Held != "":
+		fmt.Fprintf(&b, "Changes are held: %s.\n", r.Held)
+	}
+	if r.LastChange != nil {
+		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
+	}
+	switch {
+	case r.Explanation != nil:
+		b.WriteString("\n" + r.Explanation.Text())
+	case r.Reason != "":
+		fmt.Fprintf(&b, "\n%s\n", r.Reason)
+	default:
+		b.WriteString("\nNothing has been decided yet.\n")
+	}
+	return b.String()
+}
+
+// firstWords is the kind of a reason: what stands before its colon.
+func firstWords(reason string) string {
+	kind, _, _ := strings.Cut(reason, ":")
+	return kind
+}

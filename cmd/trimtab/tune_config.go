@@ -1,0 +1,304 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"trimtab/cluster"
+	"trimtab/nginx/live"
+	"trimtab/tuner"
+	"trimtab/vts"
+)
+
+// span is a time in the configuration file, such as "3s".
+type span time.Duration
+
+func (s *span) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q: want a time such as 3s or 30m", text)
+	}
+	if d < 0 {
+		return fmt.Errorf("%q: want no negative time", text)
+	}
+	*s = span(d)
+	return nil
+}
+
+// daemonConfig is trimtab.toml. scripts/trimtab.toml documents every field with unit and default, and a test sees to it
+// that it does. A field that is missing keeps the default that defaultDaemonConfig gives it.
+type daemonConfig struct {
+	Interval     span   `toml:"interval"`
+	StateDir     string `toml:"state_dir"`
+	HoldFile     string `toml:"hold_file"`
+	OnExit       string `toml:"on_exit"`
+	ObserveFirst span   `toml:"observe_first"`
+	LogLevel     string `toml:"log_level"`
+	LogFormat    string `toml:"log_format"`
+	Listen       string `toml:"listen"`
+
+	Status struct {
+		URL          string            `toml:"url"`
+		Poll         span              `toml:"poll"`
+		Timeout      span              `toml:"timeout"`
+		StaleAfter   span              `toml:"stale_after"`
+		MaxMiB       int               `toml:"max_mib"`
+		User         string            `toml:"user"`
+		PasswordFile string            `toml:"password_file"`
+		CA           string            `toml:"ca"`
+		Headers      map[string]string `toml:"headers"`
+	} `toml:"status"`
+
+	Nginx struct {
+		Config         string   `toml:"config"`
+		Binary         string   `toml:"binary"`
+		Prefix         string   `toml:"prefix"`
+		PIDFile        string   `toml:"pid_file"`
+		Upstreams      []string `toml:"upstreams"`
+		TestTimeout    span     `toml:"test_timeout"`
+		ConfirmTimeout span     `toml:"confirm_timeout"`
+	} `toml:"nginx"`
+
+	Actuator struct {
+		Kind           string `toml:"kind"`
+		Address        string `toml:"address"`
+		TokenFile      string `toml:"token_file"`
+		Burst          int    `toml:"burst"`
+		Every          span   `toml:"every"`
+		Interval       span   `toml:"interval"`
+		MaxGenerations int    `toml:"max_generations"`
+		MaxDraining    int    `toml:"max_draining"`
+		MaxMemoryMiB   int    `toml:"max_memory_mib"`
+	} `toml:"actuator"`
+
+	Tuner struct {
+		Learner        string  `toml:"learner"`
+		ErrorTardiness float64 `toml:"error_tardiness"`
+		Headroom       float64 `toml:"headroom"`
+		DeadBand       float64 `toml:"dead_band"`
+		MinGain        float64 `toml:"min_gain"`
+		MinRequests    int     `toml:"min_requests"`
+		Burst          int     `toml:"burst"`
+		BurstWindow    span    `toml:"burst_window"`
+		PerMinute      int     `toml:"per_minute"`
+		Eject          bool    `toml:"eject"`
+		Explore        float64 `toml:"explore"`
+		LearningRate   float64 `toml:"learning_rate"`
+		Gamma          float64 `toml:"gamma"`
+		Seed           uint64  `toml:"seed"`
+	} `toml:"tuner"`
+
+	Regimes struct {
+		Model      string  `toml:"model"`
+		Observe    span    `toml:"observe"`
+		Off        bool    `toml:"off"`
+		Count      int     `toml:"count"`
+		Certain    float64 `toml:"certain"`
+		NovelShare float64 `toml:"novel_share"`
+	} `toml:"regimes"`
+
+	Upstream []struct {
+		Name     string  `toml:"name"`
+		Method   string  `toml:"method"`
+		Deadline span    `toml:"deadline"`
+		Priority float64 `toml:"priority"`
+	} `toml:"upstream"`
+
+	path  string
+	model *cluster.Model
+}
+
+func defaultDaemonConfig() *daemonConfig {
+	c := &daemonConfig{
+		Interval: span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: span(30 * time.Minute),
+		LogLevel: "info", LogFormat: "text", Listen: "127.0.0.1:9146",
+	}
+	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
+	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = span(500*time.Millisecond), span(2*time.Second), span(10*time.Second), 16
+	c.Nginx.Config, c.Nginx.Binary = "/etc/nginx/nginx.conf", "nginx"
+	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = span(30*time.Second), span(5*time.Second)
+	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
+	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, span(30*time.Second), span(2*time.Second), 2
+	c.Tuner.Learner = "tuned"
+	c.Regimes.Observe = span(30 * time.Minute)
+	return c
+}
+
+// readDaemonConfig reads the file at path, all of it or nothing: unknown keys, values out of range and files it names
+// that cannot be read are errors, and all of them are reported.
+func readDaemonConfig(path string) (*daemonConfig, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return parseDaemonConfig(path, string(text))
+}
+
+func parseDaemonConfig(path, text string) (*daemonConfig, error) {
+	c := defaultDaemonConfig()
+	c.path = path
+	meta, err := toml.Decode(text, c)
+	if err != nil {
+		var parse toml.ParseError
+		if errors.As(err, &parse) {
+			return nil, fmt.Errorf("%s:%d: %s", path, parse.Position.Line, parse.Message)
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var errs []error
+	for _, key := range meta.Undecoded() {
+		errs = append(errs, fmt.Errorf("unknown key %s", key))
+	}
+	errs = append(errs, c.validate())
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *daemonConfig) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(time.Duration(c.Interval) >= 100*time.Millisecond && time.Duration(c.Interval) <= time.Hour, "interval %v: want 100ms to 1h", time.Duration(c.Interval))
+	check(c.StateDir != "" && filepath.IsAbs(c.StateDir), "state_dir %q: want an absolute path", c.StateDir)
+	check(c.HoldFile == "" || filepath.IsAbs(c.HoldFile), "hold_file %q: want an absolute path", c.HoldFile)
+	check(c.OnExit == "keep" || c.OnExit == "restore", "on_exit %q: want keep or restore", c.OnExit)
+	_, err := c.level()
+	check(err == nil, "log_level %q: want debug, info, warn or error", c.LogLevel)
+	check(c.LogFormat == "text" || c.LogFormat == "json", "log_format %q: want text or json", c.LogFormat)
+	check(c.Listen == "" || isLoopback(c.Listen), "listen %q: want a loopback address such as 127.0.0.1:9146, or \"\" for none", c.Listen)
+	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
+	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
+	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")
+	if client, err := c.statusClient(false); err != nil {
+		errs = append(errs, fmt.Errorf("status: %w", err))
+	} else {
+		client.Close()
+	}
+	check(filepath.IsAbs(c.Nginx.Config), "nginx.config %q: want an absolute path", c.Nginx.Config)
+	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
+	switch c.Actuator.Kind {
+	case "reload":
+		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.burst %d, actuator.every %v: want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
+	case "live":
+		if _, err := live.New(live.Config{Address: c.Actuator.Address}); err != nil {
+			errs = append(errs, fmt.Errorf("actuator: %w", err))
+		}
+		check(filepath.IsAbs(c.Actuator.TokenFile), "actuator.token_file %q: want an absolute path", c.Actuator.TokenFile)
+	default:
+		check(false, "actuator.kind %q: want reload or live", c.Actuator.Kind)
+	}
+	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
+	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
+	seen := map[string]bool{}
+	for i, u := range c.Upstream {
+		check(u.Name != "", "upstream %d: want a name", i+1)
+		check(!seen[u.Name], "upstream %q is there twice", u.Name)
+		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.upstreams", u.Name)
+		seen[u.Name] = true
+	}
+	if c.Regimes.Model != "" {
+		c.model, err = readModel(c.Regimes.Model)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
+		}
+	}
+	if err := c.tunerConfig().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("tuner: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func readModel(path string) (*cluster.Model, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, err := cluster.ReadModel(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+func (c *daemonConfig) level() (slog.Level, error) {
+	var l slog.Level
+	return l, l.UnmarshalText([]byte(c.LogLevel))
+}
+
+func (c *daemonConfig) holdFile() string {
+	if c.HoldFile != "" {
+		return c.HoldFile
+	}
+	return filepath.Join(c.StateDir, "hold")
+}
+
+// statusClient returns a client of the status page; fresh ones open a connection for every request.
+func (c *daemonConfig) statusClient(fresh bool) (*vts.Client, error) {
+	cfg := vts.ClientConfig{
+		URL: c.Status.URL, Timeout: time.Duration(c.Status.Timeout), MaxBytes: c.Status.MaxMiB << 20, Username: c.Status.User,
+		Header: http.Header{}, FreshConnections: fresh,
+	}
+	for name, value := range c.Status.Headers {
+		cfg.Header.Set(name, value)
+	}
+	if c.Status.PasswordFile != "" {
+		text, err := os.ReadFile(c.Status.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the password: %w", err)
+		}
+		cfg.Password, _, _ = strings.Cut(string(text), "\n")
+	}
+	if c.Status.CA != "" {
+		pem, err := os.ReadFile(c.Status.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the authorities: %w", err)
+		}
+		cfg.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+		if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read the authorities: no certificate in %s", c.Status.CA)
+		}
+	}
+	return vts.NewClient(cfg)
+}
+
+func (c *daemonConfig) tunerConfig() tuner.Config {
+	t := tuner.Config{
+		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
+		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, MinRequests: c.Tuner.MinRequests, Burst: c.Tuner.Burst,
+		BurstWindow: time.Duration(c.Tuner.BurstWindow), PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind == "live", Eject: c.Tuner.Eject,
+		Explore: c.Tuner.Explore, LearningRate: c.Tuner.LearningRate, Gamma: c.Tuner.Gamma, Seed: c.Tuner.Seed,
+		Regimes: tuner.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
+	}
+	t.Regimes.Observe = int(time.Duration(c.Regimes.Observe) / max(time.Duration(c.Interval), time.Millisecond))
+	if c.Regimes.Off {
+		t.Regimes.Observe = -1
+	}
+	for _, u := range c.Upstream {
+		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority}
+	}
+	return t
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The example documents every field: with its default, or the default of the package that it goes to.
+func TestExampleConfigurationIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../scripts/trimtab.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := parseDaemonConfig("trimtab.toml", string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing []string
+	var walk func(prefix string, v, d reflect.Value)
+	walk = func(prefix string, v, d reflect.Value) {
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Tag.Get("toml")
+			if name == "" {
+				continue
+			}
+			switch f := v.Field(i); {
+			case f.Kind() == reflect.Struct:
+				if !regexp.MustCompile(`(?m)^\[` + name + `\] *( #.*)?$`).Match(text) {
+					missing = append(missing, "["+name+"]")
+				}
+				walk(name+".", f, d.Field(i))
+			case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
+				for j := range f.Type().Elem().NumField() {
+					key := f.Type().Elem().Field(j).Tag.Get("toml")
+					if !regexp.MustCompile(`(?m)^# ` + key + ` = `).Match(text) {
+						missing = append(missing, name+"."+key)
+					}
+				}
+			default:
+				line := regexp.MustCompile(`(?m)^` + name + ` = .*`).Find(text)
+				if line == nil || !strings.Contains(string(line), "#") && f.Kind() != reflect.Map {
+					missing = append(missing, prefix+name+" with a comment")
+				}
+				if prefix != "tuner." && prefix != "regimes." && f.Kind() != reflect.Map && f.Kind() != reflect.Slice && f.Interface() != d.Field(i).Interface() {
+					t.Errorf("%s%s: the example has %v, the default is %v", prefix, name, f.Interface(), d.Field(i).Interface())
+				}
+			}
+		}
+	}
+	walk("", reflect.ValueOf(*example), reflect.ValueOf(*defaultDaemonConfig()))
+	if len(missing) > 0 {
+		t.Errorf("scripts/trimtab.toml does not document %s", strings.Join(missing, ", "))
+	}
+}
+
+func TestConfigurationIsStrict(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"an empty file means the defaults", "", ""},
+		{"an unknown key", "intervall = \"3s\"", "unknown key intervall"},
+		{"an unknown key in a section", "[tuner]\nheadrom = 2.0", "unknown key tuner.headrom"},
+		{"text that is no TOML, with its line", "interval = \"3s\"\nlisten =", "trimtab.toml:2"},
+		{"a time without a unit", "interval = \"3\"", "3s or 30m"},
+		{"a negative time", "observe_first = \"-1s\"", "negative"},
+		{"an interval out of range", "interval = \"1ms\"\n[status]\npoll = \"1ms\"", "100ms to 1h"},
+		{"polls rarer than decisions", "[status]\npoll = \"1m\"", "status.poll"},
+		{"metrics for everybody", "listen = \"0.0.0.0:9146\"", "loopback"},
+		{"a relative state folder", "state_dir = \"state\"", "absolute"},
+		{"an unknown actuator", "[actuator]\nkind = \"magic\"", "reload or live"},
+		{"a live balancer on another machine", "[actuator]\nkind = \"live\"\naddress = \"10.0.0.1:9147\"", "loopback"},
+		{"an upstream named twice", "[[upstream]]\nname = \"a\"\n[[upstream]]\nname = \"a\"", "twice"},
+		{"an upstream that is not to be tuned", "[nginx]\nupstreams = [\"a\"]\n[[upstream]]\nname = \"b\"", "not among"},
+		{"a priority below 1", "[[upstream]]\nname = \"a\"\npriority = 0.5", "priority"},
+		{"a model file that is not there", "[regimes]\nmodel = \"/nonexistent\"", "regimes.model"},
+		{"a password file that is not there", "[status]\nuser = \"u\"\npassword_file = \"/nonexistent\"", "password"},
+		{"several faults at once, all reported", "on_exit = \"x\"\nlog_level = \"loud\"\n[tuner]\ngamma = 2.0", "gamma"},
+	} {
+		_, err := parseDaemonConfig("trimtab.toml", c.text)
+		if c.want == "" && err == nil {
+			continue
+		}
+		if err == nil || c.want == "" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func FuzzDaemonConfig(f *testing.F) {
+	f.Add("interval = \"3s\"\n[tuner]\neject = true\n[[upstream]]\nname = \"a\"\ndeadline = \"60ms\"\n")
+	f.Add("[status]\nheaders = { Host = \"x\" }\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "_file") || strings.Contains(text, "ca") || strings.Contains(text, "model") {
+			t.Skip() // those name files, which may be devices
+		}
+		c, err := parseDaemonConfig("trimtab.toml", text)
+		if err == nil && (c.Interval <= 0 || c.StateDir == "") {
+			t.Errorf("accepted %q as %+v", text, c)
+		}
+	})
+}
+
+func TestSystemdAcceptsTheUnit(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	text, err := os.ReadFile("../../scripts/trimtab.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// verify wants the program to be there.
+	unit := strings.ReplaceAll(string(text), "/usr/local/bin/trimtab", "/bin/true")
+	path := filepath.Join(t.TempDir(), "trimtab.service")
+	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), analyze, "verify", path).CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze verify: %v: %s", err, out)
+	}
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"trimtab/nginx"
+	"trimtab/nginx/live"
+	"trimtab/tuner"
+	"trimtab/vts"
+)
+
+// session is what one configuration of the daemon needs: where telemetry comes from, who decides, how weights get into
+// NGINX. A new configuration makes a new session.
+type session struct {
+	cfg     *daemonConfig
+	log     *slog.Logger
+	client  *vts.Client // of the poller
+	fresh   *vts.Client // opens a connection for every request
+	poller  *vts.Poller
+	reader  *vts.Reader
+	applier *nginx.Applier
+	live    *live.Actuator // nil: weights change by reload
+	policy  tuner.Policy
+	tuned   *tuner.Tuner // nil: the policy explains nothing
+	cancel  func()       // ends what runs in the background
+
+	mu       sync.Mutex
+	tunable  map[string]bool // upstreams that may be tuned; nil: not read yet
+	unread   string          // why the configuration of NGINX cannot be read
+	excluded []string        // upstreams left alone, and why
+	lastLoad nginx.Load
+	last     *vts.Sample // of the last step
+}
+
+func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
+	s := &session{cfg: cfg, log: log}
+	var err error
+	if s.client, err = cfg.statusClient(false); err != nil {
+		return nil, err
+	}
+	if s.fresh, err = cfg.statusClient(true); err != nil {
+		return nil, err
+	}
+	s.poller, err = vts.NewPoller(s.client, vts.PollerConfig{
+		Interval: time.Duration(cfg.Status.Poll), StaleAfter: time.Duration(cfg.Status.StaleAfter), Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.reader = s.poller.Reader()
+	n, a := cfg.Nginx, cfg.Actuator
+	s.applier = &nginx.Applier{
+		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
+		Status: statusFunc(s.fresh), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
+		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
+		Budget: &nginx.Budget{
+			Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
+			MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
+		},
+	}
+	if a.Kind == "live" {
+		if s.live, err = live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.decideBy(cfg)
+}
+
+func (s *session) decideBy(cfg *daemonConfig) (err error) {
+	t := cfg.tunerConfig()
+	switch cfg.Tuner.Learner {
+	case "grid":
+		s.policy, err = tuner.NewGrid(tuner.GridConfig{Groups: t.Groups, ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
+			LearningRate: t.LearningRate, Gamma: t.Gamma})
+	case "l3":
+		s.policy, err = tuner.NewL3(tuner.L3Config{})
+	case "equal":
+		s.policy = tuner.NewEqual()
+	default:
+		s.tuned, err = tuner.New(t)
+		s.policy = s.tuned
+	}
+	return err
+}
+
+func (s *session) close() {
+	s.client.Close()
+	s.fresh.Close()
+}
+
+// names are the upstreams that are tuned.
+func (s *session) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.tunable))
+}
+
+// leftOut are the upstreams that are not tuned, and why.
+func (s *session) leftOut() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.excluded
+}
+
+// look reads NGINX's configuration to know which upstreams may be tuned.
+func (s *session) look() {
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread = ""
+	if err != nil {
+		s.unread = err.Error()
+		return
+	}
+	s.tunable, s.excluded = map[string]bool{}, nil
+	wanted := map[string]bool{}
+	for _, name := range s.cfg.Nginx.Upstreams {
+		wanted[name] = true
+	}
+	for _, u := range cfg.Upstreams {
+		if len(wanted) > 0 && !wanted[u.Name] {
+			continue
+		}
+		if err := cfg.Editable(u.Name); err != nil {
+			s.excluded = append(s.excluded, err.Error())
+			continue
+		}
+		s.tunable[u.Name] = true
+		delete(wanted, u.Name)
+	}
+	for name := range wanted {
+		s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: not in %s", name, s.cfg.Nginx.Config))
+	}
+}
+
+// Sample implements tuner.Source: what happened since the last step, of the upstreams that are tuned.
+func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
+	sample, err := s.reader.Sample(ctx)
+	if err != nil {
+		return sample, err
+	}
+	s.mu.Lock()
+	tunable := s.tunable
+	s.mu.Unlock()
+	groups := make([]vts.GroupSample, 0, len(sample.Groups))
+	for _, g := range sample.Groups {
+		if tunable[g.Name] {
+			groups = append(groups, g)
+		}
+	}
+	sample.Groups = groups
+	if s.live != nil {
+		if err := s.overlay(ctx, &sample); err != nil {
+			return sample, err
+		}
+	}
+	s.mu.Lock()
+	s.last = &sample
+	s.mu.Unlock()
+	if len(groups) == 0 {
+		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
+	}
+	return sample, nil
+}
+
+// overlay puts in the weights of the live balancer: a status page that is not the shim's shows those of the file.
+func (s *session) overlay(ctx context.Context, sample *vts.Sample) error {
+	state, err := s.live.State(ctx)
+	if err != nil {
+		return err
+	}
+	kept := sample.Groups[:0]
+	for _, g := range sample.Groups {
+		now := state.Upstreams[g.Name]
+		if !now.Live {
+			continue // another method than the live balancer's: its weights cannot be set
+		}
+		peers := append([]vts.PeerSample(nil), g.Peers...)
+		for i := range peers {
+			for _, o := range now.Servers {
+				if o.Server == peers[i].Server {
+					peers[i].Weight, peers[i].Down = o.Weight, o.Down
+				}
+			}
+		}
+		g.Peers = peers
+		kept = append(kept, g)
+	}
+	sample.Groups = kept
+	return nil
+}
+
+// Apply implements tuner.Actuator.
+func (s *session) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
+	if s.live == nil {
+		return fileActuator{applier: s.applier}.Apply(ctx, w)
+	}
+	r, err := s.live.Apply(ctx, nginxSettings(w))
+	return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
+}
+
+// plan is what Apply would write, as a diff.
+func (s *session) plan(w tuner.Weights) (string, error) {
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	if err != nil {
+		return "", withCode(exitConfig, err)
+	}
+	plan, err := cfg.Plan(nginxSettings(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
+	if err != nil {
+		return "", withCode(exitRefused, err)
+	}
+	return plan.Diff(), nil
+}
+
+// obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
+func (s *session) obstacle(ctx context.Context) string {
+	s.mu.Lock()
+	unread := s.unread
+	s.mu.Unlock()
+	if unread != "" {
+		return "configuration: " + unread
+	}
+	if s.live != nil {
+		return ""
+	}
+	if b, err := s.applier.Breaker(); err == nil && b.Open(time.Now()) {
+		return "circuit breaker: " + b.String()
+	}
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	if err != nil {
+		return "configuration: " + err.Error()
+	}
+	pid, err := s.applier.Master(ctx, cfg)
+	if err != nil {
+		return "master: " + err.Error()
+	}
+	l, err := nginx.ReadLoad(pid)
+	if err != nil {
+		return "master: " + err.Error()
+	}
+	s.mu.Lock()
+	s.lastLoad = l
+	s.mu.Unlock()
+	if most := s.cfg.Actuator.MaxGenerations; most > 0 && l.Generations > most {
+		return fmt.Sprintf("draining: %d generations of old workers live, at most %d may", l.Generations, most)
+	}
+	return ""
+}

@@ -1,0 +1,174 @@
+package tuner
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trimtab/vts"
+)
+
+// Metrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server that
+// has gone is dropped with the next step.
+type Metrics struct {
+	steps, changes, reloads, operatorEdits prometheus.Counter
+	failures, held, bounds, rejected       *prometheus.CounterVec
+	stepSeconds, applySeconds              prometheus.Histogram
+	weight, down, rate                     *prometheus.GaugeVec
+	utilisation, saturated                 *prometheus.GaugeVec
+	reward, predicted, art                 *prometheus.GaugeVec
+	holding, left, regime, probability     prometheus.Gauge
+	lastSample, lastChange                 prometheus.Gauge
+	seenRejected                           map[vts.Reason]uint64
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "trimtab_" + name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_" + name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "trimtab_" + name, Help: help})
+		reg.MustRegister(g)
+		return g
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_" + name, Help: help}, labels)
+		reg.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "trimtab_" + name, Help: help, Buckets: buckets})
+		reg.MustRegister(h)
+		return h
+	}
+	m := &Metrics{
+		steps:         counter("steps_total", "Control steps begun."),
+		changes:       counter("changes_total", "Changes of weights that were confirmed to be in force."),
+		reloads:       counter("reloads_total", "Reloads of NGINX that were confirmed."),
+		operatorEdits: counter("operator_edits_total", "Times that somebody else was seen to have changed weights."),
+		failures:      counters("step_failures_total", "Control steps that failed.", "kind"),
+		held:          counters("held_total", "Steps in which changes were held, by the first words of the reason.", "reason"),
+		bounds:        counters("bounds_total", "Times that a limit of the safety gate took effect.", "bound"),
+		rejected:      counters("telemetry_rejected_total", "Status pages that were not used.", "reason"),
+		stepSeconds:   histogram("step_seconds", "Duration of a control step, without the wait for telemetry.", .001, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30),
+		applySeconds:  histogram("apply_seconds", "Time from the decision to the confirmation that it is in force.", .001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 30),
+		weight:        gauges("weight", "Weight in force.", "upstream", "server"),
+		down:          gauges("down", "1 when the server is marked down.", "upstream", "server"),
+		rate:          gauges("requests_per_second", "Finished requests in the last interval.", "upstream", "server"),
+		utilisation:   gauges("server_utilisation", "Share of a server's estimated capacity that is used.", "server"),
+		saturated:     gauges("server_saturated", "1 when a backlog grows on the server.", "server"),
+		reward:        gauges("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
+		predicted:     gauges("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
+		art:           gauges("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
+		holding:       gauge("holding", "1 while changes are held."),
+		left:          gauge("changes_left", "Changes left in the budget."),
+		regime:        gauge("regime", "Load regime; -1 when unknown."),
+		probability:   gauge("regime_probability", "Probability of the load regime."),
+		lastSample:    gauge("last_sample_timestamp_seconds", "When telemetry was had last."),
+		lastChange:    gauge("last_change_timestamp_seconds", "When weights were changed last."),
+		seenRejected:  map[vts.Reason]uint64{},
+	}
+	return m
+}
+
+// Step records one step: the sample it used (nil without), what it did and what the policy says about it.
+func (m *Metrics) Step(s *vts.Sample, held string, out Outcome, e *Explanation, took time.Duration, err error) {
+	m.steps.Inc()
+	m.stepSeconds.Observe(took.Seconds())
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrTelemetry):
+		m.failures.WithLabelValues("telemetry").Inc()
+	default:
+		m.failures.WithLabelValues("apply").Inc()
+	}
+	m.holding.Set(0)
+	if held != "" {
+		m.holding.Set(1)
+		reason, _, _ := strings.Cut(held, ":")
+		m.held.WithLabelValues(reason).Inc()
+	}
+	if out.Applied && out.Receipt.Changed {
+		m.changes.Inc()
+		m.lastChange.Set(float64(time.Now().UnixMilli()) / 1e3)
+		m.applySeconds.Observe(out.Receipt.Took.Seconds())
+		if out.Receipt.Reloaded {
+			m.reloads.Inc()
+		}
+	}
+	if s != nil {
+		m.sample(s)
+	}
+	if e != nil && err == nil {
+		m.explanation(e)
+	}
+}
+
+func (m *Metrics) sample(s *vts.Sample) {
+	m.lastSample.Set(float64(s.At.UnixMilli()) / 1e3)
+	for _, v := range []*prometheus.GaugeVec{m.weight, m.down, m.rate} {
+		v.Reset()
+	}
+	for _, g := range s.Groups {
+		for _, p := range g.Peers {
+			m.weight.WithLabelValues(g.Name, p.Server).Set(float64(p.Weight))
+			m.down.WithLabelValues(g.Name, p.Server).Set(truth(p.Down))
+			m.rate.WithLabelValues(g.Name, p.Server).Set(p.RatePerSec(s.Interval))
+		}
+	}
+}
+
+func (m *Metrics) explanation(e *Explanation) {
+	m.left.Set(float64(e.Budget))
+	m.regime.Set(float64(e.Regime.Index))
+	m.probability.Set(e.Regime.Probability)
+	for _, v := range []*prometheus.GaugeVec{m.reward, m.predicted, m.art, m.utilisation, m.saturated} {
+		v.Reset()
+	}
+	operator := false
+	for _, p := range e.Pools {
+		name := strings.Join(p.Groups, ",")
+		m.reward.WithLabelValues(name).Set(p.MeasuredReward)
+		m.predicted.WithLabelValues(name).Set(p.PredictedReward)
+		m.art.WithLabelValues(name).Set(p.ART)
+		for _, b := range p.Bounds {
+			m.bounds.WithLabelValues(string(b)).Inc()
+			operator = operator || b == BoundOperator
+		}
+		for _, s := range p.Servers {
+			m.utilisation.WithLabelValues(s.Server).Set(s.Utilisation)
+			m.saturated.WithLabelValues(s.Server).Set(truth(s.Saturated))
+		}
+	}
+	if operator {
+		m.operatorEdits.Inc()
+	}
+}
+
+// Telemetry takes over the poller's counts.
+func (m *Metrics) Telemetry(h vts.Health) {
+	for reason, n := range h.Rejected {
+		if seen := m.seenRejected[reason]; n > seen {
+			m.rejected.WithLabelValues(string(reason)).Add(float64(n - seen))
+		}
+		m.seenRejected[reason] = n
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
