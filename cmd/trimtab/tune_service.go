@@ -226,6 +226,9 @@ func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *
 
 // note remembers a step for whoever asks, and logs what has changed.
 func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tuner.Explanation, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // being stopped is no news
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.held, d.reason, d.problem = held, out.Decision.Reason, ""
@@ -239,7 +242,7 @@ func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tu
 		d.lastMade = time.Now()
 	}
 	text := ""
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil {
 		text = err.Error()
 	}
 	d.problem = text
@@ -254,7 +257,7 @@ func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tu
 		d.log.Log(context.Background(), level, message, "error", text)
 		d.lastErr = text
 	}
-	if kind := firstWords(held); kind != d.lastWhy {
+	if kind := firstWords(held); kind != d.lastWhy && !errors.Is(err, tuner.ErrTelemetry) {
 		if held != "" {
 			d.log.Info("changes are held", "reason", held)
 		} else {
