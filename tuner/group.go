@@ -128,9 +128,10 @@ func (g *group) passedOver(seconds float64) {
 	out := 0.0
 	for _, l := range g.links {
 		expected := total * l.asked * seconds
-		silent := !l.down && expected >= 10 && l.done*seconds < 0.05*expected
+		// A probe or two per fail_timeout still reach it, and fail.
+		silent := !l.down && expected >= 10 && l.requests <= 0.05*expected+2 && l.requests-l.fails < 0.05*expected
 		l.out = silent && g.rate > 0 && total > 0.85*g.rate
-		l.missing = silent && !l.out && l.requests == 0
+		l.missing = silent && !l.out && l.requests == l.fails
 		if l.out {
 			out += l.asked
 			l.share = 0
