@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 
 // Schedule says when which workload is sent how. As a TOML file it repeats a run exactly.
 type Schedule struct {
-	Seed   uint64           `toml:"seed"`            // that the schedule was drawn with; the seed of bursts without one follows from it
-	Total  Span             `toml:"total,omitempty"` // after it nothing is sent; 0: the end of the last burst
+	Seed   uint64           `toml:"seed"`           // that the schedule was drawn with; the seed of bursts without one follows from it
+	Total  Span             `toml:"total,omitzero"` // after it nothing is sent; 0: the end of the last burst
 	Bursts []ScheduledBurst `toml:"burst"`
 }
 
@@ -27,12 +28,12 @@ type ScheduledBurst struct {
 	RateSpec
 	Start    Span   `toml:"start"`
 	Duration Span   `toml:"duration"`
-	Seed     uint64 `toml:"seed,omitempty"` // 0: derived from the schedule's
+	Seed     uint64 `toml:"seed,omitzero"` // 0: derived from the schedule's
 }
 
 // RateSpec is a rate over the offset from the start of its burst, in requests per second.
 type RateSpec struct {
-	Rate  float64     `toml:"rate,omitempty"`
+	Rate  float64     `toml:"rate,omitzero"`
 	Steps []RatePoint `toml:"steps,omitempty"`
 	Ramp  []RatePoint `toml:"ramp,omitempty"`
 	Sine  *SineSpec   `toml:"sine,omitempty"`
@@ -49,7 +50,7 @@ type SineSpec struct {
 	Mean      float64 `toml:"mean"`
 	Amplitude float64 `toml:"amplitude"`
 	Period    Span    `toml:"period"`
-	Phase     float64 `toml:"phase,omitempty"` // radians
+	Phase     float64 `toml:"phase,omitzero"` // radians
 }
 
 // Build returns the rate that the specification describes.
@@ -136,8 +137,14 @@ func (s *Schedule) complete() error {
 	if s.Total < 0 {
 		errs = append(errs, fmt.Errorf("total %s: want at least 0", s.Total))
 	}
+	if s.Seed > math.MaxInt64 { // the parser turns negative numbers into these
+		errs = append(errs, errors.New("seed: want 0 to 2^63−1"))
+	}
 	for i := range s.Bursts {
 		b := &s.Bursts[i]
+		if b.Seed > math.MaxInt64 {
+			errs = append(errs, fmt.Errorf("burst %d: seed: want 0 to 2^63−1", i+1))
+		}
 		if b.Seed == 0 {
 			b.Seed = deriveSeed(s.Seed, uint64(i))
 		}
