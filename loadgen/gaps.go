@@ -70,6 +70,7 @@ type GapReport struct {
 	KSP         float64 `json:"ks_p"`             // probability of that tolerant distance if the gaps follow the law
 	ToleranceUS float64 `json:"ks_tolerance_us"`  // of a gap, in microseconds
 	Sample      int     `json:"ks_sample"`        // gaps that the test was run on
+	Faithful    bool    `json:"faithful"`         // the law is not rejected at 1 %, and the rate is within 1 % of the drawn one
 }
 
 // report sums the check up.
@@ -77,7 +78,7 @@ func (c *gapCheck) report() GapReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := GapReport{
-		Count: c.sent.n, TheoryCV: c.law.CV(), Sample: len(c.sample), KSP: 1,
+		Count: c.sent.n, TheoryCV: c.law.CV(), Sample: len(c.sample), KSP: 1, Faithful: true,
 		ToleranceUS: float64(gapTolerance) / float64(time.Microsecond),
 	}
 	if c.sent.n < 2 {
@@ -90,6 +91,7 @@ func (c *gapCheck) report() GapReport {
 	r.KSD = arrival.Distance(c.sample, c.law.CDF, 0)
 	r.KSDTolerant = arrival.Distance(c.sample, c.law.CDF, tolerance)
 	r.KSP = arrival.KolmogorovSmirnov(r.KSDTolerant, len(c.sample))
+	r.Faithful = r.KSP >= 0.01 && math.Abs(r.Mean/r.DrawnMean-1) <= 0.01
 	return r
 }
 

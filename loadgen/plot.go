@@ -101,7 +101,7 @@ func (wholeTicks) Ticks(low, high float64) (ticks []plot.Tick) {
 // legend on the right.
 func widen(p *plot.Plot) {
 	defer func() { p.X.Max += 0.22 * (p.X.Max - p.X.Min) }()
-	if !(p.Y.Min > 0 && p.Y.Max < math.Inf(1)) { // nothing was drawn
+	if !(p.Y.Min > 0 && p.Y.Min <= p.Y.Max) { // nothing was drawn
 		p.Y.Min, p.Y.Max, p.X.Min, p.X.Max = 0.1, 1, 0, 1
 	}
 	p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))

@@ -92,7 +92,7 @@ func (g GapReport) Verdict() string {
 		return "too few requests to check the gaps"
 	}
 	verdict := "follow the law"
-	if g.KSP < 0.01 {
+	if !g.Faithful {
 		verdict = "DIFFER from the law"
 	}
 	return fmt.Sprintf("gaps %s: mean %.4f ms (%+.2f %%), CV %.3f (drawn %.3f, theory %.3f), KS p %.3f within ±%g µs, D %.4f",
