@@ -55,7 +55,7 @@ func TestReportHasTheDocumentedFields(t *testing.T) {
 		Latency                   map[string]*float64 `json:"latency_ms"`
 		Raw                       map[string]*float64 `json:"raw_latency_ms"`
 		Lateness                  map[string]*float64 `json:"lateness_ms"`
-		Interarrival              map[string]*float64
+		Interarrival              map[string]any
 		Arrival                   string
 		Seed                      *uint64
 		Saturated                 *bool
