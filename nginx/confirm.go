@@ -38,13 +38,10 @@ type confirmation struct {
 	master  int
 }
 
-// ready reports whether the reload has been seen to take.
+// ready reports whether the reload has been seen to take: on the status page, else by the worker processes.
 func (c *confirmation) ready(ctx context.Context) error {
-	if err := c.newWorkers(); err != nil {
-		return err
-	}
 	if c.status == nil {
-		return nil
+		return c.newWorkers(ctx)
 	}
 	s, err := c.status(ctx)
 	if err != nil {
@@ -58,7 +55,7 @@ func (c *confirmation) ready(ctx context.Context) error {
 
 // newWorkers checks that workers run which were not there before the signal, and that all that were there drain or
 // have gone: the master starts none when it refuses the new configuration.
-func (c *confirmation) newWorkers() error {
+func (c *confirmation) newWorkers(context.Context) error {
 	now, err := workers(c.master)
 	if err != nil {
 		return err
@@ -95,12 +92,27 @@ func (s Status) has(want Settings) error {
 	return nil
 }
 
-// wait polls ready until it is satisfied or limit has passed.
+// drainGrace is how long a confirmed reload waits for the old workers to stop accepting, so that the next request meets
+// the new weights. A worker that is stuck does not undo the proof.
+const drainGrace = 500 * time.Millisecond
+
+// wait polls until the reload is seen to have taken or limit has passed.
 func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
+	if err := poll(ctx, limit, c.ready); err != nil {
+		return err
+	}
+	if c.status != nil {
+		_ = poll(ctx, drainGrace, c.newWorkers)
+	}
+	return nil
+}
+
+// poll calls ready until it returns nil or limit has passed.
+func poll(ctx context.Context, limit time.Duration, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for pause := 2 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
-		err := c.ready(ctx)
+		err := ready(ctx)
 		if err == nil {
 			return nil
 		}

@@ -127,16 +127,16 @@ func (c *Config) editable(name string) (*Upstream, error) {
 	if found == nil {
 		return nil, refuse("no upstream %q in %s", name, c.Path)
 	}
-	for _, p := range found.Peers {
-		if others := c.sharers(p.File); p.File != found.File && others != "" || p.File.Visits > 1 {
-			if others == "" {
-				others = fmt.Sprintf("it is included %d times", p.File.Visits)
-			}
-			return nil, refuse("%s:%d: server %s of upstream %q stands in a fragment that is shared: %s; give each upstream a file of its own",
-				p.File.Path, p.Line, p.Address, name, others)
+	for i, p := range found.Peers {
+		if i > 0 && p.File == found.Peers[i-1].File {
+			continue
+		}
+		where := fmt.Sprintf("%s:%d: server %s of upstream %q", p.File.Path, p.Line, p.Address, name)
+		if p.File.Visits > 1 {
+			return nil, refuse("%s stands in a file that is included %d times: an edit would change every place; give each upstream a file of its own", where, p.File.Visits)
 		}
 		if others := c.sharers(p.File); others != "" {
-			return nil, refuse("%s:%d: server %s of upstream %q: %s; include the file once", p.File.Path, p.Line, p.Address, name, others)
+			return nil, refuse("%s: %s: an edit would change every place; include the file once", where, others)
 		}
 	}
 	return found, nil
@@ -159,20 +159,15 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 		target[i] = Setting{Weight: p.Weight, Down: p.Down}
 	}
 	named := make([]bool, len(u.Peers))
+	index, twice := u.index()
 	for _, key := range sortedKeys(want) {
-		match := -1
-		for i, p := range u.Peers {
-			if !p.names(key) {
-				continue
-			}
-			if match >= 0 {
-				return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",
-					u.Name, key, u.Peers[match].File.Path, u.Peers[match].Line, p.File.Path, p.Line)
-			}
-			match = i
-		}
-		if match < 0 {
+		match, ok := index[key]
+		if !ok {
 			return nil, refuse("upstream %q (%s:%d) has no server %s", u.Name, u.File.Path, u.Line, key)
+		}
+		if p, ok := twice[key]; ok {
+			return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",
+				u.Name, key, u.Peers[match].File.Path, u.Peers[match].Line, p.File.Path, p.Line)
 		}
 		if named[match] {
 			return nil, refuse("upstream %q: server %s is named twice in the settings", u.Name, u.Peers[match].Label())
@@ -184,6 +179,21 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 	}
 	u.reduce(target, named)
 	return target, nil
+}
+
+// index finds peers by their names, as written and as printed; twice holds the second bearer of a name.
+func (u *Upstream) index() (index map[string]int, twice map[string]*Peer) {
+	index, twice = make(map[string]int, 2*len(u.Peers)), map[string]*Peer{}
+	for i, p := range u.Peers {
+		for _, name := range []string{p.Address, p.Server} {
+			if first, ok := index[name]; ok && first != i {
+				twice[name] = p
+			} else if name != "" {
+				index[name] = i
+			}
+		}
+	}
+	return index, twice
 }
 
 // reduce divides the weights by their common factor where all of them are set; primary and backup servers are

@@ -121,14 +121,14 @@ func (a *Applier) Rollback(ctx context.Context) (Receipt, error) {
 }
 
 func (a *Applier) rollback(ctx context.Context, r *Receipt) error {
+	if r.Recovered != nil {
+		return nil // the unfinished change was the last one, and is undone
+	}
 	last, err := a.readJournal(lastName)
 	if err != nil {
 		return err
 	}
 	if last == nil {
-		if r.Recovered != nil {
-			return nil // the unfinished change was the last one, and is undone
-		}
 		return refuse("no change of %s is on record in %s", a.Config, a.StateDir)
 	}
 	cfg, err := readConfig(a.Config, a.readFile)
