@@ -106,6 +106,7 @@ func (s Status) http() string {
 	var b strings.Builder
 	b.WriteString("# Written by trimtab nginx shim install. Belongs into the http block.\n")
 	fmt.Fprintf(&b, "lua_shared_dict trimtab_status %dk;\n", s.DictKiB)
+	b.WriteString("map $proxy_host $trimtab_group { default $proxy_host; }\n")
 	if !s.Hooked {
 		fmt.Fprintf(&b, "init_by_lua_block {\n    %s\n}\nlog_by_lua_block {\n    %s\n}\n", s.InitLua(), s.LogLua())
 	}

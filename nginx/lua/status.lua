@@ -82,7 +82,7 @@ end
 local function new_cell(kind, name)
     local keys = {}
     for i = 1, n_fields do keys[i] = kind .. name .. "\0" .. fields[i] end
-    local cell = { keys = keys, dirty = false }
+    local cell = { keys = keys, dirty = false, attempts = kind == "u" and 1 or 0 }
     for i = 1, n_fields do cell[i] = 0 end
     if not reserve(keys) then cell.full = true end
     if kind == "s" and not cell.full and dict:safe_add("zone\0" .. name, true) then
@@ -143,7 +143,7 @@ end
 
 local function add(cell, class, bytes_in, bytes_out, request_ms, response_ms)
     if cell.full then
-        dropped = dropped + 1
+        dropped = dropped + cell.attempts
         return
     end
     if not cell.dirty then
@@ -196,7 +196,7 @@ end
 -- by_name finds the cell of an attempt on a server that no configured peer's record belongs to, such as one that a
 -- balancer_by_lua chose: by the name of its group if that is known, else by its address.
 local function by_name(name)
-    local group = ngx.var.proxy_host
+    local group = ngx.var.trimtab_group -- a map of the snippet: $proxy_host itself cannot be asked for by name
     if not (group and known_group[group]) then group = known_group[name] and name or only_group[name] or NOGROUP end
     return peer_cell(group, name)
 end

@@ -97,19 +97,23 @@ func newShimWorld(t testing.TB, shim lua.Status, workers int, upstreams, locatio
 // settled returns the first status that done accepts: the workers pass their counts on a moment after the requests.
 func (w *shimWorld) settled(t testing.TB, what string, done func(vts.Status) bool) vts.Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last vts.Status
 	for {
 		st, err := w.client.Status(ctx)
+		if err == nil {
+			last = st
+		}
 		if err == nil && done(st) {
 			return st
 		}
 		select {
 		case <-ctx.Done():
 			log, _ := os.ReadFile(w.ErrorLog())
-			t.Fatalf("%s: not within the time: %v; last %+v\n%s", what, err, st.Upstreams, log)
+			t.Fatalf("%s: not within the time: %v; last %+v\n%s", what, err, last.Upstreams, log)
 		case <-tick.C:
 		}
 	}
