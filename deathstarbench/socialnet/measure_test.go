@@ -139,7 +139,7 @@ func (m *measured) cpu() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // clock ticks of 1/100 s
 }
 
-// load sends Poisson arrivals of a workload to a server and returns the latencies of what was answered with 200, in
+// load sends requests of a workload to a server, evenly spaced, and returns the latencies of what was answered with 200, in
 // ms, counted from when each request was sent.
 func load(t *testing.T, workload, addr string, rate float64, d time.Duration, seed uint64) []float64 {
 	targeter, err := deathstarbench.NewTargeter(workload, "http://"+addr, deathstarbench.TargetOptions{FirstUser: 1, Seed: seed})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
+	"golang.org/x/sync/errgroup"
 
 	"trimtab/deathstarbench"
 )
@@ -144,13 +145,20 @@ func (n *Network) Populate(ctx context.Context, users, first int, edges [][2]int
 			return err
 		}
 	}
-	for _, e := range edges {
-		a, b := int64(first)+int64(e[0]), int64(first)+int64(e[1])
-		if err := errors.Join(n.Follow(ctx, a, b), n.Follow(ctx, b, a)); err != nil {
-			return fmt.Errorf("follow between users %d and %d: %w", a, b, err)
-		}
+	group, ctx := errgroup.WithContext(ctx)
+	const workers = 8 // a store behind a socket answers many at once
+	for w := range workers {
+		group.Go(func() error {
+			for i := w; i < len(edges); i += workers {
+				a, b := int64(first)+int64(edges[i][0]), int64(first)+int64(edges[i][1])
+				if err := errors.Join(n.Follow(ctx, a, b), n.Follow(ctx, b, a)); err != nil {
+					return fmt.Errorf("follow between users %d and %d: %w", a, b, err)
+				}
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // Prefill writes perUser posts like those of the compose workload for each of the users first…first+users-1, in turn,
