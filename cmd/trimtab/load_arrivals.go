@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -63,6 +64,9 @@ func (a *loadArrivals) schedule(what *loadTarget) (*loadgen.Schedule, error) {
 	if a.total < 0 || a.total > 0 && a.scheduleName == "" {
 		return nil, withCode(exitUsage, fmt.Errorf("--total %s: want more than 0, together with --schedule", a.total))
 	}
+	if a.seed > math.MaxInt64 {
+		return nil, withCode(exitUsage, fmt.Errorf("--seed %d: want at most 2^63−1", a.seed))
+	}
 	switch a.scheduleName {
 	case "":
 		s, err := a.single(what)
@@ -101,6 +105,9 @@ func (a *loadArrivals) single(what *loadTarget) (*loadgen.Schedule, error) {
 	}
 	if len(a.arrivals) == 1 {
 		burst.Kind = arrival.Kind(a.arrivals[0])
+	}
+	if _, err := burst.Gaps(0); err != nil {
+		return nil, fmt.Errorf("--arrival: %w", err)
 	}
 	if a.duration <= 0 {
 		return nil, fmt.Errorf("--duration %s: want more than 0", a.duration)
