@@ -22,14 +22,15 @@ type Stats struct {
 	InService int    `json:"in_service"` // now
 	Waiting   int    `json:"waiting"`    // now
 
-	// Since the start:
-	Served      uint64  `json:"served"`
-	Refused     uint64  `json:"refused"`  // 503, queue full
-	Failed      uint64  `json:"failed"`   // injected errors
-	Lost        uint64  `json:"lost"`     // cut when the server went down
-	Canceled    uint64  `json:"canceled"` // the client went away while waiting
-	Begun       uint64  `json:"begun"`    // services
-	BusySeconds float64 `json:"busy_s"`   // slot-time of the services begun, by the model
+	// Since the start, which was ClockSeconds ago:
+	ClockSeconds float64 `json:"clock_s"`
+	Served       uint64  `json:"served"`
+	Refused      uint64  `json:"refused"`  // 503, queue full
+	Failed       uint64  `json:"failed"`   // injected errors
+	Lost         uint64  `json:"lost"`     // cut when the server went down
+	Canceled     uint64  `json:"canceled"` // the client went away while waiting
+	Begun        uint64  `json:"begun"`    // services
+	BusySeconds  float64 `json:"busy_s"`   // slot-time of the services begun, by the model
 	// Late is how long after the model's due time answers were begun: timer and scheduler, all that is added to the model.
 	LateSumSeconds float64 `json:"late_sum_s"`
 	LateMaxMsec    float64 `json:"late_max_ms"`
@@ -62,8 +63,10 @@ func (s *Server) Stats() Stats {
 	st := s.station
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.advance(st.clock())
+	now := st.clock()
+	st.advance(now)
 	st.arm()
+	v.ClockSeconds = now.Seconds()
 	v.Slots, v.InService, v.Waiting = st.capacity(), st.busy, st.waiting
 	c := &st.count
 	v.Served, v.Refused, v.Failed, v.Lost, v.Canceled = c.Served, c.Refused, c.Failed, c.Lost, c.Canceled
