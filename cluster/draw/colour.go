@@ -35,24 +35,23 @@ func glyph(k int, radius vg.Length) draw.GlyphStyle {
 	return draw.GlyphStyle{Color: colourOf(k), Radius: radius, Shape: shapes[k/len(okabeIto)%len(shapes)]}
 }
 
-// viridis are anchors of the palette of van der Walt and Smith (2015): even steps of lightness.
-var viridis = [...]color.RGBA{
-	{R: 68, G: 1, B: 84, A: 255}, {R: 72, G: 40, B: 120, A: 255}, {R: 62, G: 74, B: 137, A: 255},
-	{R: 49, G: 104, B: 142, A: 255}, {R: 38, G: 130, B: 142, A: 255}, {R: 31, G: 158, B: 137, A: 255},
-	{R: 53, G: 183, B: 121, A: 255}, {R: 109, G: 205, B: 89, A: 255}, {R: 180, G: 222, B: 44, A: 255},
-	{R: 253, G: 231, B: 37, A: 255},
+// blues are anchors of Brewer's sequential palette, from white to dark: even steps of lightness in one hue.
+var blues = [...]color.RGBA{
+	{R: 247, G: 251, B: 255, A: 255}, {R: 222, G: 235, B: 247, A: 255}, {R: 198, G: 219, B: 239, A: 255},
+	{R: 158, G: 202, B: 225, A: 255}, {R: 107, G: 174, B: 214, A: 255}, {R: 66, G: 146, B: 198, A: 255},
+	{R: 33, G: 113, B: 181, A: 255}, {R: 8, G: 81, B: 156, A: 255}, {R: 8, G: 48, B: 107, A: 255},
 }
 
-// heat is the colour of v in 0…1, light for little so that most of a sparse matrix stays white.
+// heat is the colour of v in 0…1: white for 0, and at least a tint for anything above.
 func heat(v float64) color.RGBA {
 	v = min(max(v, 0), 1)
 	if v == 0 {
 		return color.RGBA{R: 255, G: 255, B: 255, A: 255}
 	}
-	at := (1 - v) * float64(len(viridis)-1)
-	i := min(int(at), len(viridis)-2)
+	at := 1 + v*float64(len(blues)-2)
+	i := min(int(at), len(blues)-2)
 	f := at - float64(i)
 	mix := func(a, b uint8) uint8 { return uint8(float64(a)*(1-f) + float64(b)*f + 0.5) }
-	a, b := viridis[i], viridis[i+1]
+	a, b := blues[i], blues[i+1]
 	return color.RGBA{R: mix(a.R, b.R), G: mix(a.G, b.G), B: mix(a.B, b.B), A: 255}
 }

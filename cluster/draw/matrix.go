@@ -80,11 +80,14 @@ func scale(c draw.Canvas) {
 	width := vg.Points(14)
 	height := c.Max.Y - c.Min.Y
 	for i := range steps {
-		low, high := c.Min.Y+height*vg.Length(i)/steps, c.Min.Y+height*vg.Length(i+1)/steps
+		low, high := c.Min.Y+height*vg.Length(i)/steps, min(c.Max.Y, c.Min.Y+height*vg.Length(i+2)/steps) // overlapping: no seams
 		c.FillPolygon(heat((float64(i)+0.5)/steps), []vg.Point{{X: c.Min.X, Y: low}, {X: c.Min.X + width, Y: low}, {X: c.Min.X + width, Y: high}, {X: c.Min.X, Y: high}})
 	}
 	style := newPlot("", "", "").Legend.TextStyle
 	style.YAlign = draw.YCenter
+	c.StrokeLines(draw.LineStyle{Color: color.Gray{Y: 120}, Width: vg.Points(0.5)}, []vg.Point{
+		{X: c.Min.X, Y: c.Min.Y}, {X: c.Min.X + width, Y: c.Min.Y}, {X: c.Min.X + width, Y: c.Max.Y}, {X: c.Min.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Min.Y},
+	})
 	for _, v := range []float64{0, 0.25, 0.5, 0.75, 1} {
 		c.FillText(style, vg.Point{X: c.Min.X + width + 4, Y: c.Min.Y + height*vg.Length(v)}, fmt.Sprintf("%g", v))
 	}

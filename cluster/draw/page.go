@@ -71,7 +71,7 @@ func (p Page) draw(dc draw.Canvas, second bool) error {
 	dc.FillText(title, vg.Point{X: dc.Center().X, Y: dc.Max.Y - margin}, p.Title)
 	top := dc.Max.Y - bandTitle
 	band := func(height vg.Length) draw.Canvas {
-		c := draw.Crop(dc, margin, -margin, top-height-dc.Min.Y, top-dc.Max.Y)
+		c := draw.Crop(dc, margin, -margin, top-height-dc.Min.Y+margin/2, top-dc.Max.Y-margin/2)
 		top -= height
 		return c
 	}
@@ -121,6 +121,8 @@ func newPlot(title, x, y string) *plot.Plot {
 		a.Tick.Label.Font.Size = 11
 	}
 	p.Legend.TextStyle.Font.Size = 11
+	p.Legend.Padding = 3
+	p.Legend.ThumbnailWidth = 26
 	return p
 }
 
@@ -136,6 +138,19 @@ func (p Page) legend(c draw.Canvas) {
 	for k, r := range p.Model.Regimes {
 		y -= line
 		c.DrawGlyph(glyph(k, 5), vg.Point{X: c.Min.X + 26, Y: y})
-		c.FillText(style, vg.Point{X: c.Min.X + 40, Y: y}, fmt.Sprintf("%d   %5.1f %%   %s", k, 100*r.Share, r.Label))
+		at := vg.Point{X: c.Min.X + 40, Y: y}
+		c.FillText(style, at, fit(style, c.Max.X-at.X, fmt.Sprintf("%d   %5.1f %%   %s", k, 100*r.Share, r.Label)))
 	}
+}
+
+// fit cuts text that is wider than width.
+func fit(style draw.TextStyle, width vg.Length, text string) string {
+	if style.Width(text) <= width {
+		return text
+	}
+	runes := []rune(text)
+	for len(runes) > 1 && style.Width(string(runes)+"…") > width {
+		runes = runes[:len(runes)-1]
+	}
+	return string(runes) + "…"
 }

@@ -67,18 +67,21 @@ func (p Page) timeline(c draw.Canvas) error {
 		}
 	}
 	rates.Legend.Top = true
-	rates.Legend.Padding = 2
 	rates.Y.Min = 0
-	rates.Y.Max *= 1.18 // room for the legend
-	rates.Legend.YOffs = -2
+	rates.Y.Max *= 1.35 // room for the legend
 
 	regimes := newPlot("", fmt.Sprintf("time since the first interval, %s", name), "regime")
 	k := p.Model.Mixture.K
+	var last *bar
 	for i, in := range p.Intervals {
 		a := p.Assigned[i]
-		regimes.Add(&bar{
-			from: at(in.Sample.At.Add(-in.Sample.Interval)), to: at(in.Sample.At), y: float64(a.Regime), colour: colourOf(a.Regime), novel: a.Novel,
-		})
+		from, to := at(in.Sample.At.Add(-in.Sample.Interval)), at(in.Sample.At)
+		if last != nil && in.Follows && last.regime == a.Regime && last.novel == a.Novel {
+			last.to = to // one bar per visit: seams would show
+			continue
+		}
+		last = &bar{from: from, to: to, regime: a.Regime, novel: a.Novel}
+		regimes.Add(last)
 	}
 	regimes.Y.Min, regimes.Y.Max = -0.6, float64(k)-0.4
 	regimes.Y.Tick.Marker = plot.ConstantTicks(everyRegime(k, 14))
@@ -89,11 +92,7 @@ func (p Page) timeline(c draw.Canvas) error {
 	rates.Add(grid)
 	regimes.Add(grid)
 
-	height := c.Max.Y - c.Min.Y
-	plots := [][]*plot.Plot{{rates}, {regimes}}
-	tiles := draw.Tiles{Rows: 2, Cols: 1, PadY: 0.05 * vg.Inch}
-	_ = height
-	canvases := plot.Align(plots, tiles, c)
+	canvases := plot.Align([][]*plot.Plot{{rates}, {regimes}}, draw.Tiles{Rows: 2, Cols: 1, PadY: 0.05 * vg.Inch}, c)
 	rates.Draw(canvases[0][0])
 	regimes.Draw(canvases[1][0])
 	return nil
@@ -124,21 +123,25 @@ func everyRegime(k, most int) []plot.Tick {
 	return ticks
 }
 
-// bar is the regime of one interval.
+// bar is a run of intervals of one regime, a black line below those that are novel.
 type bar struct {
-	from, to, y float64
-	colour      color.RGBA
-	novel       bool
+	from, to float64
+	regime   int
+	novel    bool
 }
 
 func (b *bar) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
-	x0, x1 := x(b.from), max(x(b.to), x(b.from)+vg.Points(0.5))
-	box := []vg.Point{{X: x0, Y: y(b.y - 0.4)}, {X: x1, Y: y(b.y - 0.4)}, {X: x1, Y: y(b.y + 0.4)}, {X: x0, Y: y(b.y + 0.4)}}
-	c.FillPolygon(b.colour, c.ClipPolygonXY(box))
-	if b.novel { // a tick on the lower edge
-		c.FillPolygon(color.Black, []vg.Point{{X: x0, Y: c.Min.Y}, {X: x1, Y: c.Min.Y}, {X: x1, Y: c.Min.Y + 4}, {X: x0, Y: c.Min.Y + 4}})
+	x0, x1, at := x(b.from), max(x(b.to), x(b.from)+vg.Points(0.6)), float64(b.regime)
+	fill := func(colour color.Color, low, high vg.Length) {
+		c.FillPolygon(colour, []vg.Point{{X: x0, Y: low}, {X: x1, Y: low}, {X: x1, Y: high}, {X: x0, Y: high}})
+	}
+	fill(colourOf(b.regime), y(at-0.4), y(at+0.4))
+	if b.novel {
+		fill(color.Black, c.Min.Y, c.Min.Y+4)
 	}
 }
 
-func (b *bar) DataRange() (xmin, xmax, ymin, ymax float64) { return b.from, b.to, b.y - 0.5, b.y + 0.5 }
+func (b *bar) DataRange() (xmin, xmax, ymin, ymax float64) {
+	return b.from, b.to, float64(b.regime) - 0.5, float64(b.regime) + 0.5
+}
