@@ -29,6 +29,10 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 		return nil, fmt.Errorf("start has %d features, the data %d", s.Start.D, d)
 	}
 	rows := denseRows(x)
+	shared, err := sharedCovariance(ctx, rows, s)
+	if err != nil {
+		return nil, err
+	}
 
 	// Starts run side by side; each splits its own passes over the workers that are left for it.
 	concurrent := min(s.Restarts, s.Workers)
@@ -38,7 +42,7 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 	group.SetLimit(concurrent)
 	for r := range s.Restarts {
 		group.Go(func() error {
-			m, err := fitOnce(ctx, rows, s, r, perStart)
+			m, err := fitOnce(ctx, rows, s, shared, r, perStart)
 			fitted[r] = m
 			return err
 		})
@@ -56,9 +60,10 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 }
 
 // fitOnce runs EM from one start.
-func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int) (*Mixture, error) {
+func fitOnce(ctx context.Context, x rowBlocks, s Settings, p prior, restart, workers int) (*Mixture, error) {
 	m := s.Start
 	e := newEngine(x, columnMeans(x), s.K, s.Covariance, workers)
+	e.prior = p
 	if m != nil {
 		m = m.clone()
 		if err := m.Validate(); err != nil {
@@ -82,7 +87,7 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int)
 		if s.Progress != nil {
 			s.Progress(Progress{Restart: restart, Iteration: i + 1, LogLikelihoodPerSample: ll})
 		}
-		next, floored, empty := a.maximise(m, s.Floor)
+		next, floored, empty := a.maximise(m, s.Floor, e.prior)
 		reseeded := len(empty) > 0 && report.Reseeded < s.K
 		if reseeded { // one at a time: each needs a row that the others do not explain
 			report.Reseeded++
@@ -103,6 +108,19 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, restart, workers int)
 	report.score(a.entropy, m.Covariance.Parameters(m.K, m.D))
 	m.Fit = report
 	return m, nil
+}
+
+// sharedCovariance returns the prior that the settings ask for: the covariance of a tied mixture of one start.
+func sharedCovariance(ctx context.Context, x rowBlocks, s Settings) (prior, error) {
+	if s.PriorRows <= 0 || s.Covariance != Full && s.Covariance != Diag {
+		return prior{}, nil
+	}
+	s.Covariance, s.Start, s.Progress = Tied, nil, nil
+	m, err := fitOnce(ctx, x, s, prior{}, 0, s.Workers)
+	if err != nil {
+		return prior{}, fmt.Errorf("fit shared covariance: %w", err)
+	}
+	return prior{rows: s.PriorRows, covariance: m.CovarianceOf(0)}, nil
 }
 
 // score fills the information criteria from the log-likelihood, the entropy of the responsibilities and the number

@@ -37,6 +37,7 @@ func (r rowBlocks) row(i int) []float64 { return r.data[i*r.stride : i*r.stride+
 type engine struct {
 	x       rowBlocks
 	shift   []float64 // subtracted from every row, so that data far from 0 keep their digits
+	prior   prior
 	kernel  kernel
 	chunks  []*sums
 	scratch []*scratch // one per worker

@@ -50,6 +50,9 @@ func FitModel(ctx context.Context, schema Schema, x *mat.Dense, s Settings) (*Mo
 		return nil, fmt.Errorf("%d intervals: %d regimes need at least %d; collect %d more, or ask for fewer regimes",
 			n, k, MinimumIntervals(k), MinimumIntervals(k)-n)
 	}
+	if s.PriorRows == 0 {
+		s.PriorRows = float64(d + 2)
+	}
 	scaler := FitScaler(x)
 	mixture, err := FitContext(ctx, scaler.Transform(x), s)
 	if err != nil {

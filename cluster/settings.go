@@ -48,9 +48,14 @@ type Settings struct {
 	Tolerance float64
 	// Floor is the least variance in any direction, in squared units of the features: covariances are the
 	// maximum-likelihood ones under the constraint Σ ⪰ Floor·I, by clamping their eigenvalues. 0: 1e-6.
-	Floor   float64
-	Seed    uint64 // of the random starts
-	Workers int    // goroutines; 0: GOMAXPROCS; the result does not depend on it
+	Floor float64
+	// PriorRows shrinks the covariance of every component towards the one that all components share, as if that had
+	// been seen in so many rows of the component (a conjugate prior: Σ = (N S + PriorRows Λ) / (N + PriorRows), Λ from
+	// a tied fit). It steadies components with few rows in many dimensions. 0: none, FitModel: d+2; negative: none.
+	// Only for Full and Diag.
+	PriorRows float64
+	Seed      uint64 // of the random starts
+	Workers   int    // goroutines; 0: GOMAXPROCS; the result does not depend on it
 	// Start, if set, replaces the random starts by the weights, means and covariances of this mixture.
 	Start *Mixture
 	// Progress, if set, is called after every iteration from the goroutine that runs the start.

@@ -61,7 +61,7 @@ func (e *engine) start(s Settings, restart int) (*Mixture, error) {
 			return nil, err
 		}
 		for range startIterations {
-			m, _, _ = e.pass(m, false).maximise(m, s.Floor)
+			m, _, _ = e.pass(m, false).maximise(m, s.Floor, e.prior)
 			if err := m.prepare(); err != nil {
 				return nil, err
 			}
@@ -114,7 +114,7 @@ func (e *engine) nearestMeans(s Settings, rng *rand.Rand) (*Mixture, error) {
 	}
 	old := newMixture(s.K, x.d, s.Covariance)
 	copy(old.Means, centres.Means)
-	m, _, _ := a.maximise(old, s.Floor)
+	m, _, _ := a.maximise(old, s.Floor, e.prior)
 	return m, m.prepare()
 }
 

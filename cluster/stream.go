@@ -23,6 +23,7 @@ func FitCSV(ctx context.Context, c *CSVFile, s Settings) (*Mixture, error) {
 		return nil, err
 	}
 	s = s.withDefaults()
+	s.PriorRows = 0 // many rows need none
 	st := &stream{file: c, workers: s.Workers}
 	reservoir, n, err := st.sample(ctx, rand.New(rand.NewPCG(s.Seed, math.MaxUint64)))
 	if err != nil {
@@ -52,7 +53,7 @@ func FitCSV(ctx context.Context, c *CSVFile, s Settings) (*Mixture, error) {
 		if s.Progress != nil {
 			s.Progress(Progress{Restart: report.Restart, Iteration: report.Iterations, LogLikelihoodPerSample: ll})
 		}
-		next, floored, _ := a.maximise(m, s.Floor)
+		next, floored, _ := a.maximise(m, s.Floor, prior{})
 		if err := next.prepare(); err != nil {
 			return nil, fmt.Errorf("iteration %d: %w", report.Iterations, err)
 		}

@@ -85,8 +85,8 @@ func (a *sums) addSecond(kern kernel, k int, z []float64, rows int) {
 }
 
 // maximise returns the mixture that maximises the expected log-likelihood subject to Σ ⪰ floor·I, the components
-// whose covariance touches the floor, and those that hold less than one row in a million of a component's share.
-func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty []int) {
+// whose covariance touches the floor, and those that are empty.
+func (a *sums) maximise(old *Mixture, floor float64, p prior) (m *Mixture, floored, empty []int) {
 	k, d, w := a.k, a.d, a.width
 	m = newMixture(k, d, a.covariance)
 	var total float64
@@ -121,7 +121,7 @@ func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty
 			s := mat.NewSymDense(d, nil)
 			for i := range d {
 				for j := 0; j <= i; j++ {
-					s.SetSym(i, j, a.second[(c*w+i)*w+j]/n-delta[i]*delta[j])
+					s.SetSym(i, j, p.shrink(a.second[(c*w+i)*w+j]/n-delta[i]*delta[j], n, i, j))
 				}
 			}
 			s, touched := clampEigenvalues(s, floor)
@@ -142,6 +142,7 @@ func (a *sums) maximise(old *Mixture, floor float64) (m *Mixture, floored, empty
 				v := a.second[c*w+j]/n - delta[j]*delta[j]
 				mean += v / float64(d)
 				if a.covariance == Diag {
+					v = p.shrink(v, n, j, j)
 					touched = touched || v <= floor
 					m.Covariances[c*d+j] = max(v, floor)
 				}
@@ -181,4 +182,18 @@ func (a *sums) keep(m, old *Mixture, c int) {
 	case Spherical:
 		m.Covariances[c] = old.Covariances[c]
 	}
+}
+
+// prior is the covariance that components are shrunk to; the zero value shrinks nothing.
+type prior struct {
+	rows       float64
+	covariance *mat.SymDense
+}
+
+// shrink returns the shrunk element of the covariance of a component of n rows.
+func (p prior) shrink(v, n float64, i, j int) float64 {
+	if p.rows == 0 {
+		return v
+	}
+	return (n*v + p.rows*p.covariance.At(i, j)) / (n + p.rows)
 }

@@ -20,7 +20,7 @@ type clusterFlags struct {
 	window                                   time.Duration
 	restarts, maxIterations, workers         int
 	seed                                     uint64
-	tolerance, floor, novelty                float64
+	tolerance, floor, novelty, prior         float64
 	standardise, stream, skipBad, json       bool
 
 	from, to int // range of k
@@ -65,6 +65,7 @@ With --csv: fit a mixture to a file of numbers (a header row, then one row of nu
 	fl.IntVar(&f.maxIterations, "max-iterations", 200, "iterations per start")
 	fl.Float64Var(&f.tolerance, "tolerance", 1e-4, "stop when an iteration gains less log-likelihood per row; 0: make all iterations")
 	fl.Float64Var(&f.floor, "floor", 1e-6, "least variance in any direction, in squared units of the (standardised) features")
+	fl.Float64Var(&f.prior, "prior-rows", 0, "shrink covariances towards the one shared by all regimes as by so many rows; 0: features+2, with --csv none; negative: none")
 	fl.Float64Var(&f.novelty, "novelty", cluster.DefaultNovelty, "probability of the ellipsoid outside of which an interval is novel")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the random starts")
 	fl.IntVar(&f.workers, "workers", 0, "goroutines (default: one per core); the result does not depend on it")
@@ -168,7 +169,7 @@ func (f *clusterFlags) parseK() error {
 func (f *clusterFlags) settings() cluster.Settings {
 	s := cluster.Settings{
 		K: f.from, Covariance: cluster.Covariance(f.covariance), Restarts: f.restarts, MaxIterations: f.maxIterations,
-		Tolerance: f.tolerance, Floor: f.floor, Seed: f.seed, Workers: f.workers,
+		Tolerance: f.tolerance, Floor: f.floor, Seed: f.seed, Workers: f.workers, PriorRows: f.prior,
 	}
 	if f.tolerance == 0 {
 		s.Tolerance = -1 // Settings: never

@@ -93,6 +93,9 @@ func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, sch
 	}
 	s := f.settings()
 	s.Progress = report.step
+	if file == nil && s.PriorRows == 0 {
+		s.PriorRows = float64(d + 2) // as FitModel
+	}
 	report.begin(s.K)
 	var err error
 	if s.Start, err = f.startMixture(z, file); err != nil {
