@@ -130,6 +130,10 @@ func printReceipt(e *env, r nginx.Receipt) {
 		fmt.Fprintf(e.stderr, "note: a change that was interrupted (%s) has been undone: restored %v, reloaded %t %s\n", rec.Phase, rec.Restored, rec.Reloaded, rec.Note)
 	}
 	switch {
+	case !r.Changed && r.Reloaded:
+		fmt.Fprintf(e.stdout, "nothing to write; NGINX had not loaded the file and has now, after %d ms\n", r.Took.Milliseconds())
+	case !r.Changed && r.Recovered != nil:
+		fmt.Fprintln(e.stdout, "the interrupted change is undone; nothing else to change")
 	case !r.Changed:
 		fmt.Fprintln(e.stdout, "nothing to change: the weights stand in the configuration already")
 	case !r.Reloaded:
