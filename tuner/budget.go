@@ -1,6 +1,9 @@
 package tuner
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // budget limits changes: `burst` within `window` of the first interval, then `perMinute` in any minute.
 type budget struct {
@@ -43,13 +46,11 @@ func (b *budget) spend() {
 	}
 }
 
-// recent is how many changes were made in the last `span`.
-func (b *budget) recent(span time.Duration) int {
-	n := 0
+// recent is the number of changes made lately, each counting exp(−age/scale).
+func (b *budget) recent(scale time.Duration) float64 {
+	n := 0.0
 	for _, at := range b.spent {
-		if b.elapsed-at < span {
-			n++
-		}
+		n += math.Exp(-float64(b.elapsed-at) / float64(scale))
 	}
 	return n
 }

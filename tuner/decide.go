@@ -70,20 +70,29 @@ func (t *Tuner) gate(p *pool, best *candidate, inForce [][]float64, gain float64
 	}
 	e.Bounds = append(e.Bounds, best.bounds...)
 	urgent := p.urgent()
+	steady := p.sudden >= steadyAfter
+	price := t.price(urgent, steady)
+	patient := p.patient(gain >= price)
 	switch {
 	case t.revertDue(p):
 		if t.budget.left() == 0 {
 			return e.hold("two bad intervals after a change, but no change is left", BoundRevert, BoundBudget)
 		}
+		mem := t.memory(p)
+		mem.settleTrust(p.active, 1, -1)
 		back := candidate{proposal: p.lastGood.proposal, x: p.lastGood.x, unlimited: true}
 		e.Bounds = append(e.Bounds, BoundRevert)
 		e.Chosen = back.proposal.String()
 		return t.write(p, &back, w, e, "two bad intervals after a change: back to the last good weights")
-	case gain < t.price(urgent):
+	case gain < price:
 		if t.budget.left() == 0 {
 			return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
 		}
-		return e.hold(fmt.Sprintf("%s would gain %.1f %%, %.1f %% pay for a change", best.proposal, 100*gain, 100*t.price(urgent)), BoundGain)
+		return e.hold(fmt.Sprintf("%s would gain %.1f %%, %.1f %% pay for a change", best.proposal, 100*gain, 100*price), BoundGain)
+	case t.regime.Index < 0 && steady && !urgent:
+		return e.hold("the regime is unknown and the load steady", BoundRegime)
+	case !patient:
+		return e.hold(fmt.Sprintf("%s would gain %.1f %%, for %d intervals in a row", best.proposal, 100*gain, p.eager), BoundPatience)
 	case t.budget.left() == 0:
 		return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
 	case p.since < settleLeast && p.changes > 0 && !urgent:

@@ -16,6 +16,7 @@ const (
 	BoundEvidence   Bound = "minimum_evidence" // too few requests since the last change
 	BoundBudget     Bound = "budget"           // no change is left in the budget
 	BoundGain       Bound = "gain"             // the predicted gain does not pay for a reload
+	BoundPatience   Bound = "patience"         // the load is steady: the gain must be there for several intervals
 	BoundSettle     Bound = "settling"         // the last change is still settling
 	BoundStale      Bound = "stale"            // the sample covers no time or is missing
 	BoundRegime     Bound = "uncertain_regime" // the regime is unknown: only the safe prior is allowed

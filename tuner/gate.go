@@ -43,7 +43,7 @@ func (c *candidate) limit(p *pool, inForce [][]float64) {
 // price is the predicted relative gain that a change has to bring: the fewer changes are left and the more were made
 // lately, the more. The last changes are kept for what is urgent, a saturated or failing server: a small gain now is
 // not worth being helpless when the load turns.
-func (t *Tuner) price(urgent bool) float64 {
+func (t *Tuner) price(urgent, steady bool) float64 {
 	if t.budget.unlimited {
 		return t.cfg.MinGain
 	}
@@ -55,10 +55,10 @@ func (t *Tuner) price(urgent bool) float64 {
 	}
 	price := prices[min(max(used, 0), len(prices)-1)]
 	if urgent {
-		return t.cfg.MinGain * min(price, urgentPrice)
+		price = min(price, urgentPrice)
 	}
-	if lately := t.budget.recent(10*time.Minute) - t.budget.burst; lately > 0 {
-		price *= float64(1 + lately)
+	if steady && t.budget.elapsed > t.budget.window {
+		price *= math.Exp2(t.budget.recent(backoff))
 	}
 	return t.cfg.MinGain * price
 }
@@ -68,6 +68,10 @@ var (
 	earlyPrices = [...]float64{1, 1.5, 2.5, 5, 15, 40}
 	latePrices  = [...]float64{3, 40}
 )
+
+// backoff is the time in which a change ceases to double the price of the next one while the load is steady: what was
+// to be gained has been gained.
+const backoff = 45 * time.Minute
 
 // urgentPrice is what a change costs at most when a server is saturated or fails.
 const urgentPrice = 10

@@ -13,12 +13,18 @@ type force struct {
 	changes  int
 	fresh    bool // the next interval is the first with the weights
 	expected float64
-	before   float64 // cost per request before the change
-	load     float64 // requests per second at the change
-	bad      int     // consecutive bad intervals since the change
-	cost     float64 // measured per request in the last interval, deadlines
-	prior    *vector // what the last change replaced
-	lastGood *vector // what to return to
+	before   float64       // cost per request before the change
+	load     float64       // requests per second at the change
+	promised float64       // log gain that the last change was to bring; 0 when settled
+	sum, n   float64       // of the log cost per request since the last change
+	beforeN  float64       // mean log cost per request before it
+	calm     float64       // slowly smoothed load
+	sudden   time.Duration // since the load or a server changed by itself
+	eager    int           // consecutive intervals in which a change would have paid
+	bad      int           // consecutive bad intervals since the change
+	cost     float64       // measured per request in the last interval, deadlines
+	prior    *vector       // what the last change replaced
+	lastGood *vector       // what to return to
 }
 
 // vector is a weight vector of a pool with the proposal it came from.
@@ -45,6 +51,12 @@ func (p *pool) begin(c *candidate) {
 		p.active = c.proposal
 		p.expected = c.score / math.Max(p.load, 1e-9)
 	}
+	p.promised, p.beforeN = 0, math.NaN()
+	if p.n >= trustAfter {
+		p.beforeN = p.sum / p.n
+		p.promised = math.Log(math.Max(p.before, 1e-9) / math.Max(p.expected, 1e-9))
+	}
+	p.sum, p.n, p.eager = 0, 0, 0
 	p.since, p.fresh = 0, true
 	p.changes++
 	for _, g := range p.groups {
@@ -71,7 +83,7 @@ func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, list []candi
 		return
 	}
 	e.ART = art / requests
-	if slices.ContainsFunc(p.stations, func(st *station) bool { return st.changed }) {
+	if p.changed() {
 		mem.doubt()
 		return
 	}
@@ -91,7 +103,42 @@ func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, list []candi
 			mem.keep(p, now, r)
 		}
 	}
+	p.sum, p.n = p.sum+math.Log(math.Max(p.cost, 1e-9)), p.n+1
+	if p.n == trustAfter && p.promised > 0 && p.sudden > p.since {
+		mem.settleTrust(p.active, p.promised, p.beforeN-p.sum/p.n)
+		p.promised = 0
+	}
 	p.guard()
+}
+
+// trustAfter is how many rewarded intervals tell whether a change kept its promise.
+const trustAfter = 8
+
+// Patience: with a steady load and servers that have not changed, a change has to pay in several intervals in a row.
+const (
+	steadyAfter  = time.Minute
+	steadyNeeds  = 4
+	suddenFactor = 0.15 // relative change of the load that is no noise
+)
+
+// follow notes whether the world is steady.
+func (p *pool) follow(by time.Duration) {
+	rate := p.rate()
+	p.sudden += by
+	if p.calm == 0 || math.Abs(rate-p.calm) > suddenFactor*p.calm || p.changed() || p.failing() {
+		p.calm, p.sudden = rate, 0
+	}
+	p.calm += 0.05 * (rate - p.calm)
+}
+
+// patient reports whether a change has paid long enough.
+func (p *pool) patient(pays bool) bool {
+	if !pays {
+		p.eager = 0
+		return true
+	}
+	p.eager++
+	return p.sudden < steadyAfter || p.since < steadyAfter || p.eager >= steadyNeeds
 }
 
 // guard counts bad intervals after a change.
@@ -106,6 +153,11 @@ func (p *pool) guard() {
 		return
 	}
 	p.bad = 0
+}
+
+// changed reports whether the memory of a server was replaced in the last interval.
+func (p *pool) changed() bool {
+	return slices.ContainsFunc(p.stations, func(st *station) bool { return st.changed })
 }
 
 // disturbed reports whether a server changed by itself: then the weights are not to blame.
@@ -190,9 +242,11 @@ func (p *pool) saturated() bool {
 
 // urgent reports whether waiting costs requests: a server is saturated, or fails with a share worth mentioning.
 func (p *pool) urgent() bool {
-	if p.saturated() {
-		return true
-	}
+	return p.saturated() || p.failing()
+}
+
+// failing reports whether a server fails with a share worth mentioning.
+func (p *pool) failing() bool {
 	for _, g := range p.groups {
 		for _, l := range g.links {
 			if l.errors > failing && l.share > 0.02 {

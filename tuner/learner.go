@@ -17,8 +17,9 @@ func (c *Cell) update(reward, gamma, next, least float64) {
 
 // regimeMemory is what was learned of one pool in one regime.
 type regimeMemory struct {
-	Q    [proposals]Cell `json:"q"`
-	Kept []keptVector    `json:"kept"` // the best vectors, at most keptMost
+	Q        [proposals]Cell    `json:"q"`
+	Distrust [proposals]float64 `json:"distrust"` // 1 − how far the predicted gains of the proposal came true
+	Kept     []keptVector       `json:"kept"`     // the best vectors, at most keptMost
 }
 
 // keptVector is a weight vector that was in force, and how it did.
@@ -32,6 +33,7 @@ const keptMost = 3
 // poolMemory holds the regimes of one pool.
 type poolMemory struct {
 	Regimes map[int]*regimeMemory `json:"regimes"`
+	last    *regimeMemory
 }
 
 func (m *poolMemory) at(regime int) *regimeMemory {
@@ -41,8 +43,14 @@ func (m *poolMemory) at(regime int) *regimeMemory {
 	r := m.Regimes[regime]
 	if r == nil {
 		r = &regimeMemory{}
+		if m.last != nil { // a new regime begins with what is known of the one before, hardly believed
+			*r = *m.last
+			r.Kept = append([]keptVector(nil), m.last.Kept...)
+			r.discount(2)
+		}
 		m.Regimes[regime] = r
 	}
+	m.last = r
 	return r
 }
 
@@ -174,19 +182,39 @@ func (r *regimeMemory) judge(list []candidate, active Proposal, level, floor, ho
 				cell = k.Cell
 			}
 		}
+		predicted = level + (predicted-level)*(1-r.Distrust[c.proposal])
 		n := math.Min(math.Min(cell.Visits, base.Visits), learnedMost)
 		known := level * math.Exp(math.Max(-1, math.Min(1, base.Value-cell.Value)))
 		c.score = (opinion*predicted + n*known) / (opinion + n)
-		c.score -= explore * math.Max(level-floor, 0) / math.Sqrt(1+cell.Visits)
+		c.score -= explore * (1 - r.Distrust[c.proposal]) * math.Max(level-floor, 0) / math.Sqrt(1+cell.Visits)
 	}
 }
 
 // doubt discounts experience: a server has changed by itself, so that what was measured before says little.
 func (r *regimeMemory) doubt() {
+	clear(r.Distrust[:])
+	r.discount(1)
+}
+
+// discount believes experience for so many intervals at most.
+func (r *regimeMemory) discount(most float64) {
 	for i := range r.Q {
-		r.Q[i].Visits = math.Min(r.Q[i].Visits, 1)
+		r.Q[i].Visits = math.Min(r.Q[i].Visits, most)
 	}
 	for i := range r.Kept {
-		r.Kept[i].Visits = math.Min(r.Kept[i].Visits, 1)
+		r.Kept[i].Visits = math.Min(r.Kept[i].Visits, most)
+	}
+}
+
+// settleTrust compares what a change was to gain with what it gained, both as logarithms: predictions that do not come
+// true are believed less until the world changes, so that a steady load is left alone.
+func (r *regimeMemory) settleTrust(p Proposal, promised, realised float64) {
+	d := &r.Distrust[p]
+	switch {
+	case promised <= 0:
+	case realised < 0.3*promised:
+		*d += 0.6 * (1 - *d)
+	case realised > 0.7*promised:
+		*d *= 0.6
 	}
 }

@@ -15,8 +15,8 @@ type RegimeConfig struct {
 	// Observe is the observation period in control intervals; default 600 (half an hour at 3 s). Until it is over one
 	// regime stands for all load. A negative number turns regimes off.
 	Observe int
-	// Count is the number of regimes of a model that is fitted here; default 27, fewer when less was observed: 20
-	// intervals per regime.
+	// Count is the largest number of regimes of a model that is fitted here; default 27, and at most one per 20
+	// intervals. How many there are is decided by the Bayesian information criterion.
 	Count int
 	// Certain is the probability below which a regime counts as unknown; default 0.6.
 	Certain float64
@@ -107,11 +107,29 @@ func (r *regimes) observe(s *vts.Sample) {
 		}
 		return
 	}
-	k := min(r.cfg.Count, max(1, r.collector.Len()/intervalsPerRegime))
-	model, err := r.collector.Fit(context.Background(), cluster.Settings{K: k, Covariance: cluster.Diag, Seed: r.seed})
+	model, err := r.fit()
 	r.collector = cluster.NewCollector(cluster.LoadFeatures)
 	if err == nil {
 		err = r.use(model)
 	}
 	r.fault = err
+}
+
+// fit tries numbers of regimes up to the one asked for and takes the one with the lowest Bayesian information
+// criterion: a steady load has one regime, however much it is looked at, and what is learned must not be scattered.
+func (r *regimes) fit() (*cluster.Model, error) {
+	var best *cluster.Model
+	most := min(r.cfg.Count, max(1, r.collector.Len()/intervalsPerRegime))
+	for k := 1; ; k = min(most, k+max(1, k/2)) {
+		m, err := r.collector.Fit(context.Background(), cluster.Settings{K: k, Covariance: cluster.Diag, Seed: r.seed})
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || m.Mixture.Fit.BIC < best.Mixture.Fit.BIC {
+			best = m
+		}
+		if k == most {
+			return best, nil
+		}
+	}
 }

@@ -73,6 +73,7 @@ func (t *Tuner) Decide(o Observation) Decision {
 	var reasons []string
 	for _, p := range t.topo.pools {
 		p.since += s.Interval
+		p.follow(s.Interval)
 		before := p.force
 		scratch := make(Weights)
 		var pe PoolExplanation
@@ -159,6 +160,9 @@ func (t *Tuner) memory(p *pool) *regimeMemory {
 	m := t.memories[key]
 	if m == nil {
 		m = &poolMemory{}
+		if old := t.memories[fmt.Sprintf("%d/%s", t.regimes.epoch-1, p.key)]; old != nil {
+			m.last = old.last
+		}
 		t.memories[key] = m
 	}
 	return m.at(t.regime.Index)
