@@ -55,6 +55,15 @@ func (q *fifo) pop() *ticket {
 	return t
 }
 
+// compact drops the tickets that have left the queue otherwise.
+func (q *fifo) compact() {
+	for range q.n {
+		if t := q.pop(); t.state == queued {
+			q.push(t)
+		}
+	}
+}
+
 // event is when something is due for a ticket.
 type event struct {
 	at     time.Duration

@@ -134,6 +134,9 @@ func (s *station) enter(service draw, delay time.Duration) *ticket {
 		t.accepted = true
 		t.state = queued
 		s.waiting++
+		if s.queue.n > 2*s.limit { // most of it canceled
+			s.queue.compact()
+		}
 		s.queue.push(t)
 	default:
 		s.leave(t, refused)

@@ -134,6 +134,25 @@ func TestCanceledRequestsLeaveTheQueue(t *testing.T) {
 	}
 }
 
+// However many give up, the queue holds no more than twice its limit, and those who stay keep their order.
+func TestCanceledRequestsDoNotPileUp(t *testing.T) {
+	w := newWorld(t, 1, 10)
+	w.enter(constant(time.Hour), 0)
+	stay := []*ticket{w.enter(constant(ms), 0), nil}
+	for range 1000 {
+		w.cancel(w.enter(constant(ms), 0))
+	}
+	stay[1] = w.enter(constant(ms), 0)
+	if w.queue.n > 21 || w.waiting != 2 {
+		t.Errorf("got %d in the queue and %d waiting, want at most 21 and 2", w.queue.n, w.waiting)
+	}
+	for i, ticket := range stay {
+		if got, _ := w.end(t, ticket); absolute(got-time.Hour-time.Duration(i+1)*ms) > time.Microsecond {
+			t.Errorf("request %d: got %s, want it after those before it", i, got)
+		}
+	}
+}
+
 func TestResetLosesEverything(t *testing.T) {
 	w := newWorld(t, 1, 10)
 	tickets := []*ticket{w.enter(constant(10*ms), 50*ms), w.enter(constant(10*ms), 0), w.enter(constant(10*ms), 0)}
