@@ -16,6 +16,7 @@ import (
 // BenchmarkFidelity sends every arrival at three rates to a server in a process of its own that records when requests
 // arrive, and reports the rate, the coefficient of variation and the Kolmogorov–Smirnov test of what arrived.
 func BenchmarkFidelity(b *testing.B) {
+	needScript(b)
 	for _, kind := range arrival.Kinds() {
 		for _, rate := range []float64{200, 1000, 5000} {
 			b.Run(fmt.Sprintf("%s/%g", kind, rate), func(b *testing.B) {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package loadgen
 
 import (
@@ -40,7 +42,7 @@ http {
 %s    access_log off;
     keepalive_requests 1000000000;
     open_file_cache max=10;
-    server { listen %s; root %s; }
+    server { listen %s; root %s; location = /status { stub_status; } }
 }
 `, lines, instance.HTTPPaths(dir), addr, dir)
 	nginx, err := instance.Start(tb.Context(), dir, config, addr)
@@ -126,6 +128,7 @@ func sendOurs(tb testing.TB, url string) uint64 {
 // BenchmarkPeak compares peak request rates against one NGINX in interleaved rounds of one second each; the figures are
 // medians over the rounds: rates relative to stock vegeta, and memory.
 func BenchmarkPeak(b *testing.B) {
+	needScript(b)
 	url := staticNGINX(b)
 	senders := []struct {
 		name string
@@ -137,20 +140,12 @@ func BenchmarkPeak(b *testing.B) {
 			senders[i].got = append(senders[i].got, measurePeak(func() uint64 { return senders[i].send(b, url) }))
 		}
 	}
-	median := func(i int, of func(peak) float64) float64 {
-		values := make([]float64, 0, len(senders[i].got))
-		for _, p := range senders[i].got {
-			values = append(values, of(p))
-		}
-		slices.Sort(values)
-		return values[len(values)/2]
-	}
 	rate := func(p peak) float64 { return p.perSecond }
-	for i, s := range senders {
-		b.ReportMetric(median(i, rate), s.name+"_req/s")
-		b.ReportMetric(median(i, rate)/median(0, rate), s.name+"/stock")
-		b.ReportMetric(median(i, func(p peak) float64 { return p.bytesPerRequest }), s.name+"_B/req")
-		b.ReportMetric(median(i, func(p peak) float64 { return p.allocsPerRequest }), s.name+"_allocs/req")
+	for _, s := range senders {
+		b.ReportMetric(medianOf(s.got, rate), s.name+"_req/s")
+		b.ReportMetric(medianOf(s.got, rate)/medianOf(senders[0].got, rate), s.name+"/stock")
+		b.ReportMetric(medianOf(s.got, func(p peak) float64 { return p.bytesPerRequest }), s.name+"_B/req")
+		b.ReportMetric(medianOf(s.got, func(p peak) float64 { return p.allocsPerRequest }), s.name+"_allocs/req")
 	}
 	b.ReportMetric(0, "ns/op")
 }
