@@ -124,47 +124,87 @@ func (w worker) since(now time.Time) time.Time {
 
 // workers lists the live worker processes of the master.
 func workers(masterPID int) ([]worker, error) {
-	dir := fmt.Sprintf("/proc/%d/task", masterPID)
-	tasks, err := os.ReadDir(dir)
+	pids, err := children(masterPID)
 	if err != nil {
 		return nil, fmt.Errorf("list workers of NGINX master %d: %w", masterPID, err)
 	}
 	var out []worker
-	for _, task := range tasks {
-		children, err := os.ReadFile(filepath.Join(dir, task.Name(), "children"))
-		if err != nil {
-			return nil, fmt.Errorf("list workers of NGINX master %d: %w", masterPID, err)
+	for _, pid := range pids {
+		title, err := processTitle(pid)
+		if err != nil || !strings.HasPrefix(title, "nginx: worker process") {
+			continue // gone, a cache process, or a child that has no title yet
 		}
-		for _, field := range strings.Fields(string(children)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				continue
+		started, err := startTime(pid)
+		if err != nil {
+			continue
+		}
+		out = append(out, worker{pid: pid, started: started, draining: strings.Contains(title, "is shutting down")})
+	}
+	return out, nil
+}
+
+// children lists the child processes of pid, by the kernel's list, or by looking at every process where it has none.
+func children(pid int) ([]int, error) {
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, task := range tasks {
+		list, err := os.ReadFile(filepath.Join(dir, task.Name(), "children"))
+		if errors.Is(err, os.ErrNotExist) {
+			return childrenByScan(pid)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, field := range strings.Fields(string(list)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				out = append(out, child)
 			}
-			title, err := processTitle(pid)
-			if err != nil || !strings.HasPrefix(title, "nginx: worker process") {
-				continue // gone, a cache process, or a child that has no title yet
-			}
-			started, err := startTime(pid)
-			if err != nil {
-				continue
-			}
-			out = append(out, worker{pid: pid, started: started, draining: strings.Contains(title, "is shutting down")})
 		}
 	}
 	return out, nil
 }
 
-// startTime is when the process started, in clock ticks since boot: field 22 of /proc/pid/stat.
-func startTime(pid int) (uint64, error) {
+func childrenByScan(parent int) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if fields, err := statFields(pid); err == nil && string(fields[1]) == strconv.Itoa(parent) {
+			out = append(out, pid)
+		}
+	}
+	return out, nil
+}
+
+// statFields are the fields of /proc/pid/stat from the third on.
+func statFields(pid int) ([][]byte, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	// The second field is the program's name in parentheses and may hold anything.
-	rest := raw[bytes.LastIndexByte(raw, ')')+1:]
-	fields := bytes.Fields(rest)
+	fields := bytes.Fields(raw[bytes.LastIndexByte(raw, ')')+1:])
 	if len(fields) < 20 {
-		return 0, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+		return nil, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	return fields, nil
+}
+
+// startTime is when the process started, in clock ticks since boot: field 22 of /proc/pid/stat.
+func startTime(pid int) (uint64, error) {
+	fields, err := statFields(pid)
+	if err != nil {
+		return 0, err
 	}
 	return strconv.ParseUint(string(fields[19]), 10, 64)
 }

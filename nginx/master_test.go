@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,6 +170,19 @@ func TestBreakerPausesLongerEachTime(t *testing.T) {
 	}
 	if b, err := a.Breaker(); err != nil || !b.Open(now) {
 		t.Errorf("a damaged record: got %+v, %v, want an open breaker", b, err)
+	}
+}
+
+func TestChildrenByEitherWay(t *testing.T) {
+	b := newBed(t, "")
+	waitFor(t, "a worker", func() bool { ws, err := workers(b.PID); return err == nil && len(ws) == bedWorkers })
+	listed, err := children(b.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scanned, err := childrenByScan(b.PID)
+	if err != nil || len(listed) == 0 || !slices.Equal(listed, scanned) {
+		t.Errorf("got %v by the kernel's list and %v, %v by a scan, want the same", listed, scanned, err)
 	}
 }
 
