@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -65,46 +67,72 @@ func drawMixture(n, d, k int, separation float64, seed uint64) (x *mat.Dense, la
 	return x, labels, truth
 }
 
-// A known mixture is found again: every true mean has a fitted one nearby, and the fit is at least as likely as the truth.
-func TestFitRecovers(t *testing.T) {
-	x, _, truth := drawMixture(4000, 4, 3, 5, 7)
-	m, err := Fit(x, Settings{K: 3, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
+// Data that no mixture can be fitted to are refused in words, never with NaN.
+func TestFitRefuses(t *testing.T) {
+	x, _, _ := drawMixture(50, 2, 2, 3, 1)
+	with := func(v float64) *mat.Dense {
+		y := mat.DenseCopyOf(x)
+		y.Set(6, 1, v)
+		return y
 	}
-	e := newEngine(denseRows(x), make([]float64, 4), 3, Full, 1)
-	want := e.pass(truth, false).logLikelihood / 4000
-	if got := m.Fit.LogLikelihoodPerSample; got < want {
-		t.Errorf("log-likelihood per sample: got %g, want at least the truth's %g", got, want)
-	}
-	for c := range 3 {
-		nearest := math.Inf(1)
-		for f := range 3 {
-			var q float64
-			for j := range 4 {
-				q += math.Pow(truth.Mean(c)[j]-m.Mean(f)[j], 2)
-			}
-			nearest = min(nearest, math.Sqrt(q))
-		}
-		if nearest > 0.15 {
-			t.Errorf("component %d: nearest fitted mean is %g away, want at most 0.15", c, nearest)
+	for _, c := range []struct {
+		x    *mat.Dense
+		s    Settings
+		want string
+	}{
+		// one row => no mixture
+		{mat.NewDense(1, 2, nil), Settings{K: 1}, "1 row: a mixture needs at least 2"},
+		// more components than rows => says how many rows are needed
+		{x, Settings{K: 51}, "50 rows for 51 components: need at least 51 rows, or a smaller k"},
+		// duplicates only => nothing to tell apart
+		{mat.NewDense(30, 3, nil), Settings{K: 2}, "all 30 rows are equal: nothing to tell apart"},
+		// not a number => where
+		{with(math.NaN()), Settings{K: 2}, "row 7, column 2: NaN is not a finite number"},
+		// infinite => where
+		{with(math.Inf(-1)), Settings{K: 2}, "row 7, column 2: -Inf is not a finite number"},
+		// settings out of range => all of them
+		{x, Settings{K: -1, Covariance: "round", Restarts: -2}, "k -1: want at least 1\ncovariance \"round\": want full, diag, tied or spherical\nrestarts -2: want at least 1"},
+		// a start of other dimensions => both numbers
+		{x, Settings{Start: newMixture(2, 3, Full)}, "start has 3 features, the data 2"},
+		// a start that is no mixture => why
+		{x, Settings{Start: newMixture(2, 2, Full)}, "start: weights: sum to 0, want 1"},
+	} {
+		if _, err := Fit(c.x, c.s); err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
 }
 
-// The log-likelihood never decreases, whatever the shape of the covariances.
-func TestLikelihoodNeverDecreases(t *testing.T) {
-	x, _, _ := drawMixture(500, 3, 4, 1.5, 3)
-	for _, c := range []Covariance{Full, Diag, Tied, Spherical} {
-		m, err := Fit(x, Settings{K: 4, Covariance: c, Restarts: 1, Tolerance: -1, MaxIterations: 60})
-		if err != nil {
-			t.Fatal(c, err)
+// A handful of distinct rows repeated, with as many components as there are: the floor carries it, and says so.
+func TestFitDuplicates(t *testing.T) {
+	x := mat.NewDense(90, 2, nil)
+	for i := range 90 {
+		x.Set(i, 0, float64(i%3)*4)
+	}
+	m, err := Fit(x, Settings{K: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Fit.Floored) != 3 {
+		t.Errorf("components on the floor: got %v, want all three", m.Fit.Floored)
+	}
+	for k := range 3 {
+		if math.Abs(m.Weights[k]-1.0/3) > 1e-9 || math.Abs(m.CovarianceOf(k).At(0, 0)-1e-6) > 1e-12 {
+			t.Errorf("component %d: weight %g, variance %g, want a third and the floor", k, m.Weights[k], m.CovarianceOf(k).At(0, 0))
 		}
-		for i := 1; i < len(m.Fit.Trace); i++ {
-			if m.Fit.Trace[i] < m.Fit.Trace[i-1]-1e-10 {
-				t.Errorf("%s: iteration %d: %g after %g", c, i, m.Fit.Trace[i], m.Fit.Trace[i-1])
-			}
-		}
+	}
+	if _, err := Fit(x, Settings{K: 7}); err != nil {
+		t.Errorf("more components than distinct rows: %v", err)
+	}
+}
+
+// A cancelled fit ends with the context's error.
+func TestFitCancelled(t *testing.T) {
+	x, _, _ := drawMixture(500, 2, 2, 3, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := FitContext(ctx, x, Settings{K: 2, Tolerance: -1, Progress: func(Progress) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
 

@@ -55,19 +55,21 @@ func (p Page) curve(c draw.Canvas) error {
 	return nil
 }
 
-// shortTicks are the default ticks, whole numbers only and written without needless digits.
+// shortTicks are ticks at whole numbers, six or so with labels, written without needless digits.
 type shortTicks struct{}
 
 func (shortTicks) Ticks(low, high float64) []plot.Tick {
-	var whole []plot.Tick
-	for _, t := range (plot.DefaultTicks{}).Ticks(low, high) {
-		if t.Value != math.Trunc(t.Value) {
-			continue
+	step := 1.0
+	for (high-low)/step > 8 {
+		for _, factor := range []float64{2, 2.5, 2} { // 1, 2, 5, 10, …
+			if step *= factor; (high-low)/step <= 8 {
+				break
+			}
 		}
-		if t.Label != "" {
-			t.Label = strconv.FormatFloat(t.Value, 'f', 0, 64)
-		}
-		whole = append(whole, t)
 	}
-	return whole
+	var ticks []plot.Tick
+	for v := math.Ceil(low/step) * step; v <= high; v += step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', 0, 64)})
+	}
+	return ticks
 }

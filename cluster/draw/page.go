@@ -134,7 +134,7 @@ func (p Page) legend(c draw.Canvas) {
 	y := c.Max.Y - line
 	heading := style
 	heading.Font.Size = 13
-	c.FillText(heading, vg.Point{X: c.Min.X + 20, Y: y}, "Regimes")
+	c.FillText(heading, vg.Point{X: c.Min.X + 20, Y: c.Max.Y}, "Regimes")
 	for k, r := range p.Model.Regimes {
 		y -= line
 		c.DrawGlyph(glyph(k, 5), vg.Point{X: c.Min.X + 26, Y: y})

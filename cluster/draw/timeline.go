@@ -88,6 +88,7 @@ func (p Page) timeline(c draw.Canvas) error {
 	for _, pl := range []*plot.Plot{rates, regimes} {
 		pl.X.Min, pl.X.Max = 0, at(p.Intervals[len(p.Intervals)-1].Sample.At)
 	}
+	rates.X.Tick.Marker, regimes.X.Tick.Marker, rates.Y.Tick.Marker = shortTicks{}, shortTicks{}, shortTicks{}
 	grid := plotter.NewGrid()
 	rates.Add(grid)
 	regimes.Add(grid)
