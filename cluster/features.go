@@ -70,6 +70,23 @@ func NewSchema(set FeatureSet, s vts.Sample) (Schema, error) {
 	return schema, nil
 }
 
+// validate reports a schema that NewSchema would not have made.
+func (s Schema) validate() error {
+	switch s.Set {
+	case LoadFeatures, SeedFeatures:
+		if len(s.Groups) == 0 || len(s.Columns) > 0 {
+			return fmt.Errorf("schema of feature set %s: %d groups and %d columns, want groups only", s.Set, len(s.Groups), len(s.Columns))
+		}
+	case ColumnFeatures:
+		if len(s.Columns) == 0 || len(s.Groups) > 0 {
+			return fmt.Errorf("schema of feature set %s: %d columns and %d groups, want columns only", s.Set, len(s.Columns), len(s.Groups))
+		}
+	default:
+		return fmt.Errorf("feature set %q: want %s, %s or %s", s.Set, LoadFeatures, SeedFeatures, ColumnFeatures)
+	}
+	return nil
+}
+
 // Dim is the number of features d.
 func (s Schema) Dim() int {
 	switch s.Set {

@@ -119,6 +119,9 @@ func (m *Model) prepare() error {
 	if len(m.Regimes) != m.Mixture.K {
 		return fmt.Errorf("%d regimes for %d components", len(m.Regimes), m.Mixture.K)
 	}
+	if n := len(m.Levels); n > 0 && (m.Schema.Set != LoadFeatures || n != len(m.Schema.Groups)) {
+		return fmt.Errorf("%d levels for the groups of the schema", n)
+	}
 	for g := range m.Levels {
 		m.Levels[g].complete(g)
 	}
@@ -205,14 +208,21 @@ func split(v []float64, width int) [][]float64 {
 func ReadModel(r io.Reader) (*Model, error) {
 	var f modelFile
 	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
-		return nil, fmt.Errorf("parse model: %w", err)
+		return nil, fmt.Errorf("parse model, near byte %d: %w", dec.InputOffset(), err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("parse model, near byte %d: something follows the model", dec.InputOffset())
 	}
 	if f.Format != modelFormat {
 		return nil, fmt.Errorf("parse model: format is %q, want %q", f.Format, modelFormat)
 	}
 	if f.Version != ModelVersion {
 		return nil, fmt.Errorf("parse model: version %d, this program reads version %d; fit it again", f.Version, ModelVersion)
+	}
+	if err := f.Schema.validate(); err != nil {
+		return nil, fmt.Errorf("parse model: %w", err)
 	}
 	m := &Model{Schema: f.Schema, Scaler: f.Scaler, NoveltyProbability: f.NoveltyProbability, Levels: f.Levels}
 	mix := &Mixture{K: len(f.Components), D: f.Schema.Dim(), Covariance: f.Covariance, Fit: f.Fit}
