@@ -55,6 +55,10 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 bench: setup ## benchmarks and comparisons, as ratios within one run
 	@scripts/bench.sh
 
+.PHONY: arena
+arena: build ## all policies over all scenarios in the simulator; rewrites the tables in docs/arena.md
+	@scripts/arena-table.sh
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi
