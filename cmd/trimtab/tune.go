@@ -22,6 +22,7 @@ import (
 )
 
 type tuneFlags struct {
+	trainFiles, trainSims                       []string
 	config, onExit                              string
 	check, once, dryRun, observe, hold, release bool
 }
@@ -42,6 +43,7 @@ weights when that pays, within the limits of its configuration, and returns to t
 		Example: `  sudo trimtab tune --config /etc/trimtab/trimtab.toml
   trimtab tune --config trimtab.toml --check-config
   sudo trimtab tune --once --dry-run        # print what it would write now
+  sudo trimtab tune --train stats.ndjson.zst   # before the first start: learn from what was recorded
   sudo trimtab tune --hold                  # stop all changes now`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,6 +59,8 @@ weights when that pays, within the limits of its configuration, and returns to t
 	fl.BoolVar(&f.hold, "hold", false, "make the daemon hold, running now or started later, and end")
 	fl.BoolVar(&f.release, "release", false, "undo --hold and end")
 	fl.StringVar(&f.onExit, "on-exit", "", "keep or restore the weights at the end (default: as configured)")
+	fl.StringArrayVar(&f.trainFiles, "train", nil, "learn from statistics that trimtab collect recorded, keep it in the state, and end (repeatable)")
+	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same upstreams, keep it in the state, and end (repeatable)")
 	cmd.MarkFlagsMutuallyExclusive("hold", "release", "check-config")
 	return cmd
 }
@@ -81,6 +85,8 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		return holdFile(e, cfg.holdFile(), true)
 	case f.release:
 		return holdFile(e, cfg.holdFile(), false)
+	case len(f.trainFiles)+len(f.trainSims) > 0:
+		return f.train(ctx, e, cfg)
 	}
 	log := newLogger(e, cfg)
 	if !f.dryRun {
