@@ -7,29 +7,24 @@ import (
 	"path/filepath"
 )
 
-// The lines between which a document keeps the arena's tables.
-const (
-	markdownBegin = "<!-- arena:begin -->"
-	markdownEnd   = "<!-- arena:end -->"
-)
-
-// RewriteMarkdown replaces what stands between the two marks <!-- arena:begin --> and <!-- arena:end --> of a file.
-// The file is replaced as a whole or not at all.
-func RewriteMarkdown(path string, text []byte) error {
+// RewriteMarkdown replaces what stands between the marks <!-- name:begin --> and <!-- name:end --> of a file. The file
+// is replaced as a whole or not at all.
+func RewriteMarkdown(path, name string, text []byte) error {
+	begin, end := "<!-- "+name+":begin -->", "<!-- "+name+":end -->"
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("rewrite the tables: %w", err)
 	}
-	before, rest, ok := bytes.Cut(old, []byte(markdownBegin))
-	_, after, ended := bytes.Cut(rest, []byte(markdownEnd))
+	before, rest, ok := bytes.Cut(old, []byte(begin))
+	_, after, ended := bytes.Cut(rest, []byte(end))
 	if !ok || !ended {
-		return fmt.Errorf("rewrite the tables in %s: the marks %s and %s are missing", path, markdownBegin, markdownEnd)
+		return fmt.Errorf("rewrite the tables in %s: the marks %s and %s are missing", path, begin, end)
 	}
 	var b bytes.Buffer
 	b.Write(before)
-	b.WriteString(markdownBegin + "\n\n")
+	b.WriteString(begin + "\n\n")
 	b.Write(bytes.TrimSpace(text))
-	b.WriteString("\n\n" + markdownEnd)
+	b.WriteString("\n\n" + end)
 	b.Write(after)
 	info, err := os.Stat(path)
 	if err != nil {

@@ -145,7 +145,7 @@ func TestRewriteMarkdown(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# A\n<!-- arena:begin -->\nold\n<!-- arena:end -->\nend\n"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := RewriteMarkdown(path, []byte("new\n")); err != nil {
+	if err := RewriteMarkdown(path, "arena", []byte("new\n")); err != nil {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(path)
@@ -158,7 +158,7 @@ func TestRewriteMarkdown(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no marks"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := RewriteMarkdown(path, []byte("x")); err == nil {
+	if err := RewriteMarkdown(path, "arena", []byte("x")); err == nil {
 		t.Error("a file without marks is refused: got no error")
 	}
 }

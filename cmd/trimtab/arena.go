@@ -339,7 +339,7 @@ func rewriteArenaMarkdown(path string, rows []arena.Row, summaries []arena.Summa
 	if err := arena.WriteMarkdown(&b, summaries, baseline); err != nil {
 		return err
 	}
-	return arena.RewriteMarkdown(path, []byte(b.String()))
+	return arena.RewriteMarkdown(path, "arena", []byte(b.String()))
 }
 
 func newArenaReport(e *env) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"text/tabwriter"
@@ -35,6 +36,7 @@ ends with code 1. It takes as long as the scenarios last. The machine must be qu
 	fl.DurationVar(&duration, "duration", 0, "cut scenarios off after this time (default: play them whole)")
 	fl.DurationVar(&overhead, "overhead", 0, "time that NGINX and the network stack of this machine add to every response, for the simulator")
 	fl.StringVar(&f.out, "out", "", "directory of the testbed's files (default: a temporary one)")
+	fl.StringVar(&f.markdown, "markdown", "", "rewrite the table between the marks <!-- validate:begin --> and <!-- validate:end --> of this Markdown file")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per scenario and policy")
 	return cmd
 }
@@ -95,27 +97,49 @@ func runArenaValidate(ctx context.Context, e *env, f *arenaFlags, duration, over
 			return err
 		}
 	}
+	if f.markdown != "" {
+		if err := arena.RewriteMarkdown(f.markdown, "validate", validationMarkdown(done, f.seed, overhead)); err != nil {
+			return withCode(exitConfig, err)
+		}
+	}
 	if outside > 0 {
 		return fmt.Errorf("%d of %d comparisons are outside the tolerances", outside, len(done))
 	}
 	return nil
 }
 
+// validationMarkdown is the table of validations for a document.
+func validationMarkdown(done []arena.Validation, seed uint64, overhead time.Duration) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Seed %d, overhead told to the twin: %s. Times in ms, twin / testbed.\n\n", seed, overhead)
+	b.WriteString("| scenario | policy | busiest server | mean | p50 | p99 | largest difference of a share | errors | |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n")
+	for _, v := range done {
+		s, t := v.Sim, v.Testbed
+		fmt.Fprintf(&b, "| %s | %s | %.0f %% | %.1f / %.1f (%+.1f %%) | %.1f / %.1f (%+.1f %%) | %.1f / %.1f (%+.1f %%) | %.2f pp | %.2f %% / %.2f %% | %s |\n", v.Scenario, v.Policy, 100*v.Utilisation,
+			s.LatencyMS.Mean, t.LatencyMS.Mean, 100*v.MeanError, s.LatencyMS.P50, t.LatencyMS.P50, 100*v.P50Error,
+			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio, verdict(v))
+	}
+	return b.Bytes()
+}
+
+func verdict(v arena.Validation) string {
+	switch {
+	case v.Within:
+		return "ok"
+	case !v.Promised:
+		return "beyond, not promised"
+	}
+	return "OUTSIDE"
+}
+
 func writeValidations(e *env, done []arena.Validation) error {
 	tab := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tab, "scenario\tpolicy\tbusiest\tmean ms sim\ttestbed\terror\tp50 ms sim\ttestbed\terror\tp99 ms sim\ttestbed\terror\tshares\terrors sim\ttestbed\t\t")
 	for _, v := range done {
-		verdict := "ok"
-		switch {
-		case !v.Promised && !v.Within:
-			verdict = "beyond, not promised"
-		case !v.Within:
-			verdict = "OUTSIDE"
-		}
 		s, t := v.Sim, v.Testbed
 		fmt.Fprintf(tab, "%s\t%s\t%.0f %%\t%.1f\t%.1f\t%+.1f %%\t%.1f\t%.1f\t%+.1f %%\t%.1f\t%.1f\t%+.1f %%\t±%.2f pp\t%.2f %%\t%.2f %%\t%s\t\n", v.Scenario, v.Policy, 100*v.Utilisation,
 			s.LatencyMS.Mean, t.LatencyMS.Mean, 100*v.MeanError, s.LatencyMS.P50, t.LatencyMS.P50, 100*v.P50Error,
-			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio, verdict)
+			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio, verdict(v))
 	}
 	return tab.Flush()
 }
