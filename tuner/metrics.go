@@ -17,9 +17,9 @@ type Metrics struct {
 	steps, changes, reloads, operatorEdits prometheus.Counter
 	failures, held, bounds, rejected       *prometheus.CounterVec
 	stepSeconds, applySeconds              prometheus.Histogram
-	weight, down, rate                     *prometheus.GaugeVec
-	utilisation, saturated                 *prometheus.GaugeVec
-	reward, predicted, art                 *prometheus.GaugeVec
+	weight, down, rate                     *gauges
+	utilisation, saturated                 *gauges
+	reward, predicted, art                 *gauges
 	holding, left, regime, probability     prometheus.Gauge
 	lastSample, lastChange                 prometheus.Gauge
 	seenRejected                           map[vts.Reason]uint64
@@ -42,10 +42,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(g)
 		return g
 	}
-	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+	perLabel := func(name, help string, labels ...string) *gauges {
 		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_" + name, Help: help}, labels)
 		reg.MustRegister(g)
-		return g
+		return &gauges{vec: g}
 	}
 	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "trimtab_" + name, Help: help, Buckets: buckets})
@@ -63,14 +63,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		rejected:      counters("telemetry_rejected_total", "Status pages that were not used.", "reason"),
 		stepSeconds:   histogram("step_seconds", "Duration of a control step, without the wait for telemetry.", .001, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30),
 		applySeconds:  histogram("apply_seconds", "Time from the decision to the confirmation that it is in force.", .001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 30),
-		weight:        gauges("weight", "Weight in force.", "upstream", "server"),
-		down:          gauges("down", "1 when the server is marked down.", "upstream", "server"),
-		rate:          gauges("requests_per_second", "Finished requests in the last interval.", "upstream", "server"),
-		utilisation:   gauges("server_utilisation", "Share of a server's estimated capacity that is used.", "server"),
-		saturated:     gauges("server_saturated", "1 when a backlog grows on the server.", "server"),
-		reward:        gauges("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
-		predicted:     gauges("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
-		art:           gauges("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
+		weight:        perLabel("weight", "Weight in force.", "upstream", "server"),
+		down:          perLabel("down", "1 when the server is marked down.", "upstream", "server"),
+		rate:          perLabel("requests_per_second", "Finished requests in the last interval.", "upstream", "server"),
+		utilisation:   perLabel("server_utilisation", "Share of a server's estimated capacity that is used.", "server"),
+		saturated:     perLabel("server_saturated", "1 when a backlog grows on the server.", "server"),
+		reward:        perLabel("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
+		predicted:     perLabel("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
+		art:           perLabel("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
 		holding:       gauge("holding", "1 while changes are held."),
 		left:          gauge("changes_left", "Changes left in the budget."),
 		regime:        gauge("regime", "Load regime; -1 when unknown."),
@@ -117,14 +117,12 @@ func (m *Metrics) Step(s *vts.Sample, held string, out Outcome, e *Explanation, 
 
 func (m *Metrics) sample(s *vts.Sample) {
 	m.lastSample.Set(float64(s.At.UnixMilli()) / 1e3)
-	for _, v := range []*prometheus.GaugeVec{m.weight, m.down, m.rate} {
-		v.Reset()
-	}
+	defer drop(m.weight, m.down, m.rate)
 	for _, g := range s.Groups {
 		for _, p := range g.Peers {
-			m.weight.WithLabelValues(g.Name, p.Server).Set(float64(p.Weight))
-			m.down.WithLabelValues(g.Name, p.Server).Set(truth(p.Down))
-			m.rate.WithLabelValues(g.Name, p.Server).Set(p.RatePerSec(s.Interval))
+			m.weight.set(float64(p.Weight), g.Name, p.Server)
+			m.down.set(truth(p.Down), g.Name, p.Server)
+			m.rate.set(p.RatePerSec(s.Interval), g.Name, p.Server)
 		}
 	}
 }
@@ -133,26 +131,50 @@ func (m *Metrics) explanation(e *Explanation) {
 	m.left.Set(float64(e.Budget))
 	m.regime.Set(float64(e.Regime.Index))
 	m.probability.Set(e.Regime.Probability)
-	for _, v := range []*prometheus.GaugeVec{m.reward, m.predicted, m.art, m.utilisation, m.saturated} {
-		v.Reset()
-	}
+	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated)
 	operator := false
 	for _, p := range e.Pools {
 		name := strings.Join(p.Groups, ",")
-		m.reward.WithLabelValues(name).Set(p.MeasuredReward)
-		m.predicted.WithLabelValues(name).Set(p.PredictedReward)
-		m.art.WithLabelValues(name).Set(p.ART)
+		m.reward.set(p.MeasuredReward, name)
+		m.predicted.set(p.PredictedReward, name)
+		m.art.set(p.ART, name)
 		for _, b := range p.Bounds {
 			m.bounds.WithLabelValues(string(b)).Inc()
 			operator = operator || b == BoundOperator
 		}
 		for _, s := range p.Servers {
-			m.utilisation.WithLabelValues(s.Server).Set(s.Utilisation)
-			m.saturated.WithLabelValues(s.Server).Set(truth(s.Saturated))
+			m.utilisation.set(s.Utilisation, s.Server)
+			m.saturated.set(truth(s.Saturated), s.Server)
 		}
 	}
 	if operator {
 		m.operatorEdits.Inc()
+	}
+}
+
+// gauges is a family of gauges of which those that a step did not set go with that step.
+type gauges struct {
+	vec       *prometheus.GaugeVec
+	last, now map[string][]string // label values, by themselves joined
+}
+
+func (g *gauges) set(value float64, labels ...string) {
+	g.vec.WithLabelValues(labels...).Set(value)
+	if g.now == nil {
+		g.now = map[string][]string{}
+	}
+	g.now[strings.Join(labels, "\x00")] = labels
+}
+
+// drop ends a step.
+func drop(families ...*gauges) {
+	for _, g := range families {
+		for key, labels := range g.last {
+			if _, set := g.now[key]; !set {
+				g.vec.DeleteLabelValues(labels...)
+			}
+		}
+		g.last, g.now = g.now, nil
 	}
 }
 
