@@ -21,7 +21,7 @@ import (
 )
 
 // arenaPolicies are played when --policy does not say which.
-const arenaPolicies = "equal,l3,oracle,least_conn/equal,least_conn/l3,least_conn/oracle,least_time,peak_ewma"
+const arenaPolicies = "equal,l3,tuned,oracle,least_conn/equal,least_conn/l3,least_conn/tuned,least_conn/oracle,least_time,peak_ewma"
 
 type arenaFlags struct {
 	policies, world, actuator, out, markdown, baseline, cache string
@@ -43,7 +43,7 @@ SCENARIO is the name of a built-in one, a file, or "all" for all built-in ones.
 A policy is chooser or method/chooser, for instance least_conn/tuned; a method alone means equal weights. Choosers:
 ` + "  " + strings.Join(chooserNames(), ", ") + `.
 Methods: round_robin, least_conn, random_two, least_time (NGINX 1.31's least_time last_byte inflight) and peak_ewma
-(two random choices, the lower peak-EWMA); the last three, and for random_two the shares, exist in the simulator only.
+(two random choices, the lower peak-EWMA); the last three in the simulator only.
 The oracle knows the scenario: it holds the best static weights of each phase, found by search and kept in a cache.
 
 Results go to stdout: tables, or with --json one object per finished cell. With --out the rows, the courses of the first

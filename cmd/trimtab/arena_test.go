@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"trimtab/arena"
 )
 
 const arenaScenario = `
@@ -144,6 +146,32 @@ func TestArenaInterrupted(t *testing.T) {
 	kept, err := os.ReadFile(filepath.Join(out, "rows.ndjson"))
 	if err != nil || bytes.Count(kept, []byte("\n")) < 5 || !bytes.HasSuffix(kept, []byte("}\n")) {
 		t.Errorf("finished rows are kept, whole: got %d lines, %v", bytes.Count(kept, []byte("\n")), err)
+	}
+}
+
+func TestE2EArenaOnTheTestbed(t *testing.T) {
+	if err := checkTestbed(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	short := strings.NewReplacer(`"20s"`, `"6s"`, `warmup = "2s"`, `warmup = "1s"`).Replace(arenaScenario)
+	path := filepath.Join(t.TempDir(), "short.toml")
+	if err := os.WriteFile(path, []byte(short), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"arena", path, "--world", "testbed", "--policy", "least_conn/random", "--seeds", "1", "--json", "--out", out}, &stdout, &stderr); code != exitOK {
+		t.Fatalf("got code %d: %s", code, stderr.String())
+	}
+	var row arena.Row
+	if err := json.Unmarshal(stdout.Bytes(), &row); err != nil {
+		t.Fatal(err)
+	}
+	if row.World != "testbed" || row.Requests < 300 || row.Intervals != 3 || row.Reloads < 1 || row.LatencyMS.Mean < 15 || len(row.Groups) != 1 {
+		t.Errorf("the row of a run on real NGINX: got %+v", row)
+	}
+	if left := processesOf(t, out); len(left) > 0 {
+		t.Errorf("nothing is left running: got %v", left)
 	}
 }
 
