@@ -108,11 +108,13 @@ be read up to its last status. It ends after --duration, with the process --unti
 	flags.StringVar(&f.fsync, "fsync", "5s", "force the file to the disk: close (only at the end), always, or how often")
 	flags.BoolVar(&f.appending, "append", false, "go on with a file that is there")
 	flags.BoolVar(&f.asJSON, "json", false, "print the summary as one JSON object")
-	_ = cmd.MarkFlagRequired("out")
 	return cmd
 }
 
 func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
+	if f.out == "" {
+		return withCode(exitUsage, fmt.Errorf("collect: name the file to write with --out (see '%s --help')", cmd.CommandPath()))
+	}
 	client, err := f.status.client()
 	if err != nil {
 		return err

@@ -26,8 +26,11 @@ func newNginxCheck(e *env) *cobra.Command {
 		Use:   "check",
 		Short: "Check whether weights can be changed safely here, and say what stands in the way",
 		Long: `Check reads the configuration, compares the files it finds with nginx -T, runs nginx -t, looks for the running
-master, for a change that a crash left unfinished and for the circuit breaker. It writes nothing.`,
+master, for a change that a crash left unfinished and for the circuit breaker. With --status it also looks at the page as
+a source of telemetry: which module or shim answers, whether histograms are on, whether attempts that are passed on are
+counted (tried out on a private NGINX with the same modules), what a poll costs. It writes nothing.`,
 		Example: `  trimtab nginx check
+  trimtab nginx check --status http://127.0.0.1:8081/status/format/json
   trimtab nginx check -c /etc/nginx/nginx.conf --json`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,6 +40,7 @@ master, for a change that a crash left unfinished and for the circuit breaker. I
 			}
 			defer end()
 			findings := checkNginx(cmd.Context(), a)
+			findings = append(findings, checkTelemetry(cmd.Context(), flags)...)
 			failed := 0
 			for _, f := range findings {
 				if !f.OK {

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"trimtab/vts"
+)
+
+// fakePage serves a status page whose counters rise with every poll until it is told to stand still.
+func fakePage(t *testing.T) (url string, still *atomic.Bool) {
+	t.Helper()
+	still = new(atomic.Bool)
+	var n atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		k := n.Load()
+		if !still.Load() {
+			k = n.Add(1)
+		}
+		fmt.Fprintf(w, `{"loadMsec":1,"nowMsec":%d,"connections":{"requests":%d},"upstreamZones":{"app":[{"server":"a:1","requestCounter":%[2]d,"inBytes":0,"outBytes":0,"responses":{"2xx":%[2]d},"requestMsecCounter":0,"responseMsecCounter":0,"weight":1}]}}`,
+			time.Now().UnixMilli(), k)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, still
+}
+
+// statuses counts the statuses in a file that must be readable to its end.
+func statuses(t *testing.T, path string) int {
+	t.Helper()
+	f, err := vts.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for n := 0; ; n++ {
+		if _, err := f.Next(); err == io.EOF {
+			return n
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestE2ECollectLeavesAReadableFileWhenKilled(t *testing.T) {
+	url, _ := fakePage(t)
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"s.ndjson", "s.ndjson.zst"} {
+		path := filepath.Join(t.TempDir(), name)
+		cmd := exec.Command(program, "collect", "--status", url, "--out", path, "--interval", "5ms")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "some statuses", func() bool { info, err := os.Stat(path); return err == nil && info.Size() > 2000 })
+		if err := cmd.Process.Kill(); err != nil { // SIGKILL
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if n := statuses(t, path); n < 5 {
+			t.Errorf("%s: got %d statuses after SIGKILL, want all that were written", name, n)
+		}
+	}
+}
+
+func TestE2ECollectEnds(t *testing.T) {
+	url, still := fakePage(t)
+	summary := func(sentence string, wantCode int, ended string, args ...string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "s.ndjson")
+		code, stdout, stderr := trimtab(t, append([]string{"collect", "--status", url, "--out", path, "--interval", "10ms", "--json"}, args...)...)
+		var got struct {
+			Ended    string `json:"ended"`
+			Statuses int    `json:"statuses"`
+			Requests int    `json:"requests"`
+		}
+		if code != wantCode || json.Unmarshal([]byte(stdout), &got) != nil || got.Ended != ended || got.Requests == 0 {
+			t.Errorf("%s: got exit code %d, %s%s; want %d and ended by %q", sentence, code, stdout, stderr, wantCode, ended)
+			return
+		}
+		if n := statuses(t, path); n != got.Statuses {
+			t.Errorf("%s: got %d statuses in the file, the summary says %d", sentence, n, got.Statuses)
+		}
+	}
+	summary("after a time", exitOK, "duration", "--duration", "500ms")
+	other := exec.Command("sleep", "0.7")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = other.Wait() }()
+	summary("with a process", exitOK, "process ended", "--until-pid", fmt.Sprint(other.Process.Pid))
+	time.AfterFunc(500*time.Millisecond, func() { still.Store(true) })
+	summary("when the load ends", exitOK, "load ended", "--until-idle", "300ms")
+}
+
+func TestCollectSaysWhatIsWrong(t *testing.T) {
+	url, _ := fakePage(t)
+	dir := t.TempDir()
+	there := filepath.Join(dir, "there.ndjson")
+	if err := os.WriteFile(there, []byte("{}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(dir, "new.ndjson")
+	for _, c := range []struct {
+		sentence string
+		args     []string
+		code     int
+		says     string
+	}{
+		{"no file named", []string{"--status", url}, exitUsage, "out"},
+		{"a URL that is none", []string{"--status", "lb", "--out", fresh}, exitUsage, "http://"},
+		{"a page that never answers", []string{"--status", "http://127.0.0.1:1/", "--out", fresh, "--wait", "200ms"}, exitTelemetry, "no status within"},
+		{"a file that exists", []string{"--status", url, "--out", there}, exitConfig, "exists"},
+		{"a folder that does not", []string{"--status", url, "--out", filepath.Join(dir, "x", "y")}, exitConfig, "no such file"},
+		{"a process that does not", []string{"--status", url, "--out", fresh, "--until-pid", "99999999"}, exitTelemetry, "process 99999999"},
+		{"an interval of nothing", []string{"--status", url, "--out", fresh, "--interval", "1us"}, exitUsage, "interval"},
+		{"a policy nobody knows", []string{"--status", url, "--out", fresh, "--fsync", "often"}, exitUsage, "fsync"},
+		{"a header without a colon", []string{"--status", url, "--out", fresh, "--header", "x"}, exitUsage, "header"},
+	} {
+		code, _, stderr := trimtab(t, append([]string{"collect"}, c.args...)...)
+		if code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: got exit code %d and %q, want %d and %q in it", c.sentence, code, stderr, c.code, c.says)
+		}
+		if _, err := os.Stat(fresh); err == nil {
+			t.Errorf("%s: left a file without a status behind", c.sentence)
+			os.Remove(fresh)
+		}
+	}
+}
