@@ -22,7 +22,11 @@ import (
 )
 
 // The tests of this file measure this machine for minutes: scripts/bench-socialnet.sh runs them, `make test` does not.
-const measureEnv, backendsEnv = "TRIMTAB_MEASURE", "TRIMTAB_MEASURE_BACKENDS"
+const (
+	measureEnv  = "TRIMTAB_MEASURE"
+	wrapEnv     = "TRIMTAB_MEASURE_WRAP" // command that the backends are started by, such as chrt -r 2
+	backendsEnv = "TRIMTAB_MEASURE_BACKENDS"
+)
 
 func skipUnlessMeasuring(t *testing.T) {
 	if os.Getenv(measureEnv) == "" {
@@ -78,7 +82,8 @@ type measured struct {
 
 func startMeasured(t *testing.T, scenario string) *measured {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestBackendsProcess$")
+	command := append(strings.Fields(os.Getenv(wrapEnv)), os.Args[0], "-test.run", "^TestBackendsProcess$")
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), backendsEnv+"="+scenario)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
