@@ -59,10 +59,11 @@ type link struct {
 	out      bool    // NGINX passes it over: it finishes next to nothing and the others take its share
 	backlog  float64 // requests waiting beyond the steady state
 
-	errors   float64 // moving share of failed requests
-	errorsOf float64 // requests behind errors, after forgetting
-	ejected  ejection
-	released bool // let back in this decision
+	errors            float64 // moving share of failed requests
+	errorsOf          float64 // requests behind errors, after forgetting
+	failed, recovered bool    // it failed and has not answered well since; it does now
+	ejected           ejection
+	released          bool // let back in this decision
 }
 
 // missingCount is how many failed requests count for a server that got requests and finished none.
@@ -214,5 +215,12 @@ func (g *group) failures() {
 		keep := l.errorsOf * 0.6
 		l.errors = (keep*l.errors + bad) / (keep + n)
 		l.errorsOf = keep + n
+		if l.errors > failing {
+			l.failed = true
+		}
+		l.recovered = l.failed && l.errors < failing/3
+		if l.recovered {
+			l.failed = false
+		}
 	}
 }

@@ -125,7 +125,7 @@ const (
 func (p *pool) follow(by time.Duration) {
 	rate := p.rate()
 	p.sudden += by
-	if p.calm == 0 || math.Abs(rate-p.calm) > suddenFactor*p.calm || p.changed() || p.failing() {
+	if p.calm == 0 || math.Abs(rate-p.calm) > suddenFactor*p.calm || p.changed() || p.failing() || p.recovered() {
 		p.calm, p.sudden = rate, 0
 	}
 	p.calm += 0.05 * (rate - p.calm)
@@ -243,6 +243,18 @@ func (p *pool) saturated() bool {
 // urgent reports whether waiting costs requests: a server is saturated, or fails with a share worth mentioning.
 func (p *pool) urgent() bool {
 	return p.saturated() || p.failing()
+}
+
+// recovered reports whether a server that failed answers well again.
+func (p *pool) recovered() bool {
+	for _, g := range p.groups {
+		for _, l := range g.links {
+			if l.recovered {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // failing reports whether a server fails with a share worth mentioning.
