@@ -39,10 +39,11 @@ type session struct {
 }
 
 const (
-	defaultEnvs    = 64
-	idleEnv        = 30 * time.Minute
-	longestBody    = 1 << 20
-	longestEpisode = 30 * 24 * time.Hour
+	defaultEnvs  = 64
+	idleEnv      = 30 * time.Minute
+	longestBody  = 1 << 20
+	mostRequests = 1e9
+	mostSteps    = 1_000_000
 )
 
 // NewServer returns a server of at most most environments at a time; 0 means 64. One that was idle for half an hour
@@ -119,10 +120,26 @@ func (e *episode) load() (*deathstarbench.Scenario, error) {
 	default:
 		return nil, errors.New(`scenario: want a name or {"toml": text}`)
 	}
-	if err == nil && sc.Duration.Std() > longestEpisode {
-		err = fmt.Errorf("scenario %s: longer than %s", sc.Name, longestEpisode)
+	if err == nil {
+		err = affordable(sc)
 	}
 	return sc, err
+}
+
+// affordable refuses a scenario that would keep a core busy for minutes.
+func affordable(sc *deathstarbench.Scenario) error {
+	requests := 0.0
+	for _, l := range sc.Loads {
+		top := 0.0
+		for _, p := range l.Phases {
+			top = max(top, p.Rate)
+		}
+		requests += top * sc.Duration.Std().Seconds()
+	}
+	if requests > mostRequests || sc.Duration.Std()/sc.ControlInterval.Std() > mostSteps {
+		return fmt.Errorf("scenario %s: want at most %.0g requests and %d control intervals", sc.Name, float64(mostRequests), mostSteps)
+	}
+	return nil
 }
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request) {
