@@ -247,7 +247,7 @@ func checkRequoted(t *testing.T, ds []directive) {
 		}
 		b.WriteByte(map[ending]byte{endSimple: ';', blockOpen: '{', blockClose: '}'}[d.how])
 		if d.lua != "" || d.how == blockOpen && strings.HasSuffix(d.words[0], "_by_lua_block") {
-			b.WriteString(d.lua + "}")
+			b.WriteString(d.lua + "}\n") // a quote in the body must not find its partner behind the block
 		}
 	}
 	again, err := lexAll([]byte(b.String()))
