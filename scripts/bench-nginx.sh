@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 go test ./nginx -run '^$' -bench 'Tokenize|EditLarge' -benchtime 2s
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || echo "bench-nginx: nginx is not installed: BenchmarkApply is skipped"
 go test ./nginx -run '^$' -bench Apply -benchtime 50x
+go test ./cmd/trimtab -run '^$' -bench ApplyConfirmedByStatusPage -benchtime 50x
