@@ -243,6 +243,7 @@ func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool
 		slope *= doubt
 		wait := mean * unit
 		const h2 = 1e-3
+		others := 0.0
 		for _, l := range s.links {
 			g := l.group
 			c := p.response(g, f.service[l.pos], wait, rho)
@@ -256,9 +257,13 @@ func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool
 			if r > 0 {
 				bump := wait*h2 + f.service[l.pos]*1e-6
 				d := (p.response(g, f.service[l.pos], wait+bump, rho) - c) / bump
-				for _, m := range s.links {
-					p.grad[m.group.index][m.at] += f.prob * r * d * mean * slope * f.service[m.pos] / slotGrid[h]
-				}
+				others += r * d
+			}
+		}
+		if grad {
+			k := f.prob * others * mean * slope / slotGrid[h]
+			for _, l := range s.links {
+				p.grad[l.group.index][l.at] += k * f.service[l.pos]
 			}
 		}
 	}

@@ -16,6 +16,9 @@ type pool struct {
 	groups   []*group
 	stations []*station
 	planner  planner
+	due      bool // refitted and decided in this step
+	waiting  bool // something happened since its last turn
+	large    bool // more servers in groups than one step can work on
 	force
 }
 
@@ -24,6 +27,7 @@ type topology struct {
 	pools    []*pool
 	groups   map[string]*group
 	stations map[string]*station
+	links    int // servers in groups
 }
 
 // fits reports whether the sample shows the same groups and servers.
@@ -66,6 +70,7 @@ func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits, tardy *tardines
 				t.stations[p.Server] = st
 				order = append(order, st)
 			}
+			t.links++
 			l := &link{group: g, station: st, at: len(g.links), pos: len(st.links)}
 			g.links = append(g.links, l)
 			st.links = append(st.links, l)
@@ -146,8 +151,11 @@ func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tar
 	}
 	for _, p := range t.pools {
 		sort.Slice(p.groups, func(i, j int) bool { return p.groups[i].name < p.groups[j].name })
+		links := 0
 		for i, g := range p.groups {
 			g.index = i
+			links += len(g.links)
+			p.large = links > stepWork
 			p.key += g.name + "\n"
 		}
 	}

@@ -52,7 +52,7 @@ func (t *Tuner) propose(p *pool, now [][]float64, mem *regimeMemory, safe bool) 
 	add := func(kind Proposal, x [][]float64) {
 		out = append(out, candidate{proposal: kind, x: cloneMatrix(x)})
 	}
-	if safe {
+	if safe || p.large {
 		add(Tight, p.planner.solve(pulls[Tight]))
 		return out
 	}

@@ -24,6 +24,8 @@ type Tuner struct {
 	was      Weights
 	told     string // why to hold, from outside
 	last     Explanation
+	turn     int       // counts decisions
+	next     int       // whose turn it is
 	restored *Snapshot // taken over at the first sample
 }
 
@@ -67,6 +69,7 @@ func (t *Tuner) Decide(o Observation) Decision {
 	}
 	t.regime = t.regimes.track(s)
 	e.Regime = t.regime
+	t.turn++
 	t.observe(o)
 	operator := t.operator(o.Current)
 	w := make(Weights)
@@ -81,6 +84,8 @@ func (t *Tuner) Decide(o Observation) Decision {
 		case operator:
 			p.force = force{active: Base}
 			pe = (&PoolExplanation{InForce: Base.String()}).hold("somebody else changed the weights: theirs are the new base", BoundOperator)
+		case !p.due:
+			pe = *(&PoolExplanation{InForce: p.active.String(), Chosen: "hold", Reason: "hold: not this pool's turn"})
 		default:
 			pe = t.decide(p, scratch)
 		}
@@ -187,14 +192,20 @@ func (t *Tuner) observe(o Observation) {
 		for _, st := range p.stations {
 			st.take(t.waits, seconds, p.changes)
 		}
+	}
+	t.takeTurns()
+	for _, p := range t.topo.pools {
+		if !p.due {
+			continue
+		}
 		rounds := 1
 		if t.budget.elapsed < 5*t.cfg.Interval {
 			rounds = 3 // the first expectations come from the first fits
 		}
 		for range rounds {
 			p.expect()
-			for _, st := range p.stations {
-				if len(st.points) > 0 {
+			for i, st := range p.stations {
+				if len(st.points) > 0 && (!p.large || (i+t.turn)%fitTurns == 0 || len(st.likely) == 0) {
 					st.refit(t.waits, st.expected, st.variances())
 				}
 			}
