@@ -82,7 +82,7 @@ extern uintptr_t *trimtab_waiting __asm__("ngx_stat_waiting");
 ]]
 
 -- Versions whose headers agree with the structures above.
-local OLDEST, NEWEST = 1020000, 1027002
+local OLDEST, NEWEST = 1022000, 1027002
 -- Pointers and time_t of 64 bits; built with proxy cache, upstream zones and --with-compat, as every distribution does.
 local SIGNATURE = "^8,%d+,8,%d+111$"
 
