@@ -3,7 +3,7 @@ package tuner
 // In a large world the pools take turns, so that a control step stays short; those where a server is saturated, fails
 // or has changed come first.
 const (
-	stepWork = 400 // servers in groups that are refitted and replanned in one step
+	stepWork = 300 // servers in groups that are refitted and replanned in one step
 	fitTurns = 4   // in a pool larger than stepWork, every so many'th server is refitted in a step
 )
 
