@@ -66,7 +66,7 @@ func (p Page) components(c draw.Canvas) error {
 		if err != nil {
 			return err
 		}
-		s.GlyphStyle = glyph(k, 1.7)
+		s.GlyphStyle = glyph(k, pointRadius(n))
 		s.Color = faint(colourOf(k), 0.55)
 		pl.Add(s)
 	}
@@ -127,4 +127,12 @@ func projectedEllipse(mean []float64, cov *mat.SymDense, axes *mat.Dense) (plott
 		outline = append(outline, plotter.XY{X: at.X + ellipse95*a*cos, Y: at.Y + ellipse95*(b*cos+e*sin)})
 	}
 	return at, outline
+}
+
+// pointRadius is smaller the more points there are.
+func pointRadius(n int) vg.Length {
+	if n < 500 {
+		return vg.Points(2.6)
+	}
+	return vg.Points(1.7)
 }
