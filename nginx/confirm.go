@@ -34,8 +34,10 @@ type confirmation struct {
 	before  int64      // LoadMsec before the reload
 	sent    time.Time  // when the signal was sent
 	weights Settings
-	old     map[int]bool // workers that were there before
 	master  int
+
+	sentTicks uint64       // the same in the kernel's clock for the start of processes
+	old       map[int]bool // processes that were there before
 }
 
 // ready reports whether the reload has been seen to take: on the status page, else by the worker processes.
@@ -64,7 +66,7 @@ func (c *confirmation) newWorkers(context.Context) error {
 	for _, w := range now {
 		switch {
 		case w.draining:
-		case c.old[w.pid]:
+		case c.old[w.pid] || w.started < c.sentTicks:
 			return fmt.Errorf("worker %d of the old configuration still serves", w.pid)
 		default:
 			fresh++

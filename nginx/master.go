@@ -113,13 +113,21 @@ type worker struct {
 	draining bool
 }
 
-// since is when the worker started, to 10 ms: the kernel counts in hundredths of a second since boot.
-func (w worker) since(now time.Time) time.Time {
+// ticksPerSecond is the unit in which the kernel shows times (USER_HZ), the same on every architecture Go runs on.
+const ticksPerSecond = 100
+
+// bootTicks is now, in the clock in which the kernel shows when a process started.
+func bootTicks() uint64 {
 	var boot unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
-		return now
+		return 0
 	}
-	return now.Add(-time.Duration(boot.Nano()) + time.Duration(w.started)*10*time.Millisecond)
+	return uint64(boot.Nano()) / (uint64(time.Second) / ticksPerSecond)
+}
+
+// since is when the worker started, to 10 ms.
+func (w worker) since(now time.Time) time.Time {
+	return now.Add(-time.Duration(bootTicks()-w.started) * time.Second / ticksPerSecond)
 }
 
 // workers lists the live worker processes of the master.

@@ -173,6 +173,20 @@ func TestBreakerPausesLongerEachTime(t *testing.T) {
 	}
 }
 
+// A worker that started before the signal is no proof of a reload, even if it had no title yet when they were counted.
+func TestWorkerFromBeforeTheSignalProvesNothing(t *testing.T) {
+	b := newBed(t, "")
+	waitFor(t, "a worker", func() bool { ws, err := workers(b.PID); return err == nil && len(ws) == bedWorkers })
+	c := confirmation{master: b.PID, sentTicks: bootTicks() + 1}
+	if err := c.newWorkers(t.Context()); err == nil || !strings.Contains(err.Error(), "still serves") {
+		t.Errorf("got %v, want it to say that the old worker still serves", err)
+	}
+	c.sentTicks = 0
+	if err := c.newWorkers(t.Context()); err != nil {
+		t.Errorf("a worker from after the signal: got %v", err)
+	}
+}
+
 func TestChildrenByEitherWay(t *testing.T) {
 	b := newBed(t, "")
 	waitFor(t, "a worker", func() bool { ws, err := workers(b.PID); return err == nil && len(ws) == bedWorkers })

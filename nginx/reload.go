@@ -12,10 +12,10 @@ import (
 
 // generation is what NGINX runs at one moment, to tell later whether it runs something newer.
 type generation struct {
-	status   Status // zero without a status page
-	workers  map[int]bool
-	loaded   time.Time // when the configuration was loaded, as precisely as known
-	errorLog string    // path
+	status   Status       // zero without a status page
+	workers  map[int]bool // all children of the master, those without a title yet included
+	loaded   time.Time    // when the configuration was loaded, as precisely as known
+	errorLog string       // path
 	logSize  int64
 }
 
@@ -26,6 +26,13 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 	ws, err := workers(m.pid)
 	if err != nil {
 		return g, err
+	}
+	pids, err := children(m.pid)
+	if err != nil {
+		return g, err
+	}
+	for _, pid := range pids {
+		g.workers[pid] = true
 	}
 	for _, w := range ws {
 		g.workers[w.pid] = true
@@ -47,7 +54,7 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 
 // reload sends HUP and waits until a newer generation than old, with the weights, is in force.
 func (a *Applier) reload(ctx context.Context, m *master, old generation, weights Settings) error {
-	c := confirmation{status: a.Status, weights: weights, master: m.pid, before: old.status.LoadMsec, old: old.workers, sent: a.now()}
+	c := confirmation{status: a.Status, weights: weights, master: m.pid, before: old.status.LoadMsec, old: old.workers, sent: a.now(), sentTicks: bootTicks()}
 	if err := a.do("send HUP", "", func() error { return m.signal(unix.SIGHUP) }); err != nil {
 		return err
 	}
