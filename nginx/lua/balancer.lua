@@ -35,6 +35,7 @@ function M.init(opts)
     M.opts = opts
     local peers = dofile(opts.dir .. "/peers.lua")
     M.control = dofile(opts.dir .. "/control.lua").new(M)
+    M.slots = dofile(opts.dir .. "/slots.lua")
     local running = dofile(opts.dir .. "/running.lua")
     if not running.check() then M.running = running end
     local f = io.open(opts.token_file, "r")
@@ -74,24 +75,6 @@ function M.prepare(g)
     groups[g.name], M.order[#M.order + 1] = g, g
 end
 
--- Worker slots: every worker keeps its own active counts under its own key, so that they are exact without atomic
--- operations, and those of a crashed worker are recognised by its process being gone.
-
-local function identity(pid)
-    local f = io.open("/proc/" .. pid .. "/stat", "r")
-    if not f then return nil end
-    local line = f:read("*l") or ""
-    f:close()
-    local field, start = 2, nil
-    for word in (line:match("^.*%)%s*(.*)$") or ""):gmatch("%S+") do
-        field = field + 1
-        if field == 22 then start = word break end
-    end
-    return pid .. ":" .. (start or "")
-end
-
-local function alive(owner) return identity(owner:match("^%d+")) == owner end
-
 local function slot_key(g, k)
     local key = g.slot_keys[k]
     if not key then key = k .. g.suffix; g.slot_keys[k] = key end
@@ -102,39 +85,23 @@ local function bury(k)
     for _, g in ipairs(M.order) do dict:delete(slot_key(g, k)) end
 end
 
-local function claim()
-    local me, k = identity(ngx.worker.pid()) or (ngx.worker.pid() .. ":"), 0
-    while true do
-        local owner = dict:get("s:" .. k)
-        if not owner and dict:safe_add("s:" .. k, me) then break end
-        owner = owner or dict:get("s:" .. k)
-        if owner and not alive(owner) and dict:safe_add("d:" .. k .. owner, 1, 60) then
-            dict:safe_set("s:" .. k, me)
-            break
-        end
-        k = k + 1
-        if k > 4096 then return nil end
-    end
-    while (dict:get("n") or 0) <= k do dict:incr("n", 1, 0) end
-    bury(k)
-    return k
-end
-
 local function sweep(premature)
-    if premature then return end
-    for k = 0, (dict:get("n") or 0) - 1 do
-        local owner = k ~= slot and dict:get("s:" .. k)
-        if owner and not alive(owner) then bury(k) end
-    end
+    if not premature then M.slots.sweep(dict, slot, bury) end
 end
 
 local function start()
     dict = ngx.shared[M.opts.dict]
     get = dict.get
     for _, g in ipairs(M.order) do dict:safe_add(g.v, 0) end
-    slot = claim()
+    slot = M.slots.claim(dict, bury)
     if not slot then error("no free worker slot") end
     ngx.timer.every(5, sweep)
+    for _, g in ipairs(M.order) do
+        if g.counted then
+            ngx.timer.every(0.05, M.publish_rest)
+            break
+        end
+    end
 end
 
 -- State of a group ----------------------------------------------------------------------------------------------
@@ -215,9 +182,29 @@ local function active(g)
     end
 end
 
+-- publish shows this worker's active counts to the others.
+local function publish(g)
+    g.dirty = false
+    dict:safe_set(slot_key(g, slot), str(g.own, 4 * #g.peers), 86400)
+end
+
+-- count publishes once per turn of the event loop, by NGINX's cached clock: what else happens in that millisecond is shown with
+-- the next request, or by the timer, whichever is first.
 local function count(g, p, by)
     g.own[p.index] = max(0, g.own[p.index] + by)
-    dict:safe_set(slot_key(g, slot), str(g.own, 4 * #g.peers), 86400)
+    local tick = tonumber(C.ngx_http_lua_ffi_now())
+    if tick ~= g.published or ngx.worker.exiting() then
+        g.published = tick
+        publish(g)
+    else
+        g.dirty = true
+    end
+end
+
+function M.publish_rest()
+    for _, g in ipairs(M.order) do
+        if g.dirty then publish(g) end
+    end
 end
 
 local function fail(g, p)

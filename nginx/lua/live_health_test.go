@@ -151,6 +151,14 @@ func (w *world) occupy(n int) (release chan struct{}, wait func()) {
 			}
 		})
 		eventually(w.t, fmt.Sprintf("request %d arrives", i), func() bool { return sum() == before+int64(i)+1 })
+		// The other workers learn of it within some milliseconds.
+		eventually(w.t, fmt.Sprintf("request %d is counted", i), func() bool {
+			n := 0
+			for _, a := range w.active() {
+				n += a
+			}
+			return n == i+1
+		})
 	}
 	return release, all.Wait
 }
