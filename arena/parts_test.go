@@ -44,6 +44,14 @@ func TestSummariseComparesTheSameSeeds(t *testing.T) {
 	}
 }
 
+func TestSortPolicies(t *testing.T) {
+	names := []string{"least_time", "least_conn/tuned", "oracle", "tuned", "least_conn", "mine", "equal"}
+	SortPolicies(names)
+	if got := strings.Join(names, " "); got != "equal tuned oracle mine least_conn least_conn/tuned least_time" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestPhases(t *testing.T) {
 	sc := small(t)
 	sc.Loads[0].Phases = append(sc.Loads[0].Phases, deathstarbench.Phase{At: deathstarbench.Duration(20 * time.Second), Rate: 20})

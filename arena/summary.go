@@ -3,6 +3,7 @@ package arena
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Summary is what all seeds together say about one policy on one scenario.
@@ -83,6 +84,34 @@ func column(rows []Row, of func(Row) float64) []float64 {
 		x[i] = of(r)
 	}
 	return x
+}
+
+// SortPolicies puts the names of policies into the order in which tables list them: those on the scenario's method,
+// then by method; what knows nothing first, the oracle last.
+func SortPolicies(names []string) {
+	choosers := []string{"start", "equal", "capacity", "random", "region-aware", "l3", "grid", "tuned", "tuned-eject", "oracle"}
+	methods := []string{"", "round_robin", "least_conn"}
+	rank := func(name string) (method, chooser int) {
+		m, c, ok := strings.Cut(name, "/")
+		switch {
+		case !ok && isMethod(name):
+			c = "equal"
+		case !ok:
+			m, c = "", name
+		}
+		place := func(list []string, v string) int {
+			if i := slices.Index(list, v); i >= 0 {
+				return i
+			}
+			return len(list)
+		}
+		return place(methods, m), place(choosers, c)
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		am, ac := rank(a)
+		bm, bc := rank(b)
+		return cmp.Or(cmp.Compare(am, bm), cmp.Compare(ac, bc), cmp.Compare(a, b))
+	})
 }
 
 // SortRows puts rows into the order scenario, policy, seed, with scenarios and policies as they are listed; what is in

@@ -54,9 +54,9 @@ func interval(e Estimate) string {
 	case e.N == 0:
 		return "–"
 	case e.N == 1:
-		return fmt.Sprintf("%.2f", e.Mean)
+		return number(e.Mean)
 	}
-	return fmt.Sprintf("%.2f [%.2f, %.2f]", e.Mean, e.Low, e.High)
+	return fmt.Sprintf("%s [%s, %s]", number(e.Mean), number(e.Low), number(e.High))
 }
 
 func fixed(e Estimate) string {

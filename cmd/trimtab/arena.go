@@ -364,6 +364,7 @@ func newArenaReport(e *env) *cobra.Command {
 					policies = append(policies, row.Policy)
 				}
 			}
+			arena.SortPolicies(policies)
 			baseline := chosenBaseline(baseline, policies)
 			arena.SortRows(rows, deathstarbench.Names(), policies)
 			summaries := arena.Summarise(rows, baseline)
