@@ -85,27 +85,28 @@ func TestWaitingForAConnectionTimesOut(t *testing.T) {
 	}
 }
 
-// closingServer answers one request per connection, without saying so, and closes it; it counts requests.
-func closingServer(t *testing.T, requests *atomic.Int64, before func(net.Conn)) string {
-	return rawServer(t, func(c net.Conn, _ *bufio.Reader) {
-		requests.Add(1)
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		if before != nil {
-			before(c)
-		}
-	})
-}
-
 // The server closes each connection while it is idle: no request, not even a POST, is lost to that.
 func TestIdleConnectionsThatWereClosedAreNotUsed(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
-		var requests atomic.Int64
-		url := closingServer(t, &requests, nil)
-		r := send(t, url, 30, func(c *Config) {
-			c.Workloads[0].Targeter = vegeta.NewStaticTargeter(vegeta.Target{Method: method, URL: url, Body: []byte(strings.Repeat("x", len(method)-3))})
+		closed := make(chan struct{}, 100)
+		url := rawServer(t, func(c net.Conn, _ *bufio.Reader) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			c.Close()
+			closed <- struct{}{}
 		})
-		if r.Errors != 0 || requests.Load() != 30 {
-			t.Errorf("%s: got failures %v and %d requests at the server, want none and 30", method, r.ErrorSample, requests.Load())
+		sent := 0
+		r := send(t, url, 30, func(c *Config) {
+			c.MaxWorkers = 1
+			c.Workloads[0].Targeter = func(target *vegeta.Target) error {
+				if sent++; sent > 1 {
+					<-closed // the connection of the request before
+				}
+				*target = vegeta.Target{Method: method, URL: url, Body: []byte(strings.Repeat("x", len(method)-3))}
+				return nil
+			}
+		})
+		if r.Errors != 0 || r.Requests != 30 {
+			t.Errorf("%s: got failures %v of %d requests, want none of 30", method, r.ErrorSample, r.Requests)
 		}
 	}
 }
