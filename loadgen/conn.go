@@ -19,8 +19,7 @@ type conn struct {
 	read  *bufio.Reader
 	write *bufio.Writer
 	probe probe
-	since time.Time // when it became idle
-	used  bool      // it has answered a request
+	used  bool // it has answered a request
 }
 
 // errUnanswered wraps the error of a connection that ended before the first byte of an answer.

@@ -34,9 +34,6 @@ type host struct {
 	live         map[*conn]struct{} // all connections, in use or idle
 }
 
-// staleAfter is how long a connection may be idle before it is probed for having been closed by the other side.
-const staleAfter = time.Millisecond
-
 func newWire(cfg ClientConfig) *wire {
 	w := &wire{dialer: net.Dialer{KeepAlive: 30 * time.Second}, keepAlive: !cfg.NoKeepAlive, tls: cfg.TLS}
 	if w.tls == nil {
@@ -145,7 +142,7 @@ func (w *wire) get(ctx context.Context, req *http.Request, deadline time.Time) (
 		if c == nil {
 			return w.dial(ctx, h, deadline)
 		}
-		if time.Since(c.since) < staleAfter || c.probe.alive() {
+		if c.probe.alive() {
 			return c, nil
 		}
 		w.drop(c)
@@ -217,7 +214,6 @@ func (w *wire) dial(ctx context.Context, h *host, deadline time.Time) (*conn, er
 
 // put makes a connection idle. The one used last is used next, so that no more are kept busy than needed.
 func (w *wire) put(c *conn) {
-	c.since = time.Now()
 	w.mu.Lock()
 	c.host.idle = append(c.host.idle, c)
 	w.mu.Unlock()

@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -99,7 +100,11 @@ func TestIdleConnectionsThatWereClosedAreNotUsed(t *testing.T) {
 			c.MaxWorkers = 1
 			c.Workloads[0].Targeter = func(target *vegeta.Target) error {
 				if sent++; sent > 1 {
-					<-closed // the connection of the request before
+					select {
+					case <-closed: // the connection of the request before
+					case <-time.After(10 * time.Second):
+						return errors.New("the request before did not reach the server")
+					}
 				}
 				*target = vegeta.Target{Method: method, URL: url, Body: []byte(strings.Repeat("x", len(method)-3))}
 				return nil
