@@ -58,6 +58,7 @@ http {
 	}
 	t.Cleanup(i.Stop)
 	b.Instance, b.old = i, []byte(conf)
+	waitFor(t, "the workers", func() bool { ws, err := workers(i.PID); return err == nil && len(ws) == bedWorkers })
 	return b
 }
 

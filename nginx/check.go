@@ -167,6 +167,9 @@ func (a *Applier) compiledIn(ctx context.Context) (map[string]string, error) {
 // unloaded returns the first file of the configuration that was saved after NGINX had loaded it; empty when there is
 // none. Content that Trimtab itself made effective last is loaded whatever the times say.
 func (a *Applier) unloaded(cfg *Config, old generation, last *journal) string {
+	if old.loaded.IsZero() {
+		return "" // no worker yet: the master has only just read the files
+	}
 	// The start of a worker is known to 10 ms only, and comes a moment after the files are read.
 	slack := time.Second
 	if a.Status != nil {

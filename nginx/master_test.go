@@ -176,7 +176,6 @@ func TestBreakerPausesLongerEachTime(t *testing.T) {
 // A worker that started before the signal is no proof of a reload, even if it had no title yet when they were counted.
 func TestWorkerFromBeforeTheSignalProvesNothing(t *testing.T) {
 	b := newBed(t, "")
-	waitFor(t, "a worker", func() bool { ws, err := workers(b.PID); return err == nil && len(ws) == bedWorkers })
 	c := confirmation{master: b.PID, sentTicks: bootTicks() + 1}
 	if err := c.newWorkers(t.Context()); err == nil || !strings.Contains(err.Error(), "still serves") {
 		t.Errorf("got %v, want it to say that the old worker still serves", err)
@@ -189,7 +188,6 @@ func TestWorkerFromBeforeTheSignalProvesNothing(t *testing.T) {
 
 func TestChildrenByEitherWay(t *testing.T) {
 	b := newBed(t, "")
-	waitFor(t, "a worker", func() bool { ws, err := workers(b.PID); return err == nil && len(ws) == bedWorkers })
 	listed, err := children(b.PID)
 	if err != nil {
 		t.Fatal(err)
@@ -294,7 +292,7 @@ func TestWithoutMountNamespace(t *testing.T) {
 }
 
 // waitFor polls until the condition holds.
-func waitFor(t *testing.T, what string, holds func() bool) {
+func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
