@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trimtab/arena"
+	"trimtab/deathstarbench"
+)
+
+// rewriteArenaMarkdown puts the tables of the rows into a document.
+func rewriteArenaMarkdown(path string, rows []arena.Row, summaries []arena.Summary, baseline string, took time.Duration) error {
+	var b strings.Builder
+	seeds := map[uint64]bool{}
+	for _, row := range rows {
+		seeds[row.Seed] = true
+	}
+	fmt.Fprintf(&b, "%d cells with %d seeds", len(rows), len(seeds))
+	if took > 0 {
+		fmt.Fprintf(&b, ", played in %s on %d cores", took.Round(time.Second), runtime.GOMAXPROCS(0))
+	}
+	fmt.Fprintf(&b, " (trimtab %s).\n\n", version)
+	if err := arena.WriteMarkdown(&b, summaries, baseline); err != nil {
+		return err
+	}
+	return arena.RewriteMarkdown(path, "arena", []byte(b.String()))
+}
+
+func newArenaReport(e *env) *cobra.Command {
+	var baseline, markdown string
+	cmd := &cobra.Command{
+		Use:     "report ROWS.ndjson...",
+		Short:   "Print the tables of finished arenas, and rewrite them in a document",
+		Example: "  trimtab arena report arena-out/rows.ndjson --markdown docs/arena.md",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var rows []arena.Row
+			var policies []string
+			for _, path := range args {
+				more, err := readRows(path)
+				if err != nil {
+					return withCode(exitConfig, err)
+				}
+				rows = append(rows, more...)
+			}
+			for _, row := range rows {
+				if !slices.Contains(policies, row.Policy) {
+					policies = append(policies, row.Policy)
+				}
+			}
+			arena.SortPolicies(policies)
+			baseline := chosenBaseline(baseline, policies)
+			arena.SortRows(rows, deathstarbench.Names(), policies)
+			summaries := arena.Summarise(rows, baseline)
+			if markdown != "" {
+				return withCode(exitConfig, rewriteArenaMarkdown(markdown, rows, summaries, baseline, 0))
+			}
+			return arena.WriteTable(e.stdout, summaries, baseline)
+		},
+	}
+	cmd.Flags().StringVar(&baseline, "baseline", "", "policy that the others are compared with")
+	cmd.Flags().StringVar(&markdown, "markdown", "", "rewrite the tables between the arena's marks in this Markdown file instead of printing them")
+	return cmd
+}
+
+// readRows reads rows.ndjson; a last line that was cut off by a crash is left out.
+func readRows(path string) ([]arena.Row, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var rows []arena.Row
+	dec := json.NewDecoder(f)
+	for {
+		var row arena.Row
+		err := dec.Decode(&row)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && len(rows) > 0:
+			return rows, nil
+		case err != nil:
+			return nil, fmt.Errorf("read %s: row %d: %w", path, len(rows)+1, err)
+		}
+		rows = append(rows, row)
+	}
+}
