@@ -2,7 +2,6 @@
 # Peak request rate of the live balancer against NGINX's own, as ratios within one interleaved run. The proxies differ
 # in nothing but the lines that `trimtab nginx live install` asks for; a second NGINX answers behind them. Besides the rate it
 # prints the proxy's own processor time per request, which does not depend on who else uses the machine.
-# Twice: bare, and with the status page that the tuner needs anyway (the shim's log hook then runs in both).
 #   usage: scripts/bench-live.sh [rounds=7] [seconds=2] [connections=64]
 set -euo pipefail
 cd "$(dirname "$0")/.."
