@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -52,7 +53,8 @@ func (a *Applier) dumpedFiles(ctx context.Context) ([]string, error) {
 	var files []string
 	for line := range strings.Lines(string(out)) {
 		if rest, ok := strings.CutPrefix(line, "# configuration file "); ok {
-			files = append(files, strings.TrimSuffix(strings.TrimSpace(rest), ":"))
+			// A prefix with a slash at its end makes NGINX print two.
+			files = append(files, filepath.Clean(strings.TrimSuffix(strings.TrimSpace(rest), ":")))
 		}
 	}
 	return files, nil

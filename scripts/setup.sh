@@ -26,7 +26,7 @@ command -v go >/dev/null 2>&1 || die "Go is missing: install Go 1.26 or newer (h
 if complete; then exit 0; fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
-  die "NGINX with its Lua module is missing, and this is not Debian or Ubuntu: install nginx (1.18 or newer) and the
+  die "NGINX with its Lua module is missing, and this is not Debian or Ubuntu: install nginx (1.22 or newer) and the
 setup: dynamic modules ndk_http_module.so and ngx_http_lua_module.so with lua-resty-core
 setup: (Fedora: nginx nginx-mod-http-lua; Alpine: nginx nginx-mod-http-lua; FreeBSD: nginx-full), then run this again"
 fi
