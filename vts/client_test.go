@@ -39,7 +39,7 @@ func TestClientReasons(t *testing.T) {
 		{sentence: "nobody listens", url: closed.URL, reason: ReasonConnect},
 		{sentence: "404", handler: http.NotFound, reason: ReasonHTTP},
 		{sentence: "500", handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, reason: ReasonHTTP},
-		{sentence: "a redirect to a login page", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 302) }, reason: ReasonHTTP},
+		{sentence: "a redirect to a login page", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, reason: ReasonHTTP},
 		{sentence: "HTML with 200", handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, reason: ReasonNotJSON},
 		{sentence: "an empty body", handler: func(http.ResponseWriter, *http.Request) {}, reason: ReasonNotJSON},
 		{sentence: "a body cut off by the connection", reason: ReasonConnect, handler: func(w http.ResponseWriter, _ *http.Request) {

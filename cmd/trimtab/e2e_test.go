@@ -70,24 +70,27 @@ func start(t *testing.T, args ...string) (stdout, stderr *buffer, stop func() in
 	return stdout, stderr, stop
 }
 
+// built is where binary put the program; empty when no test needed one.
+var built string
+
 // binary builds the program once for the tests that need a process of its own.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "trimtab-e2e-")
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "trimtab")
-	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	built = filepath.Join(dir, "trimtab")
+	out, err := exec.Command("go", "build", "-o", built, ".").CombinedOutput()
 	if err != nil {
 		return "", errors.New(string(out))
 	}
-	return path, nil
+	return built, nil
 })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if built != "" {
+		os.RemoveAll(filepath.Dir(built))
 	}
 	os.Exit(code)
 }
