@@ -64,6 +64,22 @@ func (p Phase) steady(sc *deathstarbench.Scenario, duration, warmup time.Duratio
 	return &s
 }
 
+// regimesOf numbers the load regimes of phases from 0 in the order of their first appearance: phases whose rates are
+// alike belong to one, whatever the faults.
+func regimesOf(phases []Phase) []int {
+	var firsts []Phase
+	out := make([]int, len(phases))
+	for i, p := range phases {
+		p.Faults = nil
+		out[i] = slices.IndexFunc(firsts, p.like)
+		if out[i] < 0 {
+			out[i] = len(firsts)
+			firsts = append(firsts, p)
+		}
+	}
+	return out
+}
+
 // like reports whether the same weights may serve both phases: every rate within 10 %, the same faults.
 func (p Phase) like(o Phase) bool {
 	for i, r := range p.Rates {

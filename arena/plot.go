@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"time"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -90,7 +91,8 @@ func logY(p *plot.Plot) {
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
 }
 
-// bands shades the faults of a scenario and marks where its load changes. It lies behind the lines and spans the plot.
+// bands shades the regimes of a scenario's load in blue, the same regime in the same shade, and its faults in orange. It
+// lies behind the lines and spans the plot.
 type bands struct {
 	scenario *deathstarbench.Scenario
 }
@@ -98,21 +100,23 @@ type bands struct {
 func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
 	x, _ := p.Transforms(&c)
 	clip := func(v vg.Length) vg.Length { return min(max(v, c.Min.X), c.Max.X) }
+	shade := func(from, to time.Duration, colour color.Color) {
+		left, right := clip(x(from.Seconds())), clip(x(to.Seconds()))
+		if right > left {
+			c.FillPolygon(colour, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y}, {X: left, Y: c.Max.Y}})
+		}
+	}
 	for _, f := range b.scenario.Faults {
 		until := f.Until.Std()
 		if until == 0 {
 			until = b.scenario.Duration.Std()
 		}
-		left, right := clip(x(f.At.Std().Seconds())), clip(x(until.Seconds()))
-		if right > left {
-			c.FillPolygon(color.NRGBA{213, 94, 0, 30}, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y}, {X: left, Y: c.Max.Y}})
-		}
+		shade(f.At.Std(), until, color.NRGBA{213, 94, 0, 30})
 	}
-	style := draw.LineStyle{Color: color.NRGBA{0, 114, 178, 110}, Width: vg.Points(0.7), Dashes: []vg.Length{vg.Points(3), vg.Points(3)}}
-	for _, ph := range Phases(b.scenario) {
-		at := x(ph.From.Seconds())
-		if ph.From > 0 && at >= c.Min.X && at <= c.Max.X {
-			c.StrokeLine2(style, at, c.Min.Y, at, c.Max.Y)
+	phases := Phases(b.scenario)
+	for i, regime := range regimesOf(phases) {
+		if regime > 0 {
+			shade(phases[i].From, phases[i].To, color.NRGBA{0, 114, 178, uint8(14 + 16*((regime-1)%4))})
 		}
 	}
 }
