@@ -5,26 +5,27 @@
 -- NGINX's own round robin with the weights of the file: a request is never refused because of this code.
 --
 -- Keys of the dictionary, g being a group and p a server:
---   v:g        version, incremented by every change of weights or health; workers compare it once per request
+--   v:g        version, incremented by every change of weights or health; workers look once per millisecond of NGINX's clock
 --   w:g        the weights set: the signature of the file's servers, then "server weight up|down" lines
 --   f:g p, a:g p, c:g p   failures, time of the last one, time of the last check, s
 --   t:g p      who may probe a failed server, expires after its fail_timeout
 --   n, s:k     number of worker slots; owner of slot k as "pid:start"
 --   k:sig      active requests per server of the worker in slot k, as packed int32
 --
--- The usual case (round robin, nothing failed) is one straight line without loops, which LuaJIT compiles as a whole; loops and
+-- The usual case (nothing failed, nothing bounded) is one straight line without loops, which LuaJIT compiles as a whole; loops and
 -- what happens rarely stand in functions of their own.
 local ffi = require "ffi"
 local ngx_balancer = require "ngx.balancer"
 local base = require "resty.core.base"
 
-local get_request, set_peer, last_failure = base.get_request, ngx_balancer.set_current_peer, ngx_balancer.get_last_failure
+local get_request, last_failure = base.get_request, ngx_balancer.get_last_failure
 local ngx, tonumber, cast, str, floor, C = ngx, tonumber, ffi.cast, ffi.string, math.floor, ffi.C
+local errmsg = base.get_errmsg_ptr()
 local pcall, ipairs, max = pcall, ipairs, math.max
 
 local M = { groups = {}, order = {} }
 local groups = M.groups
-local dict, slot, get
+local dict, slot, get, leastconn, exiting
 local inflight, tried_by, uncounted = {}, {}, {} -- by address of the request: server it was last sent to; those tried before; true
 local LONGEST = 4096 -- of the sequences that are worked out in advance
 
@@ -36,6 +37,7 @@ function M.init(opts)
     local peers = dofile(opts.dir .. "/peers.lua")
     M.control = dofile(opts.dir .. "/control.lua").new(M)
     M.slots = dofile(opts.dir .. "/slots.lua")
+    leastconn = dofile(opts.dir .. "/leastconn.lua")
     local running = dofile(opts.dir .. "/running.lua")
     if not running.check() then M.running = running end
     local f = io.open(opts.token_file, "r")
@@ -68,7 +70,7 @@ function M.prepare(g)
     g.single = #g.peers == 1
     g.v, g.w, g.version = "v:" .. g.name, "w:" .. g.name, -1
     local n = max(1, #g.peers)
-    g.own, g.others, g.tick = ffi.new("int32_t[?]", n), ffi.new("int32_t[?]", n), -1
+    g.own, g.others, g.turn, g.published = ffi.new("int32_t[?]", n), ffi.new("int32_t[?]", n), -1, -1
     g.signature = g.signature or ""
     g.suffix = ":" .. g.name .. ":" .. ngx.md5(g.signature)
     g.slot_keys = {}
@@ -157,6 +159,8 @@ local function refresh(g, version)
         g.sequence = sequence(g)
         -- Workers that began at the same place would all send their first requests to the same servers.
         g.at = g.sequence and math.random(#g.sequence) or 0
+    else
+        g.pick = leastconn.compile(g)
     end
 end
 
@@ -165,12 +169,13 @@ local function current(g)
     if version ~= g.version then refresh(g, version) end
 end
 
-local function bump(g) dict:incr(g.v, 1, 0) end
+function M.bump(g)
+    dict:incr(g.v, 1, 0)
+    g.turn = -1
+end
+local bump = M.bump
 
 local function active(g)
-    local tick = tonumber(C.ngx_http_lua_ffi_now())
-    if tick == g.tick then return end -- NGINX's cached clock: once per turn of the event loop
-    g.tick = tick
     local n = #g.peers
     ffi.fill(g.others, 4 * n)
     for k = 0, (get(dict, "n") or 0) - 1 do
@@ -182,26 +187,35 @@ local function active(g)
     end
 end
 
+-- look takes over what the other workers have done, once per millisecond of NGINX's cached clock.
+local function look(g, turn)
+    g.turn = turn
+    current(g)
+    if g.counted then active(g) end
+end
+
 -- publish shows this worker's active counts to the others.
 local function publish(g)
     g.dirty = false
     dict:safe_set(slot_key(g, slot), str(g.own, 4 * #g.peers), 86400)
 end
 
--- count publishes once per turn of the event loop, by NGINX's cached clock: what else happens in that millisecond is shown with
--- the next request, or by the timer, whichever is first.
+-- count publishes once per millisecond of NGINX's cached clock: what else happens in it is shown with the next request, or by the
+-- timer, whichever is first; by a worker that is ending, at once.
 local function count(g, p, by)
     g.own[p.index] = max(0, g.own[p.index] + by)
-    local tick = tonumber(C.ngx_http_lua_ffi_now())
-    if tick ~= g.published or ngx.worker.exiting() then
-        g.published = tick
+    local turn = C.ngx_http_lua_ffi_now()
+    if turn ~= g.published or exiting then
+        g.published = turn
         publish(g)
     else
         g.dirty = true
     end
 end
 
-function M.publish_rest()
+-- publish_rest runs as a timer, for the last time when the worker begins to end.
+function M.publish_rest(premature)
+    exiting = premature
     for _, g in ipairs(M.order) do
         if g.dirty then publish(g) end
     end
@@ -350,7 +364,6 @@ end
 -- search finds a server when looking is needed: least_conn, after failures, with bounds. Returns nil when none is left.
 local function search(g, r, tried)
     if tried then tried_by[r] = tried end
-    if g.counted then active(g) end
     local now = ngx.time()
     local p = choose(g, g.main, tried, now)
     if not p and #g.backup > 0 then p = choose(g, g.backup, tried, now) end
@@ -364,25 +377,29 @@ local function balance(name)
     local g = groups[name]
     if not g or g.why then return end
     if not slot then start() end
-    local r, tried = request_key(), nil
+    local request = get_request()
+    local r, tried = tonumber(cast("intptr_t", request)), nil
     local p = inflight[r]
     if p then tried = again(r, p) end
-    local version = get(dict, g.v)
-    if version ~= g.version then refresh(g, version) end
-    local list = g.sequence
+    local turn = C.ngx_http_lua_ffi_now()
+    if turn ~= g.turn then look(g, turn) end
+    local list, pick = g.sequence, g.pick
     if list and not tried then
         local at = g.at
         p = list[at]
         g.at = at < #list and at + 1 or 1
+    elseif pick and not tried then
+        p = pick()
+        if ngx.is_subrequest then uncounted[r] = true else count(g, p, 1) end
     else
         p = search(g, r, tried)
         if not p then return ngx.exit(-3) end -- NGX_BUSY: "no live upstreams", as NGINX itself says
     end
     inflight[r] = p
-    local ok, err = set_peer(p.host, p.port)
-    if not ok then
+    -- What set_current_peer of ngx.balancer does, without looking for the request once more.
+    if C.ngx_http_lua_ffi_balancer_set_current_peer(request, p.host, #p.host, p.port, errmsg) ~= 0 then
         forget(r, p)
-        error(err)
+        error(str(errmsg[0]))
     end
 end
 
@@ -430,7 +447,6 @@ function M.view(g)
     if not slot then start() end
     if not g.why then
         current(g)
-        g.tick = -1
         active(g)
     end
     return dict, slot

@@ -62,6 +62,10 @@ local function parse(balancer, text)
     return wanted, order
 end
 
+-- settle lets NGINX's clock go on: every worker looks for changes once per millisecond of it, so that what comes after the reply
+-- meets the new weights everywhere.
+local function settle() ngx.sleep(0.002) end
+
 local function put(balancer, text)
     local wanted, order, why = parse(balancer, text)
     if not wanted then return refuse(order, why) end
@@ -82,9 +86,10 @@ local function put(balancer, text)
         if dict:get(g.w) ~= sets[g] then
             local ok, err = dict:safe_set(g.w, sets[g])
             if not ok then return refuse(507, "shared dictionary: " .. err .. ": install again, which sizes it to the configuration") end
-            dict:incr(g.v, 1, 0)
+            balancer.bump(g)
         end
     end
+    settle()
     return reply(200, state(balancer))
 end
 
@@ -111,8 +116,9 @@ local function handle(balancer)
         for _, g in ipairs(balancer.order) do
             local dict = balancer.view(g)
             dict:delete(g.w)
-            dict:incr(g.v, 1, 0)
+            balancer.bump(g)
         end
+        settle()
         return reply(200, state(balancer))
     end
     return refuse(405, "want GET, PUT or DELETE")
