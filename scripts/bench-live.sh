@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Peak request rate of the live balancer against NGINX's own, as ratios within one interleaved run. The proxies differ
-# in nothing but the lines that `trimtab nginx live install` asks for; a second NGINX answers behind them. Besides the rate it
-# prints the proxy's own processor time per request, which does not depend on who else uses the machine.
-#   usage: scripts/bench-live.sh [rounds=7] [seconds=2] [connections=64]
+# Cost of the live balancer against NGINX's own, as ratios within one interleaved run. The proxies differ in nothing but the
+# lines that `trimtab nginx live install` asks for; requests are POSTs of 300 bytes over kept connections, access_log is off, and a
+# second NGINX answers with a little JSON. "floor" is what any balancer in NGINX's Lua module costs that chooses a server and
+# learns how the request ended: balancer_by_lua with nothing but set_current_peer, and an empty log_by_lua.
+# Segments of a second take turns, in an order that turns round, and medians of their ratios are printed: of the peak rate, and
+# of the proxy's own processor time per request. Where valgrind is installed, instructions per request follow (of user space; they
+# do not depend on who else uses the machine).
+#   usage: scripts/bench-live.sh [rounds=8] [seconds=1] [connections=64]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-7} seconds=${2:-2} connections=${3:-64}
+rounds=${1:-8} seconds=${2:-1} connections=${3:-64}
 for tool in nginx wrk; do
   command -v "$tool" >/dev/null || { echo "bench-live: skipped: $tool is not installed"; exit 0; }
 done
@@ -32,19 +36,22 @@ common() { # name
 }
 paths() { for d in client_body proxy fastcgi uwsgi scgi; do echo "${d}_temp_path $dir/$1/tmp/$d;"; done; }
 start() { # name
-  nginx -p "$dir/$1" -c "$dir/$1/nginx.conf" -g 'daemon off;' 2>/dev/null &
+  local name=$1
+  shift
+  "$@" nginx -p "$dir/$name" -c "$dir/$name/nginx.conf" -g "daemon off; ${single:-}" >/dev/null 2>&1 &
   pids+=($!)
-  for _ in $(seq 200); do [ -s "$dir/$1/nginx.pid" ] && return; sleep 0.05; done
-  echo "bench-live: NGINX '$1' did not start" >&2; exit 1
+  for _ in $(seq 200); do [ -s "$dir/$name/nginx.pid" ] && return; sleep 0.05; done
+  echo "bench-live: NGINX '$name' did not start" >&2; exit 1
 }
 common backend >"$dir/backend.conf"
-echo "http { access_log off; $(paths backend) keepalive_requests 1000000000; server { listen 127.0.0.1:$b1; listen 127.0.0.1:$b2; listen 127.0.0.1:$b3; location / { return 200 ok; } } }" >>"$dir/backend.conf"
+echo "http { access_log off; $(paths backend) keepalive_requests 1000000000; server { listen 127.0.0.1:$b1; listen 127.0.0.1:$b2; listen 127.0.0.1:$b3; location / { default_type application/json; return 200 '{"post_id":"1735689600123456789","status":"ok","items":[1,2,3]}'; } } }" >>"$dir/backend.conf"
 mv "$dir/backend.conf" "$dir/backend/nginx.conf"
 start backend
 
 declare -A url
-front() { # name kind(native|live) method
+front() { # name kind(native|floor|live) method [command to run NGINX under]
   local name=$1 kind=$2 method=$3 listen control http="" upstream=""
+  shift 3
   listen=$(port) control=$(port)
   mkdir -p "$dir/$name"
   write() {
@@ -56,6 +63,10 @@ front() { # name kind(native|live) method
       echo "server { listen 127.0.0.1:$listen; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; } } }"
     } >"$dir/$name/nginx.conf"
   }
+  if [ "$kind" = floor ]; then
+    http="init_by_lua_block { pick = require('ngx.balancer').set_current_peer } log_by_lua_block { }"
+    upstream="balancer_by_lua_block { pick('127.0.0.1', $b1) }"
+  fi
   write
   if [ "$kind" = live ]; then
     "$dir/trimtab" nginx live install -c "$dir/$name/nginx.conf" --listen "127.0.0.1:$control" >/dev/null
@@ -63,38 +74,40 @@ front() { # name kind(native|live) method
     http="include $dir/$name/trimtab/live.conf;" upstream="include $dir/$name/trimtab/live-app.upstream;"
     write
   fi
-  start "$name"
+  start "$name" "$@"
   url[$name]="http://127.0.0.1:$listen/"
   if [ "$kind" = live ]; then
     "$dir/trimtab" nginx live set --address "127.0.0.1:$control" --token-file "$dir/$name/trimtab/token" --upstream app --weight "127.0.0.1:$b1=3" >/dev/null
   fi
 }
 front rr-native native ""
+front rr-floor floor ""
 front rr-live live ""
 front lc-native native "least_conn;"
 front lc-live live "least_conn;"
 
-ticks=$(getconf CLK_TCK)
-cpu() { # total processor time of a proxy's workers, in ticks
-  local master total=0 f
-  master=$(cat "$dir/$1/nginx.pid")
-  for w in $(cat "/proc/$master/task/$master/children"); do
-    f=$(sed 's/.*) //' "/proc/$w/stat")
-    total=$((total + $(echo "$f" | awk '{print $12 + $13}')))
-  done
-  echo "$total"
+cpu() { # processor time of a proxy's worker, ns
+  local worker
+  read -r worker <"/proc/$(cat "$dir/$1/nginx.pid")/task/$(cat "$dir/$1/nginx.pid")/children"
+  cut -d' ' -f1 "/proc/$worker/schedstat"
 }
-for name in rr-native rr-live lc-native lc-live; do wrk -t1 -c"$connections" -d1s "${url[$name]}" >/dev/null; done
+python3 - >"$dir/post.lua" <<'PY'
+body = "username=username_123&user_id=123&media_ids=[]&media_types=[]&post_type=0&text="
+print(f"""wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+wrk.body = "{body}{'a' * (300 - len(body))}\"""")
+PY
+order="rr-native rr-floor rr-live lc-native lc-live"
+for name in $order; do wrk -t1 -c"$connections" -d1s -s "$dir/post.lua" "${url[$name]}" >/dev/null; done
 for round in $(seq "$rounds"); do
-  order="rr-native rr-live lc-native lc-live"
-  [ $((round % 2)) -eq 1 ] || order="lc-live lc-native rr-live rr-native"
+  order=$(tac -s' ' <<<"${order% } " | tr -d '\n')
   for name in $order; do
     before=$(cpu "$name")
-    out=$(wrk -t1 -c"$connections" -d"${seconds}s" "${url[$name]}")
+    out=$(wrk -t1 -c"$connections" -d"${seconds}s" -s "$dir/post.lua" "${url[$name]}")
     after=$(cpu "$name")
     if grep -q 'Non-2xx\|Socket errors' <<<"$out"; then echo "bench-live: $name: $(grep 'Non-2xx\|Socket errors' <<<"$out")" >&2; exit 1; fi
-    awk -v name="$name" -v round="$round" -v d=$((after - before)) -v hz="$ticks" \
-      '/Requests\/sec/ {rate=$2} /requests in/ {n=$1} END {printf "%s %d %.0f %.2f\n", name, round, rate, d / hz / n * 1e6}' <<<"$out" >>"$dir/rows"
+    awk -v name="$name" -v round="$round" -v d=$((after - before)) \
+      '/Requests\/sec/ {rate=$2} /requests in/ {n=$1} END {printf "%s %d %.0f %.2f\n", name, round, rate, d / n / 1e3}' <<<"$out" >>"$dir/rows"
   done
 done
 python3 - "$dir/rows" <<'PY'
@@ -103,12 +116,49 @@ rows = {}
 for line in open(sys.argv[1]):
     name, rnd, rate, cpu = line.split()
     rows.setdefault(name, {})[int(rnd)] = (float(rate), float(cpu))
-for method in ("rr", "lc"):
-    native, live = rows[method + "-native"], rows[method + "-live"]
-    rate = [live[r][0] / native[r][0] for r in native]
-    cpu = [live[r][1] / native[r][1] for r in native]
-    med = statistics.median
-    print(f"{'round robin' if method == 'rr' else 'least_conn'}: live/native peak rate {med(rate):.3f} (rounds {min(rate):.3f} to {max(rate):.3f}), "
-          f"rates {med(v[0] for v in live.values()):.0f} and {med(v[0] for v in native.values()):.0f} per s; "
-          f"proxy's processor time per request {med(v[1] for v in live.values()):.1f} and {med(v[1] for v in native.values()):.1f} us, ratio {med(cpu):.3f}")
+med = statistics.median
+for name in ("rr-floor", "rr-live", "lc-live"):
+    native, live = rows[name[:3] + "native"], rows[name]
+    rate = sorted(live[r][0] / native[r][0] for r in native)
+    cpu = sorted(live[r][1] / native[r][1] for r in native)
+    label = {"rr-floor": "floor (round robin)", "rr-live": "round robin", "lc-live": "least_conn"}[name]
+    print(f"{label}: peak rate over native {med(rate):.3f} (rounds {rate[0]:.3f} to {rate[-1]:.3f}); "
+          f"processor time per request over native {med(cpu):.3f} ({cpu[0]:.3f} to {cpu[-1]:.3f}), "
+          f"{med(v[1] for v in live.values()):.1f} and {med(v[1] for v in native.values()):.1f} us")
 PY
+
+command -v valgrind >/dev/null && command -v callgrind_control >/dev/null || { echo "bench-live: instructions: skipped: valgrind is not installed"; exit 0; }
+single="master_process off;"
+for name in rr-native rr-floor rr-live lc-native lc-live; do
+  method=""
+  [ "${name%-*}" = rr ] || method="least_conn;"
+  front "count-$name" "${name#*-}" "$method" valgrind --tool=callgrind --smc-check=all-non-file --callgrind-out-file="$dir/$name.callgrind"
+  python3 - "${url[count-$name]}" "${pids[-1]}" "$dir/$name.callgrind.1" "$name" "$dir/post.lua" <<'PY'
+import re, socket, subprocess, sys, time, urllib.parse, os
+url, pid, dump, name, script = sys.argv[1:]
+body = re.search(r'body = "(.*)"', open(script).read()).group(1).encode()
+request = (b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+           b"Content-Length: %d\r\n\r\n" % len(body)) + body
+at = urllib.parse.urlparse(url)
+clients = [socket.create_connection((at.hostname, at.port)) for _ in range(8)]
+def send(n):
+    for _ in range(n // len(clients)):
+        for c in clients: c.sendall(request)
+        for c in clients:
+            got = b""
+            while not got.endswith(b"]}"):
+                more = c.recv(65536)
+                if not more: sys.exit("bench-live: connection closed")
+                got += more
+            if not got.startswith(b"HTTP/1.1 200 "): sys.exit(f"bench-live: got {got!r}")
+send(1600)
+subprocess.run(["callgrind_control", "-z", pid], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+send(8000)
+subprocess.run(["callgrind_control", "-d", pid], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+for _ in range(200):
+    found = re.search(r"^(?:totals|summary): (\d+)", open(dump, errors="replace").read(), re.M) if os.path.exists(dump) else None
+    if found: break
+    time.sleep(0.05)
+print(f"{name}: {int(found.group(1)) / 8000:.0f} instructions of user space per request")
+PY
+done

@@ -25,9 +25,8 @@ local pcall, ipairs, max = pcall, ipairs, math.max
 
 local M = { groups = {}, order = {} }
 local groups = M.groups
-local dict, slot, get, leastconn, exiting
+local dict, slot, get, ahead, exiting
 local inflight, tried_by, uncounted = {}, {}, {} -- by address of the request: server it was last sent to; those tried before; true
-local LONGEST = 4096 -- of the sequences that are worked out in advance
 
 -- Master --------------------------------------------------------------------------------------------------------
 
@@ -37,7 +36,7 @@ function M.init(opts)
     local peers = dofile(opts.dir .. "/peers.lua")
     M.control = dofile(opts.dir .. "/control.lua").new(M)
     M.slots = dofile(opts.dir .. "/slots.lua")
-    leastconn = dofile(opts.dir .. "/leastconn.lua")
+    ahead = dofile(opts.dir .. "/ahead.lua")
     local running = dofile(opts.dir .. "/running.lua")
     if not running.check() then M.running = running end
     local f = io.open(opts.token_file, "r")
@@ -108,34 +107,6 @@ end
 
 -- State of a group ----------------------------------------------------------------------------------------------
 
--- sequence works out one period of the smooth weighted round robin, to be gone through without any arithmetic. nil when
--- something has failed or is bounded, so that every pick has to look, or the period is long.
-local function sequence(g)
-    local up, total, divisor = {}, 0, 0
-    for _, p in ipairs(g.main) do
-        if p.fails > 0 or p.max_conns > 0 then return nil end
-        if not p.down then
-            up[#up + 1], total = p, total + p.weight
-            local a, b = divisor, p.weight
-            while b > 0 do a, b = b, a % b end
-            divisor = a
-        end
-    end
-    if total == 0 or total / divisor * #up > 16 * LONGEST then return nil end
-    local list, current = {}, {}
-    for i = 1, #up do current[i] = 0 end
-    for k = 1, total / divisor do
-        local best = 1
-        for i, p in ipairs(up) do
-            current[i] = current[i] + p.weight
-            if current[i] > current[best] then best = i end
-        end
-        current[best] = current[best] - total
-        list[k] = up[best]
-    end
-    return list
-end
-
 -- refresh takes over what has changed in the dictionary since this worker looked last.
 local function refresh(g, version)
     g.version = version
@@ -156,11 +127,11 @@ local function refresh(g, version)
         for _, p in ipairs(g.peers) do p.eff, p.current = p.weight, 0 end
     end
     if g.method == "round_robin" then
-        g.sequence = sequence(g)
+        g.sequence = ahead.sequence(g)
         -- Workers that began at the same place would all send their first requests to the same servers.
         g.at = g.sequence and math.random(#g.sequence) or 0
     else
-        g.pick = leastconn.compile(g)
+        g.pick = ahead.least_conn(g)
     end
 end
 

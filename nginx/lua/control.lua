@@ -64,7 +64,10 @@ end
 
 -- settle lets NGINX's clock go on: every worker looks for changes once per millisecond of it, so that what comes after the reply
 -- meets the new weights everywhere.
-local function settle() ngx.sleep(0.002) end
+local function settle()
+    ngx.update_time()
+    ngx.sleep(0.002)
+end
 
 local function put(balancer, text)
     local wanted, order, why = parse(balancer, text)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed balancer.lua leastconn.lua slots.lua peers.lua control.lua
+//go:embed balancer.lua ahead.lua slots.lua peers.lua control.lua
 var liveFiles embed.FS
 
 // LivePath is the path of the control call.
@@ -88,7 +88,7 @@ func (l Live) Files() (map[string]string, error) {
 		maps.Copy(files, status)
 	}
 	files[l.HTTPSnippet()] = l.http()
-	for name, fs := range map[string]embed.FS{"balancer.lua": liveFiles, "leastconn.lua": liveFiles, "slots.lua": liveFiles, "peers.lua": liveFiles, "control.lua": liveFiles, "running.lua": statusFiles} {
+	for name, fs := range map[string]embed.FS{"balancer.lua": liveFiles, "ahead.lua": liveFiles, "slots.lua": liveFiles, "peers.lua": liveFiles, "control.lua": liveFiles, "running.lua": statusFiles} {
 		text, err := fs.ReadFile(name)
 		if err != nil {
 			return nil, err

@@ -191,6 +191,29 @@ func TestLeastConnCountsOverAllWorkers(t *testing.T) {
 	eventually(t, "nothing is active", func() bool { a := w.active(); return a[0]+a[1] == 0 })
 }
 
+func TestLeastConnWithoutLoadGoesByWeight(t *testing.T) {
+	for _, c := range []struct{ name, upstream string }{
+		{"the pick written out for the group", "least_conn; server %s; server %s weight=2; server %s weight=5; INCLUDE keepalive 4;"},
+		{"the loops, as a bound wants them", "least_conn; server %s max_conns=50; server %s weight=2; server %s weight=5; INCLUDE keepalive 4;"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := start(t, 1, 3, c.upstream, "")
+			if got, bad := w.get(80); bad != 0 || got[0] != 10 || got[1] != 20 || got[2] != 50 {
+				t.Errorf("got %v, %d bad, want 10, 20 and 50", got, bad)
+			}
+			w.put("3 up", "5 up", "9 down")
+			if got, bad := w.get(80); bad != 0 || got[0] != 30 || got[1] != 50 || got[2] != 0 {
+				t.Errorf("third down: got %v, %d bad, want 30, 50 and 0", got, bad)
+			}
+			// Whatever fails sends every pick through the loops; its return sends them back.
+			w.backends[0].set(hang)
+			if got, bad := w.get(10); bad != 0 || got[0] != 1 || got[1] != 10 {
+				t.Errorf("first fails: got %v, %d bad, want one try and 10", got, bad)
+			}
+		})
+	}
+}
+
 // busyWorker returns the worker process with the most connections to backends.
 func (w *world) busyWorker() int {
 	w.t.Helper()
