@@ -1,0 +1,87 @@
+package tuner_test
+
+import (
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/sim"
+	"trimtab/tuner"
+)
+
+// longTests asks for the long comparisons: each takes minutes and prints a table.
+const longTests = "TRIMTAB_LONG_TESTS"
+
+// TestSteadyHours plays an hour of steady load, after ten minutes in which the tuner converges, and counts the changes
+// in that hour; -v prints the table of docs/tuner.md.
+func TestSteadyHours(t *testing.T) {
+	if os.Getenv(longTests) == "" {
+		t.Skip("half an hour of simulated hours: set " + longTests + "=1")
+	}
+	const seeds, converged = 5, 10 * time.Minute
+	for _, method := range []string{"round_robin", "least_conn"} {
+		total := 0
+		for _, name := range []string{"capacity-1-2-4", "capacity-1-2-4-85", "mixed-hardware", "distant", "region", "low-rates"} {
+			late, p99 := make([]int, seeds), 0.0
+			for seed := range uint64(seeds) {
+				sc := scenario(t, name)
+				sc.Duration, sc.Warmup = ms(70*60e3), ms(600e3)
+				w := newWorld(t, sc, 1+seed, method)
+				run(t, w, tunerFor(t, sc, method, func(c *tuner.Config) { c.Regimes, c.Seed = tuner.RegimeConfig{}, 1+seed }))
+				checkBudget(t, w.changes)
+				for _, at := range w.changes {
+					if at > converged {
+						late[seed]++
+						total++
+					}
+				}
+				p99 += math.Log(float64(sim.Sum(w.Totals()).Latency.Quantile(0.99))/1e6) / seeds
+			}
+			t.Logf("%-12s %-20s changes in the hour, by seed: %v; p99 %.1f ms", method, name, late, math.Exp(p99))
+		}
+		if limit := map[string]int{"round_robin": 30, "least_conn": 6}[method]; total > limit {
+			t.Errorf("%s: %d changes in 30 steady hours, want at most %d", method, total, limit)
+		}
+	}
+}
+
+// TestNinetyPercentFromEqualWeights starts the capacities 1:2:4 at 90 % of what they can do with equal weights, that ask
+// more than twice its capacity of the smallest server: the backlog of the start is to be worked off, and no later one
+// is to grow.
+func TestNinetyPercentFromEqualWeights(t *testing.T) {
+	seeds := uint64(4)
+	if os.Getenv(longTests) != "" {
+		seeds = 20
+	}
+	for _, method := range []string{"round_robin", "least_conn"} {
+		var all []float64
+		log := 0.0
+		for seed := range seeds {
+			sc := heavy(t, 0.90)
+			w := newWorld(t, sc, 1+seed, method)
+			run(t, w, tunerFor(t, sc, method, nil))
+			p99 := float64(sim.Sum(w.Totals()).Latency.Quantile(0.99)) / 1e6
+			all = append(all, math.Round(p99))
+			log += math.Log(p99) / float64(seeds)
+		}
+		t.Logf("%-12s p99 ms by seed: %v, geometric mean %.0f", method, all, math.Exp(log))
+		if got := math.Exp(log); got > 400 {
+			t.Errorf("%s at 90 %% from equal weights: p99 %.0f ms, want at most 400", method, got)
+		}
+	}
+}
+
+// heavy is capacity-1-2-4 at another load.
+func heavy(t *testing.T, load float64) *deathstarbench.Scenario {
+	t.Helper()
+	const of = 0.70 // load of the scenario
+	sc := scenario(t, "capacity-1-2-4")
+	for i := range sc.Loads {
+		for j := range sc.Loads[i].Phases {
+			sc.Loads[i].Phases[j].Rate *= load / of
+		}
+	}
+	return sc
+}
