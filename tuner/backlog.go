@@ -20,8 +20,15 @@ func (s *station) account(seconds float64) {
 			slow = true
 		}
 	}
+	s.mean = 0
+	if done > 0 {
+		s.mean = spent / done
+	}
 	before := s.inside
-	s.inside = math.Max(0, math.Min(s.inside+growth, 3*spent+3))
+	s.inside = math.Max(0, s.inside+growth)
+	if spent > 0 { // unknown while it fails: what waits there is not forgotten for that
+		s.inside = math.Min(s.inside, 3*spent+3)
+	}
 	noise := 3 + 0.05*arrived*seconds
 	growing := slow && growth > noise && growth > 1.2*spent-before
 	drained := slow && before > 5+0.2*done*seconds && before > 1.5*s.resting(done)

@@ -35,20 +35,30 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 		level = math.Max(hold, floor)
 	}
 	rate := p.rate()
+	p.exposed.note(p.groups)
 	mem := t.memory(p)
 	list := t.propose(p, now, mem, t.regime.Index < 0)
+	up := shareUp
+	if p.sudden >= steadyAfter && t.budget.elapsed > t.budget.window {
+		up = steadyUp
+	}
 	for i := range list {
 		c := &list[i]
 		if p.leastConn() { // shares follow from weights only loosely: the limit is one of weights, the cost that of the aim
 			c.cost = p.planner.cost(c.x, 1, 0, false)
-			c.limit(p, inForce)
+			c.limit(p, inForce, up)
 			continue
 		}
-		c.limit(p, inForce)
+		c.limit(p, inForce, up)
 		c.cost = p.planner.cost(c.x, 1, 0, false)
 	}
 	t.reward(p, mem, now, list, &e)
 	mem.judge(list, p.active, level, floor, hold, t.cfg.Explore)
+	risks := p.exposed.risks(p, list, now)
+	for i := range list {
+		list[i].score += risks[i]
+	}
+	level += risks[len(list)]
 	e.rows(list, mem, rate)
 	best := &list[0]
 	for i := range list {
@@ -95,6 +105,8 @@ func (t *Tuner) gate(p *pool, best *candidate, inForce [][]float64, gain float64
 		return e.hold(fmt.Sprintf("%s would gain %.1f %%, for %d intervals in a row", best.proposal, 100*gain, p.eager), BoundPatience)
 	case t.budget.left() == 0:
 		return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
+	case steady && !urgent && t.budget.left() == 1:
+		return e.hold(fmt.Sprintf("%s would gain %.1f %%, but the last change is kept for a way back", best.proposal, 100*gain), BoundBudget)
 	case p.since < settleLeast && p.changes > 0 && !urgent:
 		return e.hold("the last change is still settling", BoundSettle)
 	case !urgent && !p.evidence(t.cfg.MinRequests):

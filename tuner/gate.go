@@ -9,11 +9,12 @@ import (
 const (
 	shareDown = 0.25
 	shareUp   = 3.0
+	steadyUp  = 2.0  // once the load is steady: what was never tried is then approached in smaller steps
 	failing   = 0.05 // error share above which a server counts as failing
 )
 
 // limit bounds the change of every share of a candidate from the weights in force.
-func (c *candidate) limit(p *pool, inForce [][]float64) {
+func (c *candidate) limit(p *pool, inForce [][]float64, up float64) {
 	if c.unlimited {
 		return
 	}
@@ -21,7 +22,8 @@ func (c *candidate) limit(p *pool, inForce [][]float64) {
 	for g, grp := range p.groups {
 		sum := 0.0
 		for i, l := range grp.links {
-			low, high := inForce[g][i]*shareDown, math.Max(inForce[g][i]*shareUp, 0.01)
+			low := inForce[g][i] * shareDown
+			high := math.Max(inForce[g][i]*up, 0.01)
 			if l.errors > failing || l.station.full {
 				low = 0
 			}
@@ -34,10 +36,28 @@ func (c *candidate) limit(p *pool, inForce [][]float64) {
 			sum += v
 		}
 		normalise(c.x[g], sum)
+		writable(grp, c.x[g])
 	}
 	if bound {
 		c.bounds = append(c.bounds, BoundStep)
 	}
+}
+
+// writable raises the shares that no weight can express to the least that one can, so that nothing is expected of
+// writing less.
+func writable(g *group, x []float64) {
+	largest := 0.0
+	for i := range x {
+		largest = math.Max(largest, x[i])
+	}
+	sum := 0.0
+	for i, l := range g.links {
+		if !l.off() {
+			x[i] = math.Max(x[i], largest/MaxWeight)
+		}
+		sum += x[i]
+	}
+	normalise(x, sum)
 }
 
 // price is the predicted relative gain that a change has to bring: the fewer changes are left and the more were made
@@ -65,8 +85,8 @@ func (t *Tuner) price(urgent, steady bool) float64 {
 
 // Prices in least gains, by the number of changes used: of the burst, and per minute after it.
 var (
-	earlyPrices = [...]float64{1, 1.5, 2.5, 5, 15, 40}
-	latePrices  = [...]float64{3, 40}
+	earlyPrices = [...]float64{1, 1.5, 2.5, 5, 10, 20}
+	latePrices  = [...]float64{3, 12}
 )
 
 // backoff is the time in which a change ceases to double the price of the next one while the load is steady: what was

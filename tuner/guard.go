@@ -207,7 +207,7 @@ func (p *pool) measured(errorTardiness float64) (float64, bool) {
 			continue
 		}
 		now := g.reward.perRequest(errorTardiness) + p.planner.meanShare*g.reward.meanSec/g.deadline
-		if g.cost == 0 || p.fresh {
+		if g.cost == 0 || p.fresh || now < g.cost/3 { // a backlog that is gone must not linger in the mean
 			g.cost = now
 		}
 		g.cost += 0.3 * (now - g.cost)

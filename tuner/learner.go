@@ -156,7 +156,11 @@ func (p *pool) named(x [][]float64) map[string]map[string]float64 {
 
 // opinion is how many rewarded intervals the model's prediction counts for, and learnedMost how many intervals of
 // experience count at most.
+//
+// What was learned of the proposal in force was learned mostly with its weights of earlier: it says less of its weights
+// for now, so that only ownMost of it counts.
 const (
+	ownMost     = 0.3
 	opinion     = 6
 	learnedMost = 12
 )
@@ -184,6 +188,9 @@ func (r *regimeMemory) judge(list []candidate, active Proposal, level, floor, ho
 		}
 		predicted = level + (predicted-level)*(1-r.Distrust[c.proposal])
 		n := math.Min(math.Min(cell.Visits, base.Visits), learnedMost)
+		if c.proposal == active {
+			n *= ownMost
+		}
 		known := level * math.Exp(math.Max(-1, math.Min(1, base.Value-cell.Value)))
 		c.score = (opinion*predicted + n*known) / (opinion + n)
 		c.score -= explore * (1 - r.Distrust[c.proposal]) * math.Max(level-floor, 0) / math.Sqrt(1+cell.Visits)

@@ -19,6 +19,8 @@ type pool struct {
 	due      bool // refitted and decided in this step
 	waiting  bool // something happened since its last turn
 	large    bool // more servers in groups than one step can work on
+	exposed  exposure
+	order
 	force
 }
 
@@ -165,7 +167,7 @@ func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tar
 		p.stations = append(p.stations, st)
 	}
 	for _, p := range t.pools {
-		p.planner = planner{waits: w, tardy: tardy, headroom: cfg.Headroom, meanShare: 0.2, doubt: 0.5, errorTardiness: cfg.ErrorTardiness, horizon: 2 * cfg.Interval.Seconds()}
+		p.planner = planner{waits: w, tardy: tardy, headroom: cfg.Headroom, meanShare: 0.2, doubt: 0.6, errorTardiness: cfg.ErrorTardiness, horizon: 2 * cfg.Interval.Seconds()}
 		p.planner.setUp(p.groups, p.stations)
 	}
 }

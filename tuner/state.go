@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // StateVersion is the schema of the state file that this program writes, and the newest that it reads.
@@ -63,7 +64,7 @@ func (s *Store) Load() (st State, aside string, err error) {
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		return st, "", nil
-	case errors.Is(err, bbolt.ErrTimeout), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, fs.ErrPermission):
 		return State{}, "", err // somebody else's, not damaged
 	}
 	suffix := ".damaged-"

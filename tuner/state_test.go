@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 func filledState(t *testing.T) State {
@@ -141,7 +142,7 @@ func TestLockedStateIsNotPutAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, aside, err := s.Load(); !errors.Is(err, bbolt.ErrTimeout) || aside != "" {
+	if _, aside, err := s.Load(); !errors.Is(err, bolterrors.ErrTimeout) || aside != "" {
 		t.Errorf("got %q, %v, want a timeout and the file left alone", aside, err)
 	}
 }

@@ -21,6 +21,8 @@ type station struct {
 	inside   float64              // requests held at the end of the interval, by arrivals less completions
 	backlog  float64              // requests waiting beyond the steady state
 	full     bool                 // it was saturated in the last interval: its completions are its capacity
+	mean     float64              // response time of the last interval over all classes, s
+	draining bool                 // it was saturated and its response times still fall
 	strange  int                  // consecutive intervals that contradict the fit
 	expected *expectation
 	changed  bool // the last interval replaced the memory
@@ -28,6 +30,7 @@ type station struct {
 
 const (
 	likelyMost    = 3
+	stillFalls    = 0.75 // ratio of mean response times of two intervals that says a queue is still being worked off
 	pointsMost    = 8
 	pointDecay    = 0.97  // forgetting per interval at the same operating point
 	memoryDecay   = 0.995 // forgetting per interval of the other operating points
@@ -138,6 +141,15 @@ func (p *point) add(o seen) {
 	}
 	if o.full {
 		p.full = p.full*pointDecay + 1
+	}
+}
+
+// fade forgets part of what is known of the point.
+func (p *point) fade(keep float64) {
+	p.weight *= keep
+	p.full *= keep
+	for g := range p.count {
+		p.count[g] *= keep
 	}
 }
 

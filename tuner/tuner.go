@@ -22,7 +22,8 @@ type Tuner struct {
 	memories map[string]*poolMemory // by pool
 	want     Weights                // what was decided, and what was in force then
 	was      Weights
-	told     string // why to hold, from outside
+	told     string    // why to hold, from outside
+	seen     time.Time // when the last sample was taken
 	last     Explanation
 	turn     int       // counts decisions
 	next     int       // whose turn it is
@@ -51,6 +52,18 @@ func (t *Tuner) Hold(reason string) { t.told = reason }
 // Explain says what was decided last and why.
 func (t *Tuner) Explain() Explanation { return t.last }
 
+// Observe learns from an interval without deciding anything. Until the first decision the burst of the budget has not
+// begun.
+func (t *Tuner) Observe(o Observation) {
+	told, budget := t.told, t.budget
+	t.told = "only observing"
+	t.Decide(o)
+	t.told = told
+	if len(budget.spent) == 0 {
+		t.budget = budget
+	}
+}
+
 // Decide implements Policy.
 func (t *Tuner) Decide(o Observation) Decision {
 	s := &o.Sample
@@ -70,12 +83,14 @@ func (t *Tuner) Decide(o Observation) Decision {
 	t.regime = t.regimes.track(s)
 	e.Regime = t.regime
 	t.turn++
+	t.blind(s)
 	t.observe(o)
 	operator := t.operator(o.Current)
 	w := make(Weights)
 	var reasons []string
 	for _, p := range t.topo.pools {
 		p.since += s.Interval
+		p.confirm(o.Current, operator)
 		p.follow(s.Interval)
 		before := p.force
 		scratch := make(Weights)
@@ -89,8 +104,12 @@ func (t *Tuner) Decide(o Observation) Decision {
 		default:
 			pe = t.decide(p, scratch)
 		}
-		if t.told != "" && len(scratch) > 0 { // it will not be applied
+		switch {
+		case len(scratch) == 0:
+		case t.told != "": // it will not be applied
 			p.force = before
+		default:
+			p.order = order{asked: scratch, without: before}
 		}
 		for name, m := range scratch {
 			w[name] = m
@@ -228,14 +247,16 @@ func weightFrom(n int) Weight {
 func (s *station) take(w *waits, seconds float64, epoch int) {
 	for _, l := range s.links {
 		if l.missing || l.out { // it answers nothing: nothing is known of its speed
-			s.full, s.backlog = false, 0
+			s.full, s.backlog, s.draining = false, 0, false
 			return
 		}
 	}
-	was := s.full
+	was, draining, before := s.full, s.draining, s.mean
 	s.account(seconds)
+	falling := draining && s.mean < stillFalls*before
+	s.draining = s.full || falling
 	n := len(s.links)
-	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: was && !s.full, epoch: epoch}
+	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: (was || falling) && !s.full, epoch: epoch}
 	total := 0.0
 	for i, l := range s.links {
 		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
