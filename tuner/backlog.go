@@ -68,16 +68,25 @@ func (l *link) restingLatency() float64 {
 	return least
 }
 
-// predicted is the mean response time that the fit expects of a link at rates by link, averaged over the slots.
-func (s *station) predicted(w *waits, rate []float64, pos int) (latency, rho float64) {
-	for _, h := range s.likely {
+// queueing is how long requests wait at rates by link, in s by likely number of slots, and the utilisation averaged over
+// those. Requests of all classes wait alike.
+func (s *station) queueing(w *waits, rate []float64) (wait [likelyMost]float64, rho float64) {
+	for i, h := range s.likely {
 		f := &s.fit[h]
 		mean, use := mix(rate, f.service, slotGrid[h])
 		unit, _ := w.at(h, use)
-		latency += f.prob * (f.service[pos] + mean*unit)
+		wait[i] = mean * unit
 		rho += f.prob * use
 	}
-	return latency, rho
+	return wait, rho
+}
+
+// predicted is the mean response time of a link that the fit expects with such waiting, averaged over the slots.
+func (s *station) predicted(wait *[likelyMost]float64, pos int) (latency float64) {
+	for i, h := range s.likely {
+		latency += s.fit[h].prob * (s.fit[h].service[pos] + wait[i])
+	}
+	return latency
 }
 
 // strangeEnough is the sum of contradictions of consecutive intervals that replaces the memory.
@@ -112,11 +121,12 @@ func (s *station) contradicts(w *waits, o seen) int {
 	}
 	same := s.familiar(o)
 	sum, weight := 0.0, 0.0
+	wait, rho := s.queueing(w, o.rate)
 	for g := range o.rate {
 		if o.latency[g] <= 0 || o.count[g] < 5 {
 			continue
 		}
-		want, rho := s.predicted(w, o.rate, g)
+		want := s.predicted(&wait, g)
 		if same != nil && same.count[g] >= 5 {
 			want = math.Exp(same.latency[g])
 		}

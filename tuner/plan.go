@@ -24,13 +24,16 @@ type planner struct {
 	groups   []*group
 	x, best  [][]float64 // by group, by link
 	grad     [][]float64
+	bestGrad [][]float64
 	prior    [][]float64
+	resting  []float64 // by group: restingCost, for the plan under way
 }
 
 // setUp sizes the scratch space for the groups and stations of a topology.
 func (p *planner) setUp(groups []*group, stations []*station) {
 	p.groups, p.stations = groups, stations
-	p.x, p.best, p.grad, p.prior = matrix(groups), matrix(groups), matrix(groups), matrix(groups)
+	p.x, p.best, p.grad, p.bestGrad, p.prior = matrix(groups), matrix(groups), matrix(groups), matrix(groups), matrix(groups)
+	p.resting = make([]float64, len(groups))
 }
 
 func matrix(groups []*group) [][]float64 {
@@ -59,18 +62,21 @@ func (p *planner) steps() int {
 // solve returns shares by group and link for a pull τ; the result is valid until the next call.
 func (p *planner) solve(tau float64) [][]float64 {
 	p.priors()
-	for g := range p.x {
+	for g, grp := range p.groups {
 		copy(p.x[g], p.prior[g])
+		p.resting[g] = grp.restingCost(p)
 	}
 	cost, rate := p.cost(p.x, p.headroom, tau, true), 0.5
 	best := cost
 	copyMatrix(p.best, p.x)
+	copyMatrix(p.bestGrad, p.grad)
 	for range p.steps() {
 		p.descend(rate)
 		next := p.cost(p.x, p.headroom, tau, true)
 		if next < best {
 			best = next
 			copyMatrix(p.best, p.x)
+			copyMatrix(p.bestGrad, p.grad)
 			rate = math.Min(rate*1.1, 1)
 			continue
 		}
@@ -79,7 +85,7 @@ func (p *planner) solve(tau float64) [][]float64 {
 			break
 		}
 		copyMatrix(p.x, p.best)
-		p.cost(p.x, p.headroom, tau, true)
+		copyMatrix(p.grad, p.bestGrad)
 	}
 	return p.best
 }
@@ -152,7 +158,7 @@ func (p *planner) descend(rate float64) {
 }
 
 // cost is the predicted cost per second of shares at `load` times the present rates, in deadlines; with grad it fills
-// the gradient by share (divided by the group's rate).
+// the gradient by share (divided by the group's rate). A pull tau > 0 is for solve, which has set p.resting.
 func (p *planner) cost(x [][]float64, load, tau float64, grad bool) float64 {
 	total := 0.0
 	if grad {
@@ -176,7 +182,7 @@ func (p *planner) cost(x [][]float64, load, tau float64, grad bool) float64 {
 		return total
 	}
 	for g, grp := range p.groups {
-		pull := tau * grp.restingCost(p)
+		pull := tau * p.resting[g]
 		for i := range x[g] {
 			if x[g][i] <= 0 || p.prior[g][i] <= 0 {
 				continue

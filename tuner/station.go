@@ -23,6 +23,7 @@ type station struct {
 	full     bool                 // it was saturated in the last interval: its completions are its capacity
 	mean     float64              // response time of the last interval over all classes, s
 	draining bool                 // it was saturated and its response times still fall
+	wait     [likelyMost]float64  // of the load of the last interval, s by likely number of slots, in a step in which it was refitted
 	strange  int                  // consecutive intervals that contradict the fit
 	expected *expectation
 	changed  bool // the last interval replaced the memory

@@ -229,8 +229,11 @@ func (t *Tuner) observe(o Observation) {
 				}
 			}
 		}
+		for _, st := range p.stations {
+			st.wait, _ = st.queueing(t.waits, st.arrivals())
+		}
 		for _, g := range p.groups {
-			g.moments(o.Sample, t.waits)
+			g.moments(o.Sample)
 		}
 	}
 }
@@ -302,7 +305,7 @@ func (s *station) knownBy(pos int) float64 {
 }
 
 // moments learns the spread of service times and the deadline from servers that are not saturated.
-func (g *group) moments(s vts.Sample, w *waits) {
+func (g *group) moments(s vts.Sample) {
 	var gs *vts.GroupSample
 	for i := range s.Groups {
 		if s.Groups[i].Name == g.name {
@@ -316,12 +319,7 @@ func (g *group) moments(s vts.Sample, w *waits) {
 		if !ok || l.station.full || l.count == 0 || len(l.station.likely) == 0 {
 			continue
 		}
-		rate := make([]float64, len(l.station.links))
-		for k, m := range l.station.links {
-			rate[k] = m.arrive
-		}
-		want, _ := l.station.predicted(w, rate, l.pos)
-		if want < 1.3*l.station.serviceOf(l.pos) {
+		if want := l.station.predicted(&l.station.wait, l.pos); want < 1.3*l.station.serviceOf(l.pos) {
 			mean := sum / n
 			own.add(n, n, n*square/sum/mean) // in units of the link's own mean
 		}
