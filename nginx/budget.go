@@ -2,10 +2,12 @@ package nginx
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,6 +112,14 @@ func (b *Budget) allow(now time.Time, masterPID int, forced bool) error {
 		return hold("NGINX uses %d MiB, at most %d MiB may be used", l.MemoryBytes>>20, b.MaxMemoryBytes>>20)
 	}
 	return nil
+}
+
+// Held says why no reload is allowed at the given time as far as their rate is concerned; empty: one is.
+func (b *Budget) Held(now time.Time) string {
+	if refusal := (*Refusal)(nil); errors.As(b.rate(now), &refusal) {
+		return strings.TrimPrefix(refusal.Reason, "held: ")
+	}
+	return ""
 }
 
 func (b *Budget) rate(now time.Time) error {

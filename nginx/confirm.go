@@ -33,6 +33,7 @@ type confirmation struct {
 	status  StatusFunc // nil: only the worker processes are looked at
 	before  int64      // LoadMsec before the reload
 	sent    time.Time  // when the signal was sent
+	now     func() time.Time
 	weights Settings
 	master  int
 
@@ -49,10 +50,18 @@ func (c *confirmation) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.LoadMsec <= c.before || s.LoadMsec < c.sent.UnixMilli() {
+	if s.LoadMsec == c.before || s.LoadMsec < c.sentMsec() {
 		return fmt.Errorf("the status page still shows the configuration loaded at %s", time.UnixMilli(s.LoadMsec).Format(time.TimeOnly+".000"))
 	}
 	return s.has(c.weights)
+}
+
+// sentMsec is when the signal was sent, by the clock on the wall as it was then or as it is now, whichever is earlier: the
+// clock may have been set back since. It may also have been set back before, so that a configuration loaded later has the
+// smaller LoadMsec.
+func (c *confirmation) sentMsec() int64 {
+	now := c.now()
+	return min(c.sent.UnixMilli(), now.Add(-now.Sub(c.sent)).UnixMilli())
 }
 
 // newWorkers checks that workers run which were not there before the signal, and that all that were there drain or

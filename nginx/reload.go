@@ -54,7 +54,7 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 
 // reload sends HUP and waits until a newer generation than old, with the weights, is in force.
 func (a *Applier) reload(ctx context.Context, m *master, old generation, weights Settings) error {
-	c := confirmation{status: a.Status, weights: weights, master: m.pid, before: old.status.LoadMsec, old: old.workers, sent: a.now(), sentTicks: bootTicks()}
+	c := confirmation{status: a.Status, weights: weights, master: m.pid, before: old.status.LoadMsec, old: old.workers, sent: a.now(), now: a.now, sentTicks: bootTicks()}
 	if err := a.do("send HUP", "", func() error { return m.signal(unix.SIGHUP) }); err != nil {
 		return err
 	}

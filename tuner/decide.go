@@ -12,10 +12,7 @@ const settleLeast = 2 * time.Second
 
 // decide chooses weights for a pool, adds them to w when they should change, and says why.
 func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
-	e := PoolExplanation{InForce: p.active.String(), Chosen: "hold", Basis: FromNothing}
-	for _, g := range p.groups {
-		e.Groups = append(e.Groups, g.name)
-	}
+	e := PoolExplanation{Groups: p.names(), InForce: p.active.String(), Chosen: "hold", Basis: FromNothing}
 	ejected := t.ejections(p, &e)
 	if reason, bound := p.hopeless(); bound != "" && !ejected {
 		return e.hold(reason, bound)

@@ -11,24 +11,45 @@ type Bound string
 
 // The bounds of the safety gate, as explanations name them.
 const (
-	BoundStep       Bound = "step_limit"       // a share would have changed too much at once
-	BoundDeadBand   Bound = "dead_band"        // the change is too small to be worth writing
-	BoundEvidence   Bound = "minimum_evidence" // too few requests since the last change
-	BoundBudget     Bound = "budget"           // no change is left in the budget
-	BoundGain       Bound = "gain"             // the predicted gain does not pay for a reload
-	BoundPatience   Bound = "patience"         // the load is steady: the gain must be there for several intervals
-	BoundSettle     Bound = "settling"         // the last change is still settling
-	BoundStale      Bound = "stale"            // the sample covers no time or is missing
-	BoundRegime     Bound = "uncertain_regime" // the regime is unknown: only the safe prior is allowed
-	BoundEject      Bound = "eject_limit"      // as many servers are ejected as may be
-	BoundOperator   Bound = "operator"         // somebody else changed the weights: theirs are the new base
-	BoundRevert     Bound = "revert"           // two bad intervals after a change: back to the last good weights
-	BoundAllFailing Bound = "all_failing"      // every server fails: no weights can help
-	BoundHold       Bound = "hold"             // told to hold
-	BoundIdle       Bound = "idle"             // no requests
-	BoundUnknown    Bound = "unknown_server"   // a server has not answered anything yet
-	BoundOne        Bound = "one_server"       // nothing to choose
+	BoundStep       Bound = "step_limit"
+	BoundDeadBand   Bound = "dead_band"
+	BoundEvidence   Bound = "minimum_evidence"
+	BoundBudget     Bound = "budget"
+	BoundGain       Bound = "gain"
+	BoundPatience   Bound = "patience"
+	BoundSettle     Bound = "settling"
+	BoundStale      Bound = "stale"
+	BoundRegime     Bound = "uncertain_regime"
+	BoundEject      Bound = "eject_limit"
+	BoundOperator   Bound = "operator"
+	BoundRevert     Bound = "revert"
+	BoundAllFailing Bound = "all_failing"
+	BoundHold       Bound = "hold"
+	BoundIdle       Bound = "idle"
+	BoundUnknown    Bound = "unknown_server"
+	BoundOne        Bound = "one_server"
 )
+
+// boundWords says what the bounds mean.
+var boundWords = map[Bound]string{
+	BoundStep:       "a share would have changed too much at once",
+	BoundDeadBand:   "the change is too small to be worth writing",
+	BoundEvidence:   "too few requests since the last change",
+	BoundBudget:     "no change is left in the budget",
+	BoundGain:       "the predicted gain does not pay for a change",
+	BoundPatience:   "the load is steady: the gain must be there for several intervals",
+	BoundSettle:     "the last change is still settling",
+	BoundStale:      "the sample covers no time or is missing",
+	BoundRegime:     "the regime is unknown: only the safe prior is allowed",
+	BoundEject:      "as many servers are ejected as may be",
+	BoundOperator:   "somebody else changed the weights: theirs are the new base",
+	BoundRevert:     "two bad intervals after a change: back to the last good weights",
+	BoundAllFailing: "every server fails: no weights can help",
+	BoundHold:       "told to hold",
+	BoundIdle:       "no requests",
+	BoundUnknown:    "a server has not answered anything yet",
+	BoundOne:        "nothing to choose",
+}
 
 // Explanation says what was decided last and why.
 type Explanation struct {
@@ -101,14 +122,18 @@ func (e Explanation) Text() string {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  in force: %s, chosen: %s; measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n",
 			p.InForce, p.Chosen, p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
-		if len(p.Bounds) > 0 {
-			fmt.Fprintf(&b, "  limits that bound: %s\n", joinBounds(p.Bounds))
+		for _, bound := range p.Bounds {
+			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, boundWords[bound])
 		}
 		for _, r := range p.Rows {
 			fmt.Fprintf(&b, "  %-15s Q %9.4f after %4.0f intervals, predicted %9.4f, score %9.4f\n", r.Proposal, r.Value, r.Visits, r.Predicted, r.Score)
 		}
 		for _, s := range p.Servers {
-			fmt.Fprintf(&b, "  %s: about %.0f slots, %.0f %% used", s.Server, s.Slots, 100*s.Utilisation)
+			slots := "slots"
+			if s.Slots < 1.5 {
+				slots = "slot"
+			}
+			fmt.Fprintf(&b, "  %s: about %.0f %s, %.0f %% used", s.Server, s.Slots, slots, 100*s.Utilisation)
 			if s.Saturated {
 				fmt.Fprintf(&b, ", saturated with %.0f requests waiting", s.Backlog)
 			}
@@ -122,12 +147,4 @@ func (e Explanation) Text() string {
 		}
 	}
 	return b.String()
-}
-
-func joinBounds(list []Bound) string {
-	text := make([]string, len(list))
-	for i, v := range list {
-		text[i] = string(v)
-	}
-	return strings.Join(text, ", ")
 }

@@ -79,6 +79,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lastChange:    gauge("last_change_timestamp_seconds", "When weights were changed last."),
 		seenRejected:  map[vts.Reason]uint64{},
 	}
+	for _, kind := range []string{"telemetry", "apply"} {
+		m.failures.WithLabelValues(kind) // there from the start, so that the first failure is a rise
+	}
 	return m
 }
 

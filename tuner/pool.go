@@ -24,6 +24,15 @@ type pool struct {
 	force
 }
 
+// names are those of the pool's groups.
+func (p *pool) names() []string {
+	names := make([]string, len(p.groups))
+	for i, g := range p.groups {
+		names[i] = g.name
+	}
+	return names
+}
+
 // topology is who uses whom, as one sample shows it.
 type topology struct {
 	pools    []*pool

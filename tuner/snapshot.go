@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -81,6 +82,9 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 			s.Servers = append(s.Servers, st.snapshot())
 		}
 	}
+	if t.restored != nil { // not a sample since: what was taken over is still all that is known
+		s.Groups, s.Servers = t.restored.Groups, t.restored.Servers
+	}
 	return s, nil
 }
 
@@ -129,6 +133,22 @@ func (t *Tuner) Restore(s Snapshot) error {
 	}
 	t.restored = &s
 	return nil
+}
+
+// Continue takes over what another tuner has learned and where it stands: the changes that it made count in the budget, and
+// what was observed of the load goes on when regimes are found in the same way. It is called before the first Decide; the
+// other tuner must not be used any more. On an error the tuner is as it was, but for the budget.
+func (t *Tuner) Continue(from *Tuner) error {
+	s, err := from.Snapshot()
+	if err != nil {
+		return err
+	}
+	t.budget.elapsed, t.budget.spent = from.budget.elapsed, from.budget.spent
+	t.want, t.was, t.seen = from.want, from.was, from.seen
+	if reflect.DeepEqual(t.cfg.Regimes, from.cfg.Regimes) && t.cfg.Seed == from.cfg.Seed {
+		t.regimes = from.regimes
+	}
+	return t.Restore(s)
 }
 
 func (s *ServerSnapshot) check() error {

@@ -98,9 +98,9 @@ func (t *Tuner) Decide(o Observation) Decision {
 		switch {
 		case operator:
 			p.force = force{active: Base}
-			pe = (&PoolExplanation{InForce: Base.String()}).hold("somebody else changed the weights: theirs are the new base", BoundOperator)
+			pe = (&PoolExplanation{Groups: p.names(), InForce: Base.String()}).hold("somebody else changed the weights: theirs are the new base", BoundOperator)
 		case !p.due:
-			pe = PoolExplanation{InForce: p.active.String(), Chosen: "hold", Reason: "hold: not this pool's turn"}
+			pe = PoolExplanation{Groups: p.names(), InForce: p.active.String(), Chosen: "hold", Reason: "hold: not this pool's turn"}
 		default:
 			pe = t.decide(p, scratch)
 		}

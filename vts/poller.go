@@ -153,7 +153,7 @@ func (p *Poller) Step(ctx context.Context) Event {
 		ev.Err = err
 		p.failing++
 		if p.failing == 1 {
-			p.log.Warn("status page does not answer", "err", err, "reason", string(ReasonOf(err)))
+			p.log.Warn("status page does not answer", "error", err, "reason", string(ReasonOf(err)))
 		}
 	} else {
 		if p.failing > 0 {

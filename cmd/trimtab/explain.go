@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,9 @@ type explainReport struct {
 	Reason      string             `json:"reason"`
 	Problem     string             `json:"problem"` // why the last step failed; empty: it did not
 	LastChange  *time.Time         `json:"last_change_at"`
-	Explanation *tuner.Explanation `json:"explanation"` // nil: nothing decided yet, or a learner that explains nothing
+	InForce     tuner.Weights      `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
+	Operator    tuner.Weights      `json:"weights_of_operator"` // what --on-exit restore returns to
+	Explanation *tuner.Explanation `json:"explanation"`         // nil: nothing decided yet, or a learner that explains nothing
 }
 
 const defaultDaemonConfigPath = "/etc/trimtab/trimtab.toml"
@@ -83,7 +87,8 @@ func findReport(ctx context.Context, config, state string, given bool) (explainR
 	if err != nil {
 		return explainReport{}, "", withCode(exitConfig, err)
 	}
-	r := explainReport{At: st.SavedAt, Explanation: st.Explanation}
+	r := explainReport{At: st.SavedAt, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
+	maps.Copy(r.InForce, st.LastGood)
 	if st.Explanation != nil {
 		r.Reason, r.Learner = st.Explanation.Reason, "tuned"
 	}
@@ -120,6 +125,7 @@ func (r explainReport) text(from string) string {
 	if r.LastChange != nil {
 		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
 	}
+	r.weights(&b)
 	switch {
 	case r.Explanation != nil:
 		b.WriteString("\n" + r.Explanation.Text())
@@ -129,6 +135,28 @@ func (r explainReport) text(from string) string {
 		b.WriteString("\nNothing has been decided yet.\n")
 	}
 	return b.String()
+}
+
+// weights lists the weights in force, and the operator's where they differ.
+func (r explainReport) weights(b *strings.Builder) {
+	for _, group := range slices.Sorted(maps.Keys(r.InForce)) {
+		fmt.Fprintf(b, "Weights of %s:", group)
+		for i, server := range slices.Sorted(maps.Keys(r.InForce[group])) {
+			if i == describeMost {
+				fmt.Fprintf(b, " and %d more (see --json)", len(r.InForce[group])-i)
+				break
+			}
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			now := r.InForce[group][server]
+			fmt.Fprintf(b, " %s %s", server, settingText(now))
+			if was, ok := r.Operator[group][server]; ok && was != now {
+				fmt.Fprintf(b, " (operator's: %s)", settingText(was))
+			}
+		}
+		b.WriteString(".\n")
+	}
 }
 
 // firstWords is the kind of a reason: what stands before its colon.

@@ -137,6 +137,10 @@ func holdFile(e *env, path string, hold bool) error {
 // daemon runs until ctx ends, or for one step.
 func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometheus.Registry) error {
 	defer func() { d.current().close() }()
+	// From the first moment on: unheard, these signals would end the process.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
 	if err := d.restore(ctx); err != nil {
 		return err
 	}
@@ -167,10 +171,10 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometh
 		}
 		return stepCode(err) // the step has saved the state
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
 	d.log.Info("started", "version", version, "upstreams", d.current().names(), "left_out", d.current().leftOut(), "actuator", cfg.Actuator.Kind, "interval", time.Duration(cfg.Interval))
+	dog := newWatchdog()
+	defer dog.stop()
+	dog.allow(cfg.longestStep())
 	notify(daemon.SdNotifyReady)
 	tick := time.NewTicker(time.Duration(cfg.Interval))
 	defer tick.Stop()
@@ -178,40 +182,35 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometh
 		select {
 		case <-ctx.Done():
 			return f.end(d)
+		case <-dog.beat:
+			notify(daemon.SdNotifyWatchdog)
 		case s := <-signals:
 			f.signal(background, &all, d, s, tick)
+			dog.allow(d.current().cfg.longestStep())
 		case <-tick.C:
 			out, err := f.step(ctx, e, d)
-			f.tell(d, out, err)
+			tell(d, out, err)
 		}
 	}
 }
 
-// step runs one step with the actuator that the flags ask for.
+// step runs one step; a dry run prints what it would have written.
 func (f *tuneFlags) step(ctx context.Context, e *env, d *service) (tuner.Outcome, error) {
-	s := d.current()
-	if !f.dryRun {
-		return d.Step(ctx, s)
+	out, err := d.Step(ctx)
+	if !f.dryRun || err != nil {
+		return out, err
 	}
-	out, err := d.Step(ctx, dryActuator{env: e, session: s})
-	if err == nil && len(out.Decision.Weights) == 0 {
-		fmt.Fprintln(e.stdout, "nothing to write:", out.Decision.Reason)
+	if len(out.Decision.Weights) == 0 {
+		if f.once {
+			fmt.Fprintln(e.stdout, "nothing to write:", out.Decision.Reason)
+		}
+		return out, nil
+	}
+	diff, err := d.current().plan(out.Decision.Weights)
+	if err == nil {
+		_, err = fmt.Fprint(e.stdout, "# ", out.Decision.Reason, "\n", diff)
 	}
 	return out, err
-}
-
-// dryActuator prints what would be written.
-type dryActuator struct {
-	env     *env
-	session *session
-}
-
-func (a dryActuator) Apply(_ context.Context, w tuner.Weights) (tuner.Receipt, error) {
-	diff, err := a.session.plan(w)
-	if err == nil {
-		_, err = fmt.Fprint(a.env.stdout, diff)
-	}
-	return tuner.Receipt{}, err
 }
 
 // stepCode gives what a step returned the exit code of the process.
@@ -227,22 +226,6 @@ func stepCode(err error) error {
 	return withCode(applyCode(err), err)
 }
 
-// tell keeps systemd informed: the watchdog hears of every step that ends, whatever came of it.
-func (f *tuneFlags) tell(d *service, out tuner.Outcome, err error) {
-	notify(daemon.SdNotifyWatchdog)
-	status := out.Decision.Reason
-	if held := d.heldNow(); held != "" {
-		status = "holding: " + held
-	}
-	if err != nil {
-		status = err.Error()
-	}
-	notify("STATUS=" + status)
-}
-
-// notify tells systemd; without it this does nothing.
-func notify(state string) { _, _ = daemon.SdNotify(false, state) }
-
 func (f *tuneFlags) signal(ctx context.Context, all *sync.WaitGroup, d *service, s os.Signal, tick *time.Ticker) {
 	switch s {
 	case syscall.SIGUSR1, syscall.SIGUSR2:
@@ -256,7 +239,7 @@ func (f *tuneFlags) signal(ctx context.Context, all *sync.WaitGroup, d *service,
 			d.own.reloadOK.Set(1)
 			d.own.reloadAt.SetToCurrentTime()
 			tick.Reset(time.Duration(d.current().cfg.Interval))
-			d.log.Info("configuration taken over")
+			d.log.Info("configuration taken over", "upstreams", d.current().names(), "left_out", d.current().leftOut())
 		}
 		notify(daemon.SdNotifyReady)
 	}
@@ -298,7 +281,7 @@ func (f *tuneFlags) end(d *service) error {
 	if !f.dryRun {
 		d.save(d.current())
 	}
-	d.log.Info("stopped")
+	d.log.Info("stopped", "on_exit", d.current().cfg.OnExit)
 	return withCode(applyCode(err), err)
 }
 

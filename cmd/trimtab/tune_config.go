@@ -151,19 +151,18 @@ func parseDaemonConfig(path, text string) (*daemonConfig, error) {
 	c.path = path
 	meta, err := toml.Decode(text, c)
 	if err != nil {
-		var parse toml.ParseError
-		if errors.As(err, &parse) {
-			return nil, fmt.Errorf("%s:%d: %s", path, parse.Position.Line, parse.Message)
-		}
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, decodeError(path, err)
 	}
+	at := keyLines(text)
 	var errs []error
 	for _, key := range meta.Undecoded() {
-		errs = append(errs, fmt.Errorf("unknown key %s", key))
+		errs = append(errs, fmt.Errorf("%s: unknown key %s", at.place(path, key.String()), key))
 	}
-	errs = append(errs, c.validate())
+	for _, fault := range faults(c.validate()) {
+		errs = append(errs, fmt.Errorf("%s: %w", at.place(path, firstKey(fault.Error())), fault))
+	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	return c, nil
 }
@@ -219,8 +218,8 @@ func (c *daemonConfig) validate() error {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
 	}
-	if err := c.tunerConfig().Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("tuner: %w", err))
+	for _, fault := range faults(c.tunerConfig().Validate()) {
+		errs = append(errs, fmt.Errorf("tuner.%w", fault))
 	}
 	return errors.Join(errs...)
 }
@@ -241,6 +240,13 @@ func (c *daemonConfig) holdFile() string {
 		return c.HoldFile
 	}
 	return filepath.Join(c.StateDir, "hold")
+}
+
+// longestStep is how long a control step may take when everything takes as long as it may: telemetry that goes stale, the
+// lock, three plans because somebody keeps saving, the signal, its confirmation, and the way back.
+func (c *daemonConfig) longestStep() time.Duration {
+	test, confirm := time.Duration(c.Nginx.TestTimeout), time.Duration(c.Nginx.ConfirmTimeout)
+	return time.Duration(c.Status.StaleAfter) + 4*test + 3*confirm + 5*time.Second
 }
 
 // statusClient returns a client of the status page; fresh ones open a connection for every request.

@@ -65,7 +65,10 @@ func TestConfigurationIsStrict(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"an empty file means the defaults", "", ""},
 		{"an unknown key", "intervall = \"3s\"", "unknown key intervall"},
-		{"an unknown key in a section", "[tuner]\nheadrom = 2.0", "unknown key tuner.headrom"},
+		{"an unknown key in a section, with its line", "[tuner]\nheadrom = 2.0", "trimtab.toml:2: unknown key tuner.headrom"},
+		{"a number where a text is wanted, with its line", "log_level = 3", "trimtab.toml:1: log_level: "},
+		{"a value out of range in a section, with its line", "[status]\n\nmax_mib = 0", "trimtab.toml:3: status.max_mib 0"},
+		{"a value that the tuner refuses, with its line", "[tuner]\ngamma = 0.0\nheadroom = 0.5", "trimtab.toml:3: tuner.headroom 0.5"},
 		{"text that is no TOML, with its line", "interval = \"3s\"\nlisten =", "trimtab.toml:2"},
 		{"a time without a unit", "interval = \"3\"", "3s or 30m"},
 		{"a negative time", "observe_first = \"-1s\"", "negative"},

@@ -35,7 +35,7 @@ func newDaemonMetrics(reg prometheus.Registerer) *daemonMetrics {
 		reg.MustRegister(g)
 		return g
 	}
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "trimtab_info", Help: "1; the version is a label.", ConstLabels: prometheus.Labels{"version": version}})
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "trimtab_build_info", Help: "1; the version is a label.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
 	reg.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := &daemonMetrics{
@@ -79,7 +79,7 @@ func (d *service) serve(ctx context.Context, address string, reg *prometheus.Reg
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(d.report())
 	})
-	server := &http.Server{Handler: localOnly(mux), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	server := &http.Server{Handler: localOnly(mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	go func() { _ = server.Serve(l) }()
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	return l.Addr().String(), nil
@@ -112,8 +112,7 @@ func answer(w http.ResponseWriter, err error) {
 func (d *service) healthy() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.session.cfg
-	most := 5*time.Duration(c.Interval) + time.Duration(c.Status.StaleAfter) + 2*(time.Duration(c.Nginx.TestTimeout)+time.Duration(c.Nginx.ConfirmTimeout))
+	most := d.session.cfg.longestStep() + 2*time.Duration(d.session.cfg.Interval)
 	if age := time.Since(d.began); age > most {
 		return fmt.Errorf("the last step began %s ago", age.Round(time.Second))
 	}
@@ -125,12 +124,14 @@ func (d *service) ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.problem != "":
-		return errors.New(d.problem)
-	case d.sampled.IsZero():
+	case d.sampled.IsZero() && d.problem == "":
 		return errors.New("no telemetry yet")
-	case time.Since(d.sampled) > time.Duration(d.session.cfg.Status.StaleAfter)+2*time.Duration(d.session.cfg.Interval):
-		return fmt.Errorf("no telemetry for %s", time.Since(d.sampled).Round(time.Second))
+	case d.sampled.IsZero():
+		return errors.New(d.problem)
+	case time.Since(d.sampled) > time.Duration(d.session.cfg.Status.StaleAfter)+time.Duration(d.session.cfg.Interval):
+		return fmt.Errorf("no telemetry for %s: %s", time.Since(d.sampled).Round(time.Second), d.problem)
+	case d.problem != "" && d.lastErr != "telemetry": // a page that was not used now and then is no failure
+		return errors.New(d.problem)
 	}
 	return nil
 }
@@ -139,7 +140,8 @@ func (d *service) ready() error {
 func (d *service) report() explainReport {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := explainReport{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason, Problem: d.problem, Explanation: d.explain}
+	r := explainReport{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason, Problem: d.problem, Explanation: d.explain,
+		InForce: d.inForce, Operator: d.base}
 	if !d.lastMade.IsZero() {
 		r.LastChange = &d.lastMade
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 
@@ -17,7 +17,6 @@ import (
 
 	"trimtab/nginx"
 	"trimtab/tuner"
-	"trimtab/vts"
 )
 
 // saveEvery is how often the state is written when nothing has been changed.
@@ -33,8 +32,9 @@ type service struct {
 	own     *daemonMetrics
 	state   tuner.State
 	saved   time.Time
-	unsaved error // of the last attempt to save
-	lastErr string
+	unsaved error     // of the last attempt to save
+	lastErr string    // kind of the last failure that was logged
+	errSaid time.Time // when it was
 	lastWhy string
 	based   bool // the operator's weights have been compared with those in force
 
@@ -48,6 +48,8 @@ type service struct {
 	sampled  time.Time
 	problem  string // why the last step failed
 	lastMade time.Time
+	inForce  tuner.Weights // as the last sample showed them
+	base     tuner.Weights // the operator's
 }
 
 func newService(cfg *daemonConfig, log *slog.Logger, reg *prometheus.Registry) (*service, error) {
@@ -88,8 +90,8 @@ func lockDaemon(dir string) (release func(), err error) {
 // restore takes over the state of the run before.
 func (d *service) restore(ctx context.Context) error {
 	if d.dry {
-		if st, err := d.store.Read(); err == nil && st.Snapshot != nil && d.session.tuned != nil {
-			return d.session.tuned.Restore(*st.Snapshot)
+		if st, err := d.store.Read(); err == nil {
+			d.learned(st)
 		}
 		return nil
 	}
@@ -102,11 +104,7 @@ func (d *service) restore(ctx context.Context) error {
 		d.own.quarantined.Inc()
 	}
 	d.state = st
-	if st.Snapshot != nil && d.session.tuned != nil {
-		if err := d.session.tuned.Restore(*st.Snapshot); err != nil {
-			d.log.Warn("what was learned before cannot be used, beginning anew", "error", err)
-		}
-	}
+	d.learned(st)
 	d.explain = st.Explanation
 	if d.session.live != nil {
 		return nil
@@ -125,8 +123,18 @@ func (d *service) restore(ctx context.Context) error {
 	return nil
 }
 
-// hold says why nothing may be changed now; empty: changes pass.
-func (d *service) hold(ctx context.Context, s *session) string {
+// learned takes over what a run before has learned.
+func (d *service) learned(st tuner.State) {
+	if st.Snapshot == nil || d.session.tuned == nil {
+		return
+	}
+	if err := d.session.tuned.Restore(*st.Snapshot); err != nil {
+		d.log.Warn("what was learned before cannot be used, beginning anew", "error", err)
+	}
+}
+
+// told says who told the daemon to change nothing; empty: nobody did.
+func (d *service) told(s *session) string {
 	d.mu.Lock()
 	paused := d.paused
 	d.mu.Unlock()
@@ -140,6 +148,14 @@ func (d *service) hold(ctx context.Context, s *session) string {
 	case d.observe:
 		return "observing: --observe was given"
 	}
+	return ""
+}
+
+// hold says why nothing may be changed now; empty: changes pass.
+func (d *service) hold(ctx context.Context, s *session) string {
+	if told := d.told(s); told != "" {
+		return told
+	}
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.dry {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
 	}
@@ -147,7 +163,7 @@ func (d *service) hold(ctx context.Context, s *session) string {
 }
 
 // Step runs one control step and records it.
-func (d *service) Step(ctx context.Context, actuator tuner.Actuator) (tuner.Outcome, error) {
+func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	d.mu.Lock()
 	s := d.session
 	d.began = time.Now()
@@ -157,12 +173,15 @@ func (d *service) Step(ctx context.Context, actuator tuner.Actuator) (tuner.Outc
 	s.mu.Unlock()
 	var held string
 	var decided time.Time
-	loop := tuner.NewLoop(s, s.policy, actuator, tuner.WithLogger(d.log), tuner.WithHold(func() string {
+	options := []tuner.LoopOption{tuner.WithHold(func() string {
 		decided = time.Now()
 		held = d.hold(ctx, s)
 		return held
-	}))
-	out, err := loop.Step(ctx)
+	})}
+	if d.dry {
+		options = append(options, tuner.WithDryRun())
+	}
+	out, err := tuner.NewLoop(s, s.policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
 		took = time.Since(decided)
@@ -186,85 +205,6 @@ func (d *service) Step(ctx context.Context, actuator tuner.Actuator) (tuner.Outc
 		d.save(s)
 	}
 	return out, err
-}
-
-// account keeps the state up to date: how long was observed, whose weights are in force.
-func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *tuner.Explanation) {
-	if d.state.Observed < time.Duration(s.cfg.ObserveFirst) {
-		d.state.Observed += sample.Interval
-	}
-	inForce := tuner.InForce(*sample)
-	if d.state.Base == nil {
-		d.state.Base = tuner.Weights{}
-	}
-	operator := false
-	if e != nil {
-		for _, p := range e.Pools {
-			for _, b := range p.Bounds {
-				operator = operator || b == tuner.BoundOperator
-			}
-		}
-	}
-	for name, now := range inForce {
-		_, known := d.state.Base[name]
-		ours, set := d.state.LastGood[name]
-		// At the start, weights that the tuner did not leave behind are the operator's.
-		changed := !d.based && !(set && maps.Equal(ours, now))
-		if !known || operator || changed {
-			d.state.Base[name] = now
-			delete(d.state.LastGood, name)
-		}
-	}
-	d.based = true
-	if out.Applied {
-		if d.state.LastGood == nil {
-			d.state.LastGood = tuner.Weights{}
-		}
-		maps.Copy(d.state.LastGood, out.Decision.Weights.Clone())
-	}
-}
-
-// note remembers a step for whoever asks, and logs what has changed.
-func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tuner.Explanation, err error) {
-	if errors.Is(err, context.Canceled) {
-		return // being stopped is no news
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.held, d.reason, d.problem = held, out.Decision.Reason, ""
-	if sample != nil {
-		d.sampled = time.Now()
-	}
-	if e != nil {
-		d.explain, d.state.Explanation = e, e
-	}
-	if out.Applied {
-		d.lastMade = time.Now()
-	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	d.problem = text
-	if text != d.lastErr {
-		level, message := slog.LevelWarn, "step not completed"
-		if rollback := (*nginx.RollbackError)(nil); errors.As(err, &rollback) {
-			level = slog.LevelError
-		}
-		if text == "" {
-			level, message = slog.LevelInfo, "steps are completed again"
-		}
-		d.log.Log(context.Background(), level, message, "error", text)
-		d.lastErr = text
-	}
-	if kind := firstWords(held); kind != d.lastWhy && !errors.Is(err, tuner.ErrTelemetry) {
-		if held != "" {
-			d.log.Info("changes are held", "reason", held)
-		} else {
-			d.log.Info("changes are no longer held")
-		}
-		d.lastWhy = kind
-	}
 }
 
 // save writes the state; a failure is logged when it begins and when it ends, and costs nothing but what was learned.
@@ -293,44 +233,28 @@ func (d *service) save(s *session) {
 	d.unsaved = err
 }
 
-// putBack returns to the operator's weights.
-func (d *service) putBack(ctx context.Context) error {
-	d.mu.Lock()
-	s := d.session
-	d.mu.Unlock()
-	if len(d.state.LastGood) == 0 {
-		return nil // nothing of ours is in force
-	}
-	base := tuner.Weights{}
-	for name := range d.state.LastGood {
-		if w, ok := d.state.Base[name]; ok {
-			base[name] = w
-		}
-	}
-	r, err := s.Apply(ctx, base)
-	if err != nil {
-		return fmt.Errorf("restore the operator's weights: %w", err)
-	}
-	d.log.Info("the operator's weights are restored", "changed", r.Changed)
-	d.state.LastGood = nil
-	return nil
-}
-
-// swap makes another session the current one, with what was learned so far.
+// swap makes another session the current one, with what was learned so far. A reload of the configuration renews no budget.
 func (d *service) swap(next *session) {
 	d.mu.Lock()
 	last := d.session
-	d.session = next
-	d.mu.Unlock()
-	if last.tuned != nil && next.tuned != nil {
-		snapshot, err := last.tuned.Snapshot()
-		if err == nil {
-			err = next.tuned.Restore(snapshot)
-		}
-		if err != nil {
+	if last.cfg.Actuator == next.cfg.Actuator {
+		next.applier.Budget = last.applier.Budget
+	}
+	switch {
+	case last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()):
+		next.policy, next.tuned = last.policy, last.tuned
+	case next.tuned == nil:
+	case last.tuned != nil:
+		if err := next.tuned.Continue(last.tuned); err != nil {
 			d.log.Warn("what was learned cannot be taken over", "error", err)
 		}
+	case d.state.Snapshot != nil:
+		if err := next.tuned.Restore(*d.state.Snapshot); err != nil {
+			d.log.Warn("what was learned before cannot be used, beginning anew", "error", err)
+		}
 	}
+	d.session = next
+	d.mu.Unlock()
 	last.cancel()
 	last.close()
 }
@@ -352,5 +276,9 @@ func (d *service) pause(on bool) {
 	d.mu.Lock()
 	d.paused = on
 	d.mu.Unlock()
-	d.log.Warn("told by a signal", "hold", on)
+	if on {
+		d.log.Warn("SIGUSR1: changes are held until SIGUSR2 or a restart")
+		return
+	}
+	d.log.Warn("SIGUSR2: the hold of SIGUSR1 is over")
 }

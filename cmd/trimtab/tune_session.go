@@ -220,6 +220,9 @@ func (s *session) plan(w tuner.Weights) (string, error) {
 	return plan.Diff(), nil
 }
 
+// reloadBudget is the kind of hold that passes by itself within moments of a change.
+const reloadBudget = "reload budget"
+
 // obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
 func (s *session) obstacle(ctx context.Context) string {
 	s.mu.Lock()
@@ -233,6 +236,9 @@ func (s *session) obstacle(ctx context.Context) string {
 	}
 	if b, err := s.applier.Breaker(); err == nil && b.Open(time.Now()) {
 		return "circuit breaker: " + b.String()
+	}
+	if wait := s.applier.Budget.Held(time.Now()); wait != "" {
+		return reloadBudget + ": " + wait
 	}
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err != nil {

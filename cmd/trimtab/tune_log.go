@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"trimtab/nginx"
+	"trimtab/tuner"
+	"trimtab/vts"
+)
+
+// note remembers a step for whoever asks, and logs what has changed.
+func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tuner.Explanation, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // being stopped is no news
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held, d.reason = held, out.Decision.Reason
+	if sample != nil {
+		d.sampled = time.Now()
+	}
+	if e != nil {
+		d.explain, d.state.Explanation = e, e
+	}
+	if out.Applied {
+		d.lastMade = time.Now()
+	}
+	d.noteError(err)
+	if kind := firstWords(held); kind != d.lastWhy && kind != reloadBudget && !errors.Is(err, tuner.ErrTelemetry) {
+		if held != "" {
+			d.log.Info("changes are held", "reason", held)
+		} else {
+			d.log.Info("changes are no longer held")
+		}
+		d.lastWhy = kind
+	}
+	if out.Applied {
+		d.log.Info("weights changed", "reason", out.Decision.Reason, "weights", describeChange(tuner.InForce(*sample), out.Decision.Weights),
+			"reloaded", out.Receipt.Reloaded, "took_ms", out.Receipt.Took.Milliseconds())
+	}
+}
+
+// sayAgain is how soon a failure of the same kind is logged again when its text differs.
+const sayAgain = time.Minute
+
+// noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held.
+func (d *service) noteError(err error) {
+	if err == nil {
+		d.problem = ""
+		if d.lastErr != "" {
+			d.log.Info("steps are completed again")
+		}
+		d.lastErr = ""
+		return
+	}
+	kind := "apply"
+	if errors.Is(err, tuner.ErrTelemetry) {
+		kind = "telemetry"
+	}
+	text := err.Error()
+	if d.lastErr != kind || text != d.problem && time.Since(d.errSaid) >= sayAgain {
+		level := slog.LevelWarn
+		if rollback := (*nginx.RollbackError)(nil); errors.As(err, &rollback) {
+			level = slog.LevelError
+		}
+		d.log.Log(context.Background(), level, "step not completed", "kind", kind, "error", text)
+		d.errSaid = time.Now()
+	}
+	d.problem, d.lastErr = text, kind
+}
+
+// describeMost is how many servers a line of the log names.
+const describeMost = 12
+
+// describeChange says what a change changes: "upstream server 1→3, …".
+func describeChange(was, now tuner.Weights) string {
+	var parts []string
+	for _, group := range slices.Sorted(maps.Keys(now)) {
+		for _, server := range slices.Sorted(maps.Keys(now[group])) {
+			if a, b := was[group][server], now[group][server]; a != b {
+				parts = append(parts, fmt.Sprintf("%s %s %s→%s", group, server, settingText(a), settingText(b)))
+			}
+		}
+	}
+	if more := len(parts) - describeMost; more > 0 {
+		parts = append(parts[:describeMost], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func settingText(s tuner.Setting) string {
+	if s.Down {
+		return "down"
+	}
+	return s.Weight.String()
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"trimtab/tuner"
+)
+
+// notify tells systemd; without it this does nothing.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// tell keeps systemd informed: the watchdog hears of every step that ends, whatever came of it.
+func tell(d *service, out tuner.Outcome, err error) {
+	status := out.Decision.Reason
+	if held := d.heldNow(); held != "" {
+		status = "holding: " + held
+	}
+	if err != nil {
+		status = err.Error()
+	}
+	// A newline would end the status and begin another message.
+	notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(status, "\n", "; "))
+}
+
+// watchdog is systemd's. The control loop itself answers it, between steps and after each, so that an answer means that the
+// loop turns; nobody answers during a step.
+type watchdog struct {
+	beat  <-chan time.Time // when to answer; nil without a watchdog
+	stop  func()
+	limit time.Duration // 0: none is asked for
+}
+
+func newWatchdog() watchdog {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || limit <= 0 {
+		return watchdog{stop: func() {}}
+	}
+	tick := time.NewTicker(limit / 3)
+	return watchdog{beat: tick.C, stop: tick.Stop, limit: limit}
+}
+
+// allow asks systemd for more patience when a step may take longer than the unit says.
+func (w watchdog) allow(step time.Duration) {
+	if w.limit > 0 {
+		notify(fmt.Sprintf("WATCHDOG_USEC=%d", max(w.limit, step+step/4).Microseconds()))
+	}
+}
