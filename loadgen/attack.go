@@ -77,6 +77,7 @@ func (a *Attack) Run(ctx context.Context) (*Report, error) {
 		s.open(hard, a.cfg)
 		defer s.close()
 	}
+	defer addProcessors(mostAtOnce(a.bursts))()
 	epoch := time.Now()
 	a.epoch.Store(&epoch)
 
@@ -136,7 +137,7 @@ func newBurst(a *Attack, workload, index int) (*burst, error) {
 
 // run sends the burst and collects its results until the last one is in.
 func (b *burst) run(ctx context.Context, epoch time.Time) {
-	wait := time.NewTimer(time.Until(epoch.Add(b.pacer.start - 10*coarse)))
+	wait := time.NewTimer(time.Until(epoch.Add(b.pacer.start - early)))
 	defer wait.Stop()
 	select {
 	case <-wait.C:

@@ -13,6 +13,9 @@ import (
 // coarse is how long before a due time the pacer changes from a timer, which can be interrupted, to the precise sleep.
 const coarse = 5 * time.Millisecond
 
+// early is how long before its start a burst is made ready.
+const early = 10 * coarse
+
 // yieldAbove is the wait above which the pacer lets the worker run that it has just handed a request to: at once, on this
 // warm core, instead of after the wake-up of another. The worker's write takes too long for shorter waits.
 const yieldAbove = 50 * time.Microsecond
