@@ -1,9 +1,15 @@
 package loadgen
 
 import (
+	"net/http"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"trimtab/loadgen/arrival"
 )
 
 func TestBurstsAtOnce(t *testing.T) {
@@ -31,14 +37,30 @@ func TestBurstsAtOnce(t *testing.T) {
 	}
 }
 
-func TestProcessorsAreLentAndTakenBack(t *testing.T) {
+// A sleeping pacer holds a processor of the runtime: with as many pacers as processors nobody would read answers.
+func TestPacersLeaveProcessorsToTheAnswers(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
-	restore := addProcessors(before + 3)
-	if got, want := runtime.GOMAXPROCS(0), before+before+3-before/2; got != want {
-		t.Errorf("with %d pacers: got %d processors, want %d", before+3, got, want)
+	bursts := before + 1
+	var during atomic.Int64
+	url := serve(t, func(http.ResponseWriter, *http.Request) { during.Store(int64(runtime.GOMAXPROCS(0))) })
+	var cfg Config
+	for range bursts {
+		cfg.Workloads = append(cfg.Workloads, Workload{
+			Name: "w", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url}),
+			Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(50), Duration: 100 * time.Millisecond, Seed: 1}},
+		})
 	}
-	restore()
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := int(during.Load())-bursts, before-before/2; got != want {
+		t.Errorf("%d bursts leave %d processors to everything else, want %d", bursts, got, want)
+	}
 	if got := runtime.GOMAXPROCS(0); got != before {
-		t.Errorf("afterwards: got %d processors, want %d", got, before)
+		t.Errorf("afterwards there are %d processors, want %d", got, before)
 	}
 }
