@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Cost of the live balancer against NGINX's own, as ratios within one interleaved run. The proxies differ in nothing but the
-# lines that `trimtab nginx live install` asks for; requests are POSTs of 300 bytes over kept connections, access_log is off, and a
-# second NGINX answers with a little JSON. "floor" is what any balancer in NGINX's Lua module costs that chooses a server and
-# learns how the request ended: balancer_by_lua with nothing but set_current_peer, and an empty log_by_lua.
+# Cost of live weights, as ratios within one interleaved run. "native" is an NGINX without anything of Trimtab's, "zone" the same with
+# a zone in its upstream, "live" with all the lines that `trimtab nginx live install` asks for and the Lua module that they need.
+# Requests are POSTs of 300 bytes over kept connections, access_log is off, and a second NGINX answers with a little JSON.
 # Segments of a second take turns, in an order that turns round, and medians of their ratios are printed: of the peak rate, and
 # of the proxy's own processor time per request. Where valgrind is installed, instructions per request follow (of user space; they
 # do not depend on who else uses the machine).
@@ -49,29 +48,26 @@ mv "$dir/backend.conf" "$dir/backend/nginx.conf"
 start backend
 
 declare -A url
-front() { # name kind(native|floor|live) method [command to run NGINX under]
+front() { # name kind(native|zone|live) method [command to run NGINX under]
   local name=$1 kind=$2 method=$3 listen control http="" upstream=""
   shift 3
   listen=$(port) control=$(port)
   mkdir -p "$dir/$name"
   write() {
     {
-      [ "$kind" = native ] || echo "load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
+      [ "$kind" != live ] || echo "load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
       common "$name"
       echo "http { access_log off; $(paths "$name") keepalive_requests 1000000000; $http"
       echo "upstream app { $method server 127.0.0.1:$b1 weight=1; server 127.0.0.1:$b2 weight=2; server 127.0.0.1:$b3 weight=4; $upstream keepalive 128; keepalive_requests 1000000000; }"
       echo "server { listen 127.0.0.1:$listen; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; } } }"
     } >"$dir/$name/nginx.conf"
   }
-  if [ "$kind" = floor ]; then
-    http="init_by_lua_block { pick = require('ngx.balancer').set_current_peer } log_by_lua_block { }"
-    upstream="balancer_by_lua_block { pick('127.0.0.1', $b1) }"
-  fi
+  [ "$kind" = native ] || upstream="zone app 64k;"
   write
   if [ "$kind" = live ]; then
     "$dir/trimtab" nginx live install -c "$dir/$name/nginx.conf" --listen "127.0.0.1:$control" >/dev/null
     chmod -R a+rX "$dir/$name/trimtab"
-    http="include $dir/$name/trimtab/live.conf;" upstream="include $dir/$name/trimtab/live-app.upstream;"
+    http="include $dir/$name/trimtab/live.conf;"
     write
   fi
   start "$name" "$@"
@@ -81,9 +77,10 @@ front() { # name kind(native|floor|live) method [command to run NGINX under]
   fi
 }
 front rr-native native ""
-front rr-floor floor ""
+front rr-zone zone ""
 front rr-live live ""
 front lc-native native "least_conn;"
+front lc-zone zone "least_conn;"
 front lc-live live "least_conn;"
 
 cpu() { # processor time of a proxy's worker, ns
@@ -97,7 +94,7 @@ print(f"""wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
 wrk.body = "{body}{'a' * (300 - len(body))}\"""")
 PY
-order="rr-native rr-floor rr-live lc-native lc-live"
+order="rr-native rr-zone rr-live lc-native lc-zone lc-live"
 for name in $order; do wrk -t1 -c"$connections" -d1s -s "$dir/post.lua" "${url[$name]}" >/dev/null; done
 for round in $(seq "$rounds"); do
   order=$(tac -s' ' <<<"${order% } " | tr -d '\n')
@@ -117,11 +114,11 @@ for line in open(sys.argv[1]):
     name, rnd, rate, cpu = line.split()
     rows.setdefault(name, {})[int(rnd)] = (float(rate), float(cpu))
 med = statistics.median
-for name in ("rr-floor", "rr-live", "lc-live"):
+for name in ("rr-zone", "rr-live", "lc-zone", "lc-live"):
     native, live = rows[name[:3] + "native"], rows[name]
     rate = sorted(live[r][0] / native[r][0] for r in native)
     cpu = sorted(live[r][1] / native[r][1] for r in native)
-    label = {"rr-floor": "floor (round robin)", "rr-live": "round robin", "lc-live": "least_conn"}[name]
+    label = {"rr": "round robin", "lc": "least_conn"}[name[:2]] + ", " + name[3:]
     print(f"{label}: peak rate over native {med(rate):.3f} (rounds {rate[0]:.3f} to {rate[-1]:.3f}); "
           f"processor time per request over native {med(cpu):.3f} ({cpu[0]:.3f} to {cpu[-1]:.3f}), "
           f"{med(v[1] for v in live.values()):.1f} and {med(v[1] for v in native.values()):.1f} us")
@@ -129,7 +126,7 @@ PY
 
 command -v valgrind >/dev/null && command -v callgrind_control >/dev/null || { echo "bench-live: instructions: skipped: valgrind is not installed"; exit 0; }
 single="master_process off;"
-for name in rr-native rr-floor rr-live lc-native lc-live; do
+for name in rr-native rr-zone rr-live lc-native lc-zone lc-live; do
   method=""
   [ "${name%-*}" = rr ] || method="least_conn;"
   front "count-$name" "${name#*-}" "$method" valgrind --tool=callgrind --smc-check=all-non-file --callgrind-out-file="$dir/$name.callgrind"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Counts what changing weights costs: POSTs over kept connections while the weights change every 5 s, by editing and
-# reloading, by the live balancer, and (control) not at all. The three take turns in segments of 30 s, so that all meet the
+# reloading, live, and (control) not at all. The three take turns in segments of 30 s, so that all meet the
 # same machine. Prints one row per actuator and, for each change that lost something, what was lost within the second after it.
 #   usage: scripts/soak-reload.sh [seconds per actuator=600] [requests per second=1000] [seconds between changes=5]
 set -euo pipefail
@@ -65,7 +65,7 @@ proxy() { # name
     "$trimtab" nginx live install -c "$dir/$name/nginx.conf" --listen "127.0.0.1:${control[$name]}" >/dev/null
     chmod -R a+rX "$dir/$name/trimtab"
     modules_lines="load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
-    http="include $dir/$name/trimtab/live.conf;" upstream="include $dir/$name/trimtab/live-app.upstream;"
+    http="include $dir/$name/trimtab/live.conf;" upstream="zone app 64k;"
     write
   fi
   start "$name"

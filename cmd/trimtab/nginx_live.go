@@ -19,10 +19,11 @@ import (
 func newNginxLive(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "live",
-		Short: "Weights that change without a reload: install the live balancer, look at it, set weights",
-		Long: `The live balancer is a piece of Lua in NGINX (Debian: libnginx-mod-http-lua) that does what NGINX's round robin and
-least_conn do, with weights in shared memory. One authenticated call over loopback changes them for the next request: no reload, no
-worker that drains, no connection closed. Weights set live survive reloads; after a restart NGINX begins with those of the file.`,
+		Short: "Weights that change without a reload: install live weights, look at them, set them",
+		Long: `NGINX's own balancers look for their weights in shared memory when an upstream has a zone. A piece of Lua in NGINX (Debian:
+libnginx-mod-http-lua) takes one authenticated call over loopback and writes them there, for the next request of every worker: no reload, no
+worker that drains, no connection closed, and nothing to do while requests are served. Weights set live survive reloads; after a restart
+NGINX begins with those of the file.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -36,10 +37,10 @@ func newLiveInstall(e *env) *cobra.Command {
 	var dryRun, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Write the balancer's files and say which two lines to add",
-		Long: `Writes the balancer into a folder of its own beside nginx.conf and prints the lines that you add to your configuration: one in the
-http block, one in each upstream. Nothing of yours is touched. Run it again after an upgrade or when an upstream was added; to undo it, take
-the lines out, reload and delete the folder.`,
+		Short: "Write the files for live weights and say which two lines to add",
+		Long: `Writes the files into a folder of their own beside nginx.conf and prints the lines that you add to your configuration: one in the
+http block, and a zone in each upstream that has none. Nothing of yours is touched. Run it again after an upgrade; an upstream that is added
+later needs no more than its zone. To undo it, take the lines out, reload and delete the folder.`,
 		Example: `  sudo trimtab nginx live install
   sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
   sudo trimtab nginx live install --status-listen 127.0.0.1:9148
@@ -67,11 +68,12 @@ the lines out, reload and delete the folder.`,
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&opt.Dir, "dir", "", "folder for the balancer's files (default: trimtab beside nginx.conf)")
+	cmd.Flags().StringVar(&opt.Dir, "dir", "", "folder for the files (default: trimtab beside nginx.conf)")
 	cmd.Flags().StringVar(&opt.Listen, "listen", "127.0.0.1:9147", "where NGINX takes the control call: 127.0.0.1:port or unix:/path")
 	cmd.Flags().StringVar(&opt.StatusListen, "status-listen", "", "serve the status page as well, at 127.0.0.1:port or unix:/path (a configuration has room for one set of Lua hooks: do not include the shim's own snippet too)")
 	cmd.Flags().StringVar(&opt.TokenFile, "token-file", "", "file with the call's token, made if missing (default: token in the folder)")
-	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream to balance live; repeat for several (default: all that can be)")
+	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream whose weights may be set; repeat for several (default: every one)")
+	cmd.Flags().BoolVar(&opt.Hooked, "hooked", false, "leave the Lua hooks out: your own run the statements that are printed")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "write nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -108,8 +110,7 @@ func explainInstall(e *env, in *live.Installation, written []string, dryRun bool
 	}
 	switch {
 	case missing > 0:
-		fmt.Fprintln(out, "\nThe first makes the shared memory and the control call, the second hands the upstream's picks to the balancer. A least_conn")
-		fmt.Fprintln(out, "line stays where it is: NGINX warns \"load balancing method redefined\", and the balancer does as it says.")
+		fmt.Fprintln(out, "\nThe first makes the control call; a zone puts NGINX's record of an upstream's servers where all workers and the call reach it.")
 		fmt.Fprintln(out, "\nThen: nginx -t && nginx -s reload && trimtab nginx live show")
 	case len(written) > 0:
 		fmt.Fprintln(out, "\nThe lines stand in the configuration already. For the new files to count: nginx -t && nginx -s reload")
@@ -146,7 +147,7 @@ func newLiveShow(e *env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "show",
-		Short:   "Print what the live balancer does now: weights, failures, active requests",
+		Short:   "Print what NGINX's balancers go by now: weights, failures, active connections",
 		Example: "  sudo trimtab nginx live show\n  sudo trimtab nginx live show --json | jq .upstreams",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -260,11 +261,7 @@ func printLive(e *env, s *live.State, asJSON bool) error {
 			if o.Backup {
 				marks += " backup"
 			}
-			active := "-"
-			if g.CountsActive {
-				active = fmt.Sprint(o.Active)
-			}
-			fmt.Fprintf(w, "  %s\tweight %d (file %d)\tactive %s\tfails %d%s\n", o.Server, o.Weight, o.BaseWeight, active, o.Fails, marks)
+			fmt.Fprintf(w, "  %s\tweight %d (file %d)\tactive %d\tfails %d%s\n", o.Server, o.Weight, o.BaseWeight, o.Active, o.Fails, marks)
 		}
 	}
 	return w.Flush()

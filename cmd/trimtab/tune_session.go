@@ -171,7 +171,7 @@ func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 	return sample, nil
 }
 
-// overlay puts in the weights of the live balancer: a status page that is not the shim's shows those of the file.
+// overlay puts in the weights set live: a status page that is not the shim's shows those of the file.
 func (s *session) overlay(ctx context.Context, sample *vts.Sample) error {
 	state, err := s.live.State(ctx)
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *session) overlay(ctx context.Context, sample *vts.Sample) error {
 	for _, g := range sample.Groups {
 		now := state.Upstreams[g.Name]
 		if !now.Live {
-			continue // another method than the live balancer's: its weights cannot be set
+			continue // its weights cannot be set live
 		}
 		peers := append([]vts.PeerSample(nil), g.Peers...)
 		for i := range peers {

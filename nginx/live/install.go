@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,19 +22,19 @@ type InstallOptions struct {
 	Dir       string   // default: trimtab beside nginx.conf
 	Listen    string   // default 127.0.0.1:9147
 	TokenFile string   // default: token in Dir
-	Upstreams []string // default: every http upstream that can be balanced live
+	Upstreams []string // default: every http upstream whose weights can be set live
 	// StatusListen is where the status page is to be served, as in a listen directive; empty: the shim is not installed.
 	StatusListen string
-	// InitLua and LogLua are Lua statements of another program for the two hooks that a configuration has only once.
-	InitLua, LogLua string
+	// Hooked leaves the Lua hooks out of the snippet: the configuration has its own, which run the statements of Live.Hooks.
+	Hooked bool
 }
 
-// Installation is what the live balancer needs and what the operator has to add.
+// Installation is what live weights need and what the operator has to add.
 type Installation struct {
 	Live    lua.Live
 	Files   map[string]string // to write, by path; the token apart
 	Lines   []Line            // that the operator adds
-	Skipped []string          // upstreams that cannot be balanced live, and why
+	Skipped []string          // upstreams whose weights cannot be set live, and why
 	Notes   []string          // what may stand in the way
 }
 
@@ -59,10 +60,7 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	if _, err := New(Config{Address: opt.Listen}); err != nil {
 		return nil, err
 	}
-	in := &Installation{Live: lua.Live{
-		Dir: opt.Dir, Prefix: filepath.Dir(cfg.Path), Listen: opt.Listen, TokenFile: opt.TokenFile,
-		InitLua: opt.InitLua, LogLua: opt.LogLua,
-	}}
+	in := &Installation{Live: lua.Live{Dir: opt.Dir, Listen: opt.Listen, TokenFile: opt.TokenFile, Upstreams: opt.Upstreams, Hooked: opt.Hooked}}
 	if opt.StatusListen != "" {
 		in.Live.Status = &lua.Status{Listen: opt.StatusListen}
 	}
@@ -72,14 +70,12 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	}
 	var chosen []*nginx.Upstream
 	for _, u := range cfg.Upstreams {
+		in.Live.Servers += len(u.Peers)
 		named := slices.Contains(opt.Upstreams, u.Name)
 		if len(opt.Upstreams) > 0 && !named {
 			continue
 		}
 		why := unfit(u, names[u.Name])
-		if why == "" && strings.HasPrefix(u.Method, "balancer_by_lua") && !included(cfg, in.Live.UpstreamSnippet(u.Name)) {
-			why = "it has another balancer in Lua"
-		}
 		if why != "" && named {
 			return nil, refuse("%s:%d: upstream %q: %s", u.File.Path, u.Line, u.Name, why)
 		}
@@ -87,8 +83,10 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 			in.Skipped = append(in.Skipped, fmt.Sprintf("%s:%d: upstream %q: %s", u.File.Path, u.Line, u.Name, why))
 			continue
 		}
+		if u.Method == "ip_hash" || u.Method == "hash" {
+			in.Notes = append(in.Notes, fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers", u.Name, u.Method))
+		}
 		chosen = append(chosen, u)
-		in.Live.Groups = append(in.Live.Groups, lua.LiveGroup{Name: u.Name, File: u.File.Path, Servers: len(u.Peers)})
 	}
 	for _, name := range opt.Upstreams {
 		if names[name] == 0 {
@@ -96,7 +94,7 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, refuse("no upstream in %s can be balanced live: %s", cfg.Path, strings.Join(append(in.Skipped, "there is no http upstream"), "; "))
+		return nil, refuse("no upstream in %s can have its weights set live: %s", cfg.Path, strings.Join(append(in.Skipped, "there is no http upstream"), "; "))
 	}
 	var err error
 	if in.Files, err = in.Live.Files(); err != nil {
@@ -107,13 +105,12 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	}
 	in.Lines = append(in.Lines, Line{
 		Text: "include " + in.Live.HTTPSnippet() + ";", File: cfg.Path, Present: included(cfg, in.Live.HTTPSnippet()),
-		Where: fmt.Sprintf("in the http block of %s, above everything that holds an upstream", cfg.Path),
+		Where: fmt.Sprintf("in the http block of %s", cfg.Path),
 	})
 	for _, u := range chosen {
-		path := in.Live.UpstreamSnippet(u.Name)
 		in.Lines = append(in.Lines, Line{
-			Text: "include " + path + ";", File: u.File.Path, Present: included(cfg, path),
-			Where: fmt.Sprintf("at the end of upstream %s (%s:%d), but above keepalive if it has that", u.Name, u.File.Path, u.Line),
+			Text: lua.ZoneLine(u.Name, len(u.Peers)), File: u.File.Path, Present: u.Zone != "",
+			Where: fmt.Sprintf("in upstream %s (%s:%d)", u.Name, u.File.Path, u.Line),
 		})
 	}
 	return in, nil
@@ -121,42 +118,48 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 
 // lookForHooks finds Lua hooks of which an http block can hold only one.
 func (in *Installation) lookForHooks(cfg *nginx.Config) error {
+	hooks := in.Live.Hooks()
 	for _, f := range cfg.Files {
-		if _, ours := in.Files[f.Path]; ours || f.Path == in.Live.HTTPSnippet() {
+		if _, ours := in.Files[f.Path]; ours {
 			continue
 		}
 		if bytes.HasPrefix(f.Data, []byte("# Written by trimtab nginx shim install")) && bytes.Contains(f.Data, []byte("init_by_lua")) {
 			return refuse("%s: the status shim is included by itself, and NGINX takes only one set of Lua hooks: take that include out and "+
 				"install both together with --status-listen", f.Path)
 		}
-		for _, hook := range []string{"init_by_lua", "log_by_lua"} {
-			if bytes.Contains(f.Data, []byte(hook)) {
-				in.Notes = append(in.Notes, fmt.Sprintf("%s contains %s: NGINX allows one in the http block, so move yours into that of %s; "+
-					"a log_by_lua in a server or location replaces the one of the http block: call package.loaded[\"trimtab.balancer\"].done() in it",
-					f.Path, hook, in.Live.HTTPSnippet()))
+		for _, hook := range slices.Sorted(maps.Keys(hooks)) {
+			if name := strings.TrimSuffix(hook, "_block"); !in.Live.Hooked && bytes.Contains(f.Data, []byte(name)) {
+				in.Notes = append(in.Notes, fmt.Sprintf("%s contains %s: NGINX allows one in the http block; install with --hooked and run in yours: %s",
+					f.Path, name, strings.Join(hooks[hook], " ")))
 			}
+		}
+	}
+	if in.Live.Hooked {
+		for _, hook := range slices.Sorted(maps.Keys(hooks)) {
+			in.Notes = append(in.Notes, fmt.Sprintf("run in your %s: %s", strings.TrimSuffix(hook, "_block"), strings.Join(hooks[hook], " ")))
 		}
 	}
 	return nil
 }
 
-// unfit says why an upstream cannot be balanced live.
+// unfit says why the weights of an upstream cannot be set live.
 func unfit(u *nginx.Upstream, times int) string {
 	if u.Protocol != "http" {
-		return "only http upstreams can be balanced live"
+		return "only those of http upstreams can be set live"
 	}
 	if times > 1 {
 		return "there are several upstreams of that name"
 	}
 	switch u.Method {
-	case "round_robin", "least_conn", "balancer_by_lua_block":
-	default:
-		return "it uses " + u.Method + "; only round robin and least_conn can be balanced live"
-	}
-	for _, p := range u.Peers {
-		if p.Server == "" || p.Resolve {
-			return fmt.Sprintf("server %s is a host name: write its address", p.Address)
+	case "round_robin", "least_conn", "ip_hash":
+	case "hash":
+		if slices.Contains(u.MethodArgs, "consistent") {
+			return "hash with consistent works its points out from the weights when NGINX loads the configuration"
 		}
+	case "random":
+		return "random works its ranges out from the weights once in every worker"
+	default:
+		return "it uses " + u.Method + ", which is not known to look at weights for every pick"
 	}
 	if len(u.Peers) == 0 {
 		return "it has no servers"

@@ -21,19 +21,19 @@ import (
 
 // Config says where the control call is.
 type Config struct {
-	Address   string        // "127.0.0.1:port" or "unix:/path", as in the balancer's listen directive
+	Address   string        // "127.0.0.1:port" or "unix:/path", as in the listen directive of the control call
 	TokenFile string        // file whose first line is the token; read at every call, so that it may be renewed
 	Timeout   time.Duration // of one call; 0 means 5 s
 }
 
-// Actuator sets weights through the live balancer. It may be used from several goroutines.
+// Actuator sets weights through the control call. It may be used from several goroutines.
 type Actuator struct {
 	config Config
 	client *http.Client
 }
 
-// ErrUnreachable is returned when the control call got no answer: NGINX is down, or the balancer is not installed.
-var ErrUnreachable = errors.New("live balancer does not answer")
+// ErrUnreachable is returned when the control call got no answer: NGINX is down, or live weights are not installed.
+var ErrUnreachable = errors.New("NGINX does not take the control call")
 
 const maxReply = 64 << 20
 
@@ -43,15 +43,15 @@ func New(cfg Config) (*Actuator, error) {
 		cfg.Timeout = 5 * time.Second
 	}
 	if cfg.Timeout < 0 {
-		return nil, fmt.Errorf("live balancer: timeout %v: want more than 0", cfg.Timeout)
+		return nil, fmt.Errorf("live weights: timeout %v: want more than 0", cfg.Timeout)
 	}
 	network, address := "tcp", cfg.Address
 	if path, ok := strings.CutPrefix(cfg.Address, "unix:"); ok {
 		network, address = "unix", path
 	} else if host, _, err := net.SplitHostPort(cfg.Address); err != nil {
-		return nil, fmt.Errorf("live balancer: address %q: want 127.0.0.1:port or unix:/path", cfg.Address)
+		return nil, fmt.Errorf("live weights: address %q: want 127.0.0.1:port or unix:/path", cfg.Address)
 	} else if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("live balancer: address %q is not loopback: the token would cross the network in the clear", cfg.Address)
+		return nil, fmt.Errorf("live weights: address %q is not loopback: the token would cross the network in the clear", cfg.Address)
 	}
 	dialer := net.Dialer{Timeout: cfg.Timeout}
 	return &Actuator{config: cfg, client: &http.Client{
@@ -67,7 +67,7 @@ func New(cfg Config) (*Actuator, error) {
 	}}, nil
 }
 
-// State is what the balancer says about itself.
+// State is what NGINX's balancers go by now.
 type State struct {
 	Format    int              `json:"format"`
 	PID       int              `json:"pid"` // of the worker that answered
@@ -76,15 +76,13 @@ type State struct {
 
 // Group is the state of one upstream group.
 type Group struct {
-	Live     bool     `json:"live"`     // false: NGINX's own round robin serves it
+	Live     bool     `json:"live"`     // its weights can be set
 	Why      string   `json:"why"`      // not live
-	Method   string   `json:"method"`   // round_robin or least_conn
-	Version  int64    `json:"version"`  // rises with every change of weights or health
+	Method   string   `json:"method"`   // round_robin, least_conn, ip_hash or hash
+	Version  int64    `json:"version"`  // rises with every change of weights
 	Set      bool     `json:"set"`      // weights were set
 	Outdated bool     `json:"outdated"` // and are void, because the file's servers or weights have changed since
-	Servers  []Server `json:"servers"`
-	// CountsActive is false for round robin without max_conns, which has no use for the number of active requests.
-	CountsActive bool `json:"counts_active"`
+	Servers  []Server `json:"servers"`  // those that are no backups first
 }
 
 // Server is the state of one server of a group.
@@ -95,10 +93,10 @@ type Server struct {
 	Down       bool   `json:"down"`
 	Backup     bool   `json:"backup"`
 	Fails      int    `json:"fails"`
-	Active     int    `json:"active"` // requests in service, over all workers
+	Active     int    `json:"active"` // connections to it in use, over all workers
 }
 
-// State asks the balancer for its state.
+// State asks for what is in force.
 func (a *Actuator) State(ctx context.Context) (*State, error) {
 	return a.call(ctx, http.MethodGet, nil)
 }
@@ -109,7 +107,7 @@ func (a *Actuator) Reset(ctx context.Context) (*State, error) {
 }
 
 // Apply sets the weights of the servers named in want and leaves all others alone. They are in force for the next request
-// when it returns. It fails with a *nginx.Refusal when the balancer refuses, and then nothing has changed.
+// when it returns. It fails with a *nginx.Refusal when NGINX refuses, and then nothing has changed.
 func (a *Actuator) Apply(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
 	began := time.Now()
 	r, err := a.apply(ctx, want)
@@ -146,7 +144,7 @@ func (a *Actuator) apply(ctx context.Context, want nginx.Settings) (nginx.Receip
 		after = seen
 	}
 	if !after.holds(want) {
-		return r, fmt.Errorf("live balancer: it took the call, but its state differs from the weights asked for")
+		return r, fmt.Errorf("live weights: it took the call, but its state differs from the weights asked for")
 	}
 	r.Changed, r.Confirmed, r.Weights = true, time.Now(), after.settings(want)
 	return r, nil
@@ -175,15 +173,15 @@ func sorted[V any](m map[string]V) []string {
 	return keys
 }
 
-// check refuses what the balancer would refuse, with the names that the operator knows.
+// check refuses what the control call would refuse, with the names that the operator knows.
 func (s *State) check(want nginx.Settings) error {
 	for _, name := range sorted(want) {
 		g, ok := s.Upstreams[name]
 		switch {
 		case !ok:
-			return refuse("upstream %q is not one that the live balancer serves: run trimtab nginx live install", name)
+			return refuse("upstream %q is not one whose weights may be set live: run trimtab nginx live install", name)
 		case !g.Live:
-			return refuse("upstream %q is not balanced live: %s", name, g.Why)
+			return refuse("upstream %q: weights cannot be set live: %s", name, g.Why)
 		}
 		for _, server := range sorted(want[name]) {
 			if !slices.ContainsFunc(g.Servers, func(o Server) bool { return o.Server == server }) {
@@ -241,37 +239,58 @@ func (s *State) settings(want nginx.Settings) nginx.Settings {
 	return out
 }
 
+// call makes the control call; while NGINX reloads, again and again until a worker of the new configuration answers.
 func (a *Actuator) call(ctx context.Context, method string, body []byte) (*State, error) {
+	enough := time.After(a.config.Timeout)
+	for {
+		s, err := a.once(ctx, method, body)
+		if !errors.Is(err, errReloading) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("live weights at %s: %w", a.config.Address, context.Cause(ctx))
+		case <-enough:
+			return nil, fmt.Errorf("live weights at %s: %w for %v", a.config.Address, err, a.config.Timeout)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// errReloading: a worker of the configuration before answered.
+var errReloading = errors.New("NGINX has been reloading")
+
+func (a *Actuator) once(ctx context.Context, method string, body []byte) (*State, error) {
 	token, err := readToken(a.config.TokenFile)
 	if err != nil {
 		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://trimtab"+lua.LivePath, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("live balancer: %w", err)
+		return nil, fmt.Errorf("live weights: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := a.client.Do(req)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			return nil, fmt.Errorf("live balancer at %s: %w", a.config.Address, cause)
+			return nil, fmt.Errorf("live weights at %s: %w", a.config.Address, cause)
 		}
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, a.config.Address, err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
-		return nil, fmt.Errorf("live balancer at %s: read reply: %w", a.config.Address, err)
+		return nil, fmt.Errorf("live weights at %s: read reply: %w", a.config.Address, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, a.failure(resp.StatusCode, text)
 	}
 	s := &State{}
 	if err := json.Unmarshal(text, s); err != nil {
-		return nil, fmt.Errorf("live balancer at %s: reply: %w", a.config.Address, err)
+		return nil, fmt.Errorf("live weights at %s: reply: %w", a.config.Address, err)
 	}
-	if s.Format != 1 {
-		return nil, fmt.Errorf("live balancer at %s: format %d, want 1: run trimtab nginx live install and reload NGINX", a.config.Address, s.Format)
+	if s.Format != 2 {
+		return nil, fmt.Errorf("live weights at %s: format %d, want 2: run trimtab nginx live install and reload NGINX", a.config.Address, s.Format)
 	}
 	return s, nil
 }
@@ -279,17 +298,21 @@ func (a *Actuator) call(ctx context.Context, method string, body []byte) (*State
 func (a *Actuator) failure(status int, text []byte) error {
 	var said struct {
 		Error string `json:"error"`
+		Again bool   `json:"again"`
 	}
 	if json.Unmarshal(text, &said) != nil || said.Error == "" {
-		return fmt.Errorf("live balancer at %s: HTTP %d without a reason: is that trimtab's balancer?", a.config.Address, status)
+		return fmt.Errorf("live weights at %s: HTTP %d without a reason: is that Trimtab's control call?", a.config.Address, status)
+	}
+	if said.Again {
+		return errReloading
 	}
 	switch status {
 	case http.StatusBadRequest, http.StatusConflict, http.StatusInsufficientStorage:
 		return refuse("%s", said.Error)
 	case http.StatusUnauthorized:
-		return fmt.Errorf("live balancer at %s: %s: NGINX reads %s when it loads its configuration; reload it after a change", a.config.Address, said.Error, a.config.TokenFile)
+		return fmt.Errorf("live weights at %s: %s: NGINX reads %s when it loads its configuration; reload it after a change", a.config.Address, said.Error, a.config.TokenFile)
 	}
-	return fmt.Errorf("live balancer at %s: HTTP %d: %s", a.config.Address, status, said.Error)
+	return fmt.Errorf("live weights at %s: HTTP %d: %s", a.config.Address, status, said.Error)
 }
 
 func readToken(path string) (string, error) {

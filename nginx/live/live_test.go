@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,7 +214,7 @@ func TestApplyWithoutBalancer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.State(t.Context()); err == nil || !strings.Contains(err.Error(), "trimtab's balancer") {
+		if _, err := a.State(t.Context()); err == nil || !strings.Contains(err.Error(), "Trimtab's control call") {
 			t.Errorf("got %v, want doubt about who answers", err)
 		}
 	})
@@ -229,13 +230,16 @@ func TestAddressMustBeLocal(t *testing.T) {
 	}
 }
 
-func TestPlanLeavesOutWhatCannotBeBalanced(t *testing.T) {
+func TestPlanLeavesOutWhatCannotBeSet(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nginx.conf")
 	text := `http {
     upstream a { server 10.0.0.1; }
     upstream b { ip_hash; server 10.0.0.1; }
     upstream c { server web.example; }
     upstream d { balancer_by_lua_block { mine() } server 10.0.0.1; }
+    upstream f { random; server 10.0.0.1; }
+    upstream g { hash $uri consistent; server 10.0.0.1; }
+    upstream h { hash $uri; server 10.0.0.1; }
 }
 stream { upstream e { server 10.0.0.1:1; } }
 `
@@ -243,8 +247,15 @@ stream { upstream e { server 10.0.0.1:1; } }
 		t.Fatal(err)
 	}
 	in := planned(t, path, "")
-	if len(in.Live.Groups) != 1 || in.Live.Groups[0].Name != "a" || len(in.Skipped) != 4 {
-		t.Errorf("got groups %+v, left out %q, want only a", in.Live.Groups, in.Skipped)
+	var zones []string
+	for _, l := range in.Lines[1:] {
+		zones = append(zones, l.Text)
+	}
+	if want := []string{"zone a 64k;", "zone b 64k;", "zone c 64k;", "zone h 64k;"}; !slices.Equal(zones, want) || len(in.Skipped) != 4 {
+		t.Errorf("got lines %q, left out %q, want %q", zones, in.Skipped, want)
+	}
+	if len(in.Notes) != 2 || !strings.Contains(in.Notes[0], "move clients") {
+		t.Errorf("got notes %q, want to be told that ip_hash and hash move clients", in.Notes)
 	}
 	cfg, err := nginx.ReadConfig(path)
 	if err != nil {
@@ -263,8 +274,8 @@ stream { upstream e { server 10.0.0.1:1; } }
 	if _, err := live.Plan(shimmed, live.InstallOptions{}); err == nil || !strings.Contains(err.Error(), "status-listen") {
 		t.Errorf("beside the status shim: got %v, want to be told about --status-listen", err)
 	}
-	if _, err := live.Plan(cfg, live.InstallOptions{Upstreams: []string{"b"}}); err == nil || !strings.Contains(err.Error(), "ip_hash") {
-		t.Errorf("b asked for: got %v, want the reason", err)
+	if _, err := live.Plan(cfg, live.InstallOptions{Upstreams: []string{"f"}}); err == nil || !strings.Contains(err.Error(), "random") {
+		t.Errorf("f asked for: got %v, want the reason", err)
 	}
 }
 

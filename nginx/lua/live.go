@@ -5,55 +5,47 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-//go:embed balancer.lua ahead.lua slots.lua peers.lua control.lua
+//go:embed live.lua weights.lua control.lua
 var liveFiles embed.FS
 
 // LivePath is the path of the control call.
 const LivePath = "/trimtab/live"
 
-// Live describes an installation of the live balancer: smooth weighted round robin and least_conn with weights in a
-// shared dictionary, changed by one authenticated HTTP call without a reload.
+// Live describes an installation of live weights: NGINX's own balancers, with weights that one authenticated HTTP call
+// changes in their shared memory, without a reload.
 type Live struct {
-	Dir       string // where the files are installed, absolute; NGINX's workers must be able to read it
-	Prefix    string // folder that relative includes in nginx.conf start from, as a rule that of nginx.conf
-	Listen    string // address of the control call as in a listen directive: "unix:/path" or "127.0.0.1:port"
-	TokenFile string // file whose first line is the token; only root need read it
-	Groups    []LiveGroup
+	Dir       string   // where the files are installed, absolute; NGINX's workers must be able to read it
+	Listen    string   // address of the control call as in a listen directive: "unix:/path" or "127.0.0.1:port"
+	TokenFile string   // file whose first line is the token; only root need read it
+	Upstreams []string // whose weights may be set; nil: every upstream
+	Servers   int      // how many there are in all, to size the dictionary
 
-	// Status is the status shim, nil for none. It comes along here because a configuration holds only one init_by_lua and
-	// one log_by_lua; its page then shows the weights in force. Dir and Hooked are set by Files.
+	// Status is the status shim, nil for none. It comes along here because a configuration holds only one init_by_lua. Dir
+	// and Hooked are set by Files.
 	Status *Status
-	// InitLua and LogLua are statements of others for the same two hooks.
-	InitLua, LogLua string
-}
-
-// LiveGroup is an upstream group that the live balancer is to serve.
-type LiveGroup struct {
-	Name    string // of the upstream
-	File    string // where it is declared, absolute
-	Servers int    // how many it has, to size the dictionary; zero counts as 16
+	// Hooked leaves init_by_lua, init_worker_by_lua and log_by_lua out of the snippet, of which an http block can hold only
+	// one each: the operator's own run Hooks.
+	Hooked bool
 }
 
 // Validate reports what keeps the description from being rendered.
 func (l Live) Validate() error {
-	for what, path := range map[string]string{"folder": l.Dir, "prefix": l.Prefix, "token file": l.TokenFile} {
+	for what, path := range map[string]string{"folder": l.Dir, "token file": l.TokenFile} {
 		if !filepath.IsAbs(path) || strings.ContainsAny(path, "\n\"'\\;{}$ ") {
-			return fmt.Errorf("live balancer: %s %q: want an absolute path without blanks, quotes, $, ; or braces", what, path)
+			return fmt.Errorf("live weights: %s %q: want an absolute path without blanks, quotes, $, ; or braces", what, path)
 		}
 	}
 	if l.Listen == "" || strings.ContainsAny(l.Listen, "\n\"'\\;{}$ ") {
-		return fmt.Errorf("live balancer: listen %q: want unix:/path or 127.0.0.1:port", l.Listen)
+		return fmt.Errorf("live weights: listen %q: want unix:/path or 127.0.0.1:port", l.Listen)
 	}
-	for _, g := range l.Groups {
-		if g.Name == "" || strings.ContainsAny(g.Name, " \t\r\n\"'\\;{}$") {
-			return fmt.Errorf("live balancer: upstream %q: a name with blanks, quotes, $, ; or braces", g.Name)
-		}
-		if !filepath.IsAbs(g.File) || strings.ContainsAny(g.File, "\n\"\\") {
-			return fmt.Errorf("live balancer: upstream %s in %q: want an absolute path without quotes", g.Name, g.File)
+	for _, name := range l.Upstreams {
+		if name == "" || strings.ContainsAny(name, " \t\r\n\"'\\;{}$") {
+			return fmt.Errorf("live weights: upstream %q: a name with blanks, quotes, $, ; or braces", name)
 		}
 	}
 	return nil
@@ -62,15 +54,10 @@ func (l Live) Validate() error {
 // HTTPSnippet is the path of the file that the http block includes.
 func (l Live) HTTPSnippet() string { return filepath.Join(l.Dir, "live.conf") }
 
-// UpstreamSnippet is the path of the file that the upstream block of a group includes.
-func (l Live) UpstreamSnippet(group string) string {
-	name := strings.Map(func(r rune) rune {
-		if r == '/' || r == 0 {
-			return '_'
-		}
-		return r
-	}, group)
-	return filepath.Join(l.Dir, "live-"+name+".upstream")
+// ZoneLine is the line that an upstream needs so that its weights can be set: it moves NGINX's record of the servers into
+// shared memory. NGINX wants about 0.8 KiB per server.
+func ZoneLine(upstream string, servers int) string {
+	return fmt.Sprintf("zone %s %dk;", upstream, 64*((servers+16+63)/64))
 }
 
 // Files returns the files to install, by path.
@@ -88,20 +75,12 @@ func (l Live) Files() (map[string]string, error) {
 		maps.Copy(files, status)
 	}
 	files[l.HTTPSnippet()] = l.http()
-	for name, fs := range map[string]embed.FS{"balancer.lua": liveFiles, "ahead.lua": liveFiles, "slots.lua": liveFiles, "peers.lua": liveFiles, "control.lua": liveFiles, "running.lua": statusFiles} {
+	for name, fs := range map[string]embed.FS{"live.lua": liveFiles, "weights.lua": liveFiles, "control.lua": liveFiles, "running.lua": statusFiles} {
 		text, err := fs.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
 		files[filepath.Join(l.Dir, name)] = string(text)
-	}
-	for _, g := range l.Groups {
-		path := l.UpstreamSnippet(g.Name)
-		if _, taken := files[path]; taken {
-			return nil, fmt.Errorf("live balancer: upstream %s: another one's snippet has the same name", g.Name)
-		}
-		files[path] = fmt.Sprintf("# Written by trimtab nginx live install. Belongs at the end of `upstream %s`, before keepalive.\n"+
-			"balancer_by_lua_block { package.loaded[\"trimtab.balancer\"].balance(%s) }\n", g.Name, quote(g.Name))
 	}
 	return files, nil
 }
@@ -112,36 +91,39 @@ func (l Live) shim() Status {
 	return s
 }
 
-func (l Live) http() string {
-	var b strings.Builder
-	inits, logs := []string{l.InitLua}, []string{l.LogLua}
+// Hooks returns the statements that the Lua hooks of the http block have to run, by hook.
+func (l Live) Hooks() map[string][]string {
+	upstreams := "nil"
+	if l.Upstreams != nil {
+		names := make([]string, len(l.Upstreams))
+		for i, name := range l.Upstreams {
+			names[i] = quote(name)
+		}
+		upstreams = "{ " + strings.Join(names, ", ") + " }"
+	}
+	hooks := map[string][]string{
+		"init_by_lua_block": {fmt.Sprintf(`package.loaded["trimtab.live"] = dofile(%s).init{ dict = "trimtab_live", dir = %s, token_file = %s, upstreams = %s }`,
+			quote(filepath.Join(l.Dir, "live.lua")), quote(l.Dir), quote(l.TokenFile), upstreams)},
+		"init_worker_by_lua_block": {`package.loaded["trimtab.live"].start()`},
+	}
 	if l.Status != nil {
 		shim := l.shim()
-		inits = append(inits, shim.InitLua(), `package.loaded["trimtab.status"].weights(package.loaded["trimtab.balancer"].setting)`)
-		logs = append(logs, shim.LogLua())
+		hooks["init_by_lua_block"] = append(hooks["init_by_lua_block"], shim.InitLua())
+		hooks["log_by_lua_block"] = []string{shim.LogLua()}
 	}
-	b.WriteString("# Written by trimtab nginx live install. Belongs into the http block, before the first upstream.\n")
+	return hooks
+}
+
+func (l Live) http() string {
+	var b strings.Builder
+	b.WriteString("# Written by trimtab nginx live install. Belongs into the http block.\n")
 	fmt.Fprintf(&b, "lua_shared_dict trimtab_live %dk;\n", l.dictKiB())
-	b.WriteString("init_by_lua_block {\n")
-	fmt.Fprintf(&b, "    package.loaded[\"trimtab.balancer\"] = dofile(%s).init{\n", quote(filepath.Join(l.Dir, "balancer.lua")))
-	fmt.Fprintf(&b, "        dict = \"trimtab_live\", dir = %s, prefix = %s, token_file = %s,\n", quote(l.Dir), quote(l.Prefix), quote(l.TokenFile))
-	b.WriteString("        groups = {\n")
-	for _, g := range l.Groups {
-		fmt.Fprintf(&b, "            { name = %s, file = %s, own = %s },\n", quote(g.Name), quote(g.File), quote(l.UpstreamSnippet(g.Name)))
-	}
-	b.WriteString("        } }\n")
-	for _, statement := range inits {
-		if statement != "" {
-			b.WriteString("    " + statement + "\n")
+	if !l.Hooked {
+		hooks := l.Hooks()
+		for _, hook := range slices.Sorted(maps.Keys(hooks)) {
+			fmt.Fprintf(&b, "%s {\n    %s\n}\n", hook, strings.Join(hooks[hook], "\n    "))
 		}
 	}
-	b.WriteString("}\nlog_by_lua_block {\n    package.loaded[\"trimtab.balancer\"].done()\n")
-	for _, statement := range logs {
-		if statement != "" {
-			b.WriteString("    " + statement + "\n")
-		}
-	}
-	b.WriteString("}\n")
 	if l.Status != nil {
 		fmt.Fprintf(&b, "include %s;\n", l.shim().HTTPSnippet())
 	}
@@ -150,26 +132,17 @@ func (l Live) http() string {
     access_log off;
     client_max_body_size 16m;
     client_body_buffer_size 1m;
-    location = %s { content_by_lua_block { package.loaded["trimtab.balancer"].control() } }
+    location = %s { content_by_lua_block { package.loaded["trimtab.live"].control() } }
     location / { return 404; }
 }
 `, l.Listen, LivePath)
 	return b.String()
 }
 
-// dictKiB allows for the weights, the failures and, in least_conn, the active counts of up to 64 workers (draining
-// ones included) of every server, twice over for what the dictionary's pages and keys need.
-func (l Live) dictKiB() int {
-	bytes := 0
-	for _, g := range l.Groups {
-		n := g.Servers
-		if n == 0 {
-			n = 16
-		}
-		bytes += n*(64+4*192) + 64*(4*n+192)
-	}
-	return max(1024, (2*bytes+1023)/1024)
-}
+// dictKiB allows for three lists of all servers (kept, in force, and one being written), each of up to 64 bytes per server
+// besides the signature of the same size, twice over for what the dictionary's pages and keys need. It grows in steps, since
+// a dictionary of another size begins empty.
+func (l Live) dictKiB() int { return 1024 * max(1, (l.Servers*3*128*2+(1<<20)-1)>>20) }
 
 // quote writes s as a Lua string; the names have been checked to hold nothing that Lua and Go escape differently.
 func quote(s string) string { return strconv.Quote(s) }

@@ -2,6 +2,7 @@ package lua_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -40,7 +41,7 @@ func (w *world) rewrite(old, new string) {
 }
 
 func TestWeightsSurviveAReload(t *testing.T) {
-	w := start(t, 2, 2, "server %s; server %s; INCLUDE", "")
+	w := start(t, 2, 2, "server %s; server %s; ZONE", "")
 	w.put("1 up", "3 up")
 	w.rewrite("worker_connections 512", "worker_connections 256")
 	if got, bad := w.get(80); bad != 0 || got[0] < 18 || got[0] > 22 {
@@ -49,7 +50,7 @@ func TestWeightsSurviveAReload(t *testing.T) {
 }
 
 func TestOperatorsEditWins(t *testing.T) {
-	w := start(t, 1, 2, "server %s weight=7; server %s; INCLUDE", "")
+	w := start(t, 1, 2, "server %s weight=7; server %s; ZONE", "")
 	w.put("1 up", "3 up")
 	w.rewrite("weight=7", "weight=9")
 	if got, bad := w.get(40); bad != 0 || got[0] != 36 {
@@ -65,7 +66,7 @@ func TestOperatorsEditWins(t *testing.T) {
 }
 
 func TestServersComeFromTheFile(t *testing.T) {
-	w := start(t, 1, 3, "server %s; server %s; # server %s;\n INCLUDE", "")
+	w := start(t, 1, 3, "server %s; server %s; # server %s;\n ZONE", "")
 	if got, bad := w.get(30); bad != 0 || got[2] != 0 {
 		t.Errorf("got %v, %d bad, want the third, in a comment, unused", got, bad)
 	}
@@ -75,24 +76,53 @@ func TestServersComeFromTheFile(t *testing.T) {
 	}
 }
 
-func TestUnreadableGroupIsLeftToNginx(t *testing.T) {
+func TestGroupsWhoseWeightsCannotBeSet(t *testing.T) {
 	for _, c := range []struct{ name, upstream, why string }{
-		{"a host name, which NGINX resolves and this code does not", "server %s weight=3; server localhost:1 down; server %s; INCLUDE", "not an IP address"},
-		{"another method", "ip_hash; server %s weight=3; server %s; INCLUDE", "ip_hash"},
-		{"an include with wildcards", "server %s weight=3; server %s; include nothing-*.conf; INCLUDE", "include"},
-		{"keepalive above the include, which NGINX would then forget", "server %s weight=3; server %s; keepalive 4; INCLUDE", "above keepalive"},
-		{"least_conn below the include, which would then count instead", "server %s weight=3; server %s; INCLUDE least_conn;", "below least_conn"},
-		{"no include at all", "server %s weight=3; server %s;", "no include"},
-		{"a server declared twice", "server %[1]s weight=2; server %[2]s; server %[1]s; INCLUDE", "declared twice"},
+		{"no zone: the servers are in each worker's own memory", "server %s weight=3; server %s;", "add the line `zone app 64k;`"},
+		{"random keeps ranges in every worker", "random; server %s weight=3; server %s; ZONE", "random"},
+		{"random with a choice of two, and keepalive around it", "random two least_conn; server %s weight=3; server %s; ZONE keepalive 4;", "random"},
+		{"a consistent hash keeps points", "hash $request_uri consistent; server %s weight=3; server %s; ZONE", "consistent"},
+		{"a balancer in Lua", "server %[1]s weight=3; server %[2]s; ZONE balancer_by_lua_block { local x }", "another module's"},
+		{"a server declared twice", "server %[1]s weight=2; server %[2]s; server %[1]s; ZONE", "stands in it twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := start(t, 1, 2, c.upstream, "")
-			if got, bad := w.get(40); bad != 0 || got[0] != 30 {
-				t.Errorf("got %v, %d bad, want 30 and 10 by NGINX's own round robin", got, bad)
-			}
 			s := w.state().Upstreams["app"]
 			if s.Live || !strings.Contains(s.Why, c.why) {
 				t.Errorf("got live %v, why %q, want the reason %q", s.Live, s.Why, c.why)
+			}
+			if status, text := w.control("PUT", "app "+w.backends[0].addr+" 2 up", token); status != 409 || !strings.Contains(text, c.why) {
+				t.Errorf("PUT: got %d %s, want 409 and the reason", status, text)
+			}
+			if _, bad := w.get(20); bad != 0 {
+				t.Errorf("got %d bad answers, want NGINX to balance as it does", bad)
+			}
+		})
+	}
+}
+
+func TestMemoryThatDoesNotFitIsLeftAlone(t *testing.T) {
+	const peer = `package.loaded["trimtab.running"].upstreams("")[1].`
+	for _, c := range []struct{ name, lua, why string }{
+		{"sums that do not add up", peer + "servers[1].peer.weight = 9", "sums"},
+		{"a weight that another program has set", peer + "servers[1].peer.weight = 9 " + peer + "conf.data.total_weight = 10 " + peer + "conf.data.weighted = 1", "another program"},
+		{"another server's name", peer + "servers[1].peer.name.len = 5", "not 127.0.0.1:"},
+		{"a record outside the zone", peer + "servers[1].peer.name.data = " + peer + "conf.host.data", "outside its zone"},
+		{"a list that goes on", peer + "servers[2].peer.next = " + peer + "servers[1].peer", "does not end"},
+		{"more servers than the configuration has", peer + "conf.data.number = 3", "has 3 servers"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := start(t, 1, 2, "server %s; server %s; ZONE", "")
+			w.put("2 up", "2 up")
+			if status, text := w.control("DELETE", "", token); status != 200 {
+				t.Fatalf("DELETE: got %d %s", status, text)
+			}
+			w.rewrite("location /fallback", "location = /tamper { content_by_lua_block { "+c.lua+" } }\n location /fallback")
+			if resp, err := http.Get(w.url + "/tamper"); err != nil || resp.StatusCode != 200 {
+				t.Fatalf("tamper: got %v, %v", resp, err)
+			}
+			if s := w.state().Upstreams["app"]; s.Live || !strings.Contains(s.Why, c.why) {
+				t.Errorf("got live %v, why %q, want %q", s.Live, s.Why, c.why)
 			}
 			if status, text := w.control("PUT", "app "+w.backends[0].addr+" 2 up", token); status != 409 || !strings.Contains(text, c.why) {
 				t.Errorf("PUT: got %d %s, want 409 and the reason", status, text)
@@ -101,8 +131,22 @@ func TestUnreadableGroupIsLeftToNginx(t *testing.T) {
 	}
 }
 
+func TestHostNamesCountAsTheirAddresses(t *testing.T) {
+	w := start(t, 1, 1, "server localhost:9 down; server %s; ZONE", "")
+	s := w.state().Upstreams["app"]
+	if !s.Live || len(s.Servers) < 2 || !strings.HasSuffix(s.Servers[0].Server, ":9") || strings.HasPrefix(s.Servers[0].Server, "localhost") {
+		t.Fatalf("got %+v, want localhost's addresses", s)
+	}
+	if status, text := w.control("PUT", "app "+s.Servers[0].Server+" 7 down", token); status != 200 {
+		t.Errorf("PUT: got %d %s", status, text)
+	}
+	if got := w.state().Upstreams["app"].Servers[0].Weight; got != 7 {
+		t.Errorf("got weight %d, want 7", got)
+	}
+}
+
 func TestControlRefuses(t *testing.T) {
-	w := start(t, 1, 2, "server %s; server %s; INCLUDE", "")
+	w := start(t, 1, 2, "server %s; server %s; ZONE", "")
 	a := w.backends[0].addr
 	for _, c := range []struct {
 		name, method, body, token string
@@ -135,7 +179,7 @@ func TestManyServers(t *testing.T) {
 	for i := range 1000 {
 		fmt.Fprintf(&b, "server 127.1.%d.%d:9 max_fails=0;\n", i/250, i%250+1)
 	}
-	w := start(t, 1, 1, b.String()+"server %s weight=2; INCLUDE", "")
+	w := start(t, 1, 1, b.String()+"server %s weight=2; ZONE", "")
 	b.Reset()
 	for i := range 1000 {
 		fmt.Fprintf(&b, "app 127.1.%d.%d:9 1 down\n", i/250, i%250+1)

@@ -1,7 +1,6 @@
 package lua_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ import (
 
 const token = "0123456789abcdef0123456789abcdef"
 
-// world is an NGINX with the live balancer in front of HTTP servers that count their requests.
+// world is an NGINX with live weights in front of HTTP servers that count their requests.
 type world struct {
 	*instance.Instance
 	t        *testing.T
@@ -57,7 +56,7 @@ func newBackend(t *testing.T) *backend {
 }
 
 // start runs NGINX with an upstream "app" whose body is given, %[1]s, %[2]s… standing for the backends' addresses and
-// INCLUDE for the line that the operator adds.
+// ZONE for the line that the operator adds.
 func start(t *testing.T, workers, n int, upstream, location string) *world {
 	t.Helper()
 	if _, err := instance.LuaModules(); errors.Is(err, instance.ErrMissing) {
@@ -74,8 +73,7 @@ func start(t *testing.T, workers, n int, upstream, location string) *world {
 		t.Fatal(err)
 	}
 	w.live = lua.Live{
-		Dir: filepath.Join(dir, "trimtab"), Prefix: dir, Listen: "unix:" + filepath.Join(dir, "s"), TokenFile: filepath.Join(dir, "token"),
-		Groups: []lua.LiveGroup{{Name: "app", File: filepath.Join(dir, "nginx.conf"), Servers: n}},
+		Dir: filepath.Join(dir, "trimtab"), Listen: "unix:" + filepath.Join(dir, "s"), TokenFile: filepath.Join(dir, "token"), Servers: n,
 		Status: &lua.Status{Listen: "unix:" + filepath.Join(dir, "status")},
 	}
 	files, err := w.live.Files()
@@ -119,7 +117,7 @@ func (w *world) config(dir string, workers int, upstream, location string, port 
 	if err != nil {
 		w.t.Skip(err)
 	}
-	upstream = strings.Replace(upstream, "INCLUDE", "include "+w.live.UpstreamSnippet("app")+";", 1)
+	upstream = strings.Replace(upstream, "ZONE", lua.ZoneLine("app", strings.Count(upstream, "server ")), 1)
 	return modules + main + fmt.Sprintf(`worker_processes %d;
 events { worker_connections 512; }
 http {
@@ -179,28 +177,34 @@ func (w *world) put(lines ...string) {
 	}
 }
 
-type state struct {
-	Upstreams map[string]struct {
-		Live, Set, Outdated bool
-		Why, Method         string
-		Servers             []struct {
-			Server                string
-			Weight, Fails, Active int
-			Down                  bool
-		}
+type state struct{ Upstreams map[string]group }
+
+type group struct {
+	Live, Set, Outdated bool
+	Why, Method         string
+	Servers             []struct {
+		Server                string
+		Weight, Fails, Active int
+		Down                  bool
 	}
 }
 
-func (w *world) state() state {
+// state asks until a worker of the newest configuration answers.
+func (w *world) state() (s state) {
 	w.t.Helper()
-	status, text := w.control("GET", "", token)
-	if status != 200 {
-		w.t.Fatalf("GET: got %d %s", status, text)
-	}
-	var s state
-	if err := json.NewDecoder(bytes.NewReader([]byte(text))).Decode(&s); err != nil {
-		w.t.Fatalf("GET: %v in %s", err, text)
-	}
+	eventually(w.t, "an answer", func() bool {
+		status, text := w.control("GET", "", token)
+		if status == 503 && strings.Contains(text, `"again":true`) {
+			return false
+		}
+		if status != 200 {
+			w.t.Fatalf("GET: got %d %s", status, text)
+		}
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			w.t.Fatalf("GET: %v in %s", err, text)
+		}
+		return true
+	})
 	return s
 }
 
@@ -229,7 +233,7 @@ func (w *world) get(n int) (served []int64, bad int) {
 }
 
 func TestWeightsCountFromTheNextRequest(t *testing.T) {
-	w := start(t, 1, 2, "server %s weight=3; server %s; INCLUDE keepalive 4;", "")
+	w := start(t, 1, 2, "server %s weight=3; server %s; ZONE keepalive 4;", "")
 	if got, bad := w.get(40); got[0] != 30 || got[1] != 10 || bad != 0 {
 		t.Errorf("weights of the file: got %v, %d bad, want 30 and 10", got, bad)
 	}

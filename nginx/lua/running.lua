@@ -27,6 +27,7 @@ typedef struct { size_t len; const char *data; } trimtab_str_t;
 typedef struct { void *elts; uintptr_t nelts; size_t size; uintptr_t nalloc; void *pool; } trimtab_array_t;
 typedef struct {
     uintptr_t ctx_index, index; const char *name; uintptr_t spare0, spare1, version; const char *signature;
+    void *ctx; struct { trimtab_str_t name; uintptr_t type; void *set; } *commands;
 } trimtab_module_t;
 typedef struct { void ***conf_ctx; } trimtab_cycle_t;
 typedef struct { void **main_conf; } trimtab_conf_ctx_t;
@@ -45,11 +46,12 @@ typedef struct trimtab_peer_s {
 } trimtab_peer_t;
 typedef struct trimtab_peers_s {
     uintptr_t number; void *shpool; uintptr_t rwlock; struct trimtab_peers_s *zone_next;
-    uintptr_t total_weight, tries; unsigned flags; trimtab_str_t *name; struct trimtab_peers_s *next; trimtab_peer_t *peer;
+    uintptr_t total_weight, tries; unsigned single:1, weighted:1; trimtab_str_t *name; struct trimtab_peers_s *next; trimtab_peer_t *peer;
 } trimtab_peers_t;
 typedef struct {
     void *init_upstream, *init; trimtab_peers_t *data; void **srv_conf; trimtab_array_t *servers;
-    uintptr_t flags; trimtab_str_t host;
+    uintptr_t flags; trimtab_str_t host; const char *file_name; uintptr_t line; uint16_t port; uintptr_t no_port;
+    struct { void *data, *addr; size_t size; trimtab_str_t name; } *zone;
 } trimtab_upstream_t;
 typedef struct {
     uintptr_t status, response_time, connect_time, header_time, queue_time;
@@ -96,35 +98,43 @@ local state_p = ffi.typeof("trimtab_state_t *")
 local words_p = ffi.typeof("int64_t *")
 local get_request = base.get_request
 
--- check returns nil, or why the memory of this NGINX must not be read.
-function M.check()
+-- unknown returns nil, or why the configuration of this NGINX must not be read.
+function M.unknown()
     local ok, module = pcall(function() return C.trimtab_http_upstream end)
     if not ok then
         return "NGINX exports no symbols: it was built without support for dynamic modules"
     end
     local version = tonumber(module.version)
     if version < OLDEST or version > NEWEST then
-        return "NGINX " .. version .. " is outside the versions that the shim knows, " .. OLDEST .. " to " .. NEWEST
+        return "NGINX " .. version .. " is outside the versions that Trimtab knows, " .. OLDEST .. " to " .. NEWEST
     end
     local signature = str(module.signature)
     if not signature:find(SIGNATURE) then
-        return "NGINX was built with options that the shim does not know (signature " .. signature .. ")"
+        return "NGINX was built with options that Trimtab does not know (signature " .. signature .. ")"
     end
+end
+
+-- check returns nil, or why the requests of this NGINX cannot be counted.
+function M.check()
+    local why = M.unknown()
+    if why then return why end
     if not pcall(function() return C.trimtab_atoof, C.trimtab_var_get, C.trimtab_status, C.trimtab_start_time end) then
-        return "NGINX's Lua module does not export what the shim needs: version 0.10.16 or newer is wanted"
+        return "NGINX's Lua module does not export what Trimtab needs: version 0.10.16 or newer is wanted"
     end
     if not pcall(function() return C.trimtab_requests[0] end) then
         return "NGINX was built without http_stub_status_module, which counts the connections"
     end
 end
 
-local function text(s)
+-- text returns a string of NGINX's.
+function M.text(s)
     local n = tonumber(s.len)
     if n > MAX_NAME or s.data == nil then
         error("an implausible name of " .. n .. " bytes in NGINX's upstream configuration")
     end
     return str(s.data, n)
 end
+local text = M.text
 
 local function array_of(a, type)
     if tonumber(a.size) ~= ffi.sizeof(type) then
@@ -141,6 +151,7 @@ local function servers_of(u)
         for j = 0, tonumber(s.naddrs) - 1 do
             list[#list + 1] = {
                 server = text(s.addrs[j].name),
+                written = tonumber(s.name.len) > 0 and text(s.name) or "", -- an address that proxy_pass names has none
                 weight = tonumber(s.weight),
                 max_fails = tonumber(s.max_fails),
                 fail_timeout = tonumber(s.fail_timeout),
@@ -152,28 +163,33 @@ local function servers_of(u)
     return list
 end
 
--- pointers notes the address of every peer's name: an attempt is recorded with that pointer, which says both the
--- server and the group even when several groups share a server. Balancers other than NGINX's own keep peers of
--- another kind; then nothing is noted and attempts are told apart by name.
-local function pointers(u, group, count, into)
+-- pointers finds the balancer's record of every server, and notes the address of its name: an attempt is recorded with
+-- that pointer, which says both the server and the group even when several groups share a server. Balancers other than
+-- NGINX's own keep records of another kind; then nothing is noted and attempts are told apart by name.
+local function pointers(u, group, servers, into)
     local peers = u.data
-    if peers == nil or tonumber(peers.number) > count or peers.name == nil or text(peers.name[0]) ~= text(u.host) then
+    if peers == nil or tonumber(peers.number) > #servers or peers.name == nil or text(peers.name[0]) ~= text(u.host) then
         return
     end
     into[tonumber(cast("uintptr_t", peers.name))] = { group, text(u.host) }
-    while peers ~= nil do
-        local peer, left = peers.peer, tonumber(peers.number)
+    for _, backup in ipairs { false, true } do
+        if peers == nil then return end
+        local peer, left, at = peers.peer, tonumber(peers.number), 0
         while peer ~= nil and left > 0 do
-            into[tonumber(cast("uintptr_t", peer) + ffi.offsetof("trimtab_peer_t", "name"))] = { group, text(peer.name) }
+            local name = text(peer.name)
+            into[tonumber(cast("uintptr_t", peer) + ffi.offsetof("trimtab_peer_t", "name"))] = { group, name }
+            repeat at = at + 1 until not servers[at] or servers[at].backup == backup
+            if servers[at] and servers[at].server == name then servers[at].peer = peer end
             peer, left = peer.next, left - 1
         end
         peers = peers.next -- the backup servers
     end
 end
 
--- upstreams returns the groups in the order of the configuration, {name, servers}, the addresses that proxy_pass
--- names without an upstream block, and the map from name pointers to {group, server}. Call it in a worker: in the
--- master, while a configuration is being loaded, it would see the one before.
+-- upstreams returns the groups in the order of the configuration, {name, servers, conf = NGINX's own record}, the
+-- addresses that proxy_pass names without an upstream block, and the map from name pointers to {group, server}. A server
+-- has the balancer's record of it as peer, where it is one of NGINX's own. Call it in a worker: in the master, while a
+-- configuration is being loaded, it would see the one before.
 function M.upstreams(nogroup)
     local main = cast("trimtab_conf_ctx_t *", C.trimtab_cycle.conf_ctx[tonumber(C.trimtab_http.index)])
     local conf = cast("trimtab_main_conf_t *", main.main_conf[tonumber(C.trimtab_http_upstream.ctx_index)])
@@ -186,11 +202,11 @@ function M.upstreams(nogroup)
             local servers = servers_of(u)
             if tonumber(u.flags) % 2 == EXPLICIT then
                 local name = text(u.host)
-                groups[#groups + 1] = { name = name, servers = servers }
-                pointers(u, name, #servers, by_pointer)
+                groups[#groups + 1] = { name = name, servers = servers, conf = u }
+                pointers(u, name, servers, by_pointer)
             else
                 for _, s in ipairs(servers) do loose[#loose + 1] = s end
-                pointers(u, nogroup, #servers, by_pointer)
+                pointers(u, nogroup, servers, by_pointer)
             end
         end
     end
@@ -274,6 +290,13 @@ end
 function M.pointer(state)
     if state.peer == nil then return nil end
     return tonumber(cast("uintptr_t", state.peer))
+end
+
+-- in_force returns weight and down of a server as its balancer goes by them now: a zone's may have been changed since the
+-- configuration was loaded.
+function M.in_force(s)
+    if not s.peer then return s.weight, s.down end
+    return tonumber(s.peer.weight), s.peer.down ~= 0
 end
 
 function M.peer_name(state) return text(state.peer[0]) end

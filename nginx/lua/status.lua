@@ -310,17 +310,13 @@ local function server_zones()
     return table.concat(out, ",")
 end
 
-local weight_of -- set by M.weights
-
 local function upstream_zones()
     local out = {}
     for _, g in ipairs(groups) do
         local peers = {}
         for i, s in ipairs(g.servers) do
-            local shown = s
-            local weight, down
-            if weight_of then weight, down = weight_of(g.name, s.server) end
-            if weight then shown = setmetatable({ weight = weight, down = down or false }, { __index = s }) end
+            local weight, down = running.in_force(s)
+            local shown = setmetatable({ weight = weight, down = down }, { __index = s })
             peers[i] = peer(shown, read("u", g.name .. "\0" .. s.server))
         end
         -- Requests that found no live server are charged to the group itself, as the module does.
@@ -341,11 +337,6 @@ local function upstream_zones()
     if #peers > 0 then out[#out + 1] = quoted(NOGROUP) .. ":[" .. table.concat(peers, ",") .. "]" end
     return table.concat(out, ",")
 end
-
--- weights replaces the weights shown: fn(group, server) returns the weight in force and whether the server is marked
--- down, or nil for what is configured.
--- For balancers that take their weights from elsewhere than the upstream block.
-function M.weights(fn) weight_of = fn end
 
 local function render()
     local active, reading, writing, waiting, accepted, handled, requests = running.connections()
