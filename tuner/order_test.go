@@ -150,3 +150,23 @@ func TestLongGapDoubtsWhatWasLearned(t *testing.T) {
 		t.Errorf("a gap of 20 minutes: %.1f intervals are known against %.1f without, want less than half", long, short)
 	}
 }
+
+func TestContinueRenewsNoBudget(t *testing.T) {
+	p := newTuner(t, nil)
+	slow := synthetic([]int{1, 1, 1}, [3]float64{300, 20, 0}, [3]float64{300, 20, 0}, [3]float64{300, 900, 0})
+	for range 3 {
+		decide(p, slow)
+	}
+	left := p.Explain().Budget
+	if left >= 6 {
+		t.Fatalf("a server much slower than the others: got %d changes left, want some made", left)
+	}
+	next := newTuner(t, func(c *tuner.Config) { c.Headroom = 1.3 })
+	if err := next.Continue(p); err != nil {
+		t.Fatal(err)
+	}
+	decide(next, slow)
+	if got := next.Explain().Budget; got > left {
+		t.Errorf("got %d changes left after Continue, want at most the %d of before", got, left)
+	}
+}

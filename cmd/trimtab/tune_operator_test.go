@@ -30,6 +30,7 @@ func (b *tunedBed) edit(change func(string) string) {
 
 func TestE2EDaemonOperatorWins(t *testing.T) {
 	b := startBed(t)
+	b.pace = "300ms 100ms 3s"
 	b.configure("")
 	b.load()
 	_, log, stop := start(t, "tune", "--config", b.config, "--on-exit", "restore")

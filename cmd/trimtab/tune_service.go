@@ -115,6 +115,10 @@ func (d *service) restore(ctx context.Context) error {
 			d.log.Warn("nothing recovered", "reason", refusal.Reason)
 			return nil
 		}
+		if errors.Is(err, unix.EROFS) { // changes are held until it can be written, and the first one recovers before
+			d.log.Error("nothing can be recovered", "error", err)
+			return nil
+		}
 		return withCode(applyCode(err), fmt.Errorf("recover from a crash: %w", err))
 	}
 	if r != nil {
@@ -159,7 +163,7 @@ func (d *service) hold(ctx context.Context, s *session) string {
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.dry {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
 	}
-	return s.obstacle(ctx)
+	return s.obstacle(ctx, d.dry)
 }
 
 // Step runs one control step and records it.

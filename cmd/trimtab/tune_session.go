@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/tuner"
@@ -38,6 +40,16 @@ type session struct {
 	excluded []string        // upstreams left alone, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
+
+	generation int64      // of NGINX's configuration in the last sample
+	change     *pageAfter // what the page must show before it is used; nil: anything
+}
+
+// pageAfter is a change of weights that the next sample must be later than.
+type pageAfter struct {
+	at       time.Time
+	reloaded bool
+	before   int64 // generation
 }
 
 func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
@@ -144,9 +156,14 @@ func (s *session) look() {
 // Sample implements tuner.Source: what happened since the last step, of the upstreams that are tuned.
 func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 	sample, err := s.reader.Sample(ctx)
+	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the next one.
+	for c := s.change; err == nil && c != nil && c.shows(&sample) && time.Since(c.at) < time.Duration(s.cfg.Status.StaleAfter); {
+		sample, err = s.reader.Sample(ctx)
+	}
 	if err != nil {
 		return sample, err
 	}
+	s.change, s.generation = nil, sample.Generation
 	s.mu.Lock()
 	tunable := s.tunable
 	s.mu.Unlock()
@@ -198,13 +215,22 @@ func (s *session) overlay(ctx context.Context, sample *vts.Sample) error {
 	return nil
 }
 
+// shows reports whether the sample may show what was in force before the change.
+func (c *pageAfter) shows(sample *vts.Sample) bool {
+	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
+}
+
 // Apply implements tuner.Actuator.
 func (s *session) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
-	if s.live == nil {
-		return fileActuator{applier: s.applier}.Apply(ctx, w)
+	if s.live != nil { // Sample asks the balancer itself what is in force
+		r, err := s.live.Apply(ctx, nginxSettings(w))
+		return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 	}
-	r, err := s.live.Apply(ctx, nginxSettings(w))
-	return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
+	r, err := fileActuator{applier: s.applier}.Apply(ctx, w)
+	if err == nil {
+		s.change = &pageAfter{at: time.Now(), reloaded: r.Reloaded, before: s.generation}
+	}
+	return r, err
 }
 
 // plan is what Apply would write, as a diff.
@@ -224,7 +250,7 @@ func (s *session) plan(w tuner.Weights) (string, error) {
 const reloadBudget = "reload budget"
 
 // obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
-func (s *session) obstacle(ctx context.Context) string {
+func (s *session) obstacle(ctx context.Context, dry bool) string {
 	s.mu.Lock()
 	unread := s.unread
 	s.mu.Unlock()
@@ -244,6 +270,9 @@ func (s *session) obstacle(ctx context.Context) string {
 	if err != nil {
 		return "configuration: " + err.Error()
 	}
+	if err := s.writable(cfg); err != nil && !dry {
+		return "read-only: " + err.Error()
+	}
 	pid, err := s.applier.Master(ctx, cfg)
 	if err != nil {
 		return "master: " + err.Error()
@@ -259,4 +288,27 @@ func (s *session) obstacle(ctx context.Context) string {
 		return fmt.Sprintf("draining: %d generations of old workers live, at most %d may", l.Generations, most)
 	}
 	return ""
+}
+
+// writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say so
+// than to try again and again.
+func (s *session) writable(cfg *nginx.Config) error {
+	dirs := []string{s.cfg.StateDir}
+	for _, u := range cfg.Upstreams {
+		if dir := filepath.Dir(u.File.Real); s.tunes(u.Name) && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		if err := unix.Access(dir, unix.W_OK); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+func (s *session) tunes(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tunable[name]
 }

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.etcd.io/bbolt"
+
+	"trimtab/tuner"
+	"trimtab/vts"
+)
+
+// steadyPage is the status page of an NGINX under steady load, of one upstream with two servers. It is gone for as long as
+// failing says so.
+type steadyPage struct {
+	began   time.Time
+	failing func(since time.Duration) bool
+}
+
+func (p *steadyPage) Status(context.Context) (vts.Status, error) {
+	since := time.Since(p.began)
+	if p.failing(since) {
+		// The port differs each time, as that of a connection that is reset does.
+		return vts.Status{}, fmt.Errorf("read tcp 127.0.0.1:%d->127.0.0.1:8081: connection reset by peer", 30000+since.Milliseconds()%20000)
+	}
+	n := uint64(since.Milliseconds() / 10)
+	st := vts.Status{At: time.Now(), NowMsec: time.Now().UnixMilli(), LoadMsec: p.began.UnixMilli(), Upstreams: []vts.Upstream{{Name: "app"}}}
+	for _, server := range []string{"127.0.0.1:9001", "127.0.0.1:9002"} {
+		peer := vts.Peer{Server: server, Weight: 1, Requests: n, ResponseMsec: 20 * n, RequestMsec: 20 * n}
+		peer.Responses[1] = n
+		st.Upstreams[0].Peers = append(st.Upstreams[0].Peers, peer)
+	}
+	st.Connections.Requests = 2 * n
+	return st, nil
+}
+
+// testService is a service over an upstream "app" of two servers, with a state folder of its own. NGINX does not run.
+func testService(t *testing.T, change func(*daemonConfig)) (*service, *buffer, *prometheus.Registry) {
+	t.Helper()
+	dir := t.TempDir()
+	cfg := defaultDaemonConfig()
+	cfg.StateDir, cfg.ObserveFirst = filepath.Join(dir, "state"), 0
+	cfg.Nginx.Config = filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(cfg.Nginx.Config, []byte("events {}\nhttp { upstream app { server 127.0.0.1:9001; server 127.0.0.1:9002; } }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(cfg)
+	}
+	log, reg := new(buffer), prometheus.NewRegistry()
+	d, err := newService(cfg, slog.New(slog.NewTextHandler(log, nil)), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.current().close() })
+	d.session.cancel = func() {}
+	d.session.look()
+	return d, log, reg
+}
+
+func (d *service) poll(t *testing.T, page vts.StatusSource) *vts.Poller {
+	t.Helper()
+	s, c := d.session, d.session.cfg.Status
+	p, err := vts.NewPoller(page, vts.PollerConfig{Interval: time.Duration(c.Poll), StaleAfter: time.Duration(c.StaleAfter), Logger: d.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.poller, s.reader = p, p.Reader()
+	return p
+}
+
+func TestTenMinutesWithoutTelemetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, log, _ := testService(t, nil)
+		const from, until = 2 * time.Minute, 12 * time.Minute
+		page := &steadyPage{began: time.Now(), failing: func(since time.Duration) bool { return since >= from && since < until }}
+		p := d.poll(t, page)
+		ctx, cancel := context.WithCancel(t.Context())
+		var polling sync.WaitGroup
+		polling.Go(func() { _ = p.Run(ctx) })
+		defer polling.Wait()
+		defer cancel()
+		tick := time.NewTicker(time.Duration(d.session.cfg.Interval))
+		defer tick.Stop()
+		known := 0
+		for time.Since(page.began) < 14*time.Minute {
+			<-tick.C
+			began := time.Now()
+			_, err := d.Step(ctx)
+			since := time.Since(page.began)
+			switch {
+			case since < from || since > until+30*time.Second:
+				if err != nil || d.ready() != nil {
+					t.Fatalf("at %v, with telemetry: got %v and %v", since, err, d.ready())
+				}
+				known = len(d.state.Snapshot.Servers)
+			case since > from+15*time.Second && since < until:
+				if !errors.Is(err, tuner.ErrTelemetry) || d.ready() == nil || d.report().Problem == "" {
+					t.Fatalf("at %v, without telemetry: got %v, ready %v", since, err, d.ready())
+				}
+			}
+			if took := time.Since(began); took > d.session.cfg.longestStep() || d.healthy() != nil {
+				t.Fatalf("at %v: a step took %v, healthy %v", since, took, d.healthy())
+			}
+		}
+		if known != 2 || len(d.state.Snapshot.Servers) != 2 {
+			t.Errorf("servers known: %d before, %d after, want 2", known, len(d.state.Snapshot.Servers))
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n == 0 || n > 15 {
+			t.Errorf("%d warnings in ten minutes, want one a minute: %s", n, log)
+		}
+		if !strings.Contains(log.String(), "steps are completed again") {
+			t.Errorf("log: %s, want the end of it", log)
+		}
+	})
+}
+
+func TestStartWithoutTelemetryLosesNothing(t *testing.T) {
+	d, _, _ := testService(t, func(c *daemonConfig) { c.Status.StaleAfter = span(time.Millisecond) })
+	learned := tuner.State{
+		Snapshot: &tuner.Snapshot{Version: tuner.SnapshotVersion, Groups: map[string]tuner.GroupSnapshot{"app": {DeadlineMsec: 60}},
+			Servers: []tuner.ServerSnapshot{{Address: "127.0.0.1:9001", Groups: []string{"app"}}}},
+		Base: tuner.Weights{"app": {"127.0.0.1:9001": {}}}, Observed: time.Hour,
+	}
+	if err := d.store.Save(learned); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.poll(t, &steadyPage{})
+	if _, err := d.Step(t.Context()); !errors.Is(err, tuner.ErrTelemetry) {
+		t.Fatalf("got %v, want no telemetry", err)
+	}
+	st, err := d.store.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(st.Snapshot.Servers) != 1 || st.Snapshot.Groups["app"].DeadlineMsec != 60 || st.Observed != time.Hour || st.Base == nil {
+		t.Errorf("saved: got %+v, want what was there", st)
+	}
+}
+
+func TestStateOfANewerProgramIsPutAside(t *testing.T) {
+	d, log, _ := testService(t, nil)
+	if err := d.store.Save(tuner.State{Observed: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(d.session.cfg.StateDir, "tuner.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("99")) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := testutil.ToFloat64(d.own.quarantined); n != 1 || d.state.Observed != 0 || !strings.Contains(log.String(), "newer") {
+		t.Errorf("quarantined %v, state %+v, log %s", n, d.state, log)
+	}
+	if aside, _ := filepath.Glob(path + ".newer-*"); len(aside) != 1 {
+		t.Errorf("put aside: %v", aside)
+	}
+}
+
+func weights(list ...int) map[string]tuner.Setting {
+	m := map[string]tuner.Setting{}
+	for i, n := range list {
+		if w, err := tuner.NewWeight(n); err == nil { // 0: not there
+			m[fmt.Sprintf("s%d", i)] = tuner.Setting{Weight: w}
+		}
+	}
+	return m
+}
+
+func TestWhoseWeightsAreInForce(t *testing.T) {
+	operator := &tuner.Explanation{Pools: []tuner.PoolExplanation{{Bounds: []tuner.Bound{tuner.BoundOperator}}}}
+	for _, c := range []struct {
+		name             string
+		now, base, ours  map[string]tuner.Setting
+		bystander, start bool
+		explained        *tuner.Explanation
+		wantBase         map[string]tuner.Setting
+		wantOurs         bool
+	}{
+		{"never seen: the operator's", weights(1, 2), nil, nil, false, false, nil, weights(1, 2), false},
+		{"tuned: the operator's stay known", weights(3, 5), weights(1, 1), weights(3, 5), false, false, nil, weights(1, 1), true},
+		{"edited while the daemon runs: the new base", weights(7, 5), weights(1, 1), weights(3, 5), false, false, operator, weights(7, 5), false},
+		{"another upstream was edited: not this one's base", weights(3, 5), weights(1, 1), weights(3, 5), false, false, operator, weights(1, 1), true},
+		{"edited while the daemon was away", weights(7, 5), weights(1, 1), weights(3, 5), false, true, nil, weights(7, 5), false},
+		{"restarted on our weights", weights(3, 5), weights(1, 1), weights(3, 5), false, true, nil, weights(1, 1), true},
+		{"a server was removed: the base forgets it", weights(3), weights(1, 1), weights(3, 5), false, false, nil, weights(1), true},
+		{"a server was added while the daemon was away", weights(3, 5, 9), weights(1, 1), weights(3, 5), false, true, nil, weights(1, 1, 9), true},
+		{"a server was renamed", weights(3, 0, 4), weights(1, 1), weights(3, 5), false, false, nil, weights(1, 0, 4), true},
+		{"a server was added and another's weight edited", weights(8, 5, 9), weights(1, 1), weights(3, 5), false, false, nil, weights(8, 5, 9), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, _, _ := testService(t, nil)
+			d.based = !c.start
+			d.state.Base, d.state.LastGood = tuner.Weights{}, tuner.Weights{}
+			if c.base != nil {
+				d.state.Base["app"] = c.base
+			}
+			if c.ours != nil {
+				d.state.LastGood["app"] = c.ours
+			}
+			g := vts.GroupSample{Name: "app"}
+			for server, s := range c.now {
+				g.Peers = append(g.Peers, vts.PeerSample{Server: server, Weight: s.Weight.Int()})
+			}
+			d.account(d.session, &vts.Sample{Groups: []vts.GroupSample{g}}, tuner.Outcome{}, c.explained)
+			if got := d.state.Base; !got.Equal(tuner.Weights{"app": c.wantBase}) {
+				t.Errorf("the operator's: got %v, want %v", got, c.wantBase)
+			}
+			if _, ours := d.state.LastGood["app"]; ours != c.wantOurs {
+				t.Errorf("ours: got %t, want %t", ours, c.wantOurs)
+			}
+		})
+	}
+}
+
+func TestHoldAlsoHoldsTheRestoreAtTheEnd(t *testing.T) {
+	d, log, _ := testService(t, nil)
+	d.state.Base, d.state.LastGood = tuner.Weights{"app": weights(1, 1)}, tuner.Weights{"app": weights(3, 5)}
+	d.pause(true)
+	if err := d.putBack(t.Context()); err != nil || !strings.Contains(log.String(), "not restored") {
+		t.Errorf("got %v, log %s", err, log)
+	}
+	if d.state.LastGood == nil {
+		t.Error("the daemon forgot whose weights are in force")
+	}
+}
+
+func TestReloadOfTheConfigurationRenewsNothing(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		change         func(*daemonConfig)
+		policy, reload bool
+	}{
+		{"nothing was edited: tuner and budget go on", func(*daemonConfig) {}, true, true},
+		{"the log was edited: tuner and budget go on", func(c *daemonConfig) { c.LogLevel = "debug" }, true, true},
+		{"the tuner was edited: another one, which has learned what the last one had", func(c *daemonConfig) { c.Tuner.Headroom = 1.3 }, false, true},
+		{"the limit of reloads was edited", func(c *daemonConfig) { c.Actuator.Burst = 3 }, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, log, _ := testService(t, nil)
+			last := d.session
+			cfg := *last.cfg
+			c.change(&cfg)
+			next, err := newSession(&cfg, d.log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.swap(next)
+			if same := next.tuned == last.tuned; same != c.policy {
+				t.Errorf("the same tuner: got %t, want %t", same, c.policy)
+			}
+			if same := next.applier.Budget == last.applier.Budget; same != c.reload {
+				t.Errorf("the same budget of reloads: got %t, want %t", same, c.reload)
+			}
+			if log.String() != "" {
+				t.Errorf("log: %s", log)
+			}
+		})
+	}
+}
+
+func TestMetricsFollowTheConventions(t *testing.T) {
+	_, _, reg := testService(t, nil)
+	problems, err := testutil.GatherAndLint(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// systemd is told when the daemon is ready, reloads and ends; the watchdog is answered although the interval is an hour.
+func TestE2EDaemonTellsSystemd(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	config := filepath.Join(dir, "trimtab.toml")
+	text := fmt.Sprintf("interval = \"1h\"\nstate_dir = %q\nlisten = \"\"\n[status]\nurl = \"http://127.0.0.1:1/\"\nstale_after = \"1h\"\n[nginx]\nconfig = %q\n",
+		filepath.Join(dir, "state"), filepath.Join(dir, "nginx.conf"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "tune", "--config", config)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String(), "WATCHDOG_USEC=300000")
+	cmd.Stderr = io.Discard
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	expect := func(want string) {
+		t.Helper()
+		if err := socket.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		for {
+			n, err := socket.Read(buf)
+			if err != nil {
+				t.Fatalf("waited a minute for %s: %v", want, err)
+			}
+			got := string(buf[:n])
+			if strings.HasPrefix(got, want) {
+				return
+			}
+			if got != "WATCHDOG=1" && !strings.HasPrefix(got, "WATCHDOG_USEC=") {
+				t.Fatalf("got %q, want %s", got, want)
+			}
+		}
+	}
+	expect("WATCHDOG_USEC=") // a step may wait an hour for telemetry, the unit's limit is shorter
+	expect("READY=1")
+	expect("WATCHDOG=1")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	expect("RELOADING=1")
+	expect("READY=1")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	expect("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended: %v", err)
+	}
+}
