@@ -159,6 +159,7 @@ func TestSelfCheckTellsGoodGapsFromBad(t *testing.T) {
 		{"requests sent in pairs", arrival.Fixed, rate, func(i int) time.Duration { return time.Duration(1-i%2) * 900 * time.Microsecond }, false},
 		{"half of all requests 2 ms late", arrival.Exp, rate, func(i int) time.Duration { return time.Duration(i/2%2) * 2 * time.Millisecond }, false},
 		{"a generator that slows down by a tenth", arrival.Norm, rate, func(i int) time.Duration { return time.Duration(i) * 100 * time.Microsecond }, false},
+		{"a pause of 200 ms in an otherwise exact run", arrival.Norm, rate, func(i int) time.Duration { return time.Duration(max(0, 200-max(0, i-5000))) * time.Millisecond * time.Duration(min(1, i/5000)) }, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			b := Burst{Arrival: arrival.Spec{Kind: c.kind}, Rate: c.rate, Seed: 3, Duration: time.Hour}
@@ -174,6 +175,30 @@ func TestSelfCheckTellsGoodGapsFromBad(t *testing.T) {
 				t.Errorf("got mean %g, CV %g, drawn %g, theory %g, want them alike", r.Mean, r.CV, r.DrawnCV, r.TheoryCV)
 			}
 		})
+	}
+}
+
+// Sleeps that end at the next whole millisecond send whatever became due in it at once: no arrival gets through the check.
+func TestSelfCheckRejectsSleepsOfAMillisecond(t *testing.T) {
+	for _, kind := range arrival.Kinds() {
+		for _, perSecond := range []float64{1000, 2000, 5000} {
+			b := Burst{Arrival: arrival.Spec{Kind: kind}, Rate: arrival.Constant(perSecond), Seed: 3, Duration: time.Hour}
+			p, err := b.Arrival.Process(b.Rate, b.Seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var awake time.Duration
+			r := checkOf(t, b, 3*segmentSize, func(int) time.Duration {
+				due, _ := p.Next()
+				if due > awake {
+					awake = due.Truncate(time.Millisecond) + time.Millisecond
+				}
+				return max(awake, due) - due
+			})
+			if r.Faithful {
+				t.Errorf("%s at %g/s: got p %g, CV %g of %g, want it rejected", kind, perSecond, r.KSP, r.CV, r.DrawnCV)
+			}
+		}
 	}
 }
 

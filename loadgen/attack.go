@@ -78,6 +78,7 @@ func (a *Attack) Run(ctx context.Context) (*Report, error) {
 		defer s.close()
 	}
 	defer addProcessors(mostAtOnce(a.bursts))()
+	defer collectLess()()
 	epoch := time.Now()
 	a.epoch.Store(&epoch)
 
@@ -101,6 +102,7 @@ func (a *Attack) Run(ctx context.Context) (*Report, error) {
 			return a.report(epoch, time.Since(epoch), ctx.Err() != nil), nil
 		case <-ticker.C:
 			a.closeSecond(time.Since(epoch))
+			followHeap()
 		case <-interrupted:
 			interrupted = nil
 			timer := time.NewTimer(a.cfg.Drain)
@@ -145,6 +147,7 @@ func (b *burst) run(ctx context.Context, epoch time.Time) {
 		return
 	}
 	b.pacer.ctx, b.pacer.epoch = ctx, epoch
+	b.pacer.waiter = newWaiter(func() time.Duration { return time.Since(epoch) }, sleep)
 	cfg := &b.attack.cfg
 	attacker := vegeta.NewAttacker(
 		vegeta.Client(b.stream.client), // first: it replaces the whole client

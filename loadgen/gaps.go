@@ -13,8 +13,16 @@ import (
 // gapSample is how many gaps the Kolmogorov–Smirnov test of one burst is run on: a uniform sample of all.
 const gapSample = 10_000
 
-// gapTolerance is the resolution in time that the generator promises: the test of the gaps forgives each gap as much.
+// gapTolerance is the resolution in time that the generator promises: the test of the gaps forgives each gap as much, or
+// a quarter of the mean gap if that is less, so that it stays a test of the shape at high rates.
 const gapTolerance = 100 * time.Microsecond
+
+// toleranceOf is the tolerance of the test at a mean gap.
+func toleranceOf(mean time.Duration) time.Duration { return min(gapTolerance, mean/4) }
+
+// meanBound and cvBound are how far the mean and the coefficient of variation of the gaps sent may be from those of the
+// gaps drawn, as shares; the latter of at least the mean where the law has none, as with fixed gaps.
+const meanBound, cvBound = 0.01, 0.05
 
 // gapCheck compares the gaps between the moments at which requests were really sent with the law that was asked for.
 // Gaps are taken in operational time, multiplied by the rate, so that bursts with a changing rate can be checked too.
@@ -70,29 +78,37 @@ type GapReport struct {
 	KSP         float64 `json:"ks_p"`             // probability of that tolerant distance if the gaps follow the law
 	ToleranceUS float64 `json:"ks_tolerance_us"`  // of a gap, in microseconds
 	Sample      int     `json:"ks_sample"`        // gaps that the test was run on
-	Faithful    bool    `json:"faithful"`         // the law is not rejected at 1 %, and the rate is within 1 % of the drawn one
+	Faithful    bool    `json:"faithful"`         // the law is not rejected at 1 %, mean and CV are within 1 % and 5 % of those drawn
 }
 
 // report sums the check up.
 func (c *gapCheck) report() GapReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := GapReport{
-		Count: c.sent.n, TheoryCV: c.law.CV(), Sample: len(c.sample), KSP: 1, Faithful: true,
-		ToleranceUS: float64(gapTolerance) / float64(time.Microsecond),
-	}
+	r := GapReport{Count: c.sent.n, TheoryCV: c.law.CV(), Sample: len(c.sample), KSP: 1, Faithful: true}
 	if c.sent.n < 2 {
 		return r
 	}
 	r.MeanMS = float64(c.wall) / float64(c.sent.n) / float64(time.Millisecond)
 	r.Mean, r.CV, r.DrawnMean, r.DrawnCV = c.sent.mean, c.sent.cv(), c.drawn.mean, c.drawn.cv()
 	slices.Sort(c.sample)
-	tolerance := c.sent.mean * float64(gapTolerance) * float64(c.sent.n) / float64(c.wall) // at the mean rate
+	tolerance := toleranceOf(c.wall / time.Duration(c.sent.n))
+	r.ToleranceUS = float64(tolerance) / float64(time.Microsecond)
+	operational := c.sent.mean * float64(tolerance) * float64(c.sent.n) / float64(c.wall) // at the mean rate
 	r.KSD = arrival.Distance(c.sample, c.law.CDF, 0)
-	r.KSDTolerant = arrival.Distance(c.sample, c.law.CDF, tolerance)
+	r.KSDTolerant = arrival.Distance(c.sample, c.law.CDF, operational)
 	r.KSP = arrival.KolmogorovSmirnov(r.KSDTolerant, len(c.sample))
-	r.Faithful = r.KSP >= 0.01 && math.Abs(r.Mean/r.DrawnMean-1) <= 0.01
+	r.Faithful = r.KSP >= 0.01 && math.Abs(r.Mean/r.DrawnMean-1) <= meanBound && nearCV(r.CV, r.DrawnCV)
 	return r
+}
+
+// nearCV says whether a coefficient of variation is as near to the wanted one as the bound asks.
+func nearCV(got, want float64) bool {
+	scale := want
+	if scale < 1e-6 { // rounding to nanoseconds
+		scale = 1
+	}
+	return math.Abs(got-want) <= cvBound*scale
 }
 
 // moments are the running mean and sum of squared deviations of a sample (Welford 1962).

@@ -29,6 +29,7 @@ type pacer struct {
 	start    time.Duration // of the burst, from epoch
 	duration time.Duration
 	grace    time.Duration // how late the last requests may be sent
+	waiter   *waiter
 	due      *dueTimes
 	workers  uint64        // the most there are
 	capped   uint64        // requests that found all workers busy
@@ -79,11 +80,8 @@ func (p *pacer) sleepUntil(due time.Duration) bool {
 	}
 	if wait > yieldAbove {
 		runtime.Gosched()
-		wait = due - time.Since(p.epoch)
 	}
-	if wait > 0 {
-		sleep(wait)
-	}
+	p.waiter.until(due)
 	return true
 }
 

@@ -3,17 +3,15 @@
 package loadgen
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,11 +20,10 @@ import (
 const recorderEnv = "TRIMTAB_TEST_RECORDER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(recorderEnv) != "" {
-		if err := record(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "recorder:", err)
-			os.Exit(1)
-		}
+	if ran, err := runHelper(); err != nil {
+		fmt.Fprintln(os.Stderr, os.Args[0]+":", err)
+		os.Exit(1)
+	} else if ran {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -34,65 +31,40 @@ func TestMain(m *testing.M) {
 
 // recorder is a server in a process of its own that notes when each request arrives.
 type recorder struct {
-	url   string
-	stdin io.Closer
-	out   *bufio.Reader
-	cmd   *exec.Cmd
+	*helper
+	url string
 }
 
 func startRecorder(tb testing.TB) *recorder {
 	tb.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), recorderEnv+"=1", "GOGC=off")
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	r := &recorder{stdin: stdin, out: bufio.NewReader(stdout), cmd: cmd}
-	line, err := r.out.ReadString('\n')
-	if err != nil {
-		tb.Fatal(err)
-	}
-	r.url = "http://" + strings.TrimSpace(line) + "/"
-	return r
+	h := startHelper(tb, recorderEnv+"=1", "GOGC=off")
+	return &recorder{h, "http://" + h.line + "/"}
 }
 
-// arrivals stops the recorder and returns the arrival times in order, on a monotonic clock.
+// arrivals stops the recorder and returns the arrival times in order, since 1970.
 func (r *recorder) arrivals(tb testing.TB) []time.Duration {
 	tb.Helper()
-	r.stdin.Close()
-	data, err := io.ReadAll(r.out)
-	if err = errors.Join(err, r.cmd.Wait()); err != nil {
-		tb.Fatal(err)
-	}
-	times := make([]time.Duration, len(data)/8)
-	for i := range times {
-		times[i] = time.Duration(binary.LittleEndian.Uint64(data[8*i:]))
+	values := r.stop(tb)
+	times := make([]time.Duration, len(values))
+	for i, v := range values {
+		times[i] = time.Duration(v)
 	}
 	slices.Sort(times)
 	return times
 }
 
-// record serves on a free port, which it prints, until in ends; then it prints when each request arrived, as 64-bit
-// nanoseconds. It is one thread around epoll, so that nothing but the kernel stands between a packet and its time.
+// unstampedMost is how many requests may come before the kernel has begun to stamp what it receives, which it does a few
+// milliseconds after a socket asks for it; the time of reading stands in for them.
+const unstampedMost = 500
+
+// record serves on a free port, which it prints, until in ends; then it prints when each request arrived, in nanoseconds
+// since 1970: when the kernel took in its segment, whatever became of this process meanwhile.
 func record(in *os.File, out io.Writer) error {
 	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(listener, 4096)); err != nil {
+	if err := errors.Join(unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1), unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(listener, 4096)); err != nil {
 		return err
 	}
 	name, err := unix.Getsockname(listener)
@@ -110,8 +82,9 @@ func record(in *os.File, out io.Writer) error {
 	if err := errors.Join(watch(listener), watch(int(in.Fd()))); err != nil {
 		return err
 	}
-	times := make([]uint64, 0, 1<<20)
+	times, unstamped := make([]uint64, 0, 1<<20), 0
 	events, request := make([]unix.EpollEvent, 64), make([]byte, 16<<10)
+	control := make([]byte, unix.CmsgSpace(timespecSize))
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	for {
 		n, err := unix.EpollWait(poll, events, -1)
@@ -128,17 +101,39 @@ func record(in *os.File, out io.Writer) error {
 					return err
 				}
 			default:
-				if n, _ := unix.Read(fd, request); n <= 0 {
+				n, controls, _, _, err := unix.Recvmsg(fd, request, control, 0)
+				if n <= 0 || err != nil {
 					unix.Close(fd)
 					continue
 				}
-				var now unix.Timespec
-				_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-				times = append(times, uint64(now.Nano()))
+				at, ok := received(control[:controls])
+				if !ok {
+					if unstamped++; unstamped > unstampedMost {
+						return errors.New("the kernel does not stamp what it receives")
+					}
+					at = uint64(time.Now().UnixNano())
+				}
+				times = append(times, at)
 				if _, err := unix.Write(fd, answer); err != nil {
 					return err
 				}
 			}
 		}
 	}
+}
+
+const timespecSize = int(unsafe.Sizeof(unix.Timespec{}))
+
+// received returns when the kernel took in the segment that a read has just returned, in nanoseconds since 1970.
+func received(control []byte) (at uint64, ok bool) {
+	if len(control) < unix.CmsgSpace(timespecSize) {
+		return 0, false
+	}
+	header, data, _, err := unix.ParseOneSocketControlMessage(control)
+	if err != nil || header.Level != unix.SOL_SOCKET || header.Type != unix.SO_TIMESTAMPNS || len(data) < timespecSize {
+		return 0, false
+	}
+	var stamp unix.Timespec
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&stamp)), timespecSize), data)
+	return uint64(stamp.Nano()), true
 }

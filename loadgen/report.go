@@ -94,7 +94,7 @@ func (a *Attack) report(epoch time.Time, elapsed time.Duration, interrupted bool
 	r := &Report{
 		Started: epoch, DurationS: elapsed.Seconds(), PlannedS: a.end.Seconds(), Interrupted: interrupted,
 		BoundMS: Milliseconds(a.cfg.LatenessBound), Seconds: a.seconds, Seed: a.cfg.Workloads[0].Bursts[0].Seed,
-		Interarrival: GapReport{KSP: 2}, // above every probability, until the first burst takes its place
+		Interarrival: GapReport{KSP: 2, Faithful: true}, // above every probability, until the first burst takes its place
 	}
 	total := newTally()
 	var sending time.Duration
@@ -131,7 +131,7 @@ func (b *burst) report(r *Report) BurstReport {
 	} else if r.Arrival != string(spec.Arrival.Kind) {
 		r.Arrival = "mixed"
 	}
-	if gaps.KSP < r.Interarrival.KSP {
+	if worst := r.Interarrival; gaps.Faithful != worst.Faithful && !gaps.Faithful || gaps.Faithful == worst.Faithful && gaps.KSP < worst.KSP {
 		r.Interarrival = gaps
 	}
 	return BurstReport{

@@ -65,7 +65,7 @@ Exit codes: 0 sent, whatever the answers were; 2 wrong usage; 3 a file that cann
 	fl.IntVar(&f.maxWorkers, "max-workers", 0, "most requests in flight per burst (default 10000)")
 	fl.DurationVar(&f.latenessBound, "lateness-bound", 0, "p99 of the lateness above which the run is not valid as open loop (default 10ms)")
 	fl.DurationVar(&f.drain, "drain", 0, "how long an interrupted load waits for answers (default 5s)")
-	fl.BoolVar(&f.realtime, "realtime", false, "run at real-time priority, so that other processes on this machine cannot make requests late (needs root)")
+	fl.BoolVar(&f.realtime, "realtime", false, "run at real-time priority and keep idle processors awake, so that nothing on this machine makes requests late (needs root)")
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
 	return cmd
 }
@@ -112,6 +112,11 @@ func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
 	if f.realtime {
 		if err := loadgen.Realtime(); err != nil {
 			return withCode(exitConfig, err)
+		}
+		if awake, err := loadgen.StayAwake(); err != nil {
+			fmt.Fprintln(e.stderr, "trimtab load: requests may be some 50 µs late:", err)
+		} else {
+			defer awake.Close()
 		}
 	}
 	report, err := attack.Run(ctx)
