@@ -159,7 +159,9 @@ func TestSelfCheckTellsGoodGapsFromBad(t *testing.T) {
 		{"requests sent in pairs", arrival.Fixed, rate, func(i int) time.Duration { return time.Duration(1-i%2) * 900 * time.Microsecond }, false},
 		{"half of all requests 2 ms late", arrival.Exp, rate, func(i int) time.Duration { return time.Duration(i/2%2) * 2 * time.Millisecond }, false},
 		{"a generator that slows down by a tenth", arrival.Norm, rate, func(i int) time.Duration { return time.Duration(i) * 100 * time.Microsecond }, false},
-		{"a pause of 200 ms in an otherwise exact run", arrival.Norm, rate, func(i int) time.Duration { return time.Duration(max(0, 200-max(0, i-5000))) * time.Millisecond * time.Duration(min(1, i/5000)) }, false},
+		{"a pause of 200 ms in an otherwise exact run", arrival.Norm, rate, func(i int) time.Duration {
+			return time.Duration(max(0, 200-max(0, i-5000))) * time.Millisecond * time.Duration(min(1, i/5000))
+		}, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			b := Burst{Arrival: arrival.Spec{Kind: c.kind}, Rate: c.rate, Seed: 3, Duration: time.Hour}

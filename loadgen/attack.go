@@ -146,8 +146,7 @@ func (b *burst) run(ctx context.Context, epoch time.Time) {
 	case <-ctx.Done():
 		return
 	}
-	b.pacer.ctx, b.pacer.epoch = ctx, epoch
-	b.pacer.waiter = newWaiter(func() time.Duration { return time.Since(epoch) }, sleep)
+	b.pacer.begin(ctx, epoch)
 	cfg := &b.attack.cfg
 	attacker := vegeta.NewAttacker(
 		vegeta.Client(b.stream.client), // first: it replaces the whole client

@@ -22,7 +22,7 @@ func hotPath(tb testing.TB) (*burst, time.Time) {
 	}
 	epoch := time.Now().Add(-time.Minute)
 	b := a.bursts[0]
-	b.pacer.ctx, b.pacer.epoch = context.Background(), epoch
+	b.pacer.begin(context.Background(), epoch)
 	return b, epoch
 }
 

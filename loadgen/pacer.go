@@ -40,6 +40,12 @@ type pacer struct {
 
 var _ vegeta.Pacer = (*pacer)(nil)
 
+// begin makes the pacer ready to count from epoch, until ctx ends.
+func (p *pacer) begin(ctx context.Context, epoch time.Time) {
+	p.ctx, p.epoch = ctx, epoch
+	p.waiter = newWaiter(func() time.Duration { return time.Since(epoch) }, sleep)
+}
+
 // Pace implements vegeta.Pacer. It sleeps itself and always returns a wait of 0.
 func (p *pacer) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 	if p.ctx.Err() != nil || time.Since(p.epoch) > p.start+p.duration+p.grace {

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The load generator against stock vegeta and wrk, and the fidelity of its arrivals: the figures of docs/load.md.
 # Rates are compared within interleaved rounds against one NGINX. With root, sender and recorder of the fidelity tables
-# run at real-time priority, so that other processes on the machine do not show in them.
-#   usage: [ROUNDS=5] scripts/bench-load.sh [peak] [programs] [accounting] [timing] [fidelity]
+# run at real-time priority, so that other processes on the machine do not show in them. Fails when an arrival misses a
+# bound of the fidelity table; CELLS, a regular expression such as 5000, picks rows of it.
+#   usage: [ROUNDS=5] [CELLS=…] scripts/bench-load.sh [peak] [programs] [accounting] [timing] [fidelity]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-5}
@@ -40,4 +41,9 @@ if section accounting "our own work per request"; then
   go test ./loadgen/arrival -run '^$' -bench Next | grep ^Benchmark
 fi
 if section timing "gaps of fixed arrivals at the server"; then rows 'Timing$' 1x; fi
-if section fidelity "every arrival at three rates, at the server"; then rows 'Fidelity$' 1x; fi
+if section fidelity "every arrival at three rates, at the server"; then
+  status=0
+  TRIMTAB_MEASURE_FIDELITY=1 "$work/loadgen.test" -test.run "MeasureFidelity${CELLS:+/$CELLS}" -test.v -test.timeout 30m >"$work/fidelity" || status=$?
+  sed -n 's/^ *fidelity_test.go:[0-9]*: //p; /^ *--- /p; /^FAIL/p' "$work/fidelity"
+  exit "$status"
+fi
