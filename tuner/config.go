@@ -102,8 +102,9 @@ func (c Config) Validate() error {
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
 	check(c.MinRequests >= 0, "min_requests %d: want 0 (default) or more", c.MinRequests)
 	check(c.Burst >= 0 && c.PerMinute >= 0 && c.BurstWindow >= 0, "budget %d in %v, then %d per minute: want no negative numbers", c.Burst, c.BurstWindow, c.PerMinute)
-	check(c.Explore >= 0 && c.LearningRate >= 0 && c.LearningRate <= 1 && c.Gamma >= 0 && c.Gamma < 1,
-		"explore %v, learning_rate %v, gamma %v: want at least 0, 0 to 1, and 0 to below 1", c.Explore, c.LearningRate, c.Gamma)
+	check(c.Explore >= 0, "explore %v: want 0 (default) or more", c.Explore)
+	check(c.LearningRate >= 0 && c.LearningRate <= 1, "learning_rate %v: want 0 (default) to 1", c.LearningRate)
+	check(c.Gamma >= 0 && c.Gamma < 1, "gamma %v: want 0 to below 1", c.Gamma)
 	for name, g := range c.Groups {
 		check(g.Method == "" || g.Method.valid(), "group %s: method %q: want round_robin or least_conn", name, g.Method)
 		check(g.Deadline >= 0, "group %s: deadline %v: want 0 (learned) or more", name, g.Deadline)

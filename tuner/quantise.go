@@ -23,16 +23,23 @@ func Quantise(x []float64) []Weight {
 	if largest == 0 {
 		return make([]Weight, len(x)) // the zero weight is 1: equal
 	}
+	want, root := make([]float64, len(x)), make([]float64, len(x))
+	for i, v := range x {
+		if usable(v) {
+			want[i] = v / sum
+		}
+		root[i] = math.Sqrt((want[i] + 1e-9) / float64(len(x)))
+	}
+	ints := make([]int, len(x))
 	best, bestErr := MaxWeight, math.Inf(1)
 	for top := MinWeight; top <= MaxWeight; top++ {
-		if e := quantiseError(x, float64(top)/largest, sum); e < bestErr {
+		if e := quantiseError(x, want, root, ints, float64(top)/largest, bestErr); e < bestErr {
 			best, bestErr = top, e
 			if e < quantiseEnough {
 				break
 			}
 		}
 	}
-	ints := make([]int, len(x))
 	divisor := 0
 	for i, v := range x {
 		ints[i] = whole(v, float64(best)/largest)
@@ -45,20 +52,20 @@ func Quantise(x []float64) []Weight {
 	return out
 }
 
-// quantiseError is the worst error of a share at a scale, relative to the share's square root times the mean root.
-func quantiseError(x []float64, scale, sum float64) float64 {
+// quantiseError is the worst error of a share at a scale, relative to the share's square root times the mean root; it stops at
+// an error of limit or more. ints is scratch.
+func quantiseError(x, want, root []float64, ints []int, scale, limit float64) float64 {
 	total := 0
-	for _, v := range x {
-		total += whole(v, scale)
+	for i, v := range x {
+		ints[i] = whole(v, scale)
+		total += ints[i]
 	}
 	worst := 0.0
-	for _, v := range x {
-		want := 0.0
-		if usable(v) {
-			want = v / sum
+	for i := range x {
+		got := float64(ints[i]) / float64(total)
+		if worst = math.Max(worst, math.Abs(got-want[i])/root[i]); worst >= limit {
+			break
 		}
-		got := float64(whole(v, scale)) / float64(total)
-		worst = math.Max(worst, math.Abs(got-want)/math.Sqrt((want+1e-9)/float64(len(x))))
 	}
 	return worst
 }

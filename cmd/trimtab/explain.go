@@ -39,8 +39,8 @@ func newExplain(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Say what the daemon decided last and why",
-		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none answers: the load
-regime and its probability, the Q table's row with visits, the proposal chosen, the limits that took effect, the predicted and the
+		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none answers: the weights
+in force and the operator's, the load regime and its probability, the Q table's row with visits, the proposal chosen, the limits that took effect, the predicted and the
 measured reward.`,
 		Example: `  sudo trimtab explain
   sudo trimtab explain --state /var/lib/trimtab/tuner.db

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -234,7 +235,7 @@ func (f *tuneFlags) signal(ctx context.Context, all *sync.WaitGroup, d *service,
 		notify(daemon.SdNotifyReloading)
 		if err := f.reload(ctx, all, d); err != nil {
 			d.own.reloadOK.Set(0)
-			d.log.Error("configuration not taken over, the old one stays", "error", err)
+			d.log.Error("configuration not taken over, the old one stays", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
 		} else {
 			d.own.reloadOK.Set(1)
 			d.own.reloadAt.SetToCurrentTime()

@@ -31,7 +31,7 @@ func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *
 	for name, now := range inForce {
 		base, known := d.state.Base[name]
 		ours, set := d.state.LastGood[name]
-		edited := operator || !d.based || !sameKeys(base, now)
+		edited := operator || e == nil || !d.based || !sameKeys(base, now)
 		follow(base, now)
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.

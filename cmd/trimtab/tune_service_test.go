@@ -192,25 +192,27 @@ func weights(list ...int) map[string]tuner.Setting {
 }
 
 func TestWhoseWeightsAreInForce(t *testing.T) {
+	nobody := &tuner.Explanation{}
 	operator := &tuner.Explanation{Pools: []tuner.PoolExplanation{{Bounds: []tuner.Bound{tuner.BoundOperator}}}}
 	for _, c := range []struct {
-		name             string
-		now, base, ours  map[string]tuner.Setting
-		bystander, start bool
-		explained        *tuner.Explanation
-		wantBase         map[string]tuner.Setting
-		wantOurs         bool
+		name            string
+		now, base, ours map[string]tuner.Setting
+		start           bool
+		explained       *tuner.Explanation // nil: a learner that explains nothing
+		wantBase        map[string]tuner.Setting
+		wantOurs        bool
 	}{
-		{"never seen: the operator's", weights(1, 2), nil, nil, false, false, nil, weights(1, 2), false},
-		{"tuned: the operator's stay known", weights(3, 5), weights(1, 1), weights(3, 5), false, false, nil, weights(1, 1), true},
-		{"edited while the daemon runs: the new base", weights(7, 5), weights(1, 1), weights(3, 5), false, false, operator, weights(7, 5), false},
-		{"another upstream was edited: not this one's base", weights(3, 5), weights(1, 1), weights(3, 5), false, false, operator, weights(1, 1), true},
-		{"edited while the daemon was away", weights(7, 5), weights(1, 1), weights(3, 5), false, true, nil, weights(7, 5), false},
-		{"restarted on our weights", weights(3, 5), weights(1, 1), weights(3, 5), false, true, nil, weights(1, 1), true},
-		{"a server was removed: the base forgets it", weights(3), weights(1, 1), weights(3, 5), false, false, nil, weights(1), true},
-		{"a server was added while the daemon was away", weights(3, 5, 9), weights(1, 1), weights(3, 5), false, true, nil, weights(1, 1, 9), true},
-		{"a server was renamed", weights(3, 0, 4), weights(1, 1), weights(3, 5), false, false, nil, weights(1, 0, 4), true},
-		{"a server was added and another's weight edited", weights(8, 5, 9), weights(1, 1), weights(3, 5), false, false, nil, weights(8, 5, 9), false},
+		{"never seen: the operator's", weights(1, 2), nil, nil, false, nobody, weights(1, 2), false},
+		{"tuned: the operator's stay known", weights(3, 5), weights(1, 1), weights(3, 5), false, nobody, weights(1, 1), true},
+		{"edited while the daemon runs: the new base", weights(7, 5), weights(1, 1), weights(3, 5), false, operator, weights(7, 5), false},
+		{"another upstream was edited: not this one's base", weights(3, 5), weights(1, 1), weights(3, 5), false, operator, weights(1, 1), true},
+		{"edited while the daemon was away", weights(7, 5), weights(1, 1), weights(3, 5), true, nobody, weights(7, 5), false},
+		{"restarted on our weights", weights(3, 5), weights(1, 1), weights(3, 5), true, nobody, weights(1, 1), true},
+		{"a server was removed: the base forgets it", weights(3), weights(1, 1), weights(3, 5), false, nobody, weights(1), true},
+		{"a server was added while the daemon was away", weights(3, 5, 9), weights(1, 1), weights(3, 5), true, nobody, weights(1, 1, 9), true},
+		{"a server was renamed", weights(3, 0, 4), weights(1, 1), weights(3, 5), false, nobody, weights(1, 0, 4), true},
+		{"a server was added and another's weight edited", weights(8, 5, 9), weights(1, 1), weights(3, 5), false, nobody, weights(8, 5, 9), false},
+		{"edited while a learner runs that explains nothing", weights(7, 5), weights(1, 1), weights(3, 5), false, nil, weights(7, 5), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, _, _ := testService(t, nil)
