@@ -88,8 +88,9 @@ func sendStock(tb testing.TB, url string) uint64 {
 	return countResults(tb, attacker, url)
 }
 
-// sendWire is vegeta's attack over our connections, without due times, histograms or checks.
+// sendWire is vegeta's attack over our connections, without due times, histograms or checks, garbage collected as rarely.
 func sendWire(tb testing.TB, url string) uint64 {
+	defer collectLess()()
 	s := newStream("peak")
 	s.open(tb.Context(), Config{}.withDefaults())
 	defer s.close()
