@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the emulated backends for about four minutes: are service times kept at 3,000 requests/s over three servers,
+# Measures the emulated backends for about five minutes: are service times kept at 3,000 requests/s over three servers,
 # with and without thousands of requests waiting, at what cost in processor time, and where is the knee of each server?
 # Fails when a mean is off by more than 3 %, the cost above half a core, or a knee off by more than 5 %.
 # REALTIME=1 (root) runs it at real-time priority, the backends above the load: on a machine that does other work too,
