@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # Counts what changing weights costs: POSTs over kept connections while the weights change every 5 s, by editing and
-# reloading, live, and (control) not at all. The three take turns in segments of 30 s, so that all meet the
-# same machine. Prints one row per actuator and, for each change that lost something, what was lost within the second after it.
-#   usage: scripts/soak-reload.sh [seconds per actuator=600] [requests per second=1000] [seconds between changes=5]
+# reloading, live, and (control) not at all. They take turns in segments of 30 s, so that all meet the same machine. Prints one row per actuator and, for each change that lost something, what was lost within the second after it.
+#   usage: scripts/soak-reload.sh [seconds per actuator=600] [requests per second=1000] [seconds between changes=5] ["actuators"="none reload live"]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-total=${1:-600} rate=${2:-1000} every=${3:-5}
+total=${1:-600} rate=${2:-1000} every=${3:-5} actuators=${4:-none reload live}
 for tool in nginx python3; do
   command -v "$tool" >/dev/null || { echo "soak-reload: skipped: $tool is not installed"; exit 0; }
 done
@@ -71,7 +70,7 @@ proxy() { # name
   start "$name"
   url[$name]="http://127.0.0.1:$listen/"
 }
-for name in none reload live; do proxy "$name"; done
+for name in $actuators; do proxy "$name"; done
 
 now_ms() { date +%s%3N; }
 change() { # name turn
@@ -89,7 +88,7 @@ change() { # name turn
 segment=30
 [ "$total" -ge "$segment" ] || segment=$total
 for turn in $(seq $(((total + segment - 1) / segment))); do
-  for name in none reload live; do
+  for name in $actuators; do
     "$trimtab" load --target "${url[$name]}" --method POST --body "$dir/body" --rate "$rate" --arrival exp --duration "${segment}s" --seed "$turn" \
       --report "$dir/$name.$turn.json" --ndjson "$dir/$name.$turn.ndjson" >/dev/null 2>"$dir/load.err" &
     load=$!
@@ -103,13 +102,13 @@ for turn in $(seq $(((total + segment - 1) / segment))); do
   done
 done
 
-python3 - "$dir" <<'PY'
+python3 - "$dir" $actuators <<'PY'
 import glob, json, os, sys
 d = sys.argv[1]
 print("| actuator | seconds | POSTs | changes | lost | lost per change | most in one second | kinds | p99 ms |")
 print("|---|---|---|---|---|---|---|---|---|")
 bad = False
-for name in ("none", "reload", "live"):
+for name in sys.argv[2:]:
     reqs = errs = secs = 0
     kinds, p99, per_second = {}, [], []
     for f in sorted(glob.glob(f"{d}/{name}.*.json")):
