@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Cost of live weights, as ratios within one interleaved run. "native" is an NGINX without anything of Trimtab's, "zone" the same with
-# a zone in its upstream, "live" with all the lines that `trimtab nginx live install` asks for and the Lua module that they need.
+# a zone in its upstream, "live" with all the lines that `trimtab nginx live install` asks for and the Lua module that they need; its
+# file says equal weights, and those of the others are set live.
 # Requests are POSTs of 300 bytes over kept connections, access_log is off, and a second NGINX answers with a little JSON.
 # Segments of a second take turns, in an order that turns round, and medians of their ratios are printed: of the peak rate, and
 # of the proxy's own processor time per request. Where valgrind is installed, instructions per request follow (of user space; they
@@ -49,7 +50,7 @@ start backend
 
 declare -A url
 front() { # name kind(native|zone|live) method [command to run NGINX under]
-  local name=$1 kind=$2 method=$3 listen control http="" upstream=""
+  local name=$1 kind=$2 method=$3 listen control http="" upstream="" w2=2 w3=4
   shift 3
   listen=$(port) control=$(port)
   mkdir -p "$dir/$name"
@@ -58,11 +59,12 @@ front() { # name kind(native|zone|live) method [command to run NGINX under]
       [ "$kind" != live ] || echo "load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
       common "$name"
       echo "http { access_log off; $(paths "$name") keepalive_requests 1000000000; $http"
-      echo "upstream app { $method server 127.0.0.1:$b1 weight=1; server 127.0.0.1:$b2 weight=2; server 127.0.0.1:$b3 weight=4; $upstream keepalive 128; keepalive_requests 1000000000; }"
+      echo "upstream app { $method server 127.0.0.1:$b1 weight=1; server 127.0.0.1:$b2 weight=$w2; server 127.0.0.1:$b3 weight=$w3; $upstream keepalive 128; keepalive_requests 1000000000; }"
       echo "server { listen 127.0.0.1:$listen; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; } } }"
     } >"$dir/$name/nginx.conf"
   }
   [ "$kind" = native ] || upstream="zone app 64k;"
+  [ "$kind" != live ] || w2=1 w3=1
   write
   if [ "$kind" = live ]; then
     "$dir/trimtab" nginx live install -c "$dir/$name/nginx.conf" --listen "127.0.0.1:$control" >/dev/null
@@ -73,7 +75,7 @@ front() { # name kind(native|zone|live) method [command to run NGINX under]
   start "$name" "$@"
   url[$name]="http://127.0.0.1:$listen/"
   if [ "$kind" = live ]; then
-    "$dir/trimtab" nginx live set --address "127.0.0.1:$control" --token-file "$dir/$name/trimtab/token" --upstream app --weight "127.0.0.1:$b1=3" >/dev/null
+    "$dir/trimtab" nginx live set --address "127.0.0.1:$control" --token-file "$dir/$name/trimtab/token" --upstream app --weight "127.0.0.1:$b2=2" --weight "127.0.0.1:$b3=4" >/dev/null
   fi
 }
 front rr-native native ""

@@ -320,3 +320,28 @@ func TestNothingIsLost(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 }
+
+// An http block holds one of each Lua hook: an operator who has his own runs ours in them.
+func TestPlanBesideHooksOfTheOperator(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nginx.conf")
+	if err := os.WriteFile(path, []byte("http { init_worker_by_lua_block { mine() }\nupstream a { zone a 1m; server 10.0.0.1; } }"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := nginx.ReadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := live.Plan(cfg, live.InstallOptions{StatusListen: "127.0.0.1:9148"})
+	if err != nil || len(in.Notes) != 1 || !strings.Contains(in.Notes[0], "--hooked") || !in.Lines[1].Present {
+		t.Fatalf("got %+v, %v, want a note about --hooked, and the zone found", in, err)
+	}
+	in, err = live.Plan(cfg, live.InstallOptions{StatusListen: "127.0.0.1:9148", Hooked: true})
+	if err != nil || len(in.Notes) != 3 {
+		t.Fatalf("hooked: got %+v, %v, want the statements for three hooks", in, err)
+	}
+	for _, f := range []string{in.Live.HTTPSnippet(), in.Live.Status.HTTPSnippet()} {
+		if strings.Contains(in.Files[f], "init_") || strings.Contains(in.Files[f], "log_by_lua") {
+			t.Errorf("hooked: got hooks in %s: %s", f, in.Files[f])
+		}
+	}
+}
