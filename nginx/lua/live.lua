@@ -10,7 +10,7 @@
 --   loads   numbers the configurations that were loaded
 --   newest  the newest of them that has workers
 
-local ngx, pcall, ipairs, pairs, tonumber = ngx, pcall, ipairs, pairs, tonumber
+local ngx, pcall, ipairs, pairs, tonumber, type = ngx, pcall, ipairs, pairs, tonumber, type
 
 local M = { groups = {}, order = {} }
 local dict, running, weights, load, broken
@@ -83,28 +83,33 @@ function M.view(g)
     return now, version
 end
 
--- check returns what is in force in a group, with held = that by server; or nil, an HTTP status and why weights may not be set.
+-- check returns what is in force in a group, with held = that by server and version = the count of changes; or nil, an HTTP status
+-- and why wanted may not be set. wanted may be a function that returns it, called after the changes were counted; then false means
+-- that it returned nothing.
 function M.check(g, wanted)
     local now, version = M.view(g)
     if not now then return nil, 409, "upstream " .. g.name .. ": " .. version end
-    now.held, now.version = by_server(now), version
+    now.held, now.version, now.target = by_server(now), version, {}
+    if type(wanted) == "function" then wanted = wanted(g) end
+    if not wanted then return false end
     local up = 0
     for server, p in pairs(now.held) do
         local want = wanted[server] or p
+        now.target[server] = { weight = want.weight, down = want.down }
         if not p.backup and not want.down then up = up + 1 end
     end
     if up == 0 then return nil, 409, "upstream " .. g.name .. ": no server would be left" end
     return now
 end
 
--- set puts weights ({ server = { weight, down } }) in force, and leaves those of servers that it does not name. With keep they
--- outlive a reload. Returns true; or nil, an HTTP status and why nothing was changed.
+-- set puts weights ({ server = { weight, down } }, or a function as in check) in force, and leaves those of servers that it does not
+-- name. With keep they outlive a reload. Returns true; or nil, an HTTP status and why nothing was changed.
 function M.set(g, wanted, keep)
     for _ = 1, 100 do
         local now, status, why = M.check(g, wanted)
+        if now == false then return true end
         if not now then return nil, status, why end
-        local held, version, target = now.held, now.version, {}
-        for server, p in pairs(held) do target[server] = wanted[server] or { weight = p.weight, down = p.down } end
+        local held, target, version = now.held, now.target, now.version
         local new, old = text(g, target), text(g, held)
         local to_keep = keep and new or nil
         if new == old and dict:get(g.w) == to_keep then return true end
@@ -167,9 +172,9 @@ local function start()
             g.w, g.v, g.m, g.file = "w:" .. g.name, "v:" .. g.name, "m:" .. load .. ":" .. g.name, text(g)
             M.groups[g.name], M.order[#M.order + 1] = g, g
             if before < load then dict:delete("m:" .. before .. ":" .. g.name) end
-            local wanted = kept(g)
-            if wanted then
-                local ok, _, why = M.set(g, wanted, true)
+            if kept(g) then
+                -- Another worker may already take calls: what is kept is looked up anew whenever they have changed it.
+                local ok, _, why = M.set(g, kept, true)
                 if not ok then ngx.log(ngx.WARN, "trimtab: the weights set live are not in force: ", why) end
             end
         end

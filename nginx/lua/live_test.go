@@ -172,9 +172,13 @@ func (w *world) put(lines ...string) {
 	for i := range lines {
 		lines[i] = "app " + w.backends[i].addr + " " + lines[i]
 	}
-	if status, text := w.control("PUT", strings.Join(lines, "\n"), token); status != 200 {
-		w.t.Fatalf("PUT: got %d %s", status, text)
-	}
+	eventually(w.t, "a worker of the newest configuration takes the call", func() bool {
+		status, text := w.control("PUT", strings.Join(lines, "\n"), token)
+		if status != 200 && (status != 503 || !strings.Contains(text, `"again":true`)) {
+			w.t.Fatalf("PUT: got %d %s", status, text)
+		}
+		return status == 200
+	})
 }
 
 type state struct{ Upstreams map[string]group }

@@ -5,6 +5,7 @@
 -- Every worker adds to tables of its own and passes the sums on to the dictionary twenty times a second: that costs a
 -- request next to nothing. The page is thus up to FLUSH_SECONDS behind, and a worker that is killed takes as much along.
 
+local ffi = require "ffi"
 local ngx = ngx
 local now, update_time = ngx.now, ngx.update_time
 local floor, tonumber = math.floor, tonumber
@@ -22,8 +23,9 @@ local load_ms             -- when this configuration was loaded, ms
 local broken              -- why the shim cannot work on this NGINX, or nil
 local fields, n_fields    -- names of the counters, in the order of a cell
 
-local SLOTS = 1000
-local slot_of = {}
+-- Which bucket a time falls into, for the times that nearly all requests have, and which class a status is of.
+local SLOTS, STATUSES = 1000, 1000
+local slot_of, class_of = ffi.new("int32_t[?]", SLOTS + 1), ffi.new("int32_t[?]", STATUSES)
 
 local function slow_slot(ms)
     for i = 1, n_bounds do
@@ -51,8 +53,11 @@ function M.setup(cfg)
         for i = 1, n_bounds + 1 do fields[#fields + 1] = kind .. ":" .. set .. ":" .. i end
     end
     n_fields = #fields
-    -- Which bucket a time falls into, for the times that nearly all requests have; n_bounds + 1 is beyond the last.
     for ms = 0, SLOTS do slot_of[ms] = slow_slot(ms) end
+    for status = 0, STATUSES - 1 do
+        local class = floor(status / 100)
+        class_of[status] = (class < 1 or class > 5) and 5 or class -- no answer at all counts as 5xx
+    end
     dict:safe_add("dropped", 0)
     dict:safe_add("begun", 0)
     dict:safe_add("ended", 0)
@@ -60,7 +65,9 @@ function M.setup(cfg)
     return M
 end
 
--- One cell per server zone and per server of a group: {counters…, keys = names in the dictionary, dirty = bool}.
+-- One cell per server zone and per server of a group: {counts, keys = names in the dictionary}. The counts are numbers of C,
+-- which a request's code reaches without checks; before them stands whether there is anything to pass on.
+local CLEAN, DIRTY = 0, 1
 local cells = {}
 local dirty, n_dirty = {}, 0
 local dropped = 0
@@ -82,8 +89,7 @@ end
 local function new_cell(kind, name)
     local keys = {}
     for i = 1, n_fields do keys[i] = kind .. name .. "\0" .. fields[i] end
-    local cell = { keys = keys, dirty = false, attempts = kind == "u" and 1 or 0 }
-    for i = 1, n_fields do cell[i] = 0 end
+    local cell = { keys = keys, counts = ffi.new("double[?]", n_fields + 1), attempts = kind == "u" and 1 or 0 }
     if not reserve(keys) then cell.full = true end
     if kind == "s" and not cell.full and dict:safe_add("zone\0" .. name, true) then
         dict:safe_set("zone" .. dict:incr("zones", 1, 0), name)
@@ -115,15 +121,15 @@ local function flush()
     dict:incr("begun", 1, 0)
     for i = 1, n_dirty do
         local cell = dirty[i]
-        local keys = cell.keys
+        local keys, counts = cell.keys, cell.counts
         for j = 1, n_fields do
-            local v = cell[j]
+            local v = counts[j]
             if v ~= 0 then
                 if not dict:incr(keys[j], v) then dict:safe_set(keys[j], v) end
-                cell[j] = 0
+                counts[j] = 0
             end
         end
-        cell.dirty = false
+        counts[0] = CLEAN
         dirty[i] = nil
     end
     n_dirty = 0
@@ -141,39 +147,88 @@ local function tick(premature)
     flush()
 end
 
-local function add(cell, class, bytes_in, bytes_out, request_ms, response_ms)
+-- touch notes that a cell has something to pass on. It returns false when there is no room for its counts.
+local function touch(cell)
     if cell.full then
         dropped = dropped + cell.attempts
-        return
+        return false
     end
-    if not cell.dirty then
-        cell.dirty = true
-        n_dirty = n_dirty + 1
-        dirty[n_dirty] = cell
-    end
-    cell[REQUESTS] = cell[REQUESTS] + 1
-    cell[IN] = cell[IN] + bytes_in
-    cell[OUT] = cell[OUT] + bytes_out
-    cell[CLASS + class] = cell[CLASS + class] + 1
-    cell[REQUEST_MS] = cell[REQUEST_MS] + request_ms
-    cell[RESPONSE_MS] = cell[RESPONSE_MS] + response_ms
-    local at = HISTOGRAMS + (slot_of[request_ms] or slow_slot(request_ms))
-    cell[at] = cell[at] + 1
-    at = HISTOGRAMS + n_bounds + 1 + (slot_of[response_ms] or slow_slot(response_ms))
-    cell[at] = cell[at] + 1
-end
-
--- class_of maps a status code to 1…5; no answer at all counts as 5xx.
-local function class_of(status)
-    local c = floor(status / 100)
-    if c < 1 or c > 5 then return 5 end
-    return c
+    cell.counts[0] = DIRTY
+    n_dirty = n_dirty + 1
+    dirty[n_dirty] = cell
+    return true
 end
 
 -- What this worker knows of its configuration, read at its first request.
 local groups, loose, by_pointer, known_group, only_group
 local started = false
-local request, server_key, bytes_sent, request_length, status_of, start_seconds, attempts, pointer_of, peer_name
+local count -- what counter returned
+
+-- by_name finds the cell of an attempt on a server that no configured peer's record belongs to, such as one that a
+-- balancer_by_lua chose: by the name of its group if that is known, else by its address.
+local function by_name(name)
+    local group = ngx.var.trimtab_group -- a map of the snippet: $proxy_host itself cannot be asked for by name
+    if not (group and known_group[group]) then group = known_group[name] and name or only_group[name] or NOGROUP end
+    return peer_cell(group, name)
+end
+
+-- counter returns the function that counts the current request. What it needs stands around it and never changes, so that its
+-- machine code holds it as constants.
+local function counter(from, by_pointer, n_bounds)
+    local request, server_key, bytes_sent, request_length = from.request, from.server_key, from.bytes_sent, from.request_length
+    local status_of, start_seconds, attempts, pointer_of, peer_name = from.status, from.start_seconds, from.attempts, from.pointer, from.peer_name
+    local of_request, of_response = HISTOGRAMS, HISTOGRAMS + n_bounds + 1
+
+    local function add(cell, status, bytes_in, bytes_out, request_ms, response_ms)
+        local counts = cell.counts
+        if counts[0] ~= DIRTY and not touch(cell) then return end
+        counts[REQUESTS] = counts[REQUESTS] + 1
+        counts[IN] = counts[IN] + bytes_in
+        counts[OUT] = counts[OUT] + bytes_out
+        local at = CLASS + (status < STATUSES and class_of[status] or 5)
+        counts[at] = counts[at] + 1
+        counts[REQUEST_MS] = counts[REQUEST_MS] + request_ms
+        counts[RESPONSE_MS] = counts[RESPONSE_MS] + response_ms
+        at = of_request + (request_ms <= SLOTS and slot_of[request_ms] or slow_slot(request_ms))
+        counts[at] = counts[at] + 1
+        at = of_response + (response_ms <= SLOTS and slot_of[response_ms] or slow_slot(response_ms))
+        counts[at] = counts[at] + 1
+    end
+
+    -- charge counts one attempt. The last one is the one that answered the client: it is charged the client's bytes and the
+    -- whole request's time, as the module does. An attempt that was passed on is charged its own time and its own status,
+    -- and no bytes, so that the sums over all servers are what the clients saw.
+    local function charge(state, last, status, bytes_in, bytes_out, request_ms)
+        local pointer = pointer_of(state)
+        if not pointer then return end
+        local cell = by_pointer[pointer] or by_name(peer_name(state))
+        local response_ms = tonumber(state.response_time)
+        if response_ms > 1e15 then response_ms = 0 end -- -1: it never began
+        local got = tonumber(state.status)
+        if last then
+            if got == 0 then got = status end -- the client went away first
+            add(cell, got, bytes_in, bytes_out, request_ms, response_ms)
+        else
+            add(cell, got, 0, 0, response_ms, response_ms)
+        end
+    end
+
+    return function()
+        local r = request()
+        local status = status_of(r)
+        local bytes_in, bytes_out = request_length(r), bytes_sent(r)
+        local request_ms = floor((now() - start_seconds(r)) * 1000 + 0.5)
+        if request_ms < 0 then request_ms = 0 end
+        local key = server_key(r)
+        add(cells_by_key[key] or server_cell(key), status, bytes_in, bytes_out, request_ms, request_ms)
+        local states, n = attempts(r)
+        if n == 1 then
+            charge(states[0], true, status, bytes_in, bytes_out, request_ms)
+        else
+            for i = 0, n - 1 do charge(states[i], i == n - 1, status, bytes_in, bytes_out, request_ms) end
+        end
+    end
+end
 
 local function start()
     started = true
@@ -187,55 +242,16 @@ local function start()
         end
     end
     for pointer, where in pairs(by_pointer) do by_pointer[pointer] = peer_cell(where[1], where[2]) end
-    request, server_key, attempts, pointer_of, peer_name = running.request, running.server_key, running.attempts, running.pointer, running.peer_name
-    bytes_sent, request_length, status_of, start_seconds = running.bytes_sent, running.request_length, running.status, running.start_seconds
+    count = counter(running, by_pointer, n_bounds)
     local ok, err = ngx.timer.every(FLUSH_SECONDS, tick)
     if not ok then error("trimtab status: no timer: " .. tostring(err)) end
-end
-
--- by_name finds the cell of an attempt on a server that no configured peer's record belongs to, such as one that a
--- balancer_by_lua chose: by the name of its group if that is known, else by its address.
-local function by_name(name)
-    local group = ngx.var.trimtab_group -- a map of the snippet: $proxy_host itself cannot be asked for by name
-    if not (group and known_group[group]) then group = known_group[name] and name or only_group[name] or NOGROUP end
-    return peer_cell(group, name)
-end
-
--- charge counts one attempt. The last one is the one that answered the client: it is charged the client's bytes and the
--- whole request's time, as the module does. An attempt that was passed on is charged its own time and its own status,
--- and no bytes, so that the sums over all servers are what the clients saw.
-local function charge(state, last, status, bytes_in, bytes_out, request_ms)
-    local pointer = pointer_of(state)
-    if not pointer then return end
-    local cell = by_pointer[pointer] or by_name(peer_name(state))
-    local response_ms = tonumber(state.response_time)
-    if response_ms > 1e15 then response_ms = 0 end -- -1: it never began
-    local got = tonumber(state.status)
-    if last then
-        if got == 0 then got = status end -- the client went away first
-        add(cell, class_of(got), bytes_in, bytes_out, request_ms, response_ms)
-    else
-        add(cell, class_of(got), 0, 0, response_ms, response_ms)
-    end
 end
 
 -- log runs in log_by_lua, once per request.
 function M.log()
     if broken then return end
     if not started then start() end
-    local r = request()
-    local status = status_of(r)
-    local bytes_in, bytes_out = request_length(r), bytes_sent(r)
-    local request_ms = floor((now() - start_seconds(r)) * 1000 + 0.5)
-    if request_ms < 0 then request_ms = 0 end
-    local key = server_key(r)
-    add(cells_by_key[key] or server_cell(key), class_of(status), bytes_in, bytes_out, request_ms, request_ms)
-    local states, n = attempts(r)
-    if n == 1 then
-        charge(states[0], true, status, bytes_in, bytes_out, request_ms)
-    else
-        for i = 0, n - 1 do charge(states[i], i == n - 1, status, bytes_in, bytes_out, request_ms) end
-    end
+    count()
     if ending then flush() end -- no timer comes any more
 end
 
