@@ -56,9 +56,12 @@ func followHeap() {
 	}
 }
 
+// leastHeap is what the runtime counts as in use at least: it multiplies that by GOGC before the first collection too.
+const leastHeap = 4 << 20
+
 // gcPercent is the GOGC at which garbageMost gathers, or the runtime's default if that is more.
 func gcPercent() int {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
-	return max(100, int(100*garbageMost/max(1<<20, live[0].Value.Uint64())))
+	return max(100, int(100*garbageMost/max(leastHeap, live[0].Value.Uint64())))
 }
