@@ -14,10 +14,10 @@ import (
 
 // SimOptions are the parts of the simulator that an arena may vary. The zero value means the defaults.
 type SimOptions struct {
-	// Live changes weights as the live balancer does, without a reload.
+	// Live changes weights as the live actuator does, without a reload.
 	Live bool
 	// ApplyDelay is the time from a decision to its effect; 0 means 120 ms for a reload (57 to 214 ms were measured
-	// on NGINX 1.22) and 1 ms for the live balancer.
+	// on NGINX 1.22) and 1 ms for the live actuator.
 	ApplyDelay     time.Duration
 	TelemetryDelay time.Duration
 	LostPolls      float64

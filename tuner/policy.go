@@ -12,8 +12,8 @@ type Source interface {
 	Sample(ctx context.Context) (vts.Sample, error)
 }
 
-// Actuator makes weights effective. The real ones edit nginx.conf and reload, or call the live balancer; the other
-// is the simulator.
+// Actuator makes weights effective. The real ones edit nginx.conf and reload, or set weights in the memory of NGINX; the
+// other is the simulator.
 type Actuator interface {
 	// Apply sets the weights of the groups named in w and leaves all others alone. It returns when the change is
 	// confirmed to be in force, or an error that says what was refused or rolled back.

@@ -28,7 +28,7 @@ type Options struct {
 	Deadlines map[string]time.Duration
 	// ErrorTardiness is the tardiness of a failed request; 0 means 10.
 	ErrorTardiness float64
-	// Live makes weights change as the live balancer does it: active counts and passive health checks survive. By
+	// Live makes weights change as the live actuator does it: active counts and passive health checks survive. By
 	// default they change by a reload, which restarts both and leaves old requests to the old workers.
 	Live bool
 	// ApplyDelay is how long after SetWeights the new weights are in force; on NGINX 1.22 a reload took 57 to 214 ms.

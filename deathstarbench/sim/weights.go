@@ -69,7 +69,7 @@ func (s *Sim) peer(g *group, server string) int {
 	return none
 }
 
-// apply puts settings into force. A reload restarts the balancer of every group; the live balancer only changes the
+// apply puts settings into force. A reload restarts the balancer of every group; the live actuator only changes the
 // groups named.
 func (s *Sim) apply(settings map[string]map[string]Setting) {
 	changed := false
