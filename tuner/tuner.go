@@ -2,6 +2,7 @@ package tuner
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -167,15 +168,7 @@ func (t *Tuner) operator(current Weights) bool {
 }
 
 func sameServers(a, b map[string]Setting) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for server := range a {
-		if _, ok := b[server]; !ok {
-			return false
-		}
-	}
-	return true
+	return maps.EqualFunc(a, b, func(Setting, Setting) bool { return true })
 }
 
 // memory is what was learned of a pool in the present regime, under the present model of regimes.

@@ -53,15 +53,7 @@ func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *
 }
 
 func sameKeys(a, b map[string]tuner.Setting) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for server := range a {
-		if _, ok := b[server]; !ok {
-			return false
-		}
-	}
-	return true
+	return maps.EqualFunc(a, b, func(tuner.Setting, tuner.Setting) bool { return true })
 }
 
 // follow makes settings that are kept have the servers that are there now: those that have gone go, those that came have what
