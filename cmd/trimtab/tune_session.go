@@ -222,8 +222,10 @@ func (c *pageAfter) shows(sample *vts.Sample) bool {
 
 // Apply implements tuner.Actuator.
 func (s *session) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
-	if s.live != nil { // Sample asks the balancer itself what is in force
-		r, err := s.live.Apply(ctx, nginxSettings(w))
+	if s.live != nil { // Sample asks NGINX itself what is in force
+		// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know whether the
+		// weights are in force, and whose to restore.
+		r, err := s.live.Apply(context.WithoutCancel(ctx), nginxSettings(w))
 		return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 	}
 	r, err := fileActuator{applier: s.applier}.Apply(ctx, w)
