@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"runtime"
 	"slices"
 	"sync"
@@ -19,18 +20,17 @@ var processors sync.Mutex
 
 // addProcessors gives the runtime what so many pacers lack and returns how to take it back.
 func addProcessors(pacers int) (restore func()) {
-	extra := func(n int) (before int) {
+	lacking := pacers - runtime.GOMAXPROCS(0)/2
+	if lacking <= 0 {
+		return func() {}
+	}
+	add := func(n int) {
 		processors.Lock()
 		defer processors.Unlock()
-		before = runtime.GOMAXPROCS(0)
-		if n != 0 {
-			runtime.GOMAXPROCS(before + n)
-		}
-		return before
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 	}
-	lacking := max(0, pacers-extra(0)/2)
-	extra(lacking)
-	return func() { extra(-lacking) }
+	add(lacking)
+	return func() { add(-lacking) }
 }
 
 // mostAtOnce returns how many of the bursts run side by side at most. Each counts from before its start, when its pacer
@@ -46,10 +46,7 @@ func mostAtOnce(bursts []*burst) (most int) {
 		changes = append(changes, change{p.start - early, 1}, change{p.start + p.duration + p.grace, -1})
 	}
 	slices.SortFunc(changes, func(a, b change) int {
-		if a.at != b.at {
-			return int(min(max(a.at-b.at, -1), 1))
-		}
-		return b.by - a.by
+		return cmp.Or(cmp.Compare(a.at, b.at), b.by-a.by)
 	})
 	now := 0
 	for _, c := range changes {
