@@ -2,12 +2,15 @@ package tuner
 
 import "math"
 
+// peakKeep is what remains of the highest rate of arrivals after an interval.
+const peakKeep = 0.8
+
 // account follows the number of requests inside the station over an interval and decides whether it was saturated,
 // that is whether its completions are its capacity.
 //
 // Shares of a round robin are exact, so arrivals less completions is what the station holds more than before. What it
-// holds cannot exceed by much what Little's law allows for the response times that it just gave; that keeps the
-// count from drifting.
+// holds cannot exceed by much what came during a response time at the highest rate of late; that keeps the count from
+// drifting. In the interval in which a backlog runs out the completions are less than the capacity: it does not count.
 func (s *station) account(seconds float64) {
 	arrived, done, spent, growth := 0.0, 0.0, 0.0, 0.0
 	slow := false
@@ -26,12 +29,13 @@ func (s *station) account(seconds float64) {
 	}
 	before := s.inside
 	s.inside = math.Max(0, s.inside+growth)
+	s.peak = math.Max(arrived, s.peak*peakKeep)
 	if spent > 0 { // unknown while it fails: what waits there is not forgotten for that
-		s.inside = math.Min(s.inside, 3*spent+3)
+		s.inside = math.Min(s.inside, 1.3*s.peak*s.mean+2*spent+3)
 	}
 	noise := 3 + 0.05*arrived*seconds
 	growing := slow && growth > noise && growth > 1.2*spent-before
-	drained := slow && before > 5+0.2*done*seconds && before > 1.5*s.resting(done)
+	drained := slow && before > 5+0.2*done*seconds && before > 1.5*s.resting(done) && s.inside > 3+s.resting(done)
 	s.full = growing || drained
 	s.backlog = 0
 	if s.full {
@@ -70,15 +74,43 @@ func (l *link) restingLatency() float64 {
 
 // queueing is how long requests wait at rates by link, in s by likely number of slots, and the utilisation averaged over
 // those. Requests of all classes wait alike.
-func (s *station) queueing(w *waits, rate []float64) (wait [likelyMost]float64, rho float64) {
+func (s *station) queueing(w *waits, rate []float64, arrivals float64) (wait [likelyMost]float64, rho float64) {
 	for i, h := range s.likely {
 		f := &s.fit[h]
 		mean, use := mix(rate, f.service, slotGrid[h])
-		unit, _ := w.at(h, use)
+		unit, _ := w.at(h, use, s.flow(arrivals, rate, f.service))
 		wait[i] = mean * unit
 		rho += f.prob * use
 	}
 	return wait, rho
+}
+
+// regularity is the squared coefficient of variation of the times between arrivals: what a smooth round robin gives a
+// server of a Poisson stream has its share for one.
+func (s *station) regularity() float64 {
+	sum, total := 0.0, 0.0
+	for _, l := range s.links {
+		sum += l.arrive * l.share
+		total += l.arrive
+	}
+	if total <= 0 {
+		return 1
+	}
+	return sum / total
+}
+
+// flow is how irregular arrivals, of the given regularity, and the service of the mix are.
+func (s *station) flow(arrivals float64, rate, service []float64) flow {
+	work, square, total := 0.0, 0.0, 0.0
+	for g, r := range rate {
+		work += r * service[g]
+		square += r * service[g] * service[g] * (1 + s.links[g].group.cv2)
+		total += r
+	}
+	if s.pooled || work <= 0 {
+		return pooledFlow
+	}
+	return flow{arrivals, math.Max(square*total/(work*work)-1, 0)}
 }
 
 // predicted is the mean response time of a link that the fit expects with such waiting, averaged over the slots.
@@ -121,7 +153,7 @@ func (s *station) contradicts(w *waits, o seen) int {
 	}
 	same := s.familiar(o)
 	sum, weight := 0.0, 0.0
-	wait, rho := s.queueing(w, o.rate)
+	wait, rho := s.queueing(w, o.rate, o.arrivals)
 	for g := range o.rate {
 		if o.latency[g] <= 0 || o.count[g] < 5 {
 			continue
@@ -187,7 +219,7 @@ func (s *station) watch(w *waits, o seen) {
 	s.points, s.likely = nil, s.likely[:0]
 	for h := range s.fit {
 		// Slots rarely change, speeds do: half of what is known of the slots remains.
-		s.slots[h] = math.Max(math.Log(math.Max(s.fit[h].prob, 1e-3))/2, -2)
+		s.slots[h] = math.Max(math.Log(math.Max(s.fit[h].posterior, 1e-3))/2, -2)
 		s.fit[h].service = nil
 
 	}

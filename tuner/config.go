@@ -20,7 +20,7 @@ type Config struct {
 	Headroom float64
 	// DeadBand is the smallest relative change of a share that is worth new weights; default 0.05.
 	DeadBand float64
-	// MinGain is the smallest predicted relative gain that is worth new weights; default 0.02.
+	// MinGain is the smallest predicted relative gain that is worth new weights; default 0.03.
 	MinGain float64
 	// MinRequests is how many requests of a class an interval needs before it counts, intervals being pooled until
 	// then; default 50.
@@ -68,7 +68,7 @@ func (c Config) withDefaults() Config {
 	set(&c.ErrorTardiness, DefaultErrorTardiness)
 	set(&c.Headroom, 1.15)
 	set(&c.DeadBand, 0.05)
-	set(&c.MinGain, 0.02)
+	set(&c.MinGain, 0.03)
 	set(&c.Explore, 0.05)
 	set(&c.LearningRate, 0.1)
 	if c.MinRequests == 0 {

@@ -26,6 +26,7 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	}
 	now, inForce := p.shares()
 	level, measured := p.measured(t.cfg.ErrorTardiness)
+	p.planner.reach = p.reach()
 	hold := p.planner.cost(now, 1, 0, false)
 	floor := p.floor()
 	if !measured || p.saturated() {
@@ -34,11 +35,8 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	rate := p.rate()
 	p.exposed.note(p.groups)
 	mem := t.memory(p)
-	list := t.propose(p, now, mem, t.regime.Index < 0)
-	up := shareUp
-	if p.sudden >= steadyAfter && t.budget.elapsed > t.budget.window {
-		up = steadyUp
-	}
+	list := t.propose(p, mem, t.regime.Index < 0)
+	up := t.stride(p)
 	for i := range list {
 		c := &list[i]
 		if p.leastConn() { // shares follow from weights only loosely: the limit is one of weights, the cost that of the aim
@@ -66,11 +64,11 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	gain := (level - best.score) / level
 	e.PredictedGain = gain
 	e.PredictedReward = -best.cost / rate
-	return t.gate(p, best, inForce, gain, ejected, w, &e)
+	return t.gate(p, best, now, inForce, gain, ejected, w, &e)
 }
 
 // gate lets a candidate through or holds, with the reasons.
-func (t *Tuner) gate(p *pool, best *candidate, inForce [][]float64, gain float64, ejected bool, w Weights, e *PoolExplanation) PoolExplanation {
+func (t *Tuner) gate(p *pool, best *candidate, now, inForce [][]float64, gain float64, ejected bool, w Weights, e *PoolExplanation) PoolExplanation {
 	if ejected {
 		e.Chosen = best.proposal.String()
 		return t.write(p, best, w, e, "ejection, with "+best.proposal.String())
@@ -81,7 +79,7 @@ func (t *Tuner) gate(p *pool, best *candidate, inForce [][]float64, gain float64
 	price := t.price(urgent, steady)
 	patient := p.patient(gain >= price)
 	switch {
-	case t.revertDue(p):
+	case t.revertDue(p, now):
 		if t.budget.left() == 0 {
 			return e.hold("two bad intervals after a change, but no change is left", BoundRevert, BoundBudget)
 		}
@@ -124,7 +122,7 @@ func (t *Tuner) write(p *pool, c *candidate, w Weights, e *PoolExplanation, reas
 	for g, grp := range p.groups {
 		var weights []Weight
 		if c != nil {
-			weights = Quantise(grp.withAbsent(grp.weigh(c.x[g])))
+			weights = Quantise(grp.withAbsent(c.x[g]))
 		}
 		m := make(map[string]Setting, len(grp.links))
 		current := make(map[string]Setting, len(grp.links))

@@ -17,9 +17,10 @@ type expectation struct {
 
 const (
 	alike     = 0.05 // log difference of service times below which servers count as alike
-	speedFree = 0.3  // standard deviation of the log speed of a server not seen alone
+	speedFree = 0.6  // standard deviation of the log speed of a server not seen alone
 	classFree = 0.2  // the same of a class beside the others of its server
-	slotsFree = 0.3  // prior probability that a server's slots are not like the others'
+	slotsFree = 0.5  // prior probability that a server's slots are not like the others'
+	plausible = 5.0  // nats by which a number of slots may explain what was seen worse than the best one does
 )
 
 // expect sets the expectations of all stations of a pool from their last fits.
@@ -35,7 +36,7 @@ func (p *pool) expect() {
 		}
 		n++
 		for h := range others {
-			others[h] += s.fit[h].prob
+			others[h] += s.fit[h].posterior
 		}
 	}
 	for _, s := range p.stations {
@@ -58,7 +59,7 @@ func (s *station) expectFrom(others *[slotChoices]float64, n float64) {
 		if n > 0 {
 			like := others[h]
 			if known {
-				like -= s.fit[h].prob
+				like -= s.fit[h].posterior
 			}
 			broad = slotsFree*broad + (1-slotsFree)*math.Max(like, 0)/n
 		}
@@ -92,14 +93,30 @@ func (s *station) expectFrom(others *[slotChoices]float64, n float64) {
 	}
 }
 
-// alone is how nearly a station was ever seen without waiting, 0…1.
+// alone is how nearly a station was ever certainly seen without waiting, 0…1: by the number of slots that says the least
+// of all those that explain what was seen, whatever was expected.
 func (s *station) alone() float64 {
+	best := math.Inf(1)
+	for h := range s.fit {
+		best = math.Min(best, s.fit[h].misfit)
+	}
+	least := 1.0
+	for h := range s.fit {
+		f := &s.fit[h]
+		if len(f.service) == len(s.links) && f.misfit <= best+plausible {
+			least = math.Min(least, s.aloneBy(f))
+		}
+	}
+	return least
+}
+
+func (s *station) aloneBy(f *fitted) float64 {
 	best := 0.0
 	for i := range s.points {
 		p := &s.points[i]
 		for g, n := range p.count {
 			if n >= 5 {
-				a := s.serviceOf(g) / math.Exp(p.latency[g])
+				a := f.service[g] / math.Exp(p.latency[g])
 				best = math.Max(best, math.Min(a*a, 1)*p.weight/(p.weight+1))
 			}
 		}

@@ -7,11 +7,26 @@ import (
 
 // Limits on how much the share of a server may change in one step, as factors. A failing or saturated server may lose all of it.
 const (
-	shareDown = 0.25
-	shareUp   = 3.0
-	steadyUp  = 2.0  // once the load is steady: what was never tried is then approached in smaller steps
-	failing   = 0.05 // error share above which a server counts as failing
+	shareDown  = 0.25
+	shareUp    = 3.0
+	returns    = 0.3  // of an equal share may be given back at once to a server that had less
+	steadyUp   = 2.0  // once the load is steady: what was never tried is then approached in smaller steps
+	lastStride = 0.8  // for every change that is left of the burst after this one
+	failing    = 0.05 // error share above which a server counts as failing
 )
+
+// stride is how many times a share may grow in one step. With the last changes of the burst only small steps are made: there
+// would be none left to mend a large one that went wrong.
+func (t *Tuner) stride(p *pool) float64 {
+	up := shareUp
+	if p.sudden >= steadyAfter && t.budget.elapsed > t.budget.window {
+		up = steadyUp
+	}
+	if t.budget.elapsed <= t.budget.window && !t.budget.unlimited && !p.urgent() {
+		up = math.Min(up, 1+math.Max(lastStride*float64(t.budget.left()-1), 0.1))
+	}
+	return up
+}
 
 // limit bounds the change of every share of a candidate from the weights in force.
 func (c *candidate) limit(p *pool, inForce [][]float64, up float64) {
@@ -19,11 +34,12 @@ func (c *candidate) limit(p *pool, inForce [][]float64, up float64) {
 		return
 	}
 	bound := false
+	down := math.Max(shareDown, 1/(up*up))
 	for g, grp := range p.groups {
 		sum := 0.0
 		for i, l := range grp.links {
-			low := inForce[g][i] * shareDown
-			high := math.Max(inForce[g][i]*up, 0.01)
+			low := inForce[g][i] * down
+			high := math.Max(inForce[g][i]*up, returns/float64(len(grp.links)))
 			if l.errors > failing || l.station.full {
 				low = 0
 			}
@@ -60,34 +76,37 @@ func writable(g *group, x []float64) {
 	normalise(x, sum)
 }
 
-// price is the predicted relative gain that a change has to bring: the fewer changes are left and the more were made
-// lately, the more. The last changes are kept for what is urgent, a saturated or failing server: a small gain now is
+// price is the predicted relative gain that a change has to bring: the further the changes used are ahead of the time
+// that has passed, the more. What is left is kept for what is urgent, a saturated or failing server: a small gain now is
 // not worth being helpless when the load turns.
 func (t *Tuner) price(urgent, steady bool) float64 {
-	if t.budget.unlimited {
+	b := &t.budget
+	if b.unlimited {
 		return t.cfg.MinGain
 	}
-	used := t.budget.burst - t.budget.left()
-	prices := earlyPrices[:]
-	if t.budget.elapsed > t.budget.window {
-		used = t.budget.perMinute - t.budget.left()
-		prices = latePrices[:]
+	var price float64
+	if b.elapsed > b.window {
+		price = latePrices[min(max(b.perMinute-b.left(), 0), len(latePrices)-1)]
+	} else {
+		// Released by now: one at once, all of them at the end of the window, the early ones sooner.
+		released := 1 + float64(b.burst-1)*math.Sqrt(float64(b.elapsed)/float64(b.window))
+		ahead := float64(b.burst-b.left()) + 1 - released
+		price = math.Exp2(aheadPrice * math.Max(0, ahead))
 	}
-	price := prices[min(max(used, 0), len(prices)-1)]
 	if urgent {
 		price = min(price, urgentPrice)
 	}
-	if steady && t.budget.elapsed > t.budget.window {
-		price *= math.Exp2(t.budget.recent(backoff))
+	if steady && b.elapsed > b.window {
+		price *= math.Exp2(b.recent(backoff))
 	}
 	return t.cfg.MinGain * price
 }
 
-// Prices in least gains, by the number of changes used: of the burst, and per minute after it.
-var (
-	earlyPrices = [...]float64{1, 1.5, 2.5, 5, 10, 20}
-	latePrices  = [...]float64{3, 12}
-)
+// aheadPrice is how many times a change doubles in price for every change by which the budget is ahead of its time.
+const aheadPrice = 1.5
+
+// latePrices are the prices after the burst, in least gains, by the changes used in the last minute.
+var latePrices = [...]float64{3, 12}
 
 // backoff is the time in which a change ceases to double the price of the next one while the load is steady: what was
 // to be gained has been gained.

@@ -52,8 +52,8 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 		feed   func(*tuner.Tuner)
 	}{
 		{"equal servers: the gain does not pay for a reload", tuner.BoundGain, nil, func(p *tuner.Tuner) { decide(p, synthetic(equal, good, good, good)) }},
-		{"a server six times slower than the others wants more than one step", tuner.BoundStep, nil, func(p *tuner.Tuner) {
-			decide(p, synthetic(equal, good, good, [3]float64{300, 900, 0}))
+		{"a server that answers at once on a twentieth of the requests wants more than one step", tuner.BoundStep, nil, func(p *tuner.Tuner) {
+			decide(p, synthetic([]int{10, 10, 1}, [3]float64{430, 40, 0}, [3]float64{430, 40, 0}, [3]float64{43, 2, 0}))
 		}},
 		{"a dead band of 90 % swallows every change", tuner.BoundDeadBand, func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Tuner) {
 			decide(p, synthetic(equal, good, good, slow))

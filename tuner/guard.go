@@ -46,6 +46,9 @@ func (p *pool) begin(c *candidate) {
 	_, inForce := p.shares()
 	p.prior = &vector{proposal: p.active, x: inForce}
 	p.lastGood = p.prior
+	if p.saturated() { // what overloads a server is nothing to return to
+		p.lastGood = nil
+	}
 	p.before, p.load, p.bad, p.expected = p.cost, p.rate(), 0, math.Inf(1)
 	if c != nil {
 		p.active = c.proposal
@@ -170,7 +173,14 @@ func (p *pool) disturbed() bool {
 	return false
 }
 
-func (t *Tuner) revertDue(p *pool) bool { return p.bad >= badNeeded && p.lastGood != nil }
+// revertDue reports whether the weights of before are to come back: intervals were bad, and the model, which has seen them
+// too, does not say that with those it would be worse. Otherwise it is the load that has changed.
+func (t *Tuner) revertDue(p *pool, now [][]float64) bool {
+	if p.bad < badNeeded || p.lastGood == nil {
+		return false
+	}
+	return p.planner.cost(p.lastGood.x, 1, 0, false) <= p.planner.cost(now, 1, 0, false)
+}
 
 // shares returns the shares served in the last interval and those that the weights in force ask for; both are the
 // same for round robin.
@@ -182,20 +192,12 @@ func (p *pool) shares() (served, inForce [][]float64) {
 			served[g][i], inForce[g][i] = l.share, l.share
 			if grp.method == LeastConn && grp.now > 0 {
 				served[g][i] = l.done / grp.now
-				inForce[g][i] = l.share * math.Pow(l.recentService(), -slownessInWeight)
 			}
 			sum += inForce[g][i]
 		}
 		normalise(inForce[g], sum)
 	}
 	return served, inForce
-}
-
-func (l *link) recentService() float64 {
-	if len(l.station.likely) > 0 {
-		return l.station.serviceOf(l.pos)
-	}
-	return 0.01
 }
 
 // measured is the cost per second of the last intervals in the units of the plan; false: nothing was measured.
@@ -268,6 +270,19 @@ func (p *pool) failing() bool {
 	}
 	return false
 }
+
+// reach is how many times what a server was seen to carry a plan may count on. In need, more has to be dared.
+func (p *pool) reach() float64 {
+	if p.urgent() {
+		return urgentReach
+	}
+	return calmReach
+}
+
+const (
+	calmReach   = 1.8
+	urgentReach = 4.0
+)
 
 // evidence reports whether every class that had requests has had enough since the last change.
 func (p *pool) evidence(least int) bool {

@@ -167,7 +167,7 @@ const (
 
 // fragility is what a proposal risks when the load turns, as a share of what waiting costs now: the further classes
 // are parted, the more a new mix of them hurts until it is answered.
-var fragility = [proposals]float64{Loose: 0.03, Balanced: 0.01, ByL3: 0.02, Shift: 0.02}
+var fragility = [proposals]float64{Loose: 0.03, Balanced: 0.01}
 
 // judge gives every candidate its score, a cost per second: the model's prediction and what was measured of the
 // proposal in this regime, by visits, less a bonus for what was rarely tried. level is the cost per second measured

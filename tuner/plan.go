@@ -17,7 +17,7 @@ type planner struct {
 	headroom       float64
 	meanShare      float64 // share of the mean response time in the cost
 	errorTardiness float64
-	doubt          float64 // how much the utilisation may be underestimated at twice the load seen so far
+	reach          float64 // how many times the utilisation seen so far a plan may go to
 	horizon        float64 // s over which a backlog is to be worked off
 
 	stations []*station
@@ -104,7 +104,7 @@ func (p *planner) priors() {
 		for i, l := range grp.links {
 			v := 0.0
 			if !l.off() {
-				v = l.station.capacity(l.pos) * l.errorFactor()
+				v = l.station.capacity(l.pos, p.reach) * l.errorFactor()
 			}
 			p.prior[g][i] = v
 			sum += v
@@ -126,12 +126,34 @@ func (l *link) errorFactor() float64 {
 }
 
 // capacity is the expected number of requests per second of the class at full use.
-func (s *station) capacity(pos int) float64 {
+func (s *station) capacity(pos int, reach float64) float64 {
 	c := 0.0
 	for _, h := range s.likely {
-		c += s.fit[h].prob * math.Log(slotGrid[h]/s.fit[h].service[pos])
+		f := &s.fit[h]
+		c += f.prob * math.Log(s.believed(h, reach)*slotGrid[h]/f.service[pos])
 	}
 	return math.Exp(c)
+}
+
+// believed is the utilisation of slot choice h up to which a plan may count on the server: nobody has seen that all of its
+// slots are there. It is reach times what the server was seen to carry, at least the slots that it has for sure, and at
+// most all.
+func (s *station) believed(h int, reach float64) float64 {
+	return math.Min(1, math.Max(reach*s.fit[h].proven, s.sure/slotGrid[h]))
+}
+
+// stretch is how a plan counts utilisation rho of slot choice h beyond what the server was seen to carry: so that
+// what is believed is full use. steep is its derivative.
+func (s *station) stretch(h int, rho, reach float64) (use, steep float64) {
+	proven := s.fit[h].proven
+	if rho <= proven {
+		return rho, 1
+	}
+	steep = (1 - proven) / math.Max(s.believed(h, reach)-proven, 1e-3)
+	if steep <= 1 {
+		return rho, 1
+	}
+	return proven + (rho-proven)*steep, steep
 }
 
 // descend takes one multiplicative step against the gradient.
@@ -226,10 +248,13 @@ func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool
 	total := 0.0
 	for _, h := range s.likely {
 		f := &s.fit[h]
-		work, rate := 0.0, 0.0
+		work, rate, square, split := 0.0, 0.0, 0.0, 0.0
 		for _, l := range s.links {
 			r := l.group.rate * load * x[l.group.index][l.at]
-			work += r * f.service[l.pos]
+			v := f.service[l.pos]
+			work += r * v
+			square += r * v * v * (1 + l.group.cv2)
+			split += r * x[l.group.index][l.at]
 			rate += r
 		}
 		mean := 0.0
@@ -241,12 +266,13 @@ func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool
 			}
 		}
 		rho := (work + s.backlog*mean/p.horizon) / slotGrid[h]
-		doubt := 1.0
-		if beyond := rho/math.Max(f.proven, 0.05) - 1; beyond > 0 {
-			doubt = 1 + p.doubt*math.Min(beyond, 1)
+		use, steep := s.stretch(h, rho, p.reach)
+		v := pooledFlow
+		if work > 0 && !s.pooled {
+			v = flow{split / rate, math.Max(square*rate/(work*work)-1, 0)}
 		}
-		unit, slope := p.waits.at(h, rho*doubt)
-		slope *= doubt
+		unit, slope := p.waits.at(h, use, v)
+		slope *= steep
 		wait := mean * unit
 		const h2 = 1e-3
 		others := 0.0

@@ -1,6 +1,7 @@
 package tuner
 
 import (
+	"slices"
 	"sort"
 
 	"trimtab/vts"
@@ -172,11 +173,12 @@ func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tar
 	}
 	for _, st := range order {
 		st.every = len(order) <= fitAll
+		st.pooled = slices.ContainsFunc(st.links, func(l *link) bool { return l.group.method == LeastConn })
 		p := of[st.links[0].group]
 		p.stations = append(p.stations, st)
 	}
 	for _, p := range t.pools {
-		p.planner = planner{waits: w, tardy: tardy, headroom: cfg.Headroom, meanShare: 0.2, doubt: 0.6, errorTardiness: cfg.ErrorTardiness, horizon: 2 * cfg.Interval.Seconds()}
+		p.planner = planner{waits: w, tardy: tardy, headroom: cfg.Headroom, meanShare: 0.2, errorTardiness: cfg.ErrorTardiness, horizon: cfg.Interval.Seconds()}
 		p.planner.setUp(p.groups, p.stations)
 	}
 }

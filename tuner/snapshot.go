@@ -13,7 +13,7 @@ import (
 )
 
 // SnapshotVersion is the version of the snapshots that this package writes, and the only one it reads.
-const SnapshotVersion = 1
+const SnapshotVersion = 2
 
 // ErrSnapshotVersion says that a snapshot was written by another version.
 var ErrSnapshotVersion = errors.New("unknown snapshot version")
@@ -53,6 +53,9 @@ type PointSnapshot struct {
 	LogLatencySec  []float64 `json:"log_latency_s"`
 	Requests       []float64 `json:"requests"`
 	DonePerSec     []float64 `json:"done_per_s"`
+	Finished       float64   `json:"finished"`     // requests behind DonePerSec
+	ArrivalsSCV    float64   `json:"arrivals_scv"` // squared coefficient of variation of the times between arrivals
+	Age            float64   `json:"age"`          // intervals since it was last visited
 	FullIntervals  float64   `json:"full_intervals"`
 	Intervals      float64   `json:"intervals"`
 	SpreadVariance float64   `json:"spread_variance"`
@@ -96,7 +99,7 @@ func (s *station) snapshot() ServerSnapshot {
 	for i := range s.points {
 		p := &s.points[i]
 		out.Points = append(out.Points, PointSnapshot{RatePerSec: clone(p.rate), LogLatencySec: clone(p.latency), Requests: clone(p.count),
-			DonePerSec: clone(p.done), FullIntervals: p.full, Intervals: p.weight, SpreadVariance: p.spread})
+			DonePerSec: clone(p.done), Finished: p.finished, ArrivalsSCV: p.arrivals, Age: p.age, FullIntervals: p.full, Intervals: p.weight, SpreadVariance: p.spread})
 	}
 	return out
 }
@@ -193,7 +196,7 @@ func (t *Tuner) adopt() {
 		o.slots = st.Slots
 		for _, p := range st.Points {
 			o.points = append(o.points, point{rate: clone(p.RatePerSec), latency: clone(p.LogLatencySec), count: clone(p.Requests),
-				done: clone(p.DonePerSec), full: p.FullIntervals, weight: p.Intervals, spread: p.SpreadVariance})
+				done: clone(p.DonePerSec), finished: p.Finished, arrivals: p.ArrivalsSCV, age: p.Age, full: p.FullIntervals, weight: p.Intervals, spread: p.SpreadVariance})
 		}
 	}
 }

@@ -14,10 +14,10 @@ func observeAt(s *station, w *waits, slots int, service, rate float64, intervals
 			h = i
 		}
 	}
-	unit, _ := w.at(h, rate*service/float64(slots))
+	unit, _ := w.at(h, rate*service/float64(slots), flow{1, s.links[0].group.cv2})
 	for range intervals {
 		latency := (service + service*unit) * math.Exp(0.03*rng.NormFloat64())
-		s.learn(seen{rate: []float64{rate}, done: []float64{rate}, latency: []float64{latency}, count: []float64{3 * rate}, epoch: epoch})
+		s.learn(seen{rate: []float64{rate}, done: []float64{rate}, latency: []float64{latency}, count: []float64{3 * rate}, arrivals: 1, epoch: epoch})
 		s.links[0].group.pool().expect()
 		s.refit(w, s.expected, s.variances())
 	}
@@ -57,7 +57,7 @@ func TestModelRecoversServiceTimeAndSlots(t *testing.T) {
 		for epoch, rho := range c.loads {
 			observeAt(s, w, c.slots, c.service, rho*float64(c.slots)/c.service, 12, epoch, rng)
 		}
-		capacity, want := s.capacity(0), float64(c.slots)/c.service
+		capacity, want := s.capacity(0, 100), float64(c.slots)/c.service
 		if math.Abs(math.Log(capacity/want)) > math.Log(1.15) {
 			t.Errorf("%s: capacity got %.0f/s, want %.0f/s within 15 %%", c.about, capacity, want)
 		}
@@ -72,7 +72,7 @@ func TestSaturationShowsCapacityAtOnce(t *testing.T) {
 	s.learn(seen{rate: []float64{500}, done: []float64{200}, latency: []float64{0.9}, count: []float64{600}, full: true})
 	s.links[0].group.pool().expect()
 	s.refit(w, s.expected, s.variances())
-	if got := s.capacity(0); got < 190 || got > 210 {
+	if got := s.capacity(0, 100); got < 190 || got > 210 {
 		t.Errorf("200 completions per second with a growing backlog: capacity got %.0f/s, want 200/s after one interval", got)
 	}
 }
@@ -139,7 +139,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 	}
 	low, high := math.Inf(1), 0.0
 	for _, s := range p.stations {
-		low, high = math.Min(low, s.capacity(0)), math.Max(high, s.capacity(0))
+		low, high = math.Min(low, s.capacity(0, 100)), math.Max(high, s.capacity(0, 100))
 	}
 	if high/low > 1.15 {
 		t.Errorf("capacities of alike servers: got a ratio of %.2f, want at most 1.15", high/low)
@@ -150,13 +150,13 @@ func TestWaits(t *testing.T) {
 	w := newWaits()
 	for h, c := range slotGrid {
 		for _, rho := range []float64{0.1, 0.5, 0.9, 0.97} {
-			got, _ := w.at(h, rho)
+			got, _ := w.at(h, rho, flow{1, 1})
 			if want := sakasegawa(rho, c); math.Abs(got-want) > 0.02*want+1e-4 {
 				t.Errorf("%v slots at %v: got %v, want %v", c, rho, got, want)
 			}
 		}
-		below, slope := w.at(h, linearFrom)
-		above, _ := w.at(h, linearFrom+0.1)
+		below, slope := w.at(h, linearFrom, flow{1, 0})
+		above, _ := w.at(h, linearFrom+0.1, flow{1, 0})
 		if math.Abs(above-below-0.1*slope) > 1e-6*above || slope <= 0 {
 			t.Errorf("%v slots: not linear beyond %v: %v then %v with slope %v", c, linearFrom, below, above, slope)
 		}

@@ -223,7 +223,7 @@ func (t *Tuner) observe(o Observation) {
 			}
 		}
 		for _, st := range p.stations {
-			st.wait, _ = st.queueing(t.waits, st.arrivals())
+			st.wait, _ = st.queueing(t.waits, st.arrivals(), st.regularity())
 		}
 		for _, g := range p.groups {
 			g.moments(o.Sample)
@@ -252,7 +252,7 @@ func (s *station) take(w *waits, seconds float64, epoch int) {
 	falling := draining && s.mean < stillFalls*before
 	s.draining = s.full || falling
 	n := len(s.links)
-	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: (was || falling) && !s.full, epoch: epoch}
+	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: (was || falling) && !s.full, epoch: epoch, arrivals: s.regularity()}
 	total := 0.0
 	for i, l := range s.links {
 		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
