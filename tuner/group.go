@@ -169,9 +169,6 @@ func (g *group) arrivals(seconds float64) {
 		noise := 2 + 0.04*sent*seconds
 		return l.share > 0 && !l.station.full && (l.done-sent)*seconds > -noise
 	}
-	if done, share := g.withRoom(); share >= 0.05 {
-		g.now = done / share
-	}
 	for range 4 {
 		done, share := 0.0, 0.0
 		for _, l := range g.links {
@@ -192,18 +189,6 @@ func (g *group) arrivals(seconds float64) {
 		}
 	}
 	g.follow(seconds)
-}
-
-// withRoom is what the servers finished that were not saturated, and their share. Those that work off a backlog finish more
-// than they are sent.
-func (g *group) withRoom() (done, share float64) {
-	for _, l := range g.links {
-		if !l.station.full {
-			done += l.done
-			share += l.share
-		}
-	}
-	return done, share
 }
 
 // follow smooths the group's rate: slowly within the noise of counting, at once beyond it.

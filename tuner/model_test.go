@@ -123,21 +123,6 @@ func TestPlansDoNotCountOnSlotsNobodyHasSeen(t *testing.T) {
 	}
 }
 
-// TestABacklogIsNotArrivals: a server that works off what has waited finishes more than it is sent. The others tell the arrivals.
-func TestABacklogIsNotArrivals(t *testing.T) {
-	g := &group{name: "g", method: RoundRobin, rate: 300}
-	for range 3 {
-		l := &link{group: g, station: &station{}, share: 1.0 / 3, done: 100}
-		l.station.links = []*link{l}
-		g.links = append(g.links, l)
-	}
-	g.links[0].station.full, g.links[0].done = true, 180
-	g.arrivals(3)
-	if math.Abs(g.now-300) > 5 {
-		t.Errorf("100 per second at two of three servers, 180 at one with a backlog: arrivals got %.0f/s, want 300/s", g.now)
-	}
-}
-
 // TestFewCompletionsProveLittle: two classes at a saturated server, the second with three completions. The split between the classes
 // comes from what is expected of them, not from those three.
 func TestFewCompletionsProveLittle(t *testing.T) {
@@ -154,7 +139,7 @@ func TestFewCompletionsProveLittle(t *testing.T) {
 		s.learn(seen{rate: []float64{20, 20}, done: []float64{8, 1}, latency: []float64{2, 2}, count: []float64{8 * seconds, seconds}, full: true})
 		e := &expectation{typical: []float64{0.040, 0.020}, weight: []float64{25, 25}, stiff: 1}
 		s.refit(w, e, s.variances())
-		return s.capacity(0, 100)
+		return s.capacity(0, 100, false)
 	}
 	if few, many := learn(1), learn(1000); math.Abs(math.Log(many/8)) > 0.3 || many >= few {
 		t.Errorf("8 completions per second of a class, full use: capacity got %.1f/s from a second and %.1f/s from a thousand, want the second about 8/s and below the first", few, many)

@@ -17,6 +17,7 @@ type planner struct {
 	headroom       float64
 	meanShare      float64 // share of the mean response time in the cost
 	errorTardiness float64
+	neutral        bool    // the work-conserving shares are the same for all classes
 	reach          float64 // how many times the utilisation seen so far a plan may go to
 	horizon        float64 // s over which a backlog is to be worked off
 
@@ -104,7 +105,7 @@ func (p *planner) priors() {
 		for i, l := range grp.links {
 			v := 0.0
 			if !l.off() {
-				v = l.station.capacity(l.pos, p.reach) * l.errorFactor()
+				v = l.station.capacity(l.pos, p.reach, p.neutral) * l.errorFactor()
 			}
 			p.prior[g][i] = v
 			sum += v
@@ -125,14 +126,32 @@ func (l *link) errorFactor() float64 {
 	return math.Pow(1-math.Min(e, 0.999), 20)
 }
 
-// capacity is the expected number of requests per second of the class at full use.
-func (s *station) capacity(pos int, reach float64) float64 {
+// capacity is the expected number of requests per second of the class at the use that is believed; neutral: of the mix, whatever
+// the class.
+func (s *station) capacity(pos int, reach float64, neutral bool) float64 {
 	c := 0.0
 	for _, h := range s.likely {
 		f := &s.fit[h]
-		c += f.prob * math.Log(s.believed(h, reach)*slotGrid[h]/f.service[pos])
+		service := f.service[pos]
+		if neutral {
+			service = s.ofTheMix(f)
+		}
+		c += f.prob * math.Log(s.believed(h, reach)*slotGrid[h]/service)
 	}
 	return math.Exp(c)
+}
+
+// ofTheMix is the mean service time of a fit over the requests of all groups that use the server.
+func (s *station) ofTheMix(f *fitted) float64 {
+	work, rate := 0.0, 0.0
+	for _, l := range s.links {
+		work += l.group.rate * f.service[l.pos]
+		rate += l.group.rate
+	}
+	if rate <= 0 {
+		return f.service[0]
+	}
+	return work / rate
 }
 
 // believed is the utilisation of slot choice h up to which a plan may count on the server: nobody has seen that all of its

@@ -72,6 +72,8 @@ func (t *Tuner) propose(p *pool, mem *regimeMemory, safe bool) []candidate {
 	if p.since >= looseLater*t.cfg.Interval {
 		enough = looseThen
 	}
+	// In an overload whose service times are open, class by class shares would follow the noise.
+	p.planner.neutral = least < enough && p.saturated()
 	for _, kind := range [...]Proposal{Tight, Balanced, Loose} {
 		if least < enough && kind != Tight {
 			continue // speeds seen only through waiting are not known well enough to part classes by them

@@ -57,7 +57,7 @@ func TestModelRecoversServiceTimeAndSlots(t *testing.T) {
 		for epoch, rho := range c.loads {
 			observeAt(s, w, c.slots, c.service, rho*float64(c.slots)/c.service, 12, epoch, rng)
 		}
-		capacity, want := s.capacity(0, 100), float64(c.slots)/c.service
+		capacity, want := s.capacity(0, 100, false), float64(c.slots)/c.service
 		if math.Abs(math.Log(capacity/want)) > math.Log(1.15) {
 			t.Errorf("%s: capacity got %.0f/s, want %.0f/s within 15 %%", c.about, capacity, want)
 		}
@@ -72,7 +72,7 @@ func TestSaturationShowsCapacityAtOnce(t *testing.T) {
 	s.learn(seen{rate: []float64{500}, done: []float64{200}, latency: []float64{0.9}, count: []float64{600}, full: true})
 	s.links[0].group.pool().expect()
 	s.refit(w, s.expected, s.variances())
-	if got := s.capacity(0, 100); got < 190 || got > 210 {
+	if got := s.capacity(0, 100, false); got < 190 || got > 210 {
 		t.Errorf("200 completions per second with a growing backlog: capacity got %.0f/s, want 200/s after one interval", got)
 	}
 }
@@ -139,7 +139,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 	}
 	low, high := math.Inf(1), 0.0
 	for _, s := range p.stations {
-		low, high = math.Min(low, s.capacity(0, 100)), math.Max(high, s.capacity(0, 100))
+		low, high = math.Min(low, s.capacity(0, 100, false)), math.Max(high, s.capacity(0, 100, false))
 	}
 	if high/low > 1.15 {
 		t.Errorf("capacities of alike servers: got a ratio of %.2f, want at most 1.15", high/low)
