@@ -3,16 +3,17 @@ package tuner
 import "math"
 
 const (
-	fitSteps    = 6
-	fitDone     = 1e-3        // largest change of a log service time that ends a fit
-	fitStride   = 0.7         // largest change in one step
-	priorMost   = 2           // nats beyond which expected service times count less and less for or against a number of slots
-	drift       = 0.01        // change of the speed of a server per interval that is no surprise: what is old is believed less
-	spreadFirst = 0.15 * 0.15 // variance between intervals before it is measured
-	pointMost   = 20          // nats beyond which one operating point counts less and less against a number of slots
-	fullCount   = 400         // requests' worth of one saturated interval
-	modelNoise  = 0.03        // relative error of the formula itself
-	waitNoise   = 0.2         // relative error of its waiting time
+	fitSteps      = 6
+	fitStepsLarge = 3
+	fitDone       = 1e-3        // largest change of a log service time that ends a fit
+	fitStride     = 0.7         // largest change in one step
+	priorMost     = 2           // nats beyond which expected service times count less and less for or against a number of slots
+	drift         = 0.01        // change of the speed of a server per interval that is no surprise: what is old is believed less
+	spreadFirst   = 0.15 * 0.15 // variance between intervals before it is measured
+	pointMost     = 20          // nats beyond which one operating point counts less and less against a number of slots
+	fullCount     = 400         // requests' worth of one saturated interval
+	modelNoise    = 0.03        // relative error of the formula itself
+	waitNoise     = 0.2         // relative error of its waiting time
 )
 
 // fitter is the scratch space of one fit: a weighted least squares problem in the logarithms of the service times,
@@ -69,8 +70,12 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 	fit.size(n, len(s.points))
 	loss, data := s.linearise(f.service, w, h, prior, cv2)
 	damping := 1e-3
-	for range fitSteps {
-		fit.solve(len(s.points), prior, damping)
+	steps, most := fitSteps, solveMost
+	if !s.every { // a large world: the next fit goes on from here
+		steps, most = fitStepsLarge, solveMostLarge
+	}
+	for range steps {
+		fit.solve(len(s.points), most, prior, damping)
 		longest := 0.0
 		for _, d := range fit.step {
 			longest = math.Max(longest, math.Abs(d))
@@ -277,17 +282,20 @@ func (f *fitter) curvature(out, v []float64, points int, prior *expectation, dam
 }
 
 // solveMost bounds the conjugate gradients: exact for so many classes, enough for more.
-const solveMost = 8
+const (
+	solveMost      = 8
+	solveMostLarge = 5
+)
 
 // solve sets step to the solution of (curvature)·step = descent, by conjugate gradients preconditioned with the
 // diagonal.
-func (f *fitter) solve(points int, prior *expectation, damping float64) {
+func (f *fitter) solve(points, most int, prior *expectation, damping float64) {
 	clear(f.step)
 	copy(f.r, f.down)
 	rz := f.precondition()
 	first := rz
 	copy(f.p, f.z)
-	for range min(solveMost, 2*len(f.step)) {
+	for range min(most, 2*len(f.step)) {
 		if rz <= 1e-8*first || rz <= 0 {
 			return
 		}

@@ -48,7 +48,7 @@ func matrix(groups []*group) [][]float64 {
 // A plan takes up to planSteps steps, fewer in large pools: there a step of a hundred shares changes little for each.
 const (
 	planSteps = 60
-	planLeast = 8
+	planLeast = 5
 	planWork  = 12000 // steps times links
 )
 

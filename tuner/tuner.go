@@ -211,7 +211,7 @@ func (t *Tuner) observe(o Observation) {
 			continue
 		}
 		rounds := 1
-		if t.budget.elapsed < 5*t.cfg.Interval {
+		if t.budget.elapsed < 5*t.cfg.Interval && t.topo.links <= stepWork {
 			rounds = 3 // the first expectations come from the first fits
 		}
 		for range rounds {
