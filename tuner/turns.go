@@ -4,7 +4,7 @@ package tuner
 // or has changed come first.
 const (
 	stepWork = 300 // servers in groups that are refitted and replanned in one step
-	fitTurns = 12   // in a pool larger than stepWork, every so many'th server is refitted in a step
+	fitTurns = 12  // in a pool larger than stepWork, every so many'th server is refitted in a step
 )
 
 // takeTurns decides which pools are refitted and decided in this step.
