@@ -21,7 +21,7 @@ const (
 // queue, so that the problem is stiff in one direction (all service times together) and soft in the others: single
 // classes cannot be stepped one by one.
 type fitter struct {
-	at, try    []float64 // service times
+	try        []float64 // service times
 	lines      []line
 	down, diag []float64 // steepest descent, diagonal of the curvature
 	step       []float64
@@ -41,9 +41,9 @@ type line struct {
 }
 
 func (f *fitter) size(n, points int) {
-	if len(f.at) != n {
+	if len(f.try) != n {
 		*f = fitter{}
-		for _, v := range []*[]float64{&f.at, &f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead} {
+		for _, v := range []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead} {
 			*v = make([]float64, n)
 		}
 	}
@@ -117,7 +117,8 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 	}
 }
 
-// linearise fills the lines, the descent and the diagonal of the curvature for service times, and returns the loss.
+// linearise fills the lines, the descent and the diagonal of the curvature for service times, and returns the loss
+// and the part of it that what was seen makes.
 func (s *station) linearise(service []float64, w *waits, h int, prior *expectation, cv2 []float64) (total, data float64) {
 	f := &s.fitter
 	clear(f.down)

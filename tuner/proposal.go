@@ -32,8 +32,7 @@ func (p Proposal) String() string {
 var pulls = map[Proposal]float64{Loose: 1, Balanced: 4, Tight: 16}
 
 // steadyPull is the pull of Loose under round robin once the load has been steady for a while. Parting the classes by
-// the server that is best for each gains most where speeds differ by class, and is what a load that turns punishes:
-// with this pull from the start, the first turn of scenario regimes costs six times the ART of L3 (docs/tuner.md).
+// the server that is best for each gains most where speeds differ by class, and is what a load that turns punishes.
 const steadyPull = 0.5
 
 // looseFrom is how nearly every server must have been seen without waiting (station.alone) before the model may part the

@@ -16,8 +16,8 @@ const (
 // flow is how irregular arrivals and service at a station are: squared coefficients of variation.
 type flow struct{ arrivals, service float64 }
 
-// pooledFlow is that of a server of least connections: it is sent requests when it has room. There is no formula for the wait
-// at such a server; a factor of a half is as good as the weights found with it (docs/tuner.md).
+// pooledFlow is that of a server of least connections: it is sent requests when it has room. No formula is known here for the
+// wait at such a server: a constant factor of a half is assumed.
 var pooledFlow = flow{1, 0}
 
 // factor is what the irregularity makes of the waiting time of M/M/c at utilisation rho, and its derivative:

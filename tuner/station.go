@@ -147,7 +147,7 @@ func (p *point) add(o seen) {
 	for g := range o.rate {
 		p.rate[g] = (old*p.rate[g] + o.rate[g]) / p.weight
 		if o.full {
-			p.finished = p.finished + o.count[g]
+			p.finished += o.count[g]
 			p.done[g] = (p.full*pointDecay*p.done[g] + o.done[g]) / (p.full*pointDecay + 1)
 		}
 		if o.skip || o.full || o.latency[g] <= 0 || o.count[g] <= 0 {
