@@ -200,6 +200,12 @@ func (s *station) familiar(o seen) *point {
 // ends brings the memory of before it back, if that explains the interval.
 func (s *station) watch(w *waits, o seen) {
 	s.changed = false
+	if above, ok := s.above(o); ok && s.trend.note(above, o) && s.trend.effect() > s.least(w, o) {
+		s.points, s.stored = []point{s.trend.take()}, s.points
+		s.forget()
+		s.changed = true
+		return
+	}
 	against := s.contradicts(w, o)
 	if against == 0 {
 		s.strange = 0
@@ -216,12 +222,18 @@ func (s *station) watch(w *waits, o seen) {
 			return
 		}
 	}
-	s.points, s.likely = nil, s.likely[:0]
+	s.points = nil
+	s.forget()
+}
+
+// forget leaves the fits nothing to go on from but what is known of the slots.
+func (s *station) forget() {
+	s.likely = s.likely[:0]
 	for h := range s.fit {
 		// Slots rarely change, speeds do: half of what is known of the slots remains.
 		s.slots[h] = math.Max(math.Log(math.Max(s.fit[h].posterior, 1e-3))/2, -2)
+		s.against[h] = 0
 		s.fit[h].service = nil
-
 	}
 }
 

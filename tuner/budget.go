@@ -46,11 +46,13 @@ func (b *budget) spend() {
 	}
 }
 
-// recent is the number of changes made lately, each counting exp(−age/scale).
-func (b *budget) recent(scale time.Duration) float64 {
+// recent is the number of changes made in the time given, each counting exp(−age/scale).
+func (b *budget) recent(scale, within time.Duration) float64 {
 	n := 0.0
 	for _, at := range b.spent {
-		n += math.Exp(-float64(b.elapsed-at) / float64(scale))
+		if age := b.elapsed - at; age < within {
+			n += math.Exp(-float64(age) / float64(scale))
+		}
 	}
 	return n
 }

@@ -76,7 +76,7 @@ func (t *Tuner) gate(p *pool, best *candidate, now, inForce [][]float64, gain fl
 	e.Bounds = append(e.Bounds, best.bounds...)
 	urgent := p.urgent()
 	steady := p.sudden >= steadyAfter
-	price := t.price(urgent, steady)
+	price := t.price(p, urgent, steady)
 	patient := p.patient(gain >= price)
 	switch {
 	case t.revertDue(p, now):

@@ -202,3 +202,32 @@ func TestClockJumpsAndEmptySamples(t *testing.T) {
 	}
 	checkBudget(t, w.changes)
 }
+
+// TestSlowDriftIsFollowed: a server that drifts to a third of its speed in steps that are no alarm costs no more than under a
+// policy without memory, which reloads at every interval.
+func TestSlowDriftIsFollowed(t *testing.T) {
+	const seeds = 10
+	sc := scenario(t, "slow-drift")
+	art := func(policy func() tuner.Policy) (perRequest float64, changes int) {
+		for seed := range uint64(seeds) {
+			w := newWorld(t, sc, 51+seed, "")
+			run(t, w, policy())
+			c := sim.Sum(w.Totals())
+			perRequest += c.ART() / seeds
+			changes += len(w.changes)
+		}
+		return perRequest, changes
+	}
+	tuned, changes := art(func() tuner.Policy { return tunerFor(t, sc, "", nil) })
+	l3, most := art(func() tuner.Policy {
+		p, err := tuner.NewL3(tuner.L3Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	})
+	t.Logf("ART per request %.4f with %d changes, l3 %.4f with %d", tuned, changes, l3, most)
+	if tuned > 1.02*l3 {
+		t.Errorf("ART per request %.4f, want at most 1.02 times the %.4f of l3", tuned, l3)
+	}
+}

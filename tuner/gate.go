@@ -79,7 +79,7 @@ func writable(g *group, x []float64) {
 // price is the predicted relative gain that a change has to bring: the further the changes used are ahead of the time
 // that has passed, the more. What is left is kept for what is urgent, a saturated or failing server: a small gain now is
 // not worth being helpless when the load turns.
-func (t *Tuner) price(urgent, steady bool) float64 {
+func (t *Tuner) price(p *pool, urgent, steady bool) float64 {
 	b := &t.budget
 	if b.unlimited {
 		return t.cfg.MinGain
@@ -97,7 +97,7 @@ func (t *Tuner) price(urgent, steady bool) float64 {
 		price = min(price, urgentPrice)
 	}
 	if steady && b.elapsed > b.window {
-		price *= math.Exp2(b.recent(backoff))
+		price *= math.Exp2(b.recent(backoff, p.sudden))
 	}
 	return t.cfg.MinGain * price
 }

@@ -44,6 +44,7 @@ type ServerSnapshot struct {
 	Address string               `json:"address"`
 	Groups  []string             `json:"groups"` // in the order of the vectors of a point
 	Slots   [slotChoices]float64 `json:"slots_log_weight"`
+	Against [slotChoices]float64 `json:"slots_against_nats"`
 	Points  []PointSnapshot      `json:"points"`
 }
 
@@ -92,7 +93,7 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 }
 
 func (s *station) snapshot() ServerSnapshot {
-	out := ServerSnapshot{Address: s.address, Slots: s.slots}
+	out := ServerSnapshot{Address: s.address, Slots: s.slots, Against: s.against}
 	for _, l := range s.links {
 		out.Groups = append(out.Groups, l.group.name)
 	}
@@ -193,7 +194,7 @@ func (t *Tuner) adopt() {
 		if !same {
 			continue
 		}
-		o.slots = st.Slots
+		o.slots, o.against = st.Slots, st.Against
 		for _, p := range st.Points {
 			o.points = append(o.points, point{rate: clone(p.RatePerSec), latency: clone(p.LogLatencySec), count: clone(p.Requests),
 				done: clone(p.DonePerSec), finished: p.Finished, arrivals: p.ArrivalsSCV, age: p.Age, full: p.FullIntervals, weight: p.Intervals, spread: p.SpreadVariance})

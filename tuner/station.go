@@ -20,6 +20,8 @@ type station struct {
 	sure     float64              // slots that it has but for a probability of doubtful
 	likely   []int                // indices into slotGrid of those that stand for all, at most likelyMost
 	slots    [slotChoices]float64 // what is known of the slots from before the memory was replaced, log
+	best     float64              // the least misfit of any number of slots
+	against  [slotChoices]float64 // nats that have spoken against each number of slots for long
 	inside   float64              // requests held at the end of the interval, by arrivals less completions
 	peak     float64              // highest arrivals per second lately
 	backlog  float64              // requests waiting beyond the steady state
@@ -27,7 +29,8 @@ type station struct {
 	mean     float64              // response time of the last interval over all classes, s
 	draining bool                 // it was saturated and its response times still fall
 	wait     [likelyMost]float64  // of the load of the last interval, s by likely number of slots, in a step in which it was refitted
-	strange  int                  // consecutive intervals that contradict the fit
+	trend    trend
+	strange  int // consecutive intervals that contradict the fit
 	expected *expectation
 	changed  bool // the last interval replaced the memory
 }
@@ -72,6 +75,19 @@ type point struct {
 
 func newPoint(n int) point {
 	return point{rate: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), done: make([]float64, n)}
+}
+
+// clear makes p a point of n links that nothing is known of.
+func (p *point) clear(n int) {
+	if len(p.rate) != n {
+		*p = newPoint(n)
+		return
+	}
+	clear(p.rate)
+	clear(p.latency)
+	clear(p.count)
+	clear(p.done)
+	*p = point{rate: p.rate, latency: p.latency, count: p.count, done: p.done}
 }
 
 // seen is what one interval says of a station.
@@ -169,57 +185,6 @@ func (p *point) fade(keep float64) {
 	p.finished *= keep
 	for g := range p.count {
 		p.count[g] *= keep
-	}
-}
-
-// refit fits every number of slots to the points, warm from the last fit.
-func (s *station) refit(w *waits, prior *expectation, cv2 []float64) {
-	least := math.Inf(1)
-	s.fits++
-	for h := range s.fit {
-		// What is unlikely is fitted in turn: a new number of slots becomes likely over several intervals.
-		if s.every || s.fits < 8 || s.changed || s.fit[h].posterior > 1e-2 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
-			s.fitSlots(w, h, prior, cv2)
-		}
-		least = math.Min(least, s.fit[h].loss)
-	}
-	sum := 0.0
-	for h := range s.fit {
-		s.fit[h].prob = math.Exp(least - s.fit[h].loss)
-		sum += s.fit[h].prob
-	}
-	for h := range s.fit {
-		s.fit[h].posterior = s.fit[h].prob / sum
-	}
-	s.represent()
-}
-
-// represent chooses the numbers of slots that stand for all others: the middles of equal parts of their probability.
-// Few and many slots often explain the latencies of one load equally well, as long waits or as slow service; a plan has
-// to be good for both.
-func (s *station) represent() {
-	s.likely = s.likely[:0]
-	for h := range s.fit {
-		s.fit[h].prob = 0
-	}
-	s.sure = slotGrid[0]
-	for h, below := 0, 0.0; h < slotChoices; h++ {
-		s.sure = slotGrid[h]
-		if below += s.fit[h].posterior; below >= doubtful {
-			break
-		}
-	}
-	below, h := 0.0, 0
-	for k := range likelyMost {
-		middle := (float64(k) + 0.5) / likelyMost
-		for h < slotChoices-1 && below+s.fit[h].posterior < middle {
-			below += s.fit[h].posterior
-			h++
-		}
-		if len(s.likely) == 0 || s.likely[len(s.likely)-1] != h {
-			s.likely = append(s.likely, h)
-		}
-		s.fit[h].prob += 1.0 / likelyMost
 	}
 }
 
