@@ -87,12 +87,18 @@ func (v validator) run(ctx context.Context) error {
 	}
 	if err != nil {
 		if text := firstEmerg(out.String()); text != "" {
+			if strings.Contains(text, readOnly) {
+				text += ": this process may not write there; under systemd, systemctl edit trimtab and add ReadWritePaths="
+			}
 			return &testFailure{text}
 		}
 		return fmt.Errorf("run %s -t: %w", v.binary, err)
 	}
 	return nil
 }
+
+// readOnly is EROFS as NGINX prints it: most often not the configuration's fault, but that of the sandbox we run in.
+var readOnly = fmt.Sprintf(" (%d: ", syscall.EROFS)
 
 // testFailure is what nginx -t said against a configuration.
 type testFailure struct{ text string }
