@@ -103,7 +103,7 @@ var readOnly = fmt.Sprintf(" (%d: ", syscall.EROFS)
 // testFailure is what nginx -t said against a configuration.
 type testFailure struct{ text string }
 
-func (e *testFailure) Error() string { return "nginx -t: " + e.text }
+func (e *testFailure) Error() string { return e.text }
 
 // firstEmerg returns the line of nginx -t's output that says what is wrong.
 func firstEmerg(out string) string {
