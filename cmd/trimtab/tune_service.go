@@ -205,7 +205,7 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	d.metrics.Telemetry(s.poller.Health())
 	d.own.nginx(s)
 	d.note(sample, held, out, e, err)
-	if err == nil && !s.tried && s.live == nil && !d.dry {
+	if sample != nil && !s.tried && s.live == nil && !d.dry {
 		d.tryOut(ctx, s)
 	}
 	if !d.dry && (d.saved.IsZero() || time.Since(d.saved) >= saveEvery || out.Applied) {
