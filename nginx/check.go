@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -48,6 +49,9 @@ func (a *Applier) judge(ctx context.Context, err error) error {
 	}
 	if before := (*testFailure)(nil); errors.As(a.runTest(ctx, nil), &before) {
 		failure = before
+		if strings.Contains(failure.text, readOnly) {
+			return refuse("nginx -t does not pass as this process runs it: %s", failure.text)
+		}
 		return refuse("the configuration is invalid as it stands, before any change: %s", failure.text)
 	}
 	return refuse("NGINX does not accept the change: %s", failure.text)

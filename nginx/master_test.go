@@ -237,6 +237,18 @@ func TestConfigAlreadyInvalid(t *testing.T) {
 	}
 }
 
+// A sandbox without a folder that NGINX writes to, and a configuration that is sound: the refusal says which of the two it is.
+func TestSandboxTooNarrow(t *testing.T) {
+	b := newBed(t, "")
+	a := b.applier(t)
+	a.Binary = fakeNGINX(t, `echo 'nginx: [emerg] open() "/srv/log/a.log" failed (30: Read-only file system)' >&2; exit 1`)
+	r, err := a.Apply(t.Context(), b.want(3, 5))
+	refused(t, r, err, "as this process runs it", "/srv/log/a.log", "ReadWritePaths")
+	if strings.Contains(r.Refused, "invalid") {
+		t.Errorf("got %q, which blames the configuration", r.Refused)
+	}
+}
+
 func TestNGINXTestHangs(t *testing.T) {
 	b := newBed(t, "")
 	a := b.applier(t)

@@ -87,6 +87,9 @@ func (v validator) run(ctx context.Context) error {
 	}
 	if err != nil {
 		if text := firstEmerg(out.String()); text != "" {
+			if strings.Contains(text, readOnly) {
+				text += ": this process may not write there; under systemd, systemctl edit trimtab and add ReadWritePaths="
+			}
 			return &testFailure{text}
 		}
 		return fmt.Errorf("run %s -t: %w", v.binary, err)
@@ -94,10 +97,13 @@ func (v validator) run(ctx context.Context) error {
 	return nil
 }
 
+// readOnly is EROFS as NGINX prints it: most often not the configuration's fault, but that of the sandbox we run in.
+var readOnly = fmt.Sprintf(" (%d: ", syscall.EROFS)
+
 // testFailure is what nginx -t said against a configuration.
 type testFailure struct{ text string }
 
-func (e *testFailure) Error() string { return "nginx -t: " + e.text }
+func (e *testFailure) Error() string { return e.text }
 
 // firstEmerg returns the line of nginx -t's output that says what is wrong.
 func firstEmerg(out string) string {

@@ -94,7 +94,7 @@ func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits, tardy *tardines
 	for _, st := range order {
 		if o := old.stations[st.address]; o != nil && o.sameUse(st) {
 			st.points, st.stored, st.fit, st.slots, st.likely = o.points, o.stored, o.fit, o.slots, o.likely
-			st.inside, st.against = o.inside, o.against
+			st.inside, st.against, st.expected = o.inside, o.against, o.expected
 		}
 	}
 	t.connect(s, order, w, tardy, cfg)

@@ -1,9 +1,14 @@
 package tuner
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
+
+	"trimtab/vts"
 )
 
 // observeAt lets a station of one class learn n intervals at a load, with latencies of the model itself and noise.
@@ -159,6 +164,37 @@ func TestWaits(t *testing.T) {
 		above, _ := w.at(h, linearFrom+0.1, flow{1, 0})
 		if math.Abs(above-below-0.1*slope) > 1e-6*above || slope <= 0 {
 			t.Errorf("%v slots: not linear beyond %v: %v then %v with slope %v", c, linearFrom, below, above, slope)
+		}
+	}
+}
+
+// A server is added in the very interval in which the speed of another changes back: what was seen before is fitted again,
+// before anything was expected of the new set of servers.
+func TestSpeedChangesWhenAServerIsAdded(t *testing.T) {
+	tn, err := New(Config{Regimes: RegimeConfig{Observe: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := func(servers int, latencyMsec uint64) vts.Sample {
+		s := vts.Sample{At: time.Unix(1_700_000_000, 0), Interval: 3 * time.Second, Groups: []vts.GroupSample{{Name: "g"}}}
+		for i := range servers {
+			p := vts.PeerSample{Server: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: 1, Known: true, Requests: 300, ResponseMsec: 300 * latencyMsec}
+			p.Responses[1] = p.Requests
+			s.Groups[0].Peers = append(s.Groups[0].Peers, p)
+		}
+		return s
+	}
+	decide := func(s vts.Sample) { tn.Decide(Observation{Sample: s, Current: InForce(s)}) }
+	for range 12 {
+		decide(sample(2, 20))
+	}
+	for _, st := range tn.topo.stations {
+		st.stored = slices.Clone(st.points)
+	}
+	decide(sample(3, 200))
+	for name, st := range tn.topo.stations {
+		if len(st.likely) > 0 && st.expected == nil {
+			t.Errorf("%s: got a fit that nothing is expected of", name)
 		}
 	}
 }

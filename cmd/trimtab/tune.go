@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
@@ -108,11 +110,17 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 
 func newLogger(e *env, cfg *daemonConfig) *slog.Logger {
 	level, _ := cfg.level() // validated
-	opts := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(e.stderr, opts))
+	if journald, err := journal.StderrIsJournalStream(); err == nil && journald && e.stderr == os.Stderr {
+		return slog.New(newJournalHandler(e.stderr, cfg.LogFormat, level))
 	}
-	return slog.New(slog.NewTextHandler(e.stderr, opts))
+	return slog.New(newHandler(e.stderr, cfg.LogFormat, &slog.HandlerOptions{Level: level}))
+}
+
+func newHandler(w io.Writer, format string, opts *slog.HandlerOptions) slog.Handler {
+	if format == "json" {
+		return slog.NewJSONHandler(w, opts)
+	}
+	return slog.NewTextHandler(w, opts)
 }
 
 // holdFile is the kill switch that needs no running daemon.

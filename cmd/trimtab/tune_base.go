@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -100,11 +101,32 @@ func (d *service) putBack(ctx context.Context) error {
 			}
 		}
 	}
-	r, err := s.Apply(ctx, base)
+	r, err := patiently(ctx, func() (tuner.Receipt, error) { return s.Apply(ctx, base) })
 	if err != nil {
 		return fmt.Errorf("restore the operator's weights: %w", err)
 	}
 	d.log.Info("the operator's weights are restored", "changed", r.Changed)
 	d.state.LastGood = nil
 	return nil
+}
+
+// patiently waits out refusals that pass by themselves, as that of the reload budget right after a change, as long as ctx has time
+// for it: at the end there is no next step that could try again.
+func patiently(ctx context.Context, apply func() (tuner.Receipt, error)) (tuner.Receipt, error) {
+	for {
+		r, err := apply()
+		refusal := (*nginx.Refusal)(nil)
+		if !errors.As(err, &refusal) || refusal.RetryAfter <= 0 {
+			return r, err
+		}
+		wait := max(refusal.RetryAfter, 100*time.Millisecond)
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < wait {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return r, err
+		case <-time.After(wait):
+		}
+	}
 }

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"trimtab/tuner"
 )
@@ -126,6 +128,37 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), analyze, "verify", path).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze verify: %v: %s", err, out)
+	}
+}
+
+// The unit has room for what the daemon does with the configuration that is installed beside it.
+func TestUnitFitsTheDefaults(t *testing.T) {
+	text, err := os.ReadFile("../../scripts/trimtab.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	setting := func(name string) string {
+		for line := range strings.Lines(string(text)) {
+			if value, ok := strings.CutPrefix(line, name+"="); ok {
+				return strings.TrimSpace(value)
+			}
+		}
+		t.Fatalf("the unit has no %s", name)
+		return ""
+	}
+	cfg := defaultDaemonConfig()
+	limit, err := time.ParseDuration(setting("WatchdogSec") + "s")
+	if want := patience(cfg.longestStep()); err != nil || limit < want {
+		t.Errorf("WatchdogSec: got %s, %v, want at least %s, that the daemon need not ask for more", limit, err, want)
+	}
+	writable := strings.Fields(strings.ReplaceAll(setting("ReadWritePaths"), " -", " "))
+	for _, dir := range []string{cfg.StateDir, filepath.Dir(cfg.Nginx.Config)} {
+		if !slices.Contains(writable, dir) {
+			t.Errorf("ReadWritePaths: got %v, want %s among them", writable, dir)
+		}
+	}
+	if got := setting("StateDirectory"); "/var/lib/"+got != cfg.StateDir {
+		t.Errorf("StateDirectory: got %s, want the one of state_dir %s", got, cfg.StateDir)
 	}
 }
 

@@ -186,6 +186,26 @@ func TestE2EDryRunAndObserveChangeNothing(t *testing.T) {
 	}
 }
 
+// A sandbox in which nginx -t cannot pass is told of while the daemon still observes, not by the first change.
+func TestE2EDaemonTriesNGINXTestEarly(t *testing.T) {
+	b := startBed(t)
+	nginxBinary := b.NGINX.Binary
+	b.NGINX.Binary = filepath.Join(b.dir, "nginx")
+	script := "#!/bin/sh\ncase \"$*\" in *-t*) echo 'nginx: [emerg] open() \"/srv/a.log\" failed (30: Read-only file system)' >&2; exit 1;; esac\nexec " + nginxBinary + " \"$@\"\n"
+	if err := os.WriteFile(b.NGINX.Binary, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.pace = "300ms 100ms 3s"
+	b.configure("")
+	b.load()
+	_, stderr, _ := start(t, "tune", "--config", b.config, "--observe")
+	await(t, "the warning", func() bool { return strings.Contains(stderr.String(), "every change will be refused") })
+	await(t, "more steps", func() bool { return b.number("trimtab_steps_total") > 5 })
+	if n := strings.Count(stderr.String(), "every change will be refused"); n != 1 {
+		t.Errorf("warned %d times, want once", n)
+	}
+}
+
 // process starts the program as a process of its own, for signals.
 func (b *tunedBed) process(args ...string) (*exec.Cmd, *buffer) {
 	b.t.Helper()

@@ -205,10 +205,30 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	d.metrics.Telemetry(s.poller.Health())
 	d.own.nginx(s)
 	d.note(sample, held, out, e, err)
+	if sample != nil && !s.tried && s.live == nil && !d.dry {
+		d.tryOut(ctx, s)
+	}
 	if !d.dry && (d.saved.IsZero() || time.Since(d.saved) >= saveEvery || out.Applied) {
 		d.save(s)
 	}
 	return out, err
+}
+
+// tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process runs it: in a sandbox
+// that lacks a folder every change would be refused.
+func (d *service) tryOut(ctx context.Context, s *session) {
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	if err == nil {
+		// Without a master the test would take the ports from an NGINX that is just starting.
+		_, err = s.applier.Master(ctx, cfg)
+	}
+	if err != nil {
+		return
+	}
+	s.tried = true
+	if err := s.applier.Test(ctx); err != nil && ctx.Err() == nil {
+		d.log.Warn("nginx -t does not pass as this process runs it: every change will be refused", "error", err)
+	}
 }
 
 // save writes the state; a failure is logged when it begins and when it ends, and costs nothing but what was learned.

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.etcd.io/bbolt"
 
+	"trimtab/nginx"
 	"trimtab/tuner"
 	"trimtab/vts"
 )
@@ -248,6 +249,41 @@ func TestHoldAlsoHoldsTheRestoreAtTheEnd(t *testing.T) {
 	}
 	if d.state.LastGood == nil {
 		t.Error("the daemon forgot whose weights are in force")
+	}
+}
+
+// At the end there is no next step: what passes by itself within the minute is waited for.
+func TestRestoreWaitsForTheReloadBudget(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		refused []time.Duration // RetryAfter of each refusal before the restore passes
+		want    time.Duration   // when it is over
+		ok      bool
+	}{
+		{"allowed at once", nil, 0, true},
+		{"a second after the last reload, and then a reload of somebody else's", []time.Duration{time.Second, 2 * time.Second}, 3 * time.Second, true},
+		{"the burst is used up", []time.Duration{30 * time.Second}, 30 * time.Second, true},
+		{"the breaker is open for longer than there is time", []time.Duration{10 * time.Minute}, 0, false},
+		{"somebody has to act first", []time.Duration{0}, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				began, left := time.Now(), c.refused
+				_, err := patiently(ctx, func() (tuner.Receipt, error) {
+					if len(left) == 0 {
+						return tuner.Receipt{Changed: true}, nil
+					}
+					refusal := &nginx.Refusal{RetryAfter: left[0]}
+					left = left[1:]
+					return tuner.Receipt{}, fmt.Errorf("weights not applied: %w", refusal)
+				})
+				if took := time.Since(began); (err == nil) != c.ok || took != c.want {
+					t.Errorf("got %v after %s, want success %t after %s", err, took, c.ok, c.want)
+				}
+			})
+		})
 	}
 }
 

@@ -33,6 +33,7 @@ type session struct {
 	policy  tuner.Policy
 	tuned   *tuner.Tuner // nil: the policy explains nothing
 	cancel  func()       // ends what runs in the background
+	tried   bool         // nginx -t has been tried, see service.tryOut
 
 	mu       sync.Mutex
 	tunable  map[string]bool // upstreams that may be tuned; nil: not read yet

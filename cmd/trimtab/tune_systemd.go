@@ -46,6 +46,9 @@ func newWatchdog() watchdog {
 // allow asks systemd for more patience when a step may take longer than the unit says.
 func (w watchdog) allow(step time.Duration) {
 	if w.limit > 0 {
-		notify(fmt.Sprintf("WATCHDOG_USEC=%d", max(w.limit, step+step/4).Microseconds()))
+		notify(fmt.Sprintf("WATCHDOG_USEC=%d", max(w.limit, patience(step)).Microseconds()))
 	}
 }
+
+// patience is how long a step may take before it counts as hung.
+func patience(step time.Duration) time.Duration { return step + step/4 }
