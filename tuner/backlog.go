@@ -196,24 +196,28 @@ func (s *station) familiar(o seen) *point {
 	return nil
 }
 
-// watch replaces the memory when intervals in a row contradict it, or at once when a saturation does. A fault that
-// ends brings the memory of before it back, if that explains the interval.
-func (s *station) watch(w *waits, o seen) {
+// doubts reports whether the memory has to be replaced: intervals in a row contradict it, or one saturation does.
+func (s *station) doubts(w *waits) bool {
 	s.changed = false
-	against := s.contradicts(w, o)
+	against := s.contradicts(w, s.now)
 	if against == 0 {
 		s.strange = 0
-		return
+		return false
 	}
-	if s.strange += against; s.strange < strangeEnough {
-		return
-	}
+	s.strange += against
+	return s.strange >= strangeEnough
+}
+
+// replace replaces the memory and learns the interval, and returns the work that makes. A fault that ends brings the
+// memory of before it back, if that explains the interval.
+func (s *station) replace(w *waits) (work int) {
 	s.strange, s.changed = 0, true
 	s.points, s.stored = s.stored, s.points
 	if len(s.points) > 0 && len(s.points[0].rate) == len(s.links) {
-		s.refit(w, s.expected, s.variances())
-		if s.contradicts(w, o) == 0 {
-			return
+		work = s.refit(w, s.expected, s.variances())
+		if s.contradicts(w, s.now) == 0 {
+			s.learn(s.now)
+			return work
 		}
 	}
 	s.points, s.likely = nil, s.likely[:0]
@@ -221,8 +225,9 @@ func (s *station) watch(w *waits, o seen) {
 		// Slots rarely change, speeds do: half of what is known of the slots remains.
 		s.slots[h] = math.Max(math.Log(math.Max(s.fit[h].posterior, 1e-3))/2, -2)
 		s.fit[h].service = nil
-
 	}
+	s.learn(s.now)
+	return work + s.fitWork(slotChoices) // that of the first fit
 }
 
 func (s *station) variances() []float64 {

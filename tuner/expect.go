@@ -23,10 +23,9 @@ const (
 	plausible = 5.0  // nats by which a number of slots may explain what was seen worse than the best one does
 )
 
-// expect sets the expectations of all stations of a pool from their last fits.
-func (p *pool) expect() {
-	var others [slotChoices]float64
-	n := 0.0
+// expect sets what the groups of a pool expect of a server from the last fits. It returns the sums of the probabilities
+// of every number of slots over the known stations, and how many those are.
+func (p *pool) expect() (others [slotChoices]float64, n float64) {
 	for _, g := range p.groups {
 		g.typical = g.typicalService()
 	}
@@ -39,11 +38,10 @@ func (p *pool) expect() {
 			others[h] += s.fit[h].posterior
 		}
 	}
-	for _, s := range p.stations {
-		s.expectFrom(&others, n)
-	}
+	return others, n
 }
 
+// expectFrom sets the expectations of a station.
 func (s *station) expectFrom(others *[slotChoices]float64, n float64) {
 	e := s.expected
 	if e == nil {

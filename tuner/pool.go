@@ -20,6 +20,7 @@ type pool struct {
 	due      bool // refitted and decided in this step
 	waiting  bool // something happened since its last turn
 	large    bool // more servers in groups than one step can work on
+	next     int  // server whose turn it is to be refitted, when large
 	exposed  exposure
 	order
 	force

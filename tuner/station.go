@@ -29,6 +29,7 @@ type station struct {
 	wait     [likelyMost]float64  // of the load of the last interval, s by likely number of slots, in a step in which it was refitted
 	strange  int                  // consecutive intervals that contradict the fit
 	expected *expectation
+	now      seen
 	changed  bool // the last interval replaced the memory
 }
 
@@ -172,14 +173,15 @@ func (p *point) fade(keep float64) {
 	}
 }
 
-// refit fits every number of slots to the points, warm from the last fit.
-func (s *station) refit(w *waits, prior *expectation, cv2 []float64) {
+// refit fits every number of slots to the points, warm from the last fit, and returns the work that was.
+func (s *station) refit(w *waits, prior *expectation, cv2 []float64) (work int) {
 	least := math.Inf(1)
 	s.fits++
 	for h := range s.fit {
 		// What is unlikely is fitted in turn: a new number of slots becomes likely over several intervals.
-		if s.every || s.fits < 8 || s.changed || s.fit[h].posterior > 1e-2 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
+		if s.every || s.fit[h].posterior > 1e-2 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
 			s.fitSlots(w, h, prior, cv2)
+			work += s.fitWork(1)
 		}
 		least = math.Min(least, s.fit[h].loss)
 	}
@@ -192,6 +194,7 @@ func (s *station) refit(w *waits, prior *expectation, cv2 []float64) {
 		s.fit[h].posterior = s.fit[h].prob / sum
 	}
 	s.represent()
+	return work
 }
 
 // represent chooses the numbers of slots that stand for all others: the middles of equal parts of their probability.
