@@ -27,7 +27,8 @@ type fitter struct {
 	step       []float64
 	r, z, p, q []float64 // of the conjugate gradients
 	ahead      []float64
-	priorK     float64 // weight of the prior, by how far it is contradicted
+	apart      []float64 // log of the service times over the typical ones, 0 where none is expected
+	priorK     float64   // weight of the prior, by how far it is contradicted
 }
 
 // line is one operating point linearised at a fit: J = diag(own) + all·partᵀ with the precision
@@ -43,7 +44,7 @@ type line struct {
 func (f *fitter) size(n, points int) {
 	if len(f.try) != n {
 		*f = fitter{}
-		for _, v := range []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead} {
+		for _, v := range []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead, &f.apart} {
 			*v = make([]float64, n)
 		}
 	}
@@ -128,11 +129,11 @@ func (s *station) linearise(service []float64, w *waits, h int, prior *expectati
 		loss += s.points[i].line(s, &f.lines[i], service, w, h, cv2)
 		f.lines[i].addTo(f.down, f.diag)
 	}
-	speed, known := prior.speedOf(service)
+	speed, known := prior.speedOf(f.apart, service)
 	against := 0.0
-	for g, v := range service {
+	for g, v := range f.apart {
 		if k := prior.weight[g]; k > 0 {
-			r := math.Log(v/prior.typical[g]) - speed
+			r := v - speed
 			against += k * r * r / 2
 		}
 	}
@@ -140,9 +141,9 @@ func (s *station) linearise(service []float64, w *waits, h int, prior *expectati
 	f.priorK = 1 / (1 + against/priorMost)
 	if known > 0 {
 		lean := 0.0 // Σ k·r, what all together lose by the mean that is taken out of each
-		for g, v := range service {
+		for g, v := range f.apart {
 			if k := prior.weight[g]; k > 0 {
-				r := math.Log(v/prior.typical[g]) - speed
+				r := v - speed
 				lean += k * r
 				f.down[g] -= f.priorK * k * r
 				f.diag[g] += f.priorK * k
@@ -376,11 +377,14 @@ func (p *point) residuals(s *station, res, inv, dir, service []float64, w *waits
 	return wait, slope, rho, rr - *common*jr*jr
 }
 
-// speedOf is the mean log factor between service times and the typical ones, and over how many classes.
-func (e *expectation) speedOf(service []float64) (speed, known float64) {
+// speedOf sets apart to the log factors between service times and the typical ones, and returns their mean and over how
+// many classes.
+func (e *expectation) speedOf(apart, service []float64) (speed, known float64) {
 	for g, v := range service {
+		apart[g] = 0
 		if e.typical[g] > 0 {
-			speed += math.Log(v / e.typical[g])
+			apart[g] = math.Log(v / e.typical[g])
+			speed += apart[g]
 			known++
 		}
 	}
