@@ -91,6 +91,20 @@ func (s *station) expectFrom(others *[slotChoices]float64, n float64) {
 	}
 }
 
+// speedOf sets apart to the log factors between service times and the typical ones, and returns their mean and over how
+// many classes.
+func (e *expectation) speedOf(apart, service []float64) (speed, known float64) {
+	for g, v := range service {
+		apart[g] = 0
+		if e.typical[g] > 0 {
+			apart[g] = math.Log(v / e.typical[g])
+			speed += apart[g]
+			known++
+		}
+	}
+	return speed / math.Max(known, 1), known
+}
+
 // alone is how nearly a station was ever certainly seen without waiting, 0…1: by the number of slots that says the least
 // of all those that explain what was seen, whatever was expected.
 func (s *station) alone() float64 {

@@ -1,6 +1,9 @@
 package tuner
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	fitSteps      = 6
@@ -41,17 +44,21 @@ type line struct {
 	fullPart                      []float64
 }
 
+// size makes room for so many classes and points.
 func (f *fitter) size(n, points int) {
-	if len(f.try) != n {
-		*f = fitter{}
-		for _, v := range []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead, &f.apart} {
-			*v = make([]float64, n)
-		}
+	if len(f.try) == n && len(f.lines) >= points {
+		return
 	}
 	for len(f.lines) < points {
-		v := make([]float64, 7*n)
-		f.lines = append(f.lines, line{res: v[:n], inv: v[n : 2*n], dir: v[2*n : 3*n], own: v[3*n : 4*n], all: v[4*n : 5*n],
-			part: v[5*n : 6*n], fullPart: v[6*n:]})
+		f.lines = append(f.lines, line{})
+	}
+	vectors := []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead, &f.apart}
+	for i := range f.lines {
+		l := &f.lines[i]
+		vectors = append(vectors, &l.res, &l.inv, &l.dir, &l.own, &l.all, &l.part, &l.fullPart)
+	}
+	for _, v := range vectors {
+		*v = slices.Grow((*v)[:0], n)[:n]
 	}
 }
 
@@ -67,7 +74,10 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 			f.service[g] = s.firstGuess(g, prior.typical[g])
 		}
 	}
-	fit := &s.fitter
+	if s.fitter == nil {
+		s.fitter = &fitter{}
+	}
+	fit := s.fitter
 	fit.size(n, len(s.points))
 	loss, data := s.linearise(f.service, w, h, prior, cv2)
 	damping := 1e-3
@@ -121,7 +131,7 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 // linearise fills the lines, the descent and the diagonal of the curvature for service times, and returns the loss
 // and the part of it that what was seen makes.
 func (s *station) linearise(service []float64, w *waits, h int, prior *expectation, cv2 []float64) (total, data float64) {
-	f := &s.fitter
+	f := s.fitter
 	clear(f.down)
 	clear(f.diag)
 	loss := 0.0
@@ -375,20 +385,6 @@ func (p *point) residuals(s *station, res, inv, dir, service []float64, w *waits
 	variance := waitNoise*waitNoise*share*share + p.spread/math.Max(p.weight, 1)
 	*common = variance / (1 + variance*jj)
 	return wait, slope, rho, rr - *common*jr*jr
-}
-
-// speedOf sets apart to the log factors between service times and the typical ones, and returns their mean and over how
-// many classes.
-func (e *expectation) speedOf(apart, service []float64) (speed, known float64) {
-	for g, v := range service {
-		apart[g] = 0
-		if e.typical[g] > 0 {
-			apart[g] = math.Log(v / e.typical[g])
-			speed += apart[g]
-			known++
-		}
-	}
-	return speed / math.Max(known, 1), known
 }
 
 // mean of v, 0 when there is none.

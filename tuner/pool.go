@@ -172,7 +172,9 @@ func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tar
 			p.key += g.name + "\n"
 		}
 	}
+	scratch := &fitter{}
 	for _, st := range order {
+		st.fitter = scratch
 		st.every = len(order) <= fitAll
 		st.pooled = slices.ContainsFunc(st.links, func(l *link) bool { return l.group.method == LeastConn })
 		p := of[st.links[0].group]

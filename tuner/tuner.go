@@ -259,7 +259,8 @@ func (s *station) take(w *waits, seconds float64, epoch int) bool {
 	s.draining = s.full || falling
 	o := &s.now
 	if n := len(s.links); len(o.rate) != n {
-		o.rate, o.done, o.latency, o.count = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+		v := make([]float64, 4*n)
+		o.rate, o.done, o.latency, o.count = v[:n], v[n:2*n], v[2*n:3*n], v[3*n:]
 	}
 	o.full, o.skip, o.epoch, o.arrivals = s.full, (was || falling) && !s.full, epoch, s.regularity()
 	total := 0.0
