@@ -74,10 +74,7 @@ func usable(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 
 // whole rounds v·scale into 1…100.
 func whole(v, scale float64) int {
-	if v <= 0 {
-		return MinWeight
-	}
-	return int(min(max(v*scale+0.5, MinWeight), MaxWeight))
+	return min(max(int(v*scale+0.5), MinWeight), MaxWeight)
 }
 
 func gcd(a, b int) int {

@@ -28,6 +28,7 @@ type Tuner struct {
 	last     Explanation
 	turn     int       // counts decisions
 	next     int       // whose turn it is
+	work     int       // of the fits of the last step
 	restored *Snapshot // taken over at the first sample
 }
 
@@ -214,7 +215,7 @@ func (t *Tuner) observe(o Observation) {
 			}
 		}
 	}
-	spent := t.replace(doubted)
+	t.work = t.replace(doubted)
 	t.takeTurns()
 	for _, p := range t.topo.pools {
 		if !p.due {
@@ -225,7 +226,7 @@ func (t *Tuner) observe(o Observation) {
 			rounds = 3 // the first expectations come from the first fits
 		}
 		for range rounds {
-			p.refit(t.waits, spent)
+			t.work += p.refit(t.waits, fitBudget-t.work)
 		}
 		for _, st := range p.stations {
 			st.wait, _ = st.queueing(t.waits, st.arrivals(), st.regularity())

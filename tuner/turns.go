@@ -10,8 +10,8 @@ const (
 	fitBudget = 40000 // work of fits (station.fitWork) of a step after which servers wait for the next one
 )
 
-// fitWork is what fitting so many numbers of slots costs: points times classes, and two for what each point costs by itself.
-func (s *station) fitWork(fits int) int { return fits * len(s.points) * (len(s.links) + 2) }
+// fitWork is what fitting so many numbers of slots costs: points times classes, and what comes with each.
+func (s *station) fitWork(fits int) int { return fits * (len(s.points) + 1) * (len(s.links) + 2) }
 
 // replace replaces the memory of the stations that have to, and returns the work of their fits. In a large world those beyond
 // the budget keep what is known of them until the next step, if that contradicts it too: saturated ones are served
@@ -38,31 +38,30 @@ func (t *Tuner) replace(doubted []*station) (work int) {
 	return work
 }
 
-// refit brings expectations and fits up to date; in a large pool those of servers without a fit, and of others in turn within
-// what is left of the budget, at least one.
-func (p *pool) refit(w *waits, spent int) {
+// refit brings expectations and fits up to date and returns the work that was; in a large pool those of servers without a
+// fit, which replace has counted, and of others in turn as far as so much work allows, at least one.
+func (p *pool) refit(w *waits, allowed int) (work int) {
 	others, n := p.expect()
-	refit := func(st *station) {
+	refit := func(st *station) int {
 		st.expectFrom(&others, n)
-		if len(st.points) > 0 {
-			spent += st.refit(w, st.expected, st.variances())
+		if len(st.points) == 0 {
+			return 0
 		}
-	}
-	if !p.large {
-		for _, st := range p.stations {
-			refit(st)
-		}
-		return
+		return st.refit(w, st.expected, st.variances())
 	}
 	for _, st := range p.stations {
-		if len(st.likely) == 0 {
+		switch {
+		case !p.large:
+			work += refit(st)
+		case len(st.likely) == 0:
 			refit(st)
 		}
 	}
-	for i := 0; i < 1+len(p.stations)/fitTurns && (i == 0 || spent < fitBudget); i++ {
-		refit(p.stations[p.next%len(p.stations)])
+	for i := 0; p.large && i < 1+len(p.stations)/fitTurns && (i == 0 || work < allowed); i++ {
+		work += refit(p.stations[p.next%len(p.stations)])
 		p.next++
 	}
+	return work
 }
 
 // takeTurns decides which pools are refitted and decided in this step.
