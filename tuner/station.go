@@ -179,7 +179,7 @@ func (s *station) refit(w *waits, prior *expectation, cv2 []float64) (work int) 
 	s.fits++
 	for h := range s.fit {
 		// What is unlikely is fitted in turn: a new number of slots becomes likely over several intervals.
-		if s.every || s.fit[h].posterior > 1e-2 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
+		if s.every || s.fits < 8 || s.changed || s.fit[h].posterior > 1e-2 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
 			s.fitSlots(w, h, prior, cv2)
 			work += s.fitWork(1)
 		}

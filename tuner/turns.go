@@ -6,7 +6,6 @@ import "slices"
 // or has changed come first. In a pool larger than a step can work on, so do the servers.
 const (
 	stepWork  = 300   // servers in groups that are refitted and replanned in one step
-	fitTurns  = 12    // in a pool larger than stepWork, every so many'th server at most is refitted in a step
 	fitBudget = 40000 // work of fits (station.fitWork) of a step after which servers wait for the next one
 )
 
@@ -57,7 +56,7 @@ func (p *pool) refit(w *waits, allowed int) (work int) {
 			refit(st)
 		}
 	}
-	for i := 0; p.large && i < 1+len(p.stations)/fitTurns && (i == 0 || work < allowed); i++ {
+	for i := 0; p.large && i < len(p.stations) && (i == 0 || work < allowed); i++ {
 		work += refit(p.stations[p.next%len(p.stations)])
 		p.next++
 	}
@@ -88,7 +87,7 @@ func (t *Tuner) takeTurns() {
 		}
 	}
 	for i := range pools {
-		if p := pools[(t.next+i)%len(pools)]; p.waiting && work < stepWork {
+		if p := pools[(t.next+i)%len(pools)]; p.waiting && 3*work < 2*stepWork { // the last third is for the others
 			take(p)
 		}
 	}
