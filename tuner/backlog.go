@@ -196,34 +196,44 @@ func (s *station) familiar(o seen) *point {
 	return nil
 }
 
-// watch replaces the memory when intervals in a row contradict it, or at once when a saturation does. A fault that
-// ends brings the memory of before it back, if that explains the interval.
-func (s *station) watch(w *waits, o seen) {
+// doubts reports whether the memory has to be replaced: intervals in a row contradict it, one saturation does, or a trend.
+func (s *station) doubts(w *waits) bool {
 	s.changed = false
-	if above, ok := s.above(o); ok && s.trend.note(above, o) && s.trend.effect() > s.least(w, o) {
-		s.points, s.stored = []point{s.trend.take()}, s.points
-		s.forget()
-		s.changed = true
-		return
+	above, ok := s.above(s.now)
+	if s.trend.found = ok && s.trend.note(above, s.now) && s.trend.effect() > s.least(w, s.now); s.trend.found {
+		return true
 	}
-	against := s.contradicts(w, o)
+	against := s.contradicts(w, s.now)
 	if against == 0 {
 		s.strange = 0
-		return
+		return false
 	}
-	if s.strange += against; s.strange < strangeEnough {
-		return
-	}
+	s.strange += against
+	return s.strange >= strangeEnough
+}
+
+// replace replaces the memory and learns the interval, and returns the work that makes. A fault that ends brings the
+// memory of before it back, if that explains the interval.
+func (s *station) replace(w *waits) (work int) {
 	s.strange, s.changed = 0, true
+	found, fresh := s.trend.found, s.trend.take()
+	if found {
+		s.points, s.stored = []point{fresh}, s.points
+		s.forget()
+		return s.fitWork(slotChoices)
+	}
 	s.points, s.stored = s.stored, s.points
 	if len(s.points) > 0 && len(s.points[0].rate) == len(s.links) {
-		s.refit(w, s.expected, s.variances())
-		if s.contradicts(w, o) == 0 {
-			return
+		work = s.refit(w, s.expected, s.variances())
+		if s.contradicts(w, s.now) == 0 {
+			s.learn(s.now)
+			return work
 		}
 	}
 	s.points = nil
 	s.forget()
+	s.learn(s.now)
+	return work + s.fitWork(slotChoices) // that of the first fit
 }
 
 // forget leaves the fits nothing to go on from but what is known of the slots.

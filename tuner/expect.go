@@ -23,10 +23,9 @@ const (
 	plausible = 5.0  // nats by which a number of slots may explain what was seen worse than the best one does
 )
 
-// expect sets the expectations of all stations of a pool from their last fits.
-func (p *pool) expect() {
-	var others [slotChoices]float64
-	n := 0.0
+// expect sets what the groups of a pool expect of a server from the last fits. It returns the sums of the probabilities
+// of every number of slots over the known stations, and how many those are.
+func (p *pool) expect() (others [slotChoices]float64, n float64) {
 	for _, g := range p.groups {
 		g.typical = g.typicalService()
 	}
@@ -39,11 +38,10 @@ func (p *pool) expect() {
 			others[h] += s.fit[h].posterior
 		}
 	}
-	for _, s := range p.stations {
-		s.expectFrom(&others, n)
-	}
+	return others, n
 }
 
+// expectFrom sets the expectations of a station.
 func (s *station) expectFrom(others *[slotChoices]float64, n float64) {
 	e := s.expected
 	if e == nil {
@@ -91,6 +89,20 @@ func (s *station) expectFrom(others *[slotChoices]float64, n float64) {
 			e.weight[i] = 1 / (alike*alike + apart*apart)
 		}
 	}
+}
+
+// speedOf sets apart to the log factors between service times and the typical ones, and returns their mean and over how
+// many classes.
+func (e *expectation) speedOf(apart, service []float64) (speed, known float64) {
+	for g, v := range service {
+		apart[g] = 0
+		if e.typical[g] > 0 {
+			apart[g] = math.Log(v / e.typical[g])
+			speed += apart[g]
+			known++
+		}
+	}
+	return speed / math.Max(known, 1), known
 }
 
 // alone is how nearly a station was ever certainly seen without waiting, 0…1: by the number of slots that says the least

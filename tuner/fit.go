@@ -1,6 +1,9 @@
 package tuner
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	fitSteps      = 6
@@ -27,7 +30,8 @@ type fitter struct {
 	step       []float64
 	r, z, p, q []float64 // of the conjugate gradients
 	ahead      []float64
-	priorK     float64 // weight of the prior, by how far it is contradicted
+	apart      []float64 // log of the service times over the typical ones, 0 where none is expected
+	priorK     float64   // weight of the prior, by how far it is contradicted
 }
 
 // line is one operating point linearised at a fit: J = diag(own) + all·partᵀ with the precision
@@ -40,17 +44,21 @@ type line struct {
 	fullPart                      []float64
 }
 
+// size makes room for so many classes and points.
 func (f *fitter) size(n, points int) {
-	if len(f.try) != n {
-		*f = fitter{}
-		for _, v := range []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead} {
-			*v = make([]float64, n)
-		}
+	if len(f.try) == n && len(f.lines) >= points {
+		return
 	}
 	for len(f.lines) < points {
-		v := make([]float64, 7*n)
-		f.lines = append(f.lines, line{res: v[:n], inv: v[n : 2*n], dir: v[2*n : 3*n], own: v[3*n : 4*n], all: v[4*n : 5*n],
-			part: v[5*n : 6*n], fullPart: v[6*n:]})
+		f.lines = append(f.lines, line{})
+	}
+	vectors := []*[]float64{&f.try, &f.down, &f.diag, &f.step, &f.r, &f.z, &f.p, &f.q, &f.ahead, &f.apart}
+	for i := range f.lines {
+		l := &f.lines[i]
+		vectors = append(vectors, &l.res, &l.inv, &l.dir, &l.own, &l.all, &l.part, &l.fullPart)
+	}
+	for _, v := range vectors {
+		*v = slices.Grow((*v)[:0], n)[:n]
 	}
 }
 
@@ -66,7 +74,10 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 			f.service[g] = s.firstGuess(g, prior.typical[g])
 		}
 	}
-	fit := &s.fitter
+	if s.fitter == nil {
+		s.fitter = &fitter{}
+	}
+	fit := s.fitter
 	fit.size(n, len(s.points))
 	loss, data := s.linearise(f.service, w, h, prior, cv2)
 	damping := 1e-3
@@ -120,7 +131,7 @@ func (s *station) fitSlots(w *waits, h int, prior *expectation, cv2 []float64) {
 // linearise fills the lines, the descent and the diagonal of the curvature for service times, and returns the loss
 // and the part of it that what was seen makes.
 func (s *station) linearise(service []float64, w *waits, h int, prior *expectation, cv2 []float64) (total, data float64) {
-	f := &s.fitter
+	f := s.fitter
 	clear(f.down)
 	clear(f.diag)
 	loss := 0.0
@@ -128,11 +139,11 @@ func (s *station) linearise(service []float64, w *waits, h int, prior *expectati
 		loss += s.points[i].line(s, &f.lines[i], service, w, h, cv2)
 		f.lines[i].addTo(f.down, f.diag)
 	}
-	speed, known := prior.speedOf(service)
+	speed, known := prior.speedOf(f.apart, service)
 	against := 0.0
-	for g, v := range service {
+	for g, v := range f.apart {
 		if k := prior.weight[g]; k > 0 {
-			r := math.Log(v/prior.typical[g]) - speed
+			r := v - speed
 			against += k * r * r / 2
 		}
 	}
@@ -140,9 +151,9 @@ func (s *station) linearise(service []float64, w *waits, h int, prior *expectati
 	f.priorK = 1 / (1 + against/priorMost)
 	if known > 0 {
 		lean := 0.0 // Σ k·r, what all together lose by the mean that is taken out of each
-		for g, v := range service {
+		for g, v := range f.apart {
 			if k := prior.weight[g]; k > 0 {
-				r := math.Log(v/prior.typical[g]) - speed
+				r := v - speed
 				lean += k * r
 				f.down[g] -= f.priorK * k * r
 				f.diag[g] += f.priorK * k
@@ -374,17 +385,6 @@ func (p *point) residuals(s *station, res, inv, dir, service []float64, w *waits
 	variance := waitNoise*waitNoise*share*share + p.spread/math.Max(p.weight, 1)
 	*common = variance / (1 + variance*jj)
 	return wait, slope, rho, rr - *common*jr*jr
-}
-
-// speedOf is the mean log factor between service times and the typical ones, and over how many classes.
-func (e *expectation) speedOf(service []float64) (speed, known float64) {
-	for g, v := range service {
-		if e.typical[g] > 0 {
-			speed += math.Log(v / e.typical[g])
-			known++
-		}
-	}
-	return speed / math.Max(known, 1), known
 }
 
 // mean of v, 0 when there is none.

@@ -31,6 +31,8 @@ type planner struct {
 	bestGrad [][]float64
 	prior    [][]float64
 	resting  []float64 // by group: restingCost, for the plan under way
+	rates    []float64 // by link of a station: requests per second
+	slopes   []float64 // and the gradient
 }
 
 // setUp sizes the scratch space for the groups and stations of a topology.
@@ -74,9 +76,9 @@ func (p *planner) solve(tau float64) [][]float64 {
 	best := cost
 	copyMatrix(p.best, p.x)
 	copyMatrix(p.bestGrad, p.grad)
-	for range p.steps() {
+	for left := p.steps() - 1; left >= 0; left-- {
 		p.descend(rate)
-		next := p.cost(p.x, p.headroom, tau, true)
+		next := p.cost(p.x, p.headroom, tau, left > 0)
 		if next < best {
 			best = next
 			copyMatrix(p.best, p.x)
@@ -191,7 +193,7 @@ func (p *planner) descend(rate float64) {
 		}
 		sum := 0.0
 		for i := range x {
-			step := math.Max(-2, math.Min(2, rate*(p.grad[g][i]-mean)/scale))
+			step := max(-2, min(2, rate*(p.grad[g][i]-mean)/scale))
 			x[i] *= math.Exp(-step)
 			sum += x[i]
 		}
@@ -205,11 +207,6 @@ func (p *planner) descend(rate float64) {
 // the gradient by share (divided by the group's rate). A pull tau > 0 is for solve, which has set p.resting.
 func (p *planner) cost(x [][]float64, load, tau float64, grad bool) float64 {
 	total := 0.0
-	if grad {
-		for g := range p.grad {
-			clear(p.grad[g])
-		}
-	}
 	for _, s := range p.stations {
 		total += p.stationCost(s, x, load, grad)
 	}
@@ -276,24 +273,37 @@ func (s *station) serviceOf(pos int) float64 {
 
 // stationCost is the cost of all classes at one station, averaged over its likely numbers of slots.
 func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool) float64 {
-	total := 0.0
+	total, rate, split := 0.0, 0.0, 0.0
+	n := len(s.links)
+	if len(p.rates) < n {
+		p.rates, p.slopes = make([]float64, n), make([]float64, n)
+	}
+	rates, slopes := p.rates[:n], p.slopes[:n]
+	clear(slopes)
+	for k, l := range s.links {
+		share := x[l.group.index][l.at]
+		r := l.group.rate * load * share
+		rates[k] = r
+		split += r * share
+		rate += r
+	}
 	for _, h := range s.likely {
 		f := &s.fit[h]
-		work, rate, square, split := 0.0, 0.0, 0.0, 0.0
-		for _, l := range s.links {
-			r := l.group.rate * load * x[l.group.index][l.at]
-			v := f.service[l.pos]
+		service := f.service[:n]
+		work, square := 0.0, 0.0
+		for k, r := range rates {
+			v := service[k]
 			work += r * v
-			square += r * v * v * (1 + l.group.cv2)
-			split += r * x[l.group.index][l.at]
-			rate += r
+			if !s.pooled {
+				square += r * v * v * (1 + s.links[k].group.cv2)
+			}
 		}
 		mean := 0.0
 		if rate > 0 {
 			mean = work / rate
 		} else {
-			for _, l := range s.links {
-				mean += f.service[l.pos] / float64(len(s.links))
+			for _, v := range service {
+				mean += v / float64(n)
 			}
 		}
 		rho := (work + s.backlog*mean/p.horizon) / slotGrid[h]
@@ -306,41 +316,49 @@ func (p *planner) stationCost(s *station, x [][]float64, load float64, grad bool
 		slope *= steep
 		wait := mean * unit
 		const h2 = 1e-3
-		others := 0.0
-		for _, l := range s.links {
-			g := l.group
-			c := p.response(g, f.service[l.pos], wait, rho)
-			r := g.rate * load * x[g.index][l.at]
+		others, spread := 0.0, waitSpread(rho)
+		for k, r := range rates {
+			g, v := s.links[k].group, service[k]
+			c := p.response(g, v, wait, spread)
 			total += f.prob * r * c
 			if !grad {
 				continue
 			}
-			p.grad[g.index][l.at] += f.prob * c
+			slopes[k] += f.prob * c
 			// One more request of any class raises the wait of all.
 			if r > 0 {
-				bump := wait*h2 + f.service[l.pos]*1e-6
-				d := (p.response(g, f.service[l.pos], wait+bump, rho) - c) / bump
+				bump := wait*h2 + v*1e-6
+				d := (p.response(g, v, wait+bump, spread) - c) / bump
 				others += r * d
 			}
 		}
 		if grad {
-			k := f.prob * others * mean * slope / slotGrid[h]
-			for _, l := range s.links {
-				p.grad[l.group.index][l.at] += k * f.service[l.pos]
+			more := f.prob * others * mean * slope / slotGrid[h]
+			for k, v := range service {
+				slopes[k] += more * v
 			}
+		}
+	}
+	if grad {
+		for k, l := range s.links {
+			p.grad[l.group.index][l.at] = slopes[k]
 		}
 	}
 	return total
 }
 
-// response is the cost of one request in deadlines for a service and a waiting time.
-func (p *planner) response(g *group, service, wait, rho float64) float64 {
+// waitSpread is the squared coefficient of variation of waiting times at utilisation rho.
+func waitSpread(rho float64) float64 {
+	return 2/max(min(rho, 1), 0.05) - 1 // the divisor is the probability of waiting, roughly
+}
+
+// response is the cost of one request in deadlines for a service and a waiting time of such spread.
+func (p *planner) response(g *group, service, wait, spread float64) float64 {
 	d := g.deadline
 	if d <= 0 {
 		d = 3 * service
 	}
 	mean := service + wait
-	waits := math.Max(math.Min(rho, 1), 0.05) // probability of waiting, roughly
-	variance := g.cv2*service*service + wait*wait*(2/waits-1)
+	variance := g.cv2*service*service + wait*wait*spread
 	return p.meanShare*mean/d + p.tardy.at(mean, variance, d)
 }

@@ -20,6 +20,7 @@ type pool struct {
 	due      bool // refitted and decided in this step
 	waiting  bool // something happened since its last turn
 	large    bool // more servers in groups than one step can work on
+	next     int  // server whose turn it is to be refitted, when large
 	exposed  exposure
 	order
 	force
@@ -171,7 +172,9 @@ func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tar
 			p.key += g.name + "\n"
 		}
 	}
+	scratch := &fitter{}
 	for _, st := range order {
+		st.fitter = scratch
 		st.every = len(order) <= fitAll
 		st.pooled = slices.ContainsFunc(st.links, func(l *link) bool { return l.group.method == LeastConn })
 		p := of[st.links[0].group]

@@ -23,17 +23,17 @@ func Quantise(x []float64) []Weight {
 	if largest == 0 {
 		return make([]Weight, len(x)) // the zero weight is 1: equal
 	}
-	want, root := make([]float64, len(x)), make([]float64, len(x))
+	clean, want, root := make([]float64, len(x)), make([]float64, len(x)), make([]float64, len(x))
 	for i, v := range x {
 		if usable(v) {
-			want[i] = v / sum
+			clean[i], want[i] = v, v/sum
 		}
 		root[i] = math.Sqrt((want[i] + 1e-9) / float64(len(x)))
 	}
 	ints := make([]int, len(x))
 	best, bestErr := MaxWeight, math.Inf(1)
 	for top := MinWeight; top <= MaxWeight; top++ {
-		if e := quantiseError(x, want, root, ints, float64(top)/largest, bestErr); e < bestErr {
+		if e := quantiseError(clean, want, root, ints, float64(top)/largest, bestErr); e < bestErr {
 			best, bestErr = top, e
 			if e < quantiseEnough {
 				break
@@ -41,7 +41,7 @@ func Quantise(x []float64) []Weight {
 		}
 	}
 	divisor := 0
-	for i, v := range x {
+	for i, v := range clean {
 		ints[i] = whole(v, float64(best)/largest)
 		divisor = gcd(divisor, ints[i])
 	}
@@ -63,7 +63,7 @@ func quantiseError(x, want, root []float64, ints []int, scale, limit float64) fl
 	worst := 0.0
 	for i := range x {
 		got := float64(ints[i]) / float64(total)
-		if worst = math.Max(worst, math.Abs(got-want[i])/root[i]); worst >= limit {
+		if worst = max(worst, math.Abs(got-want[i])/root[i]); worst >= limit {
 			break
 		}
 	}
@@ -74,10 +74,7 @@ func usable(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 
 // whole rounds v·scale into 1…100.
 func whole(v, scale float64) int {
-	if !usable(v) {
-		return MinWeight
-	}
-	return int(math.Min(math.Max(math.Round(v*scale), MinWeight), MaxWeight))
+	return min(max(int(v*scale+0.5), MinWeight), MaxWeight)
 }
 
 func gcd(a, b int) int {

@@ -80,6 +80,65 @@ func benchmarkStep(b *testing.B, groups, servers int, shared bool) {
 	b.ReportMetric(float64(slowest)/1e6, "slowest_ms")
 }
 
+// TestAllServersOfALargePoolMayChangeAtOnce: 40 groups share 200 servers, and all of those become half as fast. Every one is
+// known anew within eight intervals, and no step does more than its budget and two servers.
+func TestAllServersOfALargePoolMayChangeAtOnce(t *testing.T) {
+	tune, err := New(Config{Regimes: RegimeConfig{Observe: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tune.Hold("test")
+	next := fleet(40, 200, true, rand.New(rand.NewPCG(3, 4)))
+	step := func(percent uint64) {
+		s := next()
+		for _, g := range s.Groups {
+			for i := range g.Peers {
+				p := &g.Peers[i] // without the noise of counting
+				p.Requests, p.ResponseMsec, p.Responses[1], p.Buckets = 60, 60*uint64(10+i%4)*percent/100, 60, nil
+			}
+		}
+		tune.Decide(Observation{Sample: s, Current: InForce(s)})
+	}
+	for range 8 {
+		step(100)
+	}
+	stations := tune.topo.pools[0].stations
+	before := make([]float64, len(stations))
+	for i, st := range stations {
+		before[i] = st.serviceOf(0)
+	}
+	one := slotChoices * (pointsMost + 1) * (len(stations[0].links) + 2) // the most that a server costs
+	known := 0
+	for i := range 8 {
+		step(190)
+		if tune.work > fitBudget+2*one {
+			t.Errorf("step %d: work got %d, want at most %d and two servers of %d", i+1, tune.work, fitBudget, one)
+		}
+		known = 0
+		for i, st := range stations {
+			if st.serviceOf(0) > 1.5*before[i] {
+				known++
+			}
+		}
+	}
+	if known < len(stations) {
+		t.Errorf("eight intervals after the change %d of %d servers are known to be slower", known, len(stations))
+	}
+
+	for i, st := range stations {
+		st.strange, st.full, st.changed = strangeEnough+i%7, i == 50, false
+	}
+	tune.replace(append([]*station(nil), stations...))
+	for i, st := range stations {
+		if st.full && !st.changed {
+			t.Error("a saturated server waits")
+		}
+		if !st.full && st.changed && i%7 < 5 {
+			t.Errorf("server %d was served before others with more against them", i)
+		}
+	}
+}
+
 // The design asks for less than 50 ms and 64 MiB for 100 groups of 100 servers.
 func BenchmarkStep100x100(b *testing.B)       { benchmarkStep(b, 100, 100, false) }
 func BenchmarkStep100x100Shared(b *testing.B) { benchmarkStep(b, 100, 100, true) }

@@ -2,13 +2,14 @@ package tuner
 
 import "math"
 
-// refit fits every number of slots to the points, warm from the last fit.
-func (s *station) refit(w *waits, prior *expectation, cv2 []float64) {
+// refit fits every number of slots to the points, warm from the last fit, and returns the work that was.
+func (s *station) refit(w *waits, prior *expectation, cv2 []float64) (work int) {
 	s.fits++
 	for h := range s.fit {
 		// What is unlikely is fitted in turn: a new number of slots becomes likely over several intervals.
 		if s.every || s.fits < 8 || s.changed || s.fit[h].posterior > 1e-2 || h%4 == s.fits%4 || len(s.fit[h].service) == 0 {
 			s.fitSlots(w, h, prior, cv2)
+			work += s.fitWork(1)
 		}
 	}
 	s.remember()
@@ -25,6 +26,7 @@ func (s *station) refit(w *waits, prior *expectation, cv2 []float64) {
 		s.fit[h].posterior = s.fit[h].prob / sum
 	}
 	s.represent()
+	return work
 }
 
 // The evidence against a number of slots outlives the operating points that it comes from: those are forgotten within

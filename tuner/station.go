@@ -13,7 +13,7 @@ type station struct {
 	points   []point // operating points seen, the current one first
 	stored   []point // what was seen before the last sudden change: a fault that ends restores it
 	fit      [slotChoices]fitted
-	fitter   fitter
+	fitter   *fitter
 	pooled   bool                 // a group that uses it is balanced by least connections
 	every    bool                 // fit every number of slots in every interval
 	fits     int                  // made so far
@@ -32,6 +32,7 @@ type station struct {
 	trend    trend
 	strange  int // consecutive intervals that contradict the fit
 	expected *expectation
+	now      seen
 	changed  bool // the last interval replaced the memory
 }
 

@@ -23,8 +23,7 @@ func observeAt(s *station, w *waits, slots int, service, rate float64, intervals
 	for range intervals {
 		latency := (service + service*unit) * math.Exp(0.03*rng.NormFloat64())
 		s.learn(seen{rate: []float64{rate}, done: []float64{rate}, latency: []float64{latency}, count: []float64{3 * rate}, arrivals: 1, epoch: epoch})
-		s.links[0].group.pool().expect()
-		s.refit(w, s.expected, s.variances())
+		s.links[0].group.pool().refit(w, 0)
 	}
 }
 
@@ -75,8 +74,7 @@ func TestModelRecoversServiceTimeAndSlots(t *testing.T) {
 func TestSaturationShowsCapacityAtOnce(t *testing.T) {
 	w, s := newWaits(), oneStation()
 	s.learn(seen{rate: []float64{500}, done: []float64{200}, latency: []float64{0.9}, count: []float64{600}, full: true})
-	s.links[0].group.pool().expect()
-	s.refit(w, s.expected, s.variances())
+	s.links[0].group.pool().refit(w, 0)
 	if got := s.capacity(0, 100, false); got < 190 || got > 210 {
 		t.Errorf("200 completions per second with a growing backlog: capacity got %.0f/s, want 200/s after one interval", got)
 	}
@@ -84,10 +82,12 @@ func TestSaturationShowsCapacityAtOnce(t *testing.T) {
 
 // live is what a control step does with an interval.
 func live(s *station, w *waits, o seen) {
-	s.watch(w, o)
-	s.learn(o)
-	s.links[0].group.pool().expect()
-	s.refit(w, s.expected, s.variances())
+	if s.now = o; s.doubts(w) {
+		s.replace(w)
+	} else {
+		s.learn(o)
+	}
+	s.links[0].group.pool().refit(w, 0)
 }
 
 func TestChangeOfCapacityIsForgottenAndRemembered(t *testing.T) {
@@ -136,10 +136,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 			s.learn(seen{rate: []float64{10}, done: []float64{10}, latency: []float64{0.020 * math.Exp(0.1*rng.NormFloat64())}, count: []float64{30}})
 		}
 		for range 3 {
-			p.expect()
-			for _, s := range p.stations {
-				s.refit(w, s.expected, s.variances())
-			}
+			p.refit(w, 0)
 		}
 	}
 	low, high := math.Inf(1), 0.0

@@ -55,7 +55,7 @@ func (t *tardinessTable) at(m, v, d float64) float64 {
 	if x >= tardyRatios {
 		return math.Max(0, m-d) / d
 	}
-	y := math.Min(math.Sqrt(v)/m*tardyPerUnit, tardyCVs-1e-6)
+	y := min(math.Sqrt(v)/m*tardyPerUnit, tardyCVs-1e-6)
 	i, j := int(x), int(y)
 	fx, fy := x-float64(i), y-float64(j)
 	low := t[i][j] + fy*(t[i][j+1]-t[i][j])

@@ -7,6 +7,7 @@ import "math"
 // between intervals. What was seen since both sums were zero is kept, and becomes the memory when the change is certain.
 type trend struct {
 	slower, faster float64
+	found          bool    // the last interval made a change certain
 	fresh          point   // of the intervals since both sums were 0
 	sum, n         float64 // how far those were above, in all, and their number
 	noise          float64 // variance between intervals, of successive differences: a trend does not count as noise
@@ -51,7 +52,7 @@ func (t *trend) note(above float64, o seen) bool {
 // take hands over what was seen since the change, and starts the sums anew.
 func (t *trend) take() point {
 	p := t.fresh
-	t.fresh, t.slower, t.faster = point{}, 0, 0
+	t.fresh, t.slower, t.faster, t.found = point{}, 0, 0, false
 	return p
 }
 

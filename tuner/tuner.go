@@ -28,6 +28,7 @@ type Tuner struct {
 	last     Explanation
 	turn     int       // counts decisions
 	next     int       // whose turn it is
+	work     int       // of the fits of the last step
 	restored *Snapshot // taken over at the first sample
 }
 
@@ -145,18 +146,24 @@ func (t *Tuner) operator(current Weights) bool {
 		t.was = current.Clone()
 		return false
 	}
+	same := len(current) == len(t.was)
 	for name, now := range current {
 		was, known := t.was[name]
-		want, decided := t.want[name]
-		if known && !sameServers(was, now) {
+		if known && sameGroup(now, was) {
+			continue
+		}
+		same = false
+		if !known || !sameServers(was, now) {
 			continue // servers came or went: the weights of the others are judged when it has settled
 		}
-		if known && !sameGroup(now, was) && !(decided && sameGroup(now, want)) {
+		if want, decided := t.want[name]; !decided || !sameGroup(now, want) {
 			t.want, t.was = nil, current.Clone()
 			return true
 		}
 	}
-	t.was = current.Clone()
+	if !same {
+		t.was = current.Clone()
+	}
 	for name, want := range t.want {
 		if !sameGroup(want, current[name]) {
 			// Not (yet) in force: what was before may come or stay.
@@ -200,11 +207,15 @@ func (t *Tuner) observe(o Observation) {
 		}
 		g.observe(*gs, o.Sample.Interval)
 	}
+	var doubted []*station
 	for _, p := range t.topo.pools {
 		for _, st := range p.stations {
-			st.take(t.waits, seconds, p.changes)
+			if st.take(t.waits, seconds, p.changes) {
+				doubted = append(doubted, st)
+			}
 		}
 	}
+	t.work = t.replace(doubted)
 	t.takeTurns()
 	for _, p := range t.topo.pools {
 		if !p.due {
@@ -215,12 +226,7 @@ func (t *Tuner) observe(o Observation) {
 			rounds = 3 // the first expectations come from the first fits
 		}
 		for range rounds {
-			p.expect()
-			for i, st := range p.stations {
-				if len(st.points) > 0 && (!p.large || (i+t.turn)%fitTurns == 0 || len(st.likely) == 0) {
-					st.refit(t.waits, st.expected, st.variances())
-				}
-			}
+			t.work += p.refit(t.waits, fitBudget-t.work)
 		}
 		for _, st := range p.stations {
 			st.wait, _ = st.queueing(t.waits, st.arrivals(), st.regularity())
@@ -239,30 +245,38 @@ func weightFrom(n int) Weight {
 	return w
 }
 
-// take lets a station account for an interval, learn from it and refit.
-func (s *station) take(w *waits, seconds float64, epoch int) {
+// take lets a station account for an interval and learn from it. It is true, and nothing was learned, when the interval
+// speaks so much against what is known that the memory has to be replaced.
+func (s *station) take(w *waits, seconds float64, epoch int) bool {
 	for _, l := range s.links {
 		if l.missing || l.out { // it answers nothing: nothing is known of its speed
 			s.full, s.backlog, s.draining = false, 0, false
-			return
+			return false
 		}
 	}
 	was, draining, before := s.full, s.draining, s.mean
 	s.account(seconds)
 	falling := draining && s.mean < stillFalls*before
 	s.draining = s.full || falling
-	n := len(s.links)
-	o := seen{rate: make([]float64, n), done: make([]float64, n), latency: make([]float64, n), count: make([]float64, n), full: s.full, skip: (was || falling) && !s.full, epoch: epoch, arrivals: s.regularity()}
+	o := &s.now
+	if n := len(s.links); len(o.rate) != n {
+		v := make([]float64, 4*n)
+		o.rate, o.done, o.latency, o.count = v[:n], v[n:2*n], v[2*n:3*n], v[3*n:]
+	}
+	o.full, o.skip, o.epoch, o.arrivals = s.full, (was || falling) && !s.full, epoch, s.regularity()
 	total := 0.0
 	for i, l := range s.links {
 		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
 		total += l.count
 	}
 	if total == 0 {
-		return
+		return false
 	}
-	s.watch(w, o)
-	s.learn(o)
+	if s.doubts(w) {
+		return true
+	}
+	s.learn(s.now)
+	return false
 }
 
 // typicalService is the mean log service time over the group's servers, each by how well it is known: by its requests
