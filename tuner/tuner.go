@@ -202,6 +202,7 @@ func (t *Tuner) observe(o Observation) {
 	}
 	for _, p := range t.topo.pools {
 		for _, st := range p.stations {
+			st.quiet = min(p.sudden, p.since)
 			st.take(t.waits, seconds, p.changes)
 		}
 	}
