@@ -124,14 +124,15 @@ func (s *station) predicted(wait *[likelyMost]float64, pos int) (latency float64
 // strangeEnough is the sum of contradictions of consecutive intervals that replaces the memory.
 const strangeEnough = 4
 
-// contradicts says how strongly an interval speaks against the fit: the station has become faster or slower. 0: not.
-func (s *station) contradicts(w *waits, o seen) int {
+// contradicts says how strongly an interval speaks against the fit, 0: not, and how improbable it is by chance, in nats: below
+// 0 when the station has become faster.
+func (s *station) contradicts(w *waits, o seen) (against int, nats float64) {
 	known := 0.0
 	for i := range s.points {
 		known += s.points[i].weight
 	}
 	if len(s.likely) == 0 || known < 3 {
-		return 0
+		return 0, 0
 	}
 	if o.full {
 		use, rho := 0.0, 0.0
@@ -144,12 +145,12 @@ func (s *station) contradicts(w *waits, o seen) int {
 		}
 		// Saturated although the fit has room: slower than known. It finishes more than the fit allows: faster.
 		if (rho < 0.9 && use < 0.8) || use > 1.25 {
-			return strangeEnough
+			return strangeEnough, beyondChance // beyond any queue
 		}
-		return 0
+		return 0, 0
 	}
 	if o.skip {
-		return 0
+		return 0, 0
 	}
 	same := s.familiar(o)
 	sum, weight := 0.0, 0.0
@@ -168,21 +169,28 @@ func (s *station) contradicts(w *waits, o seen) int {
 		weight += k
 	}
 	if weight == 0 {
-		return 0
+		return 0, 0
 	}
 	ratio := sum / weight
 	switch r := math.Abs(ratio); {
 	case r*math.Sqrt(weight) < 4 || r < math.Log(changeFactor):
-		return 0
+		return 0, 0
 	case same == nil && r < math.Log(changeAtOnce):
-		return 0 // a load never seen: the fit was wrong about it, and learns
+		return 0, 0 // a load never seen: the fit was wrong about it, and learns
 	case same == nil || r < math.Log(changeAtOnce):
-		return strangeEnough / 4
+		against = strangeEnough / 4
 	case r < math.Log(changeCertain) || r*math.Sqrt(weight) < 8:
-		return strangeEnough / 2
+		against = strangeEnough / 2
 	default:
-		return strangeEnough
+		against = strangeEnough
 	}
+	switch {
+	case ratio < 0: // no burst makes a server faster
+		return against, -beyondChance
+	case s.pooled: // least connections send a server no burst of its own
+		return against, beyondChance
+	}
+	return against, s.chance(w, o)
 }
 
 // familiar is the operating point with the load of an interval that has been seen long enough to compare with; nil:
@@ -196,26 +204,34 @@ func (s *station) familiar(o seen) *point {
 	return nil
 }
 
-// doubts reports whether the memory has to be replaced: intervals in a row contradict it, one saturation does, or a trend.
+// doubts reports whether the memory has to be replaced: intervals in a row contradict it beyond chance, one saturation does,
+// or a trend.
 func (s *station) doubts(w *waits) bool {
 	s.changed = false
 	above, ok := s.above(s.now)
 	if s.trend.found = ok && s.trend.note(above, s.now) && s.trend.effect() > s.least(w, s.now); s.trend.found {
 		return true
 	}
-	against := s.contradicts(w, s.now)
+	against, nats := s.contradicts(w, s.now)
 	if against == 0 {
-		s.strange = 0
+		s.strange, s.evidence = 0, 0
 		return false
 	}
+	if nats > 0 != (s.evidence > 0) {
+		s.evidence = 0 // a busy interval and a quiet one are not one change
+		if s.quiet >= longQuiet {
+			s.strange = 0
+		}
+	}
 	s.strange += against
-	return s.strange >= strangeEnough
+	s.evidence = evidenceKeep*s.evidence + nats
+	return s.strange >= strangeEnough && math.Abs(s.evidence) >= s.proof()
 }
 
 // replace replaces the memory and learns the interval, and returns the work that makes. A fault that ends brings the
 // memory of before it back, if that explains the interval.
 func (s *station) replace(w *waits) (work int) {
-	s.strange, s.changed = 0, true
+	s.strange, s.evidence, s.changed = 0, 0, true
 	found, fresh := s.trend.found, s.trend.take()
 	if found {
 		s.points, s.stored = []point{fresh}, s.points
@@ -225,7 +241,7 @@ func (s *station) replace(w *waits) (work int) {
 	s.points, s.stored = s.stored, s.points
 	if len(s.points) > 0 && len(s.points[0].rate) == len(s.links) {
 		work = s.refit(w, s.expected, s.variances())
-		if s.contradicts(w, s.now) == 0 {
+		if against, _ := s.contradicts(w, s.now); against == 0 {
 			s.learn(s.now)
 			return work
 		}

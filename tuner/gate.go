@@ -101,7 +101,7 @@ func (t *Tuner) price(p *pool, urgent, steady bool) float64 {
 		price = min(price, urgentPrice)
 	}
 	if steady && b.elapsed > b.window {
-		price *= math.Exp2(b.recent(backoff, p.sudden))
+		price = math.Min(price*math.Exp2(b.recent(backoff, p.sudden)), math.Max(price, steadyPrice))
 	}
 	return t.cfg.MinGain * price
 }
@@ -115,6 +115,10 @@ var latePrices = [...]float64{3, 12}
 // backoff is the time in which a change ceases to double the price of the next one while the load is steady: what was
 // to be gained has been gained.
 const backoff = 45 * time.Minute
+
+// steadyPrice is what a change costs at most while the load is steady, in least gains: what gains that much for longNeeds
+// intervals in a row was missed before.
+const steadyPrice = 10
 
 // urgentPrice is what a change costs at most when a server is saturated or fails.
 const urgentPrice = 10

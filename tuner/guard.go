@@ -121,14 +121,18 @@ const trustAfter = 8
 const (
 	steadyAfter  = time.Minute
 	steadyNeeds  = 4
-	suddenFactor = 0.15 // relative change of the load that is no noise
+	longAfter    = 3 * time.Minute // of such steadiness
+	longNeeds    = 20              // intervals that it then takes
+	suddenFactor = 0.15            // relative change of the load that is no noise
+	suddenNoise  = 5               // standard deviations of counting requests that are none, either
 )
 
 // follow notes whether the world is steady.
 func (p *pool) follow(by time.Duration) {
 	rate := p.rate()
 	p.sudden += by
-	if p.calm == 0 || math.Abs(rate-p.calm) > suddenFactor*p.calm || p.changed() || p.failing() || p.recovered() {
+	noise := suddenNoise * math.Sqrt(p.calm/by.Seconds())
+	if p.calm == 0 || math.Abs(rate-p.calm) > math.Max(suddenFactor*p.calm, noise) || p.changed() || p.failing() || p.recovered() {
 		p.calm, p.sudden = rate, 0
 	}
 	p.calm += 0.05 * (rate - p.calm)
@@ -141,7 +145,13 @@ func (p *pool) patient(pays bool) bool {
 		return true
 	}
 	p.eager++
-	return p.sudden < steadyAfter || p.since < steadyAfter || p.eager >= steadyNeeds
+	switch {
+	case p.sudden < steadyAfter || p.since < steadyAfter:
+		return true
+	case p.sudden < longAfter || p.since < longAfter:
+		return p.eager >= steadyNeeds
+	}
+	return p.eager >= longNeeds
 }
 
 // guard counts bad intervals after a change.

@@ -1,6 +1,9 @@
 package tuner
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // station is one server of the proxy, whatever groups use it: what was seen of it and the model fitted to that.
 //
@@ -30,7 +33,9 @@ type station struct {
 	draining bool                 // it was saturated and its response times still fall
 	wait     [likelyMost]float64  // of the load of the last interval, s by likely number of slots, in a step in which it was refitted
 	trend    trend
-	strange  int // consecutive intervals that contradict the fit
+	strange  int           // contradictions of consecutive intervals
+	evidence float64       // nats by which they are beyond chance; below 0: faster
+	quiet    time.Duration // since the load, a server or the weights of its pool changed
 	expected *expectation
 	now      seen
 	changed  bool // the last interval replaced the memory

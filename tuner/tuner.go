@@ -210,6 +210,7 @@ func (t *Tuner) observe(o Observation) {
 	var doubted []*station
 	for _, p := range t.topo.pools {
 		for _, st := range p.stations {
+			st.quiet = min(p.sudden, p.since)
 			if st.take(t.waits, seconds, p.changes) {
 				doubted = append(doubted, st)
 			}
