@@ -8,6 +8,7 @@ import (
 // Limits on how much the share of a server may change in one step, as factors. A failing or saturated server may lose all of it.
 const (
 	shareDown  = 0.25
+	looseDown  = 0.05 // the same for Loose under round robin: the speeds are known, and nobody is overloaded by being left
 	shareUp    = 3.0
 	returns    = 0.3  // of an equal share may be given back at once to a server that had less
 	steadyUp   = 2.0  // once the load is steady: what was never tried is then approached in smaller steps
@@ -35,6 +36,9 @@ func (c *candidate) limit(p *pool, inForce [][]float64, up float64) {
 	}
 	bound := false
 	down := math.Max(shareDown, 1/(up*up))
+	if c.proposal == Loose && !p.leastConn() {
+		down = looseDown
+	}
 	for g, grp := range p.groups {
 		sum := 0.0
 		for i, l := range grp.links {

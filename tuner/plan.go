@@ -9,7 +9,9 @@ import "math"
 // over the simplexes, by exponentiated gradient. f_g is the expected tardiness of a response plus a small share of its
 // mean, both in deadlines; e_gi the error share and E the tardiness of an error; π_g the work-conserving shares
 // (capacity per request of the class), towards which the plan is pulled: with them no change of the mix of classes
-// overloads a single server. The load is taken `headroom` times the present one, and waiting is averaged over the
+// overloads a single server. With crowding the pull is τ·Σ_g λ_g f̄_g · Σ_i π_gi ((x_gi/π_gi)⁴ − 1)/4 instead: KL has no end of
+// cost for leaving a server and little for crowding one, but it is the crowded server that is overloaded when the load turns to the
+// class. The load is taken `headroom` times the present one, and waiting is averaged over the
 // likely numbers of slots, so that what is not known for sure is not loaded to the limit.
 type planner struct {
 	waits          *waits
@@ -17,6 +19,7 @@ type planner struct {
 	headroom       float64
 	meanShare      float64 // share of the mean response time in the cost
 	errorTardiness float64
+	crowding       bool    // the pull is against crowding a server, not against leaving one
 	neutral        bool    // the work-conserving shares are the same for all classes
 	reach          float64 // how many times the utilisation seen so far a plan may go to
 	horizon        float64 // s over which a backlog is to be worked off
@@ -228,7 +231,16 @@ func (p *planner) cost(x [][]float64, load, tau float64, grad bool) float64 {
 			if x[g][i] <= 0 || p.prior[g][i] <= 0 {
 				continue
 			}
-			ratio := math.Log(x[g][i] / p.prior[g][i])
+			ratio := x[g][i] / p.prior[g][i]
+			if p.crowding {
+				cube := ratio * ratio * ratio
+				total += grp.rate * load * pull * (x[g][i]*cube - p.prior[g][i]) / 4
+				if grad {
+					p.grad[g][i] += pull * cube
+				}
+				continue
+			}
+			ratio = math.Log(ratio)
 			total += grp.rate * load * pull * x[g][i] * ratio
 			if grad {
 				p.grad[g][i] += pull * (ratio + 1)

@@ -31,6 +31,11 @@ func (p Proposal) String() string {
 // pulls are the pulls τ of the three model proposals.
 var pulls = map[Proposal]float64{Loose: 1, Balanced: 4, Tight: 16}
 
+// crowdPull is the pull of Loose under round robin, against crowding: a server that is half as slow again as the best is
+// left at once if that asks the best for no more than half as much again as its natural share of the class, and keeps its part if
+// it would ask for twice as much.
+const crowdPull = 0.48
+
 // steadyPull is the pull of Loose under round robin once the load has been steady for a while. Parting the classes by
 // the server that is best for each gains most where speeds differ by class, and is what a load that turns punishes.
 const steadyPull = 0.5
@@ -78,8 +83,13 @@ func (t *Tuner) propose(p *pool, mem *regimeMemory, safe bool) []candidate {
 			continue // speeds seen only through waiting are not known well enough to part classes by them
 		}
 		tau := pulls[kind]
-		if kind == Loose && p.sudden >= steadyAfter && !p.leastConn() {
+		p.planner.crowding = false
+		switch {
+		case kind != Loose || p.leastConn():
+		case p.sudden >= steadyAfter:
 			tau = steadyPull
+		default:
+			tau, p.planner.crowding = crowdPull, true
 		}
 		add(kind, p.planner.solve(tau))
 	}
