@@ -11,6 +11,7 @@ const (
 	looseDown  = 0.05 // the same for Loose under round robin: the speeds are known, and nobody is overloaded by being left
 	shareUp    = 3.0
 	returns    = 0.3  // of an equal share may be given back at once to a server that had less
+	overloadUp = 1.5  // by the first change, in an overload: what it does tells where the room is
 	steadyUp   = 2.0  // once the load is steady: what was never tried is then approached in smaller steps
 	lastStride = 0.8  // for every change that is left of the burst after this one
 	failing    = 0.05 // error share above which a server counts as failing
