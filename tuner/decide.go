@@ -36,7 +36,11 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	p.exposed.note(p.groups)
 	mem := t.memory(p)
 	list := t.propose(p, mem, t.regime.Index < 0)
+	blind := p.blindOverload()
 	up := t.stride(p)
+	if blind {
+		up = math.Min(up, overloadUp)
+	}
 	for i := range list {
 		c := &list[i]
 		if p.leastConn() { // shares follow from weights only loosely: the limit is one of weights, the cost that of the aim
@@ -57,7 +61,7 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	e.rows(list, mem, rate)
 	best := &list[0]
 	for i := range list {
-		if list[i].score < best.score {
+		if list[i].score < best.score && !(blind && !p.differs(list[i].x, inForce, t.cfg.DeadBand)) {
 			best = &list[i]
 		}
 	}
@@ -77,6 +81,9 @@ func (t *Tuner) gate(p *pool, best *candidate, now, inForce [][]float64, gain fl
 	urgent := p.urgent()
 	steady := p.sudden >= steadyAfter
 	price := t.price(p, urgent, steady)
+	if p.blindOverload() {
+		price = math.Inf(-1)
+	}
 	patient := p.patient(gain >= price)
 	switch {
 	case t.revertDue(p, now):

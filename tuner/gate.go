@@ -11,8 +11,10 @@ const (
 	looseDown  = 0.05 // the same for Loose under round robin: the speeds are known, and nobody is overloaded by being left
 	shareUp    = 3.0
 	returns    = 0.3  // of an equal share may be given back at once to a server that had less
+	overloadUp = 1.5  // by the first change, in an overload: what it does tells where the room is
 	steadyUp   = 2.0  // once the load is steady: what was never tried is then approached in smaller steps
 	lastStride = 0.8  // for every change that is left of the burst after this one
+	lastUp     = 1.25 // by the last change of the burst, even when a server is saturated
 	failing    = 0.05 // error share above which a server counts as failing
 )
 
@@ -23,8 +25,13 @@ func (t *Tuner) stride(p *pool) float64 {
 	if p.sudden >= steadyAfter && t.budget.elapsed > t.budget.window {
 		up = steadyUp
 	}
-	if t.budget.elapsed <= t.budget.window && !t.budget.unlimited && !p.urgent() {
-		up = math.Min(up, 1+math.Max(lastStride*float64(t.budget.left()-1), 0.1))
+	if left := t.budget.left(); t.budget.elapsed <= t.budget.window && !t.budget.unlimited {
+		switch {
+		case !p.urgent():
+			up = math.Min(up, 1+math.Max(lastStride*float64(left-1), 0.1))
+		case left == 1:
+			up = math.Min(up, lastUp)
+		}
 	}
 	return up
 }

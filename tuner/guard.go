@@ -257,6 +257,24 @@ func (p *pool) urgent() bool {
 	return p.saturated() || p.failing()
 }
 
+// overloadART is the tardiness per request, in deadlines, that says that the weights of the start overload servers.
+const overloadART = 1.0
+
+// blindOverload reports whether the weights of the start overload servers, by the tardiness per request: then long waits and
+// slow service look the same, and when all servers are overloaded alike, none of them keeps up to tell the load by and no other
+// weights seem to be better. The first change is small then and costs nothing: what it does tells the servers apart.
+func (p *pool) blindOverload() bool {
+	if p.changes > 0 {
+		return false
+	}
+	art, n := 0.0, 0.0
+	for _, g := range p.groups {
+		art += g.reward.tardiness
+		n += g.reward.requests
+	}
+	return art > overloadART*n
+}
+
 // recovered reports whether a server that failed answers well again.
 func (p *pool) recovered() bool {
 	for _, g := range p.groups {

@@ -34,7 +34,7 @@ var pulls = map[Proposal]float64{Loose: 1, Balanced: 4, Tight: 16}
 // crowdPull is the pull of Loose under round robin, against crowding: a server that is half as slow again as the best is
 // left at once if that asks the best for no more than half as much again as its natural share of the class, and keeps its part if
 // it would ask for twice as much.
-const crowdPull = 0.48
+const crowdPull = 0.52
 
 // steadyPull is the pull of Loose under round robin once the load has been steady for a while. Parting the classes by
 // the server that is best for each gains most where speeds differ by class, and is what a load that turns punishes.
