@@ -40,13 +40,8 @@ const crowdPull = 0.52
 // the server that is best for each gains most where speeds differ by class, and is what a load that turns punishes.
 const steadyPull = 0.5
 
-// looseFrom is how nearly every server must have been seen without waiting (station.alone) before the model may part the
-// classes; looseThen is enough once the weights have been in force for looseLater intervals.
-const (
-	looseFrom  = 0.3
-	looseThen  = 0.15
-	looseLater = 5
-)
+// looseFrom is how nearly every server must have been seen without waiting (station.alone) before the model may part the classes.
+const looseFrom = 0.15
 
 // candidate is one proposal worked out for the present load.
 type candidate struct {
@@ -72,14 +67,10 @@ func (t *Tuner) propose(p *pool, mem *regimeMemory, safe bool) []candidate {
 	for _, st := range p.stations {
 		least = math.Min(least, st.alone())
 	}
-	enough := looseFrom
-	if p.since >= looseLater*t.cfg.Interval {
-		enough = looseThen
-	}
 	// In an overload whose service times are open, class by class shares would follow the noise.
-	p.planner.neutral = least < enough && p.saturated()
+	p.planner.neutral = least < looseFrom && p.saturated()
 	for _, kind := range [...]Proposal{Tight, Balanced, Loose} {
-		if least < enough && kind != Tight {
+		if least < looseFrom && kind != Tight {
 			continue // speeds seen only through waiting are not known well enough to part classes by them
 		}
 		tau := pulls[kind]
