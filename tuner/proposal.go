@@ -31,9 +31,8 @@ func (p Proposal) String() string {
 // pulls are the pulls τ of the three model proposals.
 var pulls = map[Proposal]float64{Loose: 1, Balanced: 4, Tight: 16}
 
-// crowdPull is the pull of Loose under round robin, against crowding: a server that is half as slow again as the best is
-// left at once if that asks the best for no more than half as much again as its natural share of the class, and keeps its part if
-// it would ask for twice as much.
+// crowdPull is the pull of Loose under round robin, against crowding, until the load has been steady for a while. Less of it parts the
+// classes further, and what is parted is overloaded when the load turns before that was seen to happen.
 const crowdPull = 0.52
 
 // steadyPull is the pull of Loose under round robin once the load has been steady for a while. Parting the classes by
