@@ -77,9 +77,15 @@ const replans = 3
 // was changed, a *RollbackError when the change had to be taken back. Until the journal is written, cancelling ctx
 // stops it with nothing changed; from then on it finishes or rolls back.
 func (a *Applier) Apply(ctx context.Context, want Settings) (Receipt, error) {
+	return a.ApplyFrom(ctx, want, nil)
+}
+
+// ApplyFrom is Apply for a change that was decided from what the status page showed as in force: when it shows
+// other settings by now, somebody else has changed them, and the change is refused.
+func (a *Applier) ApplyFrom(ctx context.Context, want, from Settings) (Receipt, error) {
 	return a.locked(ctx, func(r *Receipt) error {
 		for try := 1; ; try++ {
-			err := a.apply(ctx, want, r)
+			err := a.apply(ctx, want, from, r)
 			if !errors.Is(err, errChanged) {
 				return err
 			}
@@ -123,7 +129,7 @@ func (a *Applier) absolute() (err error) {
 	return err
 }
 
-func (a *Applier) apply(ctx context.Context, want Settings, r *Receipt) error {
+func (a *Applier) apply(ctx context.Context, want, from Settings, r *Receipt) error {
 	cfg, err := readConfig(a.Config, a.readFile)
 	if err != nil {
 		return err
@@ -143,7 +149,7 @@ func (a *Applier) apply(ctx context.Context, want Settings, r *Receipt) error {
 	r.Weights, r.Diff = plan.Weights, plan.Diff()
 	r.Notes = append(r.Notes, plan.Notes...)
 	c := &change{
-		config: cfg, last: last, before: cfg.settings(sortedKeys(want)), weights: plan.Weights,
+		config: cfg, last: last, from: from, before: cfg.settings(sortedKeys(want)), weights: plan.Weights,
 		earlier: last.ejections(), ejected: plan.ejections(last.ejections()),
 	}
 	if plan.Empty() {

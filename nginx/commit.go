@@ -10,6 +10,7 @@ import (
 type change struct {
 	config           *Config
 	files            []*replacement
+	from             Settings   // what the status page showed when the change was decided; nil: whatever is in force
 	before, weights  Settings   // of the upstreams concerned
 	earlier, ejected []ejection // Trimtab's down marks before and after
 	last             *journal   // of the change before this one; nil: none
@@ -129,6 +130,11 @@ func (a *Applier) before(ctx context.Context, c *change, r *Receipt) (*master, g
 	old, err := a.generation(ctx, m)
 	if err == nil && a.Status != nil {
 		err = c.config.MatchPeers(old.status, c.config.httpOnly(sortedKeys(c.weights))...)
+	}
+	if err == nil && a.Status != nil {
+		if moved := old.status.has(c.from); moved != nil {
+			err = refuse("%v as when the change was decided: somebody else has changed it since", moved)
+		}
 	}
 	if err == nil {
 		if newer := a.unloaded(c.config, old, c.last); newer != "" {

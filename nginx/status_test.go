@@ -150,3 +150,23 @@ func TestWrittenButNotLoaded(t *testing.T) {
 		t.Errorf("again: got %+v, %v, want nothing done", r, err)
 	}
 }
+
+// A person edits and reloads between the sample that a change was decided from and the change: the person wins.
+func TestWeightsThatSomebodyElseHasChangedSinceTheDecision(t *testing.T) {
+	b := newBed(t, "")
+	p := &page{bed: b}
+	a := b.applier(t)
+	a.Status, a.HoldUnloaded = p.status, true
+	decidedFrom := b.want(1, 2)
+	if r, err := a.ApplyFrom(t.Context(), b.want(3, 5), decidedFrom); err != nil || !r.Reloaded {
+		t.Fatalf("nobody else was there: got %+v, %v, want a change", r, err)
+	}
+	if _, err := a.Apply(t.Context(), b.want(97, 5)); err != nil { // stands for the person
+		t.Fatal(err)
+	}
+	r, err := a.ApplyFrom(t.Context(), b.want(7, 5), b.want(3, 5))
+	refused(t, r, err, "shows weight 97 of server "+b.a, "want 3 as when the change was decided", "somebody else has changed it")
+	if !b.inForce(t, 97, 5) {
+		t.Error("the person's weights are not in force")
+	}
+}

@@ -9,13 +9,16 @@ import (
 )
 
 // fileActuator changes weights in NGINX's configuration files and reloads.
-type fileActuator struct{ applier *nginx.Applier }
+type fileActuator struct {
+	applier *nginx.Applier
+	from    nginx.Settings // what the change was decided from; nil: whatever is in force
+}
 
 var _ tuner.Actuator = fileActuator{}
 
 // Apply implements tuner.Actuator.
 func (a fileActuator) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
-	r, err := a.applier.Apply(ctx, nginxSettings(w))
+	r, err := a.applier.ApplyFrom(ctx, nginxSettings(w), a.from)
 	return tuner.Receipt{Changed: r.Changed, Reloaded: r.Reloaded, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 }
 

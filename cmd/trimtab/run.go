@@ -176,7 +176,7 @@ func testbedActuator(bed *testbed.Testbed) (tuner.Actuator, func(), error) {
 	if err != nil {
 		return nil, nil, withCode(exitConfig, err)
 	}
-	return fileActuator{&nginx.Applier{
+	return fileActuator{applier: &nginx.Applier{
 		Config: bed.NGINX.Config, StateDir: filepath.Join(bed.Dir, "state"), Binary: bed.NGINX.Binary,
 		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: statusFunc(client),
 	}}, client.Close, nil

@@ -101,7 +101,7 @@ func (d *service) putBack(ctx context.Context) error {
 			}
 		}
 	}
-	r, err := patiently(ctx, func() (tuner.Receipt, error) { return s.Apply(ctx, base) })
+	r, err := patiently(ctx, func() (tuner.Receipt, error) { return s.put(ctx, base, nil) })
 	if err != nil {
 		return fmt.Errorf("restore the operator's weights: %w", err)
 	}

@@ -221,15 +221,40 @@ func (c *pageAfter) shows(sample *vts.Sample) bool {
 	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
 }
 
-// Apply implements tuner.Actuator.
+// Apply implements tuner.Actuator. A change of weights that somebody else has made since the last sample is not overwritten.
 func (s *session) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
+	return s.put(ctx, w, s.shown(w))
+}
+
+// shown are the settings of the groups of w that the last sample showed.
+func (s *session) shown(w tuner.Weights) nginx.Settings {
+	from := nginx.Settings{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return from
+	}
+	for _, g := range s.last.Groups {
+		if w[g.Name] == nil {
+			continue
+		}
+		from[g.Name] = map[string]nginx.Setting{}
+		for _, p := range g.Peers {
+			from[g.Name][p.Server] = nginx.Setting{Weight: p.Weight, Down: p.Down}
+		}
+	}
+	return from
+}
+
+// put makes weights effective; from is what they were decided from, nil: whatever is in force.
+func (s *session) put(ctx context.Context, w tuner.Weights, from nginx.Settings) (tuner.Receipt, error) {
 	if s.live != nil { // Sample asks NGINX itself what is in force
 		// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know whether the
 		// weights are in force, and whose to restore.
 		r, err := s.live.Apply(context.WithoutCancel(ctx), nginxSettings(w))
 		return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 	}
-	r, err := fileActuator{applier: s.applier}.Apply(ctx, w)
+	r, err := fileActuator{applier: s.applier, from: from}.Apply(ctx, w)
 	if err == nil {
 		s.change = &pageAfter{at: time.Now(), reloaded: r.Reloaded, before: s.generation}
 	}
