@@ -39,8 +39,12 @@ const crowdPull = 0.52
 // the server that is best for each gains most where speeds differ by class, and is what a load that turns punishes.
 const steadyPull = 0.5
 
-// looseFrom is how nearly every server must have been seen without waiting (station.alone) before the model may part the classes.
-const looseFrom = 0.15
+// How nearly every server must have been seen without waiting (station.alone) before the model may part the classes. Least
+// connections even out waiting themselves: there parting gains less, and a class that is sent far away shows in the tail.
+const (
+	looseFrom      = 0.15
+	looseLeastConn = 0.3
+)
 
 // candidate is one proposal worked out for the present load.
 type candidate struct {
@@ -66,10 +70,14 @@ func (t *Tuner) propose(p *pool, mem *regimeMemory, safe bool) []candidate {
 	for _, st := range p.stations {
 		least = math.Min(least, st.alone())
 	}
+	enough := looseFrom
+	if p.leastConn() {
+		enough = looseLeastConn
+	}
 	// In an overload whose service times are open, class by class shares would follow the noise.
-	p.planner.neutral = least < looseFrom && p.saturated()
+	p.planner.neutral = least < enough && p.saturated()
 	for _, kind := range [...]Proposal{Tight, Balanced, Loose} {
-		if least < looseFrom && kind != Tight {
+		if least < enough && kind != Tight {
 			continue // speeds seen only through waiting are not known well enough to part classes by them
 		}
 		tau := pulls[kind]
