@@ -27,7 +27,7 @@ if [ ! -e "$base/usr/bin/systemctl" ]; then
   command -v debootstrap >/dev/null || skip "debootstrap is not installed"
   mkdir -p "$base"
   debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nginx,libnginx-mod-http-lua,curl,procps,openssl bookworm "$base" \
-    http://deb.debian.org/debian >"$work/debootstrap.log" 2>&1 || { tail -n 3 "$work/debootstrap.log"; rm -rf "$base"; skip "debootstrap did not succeed"; }
+    >"$work/debootstrap.log" 2>&1 || { tail -n 3 "$work/debootstrap.log"; rm -rf "$base"; skip "debootstrap did not succeed"; }
 fi
 cp -a "$base" "$root"
 go build -o "$root/usr/local/bin/trimtab" ./cmd/trimtab

@@ -26,16 +26,13 @@ func (s *station) proof() float64 {
 // seconds, are such an excursion through the whole interval, n = m, or one within it with the area mT = n²S/c(1−ρ),
 // whichever is the less probable.
 func (s *station) chance(w *waits, o seen) float64 {
-	rate, requests, best := 0.0, 0.0, math.Inf(1)
+	rate, requests, best := 0.0, 0.0, s.leastMisfit()
 	for g := range o.rate {
 		rate += o.rate[g]
 		requests += o.count[g]
 	}
 	if rate <= 0 { // nothing was sent, so that nothing queued
 		return beyondChance
-	}
-	for h := range s.fit {
-		best = math.Min(best, s.fit[h].misfit)
 	}
 	least := math.Inf(1)
 	for h := range s.fit {

@@ -81,9 +81,6 @@ func (t *Tuner) gate(p *pool, best *candidate, now, inForce [][]float64, gain fl
 	urgent := p.urgent()
 	steady := p.sudden >= steadyAfter
 	price := t.price(p, urgent, steady)
-	if p.blindOverload() {
-		price = math.Inf(-1)
-	}
 	patient := p.patient(gain >= price)
 	switch {
 	case t.revertDue(p, now):

@@ -108,10 +108,7 @@ func (e *expectation) speedOf(apart, service []float64) (speed, known float64) {
 // alone is how nearly a station was ever certainly seen without waiting, 0…1: by the number of slots that says the least
 // of all those that explain what was seen, whatever was expected.
 func (s *station) alone() float64 {
-	best := math.Inf(1)
-	for h := range s.fit {
-		best = math.Min(best, s.fit[h].misfit)
-	}
+	best := s.leastMisfit()
 	least := 1.0
 	for h := range s.fit {
 		f := &s.fit[h]

@@ -91,6 +91,9 @@ func writable(g *group, x []float64) {
 // that has passed, the more. What is left is kept for what is urgent, a saturated or failing server: a small gain now is
 // not worth being helpless when the load turns.
 func (t *Tuner) price(p *pool, urgent, steady bool) float64 {
+	if p.blindOverload() {
+		return math.Inf(-1)
+	}
 	b := &t.budget
 	if b.unlimited {
 		return t.cfg.MinGain

@@ -12,14 +12,15 @@ func (s *station) refit(w *waits, prior *expectation, cv2 []float64) (work int) 
 			work += s.fitWork(1)
 		}
 	}
-	s.remember()
+	best := s.leastMisfit()
+	s.remember(best)
 	least := math.Inf(1)
 	for h := range s.fit {
-		least = math.Min(least, s.lossOf(h))
+		least = math.Min(least, s.lossOf(h, best))
 	}
 	sum := 0.0
 	for h := range s.fit {
-		s.fit[h].prob = math.Exp(least - s.lossOf(h))
+		s.fit[h].prob = math.Exp(least - s.lossOf(h, best))
 		sum += s.fit[h].prob
 	}
 	for h := range s.fit {
@@ -37,12 +38,8 @@ const (
 	rememberTop = 4.0   // nats of it at most
 )
 
-// remember takes in what the points say of the slots now.
-func (s *station) remember() {
-	best := math.Inf(1)
-	for h := range s.fit {
-		best = math.Min(best, s.fit[h].misfit)
-	}
+// remember takes in what the points say of the slots now; best is their least misfit.
+func (s *station) remember(best float64) {
 	for h := range s.fit {
 		now := math.Min(s.fit[h].misfit-best, rememberTop)
 		if now > s.against[h] {
@@ -51,13 +48,21 @@ func (s *station) remember() {
 			s.against[h] -= s.against[h] / rememberFor
 		}
 	}
-	s.best = best
 }
 
 // lossOf is −log posterior of a number of slots: what is remembered counts where the points say less by now.
-func (s *station) lossOf(h int) float64 {
+func (s *station) lossOf(h int, best float64) float64 {
 	f := &s.fit[h]
-	return f.loss + math.Max(0, s.against[h]-(f.misfit-s.best))
+	return f.loss + math.Max(0, s.against[h]-(f.misfit-best))
+}
+
+// leastMisfit is that of the number of slots that explains best what was seen, whatever was expected.
+func (s *station) leastMisfit() float64 {
+	best := math.Inf(1)
+	for h := range s.fit {
+		best = math.Min(best, s.fit[h].misfit)
+	}
+	return best
 }
 
 // represent chooses the numbers of slots that stand for all others: the middles of equal parts of their probability.

@@ -23,7 +23,6 @@ type station struct {
 	sure     float64              // slots that it has but for a probability of doubtful
 	likely   []int                // indices into slotGrid of those that stand for all, at most likelyMost
 	slots    [slotChoices]float64 // what is known of the slots from before the memory was replaced, log
-	best     float64              // the least misfit of any number of slots
 	against  [slotChoices]float64 // nats that have spoken against each number of slots for long
 	inside   float64              // requests held at the end of the interval, by arrivals less completions
 	peak     float64              // highest arrivals per second lately
