@@ -17,6 +17,7 @@ const (
 	fullCount     = 400         // requests' worth of one saturated interval
 	modelNoise    = 0.03        // relative error of the formula itself
 	waitNoise     = 0.2         // relative error of its waiting time
+	youngNoise    = 0.3         // that of a queue that is still growing
 )
 
 // fitter is the scratch space of one fit: a weighted least squares problem in the logarithms of the service times,
@@ -348,7 +349,12 @@ func (f *fitter) precondition() float64 {
 // its slope by utilisation, the utilisation, and twice the loss.
 func (p *point) residuals(s *station, res, inv, dir, service []float64, w *waits, h int, cv2 []float64, common *float64) (wait, slope, rho, loss float64) {
 	mean, rho := mix(p.rate, service, slotGrid[h])
-	unit, unitSlope := w.at(h, rho, s.flow(p.arrivals, p.rate, service))
+	v := s.flow(p.arrivals, p.rate, service)
+	unit, unitSlope := w.at(h, rho, v)
+	young := 0.0
+	if p.stay > 0 && !s.pooled {
+		unit, unitSlope, young = p.soFar(unit, unitSlope, mean, rho, v)
+	}
 	wait, slope = mean*unit, mean*unitSlope
 	share, n := 0.0, 0.0
 	for g := range service {
@@ -382,7 +388,7 @@ func (p *point) residuals(s *station, res, inv, dir, service []float64, w *waits
 		jr += dir[g] * res[g] * inv[g]
 		rr += res[g] * res[g] * inv[g]
 	}
-	variance := waitNoise*waitNoise*share*share + p.spread/math.Max(p.weight, 1)
+	variance := (waitNoise*waitNoise+youngNoise*youngNoise*young*young)*share*share + p.spread/math.Max(p.weight, 1)
 	*common = variance / (1 + variance*jj)
 	return wait, slope, rho, rr - *common*jr*jr
 }

@@ -77,6 +77,79 @@ func TestWaitsAreThoseOfTheTwin(t *testing.T) {
 	}
 }
 
+// TestQueuesOfAYoungLoad starts a server of four slots empty at full use, many times, and compares what waits there in the first
+// seconds with the bound: the mean is half of it, and it is rarely exceeded.
+func TestQueuesOfAYoungLoad(t *testing.T) {
+	const slots, service, runs = 4, 0.020, 200
+	for _, seconds := range []float64{3, 12, 48} {
+		sum, beyond, bound := 0.0, 0, 0.0
+		for seed := range uint64(runs) {
+			sc := &deathstarbench.Scenario{Name: "young", Duration: deathstarbench.Duration(seconds * 1e9), ControlInterval: deathstarbench.Duration(seconds * 1e9),
+				Servers: []deathstarbench.Server{{Name: "a", Slots: slots, ServiceCV: 0.5, QueueLimit: 100000,
+					Service: map[string]deathstarbench.Duration{"compose-post": deathstarbench.Duration(service * 1e9)}}},
+				Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "compose-post", Servers: []string{"a"}, Weights: []int{1}, Method: deathstarbench.RoundRobin}},
+				Loads:     []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: slots / service}}}}}
+			run, err := sim.New(sc, sim.Options{Seed: seed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sample, err := run.Step()
+			if err != nil {
+				t.Fatal(err)
+			}
+			peer := sample.Groups[0].Peers[0]
+			wait := float64(peer.ResponseMsec)/1e3/float64(peer.Requests) - service
+			p := point{rate: []float64{slots / service}, stay: seconds}
+			unit, _, decides := p.soFar(1e9, 0, service, 1, flow{1, 0.25})
+			if decides < 0.99 {
+				t.Fatalf("nothing but the bound is known: it decides %.2f, want 1", decides)
+			}
+			bound = unit * service
+			sum += wait / runs
+			if wait > bound {
+				beyond++
+			}
+		}
+		if math.Abs(sum-bound/2) > 0.25*bound/2 {
+			t.Errorf("%v s at full use: the mean wait is %.1f ms, half the bound %.1f ms, want it within a quarter", seconds, sum*1e3, bound/2*1e3)
+		}
+		if beyond > runs/10 {
+			t.Errorf("%v s at full use: the wait exceeds %.1f ms in %d of %d runs, want at most a tenth", seconds, bound*1e3, beyond, runs)
+		}
+	}
+}
+
+// TestYoungQueuesHaveTheSlopeOfTheirWait compares the derivative that the fit uses with differences, and what joins the bound and the
+// steady wait with either where it alone decides.
+func TestYoungQueuesHaveTheSlopeOfTheirWait(t *testing.T) {
+	w, v := newWaits(), flow{0.3, 0.6}
+	for h := range slotGrid {
+		for _, rho := range []float64{0.3, 0.8, 0.95, 1.05, 1.3} {
+			const mean, step = 0.02, 1e-5
+			p := point{rate: []float64{40, 60}, stay: 3}
+			at := func(rho float64) (wait, slope float64) {
+				unit, steep := w.at(h, rho, v)
+				wait, slope, _ = p.soFar(unit, steep, mean, rho, v)
+				return wait, slope
+			}
+			wait, slope := at(rho)
+			next, _ := at(rho + step)
+			if d := (next - wait) / step; math.Abs(d-slope) > 0.03*math.Abs(d)+1e-2 {
+				t.Errorf("%v slots at %v: slope got %v, want %v", slotGrid[h], rho, slope, d)
+			}
+			unit, _ := w.at(h, rho, v)
+			if wait > unit {
+				t.Errorf("%v slots at %v: a young queue waits %v, want at most the %v of a steady one", slotGrid[h], rho, wait, unit)
+			}
+			if p.stay = 1e7; rho < 0.9 {
+				if old, _ := at(rho); math.Abs(old-unit) > 0.01*unit+1e-6 {
+					t.Errorf("%v slots at %v, after months: got %v, want the steady %v", slotGrid[h], rho, old, unit)
+				}
+			}
+		}
+	}
+}
+
 func TestRegularArrivalsWaitLess(t *testing.T) {
 	w := newWaits()
 	for h, c := range slotGrid {

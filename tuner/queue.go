@@ -83,3 +83,31 @@ func (w *waits) poisson(h int, rho float64) (wait, slope float64) {
 	step := t[k+1] - t[k]
 	return t[k] + f*step, step * scale
 }
+
+// soFar bounds the steady waiting time at an operating point, in units of the mean service time, by what can have queued since the
+// load came, and returns its derivative too and how much (0…1) the bound decides. Near full use a queue takes minutes to become
+// what the formulas for a steady one say, and beyond it there is none.
+//
+// At full use the queue is a Brownian motion reflected at 0 with a variance of λ(ca²+cs²) requests per second: of the mean
+// √(2λ(ca²+cs²)t/π) after t seconds, ⅔ of that as a mean over them. Twice that is rarely exceeded and is the bound. Beyond full use
+// the wait grows by ρ−1 seconds per second as well. Both are joined as the root of the sum of the inverse squares.
+func (p *point) soFar(unit, slope, mean, rho float64, v flow) (wait, steep, decides float64) {
+	rate := 0.0
+	for _, r := range p.rate {
+		rate += r
+	}
+	if rate <= 0 || mean <= 0 || unit <= 0 {
+		return unit, slope, 0
+	}
+	most, grows := 4.0/3*math.Sqrt(2*(v.arrivals+v.service)*p.stay/(math.Pi*rate))/mean, 0.0
+	if rho > 1 {
+		grows = p.stay / 2 / mean
+		most += (rho - 1) * grows
+	}
+	if most <= 0 {
+		return unit, slope, 0
+	}
+	wait = 1 / math.Sqrt(1/(unit*unit)+1/(most*most))
+	steep = wait * wait * wait * (slope/(unit*unit*unit) + grows/(most*most*most))
+	return wait, steep, wait * wait / (most * most)
+}

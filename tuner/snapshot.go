@@ -60,6 +60,7 @@ type PointSnapshot struct {
 	FullIntervals  float64   `json:"full_intervals"`
 	Intervals      float64   `json:"intervals"`
 	SpreadVariance float64   `json:"spread_variance"`
+	StaySec        float64   `json:"stay_s"` // spent there without the queue of before; 0: long
 }
 
 // Snapshot returns what the tuner has learned.
@@ -100,7 +101,7 @@ func (s *station) snapshot() ServerSnapshot {
 	for i := range s.points {
 		p := &s.points[i]
 		out.Points = append(out.Points, PointSnapshot{RatePerSec: clone(p.rate), LogLatencySec: clone(p.latency), Requests: clone(p.count),
-			DonePerSec: clone(p.done), Finished: p.finished, ArrivalsSCV: p.arrivals, Age: p.age, FullIntervals: p.full, Intervals: p.weight, SpreadVariance: p.spread})
+			DonePerSec: clone(p.done), Finished: p.finished, ArrivalsSCV: p.arrivals, Age: p.age, FullIntervals: p.full, Intervals: p.weight, SpreadVariance: p.spread, StaySec: p.stay})
 	}
 	return out
 }
@@ -197,7 +198,7 @@ func (t *Tuner) adopt() {
 		o.slots, o.against = st.Slots, st.Against
 		for _, p := range st.Points {
 			o.points = append(o.points, point{rate: clone(p.RatePerSec), latency: clone(p.LogLatencySec), count: clone(p.Requests),
-				done: clone(p.DonePerSec), finished: p.Finished, arrivals: p.ArrivalsSCV, age: p.Age, full: p.FullIntervals, weight: p.Intervals, spread: p.SpreadVariance})
+				done: clone(p.DonePerSec), finished: p.Finished, arrivals: p.ArrivalsSCV, age: p.Age, full: p.FullIntervals, weight: p.Intervals, spread: p.SpreadVariance, stay: p.StaySec})
 		}
 	}
 }

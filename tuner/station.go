@@ -74,6 +74,7 @@ type point struct {
 	finished float64   // requests behind done
 	weight   float64   // intervals, after forgetting
 	spread   float64   // variance between intervals of the log latency common to all classes
+	stay     float64   // s spent there without the queue of before; 0: long
 	age      float64   // intervals since it was last visited
 	epoch    int       // of the weights in force
 }
@@ -100,8 +101,9 @@ type seen struct {
 	rate, done, latency, count []float64 // by link; latency in s, 0 where nothing usable finished
 	arrivals                   float64   // squared coefficient of variation of the times between arrivals
 	full                       bool
-	skip                       bool // latencies are those of an old backlog: only capacity may be learned
-	epoch                      int  // counts changes of the pool's weights
+	skip                       bool    // latencies are those of an old backlog: only capacity may be learned
+	epoch                      int     // counts changes of the pool's weights
+	seconds                    float64 // 0: the queue is one of long ago
 }
 
 // near reports whether the loads of p are those of rate.
@@ -164,6 +166,9 @@ func (p *point) add(o seen) {
 	p.arrivals = (old*p.arrivals + o.arrivals) / p.weight
 	if o.full {
 		p.finished *= pointDecay
+	}
+	if !o.skip && !o.full {
+		p.stay += o.seconds
 	}
 	for g := range o.rate {
 		p.rate[g] = (old*p.rate[g] + o.rate[g]) / p.weight

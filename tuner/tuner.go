@@ -264,7 +264,7 @@ func (s *station) take(w *waits, seconds float64, epoch int) bool {
 		v := make([]float64, 4*n)
 		o.rate, o.done, o.latency, o.count = v[:n], v[n:2*n], v[2*n:3*n], v[3*n:]
 	}
-	o.full, o.skip, o.epoch, o.arrivals = s.full, (was || falling) && !s.full, epoch, s.regularity()
+	o.full, o.skip, o.epoch, o.arrivals, o.seconds = s.full, (was || falling) && !s.full, epoch, s.regularity(), seconds
 	total := 0.0
 	for i, l := range s.links {
 		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
