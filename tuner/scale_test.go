@@ -139,6 +139,31 @@ func TestAllServersOfALargePoolMayChangeAtOnce(t *testing.T) {
 	}
 }
 
+// TestFirstStepsOfALargePoolAreBounded: 100 groups share 100 servers that nothing is known of. They are fitted in a few steps, none
+// of which does more than its budget and two servers.
+func TestFirstStepsOfALargePoolAreBounded(t *testing.T) {
+	tune, err := New(Config{Regimes: RegimeConfig{Observe: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tune.Hold("test")
+	next := fleet(100, 100, true, rand.New(rand.NewPCG(5, 6)))
+	const steps = 4
+	for i := range steps {
+		s := next()
+		tune.Decide(Observation{Sample: s, Current: InForce(s)})
+		one := slotChoices * (i + 2) * (len(tune.topo.groups) + 2)
+		if most := firstBudget*fitBudget + 2*one; tune.work > most {
+			t.Errorf("step %d: work got %d, want at most %d", i+1, tune.work, most)
+		}
+	}
+	for _, st := range tune.topo.pools[0].stations {
+		if len(st.likely) == 0 {
+			t.Errorf("%s has no fit after %d steps", st.address, steps)
+		}
+	}
+}
+
 // The design asks for less than 50 ms and 64 MiB for 100 groups of 100 servers.
 func BenchmarkStep100x100(b *testing.B)       { benchmarkStep(b, 100, 100, false) }
 func BenchmarkStep100x100Shared(b *testing.B) { benchmarkStep(b, 100, 100, true) }

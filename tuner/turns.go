@@ -5,8 +5,9 @@ import "slices"
 // In a large world the pools take turns, so that a control step stays short; those where a server is saturated, fails
 // or has changed come first. In a pool larger than a step can work on, so do the servers.
 const (
-	stepWork  = 300   // servers in groups that are refitted and replanned in one step
-	fitBudget = 40000 // work of fits (station.fitWork) of a step after which servers wait for the next one
+	stepWork    = 300   // servers in groups that are refitted and replanned in one step
+	fitBudget   = 40000 // work of fits (station.fitWork) of a step after which servers wait for the next one
+	firstBudget = 3     // times as much for servers that nothing is known of: nothing else is to be done yet
 )
 
 // fitWork is what fitting so many numbers of slots costs: points times classes, and what comes with each.
@@ -37,8 +38,9 @@ func (t *Tuner) replace(doubted []*station) (work int) {
 	return work
 }
 
-// refit brings expectations and fits up to date and returns the work that was; in a large pool those of servers without a
-// fit, which replace has counted, and of others in turn as far as so much work allows, at least one.
+// refit brings expectations and fits up to date and returns the work that was; in a large pool those of servers that have lost their
+// fit, which replace has counted, and of others as far as so much work allows: first of those never fitted, then in turn, at
+// least one.
 func (p *pool) refit(w *waits, allowed int) (work int) {
 	others, n := p.expect()
 	refit := func(st *station) int {
@@ -52,8 +54,11 @@ func (p *pool) refit(w *waits, allowed int) (work int) {
 		switch {
 		case !p.large:
 			work += refit(st)
-		case len(st.likely) == 0:
+		case len(st.likely) > 0:
+		case st.fits > 0:
 			refit(st)
+		case work < firstBudget*allowed:
+			work += refit(st)
 		}
 	}
 	for i := 0; p.large && i < len(p.stations) && (i == 0 || work < allowed); i++ {
