@@ -44,18 +44,19 @@ func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
 	for i := range list {
 		c := &list[i]
 		if p.leastConn() { // shares follow from weights only loosely: the limit is one of weights, the cost that of the aim
-			c.cost = p.planner.cost(c.x, 1, 0, false)
+			c.cost = p.planner.cost(p.drawn(c.x, now, inForce), 1, 0, false)
 			c.limit(p, inForce, up)
 			continue
 		}
 		c.limit(p, inForce, up)
+		c.stepwise(p, inForce)
 		c.cost = p.planner.cost(c.x, 1, 0, false)
 	}
 	t.reward(p, mem, now, list, &e)
 	mem.judge(list, p.active, level, floor, hold, t.cfg.Explore)
-	risks := p.exposed.risks(p, list, now)
+	risks, stakes := p.exposed.risks(p, list, now), p.stakes(list, inForce, level)
 	for i := range list {
-		list[i].score += risks[i]
+		list[i].score += risks[i] + stakes[i]
 	}
 	level += risks[len(list)]
 	e.rows(list, mem, rate)

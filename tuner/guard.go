@@ -20,6 +20,7 @@ type force struct {
 	beforeN  float64       // mean log cost per request before it
 	calm     float64       // slowly smoothed load
 	sudden   time.Duration // since the load or a server changed by itself
+	wary     bool          // a server seemed to change in a world that had been steady for long
 	eager    int           // consecutive intervals in which a change would have paid
 	bad      int           // consecutive bad intervals since the change
 	cost     float64       // measured per request in the last interval, deadlines
@@ -121,6 +122,7 @@ const trustAfter = 8
 const (
 	steadyAfter  = time.Minute
 	steadyNeeds  = 4
+	waryNeeds    = 2               // after what may have been a burst: it is over then
 	longAfter    = 3 * time.Minute // of such steadiness
 	longNeeds    = 20              // intervals that it then takes
 	suddenFactor = 0.15            // relative change of the load that is no noise
@@ -132,6 +134,7 @@ func (p *pool) follow(by time.Duration) {
 	rate := p.rate()
 	p.sudden += by
 	noise := suddenNoise * math.Sqrt(p.calm/by.Seconds())
+	p.wary = p.sudden >= longQuiet && p.changed() || p.wary && p.sudden < steadyAfter
 	if p.calm == 0 || math.Abs(rate-p.calm) > math.Max(suddenFactor*p.calm, noise) || p.changed() || p.failing() || p.recovered() {
 		p.calm, p.sudden = rate, 0
 	}
@@ -146,6 +149,8 @@ func (p *pool) patient(pays bool) bool {
 	}
 	p.eager++
 	switch {
+	case p.wary && !p.urgent():
+		return p.eager >= waryNeeds
 	case p.sudden < steadyAfter || p.since < steadyAfter:
 		return true
 	case p.sudden < longAfter || p.since < longAfter:
@@ -333,6 +338,44 @@ func (p *pool) differs(x, inForce [][]float64, band float64) bool {
 		}
 	}
 	return false
+}
+
+// leastWeight is the share by weight below which a failing server is left to least connections whatever its weight.
+const leastWeight = 0.02
+
+// drawn is x with the shares that failing servers are going to serve all the same: to least connections, fast failures look
+// like a fast server. Less of a weight that is next to nothing changes nothing about that.
+func (p *pool) drawn(x, served, inForce [][]float64) [][]float64 {
+	out := x
+	for g, grp := range p.groups {
+		kept, rest := 0.0, 0.0
+		for i, l := range grp.links {
+			if l.clings(x[g][i], served[g][i], inForce[g][i]) {
+				kept += served[g][i]
+			} else {
+				rest += x[g][i]
+			}
+		}
+		if kept == 0 || kept >= 1 || rest <= 0 {
+			continue
+		}
+		if &out[0] == &x[0] {
+			out = cloneMatrix(x)
+		}
+		for i, l := range grp.links {
+			if l.clings(x[g][i], served[g][i], inForce[g][i]) {
+				out[g][i] = served[g][i]
+			} else {
+				out[g][i] *= (1 - kept) / rest
+			}
+		}
+	}
+	return out
+}
+
+// clings reports whether a failing server of least connections keeps what it is served, whatever less it is given.
+func (l *link) clings(x, served, inForce float64) bool {
+	return l.group.method == LeastConn && !l.off() && l.errors > failing && inForce <= leastWeight && x < served
 }
 
 // leastConn reports whether a group of the pool is balanced by least connections.

@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/deathstarbench/sim"
 	"trimtab/tuner"
+	"trimtab/vts"
 )
 
 // Equal weights overload all three servers of class-speeds alike, so that no server keeps up to tell the load by. Seeds 2012 and 4014 are
@@ -47,5 +49,53 @@ func TestFirstChangeInAnOverloadIsSmall(t *testing.T) {
 	}
 	if sum == 0 || float64(largest)/float64(sum) > 0.51 {
 		t.Errorf("a third of the requests for the quickest of three overloaded servers becomes at most half: got %v", d.Weights)
+	}
+}
+
+// Runs in which weights that were nearly as good as any were left for a predicted gain of a few percent, and a server that seemed
+// to have slots to spare was overloaded.
+func TestSmallGainsOverloadNobody(t *testing.T) {
+	for _, c := range []struct {
+		about, name string
+		seed        uint64
+	}{
+		{"7 % more for a fifth more work of a server, after 21 s", "mixed-hardware", 2},
+		{"3.5 % in a steady load, for four fifths of a class on one server", "mixed-hardware", 4028},
+		{"3.4 % in a steady load", "mixed-hardware", 3014},
+		{"a server of four slots seen at full use for one interval, taken for one of nineteen", "capacity-1-2-4-85", 838},
+	} {
+		sc := scenario(t, c.name)
+		s, err := sim.New(sc, sim.Options{Seed: c.seed, ApplyDelay: 120 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{Sim: s, lost: func(time.Duration) bool { return false }, skewed: func(*vts.Sample) {}}
+		for _, iv := range run(t, w, tunerFor(t, sc, "", func(cfg *tuner.Config) { cfg.Regimes, cfg.Seed = tuner.RegimeConfig{}, c.seed })) {
+			if iv.end > sc.Warmup.Std() && iv.p99 > 220*time.Millisecond {
+				t.Errorf("%s (%s, seed %d): p99 %v at %v, want at most 220 ms in any interval", c.about, c.name, c.seed, iv.p99, iv.end)
+			}
+		}
+	}
+}
+
+// Least connections send a server that fails fast about as much whatever its weight: once that is next to nothing, no plan
+// promises to be rid of the failures, and no change is spent on it.
+func TestNoGainFromAServerThatHasNoWeightLeft(t *testing.T) {
+	for _, seed := range []uint64{1, 2, 3, 4, 5} {
+		sc := scenario(t, "fast-failures")
+		w := newWorld(t, sc, seed, "least_conn")
+		for _, iv := range run(t, w, tunerFor(t, sc, "least_conn", nil)) {
+			gone := true
+			for _, servers := range iv.weights {
+				sum := 0
+				for _, s := range servers {
+					sum += s.Weight
+				}
+				gone = gone && servers["b"].Weight*50 <= sum
+			}
+			if gain := iv.explain.Pools[0].PredictedGain; gone && iv.end < 105*time.Second && gain > 0.2 {
+				t.Errorf("seed %d, at %v: %s promises a gain of %.0f %%, want none from failures that stay", seed, iv.end, iv.explain.Pools[0].Chosen, 100*gain)
+			}
+		}
 	}
 }
