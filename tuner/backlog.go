@@ -13,19 +13,25 @@ const peakKeep = 0.8
 // drifting. In the interval in which a backlog runs out the completions are less than the capacity: it does not count.
 func (s *station) account(seconds float64) {
 	arrived, done, spent, growth := 0.0, 0.0, 0.0, 0.0
-	slow := false
+	known, slow := 0.0, false // completions per second whose time is known: failures say nothing
 	for _, l := range s.links {
 		arrived += l.arrive
 		done += l.done
 		spent += l.done * l.latency
 		growth += (l.arrive - l.done) * seconds
+		if l.latency > 0 {
+			known += l.done
+		}
 		if l.latency > 2*l.restingLatency() {
 			slow = true
 		}
 	}
 	s.mean = 0
-	if done > 0 {
-		s.mean = spent / done
+	if known > 0 {
+		s.mean = spent / known
+		spent = s.mean * done
+	} else {
+		slow = s.full
 	}
 	before := s.inside
 	s.inside = math.Max(0, s.inside+growth)

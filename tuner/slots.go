@@ -12,6 +12,9 @@ func (s *station) refit(w *waits, prior *expectation, cv2 []float64) (work int) 
 			work += s.fitWork(1)
 		}
 	}
+	if s.every {
+		work += s.unstick(w, prior, cv2)
+	}
 	best := s.leastMisfit()
 	s.remember(best)
 	least := math.Inf(1)
@@ -27,6 +30,31 @@ func (s *station) refit(w *waits, prior *expectation, cv2 []float64) (work int) 
 		s.fit[h].posterior = s.fit[h].prob / sum
 	}
 	s.represent()
+	return work
+}
+
+// stuck is by how many nats a fit must be worse than those of both neighbouring numbers of slots to be made again.
+const stuck = 1.0
+
+// unstick fits a number of slots again, from between the service times of its neighbours, when both explain what was seen much better: the
+// fit had come to rest where it is not the best. It returns the work that makes.
+func (s *station) unstick(w *waits, prior *expectation, cv2 []float64) (work int) {
+	for h := 1; h < slotChoices-1; h++ {
+		f, below, above := &s.fit[h], &s.fit[h-1], &s.fit[h+1]
+		if f.misfit < math.Max(below.misfit, above.misfit)+stuck {
+			continue
+		}
+		was := *f
+		was.service = append([]float64(nil), f.service...)
+		for g := range f.service {
+			f.service[g] = math.Sqrt(below.service[g] * above.service[g])
+		}
+		s.fitSlots(w, h, prior, cv2)
+		work += s.fitWork(1)
+		if f.loss > was.loss {
+			*f = was
+		}
+	}
 	return work
 }
 

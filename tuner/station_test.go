@@ -165,6 +165,44 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// A fit that has come to rest far from the best, as one of four slots did in the first interval of an overload (88, 3 and 46 ms instead of
+// 40, 15 and 25), is made again from between its neighbours.
+func TestFitsThatAreStuckAreMadeAgain(t *testing.T) {
+	tn, err := New(Config{Regimes: RegimeConfig{Observe: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn.Hold("test")
+	at := time.Unix(1_700_000_000, 0)
+	decide := func() {
+		at = at.Add(3 * time.Second)
+		s := vts.Sample{At: at, Interval: 3 * time.Second}
+		for i, g := range []struct {
+			name         string
+			requests, ms uint64
+		}{{"compose", 48, 46}, {"home", 286, 20}, {"user", 142, 30}} {
+			s.Groups = append(s.Groups, vts.GroupSample{Name: g.name})
+			for range 2 {
+				p := vts.PeerSample{Server: fmt.Sprintf("10.0.0.%d:80", len(s.Groups[i].Peers)+1), Weight: 1, Known: true, Requests: g.requests, ResponseMsec: g.requests * g.ms}
+				p.Responses[1] = p.Requests
+				s.Groups[i].Peers = append(s.Groups[i].Peers, p)
+			}
+		}
+		tn.Decide(Observation{Sample: s, Current: InForce(s)})
+	}
+	for range 10 {
+		decide()
+	}
+	st := tn.topo.stations["10.0.0.1:80"]
+	four := &st.fit[slices.Index(slotGrid[:], 4)]
+	good := four.misfit
+	copy(four.service, []float64{0.088, 0.003, 0.046})
+	decide()
+	if four.misfit > good+0.5 {
+		t.Errorf("the fit of four slots is %.1f nats worse than it was (%.3f s), want it found again", four.misfit-good, four.service)
+	}
+}
+
 // A server is added in the very interval in which the speed of another changes back: what was seen before is fitted again,
 // before anything was expected of the new set of servers.
 func TestSpeedChangesWhenAServerIsAdded(t *testing.T) {
