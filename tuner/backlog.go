@@ -40,12 +40,14 @@ func (s *station) account(seconds float64) {
 		s.inside = math.Min(s.inside, 1.3*s.peak*s.mean+2*spent+3)
 	}
 	noise := 3 + 0.05*arrived*seconds
-	growing := slow && growth > noise && growth > 1.2*spent-before
-	drained := slow && before > 5+0.2*done*seconds && before > 1.5*s.resting(done) && s.inside > 3+s.resting(done)
-	s.full = growing || drained
-	s.backlog = 0
-	if s.full {
-		s.backlog = math.Max(0, s.inside-1.5*s.resting(done))
+	s.full, s.backlog = false, 0
+	if slow {
+		resting := s.resting(done)
+		growing := growth > noise && growth > 1.2*spent-before
+		drained := before > 5+0.2*done*seconds && before > 1.5*resting && s.inside > 3+resting
+		if s.full = growing || drained; s.full {
+			s.backlog = math.Max(0, s.inside-1.5*resting)
+		}
 	}
 	for _, l := range s.links {
 		l.backlog = 0

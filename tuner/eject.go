@@ -70,3 +70,41 @@ func (g *group) allFailing() bool {
 	}
 	return least > 0.5 && !math.IsInf(least, 1)
 }
+
+// leastWeight is the share by weight below which a failing server is left to least connections whatever its weight.
+const leastWeight = 0.02
+
+// drawn is x with the shares that failing servers are going to serve all the same: to least connections, fast failures look
+// like a fast server. Less of a weight that is next to nothing changes nothing about that.
+func (p *pool) drawn(x, served, inForce [][]float64) [][]float64 {
+	out := x
+	for g, grp := range p.groups {
+		kept, rest := 0.0, 0.0
+		for i, l := range grp.links {
+			if l.clings(x[g][i], served[g][i], inForce[g][i]) {
+				kept += served[g][i]
+			} else {
+				rest += x[g][i]
+			}
+		}
+		if kept == 0 || kept >= 1 || rest <= 0 {
+			continue
+		}
+		if &out[0] == &x[0] {
+			out = cloneMatrix(x)
+		}
+		for i, l := range grp.links {
+			if l.clings(x[g][i], served[g][i], inForce[g][i]) {
+				out[g][i] = served[g][i]
+			} else {
+				out[g][i] *= (1 - kept) / rest
+			}
+		}
+	}
+	return out
+}
+
+// clings reports whether a failing server of least connections keeps what it is served, whatever less it is given.
+func (l *link) clings(x, served, inForce float64) bool {
+	return l.group.method == LeastConn && !l.off() && l.errors > failing && inForce <= leastWeight && x < served
+}

@@ -45,7 +45,7 @@ func (s *station) unstick(w *waits, prior *expectation, cv2 []float64) (work int
 			continue
 		}
 		was := *f
-		was.service = append([]float64(nil), f.service...)
+		was.service = clone(f.service)
 		for g := range f.service {
 			f.service[g] = math.Sqrt(below.service[g] * above.service[g])
 		}
