@@ -104,10 +104,16 @@ func (p *point) soFar(unit, slope, mean, rho float64, v flow) (wait, steep, deci
 		grows = p.stay / 2 / mean
 		most += (rho - 1) * grows
 	}
-	if most <= 0 {
+	if !(most > 0) || math.IsInf(most, 1) {
 		return unit, slope, 0
 	}
-	wait = 1 / math.Sqrt(1/(unit*unit)+1/(most*most))
-	steep = wait * wait * wait * (slope/(unit*unit*unit) + grows/(most*most*most))
-	return wait, steep, wait * wait / (most * most)
+	// The ratios, not the powers themselves: a wait of 1e-114 is usual at low use, and its cube is 0.
+	long := unit / most
+	if math.IsInf(long, 1) {
+		return most, grows, 1
+	}
+	near := 1 / math.Hypot(1, long) // wait/unit
+	wait = unit * near
+	steep = near*near*near*slope + math.Pow(near*long, 3)*grows
+	return wait, steep, near * long * near * long
 }
