@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // small returns a scenario of two servers, the second twice as strong, that equal weights overload.
@@ -134,20 +135,16 @@ func TestPlayRepeats(t *testing.T) {
 	}
 }
 
-// decide makes a policy of a function.
-type decide func(tuner.Observation) tuner.Decision
-
-func (d decide) Decide(o tuner.Observation) tuner.Decision { return d(o) }
-
-func always(w tuner.Weights) NewPolicy {
-	return func(context.Context, Case) (tuner.Policy, error) {
-		return decide(func(tuner.Observation) tuner.Decision { return tuner.Decision{Weights: w} }), nil
+// always makes a policy that wants the same weights in every interval.
+func always(w weights.Set) NewPolicy {
+	return func(context.Context, Case) (control.Policy, error) {
+		return &hold{control.Fixed{Decision: control.Decision{Weights: w}}}, nil
 	}
 }
 
 func TestBadDecisionsNameTheirCell(t *testing.T) {
-	one := tuner.Setting{}
-	for about, w := range map[string]tuner.Weights{
+	one := weights.Setting{}
+	for about, w := range map[string]weights.Set{
 		"an empty vector":           {"g": {}},
 		"a vector that is too long": {"g": {"a": one, "b": one, "c": one}},
 		"one that is too short":     {"g": {"a": one}},

@@ -7,7 +7,7 @@ import (
 
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
-	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // referenceSeed is the seed of runs that belong to no cell: for deadlines and for the oracle's search.
@@ -61,11 +61,11 @@ func Deadlines(sc *deathstarbench.Scenario) (map[string]time.Duration, error) {
 }
 
 // capacityWeights are weights in proportion to what each server can take of each workload alone.
-func capacityWeights(sc *deathstarbench.Scenario) tuner.Weights {
-	w := tuner.Weights{}
+func capacityWeights(sc *deathstarbench.Scenario) weights.Set {
+	w := weights.Set{}
 	for i := range sc.Upstreams {
 		u := &sc.Upstreams[i]
-		w[u.Name] = settingsOf(u.Servers, tuner.Quantise(capacities(sc, u)))
+		w[u.Name] = settingsOf(u.Servers, weights.Quantise(capacities(sc, u)))
 	}
 	return w
 }

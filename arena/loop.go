@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
 )
 
 // Loop lets a policy control a world.
 type Loop struct {
 	World    World
-	Policy   tuner.Policy
+	Policy   control.Policy
 	Scenario *deathstarbench.Scenario
 	Reloads  int // that the policy's decisions needed so far
 }
@@ -23,7 +23,13 @@ func (l *Loop) Step(ctx context.Context) (iv Interval, reason string, err error)
 	if err != nil || iv.Err != nil || iv.Done {
 		return iv, "", err // no telemetry: whatever is in force stays in force
 	}
-	d := l.Policy.Decide(tuner.Observation{Sample: iv.Sample, Current: l.World.Weights()})
+	var d control.Decision
+	if err := control.Contain(func() {
+		l.Policy.Observe(iv.Sample, l.World.Weights())
+		d = l.Policy.Choose()
+	}); err != nil {
+		return iv, "", fmt.Errorf("the policy after %s: %w", iv.At, err)
+	}
 	if len(d.Weights) == 0 {
 		return iv, d.Reason, nil
 	}
@@ -36,6 +42,10 @@ func (l *Loop) Step(ctx context.Context) (iv Interval, reason string, err error)
 	}
 	if receipt.Changed && receipt.Reloaded {
 		l.Reloads++
+	}
+	receipt.Want = d.Weights
+	if err := control.Contain(func() { l.Policy.Committed(receipt) }); err != nil {
+		return iv, d.Reason, fmt.Errorf("the policy after %s: %w", iv.At, err)
 	}
 	return iv, d.Reason, nil
 }

@@ -6,22 +6,25 @@ import (
 	"math"
 	"time"
 
-	"trimtab/tuner"
+	"trimtab/control"
+	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // Oracle knows the future: for every phase of the scenario it holds the best static weights, found before the run by
 // search in the simulator, and sets them when the phase begins. No policy that learns can know them at that time; a
 // per-request method can still be better than any static weights.
 type Oracle struct {
+	control.Fixed
 	phases   []Phase
-	weights  []tuner.Weights
+	weights  []weights.Set
 	interval time.Duration
 	start    time.Time // of the run, from the first sample
 }
 
 var (
-	_ tuner.Policy = (*Oracle)(nil)
-	_ Starter      = (*Oracle)(nil)
+	_ control.Policy = (*Oracle)(nil)
+	_ Starter        = (*Oracle)(nil)
 )
 
 // NewOracle finds, or takes from the cache, the best weights of every phase of the case's scenario.
@@ -30,7 +33,7 @@ func NewOracle(ctx context.Context, c Case, cache *OracleCache) (*Oracle, error)
 	for i, p := range o.phases {
 		w, ok := o.seen(i)
 		if !ok {
-			var near tuner.Weights
+			var near weights.Set
 			if i > 0 {
 				near = o.weights[i-1]
 			}
@@ -45,7 +48,7 @@ func NewOracle(ctx context.Context, c Case, cache *OracleCache) (*Oracle, error)
 }
 
 // seen returns the weights of an earlier phase that is like phase i.
-func (o *Oracle) seen(i int) (tuner.Weights, bool) {
+func (o *Oracle) seen(i int) (weights.Set, bool) {
 	for j := range i {
 		if o.phases[i].like(o.phases[j]) {
 			return o.weights[j], true
@@ -55,30 +58,32 @@ func (o *Oracle) seen(i int) (tuner.Weights, bool) {
 }
 
 // Initial implements Starter.
-func (o *Oracle) Initial() tuner.Weights { return o.weights[0] }
+func (o *Oracle) Initial() weights.Set { return o.weights[0] }
 
-// Decide implements tuner.Policy: it sets the weights of the phase that most of the next interval belongs to.
-func (o *Oracle) Decide(ob tuner.Observation) tuner.Decision {
+// Observe implements control.Policy: it wants the weights of the phase that most of the next interval belongs to.
+func (o *Oracle) Observe(s vts.Sample, inForce weights.Set) { o.Decision = o.decide(s, inForce) }
+
+func (o *Oracle) decide(s vts.Sample, inForce weights.Set) control.Decision {
 	if o.start.IsZero() {
-		o.start = ob.Sample.At.Add(-ob.Sample.Interval)
+		o.start = s.At.Add(-s.Interval)
 	}
-	middle := ob.Sample.At.Sub(o.start) + o.interval/2
+	middle := s.At.Sub(o.start) + o.interval/2
 	want := o.weights[0]
 	for i, p := range o.phases {
 		if p.From <= middle {
 			want = o.weights[i]
 		}
 	}
-	w := tuner.Weights{}
+	w := weights.Set{}
 	for group, settings := range want {
-		if !near(settings, ob.Current[group], 0) {
+		if !near(settings, inForce[group], 0) {
 			w[group] = settings
 		}
 	}
 	if len(w) == 0 {
-		return tuner.Decision{Reason: "hold: the best weights of the phase are in force"}
+		return control.Decision{Reason: "hold: the best weights of the phase are in force"}
 	}
-	return tuner.Decision{Weights: w, Reason: "the best static weights of the phase"}
+	return control.Decision{Weights: w, Reason: "the best static weights of the phase"}
 }
 
 // cost is what the search makes small: ART per request, and a little of the mean latency in deadlines so that phases

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // OracleCache keeps the oracle's weights on disk, one small JSON file per steady phase and balancing method, named by
@@ -26,7 +26,7 @@ type OracleCache struct {
 
 type entry struct {
 	once    sync.Once
-	weights tuner.Weights
+	weights weights.Set
 	err     error
 }
 
@@ -39,7 +39,7 @@ func NewOracleCache(dir string) *OracleCache {
 }
 
 // find returns the best weights of the phase, from memory, disk or a search.
-func (c *OracleCache) find(ctx context.Context, k Case, p Phase, near tuner.Weights) (tuner.Weights, error) {
+func (c *OracleCache) find(ctx context.Context, k Case, p Phase, near weights.Set) (weights.Set, error) {
 	key, err := phaseKey(k, p)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func phaseKey(k Case, p Phase) (string, error) {
 func (c *OracleCache) path(key string) string { return filepath.Join(c.dir, "oracle-"+key+".json") }
 
 // read returns nil when there is nothing usable; what is unreadable is found again and written over.
-func (c *OracleCache) read(key string, sc *deathstarbench.Scenario) tuner.Weights {
+func (c *OracleCache) read(key string, sc *deathstarbench.Scenario) weights.Set {
 	if c.dir == "" {
 		return nil
 	}
@@ -100,15 +100,15 @@ func (c *OracleCache) read(key string, sc *deathstarbench.Scenario) tuner.Weight
 	if json.Unmarshal(text, &stored) != nil {
 		return nil
 	}
-	w := tuner.Weights{}
+	w := weights.Set{}
 	for group, servers := range stored {
-		w[group] = make(map[string]tuner.Setting, len(servers))
+		w[group] = make(map[string]weights.Setting, len(servers))
 		for server, n := range servers {
-			weight, err := tuner.NewWeight(n)
+			weight, err := weights.New(n)
 			if err != nil {
 				return nil
 			}
-			w[group][server] = tuner.Setting{Weight: weight}
+			w[group][server] = weights.Setting{Weight: weight}
 		}
 	}
 	if len(w) != len(sc.Upstreams) || CheckWeights(sc, w) != nil {
@@ -117,7 +117,7 @@ func (c *OracleCache) read(key string, sc *deathstarbench.Scenario) tuner.Weight
 	return w
 }
 
-func (c *OracleCache) write(key string, w tuner.Weights) error {
+func (c *OracleCache) write(key string, w weights.Set) error {
 	if c.dir == "" {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (c *OracleCache) write(key string, w tuner.Weights) error {
 }
 
 // numbers are weights as reports write them: by upstream and server, 0 for a server that is down.
-func numbers(w tuner.Weights) map[string]map[string]int {
+func numbers(w weights.Set) map[string]map[string]int {
 	out := make(map[string]map[string]int, len(w))
 	for group, servers := range w {
 		m := make(map[string]int, len(servers))

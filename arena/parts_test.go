@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 func TestEstimates(t *testing.T) {
@@ -73,12 +73,13 @@ func TestPhases(t *testing.T) {
 }
 
 func TestOracleSwitchesWithThePhase(t *testing.T) {
-	a := tuner.Weights{"g": settingsOf([]string{"a", "b"}, tuner.Quantise([]float64{1, 2}))}
-	b := tuner.Weights{"g": settingsOf([]string{"a", "b"}, tuner.Quantise([]float64{3, 1}))}
-	o := &Oracle{phases: []Phase{{From: 0}, {From: 10 * time.Second}}, weights: []tuner.Weights{a, b}, interval: 2 * time.Second}
+	a := weights.Set{"g": settingsOf([]string{"a", "b"}, weights.Quantise([]float64{1, 2}))}
+	b := weights.Set{"g": settingsOf([]string{"a", "b"}, weights.Quantise([]float64{3, 1}))}
+	o := &Oracle{phases: []Phase{{From: 0}, {From: 10 * time.Second}}, weights: []weights.Set{a, b}, interval: 2 * time.Second}
 	at := time.Unix(1000, 0)
-	step := func(after time.Duration, now tuner.Weights) tuner.Weights {
-		return o.Decide(tuner.Observation{Sample: vts.Sample{At: at.Add(after), Interval: 2 * time.Second}, Current: now}).Weights
+	step := func(after time.Duration, now weights.Set) weights.Set {
+		o.Observe(vts.Sample{At: at.Add(after), Interval: 2 * time.Second}, now)
+		return o.Choose().Weights
 	}
 	if w := step(2*time.Second, a); len(w) != 0 {
 		t.Errorf("within the first phase it holds: got %v", w)

@@ -9,9 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
+	"trimtab/rival"
 	"trimtab/tuner"
+	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // Case is what a policy is made for.
@@ -23,11 +27,11 @@ type Case struct {
 }
 
 // NewPolicy makes a fresh policy for one run.
-type NewPolicy func(ctx context.Context, c Case) (tuner.Policy, error)
+type NewPolicy func(ctx context.Context, c Case) (control.Policy, error)
 
 // Starter is a policy that also says which weights a run begins with.
 type Starter interface {
-	Initial() tuner.Weights
+	Initial() weights.Set
 }
 
 // Policy is what stands between the commas of --policy: how requests are balanced and who chooses the weights.
@@ -41,19 +45,23 @@ type Policy struct {
 // Choosers returns the choosers that need nothing but the scenario, by name. The oracle keeps what it finds in cache.
 func Choosers(cache *OracleCache) map[string]NewPolicy {
 	return map[string]NewPolicy{
-		"start": func(context.Context, Case) (tuner.Policy, error) { return hold{}, nil },
-		"equal": func(_ context.Context, c Case) (tuner.Policy, error) { return equal{tuner.NewEqual(), c.Scenario}, nil },
-		"capacity": func(_ context.Context, c Case) (tuner.Policy, error) {
-			return fixedWeights{capacityWeights(c.Scenario)}, nil
+		"start": func(context.Context, Case) (control.Policy, error) {
+			return &hold{control.Fixed{Decision: control.Decision{Reason: "hold"}}}, nil
 		},
-		"random": func(_ context.Context, c Case) (tuner.Policy, error) {
-			return tuner.NewRandom(c.Seed), nil
+		"equal": func(_ context.Context, c Case) (control.Policy, error) {
+			return equal{rival.NewEqual(), c.Scenario}, nil
 		},
-		"l3": func(context.Context, Case) (tuner.Policy, error) { return tuner.NewL3(tuner.L3Config{}) },
-		"region-aware": func(_ context.Context, c Case) (tuner.Policy, error) {
+		"capacity": func(_ context.Context, c Case) (control.Policy, error) {
+			return &fixedWeights{weights: capacityWeights(c.Scenario)}, nil
+		},
+		"random": func(_ context.Context, c Case) (control.Policy, error) {
+			return rival.NewRandom(c.Seed), nil
+		},
+		"l3": func(context.Context, Case) (control.Policy, error) { return rival.NewL3(rival.L3Config{}) },
+		"region-aware": func(_ context.Context, c Case) (control.Policy, error) {
 			return NewRegionAware(c.Scenario, 0), nil
 		},
-		"oracle": func(ctx context.Context, c Case) (tuner.Policy, error) { return NewOracle(ctx, c, cache) },
+		"oracle": func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
 	}
 }
 
@@ -111,29 +119,35 @@ func order(policies []Policy) []Policy {
 }
 
 // hold keeps what the run started from.
-type hold struct{}
+type hold struct{ control.Fixed }
 
-func (hold) Decide(tuner.Observation) tuner.Decision { return tuner.Decision{Reason: "hold"} }
+// Observe implements control.Policy.
+func (*hold) Observe(vts.Sample, weights.Set) {}
 
 // fixedWeights are weights that are set by hand once.
-type fixedWeights struct{ weights tuner.Weights }
+type fixedWeights struct {
+	hold
+	weights weights.Set
+}
 
-func (f fixedWeights) Initial() tuner.Weights { return f.weights }
+func (f *fixedWeights) Initial() weights.Set { return f.weights }
 
-func (fixedWeights) Decide(tuner.Observation) tuner.Decision { return tuner.Decision{Reason: "hold"} }
+func (fixedWeights) Decide(tuner.Observation) control.Decision {
+	return control.Decision{Reason: "hold"}
+}
 
 // equal begins with equal weights too.
 type equal struct {
-	tuner.Policy
+	control.Policy
 	scenario *deathstarbench.Scenario
 }
 
-func (e equal) Initial() tuner.Weights {
-	w := tuner.Weights{}
+func (e equal) Initial() weights.Set {
+	w := weights.Set{}
 	for _, u := range e.scenario.Upstreams {
-		w[u.Name] = map[string]tuner.Setting{}
+		w[u.Name] = map[string]weights.Setting{}
 		for _, s := range u.Servers {
-			w[u.Name][s] = tuner.Setting{}
+			w[u.Name][s] = weights.Setting{}
 		}
 	}
 	return w
@@ -141,7 +155,7 @@ func (e equal) Initial() tuner.Weights {
 
 // CheckWeights reports what is wrong with weights for a scenario: a group or a server that it does not have, servers
 // that are missing, or a group without a live server.
-func CheckWeights(sc *deathstarbench.Scenario, w tuner.Weights) error {
+func CheckWeights(sc *deathstarbench.Scenario, w weights.Set) error {
 	for _, group := range slices.Sorted(maps.Keys(w)) {
 		i := slices.IndexFunc(sc.Upstreams, func(u deathstarbench.Upstream) bool { return u.Name == group })
 		if i < 0 {

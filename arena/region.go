@@ -7,14 +7,17 @@ import (
 	"slices"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
+	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // RegionAware sends every workload to its nearest servers by network delay and spills over to the next ones when
 // those would be busier than a bound: topology-aware routing, which knows distances and capacities from the scenario
 // (an inventory, in real life) and measures nothing but rates. Faults do not exist for it.
 type RegionAware struct {
+	control.Fixed
 	scenario *deathstarbench.Scenario
 	bound    float64
 }
@@ -28,23 +31,27 @@ func NewRegionAware(sc *deathstarbench.Scenario, bound float64) *RegionAware {
 }
 
 var (
-	_ tuner.Policy = (*RegionAware)(nil)
-	_ Starter      = (*RegionAware)(nil)
+	_ control.Policy = (*RegionAware)(nil)
+	_ Starter        = (*RegionAware)(nil)
 )
 
 // Initial implements Starter, for the rates at the start.
-func (r *RegionAware) Initial() tuner.Weights {
+func (r *RegionAware) Initial() weights.Set {
 	return r.fill(func(u *deathstarbench.Upstream) float64 { return r.scenario.RateAt(u.Workload, 0) })
 }
 
-// Decide implements tuner.Policy.
-func (r *RegionAware) Decide(o tuner.Observation) tuner.Decision {
-	seconds := o.Sample.Interval.Seconds()
+// Observe implements control.Policy.
+func (r *RegionAware) Observe(s vts.Sample, inForce weights.Set) {
+	r.Decision = r.decide(s, inForce)
+}
+
+func (r *RegionAware) decide(sample vts.Sample, inForce weights.Set) control.Decision {
+	seconds := sample.Interval.Seconds()
 	if seconds <= 0 {
-		return tuner.Decision{Reason: "hold: no time passed"}
+		return control.Decision{Reason: "hold: no time passed"}
 	}
 	want := r.fill(func(u *deathstarbench.Upstream) float64 {
-		for _, g := range o.Sample.Groups {
+		for _, g := range sample.Groups {
 			if g.Name == u.Name {
 				return float64(g.Requests()) / seconds
 			}
@@ -52,23 +59,23 @@ func (r *RegionAware) Decide(o tuner.Observation) tuner.Decision {
 		return 0
 	})
 	for group, settings := range want {
-		if near(settings, o.Current[group], 0.05) {
+		if near(settings, inForce[group], 0.05) {
 			delete(want, group)
 		}
 	}
 	if len(want) == 0 {
-		return tuner.Decision{Reason: "hold: the nearest servers keep up"}
+		return control.Decision{Reason: "hold: the nearest servers keep up"}
 	}
-	return tuner.Decision{Weights: want, Reason: fmt.Sprintf("nearest servers, at most %.0f %% busy", 100*r.bound)}
+	return control.Decision{Weights: want, Reason: fmt.Sprintf("nearest servers, at most %.0f %% busy", 100*r.bound)}
 }
 
 // fill hands out the capacity of the servers, nearest first, to one group after the other.
-func (r *RegionAware) fill(rate func(*deathstarbench.Upstream) float64) tuner.Weights {
+func (r *RegionAware) fill(rate func(*deathstarbench.Upstream) float64) weights.Set {
 	free := make(map[string]float64, len(r.scenario.Servers)) // slots that may still be filled
 	for _, s := range r.scenario.Servers {
 		free[s.Name] = r.bound * float64(s.Slots)
 	}
-	out := tuner.Weights{}
+	out := weights.Set{}
 	for i := range r.scenario.Upstreams {
 		u := &r.scenario.Upstreams[i]
 		type place struct {
@@ -111,21 +118,21 @@ func (r *RegionAware) fill(rate func(*deathstarbench.Upstream) float64) tuner.We
 				x[p.index] += left * float64(r.scenario.Server(u.Servers[p.index]).Slots) / p.service / total
 			}
 		}
-		out[u.Name] = settingsOf(u.Servers, tuner.Quantise(x))
+		out[u.Name] = settingsOf(u.Servers, weights.Quantise(x))
 	}
 	return out
 }
 
-func settingsOf(servers []string, weights []tuner.Weight) map[string]tuner.Setting {
-	m := make(map[string]tuner.Setting, len(servers))
+func settingsOf(servers []string, w []weights.Weight) weights.Group {
+	m := make(weights.Group, len(servers))
 	for i, s := range servers {
-		m[s] = tuner.Setting{Weight: weights[i]}
+		m[s] = weights.Setting{Weight: w[i]}
 	}
 	return m
 }
 
 // near reports whether every share of a differs from b's by at most band of all.
-func near(a, b map[string]tuner.Setting, band float64) bool {
+func near(a, b weights.Group, band float64) bool {
 	if len(a) != len(b) {
 		return false
 	}

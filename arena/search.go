@@ -9,7 +9,7 @@ import (
 
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
-	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // search is a pattern search (Hooke and Jeeves 1961) over the logarithms of all weights of a steady scenario: each is
@@ -35,7 +35,7 @@ const (
 
 // bestWeights searches the best static weights of a phase; near are weights to begin at beside those in proportion
 // to capacity.
-func bestWeights(ctx context.Context, c Case, p Phase, near tuner.Weights) (tuner.Weights, error) {
+func bestWeights(ctx context.Context, c Case, p Phase, near weights.Set) (weights.Set, error) {
 	total := 0.0
 	for _, r := range p.Rates {
 		total += r
@@ -162,7 +162,7 @@ func (s *search) byCapacity(power float64) [][]float64 {
 	return x
 }
 
-func (s *search) logarithms(w tuner.Weights) [][]float64 {
+func (s *search) logarithms(w weights.Set) [][]float64 {
 	x := make([][]float64, len(s.sc.Upstreams))
 	for g, u := range s.sc.Upstreams {
 		for _, name := range u.Servers {
@@ -172,15 +172,15 @@ func (s *search) logarithms(w tuner.Weights) [][]float64 {
 	return x
 }
 
-func (s *search) weights(x [][]float64) tuner.Weights {
-	w := tuner.Weights{}
+func (s *search) weights(x [][]float64) weights.Set {
+	w := weights.Set{}
 	for g, u := range s.sc.Upstreams {
 		shares := make([]float64, len(x[g]))
 		largest := slices.Max(x[g])
 		for i, v := range x[g] {
 			shares[i] = math.Exp(v - largest)
 		}
-		w[u.Name] = settingsOf(u.Servers, tuner.Quantise(shares))
+		w[u.Name] = settingsOf(u.Servers, weights.Quantise(shares))
 	}
 	return w
 }

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
-	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // SimOptions are the parts of the simulator that an arena may vary. The zero value means the defaults.
@@ -74,7 +75,7 @@ func (w *SimWorld) Reset(_ context.Context, run Run) error {
 }
 
 // startingFrom returns the scenario with other starting weights.
-func startingFrom(sc *deathstarbench.Scenario, initial tuner.Weights) (*deathstarbench.Scenario, error) {
+func startingFrom(sc *deathstarbench.Scenario, initial weights.Set) (*deathstarbench.Scenario, error) {
 	if len(initial) == 0 {
 		return sc, nil
 	}
@@ -120,7 +121,7 @@ func (w *SimWorld) Step(ctx context.Context) (Interval, error) {
 }
 
 // SetWeights implements World.
-func (w *SimWorld) SetWeights(_ context.Context, weights tuner.Weights) (tuner.Receipt, error) {
+func (w *SimWorld) SetWeights(_ context.Context, weights weights.Set) (control.Receipt, error) {
 	settings := make(map[string]map[string]sim.Setting, len(weights))
 	current := w.run.Weights()
 	changed := false
@@ -133,25 +134,25 @@ func (w *SimWorld) SetWeights(_ context.Context, weights tuner.Weights) (tuner.R
 		}
 	}
 	if !changed {
-		return tuner.Receipt{}, nil
+		return control.Receipt{}, nil
 	}
 	if err := w.run.SetWeights(settings); err != nil {
-		return tuner.Receipt{}, err
+		return control.Receipt{}, err
 	}
-	return tuner.Receipt{Changed: true, Reloaded: !w.opts.Live, Took: w.opts.ApplyDelay}, nil
+	return control.Receipt{Changed: true, Reloaded: !w.opts.Live, Took: w.opts.ApplyDelay}, nil
 }
 
 // Weights implements World.
-func (w *SimWorld) Weights() tuner.Weights {
-	out := tuner.Weights{}
+func (w *SimWorld) Weights() weights.Set {
+	out := weights.Set{}
 	for group, servers := range w.run.Weights() {
-		m := make(map[string]tuner.Setting, len(servers))
+		m := make(map[string]weights.Setting, len(servers))
 		for server, s := range servers {
-			weight, err := tuner.NewWeight(s.Weight)
+			weight, err := weights.New(s.Weight)
 			if err != nil {
 				panic("arena: the simulator has " + err.Error())
 			}
-			m[server] = tuner.Setting{Weight: weight, Down: s.Down}
+			m[server] = weights.Setting{Weight: weight, Down: s.Down}
 		}
 		out[group] = m
 	}

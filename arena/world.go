@@ -5,9 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // World plays scenarios: the simulator or the testbed. It is used by one goroutine at a time, and for one run after
@@ -17,10 +18,10 @@ type World interface {
 	Reset(ctx context.Context, run Run) error
 	// Step plays one control interval and returns what was seen of it.
 	Step(ctx context.Context) (Interval, error)
-	// SetWeights makes the weights effective, as tuner.Actuator does.
-	SetWeights(ctx context.Context, w tuner.Weights) (tuner.Receipt, error)
+	// SetWeights makes the weights effective, as control.Actuator does.
+	SetWeights(ctx context.Context, w weights.Set) (control.Receipt, error)
 	// Weights returns what is in force.
-	Weights() tuner.Weights
+	Weights() weights.Set
 	// Results ends the run: it waits for the answers that are still missing and returns the clients' totals.
 	Results(ctx context.Context) (Results, error)
 	// Close frees what the world holds. No other call may follow.
@@ -33,7 +34,7 @@ type Run struct {
 	Method   string // balancing method of every group; empty: the scenario's
 	Seed     uint64
 	// Initial are weights in force when the run begins, for groups that should not begin with the scenario's.
-	Initial tuner.Weights
+	Initial weights.Set
 	// Deadlines are the deadlines of all groups, by name; tardiness is counted from them.
 	Deadlines map[string]time.Duration
 }

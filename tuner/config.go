@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"trimtab/objective"
 )
 
 // Config parameterises a Tuner. The zero value of a field means its default.
@@ -114,3 +116,12 @@ func (c Config) Validate() error {
 }
 
 func (m Method) valid() bool { return m == RoundRobin || m == LeastConn }
+
+// Targets are the deadlines and priorities of the groups that are configured.
+func (c Config) Targets() map[string]objective.Target {
+	out := make(map[string]objective.Target, len(c.Groups))
+	for name, g := range c.Groups {
+		out[name] = objective.Target{Deadline: g.Deadline, Priority: g.Priority}
+	}
+	return out
+}

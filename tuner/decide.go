@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"trimtab/weights"
 )
 
 // settleLeast is how long a change settles before it is rewarded, at least.
@@ -125,9 +127,9 @@ func (t *Tuner) write(p *pool, c *candidate, w Weights, e *PoolExplanation, reas
 	}
 	changed := false
 	for g, grp := range p.groups {
-		var weights []Weight
+		var quantised []Weight
 		if c != nil {
-			weights = Quantise(grp.withAbsent(c.x[g]))
+			quantised = weights.Quantise(grp.withAbsent(c.x[g]))
 		}
 		m := make(map[string]Setting, len(grp.links))
 		current := make(map[string]Setting, len(grp.links))
@@ -135,7 +137,7 @@ func (t *Tuner) write(p *pool, c *candidate, w Weights, e *PoolExplanation, reas
 			was := Setting{Weight: weightFrom(l.weight), Down: l.down}
 			current[l.station.address] = was
 			if c != nil {
-				was.Weight = weights[i]
+				was.Weight = quantised[i]
 			}
 			was.Down = l.ejected.active || l.down && !l.released
 			m[l.station.address] = was

@@ -61,15 +61,6 @@ type Explanation struct {
 	Changed bool              `json:"changed"`
 }
 
-// RegimeExplanation is which load regime the interval was in.
-type RegimeExplanation struct {
-	Index       int     `json:"index"` // −1: unknown
-	Label       string  `json:"label"`
-	Probability float64 `json:"probability"`
-	Novel       bool    `json:"novel"`
-	Learning    bool    `json:"learning"` // regimes are still being observed
-}
-
 // PoolExplanation is what was decided for one set of groups that share servers.
 type PoolExplanation struct {
 	Groups          []string            `json:"groups"`

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
+	"trimtab/rival"
 	"trimtab/tuner"
 	"trimtab/vts"
 )
@@ -72,7 +74,7 @@ func TestFastFailures(t *testing.T) {
 	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.5, 150*time.Second)
 	sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 0.5, Latency: ms(1), At: ms(60_000), Until: ms(105_000)}}
 	plain := newWorld(t, sc, 2, "least_conn")
-	_ = run(t, plain, tuner.NewEqual())
+	_ = run(t, plain, rival.NewEqual())
 	plainErrors := errorShare(plain)
 	for _, c := range []struct {
 		method string
@@ -128,7 +130,7 @@ func TestServerDownIsPassedOver(t *testing.T) {
 		w := newWorld(t, sc, seed+1, "")
 		run(t, w, tunerFor(t, sc, "", nil))
 		plain := newWorld(t, sc, seed+1, "")
-		run(t, plain, tuner.NewEqual())
+		run(t, plain, rival.NewEqual())
 		ratio += math.Log(float64(sim.Sum(w.Totals()).Latency.Quantile(0.99)) / float64(sim.Sum(plain.Totals()).Latency.Quantile(0.99)))
 	}
 	if got := math.Exp(ratio / seeds); got > 1.2 {
@@ -208,7 +210,7 @@ func TestClockJumpsAndEmptySamples(t *testing.T) {
 func TestSlowDriftIsFollowed(t *testing.T) {
 	const seeds = 10
 	sc := scenario(t, "slow-drift")
-	art := func(policy func() tuner.Policy) (perRequest float64, changes int) {
+	art := func(policy func() control.Policy) (perRequest float64, changes int) {
 		for seed := range uint64(seeds) {
 			w := newWorld(t, sc, 51+seed, "")
 			run(t, w, policy())
@@ -218,9 +220,9 @@ func TestSlowDriftIsFollowed(t *testing.T) {
 		}
 		return perRequest, changes
 	}
-	tuned, changes := art(func() tuner.Policy { return tunerFor(t, sc, "", nil) })
-	l3, most := art(func() tuner.Policy {
-		p, err := tuner.NewL3(tuner.L3Config{})
+	tuned, changes := art(func() control.Policy { return tunerFor(t, sc, "", nil) })
+	l3, most := art(func() control.Policy {
+		p, err := rival.NewL3(rival.L3Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/tuner"
 	"trimtab/vts"
@@ -25,11 +26,11 @@ func synthetic(weights []int, rows ...[3]float64) vts.Sample {
 	return vts.Sample{At: time.Unix(1_700_000_000, 0), Interval: 3 * time.Second, Groups: []vts.GroupSample{g}}
 }
 
-func decide(p *tuner.Tuner, s vts.Sample) tuner.Decision {
-	return p.Decide(tuner.Observation{Sample: s, Current: tuner.InForce(s)})
+func decide(p *tuner.Policy, s vts.Sample) tuner.Decision {
+	return p.Decide(tuner.Observation{Sample: s, Current: control.InForce(s)})
 }
 
-func newTuner(t *testing.T, change func(*tuner.Config)) *tuner.Tuner {
+func newTuner(t *testing.T, change func(*tuner.Config)) *tuner.Policy {
 	t.Helper()
 	cfg := tuner.Config{Groups: map[string]tuner.GroupConfig{"g": {Deadline: 60 * time.Millisecond}}, Regimes: tuner.RegimeConfig{Observe: -1}}
 	if change != nil {
@@ -39,7 +40,7 @@ func newTuner(t *testing.T, change func(*tuner.Config)) *tuner.Tuner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return &tuner.Policy{Tuner: p}
 }
 
 func TestEveryBoundIsAVisibleReason(t *testing.T) {
@@ -49,39 +50,39 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 		about  string
 		bound  tuner.Bound
 		change func(*tuner.Config)
-		feed   func(*tuner.Tuner)
+		feed   func(*tuner.Policy)
 	}{
-		{"equal servers: the gain does not pay for a reload", tuner.BoundGain, nil, func(p *tuner.Tuner) { decide(p, synthetic(equal, good, good, good)) }},
-		{"a server that answers at once on a twentieth of the requests wants more than one step", tuner.BoundStep, nil, func(p *tuner.Tuner) {
+		{"equal servers: the gain does not pay for a reload", tuner.BoundGain, nil, func(p *tuner.Policy) { decide(p, synthetic(equal, good, good, good)) }},
+		{"a server that answers at once on a twentieth of the requests wants more than one step", tuner.BoundStep, nil, func(p *tuner.Policy) {
 			decide(p, synthetic([]int{10, 10, 1}, [3]float64{430, 40, 0}, [3]float64{430, 40, 0}, [3]float64{43, 2, 0}))
 		}},
-		{"a dead band of 90 % swallows every change", tuner.BoundDeadBand, func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Tuner) {
+		{"a dead band of 90 % swallows every change", tuner.BoundDeadBand, func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Policy) {
 			decide(p, synthetic(equal, good, good, slow))
 		}},
-		{"ten requests are no evidence", tuner.BoundEvidence, nil, func(p *tuner.Tuner) {
+		{"ten requests are no evidence", tuner.BoundEvidence, nil, func(p *tuner.Policy) {
 			decide(p, synthetic(equal, [3]float64{4, 20, 0}, [3]float64{4, 20, 0}, [3]float64{2, 300, 0}))
 		}},
-		{"the weights are somebody else's", tuner.BoundOperator, nil, func(p *tuner.Tuner) {
+		{"the weights are somebody else's", tuner.BoundOperator, nil, func(p *tuner.Policy) {
 			decide(p, synthetic(equal, good, good, good))
 			decide(p, synthetic([]int{7, 1, 1}, good, good, good))
 		}},
-		{"every server fails", tuner.BoundAllFailing, nil, func(p *tuner.Tuner) {
+		{"every server fails", tuner.BoundAllFailing, nil, func(p *tuner.Policy) {
 			bad := [3]float64{300, 2, 290}
 			for range 3 {
 				decide(p, synthetic(equal, bad, bad, bad))
 			}
 		}},
-		{"one server: nothing to choose", tuner.BoundOne, nil, func(p *tuner.Tuner) { decide(p, synthetic([]int{1}, good)) }},
-		{"no requests", tuner.BoundIdle, nil, func(p *tuner.Tuner) { decide(p, synthetic(equal, [3]float64{}, [3]float64{}, [3]float64{})) }},
-		{"told to hold", tuner.BoundHold, nil, func(p *tuner.Tuner) {
+		{"one server: nothing to choose", tuner.BoundOne, nil, func(p *tuner.Policy) { decide(p, synthetic([]int{1}, good)) }},
+		{"no requests", tuner.BoundIdle, nil, func(p *tuner.Policy) { decide(p, synthetic(equal, [3]float64{}, [3]float64{}, [3]float64{})) }},
+		{"told to hold", tuner.BoundHold, nil, func(p *tuner.Policy) {
 			p.Hold("kill switch")
 			decide(p, synthetic(equal, good, good, slow))
 		}},
-		{"at most one server in ten is ejected", tuner.BoundEject, func(c *tuner.Config) { c.Eject = true }, func(p *tuner.Tuner) {
+		{"at most one server in ten is ejected", tuner.BoundEject, func(c *tuner.Config) { c.Eject = true }, func(p *tuner.Policy) {
 			bad := [3]float64{300, 2, 200}
 			decide(p, synthetic(equal, good, bad, bad))
 		}},
-		{"no change is left", tuner.BoundBudget, func(c *tuner.Config) { c.Burst = 1 }, func(p *tuner.Tuner) {
+		{"no change is left", tuner.BoundBudget, func(c *tuner.Config) { c.Burst = 1 }, func(p *tuner.Policy) {
 			w := decide(p, synthetic(equal, good, good, slow)).Weights
 			for range 4 {
 				s := synthetic(equal, good, [3]float64{300, 400, 0}, [3]float64{300, 900, 0})

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"trimtab/objective"
 	"trimtab/vts"
 )
 
@@ -33,9 +34,9 @@ type group struct {
 	typical     float64 // s, mean service time over the servers
 	cv2         float64 // squared coefficient of variation of service times
 
-	learned moments // of response times while nothing was saturated: for the deadline
-	cost    float64 // smoothed measured cost per request
-	reward  reward  // measured in the last interval
+	learned moments            // of response times while nothing was saturated: for the deadline
+	cost    float64            // smoothed measured cost per request
+	reward  objective.Measured // measured in the last interval
 }
 
 // link is one server as one group uses it.
@@ -69,20 +70,6 @@ type link struct {
 // missingCount is how many failed requests count for a server that got requests and finished none.
 const missingCount = 20
 
-// moments are running first and second moments.
-type moments struct{ n, sum, square float64 }
-
-func (m *moments) add(n, sum, square float64) { m.n += n; m.sum += sum; m.square += square }
-
-func (m *moments) decay(by float64) { m.n *= by; m.sum *= by; m.square *= by }
-
-func (m moments) mean() float64 { return m.sum / math.Max(m.n, 1e-9) }
-
-func (m moments) variance() float64 {
-	mean := m.mean()
-	return math.Max(0, m.square/math.Max(m.n, 1e-9)-mean*mean)
-}
-
 // observe takes the group's counters of an interval into its links. weights are those in force.
 func (g *group) observe(sample vts.GroupSample, interval time.Duration) {
 	g.requests = 0
@@ -115,7 +102,7 @@ func (g *group) observe(sample vts.GroupSample, interval time.Duration) {
 	g.sinceChange += g.requests
 	g.arrivals(interval.Seconds())
 	g.failures()
-	g.reward = measure(sample, g.deadline)
+	g.reward = objective.Measure(sample, g.deadline)
 }
 
 // passedOver finds the servers that get requests by weight and finish next to none. NGINX passes over a server that

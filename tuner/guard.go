@@ -76,10 +76,10 @@ func (p *pool) begin(c *candidate) {
 func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, list []candidate, e *PoolExplanation) {
 	art, requests := 0.0, 0.0
 	for _, g := range p.groups {
-		art += g.reward.tardiness + g.reward.errors*t.cfg.ErrorTardiness
-		requests += g.reward.requests
-		if g.reward.basis != FromNothing {
-			e.Basis = g.reward.basis
+		art += g.reward.Tardiness + g.reward.Errors*t.cfg.ErrorTardiness
+		requests += g.reward.Requests
+		if g.reward.Basis != FromNothing {
+			e.Basis = g.reward.Basis
 		}
 	}
 	e.MeasuredReward = -p.cost
@@ -103,7 +103,7 @@ func (t *Tuner) reward(p *pool, mem *regimeMemory, now [][]float64, list []candi
 		}
 		if reference > 0 && p.cost > 0 {
 			r := -math.Log(p.cost / reference)
-			mem.Q[p.active].update(r, t.cfg.Gamma, mem.most(), t.cfg.LearningRate)
+			mem.Q[p.active].Update(r, t.cfg.Gamma, mem.most(), t.cfg.LearningRate)
 			mem.keep(p, now, r)
 		}
 	}
@@ -219,11 +219,11 @@ func (p *pool) shares() (served, inForce [][]float64) {
 func (p *pool) measured(errorTardiness float64) (float64, bool) {
 	total, cost, rate := 0.0, 0.0, 0.0
 	for _, g := range p.groups {
-		if g.deadline <= 0 || g.reward.requests == 0 {
+		if g.deadline <= 0 || g.reward.Requests == 0 {
 			total += g.rate * g.cost
 			continue
 		}
-		now := g.reward.perRequest(errorTardiness) + p.planner.meanShare*g.reward.meanSec/g.deadline
+		now := g.reward.PerRequest(errorTardiness) + p.planner.meanShare*g.reward.MeanSec/g.deadline
 		if g.cost == 0 || p.fresh || now < g.cost/3 { // a backlog that is gone must not linger in the mean
 			g.cost = now
 		}
@@ -274,8 +274,8 @@ func (p *pool) blindOverload() bool {
 	}
 	art, n := 0.0, 0.0
 	for _, g := range p.groups {
-		art += g.reward.tardiness
-		n += g.reward.requests
+		art += g.reward.Tardiness
+		n += g.reward.Requests
 	}
 	return art > overloadART*n
 }

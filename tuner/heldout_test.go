@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
-	"trimtab/tuner"
+	"trimtab/rival"
 )
 
 // mixed makes a scenario of the three workloads on servers of the given slots and speeds.
@@ -67,7 +68,7 @@ func named(name string, sc *deathstarbench.Scenario) *deathstarbench.Scenario {
 // TestHeldOutWorlds compares policies on worlds that nothing was tuned to; -v prints the table.
 func TestHeldOutWorlds(t *testing.T) {
 	const seeds = 2
-	p99 := func(sc *deathstarbench.Scenario, method string, policy func() tuner.Policy) (log float64) {
+	p99 := func(sc *deathstarbench.Scenario, method string, policy func() control.Policy) (log float64) {
 		for seed := range uint64(seeds) {
 			w := newWorld(t, sc, 101+seed, method)
 			run(t, w, policy())
@@ -78,12 +79,12 @@ func TestHeldOutWorlds(t *testing.T) {
 	}
 	var plain, l3, tunedRR, tunedLC float64
 	for _, sc := range heldOut() {
-		a := p99(sc, "least_conn", func() tuner.Policy { return tuner.NewEqual() })
-		c := p99(sc, "round_robin", func() tuner.Policy { return tunerFor(t, sc, "round_robin", nil) })
-		d := p99(sc, "least_conn", func() tuner.Policy { return tunerFor(t, sc, "least_conn", nil) })
+		a := p99(sc, "least_conn", func() control.Policy { return rival.NewEqual() })
+		c := p99(sc, "round_robin", func() control.Policy { return tunerFor(t, sc, "round_robin", nil) })
+		d := p99(sc, "least_conn", func() control.Policy { return tunerFor(t, sc, "least_conn", nil) })
 		b := 0.0
 		for seed := range uint64(seeds) { // l3 knows no budget
-			l, err := tuner.NewL3(tuner.L3Config{})
+			l, err := rival.NewL3(rival.L3Config{})
 			if err != nil {
 				t.Fatal(err)
 			}

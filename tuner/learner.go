@@ -2,19 +2,6 @@ package tuner
 
 import "math"
 
-// Cell is one entry of a Q table: the value of a proposal in a regime.
-type Cell struct {
-	Value  float64 `json:"value"`  // mean reward: −log(cost per request / cost that the model expects of Tight)
-	Visits float64 `json:"visits"` // rewarded intervals
-}
-
-// update is Q ← Q + α(r + γ·max Q' − Q) with α = max(1/n, α_min).
-func (c *Cell) update(reward, gamma, next, least float64) {
-	c.Visits++
-	alpha := math.Max(1/c.Visits, least)
-	c.Value += alpha * (reward + gamma*next - c.Value)
-}
-
 // regimeMemory is what was learned of one pool in one regime.
 type regimeMemory struct {
 	Q        [proposals]Cell    `json:"q"`
@@ -69,12 +56,12 @@ func (r *regimeMemory) most() float64 {
 func (r *regimeMemory) keep(p *pool, now [][]float64, reward float64) {
 	for i := range r.Kept {
 		if r.Kept[i].near(p, now) {
-			r.Kept[i].update(reward, 0, 0, 0.1)
+			r.Kept[i].Update(reward, 0, 0, 0.1)
 			return
 		}
 	}
 	v := keptVector{Shares: p.named(now)}
-	v.update(reward, 0, 0, 0.1)
+	v.Update(reward, 0, 0, 0.1)
 	if len(r.Kept) < keptMost {
 		r.Kept = append(r.Kept, v)
 		return

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trimtab/control"
 	"trimtab/vts"
 )
 
@@ -86,12 +87,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 // Step records one step: the sample it used (nil without), what it did and what the policy says about it.
-func (m *Metrics) Step(s *vts.Sample, held string, out Outcome, e *Explanation, took time.Duration, err error) {
+func (m *Metrics) Step(s *vts.Sample, held string, out control.Outcome, e *Explanation, took time.Duration, err error) {
 	m.steps.Inc()
 	m.stepSeconds.Observe(took.Seconds())
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
-	case errors.Is(err, ErrTelemetry):
+	case errors.Is(err, control.ErrTelemetry):
 		m.failures.WithLabelValues("telemetry").Inc()
 	default:
 		m.failures.WithLabelValues("apply").Inc()

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"trimtab/control"
 	"trimtab/vts"
 )
 
@@ -25,10 +26,10 @@ func TestMetricsFollowTheLoop(t *testing.T) {
 	}
 	e := &Explanation{Budget: 4, Regime: RegimeExplanation{Index: 3, Probability: 0.9},
 		Pools: []PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []Bound{BoundOperator, BoundBudget}}}}
-	m.Step(sample("a", "b"), "", Outcome{Applied: true, Receipt: Receipt{Changed: true, Reloaded: true, Took: 100 * time.Millisecond}}, e, time.Millisecond, nil)
-	m.Step(sample("b"), "hold file: x exists", Outcome{}, e, time.Millisecond, nil)
-	m.Step(nil, "", Outcome{}, nil, 0, fmt.Errorf("%w: gone", ErrTelemetry))
-	m.Step(sample("b"), "", Outcome{}, e, 0, fmt.Errorf("%w: refused", ErrApply))
+	m.Step(sample("a", "b"), "", control.Outcome{Applied: true, Receipt: control.Receipt{Changed: true, Reloaded: true, Took: 100 * time.Millisecond}}, e, time.Millisecond, nil)
+	m.Step(sample("b"), "hold file: x exists", control.Outcome{}, e, time.Millisecond, nil)
+	m.Step(nil, "", control.Outcome{}, nil, 0, fmt.Errorf("%w: gone", control.ErrTelemetry))
+	m.Step(sample("b"), "", control.Outcome{}, e, 0, fmt.Errorf("%w: refused", control.ErrApply))
 	m.Telemetry(vts.Health{Rejected: map[vts.Reason]uint64{vts.ReasonTimeout: 2}})
 	m.Telemetry(vts.Health{Rejected: map[vts.Reason]uint64{vts.ReasonTimeout: 3}})
 	want := `

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
 	"trimtab/vts"
@@ -236,7 +237,7 @@ func TestARisingLoadIsNotBlamedOnTheWeights(t *testing.T) {
 			s.Groups[0].Peers = append(s.Groups[0].Peers, vts.PeerSample{Server: p.server, Weight: p.weight, Requests: p.n, ResponseMsec: p.msec})
 		}
 		tune.Hold("test")
-		tune.Decide(Observation{Sample: s, Current: InForce(s)})
+		tune.Decide(Observation{Sample: s, Current: control.InForce(s)})
 		at = at.Add(3 * time.Second)
 	}
 	p := tune.topo.pools[0]

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/tuner"
 	"trimtab/vts"
 )
@@ -51,9 +52,9 @@ type refusing struct {
 	until time.Duration
 }
 
-func (r refusing) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
+func (r refusing) Apply(ctx context.Context, w tuner.Weights) (control.Receipt, error) {
 	if r.Now() < r.until {
-		return tuner.Receipt{}, errors.New("nginx -t: no space left on device")
+		return control.Receipt{}, errors.New("nginx -t: no space left on device")
 	}
 	return r.world.Apply(ctx, w)
 }
@@ -62,11 +63,11 @@ func TestChangesAreTriedAgainAfterFailedOnes(t *testing.T) {
 	sc := servers([]int{2, 4, 8}, []float64{1, 1, 1}, 0.6, 4*time.Minute)
 	w := newWorld(t, sc, 1, "")
 	p := tunerFor(t, sc, "", nil)
-	loop := tuner.NewLoop(w, p, refusing{w, 90 * time.Second})
+	loop := control.NewLoop(w, p, refusing{w, 90 * time.Second})
 	failed := 0
 	for !w.Done() {
 		_, err := loop.Step(context.Background())
-		if errors.Is(err, tuner.ErrApply) {
+		if errors.Is(err, control.ErrApply) {
 			failed++
 			continue
 		}
@@ -97,7 +98,7 @@ func TestObserveLearnsWithoutDeciding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Observe(tuner.Observation{Sample: s, Current: tuner.InForce(s)})
+		p.Tuner.Observe(tuner.Observation{Sample: s, Current: control.InForce(s)})
 		if e := p.Explain(); e.Changed {
 			t.Fatalf("at %v: an observation changed weights", w.Now())
 		}
@@ -106,7 +107,7 @@ func TestObserveLearnsWithoutDeciding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := p.Decide(tuner.Observation{Sample: s, Current: tuner.InForce(s)})
+	d := p.Decide(tuner.Observation{Sample: s, Current: control.InForce(s)})
 	got := d.Weights["compose_backend"]
 	if a, c := got["s00"].Weight.Int(), got["s02"].Weight.Int(); len(got) == 0 || float64(c) < 2*float64(a) {
 		t.Errorf("first decision: got %v (%s), want at least 1:2 for capacities 1 and 4", got, d.Reason)
@@ -162,7 +163,7 @@ func TestContinueRenewsNoBudget(t *testing.T) {
 		t.Fatalf("a server much slower than the others: got %d changes left, want some made", left)
 	}
 	next := newTuner(t, func(c *tuner.Config) { c.Headroom = 1.3 })
-	if err := next.Continue(p); err != nil {
+	if err := next.Continue(p.Tuner); err != nil {
 		t.Fatal(err)
 	}
 	decide(next, slow)

@@ -1,6 +1,10 @@
 package tuner
 
-import "math"
+import (
+	"math"
+
+	"trimtab/objective"
+)
 
 // planner finds shares for all groups at once that minimise the predicted cost per second
 //
@@ -15,7 +19,7 @@ import "math"
 // likely numbers of slots, so that what is not known for sure is not loaded to the limit.
 type planner struct {
 	waits          *waits
-	tardy          *tardinessTable
+	tardy          *objective.Table
 	headroom       float64
 	meanShare      float64 // share of the mean response time in the cost
 	errorTardiness float64
@@ -360,5 +364,5 @@ func (p *planner) response(g *group, service, wait, spread float64) float64 {
 	}
 	mean := service + wait
 	variance := g.cv2*service*service + wait*wait*spread
-	return p.meanShare*mean/d + p.tardy.at(mean, variance, d)
+	return p.meanShare*mean/d + p.tardy.At(mean, variance, d)
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"trimtab/objective"
 	"trimtab/vts"
 )
 
@@ -63,7 +64,7 @@ func (t *topology) fits(s *vts.Sample) bool {
 }
 
 // rebuild makes the topology of a sample, keeping what is known of groups and of servers whose use has not changed.
-func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits, tardy *tardinessTable) {
+func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits, tardy *objective.Table) {
 	old := *t
 	*t = topology{groups: make(map[string]*group, len(s.Groups)), stations: make(map[string]*station)}
 	var order []*station
@@ -138,7 +139,7 @@ func (s *station) sameUse(o *station) bool {
 }
 
 // connect finds the pools.
-func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *tardinessTable, cfg *Config) {
+func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *objective.Table, cfg *Config) {
 	of := make(map[*group]*pool)
 	for i := range s.Groups {
 		g := t.groups[s.Groups[i].Name]

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/vts"
 )
 
@@ -53,7 +54,7 @@ func benchmarkStep(b *testing.B, groups, servers int, shared bool) {
 	for i := range samples {
 		samples[i] = next()
 	}
-	current := InForce(samples[0])
+	current := control.InForce(samples[0])
 	step := func(i int) {
 		if d := t.Decide(Observation{Sample: samples[i%len(samples)], Current: current}); len(d.Weights) > 0 {
 			for name, m := range d.Weights {
@@ -97,7 +98,7 @@ func TestAllServersOfALargePoolMayChangeAtOnce(t *testing.T) {
 				p.Requests, p.ResponseMsec, p.Responses[1], p.Buckets = 60, 60*uint64(10+i%4)*percent/100, 60, nil
 			}
 		}
-		tune.Decide(Observation{Sample: s, Current: InForce(s)})
+		tune.Decide(Observation{Sample: s, Current: control.InForce(s)})
 	}
 	for range 8 {
 		step(100)
@@ -151,7 +152,7 @@ func TestFirstStepsOfALargePoolAreBounded(t *testing.T) {
 	const steps = 4
 	for i := range steps {
 		s := next()
-		tune.Decide(Observation{Sample: s, Current: InForce(s)})
+		tune.Decide(Observation{Sample: s, Current: control.InForce(s)})
 		one := slotChoices * (i + 2) * (len(tune.topo.groups) + 2)
 		if most := firstBudget*fitBudget + 2*one; tune.work > most {
 			t.Errorf("step %d: work got %d, want at most %d", i+1, tune.work, most)

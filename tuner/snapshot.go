@@ -66,14 +66,14 @@ type PointSnapshot struct {
 // Snapshot returns what the tuner has learned.
 func (t *Tuner) Snapshot() (Snapshot, error) {
 	s := Snapshot{Version: SnapshotVersion, Pools: map[string]PoolSnapshot{}, Groups: map[string]GroupSnapshot{}}
-	if t.regimes.tracker != nil {
+	if t.regimes.Model() != nil {
 		var b bytes.Buffer
-		if err := t.regimes.tracker.Model().Write(&b); err != nil {
+		if err := t.regimes.Model().Write(&b); err != nil {
 			return Snapshot{}, fmt.Errorf("write regimes: %w", err)
 		}
 		s.Model = b.Bytes()
 	}
-	prefix := fmt.Sprintf("%d/", t.regimes.epoch)
+	prefix := fmt.Sprintf("%d/", t.regimes.Epoch())
 	for key, m := range t.memories {
 		if name, ok := strings.CutPrefix(key, prefix); ok {
 			s.Pools[strings.ReplaceAll(strings.TrimSuffix(name, "\n"), "\n", ",")] = PoolSnapshot{Regimes: m.Regimes}
@@ -128,12 +128,12 @@ func (t *Tuner) Restore(s Snapshot) error {
 		}
 	}
 	if model != nil {
-		if err := t.regimes.use(model); err != nil {
+		if err := t.regimes.Use(model); err != nil {
 			return fmt.Errorf("restore regimes: %w", err)
 		}
 	}
 	for name, p := range s.Pools {
-		key := fmt.Sprintf("%d/%s\n", t.regimes.epoch, strings.ReplaceAll(name, ",", "\n"))
+		key := fmt.Sprintf("%d/%s\n", t.regimes.Epoch(), strings.ReplaceAll(name, ",", "\n"))
 		t.memories[key] = &poolMemory{Regimes: p.Regimes}
 	}
 	t.restored = &s
@@ -205,9 +205,5 @@ func (t *Tuner) adopt() {
 
 // ObservationLeft is how long the regimes are still to be observed at the present interval; 0: they are known.
 func (t *Tuner) ObservationLeft() time.Duration {
-	if t.regimes.tracker != nil || t.regimes.cfg.Observe < 0 {
-		return 0
-	}
-	left := max(0, t.regimes.cfg.Observe-t.regimes.collector.Len())
-	return time.Duration(left) * max(t.interval, t.cfg.Interval)
+	return time.Duration(t.regimes.Left()) * max(t.interval, t.cfg.Interval)
 }

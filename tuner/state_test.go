@@ -10,11 +10,13 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"trimtab/weights"
 )
 
 func filledState(t *testing.T) State {
 	t.Helper()
-	w, err := NewWeight(7)
+	w, err := weights.New(7)
 	if err != nil {
 		t.Fatal(err)
 	}

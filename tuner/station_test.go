@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/vts"
 )
 
@@ -188,7 +189,7 @@ func TestFitsThatAreStuckAreMadeAgain(t *testing.T) {
 				s.Groups[i].Peers = append(s.Groups[i].Peers, p)
 			}
 		}
-		tn.Decide(Observation{Sample: s, Current: InForce(s)})
+		tn.Decide(Observation{Sample: s, Current: control.InForce(s)})
 	}
 	for range 10 {
 		decide()
@@ -219,7 +220,7 @@ func TestSpeedChangesWhenAServerIsAdded(t *testing.T) {
 		}
 		return s
 	}
-	decide := func(s vts.Sample) { tn.Decide(Observation{Sample: s, Current: InForce(s)}) }
+	decide := func(s vts.Sample) { tn.Decide(Observation{Sample: s, Current: control.InForce(s)}) }
 	for range 12 {
 		decide(sample(2, 20))
 	}

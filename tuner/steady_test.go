@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
 	"trimtab/tuner"
@@ -158,9 +159,9 @@ func TestOverloadWatchedBeforeTuning(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := tuner.Observation{Sample: s, Current: tuner.InForce(s)}
+			o := tuner.Observation{Sample: s, Current: control.InForce(s)}
 			if w.Now() <= watched {
-				p.Observe(o)
+				p.Tuner.Observe(o)
 				continue
 			}
 			if d := p.Decide(o); len(d.Weights) > 0 && !w.Done() {

@@ -7,17 +7,20 @@ import (
 	"strings"
 	"time"
 
+	"trimtab/objective"
+	"trimtab/tuner/load"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // Tuner is the policy that Trimtab exists for. It is used by one goroutine.
 type Tuner struct {
 	cfg      Config
 	waits    *waits
-	tardy    *tardinessTable
+	tardy    *objective.Table
 	topo     topology
 	budget   budget
-	regimes  *regimes
+	regimes  *load.Regimes
 	regime   RegimeExplanation
 	interval time.Duration
 	memories map[string]*poolMemory // by pool
@@ -38,15 +41,13 @@ func New(cfg Config) (*Tuner, error) {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	r, err := newRegimes(cfg.Regimes, cfg.Seed)
+	r, err := load.NewRegimes(cfg.Regimes, cfg.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
-	return &Tuner{cfg: cfg, waits: newWaits(), tardy: newTardinessTable(), regimes: r, memories: make(map[string]*poolMemory),
+	return &Tuner{cfg: cfg, waits: newWaits(), tardy: objective.NewTable(), regimes: r, memories: make(map[string]*poolMemory),
 		budget: budget{burst: cfg.Burst, window: cfg.BurstWindow, perMinute: cfg.PerMinute, unlimited: cfg.Unlimited}}, nil
 }
-
-var _ Policy = (*Tuner)(nil)
 
 // Hold makes the tuner observe and learn without changing anything for as long as the reason is not empty.
 func (t *Tuner) Hold(reason string) { t.told = reason }
@@ -82,7 +83,7 @@ func (t *Tuner) Decide(o Observation) Decision {
 		t.topo.rebuild(s, &t.cfg, t.waits, t.tardy)
 		t.adopt()
 	}
-	t.regime = t.regimes.track(s)
+	t.regime = t.regimes.Track(s)
 	e.Regime = t.regime
 	t.turn++
 	t.blind(s)
@@ -180,11 +181,11 @@ func sameServers(a, b map[string]Setting) bool {
 
 // memory is what was learned of a pool in the present regime, under the present model of regimes.
 func (t *Tuner) memory(p *pool) *regimeMemory {
-	key := fmt.Sprintf("%d/%s", t.regimes.epoch, p.key)
+	key := fmt.Sprintf("%d/%s", t.regimes.Epoch(), p.key)
 	m := t.memories[key]
 	if m == nil {
 		m = &poolMemory{}
-		if old := t.memories[fmt.Sprintf("%d/%s", t.regimes.epoch-1, p.key)]; old != nil {
+		if old := t.memories[fmt.Sprintf("%d/%s", t.regimes.Epoch()-1, p.key)]; old != nil {
 			m.last = old.last
 		}
 		t.memories[key] = m
@@ -239,7 +240,7 @@ func (t *Tuner) observe(o Observation) {
 }
 
 func weightFrom(n int) Weight {
-	w, err := NewWeight(min(max(n, MinWeight), MaxWeight))
+	w, err := weights.New(min(max(n, MinWeight), MaxWeight))
 	if err != nil {
 		panic("tuner: " + err.Error())
 	}
@@ -321,23 +322,23 @@ func (g *group) moments(s vts.Sample) {
 		}
 	}
 	var own moments
-	g.learned.decay(0.95)
+	g.learned.Decay(0.95)
 	for i, l := range g.links {
-		n, sum, square, ok := momentsOf(gs.Peers[i])
+		n, sum, square, ok := objective.MomentsOf(gs.Peers[i])
 		if !ok || l.station.full || l.count == 0 || len(l.station.likely) == 0 {
 			continue
 		}
 		if want := l.station.predicted(&l.station.wait, l.pos); want < 1.3*l.station.serviceOf(l.pos) {
 			mean := sum / n
-			own.add(n, n, n*square/sum/mean) // in units of the link's own mean
+			own.Add(n, n, n*square/sum/mean) // in units of the link's own mean
 		}
-		g.learned.add(n, sum, square)
+		g.learned.Add(n, sum, square)
 	}
-	if own.n > 0 {
-		k := own.n / (own.n + 300)
-		g.cv2 += k * (math.Min(math.Max(own.variance(), 0.02), 4) - g.cv2)
+	if own.N > 0 {
+		k := own.N / (own.N + 300)
+		g.cv2 += k * (math.Min(math.Max(own.Variance(), 0.02), 4) - g.cv2)
 	}
-	if !g.given && g.learned.n > 100 && g.deadline == 0 {
-		g.deadline = deadlineOf(g.learned, g.priority).Seconds()
+	if !g.given && g.learned.N > 100 && g.deadline == 0 {
+		g.deadline = objective.DeadlineOf(g.learned, g.priority).Seconds()
 	}
 }

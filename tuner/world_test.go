@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // world is a simulated scenario as source and actuator of a loop.
@@ -41,20 +43,32 @@ func (w *world) Sample(context.Context) (vts.Sample, error) {
 	return s, err
 }
 
-func (w *world) Apply(_ context.Context, weights tuner.Weights) (tuner.Receipt, error) {
-	m := make(map[string]map[string]sim.Setting, len(weights))
-	for g, servers := range weights {
+func (w *world) Apply(_ context.Context, want weights.Set) (control.Receipt, error) {
+	m := make(map[string]map[string]sim.Setting, len(want))
+	for g, servers := range want {
 		m[g] = make(map[string]sim.Setting, len(servers))
 		for name, s := range servers {
 			m[g][name] = sim.Setting{Weight: s.Weight.Int(), Down: s.Down}
 		}
 	}
 	w.changes = append(w.changes, w.Now())
-	return tuner.Receipt{Changed: true, Reloaded: true}, w.SetWeights(m)
+	return control.Receipt{Changed: true, Reloaded: true}, w.SetWeights(m)
+}
+
+// InForce implements control.Actuator.
+func (w *world) InForce(context.Context) (weights.Set, error) {
+	set := weights.Set{}
+	for name, servers := range w.Weights() {
+		set[name] = weights.Group{}
+		for server, s := range servers {
+			set[name][server] = weights.Setting{Weight: weights.Clamp(s.Weight), Down: s.Down}
+		}
+	}
+	return set, nil
 }
 
 // tunerFor returns a tuner that knows what an operator's configuration says of the scenario.
-func tunerFor(t testing.TB, sc *deathstarbench.Scenario, method string, change func(*tuner.Config)) *tuner.Tuner {
+func tunerFor(t testing.TB, sc *deathstarbench.Scenario, method string, change func(*tuner.Config)) *tuner.Policy {
 	t.Helper()
 	cfg := tuner.Config{Groups: make(map[string]tuner.GroupConfig), Regimes: tuner.RegimeConfig{Observe: -1}}
 	for _, u := range sc.Upstreams {
@@ -67,7 +81,7 @@ func tunerFor(t testing.TB, sc *deathstarbench.Scenario, method string, change f
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return &tuner.Policy{Tuner: p}
 }
 
 // interval is what a step saw.
@@ -75,7 +89,7 @@ type interval struct {
 	end     time.Duration
 	p99     time.Duration
 	errors  float64 // share of requests
-	outcome tuner.Outcome
+	outcome control.Outcome
 	err     error
 	explain tuner.Explanation
 	weights map[string]map[string]sim.Setting
@@ -83,7 +97,7 @@ type interval struct {
 }
 
 // run plays the scenario to its end.
-func run(t testing.TB, w *world, p tuner.Policy, options ...tuner.LoopOption) []interval {
+func run(t testing.TB, w *world, p control.Policy, options ...control.Option) []interval {
 	t.Helper()
 	var sample vts.Sample
 	source := sourceFunc(func(ctx context.Context) (s vts.Sample, err error) {
@@ -91,11 +105,11 @@ func run(t testing.TB, w *world, p tuner.Policy, options ...tuner.LoopOption) []
 		sample = s
 		return s, err
 	})
-	loop := tuner.NewLoop(source, p, w, options...)
+	loop := control.NewLoop(source, p, w, options...)
 	var out []interval
 	for !w.Done() {
 		outcome, err := loop.Step(context.Background())
-		if err != nil && !errors.Is(err, tuner.ErrTelemetry) {
+		if err != nil && !errors.Is(err, control.ErrTelemetry) {
 			t.Fatal(err)
 		}
 		c := sim.Sum(w.Interval())
@@ -113,7 +127,7 @@ func run(t testing.TB, w *world, p tuner.Policy, options ...tuner.LoopOption) []
 		for name := range iv.shares {
 			iv.shares[name] /= max(total, 1)
 		}
-		if e, ok := p.(*tuner.Tuner); ok {
+		if e, ok := p.(*tuner.Policy); ok {
 			iv.explain = e.Explain()
 		}
 		out = append(out, iv)

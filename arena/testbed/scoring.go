@@ -6,7 +6,7 @@ import (
 	"trimtab/arena"
 	"trimtab/deathstarbench"
 	"trimtab/loadgen"
-	"trimtab/tuner"
+	"trimtab/objective"
 )
 
 // scoring is how requests are scored: by relative tardiness against the deadline of their upstream group.
@@ -25,10 +25,10 @@ func newScoring(sc *deathstarbench.Scenario, deadlines map[string]time.Duration)
 	return s
 }
 
-// tardiness is max(0, (t − d)/d), and tuner.DefaultErrorTardiness for a failed request.
+// tardiness is max(0, (t − d)/d), and objective.DefaultErrorTardiness for a failed request.
 func (s *scoring) tardiness(r seen) float64 {
 	if r.failed {
-		return tuner.DefaultErrorTardiness
+		return objective.DefaultErrorTardiness
 	}
 	d := s.deadlines[r.workload]
 	if d <= 0 {

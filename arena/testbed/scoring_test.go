@@ -7,7 +7,8 @@ import (
 
 	"trimtab/arena"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
+	"trimtab/objective"
+	"trimtab/weights"
 )
 
 func TestRequestsAreScoredAgainstTheirDeadline(t *testing.T) {
@@ -23,7 +24,7 @@ func TestRequestsAreScoredAgainstTheirDeadline(t *testing.T) {
 		{"in time is no tardiness", seen{latency: 99 * time.Millisecond}, 0},
 		{"half a deadline late is 0.5", seen{latency: 150 * time.Millisecond}, 0.5},
 		{"each workload has its own deadline", seen{latency: 30 * time.Millisecond, workload: 1}, 2},
-		{"a failure counts the same however fast it was", seen{latency: time.Millisecond, failed: true}, tuner.DefaultErrorTardiness},
+		{"a failure counts the same however fast it was", seen{latency: time.Millisecond, failed: true}, objective.DefaultErrorTardiness},
 	} {
 		if got := s.tardiness(c.request); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("%s: got %v, want %v", c.sentence, got, c.want)
@@ -61,11 +62,11 @@ func TestVariantTakesMethodAndStartingWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	three, err := tuner.NewWeight(3)
+	three, err := weights.New(3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	initial := tuner.Weights{"compose_backend": {"a": {}, "b": {}, "c": {Weight: three}}}
+	initial := weights.Set{"compose_backend": {"a": {}, "b": {}, "c": {Weight: three}}}
 	got, err := variant(arena.Run{Scenario: sc, Method: deathstarbench.LeastConn, Initial: initial})
 	if err != nil {
 		t.Fatal(err)

@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"trimtab/arena"
+	"trimtab/control"
 	"trimtab/loadgen"
-	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // TrialConfig describes a trial: load on a testbed, first with the starting weights, then with a policy.
 type TrialConfig struct {
 	Run        arena.Run
-	Policy     tuner.Policy
+	Policy     control.Policy
 	PolicyName string
 	// TuneAt is when the policy begins to decide, from the start of the load.
 	TuneAt time.Duration
@@ -70,9 +71,6 @@ type trial struct {
 	tunedAt  time.Duration // end of the first interval that the policy decided on; 0 when there was none
 }
 
-// observer is a policy that learns from intervals on which it does not decide.
-type observer interface{ Observe(tuner.Observation) }
-
 // step plays one control interval and, once it is time, lets the policy decide on it.
 func (t *trial) step(ctx context.Context) (done bool, err error) {
 	iv, err := t.world.Step(ctx)
@@ -84,14 +82,13 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 	case iv.Err != nil:
 		row.Reason = iv.Err.Error()
 	case iv.At < t.cfg.TuneAt:
-		if o, ok := t.cfg.Policy.(observer); ok {
-			o.Observe(tuner.Observation{Sample: iv.Sample, Current: t.world.Weights()})
-		}
+		t.cfg.Policy.Observe(iv.Sample, t.world.Weights())
 	case !iv.Done:
 		if t.tunedAt == 0 {
 			t.tunedAt = iv.At
 		}
-		d := t.cfg.Policy.Decide(tuner.Observation{Sample: iv.Sample, Current: t.world.Weights()})
+		t.cfg.Policy.Observe(iv.Sample, t.world.Weights())
+		d := t.cfg.Policy.Choose()
 		row.Reason = d.Reason
 		if len(d.Weights) == 0 {
 			break
@@ -107,6 +104,9 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 			t.report.ApplyErrors++
 			t.report.LastApplyError = err
 			row.Reason += ": " + err.Error()
+		} else {
+			receipt.Want = d.Weights
+			t.cfg.Policy.Committed(receipt)
 		}
 		if receipt.Reloaded {
 			row.Reloaded = true
@@ -122,7 +122,7 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 }
 
 // numbers are weights as the report shows them.
-func numbers(w tuner.Weights) map[string]map[string]int {
+func numbers(w weights.Set) map[string]map[string]int {
 	out := make(map[string]map[string]int, len(w))
 	for group, servers := range w {
 		out[group] = make(map[string]int, len(servers))

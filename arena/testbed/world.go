@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"trimtab/arena"
+	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // WorldConfig says how a World plays its runs.
@@ -18,7 +19,7 @@ type WorldConfig struct {
 	Dir    string // of NGINX's files; a run overwrites what the one before left
 	Listen string // address of NGINX; empty means 127.0.0.1 and a free port
 	// NewActuator returns what changes the weights of a testbed, and how to end it.
-	NewActuator  func(*Testbed) (tuner.Actuator, func(), error)
+	NewActuator  func(*Testbed) (control.Actuator, func(), error)
 	Duration     time.Duration           // of the load; 0 means the scenario's
 	PollInterval time.Duration           // of the status page; 0 means 500 ms
 	Stats        func(*vts.Status) error // told every status that was read, if set; an error ends the run
@@ -42,8 +43,8 @@ type World struct {
 	session *session
 	close   func() // of the actuator
 
-	actuator tuner.Actuator
-	weights  tuner.Weights
+	actuator control.Actuator
+	weights  weights.Set
 	score    scoring
 	duration time.Duration
 	steps    int
@@ -90,18 +91,18 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 	if w.duration == 0 {
 		w.duration = sc.Duration.Std()
 	}
-	w.weights = make(tuner.Weights, len(sc.Upstreams))
+	w.weights = make(weights.Set, len(sc.Upstreams))
 	w.shares = make(map[string]map[string]uint64, len(sc.Upstreams))
 	for i := range sc.Upstreams {
 		u := &sc.Upstreams[i]
-		w.weights[u.Name] = make(map[string]tuner.Setting, len(u.Servers))
+		w.weights[u.Name] = make(map[string]weights.Setting, len(u.Servers))
 		w.shares[u.Name] = make(map[string]uint64, len(u.Servers))
 		for j, server := range u.Servers {
-			weight, err := tuner.NewWeight(u.Weights[j])
+			weight, err := weights.New(u.Weights[j])
 			if err != nil {
 				return fmt.Errorf("upstream %s server %s: %w", u.Name, server, err)
 			}
-			w.weights[u.Name][server] = tuner.Setting{Weight: weight}
+			w.weights[u.Name][server] = weights.Setting{Weight: weight}
 		}
 	}
 	w.score = newScoring(sc, run.Deadlines)
@@ -194,14 +195,14 @@ func (w *World) named(s vts.Sample) vts.Sample {
 }
 
 // SetWeights implements arena.World.
-func (w *World) SetWeights(ctx context.Context, weights tuner.Weights) (tuner.Receipt, error) {
-	byAddress := make(tuner.Weights, len(weights))
-	for group, servers := range weights {
-		byAddress[group] = make(map[string]tuner.Setting, len(servers))
+func (w *World) SetWeights(ctx context.Context, set weights.Set) (control.Receipt, error) {
+	byAddress := make(weights.Set, len(set))
+	for group, servers := range set {
+		byAddress[group] = make(weights.Group, len(servers))
 		for server, s := range servers {
 			addr := w.bed.Backends.Addr(server)
 			if addr == "" {
-				return tuner.Receipt{}, fmt.Errorf("upstream %s: no server %q in scenario %s", group, server, w.bed.Scenario.Name)
+				return control.Receipt{}, fmt.Errorf("upstream %s: no server %q in scenario %s", group, server, w.bed.Scenario.Name)
 			}
 			byAddress[group][addr] = s
 		}
@@ -210,7 +211,7 @@ func (w *World) SetWeights(ctx context.Context, weights tuner.Weights) (tuner.Re
 	if err != nil {
 		return receipt, err
 	}
-	for group, servers := range weights {
+	for group, servers := range set {
 		for server, s := range servers {
 			w.weights[group][server] = s
 		}
@@ -219,7 +220,7 @@ func (w *World) SetWeights(ctx context.Context, weights tuner.Weights) (tuner.Re
 }
 
 // Weights implements arena.World.
-func (w *World) Weights() tuner.Weights { return w.weights.Clone() }
+func (w *World) Weights() weights.Set { return w.weights.Clone() }
 
 // Results implements arena.World.
 func (w *World) Results(context.Context) (arena.Results, error) {

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 
+	"trimtab/control"
 	"trimtab/nginx"
-	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // fileActuator changes weights in NGINX's configuration files and reloads.
@@ -14,15 +15,31 @@ type fileActuator struct {
 	from    nginx.Settings // what the change was decided from; nil: whatever is in force
 }
 
-var _ tuner.Actuator = fileActuator{}
+var _ control.Actuator = fileActuator{}
 
-// Apply implements tuner.Actuator.
-func (a fileActuator) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
+// Apply implements control.Actuator.
+func (a fileActuator) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
 	r, err := a.applier.ApplyFrom(ctx, nginxSettings(w), a.from)
-	return tuner.Receipt{Changed: r.Changed, Reloaded: r.Reloaded, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
+	return control.Receipt{Changed: r.Changed, Reloaded: r.Reloaded, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 }
 
-func nginxSettings(w tuner.Weights) nginx.Settings {
+// InForce implements control.Actuator: what the status page shows.
+func (a fileActuator) InForce(ctx context.Context) (weights.Set, error) {
+	page, err := a.applier.Status(ctx)
+	if err != nil {
+		return nil, withCode(exitTelemetry, err)
+	}
+	set := make(weights.Set, len(page.Upstreams))
+	for name, peers := range page.Upstreams {
+		set[name] = make(weights.Group, len(peers))
+		for _, p := range peers {
+			set[name][p.Server] = weights.Setting{Weight: weights.Clamp(p.Weight), Down: p.Down}
+		}
+	}
+	return set, nil
+}
+
+func nginxSettings(w weights.Set) nginx.Settings {
 	out := make(nginx.Settings, len(w))
 	for group, servers := range w {
 		out[group] = make(map[string]nginx.Setting, len(servers))

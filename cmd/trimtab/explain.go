@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // explainReport says what the daemon does now and what it decided last.
@@ -26,8 +27,8 @@ type explainReport struct {
 	Reason      string             `json:"reason"`
 	Problem     string             `json:"problem"` // why the last step failed; empty: it did not
 	LastChange  *time.Time         `json:"last_change_at"`
-	InForce     tuner.Weights      `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
-	Operator    tuner.Weights      `json:"weights_of_operator"` // what --on-exit restore returns to
+	InForce     weights.Set        `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
+	Operator    weights.Set        `json:"weights_of_operator"` // what --on-exit restore returns to
 	Explanation *tuner.Explanation `json:"explanation"`         // nil: nothing decided yet, or a learner that explains nothing
 }
 

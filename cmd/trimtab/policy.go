@@ -5,20 +5,25 @@ import (
 	"fmt"
 
 	"trimtab/arena"
+	"trimtab/control"
+	"trimtab/objective"
+	"trimtab/rival"
 	"trimtab/tuner"
 )
 
 // choosers returns everyone who may choose weights, by the name that --policy takes.
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
-	c["tuned"] = func(_ context.Context, k arena.Case) (tuner.Policy, error) {
-		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std()})
+	c["tuned"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
+		t, err := tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std()})
+		return &tuner.Policy{Tuner: t}, err
 	}
-	c["tuned-eject"] = func(_ context.Context, k arena.Case) (tuner.Policy, error) {
-		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
+	c["tuned-eject"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
+		t, err := tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
+		return &tuner.Policy{Tuner: t}, err
 	}
-	c["grid"] = func(_ context.Context, k arena.Case) (tuner.Policy, error) {
-		return tuner.NewGrid(tuner.GridConfig{Groups: groupConfigs(k), Seed: k.Seed})
+	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
+		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
 	}
 	return c
 }
@@ -38,6 +43,15 @@ func groupConfigs(k arena.Case) map[string]tuner.GroupConfig {
 		groups[u.Name] = g
 	}
 	return groups
+}
+
+// targets are the deadlines and priorities of every group.
+func targets(k arena.Case) map[string]objective.Target {
+	out := make(map[string]objective.Target, len(k.Scenario.Upstreams))
+	for _, u := range k.Scenario.Upstreams {
+		out[u.Name] = objective.Target{Deadline: k.Deadlines[u.Name], Priority: u.Priority}
+	}
+	return out
 }
 
 // parsePolicy reads one policy as --policy of run takes it: chooser, or method/chooser.

@@ -15,10 +15,10 @@ import (
 
 	"trimtab/arena"
 	"trimtab/arena/testbed"
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/nginx"
 	"trimtab/nginx/instance"
-	"trimtab/tuner"
 	"trimtab/vts"
 )
 
@@ -106,7 +106,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	world := testbed.NewWorld(testbed.WorldConfig{
 		Dir: f.out, Listen: f.listen, Duration: f.duration, Progress: live.trial,
 		Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		NewActuator: func(bed *testbed.Testbed) (tuner.Actuator, func(), error) {
+		NewActuator: func(bed *testbed.Testbed) (control.Actuator, func(), error) {
 			// The first moment at which the output directory is ours: another run may have it until then.
 			if err := removeReport(bed.Dir); err != nil {
 				return nil, nil, withCode(exitConfig, err)
@@ -171,7 +171,7 @@ func checkTestbed(ctx context.Context) error {
 }
 
 // testbedActuator returns the actuator for a testbed's nginx.conf: the one that the daemon uses.
-func testbedActuator(bed *testbed.Testbed) (tuner.Actuator, func(), error) {
+func testbedActuator(bed *testbed.Testbed) (control.Actuator, func(), error) {
 	client, err := vts.NewClient(vts.ClientConfig{URL: bed.StatusURL, FreshConnections: true})
 	if err != nil {
 		return nil, nil, withCode(exitConfig, err)

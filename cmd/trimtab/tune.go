@@ -20,8 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"trimtab/control"
 	"trimtab/nginx"
-	"trimtab/tuner"
 )
 
 type tuneFlags struct {
@@ -176,7 +176,7 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometh
 			}
 			_, err = f.step(ctx, e, d)
 		} else {
-			err = fmt.Errorf("%w: %w", tuner.ErrTelemetry, err)
+			err = fmt.Errorf("%w: %w", control.ErrTelemetry, err)
 		}
 		return stepCode(err) // the step has saved the state
 	}
@@ -204,7 +204,7 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometh
 }
 
 // step runs one step; a dry run prints what it would have written.
-func (f *tuneFlags) step(ctx context.Context, e *env, d *service) (tuner.Outcome, error) {
+func (f *tuneFlags) step(ctx context.Context, e *env, d *service) (control.Outcome, error) {
 	out, err := d.Step(ctx)
 	if !f.dryRun || err != nil {
 		return out, err
@@ -229,7 +229,7 @@ func stepCode(err error) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return withCode(exitInterrupted, err)
-	case errors.Is(err, tuner.ErrTelemetry):
+	case errors.Is(err, control.ErrTelemetry):
 		return withCode(exitTelemetry, err)
 	}
 	return withCode(applyCode(err), err)

@@ -7,19 +7,21 @@ import (
 	"maps"
 	"time"
 
+	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // account keeps the state up to date: how long was observed, whose weights are in force.
-func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *tuner.Explanation) {
+func (d *service) account(s *session, sample *vts.Sample, out control.Outcome, e *tuner.Explanation) {
 	if d.state.Observed < time.Duration(s.cfg.ObserveFirst) {
 		d.state.Observed += sample.Interval
 	}
-	inForce := tuner.InForce(*sample)
+	inForce := control.InForce(*sample)
 	if d.state.Base == nil {
-		d.state.Base = tuner.Weights{}
+		d.state.Base = weights.Set{}
 	}
 	operator := false
 	if e != nil {
@@ -47,23 +49,23 @@ func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *
 	d.mu.Unlock()
 	if out.Applied {
 		if d.state.LastGood == nil {
-			d.state.LastGood = tuner.Weights{}
+			d.state.LastGood = weights.Set{}
 		}
 		maps.Copy(d.state.LastGood, out.Decision.Weights.Clone())
 	}
 }
 
-func sameKeys(a, b map[string]tuner.Setting) bool {
-	return maps.EqualFunc(a, b, func(tuner.Setting, tuner.Setting) bool { return true })
+func sameKeys(a, b map[string]weights.Setting) bool {
+	return maps.EqualFunc(a, b, func(weights.Setting, weights.Setting) bool { return true })
 }
 
 // follow makes settings that are kept have the servers that are there now: those that have gone go, those that came have what
 // the operator gave them.
-func follow(kept, now map[string]tuner.Setting) {
+func follow(kept, now map[string]weights.Setting) {
 	if kept == nil {
 		return
 	}
-	maps.DeleteFunc(kept, func(server string, _ tuner.Setting) bool { _, there := now[server]; return !there })
+	maps.DeleteFunc(kept, func(server string, _ weights.Setting) bool { _, there := now[server]; return !there })
 	for server, setting := range now {
 		if _, known := kept[server]; !known {
 			kept[server] = setting
@@ -87,7 +89,7 @@ func (d *service) putBack(ctx context.Context) error {
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	base := tuner.Weights{}
+	base := weights.Set{}
 	for _, u := range cfg.Upstreams { // those that are still there
 		if _, ours := d.state.LastGood[u.Name]; !ours {
 			continue
@@ -95,13 +97,13 @@ func (d *service) putBack(ctx context.Context) error {
 		for _, p := range u.Peers {
 			if was, ok := d.state.Base[u.Name][p.Label()]; ok {
 				if base[u.Name] == nil {
-					base[u.Name] = map[string]tuner.Setting{}
+					base[u.Name] = map[string]weights.Setting{}
 				}
 				base[u.Name][p.Label()] = was
 			}
 		}
 	}
-	r, err := patiently(ctx, func() (tuner.Receipt, error) { return s.put(ctx, base, nil) })
+	r, err := patiently(ctx, func() (control.Receipt, error) { return s.put(ctx, base, nil) })
 	if err != nil {
 		return fmt.Errorf("restore the operator's weights: %w", err)
 	}
@@ -112,7 +114,7 @@ func (d *service) putBack(ctx context.Context) error {
 
 // patiently waits out refusals that pass by themselves, as that of the reload budget right after a change, as long as ctx has time
 // for it: at the end there is no next step that could try again.
-func patiently(ctx context.Context, apply func() (tuner.Receipt, error)) (tuner.Receipt, error) {
+func patiently(ctx context.Context, apply func() (control.Receipt, error)) (control.Receipt, error) {
 	for {
 		r, err := apply()
 		refusal := (*nginx.Refusal)(nil)

@@ -19,6 +19,7 @@ import (
 	"trimtab/cluster"
 	"trimtab/nginx/live"
 	"trimtab/tuner"
+	"trimtab/tuner/load"
 	"trimtab/vts"
 )
 
@@ -284,7 +285,7 @@ func (c *daemonConfig) tunerConfig() tuner.Config {
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, MinRequests: c.Tuner.MinRequests, Burst: c.Tuner.Burst,
 		BurstWindow: time.Duration(c.Tuner.BurstWindow), PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind == "live", Eject: c.Tuner.Eject,
 		Explore: c.Tuner.Explore, LearningRate: c.Tuner.LearningRate, Gamma: c.Tuner.Gamma, Seed: c.Tuner.Seed,
-		Regimes: tuner.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
+		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}
 	t.Regimes.Observe = int(time.Duration(c.Regimes.Observe) / max(time.Duration(c.Interval), time.Millisecond))
 	if c.Regimes.Off {

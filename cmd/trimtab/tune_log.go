@@ -10,13 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // note remembers a step for whoever asks, and logs what has changed.
-func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tuner.Explanation, err error) {
+func (d *service) note(sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // being stopped is no news
 	}
@@ -33,7 +35,7 @@ func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tu
 		d.lastMade = time.Now()
 	}
 	d.noteError(err)
-	if kind := firstWords(held); kind != d.lastWhy && kind != reloadBudget && !errors.Is(err, tuner.ErrTelemetry) {
+	if kind := firstWords(held); kind != d.lastWhy && kind != reloadBudget && !errors.Is(err, control.ErrTelemetry) {
 		if held != "" {
 			d.log.Info("changes are held", "reason", held)
 		} else {
@@ -42,7 +44,7 @@ func (d *service) note(sample *vts.Sample, held string, out tuner.Outcome, e *tu
 		d.lastWhy = kind
 	}
 	if out.Applied {
-		d.log.Info("weights changed", "reason", out.Decision.Reason, "weights", describeChange(tuner.InForce(*sample), out.Decision.Weights),
+		d.log.Info("weights changed", "reason", out.Decision.Reason, "weights", describeChange(control.InForce(*sample), out.Decision.Weights),
 			"reloaded", out.Receipt.Reloaded, "took_ms", out.Receipt.Took.Milliseconds())
 	}
 }
@@ -61,7 +63,7 @@ func (d *service) noteError(err error) {
 		return
 	}
 	kind := "apply"
-	if errors.Is(err, tuner.ErrTelemetry) {
+	if errors.Is(err, control.ErrTelemetry) {
 		kind = "telemetry"
 	}
 	text := err.Error()
@@ -80,7 +82,7 @@ func (d *service) noteError(err error) {
 const describeMost = 12
 
 // describeChange says what a change changes: "upstream server 1→3, …".
-func describeChange(was, now tuner.Weights) string {
+func describeChange(was, now weights.Set) string {
 	var parts []string
 	for _, group := range slices.Sorted(maps.Keys(now)) {
 		for _, server := range slices.Sorted(maps.Keys(now[group])) {
@@ -95,7 +97,7 @@ func describeChange(was, now tuner.Weights) string {
 	return strings.Join(parts, ", ")
 }
 
-func settingText(s tuner.Setting) string {
+func settingText(s weights.Setting) string {
 	if s.Down {
 		return "down"
 	}

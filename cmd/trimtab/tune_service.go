@@ -15,8 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // saveEvery is how often the state is written when nothing has been changed.
@@ -48,8 +50,8 @@ type service struct {
 	sampled  time.Time
 	problem  string // why the last step failed
 	lastMade time.Time
-	inForce  tuner.Weights // as the last sample showed them
-	base     tuner.Weights // the operator's
+	inForce  weights.Set // as the last sample showed them
+	base     weights.Set // the operator's
 }
 
 func newService(cfg *daemonConfig, log *slog.Logger, reg *prometheus.Registry) (*service, error) {
@@ -167,7 +169,7 @@ func (d *service) hold(ctx context.Context, s *session) string {
 }
 
 // Step runs one control step and records it.
-func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
+func (d *service) Step(ctx context.Context) (control.Outcome, error) {
 	d.mu.Lock()
 	s := d.session
 	d.began = time.Now()
@@ -177,15 +179,18 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	s.mu.Unlock()
 	var held string
 	var decided time.Time
-	options := []tuner.LoopOption{tuner.WithHold(func() string {
+	options := []control.Option{control.WithHold(func() string {
 		decided = time.Now()
 		held = d.hold(ctx, s)
+		if s.tuned != nil {
+			s.tuned.Hold(held)
+		}
 		return held
 	})}
 	if d.dry {
-		options = append(options, tuner.WithDryRun())
+		options = append(options, control.WithDryRun())
 	}
-	out, err := tuner.NewLoop(s, s.policy, s, options...).Step(ctx)
+	out, err := control.NewLoop(s, s.policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
 		took = time.Since(decided)

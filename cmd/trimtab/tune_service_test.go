@@ -21,9 +21,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.etcd.io/bbolt"
 
+	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // steadyPage is the status page of an NGINX under steady load, of one upstream with two servers. It is gone for as long as
@@ -111,7 +113,7 @@ func TestTenMinutesWithoutTelemetry(t *testing.T) {
 				}
 				known = len(d.state.Snapshot.Servers)
 			case since > from+15*time.Second && since < until:
-				if !errors.Is(err, tuner.ErrTelemetry) || d.ready() == nil || d.report().Problem == "" {
+				if !errors.Is(err, control.ErrTelemetry) || d.ready() == nil || d.report().Problem == "" {
 					t.Fatalf("at %v, without telemetry: got %v, ready %v", since, err, d.ready())
 				}
 			}
@@ -136,7 +138,7 @@ func TestStartWithoutTelemetryLosesNothing(t *testing.T) {
 	learned := tuner.State{
 		Snapshot: &tuner.Snapshot{Version: tuner.SnapshotVersion, Groups: map[string]tuner.GroupSnapshot{"app": {DeadlineMsec: 60}},
 			Servers: []tuner.ServerSnapshot{{Address: "127.0.0.1:9001", Groups: []string{"app"}}}},
-		Base: tuner.Weights{"app": {"127.0.0.1:9001": {}}}, Observed: time.Hour,
+		Base: weights.Set{"app": {"127.0.0.1:9001": {}}}, Observed: time.Hour,
 	}
 	if err := d.store.Save(learned); err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ func TestStartWithoutTelemetryLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.poll(t, &steadyPage{})
-	if _, err := d.Step(t.Context()); !errors.Is(err, tuner.ErrTelemetry) {
+	if _, err := d.Step(t.Context()); !errors.Is(err, control.ErrTelemetry) {
 		t.Fatalf("got %v, want no telemetry", err)
 	}
 	st, err := d.store.Read()
@@ -182,11 +184,11 @@ func TestStateOfANewerProgramIsPutAside(t *testing.T) {
 	}
 }
 
-func weights(list ...int) map[string]tuner.Setting {
-	m := map[string]tuner.Setting{}
+func setOf(list ...int) map[string]weights.Setting {
+	m := map[string]weights.Setting{}
 	for i, n := range list {
-		if w, err := tuner.NewWeight(n); err == nil { // 0: not there
-			m[fmt.Sprintf("s%d", i)] = tuner.Setting{Weight: w}
+		if w, err := weights.New(n); err == nil { // 0: not there
+			m[fmt.Sprintf("s%d", i)] = weights.Setting{Weight: w}
 		}
 	}
 	return m
@@ -197,28 +199,28 @@ func TestWhoseWeightsAreInForce(t *testing.T) {
 	operator := &tuner.Explanation{Pools: []tuner.PoolExplanation{{Bounds: []tuner.Bound{tuner.BoundOperator}}}}
 	for _, c := range []struct {
 		name            string
-		now, base, ours map[string]tuner.Setting
+		now, base, ours map[string]weights.Setting
 		start           bool
 		explained       *tuner.Explanation // nil: a learner that explains nothing
-		wantBase        map[string]tuner.Setting
+		wantBase        map[string]weights.Setting
 		wantOurs        bool
 	}{
-		{"never seen: the operator's", weights(1, 2), nil, nil, false, nobody, weights(1, 2), false},
-		{"tuned: the operator's stay known", weights(3, 5), weights(1, 1), weights(3, 5), false, nobody, weights(1, 1), true},
-		{"edited while the daemon runs: the new base", weights(7, 5), weights(1, 1), weights(3, 5), false, operator, weights(7, 5), false},
-		{"another upstream was edited: not this one's base", weights(3, 5), weights(1, 1), weights(3, 5), false, operator, weights(1, 1), true},
-		{"edited while the daemon was away", weights(7, 5), weights(1, 1), weights(3, 5), true, nobody, weights(7, 5), false},
-		{"restarted on our weights", weights(3, 5), weights(1, 1), weights(3, 5), true, nobody, weights(1, 1), true},
-		{"a server was removed: the base forgets it", weights(3), weights(1, 1), weights(3, 5), false, nobody, weights(1), true},
-		{"a server was added while the daemon was away", weights(3, 5, 9), weights(1, 1), weights(3, 5), true, nobody, weights(1, 1, 9), true},
-		{"a server was renamed", weights(3, 0, 4), weights(1, 1), weights(3, 5), false, nobody, weights(1, 0, 4), true},
-		{"a server was added and another's weight edited", weights(8, 5, 9), weights(1, 1), weights(3, 5), false, nobody, weights(8, 5, 9), false},
-		{"edited while a learner runs that explains nothing", weights(7, 5), weights(1, 1), weights(3, 5), false, nil, weights(7, 5), false},
+		{"never seen: the operator's", setOf(1, 2), nil, nil, false, nobody, setOf(1, 2), false},
+		{"tuned: the operator's stay known", setOf(3, 5), setOf(1, 1), setOf(3, 5), false, nobody, setOf(1, 1), true},
+		{"edited while the daemon runs: the new base", setOf(7, 5), setOf(1, 1), setOf(3, 5), false, operator, setOf(7, 5), false},
+		{"another upstream was edited: not this one's base", setOf(3, 5), setOf(1, 1), setOf(3, 5), false, operator, setOf(1, 1), true},
+		{"edited while the daemon was away", setOf(7, 5), setOf(1, 1), setOf(3, 5), true, nobody, setOf(7, 5), false},
+		{"restarted on our weights", setOf(3, 5), setOf(1, 1), setOf(3, 5), true, nobody, setOf(1, 1), true},
+		{"a server was removed: the base forgets it", setOf(3), setOf(1, 1), setOf(3, 5), false, nobody, setOf(1), true},
+		{"a server was added while the daemon was away", setOf(3, 5, 9), setOf(1, 1), setOf(3, 5), true, nobody, setOf(1, 1, 9), true},
+		{"a server was renamed", setOf(3, 0, 4), setOf(1, 1), setOf(3, 5), false, nobody, setOf(1, 0, 4), true},
+		{"a server was added and another's weight edited", setOf(8, 5, 9), setOf(1, 1), setOf(3, 5), false, nobody, setOf(8, 5, 9), false},
+		{"edited while a learner runs that explains nothing", setOf(7, 5), setOf(1, 1), setOf(3, 5), false, nil, setOf(7, 5), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, _, _ := testService(t, nil)
 			d.based = !c.start
-			d.state.Base, d.state.LastGood = tuner.Weights{}, tuner.Weights{}
+			d.state.Base, d.state.LastGood = weights.Set{}, weights.Set{}
 			if c.base != nil {
 				d.state.Base["app"] = c.base
 			}
@@ -229,8 +231,8 @@ func TestWhoseWeightsAreInForce(t *testing.T) {
 			for server, s := range c.now {
 				g.Peers = append(g.Peers, vts.PeerSample{Server: server, Weight: s.Weight.Int()})
 			}
-			d.account(d.session, &vts.Sample{Groups: []vts.GroupSample{g}}, tuner.Outcome{}, c.explained)
-			if got := d.state.Base; !got.Equal(tuner.Weights{"app": c.wantBase}) {
+			d.account(d.session, &vts.Sample{Groups: []vts.GroupSample{g}}, control.Outcome{}, c.explained)
+			if got := d.state.Base; !got.Equal(weights.Set{"app": c.wantBase}) {
 				t.Errorf("the operator's: got %v, want %v", got, c.wantBase)
 			}
 			if _, ours := d.state.LastGood["app"]; ours != c.wantOurs {
@@ -242,7 +244,7 @@ func TestWhoseWeightsAreInForce(t *testing.T) {
 
 func TestHoldAlsoHoldsTheRestoreAtTheEnd(t *testing.T) {
 	d, log, _ := testService(t, nil)
-	d.state.Base, d.state.LastGood = tuner.Weights{"app": weights(1, 1)}, tuner.Weights{"app": weights(3, 5)}
+	d.state.Base, d.state.LastGood = weights.Set{"app": setOf(1, 1)}, weights.Set{"app": setOf(3, 5)}
 	d.pause(true)
 	if err := d.putBack(t.Context()); err != nil || !strings.Contains(log.String(), "not restored") {
 		t.Errorf("got %v, log %s", err, log)
@@ -271,13 +273,13 @@ func TestRestoreWaitsForTheReloadBudget(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				began, left := time.Now(), c.refused
-				_, err := patiently(ctx, func() (tuner.Receipt, error) {
+				_, err := patiently(ctx, func() (control.Receipt, error) {
 					if len(left) == 0 {
-						return tuner.Receipt{Changed: true}, nil
+						return control.Receipt{Changed: true}, nil
 					}
 					refusal := &nginx.Refusal{RetryAfter: left[0]}
 					left = left[1:]
-					return tuner.Receipt{}, fmt.Errorf("weights not applied: %w", refusal)
+					return control.Receipt{}, fmt.Errorf("weights not applied: %w", refusal)
 				})
 				if took := time.Since(began); (err == nil) != c.ok || took != c.want {
 					t.Errorf("got %v after %s, want success %t after %s", err, took, c.ok, c.want)

@@ -13,10 +13,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
+	"trimtab/rival"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // session is what one configuration of the daemon needs: where telemetry comes from, who decides, how weights get into
@@ -30,7 +33,7 @@ type session struct {
 	reader  *vts.Reader
 	applier *nginx.Applier
 	live    *live.Actuator // nil: weights change by reload
-	policy  tuner.Policy
+	policy  control.Policy
 	tuned   *tuner.Tuner // nil: the policy explains nothing
 	cancel  func()       // ends what runs in the background
 	tried   bool         // nginx -t has been tried, see service.tryOut
@@ -91,15 +94,15 @@ func (s *session) decideBy(cfg *daemonConfig) (err error) {
 	t := cfg.tunerConfig()
 	switch cfg.Tuner.Learner {
 	case "grid":
-		s.policy, err = tuner.NewGrid(tuner.GridConfig{Groups: t.Groups, ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
+		s.policy, err = rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
 			LearningRate: t.LearningRate, Gamma: t.Gamma})
 	case "l3":
-		s.policy, err = tuner.NewL3(tuner.L3Config{})
+		s.policy, err = rival.NewL3(rival.L3Config{})
 	case "equal":
-		s.policy = tuner.NewEqual()
+		s.policy = rival.NewEqual()
 	default:
 		s.tuned, err = tuner.New(t)
-		s.policy = s.tuned
+		s.policy = &tuner.Policy{Tuner: s.tuned}
 	}
 	return err
 }
@@ -154,7 +157,7 @@ func (s *session) look() {
 	}
 }
 
-// Sample implements tuner.Source: what happened since the last step, of the upstreams that are tuned.
+// Sample implements control.Source: what happened since the last step, of the upstreams that are tuned.
 func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 	sample, err := s.reader.Sample(ctx)
 	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the next one.
@@ -221,13 +224,13 @@ func (c *pageAfter) shows(sample *vts.Sample) bool {
 	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
 }
 
-// Apply implements tuner.Actuator. A change of weights that somebody else has made since the last sample is not overwritten.
-func (s *session) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error) {
+// Apply implements control.Actuator. A change of weights that somebody else has made since the last sample is not overwritten.
+func (s *session) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
 	return s.put(ctx, w, s.shown(w))
 }
 
 // shown are the settings of the groups of w that the last sample showed.
-func (s *session) shown(w tuner.Weights) nginx.Settings {
+func (s *session) shown(w weights.Set) nginx.Settings {
 	from := nginx.Settings{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,12 +250,12 @@ func (s *session) shown(w tuner.Weights) nginx.Settings {
 }
 
 // put makes weights effective; from is what they were decided from, nil: whatever is in force.
-func (s *session) put(ctx context.Context, w tuner.Weights, from nginx.Settings) (tuner.Receipt, error) {
+func (s *session) put(ctx context.Context, w weights.Set, from nginx.Settings) (control.Receipt, error) {
 	if s.live != nil { // Sample asks NGINX itself what is in force
 		// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know whether the
 		// weights are in force, and whose to restore.
 		r, err := s.live.Apply(context.WithoutCancel(ctx), nginxSettings(w))
-		return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
+		return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 	}
 	r, err := fileActuator{applier: s.applier, from: from}.Apply(ctx, w)
 	if err == nil {
@@ -261,8 +264,30 @@ func (s *session) put(ctx context.Context, w tuner.Weights, from nginx.Settings)
 	return r, err
 }
 
+// InForce implements control.Actuator.
+func (s *session) InForce(ctx context.Context) (weights.Set, error) {
+	if s.live == nil {
+		return fileActuator{applier: s.applier}.InForce(ctx)
+	}
+	state, err := s.live.State(ctx)
+	if err != nil {
+		return nil, withCode(exitTelemetry, err)
+	}
+	set := make(weights.Set, len(state.Upstreams))
+	for name, u := range state.Upstreams {
+		if !u.Live {
+			continue
+		}
+		set[name] = make(weights.Group, len(u.Servers))
+		for _, o := range u.Servers {
+			set[name][o.Server] = weights.Setting{Weight: weights.Clamp(o.Weight), Down: o.Down}
+		}
+	}
+	return set, nil
+}
+
 // plan is what Apply would write, as a diff.
-func (s *session) plan(w tuner.Weights) (string, error) {
+func (s *session) plan(w weights.Set) (string, error) {
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err != nil {
 		return "", withCode(exitConfig, err)

@@ -7,14 +7,14 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"trimtab/tuner"
+	"trimtab/control"
 )
 
 // notify tells systemd; without it this does nothing.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // tell keeps systemd informed: the watchdog hears of every step that ends, whatever came of it.
-func tell(d *service, out tuner.Outcome, err error) {
+func tell(d *service, out control.Outcome, err error) {
 	status := out.Decision.Reason
 	if held := d.heldNow(); held != "" {
 		status = "holding: " + held

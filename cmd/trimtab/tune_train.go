@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"trimtab/arena"
+	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/nginx"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // train fills the tables before the first live step: from recorded statistics, which the tuner only watches, and then in
@@ -99,7 +101,7 @@ func trainOnFile(ctx context.Context, t *tuner.Tuner, path string, interval time
 		if err != nil {
 			continue // a restart, or a reset: the next pair begins anew
 		}
-		t.Decide(tuner.Observation{Sample: sample, Current: tuner.InForce(sample)})
+		t.Decide(tuner.Observation{Sample: sample, Current: control.InForce(sample)})
 		n++
 		covered += sample.Interval
 	}
@@ -136,9 +138,9 @@ func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *da
 					g.Peers[j].Server = real[g.Name][g.Peers[j].Server]
 				}
 			}
-			want := tuner.Weights{}
-			for group, servers := range t.Decide(tuner.Observation{Sample: sample, Current: tuner.InForce(sample)}).Weights {
-				want[group] = map[string]tuner.Setting{}
+			want := weights.Set{}
+			for group, servers := range t.Decide(tuner.Observation{Sample: sample, Current: control.InForce(sample)}).Weights {
+				want[group] = map[string]weights.Setting{}
 				for server, s := range servers {
 					want[group][simulated[group][server]] = s
 				}

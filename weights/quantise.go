@@ -1,4 +1,4 @@
-package tuner
+package weights
 
 import "math"
 
@@ -31,8 +31,8 @@ func Quantise(x []float64) []Weight {
 		root[i] = math.Sqrt((want[i] + 1e-9) / float64(len(x)))
 	}
 	ints := make([]int, len(x))
-	best, bestErr := MaxWeight, math.Inf(1)
-	for top := MinWeight; top <= MaxWeight; top++ {
+	best, bestErr := Max, math.Inf(1)
+	for top := Min; top <= Max; top++ {
 		if e := quantiseError(clean, want, root, ints, float64(top)/largest, bestErr); e < bestErr {
 			best, bestErr = top, e
 			if e < quantiseEnough {
@@ -74,7 +74,7 @@ func usable(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
 
 // whole rounds v·scale into 1…100.
 func whole(v, scale float64) int {
-	return min(max(int(v*scale+0.5), MinWeight), MaxWeight)
+	return min(max(int(v*scale+0.5), Min), Max)
 }
 
 func gcd(a, b int) int {

@@ -1,4 +1,4 @@
-package tuner
+package objective
 
 import (
 	"math"
@@ -64,10 +64,10 @@ func TestARTAgainstDirectComputation(t *testing.T) {
 		{"buckets that end below the deadline put the rest at its mean", []float64{10, 30}, 20 * time.Millisecond, 0.1, FromHistogram},
 		{"no buckets: lognormal around the mean", nil, 60 * time.Millisecond, 0.25, FromMean},
 	} {
-		got := measure(vts.GroupSample{Peers: []vts.PeerSample{peerOf(times, c.bounds)}}, c.deadline.Seconds())
+		got := Measure(vts.GroupSample{Peers: []vts.PeerSample{peerOf(times, c.bounds)}}, c.deadline.Seconds())
 		want := directART(times, c.deadline.Seconds()*1e3)
-		if math.Abs(got.tardiness-want) > c.tolerance*want || got.basis != c.basis {
-			t.Errorf("%s: got %.1f from %s, want %.1f from %s", c.about, got.tardiness, got.basis, want, c.basis)
+		if math.Abs(got.Tardiness-want) > c.tolerance*want || got.Basis != c.basis {
+			t.Errorf("%s: got %.1f from %s, want %.1f from %s", c.about, got.Tardiness, got.Basis, want, c.basis)
 		}
 	}
 }
@@ -75,29 +75,29 @@ func TestARTAgainstDirectComputation(t *testing.T) {
 func TestFailedRequestsAreTardy(t *testing.T) {
 	p := peerOf([]float64{1, 1, 1, 1}, []float64{10})
 	p.Responses[4] = 2
-	r := measure(vts.GroupSample{Peers: []vts.PeerSample{p}}, 0.01)
-	if got := r.perRequest(10); got != 5 {
+	r := Measure(vts.GroupSample{Peers: []vts.PeerSample{p}}, 0.01)
+	if got := r.PerRequest(10); got != 5 {
 		t.Errorf("2 of 4 requests failed, 10 deadlines each: got %v per request, want 5", got)
 	}
-	if got := (reward{}).perRequest(10); got != 0 {
+	if got := (Measured{}).PerRequest(10); got != 0 {
 		t.Errorf("no requests: got %v, want 0", got)
 	}
 }
 
 func TestTardinessOfLognormal(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	table := newTardinessTable()
+	table := NewTable()
 	for _, c := range []struct{ mean, cv, deadline float64 }{{20, 0.5, 45}, {40, 1, 45}, {100, 0.3, 45}, {30, 2, 60}} {
 		want := directART(lognormal(400_000, c.mean, c.cv, rng), c.deadline) / 400_000
 		v := c.cv * c.cv * c.mean * c.mean
-		if got := tardiness(c.mean, v, c.deadline); math.Abs(got-want) > 0.04*want+1e-4 {
+		if got := Tardiness(c.mean, v, c.deadline); math.Abs(got-want) > 0.04*want+1e-4 {
 			t.Errorf("mean %v, cv %v, deadline %v: got %v, want %v (400,000 draws)", c.mean, c.cv, c.deadline, got, want)
 		}
-		if got, exact := table.at(c.mean, v, c.deadline), tardiness(c.mean, v, c.deadline); math.Abs(got-exact) > 0.01 {
+		if got, exact := table.At(c.mean, v, c.deadline), Tardiness(c.mean, v, c.deadline); math.Abs(got-exact) > 0.01 {
 			t.Errorf("mean %v, cv %v: table %v, exact %v", c.mean, c.cv, got, exact)
 		}
 	}
-	if got := tardiness(50, 0, 40); got != 0.25 {
+	if got := Tardiness(50, 0, 40); got != 0.25 {
 		t.Errorf("no variance: got %v, want (50−40)/40", got)
 	}
 }
@@ -109,18 +109,18 @@ func TestMomentsAndDeadline(t *testing.T) {
 		bounds[i] = float64(i + 1)
 	}
 	times := lognormal(50_000, 30, 0.5, rng)
-	n, sum, square, ok := momentsOf(peerOf(times, bounds))
-	m := moments{n: n, sum: sum, square: square}
-	if !ok || math.Abs(m.mean()-0.030) > 3e-4 || math.Abs(math.Sqrt(m.variance())-0.015) > 4e-4 {
-		t.Fatalf("lognormal 30 ms, cv 0.5: got mean %v s, deviation %v s", m.mean(), math.Sqrt(m.variance()))
+	n, sum, square, ok := MomentsOf(peerOf(times, bounds))
+	m := Moments{N: n, Sum: sum, Square: square}
+	if !ok || math.Abs(m.Mean()-0.030) > 3e-4 || math.Abs(math.Sqrt(m.Variance())-0.015) > 4e-4 {
+		t.Fatalf("lognormal 30 ms, cv 0.5: got mean %v s, deviation %v s", m.Mean(), math.Sqrt(m.Variance()))
 	}
-	if got := deadlineOf(m, 1); got < 59*time.Millisecond || got > 61*time.Millisecond {
+	if got := DeadlineOf(m, 1); got < 59*time.Millisecond || got > 61*time.Millisecond {
 		t.Errorf("μ + 2σ = 60 ms for priority 1: got %v", got)
 	}
-	if got := deadlineOf(m, 2); got < 51*time.Millisecond || got > 54*time.Millisecond {
+	if got := DeadlineOf(m, 2); got < 51*time.Millisecond || got > 54*time.Millisecond {
 		t.Errorf("μ + 1.5σ = 52.5 ms for priority 2: got %v", got)
 	}
-	if _, _, _, ok := momentsOf(vts.PeerSample{Requests: 5}); ok {
+	if _, _, _, ok := MomentsOf(vts.PeerSample{Requests: 5}); ok {
 		t.Error("no histogram, no moments: got some")
 	}
 }
@@ -130,9 +130,9 @@ func FuzzMeasure(f *testing.F) {
 	f.Fuzz(func(t *testing.T, requests, msec, errs, b0, b1 uint64, deadline float64) {
 		p := vts.PeerSample{Requests: requests % 1e6, ResponseMsec: msec % 1e12, BucketsMsec: []float64{5, 50}, Buckets: []uint64{b0 % 1e6, b1 % 1e6}}
 		p.Responses[4] = errs % 1e6
-		r := measure(vts.GroupSample{Peers: []vts.PeerSample{p}}, deadline)
-		if slices.ContainsFunc([]float64{r.tardiness, r.meanSec, r.perRequest(10)}, func(v float64) bool { return math.IsNaN(v) || v < 0 }) {
-			t.Fatalf("tardiness %v, mean %v, per request %v: want numbers of at least 0", r.tardiness, r.meanSec, r.perRequest(10))
+		r := Measure(vts.GroupSample{Peers: []vts.PeerSample{p}}, deadline)
+		if slices.ContainsFunc([]float64{r.Tardiness, r.MeanSec, r.PerRequest(10)}, func(v float64) bool { return math.IsNaN(v) || v < 0 }) {
+			t.Fatalf("tardiness %v, mean %v, per request %v: want numbers of at least 0", r.Tardiness, r.MeanSec, r.PerRequest(10))
 		}
 	})
 }

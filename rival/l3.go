@@ -1,4 +1,4 @@
-package tuner
+package rival
 
 import (
 	"errors"
@@ -6,7 +6,9 @@ import (
 	"math"
 	"time"
 
+	"trimtab/control"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // L3Config parameterises the L3 policy. The zero value of a field means its default.
@@ -38,6 +40,7 @@ func (c L3Config) Validate() error {
 // in seconds, with exponential moving averages over the intervals. By Little's law R is the mean response time.
 // Weights are rescaled to 1…100 as a vector. It has no memory of load and no model: it is what Trimtab has to beat.
 type L3 struct {
+	control.Fixed
 	cfg   L3Config
 	peers map[peerKey]*l3Peer
 }
@@ -65,25 +68,25 @@ func NewL3(cfg L3Config) (*L3, error) {
 	return &L3{cfg: cfg, peers: make(map[peerKey]*l3Peer)}, nil
 }
 
-var _ Policy = (*L3)(nil)
+var _ control.Policy = (*L3)(nil)
 
-// Decide implements Policy.
-func (l *L3) Decide(o Observation) Decision {
-	w := make(Weights)
-	for _, g := range o.Sample.Groups {
-		x, ok := l.shares(g, o.Sample.Interval)
+// Observe implements control.Policy.
+func (l *L3) Observe(s vts.Sample, inForce weights.Set) {
+	w := make(weights.Set)
+	for _, g := range s.Groups {
+		x, ok := l.shares(g, s.Interval)
 		if !ok {
 			continue
 		}
-		candidate := settings(g, Quantise(x))
-		if current := o.Current[g.Name]; !withinBand(candidate, current, l.cfg.DeadBand) {
+		candidate := settings(g, weights.Quantise(x))
+		if !withinBand(candidate, inForce[g.Name], l.cfg.DeadBand) {
 			w[g.Name] = candidate
 		}
 	}
+	l.Decision = control.Decision{Weights: w, Reason: fmt.Sprintf("inverse latency for %d groups", len(w))}
 	if len(w) == 0 {
-		return Decision{Reason: "hold: shares by inverse latency within the dead band"}
+		l.Decision.Reason = "hold: shares by inverse latency within the dead band"
 	}
-	return Decision{Weights: w, Reason: fmt.Sprintf("inverse latency for %d groups", len(w))}
 }
 
 // shares updates the averages of a group and returns the L3 weights before rounding; false: nothing finished yet.
@@ -123,34 +126,18 @@ func l3Weight(responseSec, success, penaltySec float64) float64 {
 }
 
 // withinBand reports whether every share of a differs from that of b by at most band, relatively.
-func withinBand(a, b map[string]Setting, band float64) bool {
+func withinBand(a, b weights.Group, band float64) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	sumA, sumB := liveSum(a), liveSum(b)
+	sharesA, sharesB := a.Shares(), b.Shares()
 	for server, s := range a {
-		t, ok := b[server]
-		if !ok || s.Down != t.Down {
+		if t, ok := b[server]; !ok || s.Down != t.Down {
 			return false
 		}
-		if s.Down {
-			continue
-		}
-		shareA, shareB := float64(s.Weight.Int())/sumA, float64(t.Weight.Int())/sumB
-		if math.Abs(shareA-shareB) > band*shareB {
+		if math.Abs(sharesA[server]-sharesB[server]) > band*sharesB[server] {
 			return false
 		}
 	}
 	return true
-}
-
-// liveSum is the sum of the weights of what is not down.
-func liveSum(m map[string]Setting) float64 {
-	sum := 0.0
-	for _, s := range m {
-		if !s.Down {
-			sum += float64(s.Weight.Int())
-		}
-	}
-	return sum
 }

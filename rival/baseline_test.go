@@ -1,11 +1,13 @@
-package tuner
+package rival
 
 import (
 	"math"
 	"testing"
 	"time"
 
+	"trimtab/control"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // sampleOf builds a sample of one group "g" whose servers s0, s1… have the given requests, mean response and errors.
@@ -21,24 +23,30 @@ func sampleOf(rows ...[3]float64) vts.Sample {
 	return vts.Sample{Interval: 3 * time.Second, Groups: []vts.GroupSample{g}}
 }
 
-func weightsOf(n ...int) Weights {
-	m := make(map[string]Setting)
+func weightsOf(n ...int) weights.Set {
+	m := make(weights.Group)
 	for i, v := range n {
-		w, err := NewWeight(v)
+		w, err := weights.New(v)
 		if err != nil {
-			panic("tuner: " + err.Error())
+			panic("rival: " + err.Error())
 		}
-		m[string(rune('a'+i))] = Setting{Weight: w}
+		m[string(rune('a'+i))] = weights.Setting{Weight: w}
 	}
-	return Weights{"g": m}
+	return weights.Set{"g": m}
+}
+
+// step lets a policy observe an interval and choose.
+func step(p control.Policy, s vts.Sample, inForce weights.Set) control.Decision {
+	p.Observe(s, inForce)
+	return p.Choose()
 }
 
 func TestEqual(t *testing.T) {
 	s := sampleOf([3]float64{10, 5, 0}, [3]float64{10, 5, 0})
-	if d := NewEqual().Decide(Observation{Sample: s, Current: weightsOf(3, 1)}); !d.Weights.Equal(weightsOf(1, 1)) {
+	if d := step(NewEqual(), s, weightsOf(3, 1)); !d.Weights.Equal(weightsOf(1, 1)) {
 		t.Errorf("uneven weights become equal: got %v", d.Weights)
 	}
-	if d := NewEqual().Decide(Observation{Sample: s, Current: weightsOf(1, 1)}); len(d.Weights) != 0 {
+	if d := step(NewEqual(), s, weightsOf(1, 1)); len(d.Weights) != 0 {
 		t.Errorf("equal weights are held: got %v", d.Weights)
 	}
 }
@@ -64,8 +72,8 @@ func TestL3(t *testing.T) {
 	for _, c := range []struct {
 		about  string
 		sample vts.Sample
-		start  Weights
-		want   Weights
+		start  weights.Set
+		want   weights.Set
 	}{
 		{"half the latency gets about double the weight (1.01²·0.01 : 1.02²·0.02)",
 			sampleOf([3]float64{100, 10, 0}, [3]float64{100, 20, 0}), weightsOf(1, 1), weightsOf(2, 1)},
@@ -77,7 +85,7 @@ func TestL3(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := l.Decide(Observation{Sample: c.sample, Current: c.start}); !d.Weights.Equal(c.want) {
+		if d := step(l, c.sample, c.start); !d.Weights.Equal(c.want) {
 			t.Errorf("%s: got %v, want %v", c.about, d.Weights, c.want)
 		}
 	}
@@ -91,7 +99,7 @@ func TestRandomRepeatsWithItsSeed(t *testing.T) {
 	a, b := NewRandom(7), NewRandom(7)
 	seen := make(map[string]bool)
 	for range 50 {
-		x, y := a.Decide(Observation{Sample: s}), b.Decide(Observation{Sample: s})
+		x, y := step(a, s, nil), step(b, s, nil)
 		if !x.Weights.Equal(y.Weights) {
 			t.Fatalf("same seed: got %v and %v", x.Weights, y.Weights)
 		}

@@ -1,9 +1,14 @@
-package tuner
+package rival
 
-import "testing"
+import (
+	"testing"
+
+	"trimtab/objective"
+	"trimtab/tuner/load"
+)
 
 func TestGridHasTwentyFiveVectorsForThreeServers(t *testing.T) {
-	g, err := NewGrid(GridConfig{Regimes: RegimeConfig{Observe: -1}})
+	g, err := NewGrid(GridConfig{Regimes: load.RegimeConfig{Observe: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -16,8 +21,8 @@ func TestGridHasTwentyFiveVectorsForThreeServers(t *testing.T) {
 }
 
 func TestGridPrefersWhatWasRewarded(t *testing.T) {
-	g, err := NewGrid(GridConfig{Seed: 3, Epsilon: 0.05, Regimes: RegimeConfig{Observe: -1},
-		Groups: map[string]GroupConfig{"g": {Deadline: 10e6}}})
+	g, err := NewGrid(GridConfig{Seed: 3, Epsilon: 0.05, Regimes: load.RegimeConfig{Observe: -1},
+		Groups: map[string]objective.Target{"g": {Deadline: 10e6}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +32,7 @@ func TestGridPrefersWhatWasRewarded(t *testing.T) {
 		// Server a answers in 5 ms, b in 50 ms, for a deadline of 10 ms: the more weight for a the better.
 		a, b := float64(current["g"]["a"].Weight.Int()), float64(current["g"]["b"].Weight.Int())
 		s := sampleOf([3]float64{1200 * a / (a + b), 5, 0}, [3]float64{1200 * b / (a + b), 50, 0})
-		if d := g.Decide(Observation{Sample: s, Current: current}); len(d.Weights) > 0 {
+		if d := step(g, s, current); len(d.Weights) > 0 {
 			current = d.Weights
 		}
 		if i >= 200 && a == 5 && b == 1 {

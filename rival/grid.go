@@ -1,11 +1,19 @@
-package tuner
+package rival
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"trimtab/control"
+	"trimtab/objective"
+	"trimtab/tuner/learn"
+	"trimtab/tuner/load"
+	"trimtab/vts"
+	"trimtab/weights"
 )
 
 // GridConfig parameterises the grid learner. The zero value of a field means its default.
@@ -15,9 +23,9 @@ type GridConfig struct {
 	LearningRate float64 // least step of the Q update; default 0.1
 	Gamma        float64 // weight of the next interval's value; default 0
 	// Groups, ErrorTardiness and Regimes are those of Config.
-	Groups         map[string]GroupConfig
+	Groups         map[string]objective.Target
 	ErrorTardiness float64
-	Regimes        RegimeConfig
+	Regimes        load.RegimeConfig
 	Seed           uint64
 }
 
@@ -27,19 +35,20 @@ const gridMost = 4096
 // Grid is the older learner, kept as a yardstick: its actions are all distinct vectors over a few levels after
 // division by a common factor (25 over 1, 3, 5 for three servers), a Q table per regime and group, ε-greedy.
 type Grid struct {
+	control.Fixed
 	cfg     GridConfig
 	rng     *rand.Rand
-	regimes *regimes
+	regimes *load.Regimes
 	groups  map[string]*gridGroup
 }
 
 type gridGroup struct {
 	servers  []string
-	vectors  [][]Weight
-	q        map[int][]Cell // by regime
+	vectors  [][]weights.Weight
+	q        map[int][]learn.Cell // by regime
 	active   int
 	settling bool
-	learned  moments
+	learned  objective.Moments
 	deadline float64
 }
 
@@ -50,7 +59,7 @@ func NewGrid(cfg GridConfig) (*Grid, error) {
 	}
 	var errs []error
 	for _, n := range cfg.Levels {
-		if _, err := NewWeight(n); err != nil {
+		if _, err := weights.New(n); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -67,68 +76,69 @@ func NewGrid(cfg GridConfig) (*Grid, error) {
 		cfg.LearningRate = 0.1
 	}
 	if cfg.ErrorTardiness == 0 {
-		cfg.ErrorTardiness = DefaultErrorTardiness
+		cfg.ErrorTardiness = objective.DefaultErrorTardiness
 	}
-	r, err := newRegimes(cfg.Regimes, cfg.Seed)
+	r, err := load.NewRegimes(cfg.Regimes, cfg.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("configure grid: %w", err)
 	}
 	return &Grid{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6772_6964)), regimes: r, groups: make(map[string]*gridGroup)}, nil
 }
 
-var _ Policy = (*Grid)(nil)
+var _ control.Policy = (*Grid)(nil)
 
-// Decide implements Policy.
-func (l *Grid) Decide(o Observation) Decision {
-	if o.Sample.Interval <= 0 {
-		return Decision{Reason: "hold: the sample covers no time"}
+// Observe implements control.Policy.
+func (l *Grid) Observe(s vts.Sample, inForce weights.Set) {
+	if s.Interval <= 0 {
+		l.Decision = control.Decision{Reason: "hold: the sample covers no time"}
+		return
 	}
-	regime := l.regimes.track(&o.Sample).Index
-	w := make(Weights)
+	regime := l.regimes.Track(&s).Index
+	w := make(weights.Set)
 	var reasons []string
-	for _, gs := range o.Sample.Groups {
+	for _, gs := range s.Groups {
 		servers := make([]string, len(gs.Peers))
 		for i, p := range gs.Peers {
 			servers[i] = p.Server
 		}
 		g := l.groups[gs.Name]
 		if g == nil || !slices.Equal(g.servers, servers) {
-			g = &gridGroup{servers: servers, vectors: l.vectors(len(servers)), q: make(map[int][]Cell), active: -1,
+			g = &gridGroup{servers: servers, vectors: l.vectors(len(servers)), q: make(map[int][]learn.Cell), active: -1,
 				deadline: l.cfg.Groups[gs.Name].Deadline.Seconds()}
 			l.groups[gs.Name] = g
 		}
 		if g.deadline == 0 {
 			for _, p := range gs.Peers {
-				if n, sum, square, ok := momentsOf(p); ok {
-					g.learned.add(n, sum, square)
+				if n, sum, square, ok := objective.MomentsOf(p); ok {
+					g.learned.Add(n, sum, square)
 				}
 			}
-			if g.learned.n > 100 {
-				g.deadline = deadlineOf(g.learned, l.cfg.Groups[gs.Name].Priority).Seconds()
+			if g.learned.N > 100 {
+				g.deadline = objective.DeadlineOf(g.learned, l.cfg.Groups[gs.Name].Priority).Seconds()
 			}
 		}
 		q := g.q[regime]
 		if q == nil {
-			q = make([]Cell, len(g.vectors))
+			q = make([]learn.Cell, len(g.vectors))
 			g.q[regime] = q
 		}
 		if g.active >= 0 && !g.settling && gs.Requests() > 0 {
-			best := slices.MaxFunc(q, func(a, b Cell) int { return compareFloat(a.Value, b.Value) })
-			q[g.active].update(-measure(gs, g.deadline).perRequest(l.cfg.ErrorTardiness), l.cfg.Gamma, best.Value, l.cfg.LearningRate)
+			best := slices.MaxFunc(q, func(a, b learn.Cell) int { return cmp.Compare(a.Value, b.Value) })
+			q[g.active].Update(-objective.Measure(gs, g.deadline).PerRequest(l.cfg.ErrorTardiness), l.cfg.Gamma, best.Value, l.cfg.LearningRate)
 		}
 		next, how := g.choose(q, l.rng, l.cfg.Epsilon)
 		g.settling = next != g.active
 		g.active = next
-		if m := settings(gs, g.vectors[next]); !sameGroup(m, o.Current[gs.Name]) {
+		if m := settings(gs, g.vectors[next]); !m.Equal(inForce[gs.Name]) {
 			w[gs.Name] = m
 		}
 		reasons = append(reasons, gs.Name+" "+how)
 	}
-	return Decision{Weights: w, Reason: "grid: " + strings.Join(reasons, ", ")}
+	l.Decision = control.Decision{Weights: w, Reason: "grid: " + strings.Join(reasons, ", ")}
 }
 
 // choose draws ε-greedily; a vector that was never tried has value 0, the best there is, and so is tried.
-func (g *gridGroup) choose(q []Cell, rng *rand.Rand, epsilon float64) (int, string) {
+func (g *gridGroup) choose(q []learn.Cell, rng *rand.Rand, epsilon float64) (int, string) {
 	if rng.Float64() < epsilon {
 		return rng.IntN(len(q)), "at random"
 	}
@@ -146,22 +156,12 @@ func (g *gridGroup) choose(q []Cell, rng *rand.Rand, epsilon float64) (int, stri
 	return best, fmt.Sprintf("Q %.4f after %.0f", q[best].Value, q[best].Visits)
 }
 
-func compareFloat(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // vectors are all distinct vectors over the levels after division by a common factor, or gridMost drawn ones.
-func (l *Grid) vectors(n int) [][]Weight {
+func (l *Grid) vectors(n int) [][]weights.Weight {
 	seen := make(map[string]bool)
-	var out [][]Weight
+	var out [][]weights.Weight
 	add := func(v []float64) {
-		w := Quantise(v)
+		w := weights.Quantise(v)
 		if key := fmt.Sprint(w); !seen[key] {
 			seen[key] = true
 			out = append(out, w)

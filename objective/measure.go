@@ -1,4 +1,4 @@
-package tuner
+package objective
 
 import (
 	"math"
@@ -23,52 +23,58 @@ const DefaultErrorTardiness = 10.0
 // assumedCV2 is the squared coefficient of variation of response times when only their mean is known.
 const assumedCV2 = 0.6
 
-// reward is the outcome of one interval for one group.
-type reward struct {
-	requests  float64
-	tardiness float64 // Σ max(0, (t−d)/d) of answered requests
-	errors    float64 // failed requests
-	meanSec   float64
-	basis     Basis
+// Target is what an operator wants of one upstream group.
+type Target struct {
+	Deadline time.Duration // 0: learned, see DeadlineOf
+	Priority float64       // at least 1; 0 means 1
 }
 
-// perRequest is ART/N with failed requests at errorTardiness deadlines each.
-func (r reward) perRequest(errorTardiness float64) float64 {
-	if r.requests == 0 {
+// Measured is the outcome of one interval for one group.
+type Measured struct {
+	Requests  float64
+	Tardiness float64 // Σ max(0, (t−d)/d) of answered requests
+	Errors    float64 // failed requests
+	MeanSec   float64
+	Basis     Basis
+}
+
+// PerRequest is ART/N with failed requests at errorTardiness deadlines each.
+func (r Measured) PerRequest(errorTardiness float64) float64 {
+	if r.Requests == 0 {
 		return 0
 	}
-	return (r.tardiness + r.errors*errorTardiness) / r.requests
+	return (r.Tardiness + r.Errors*errorTardiness) / r.Requests
 }
 
-// measure computes the accumulated relative tardiness of a group's interval for a deadline in seconds; deadline 0
+// Measure computes the accumulated relative tardiness of a group's interval for a deadline in seconds; deadline 0
 // (not learned yet) gives tardiness 0.
-func measure(g vts.GroupSample, deadline float64) reward {
-	r := reward{basis: FromNothing}
+func Measure(g vts.GroupSample, deadline float64) Measured {
+	r := Measured{Basis: FromNothing}
 	sum := 0.0
 	for _, p := range g.Peers {
 		n := float64(p.Requests)
 		if n == 0 {
 			continue
 		}
-		r.requests += n
-		r.errors += float64(p.Responses.Errors())
+		r.Requests += n
+		r.Errors += float64(p.Responses.Errors())
 		sum += float64(p.ResponseMsec) / 1e3
 		if deadline <= 0 {
 			continue
 		}
 		if len(p.Buckets) > 0 && len(p.Buckets) == len(p.BucketsMsec) {
-			r.tardiness += bucketTardiness(p, deadline*1e3)
-			if r.basis == FromNothing {
-				r.basis = FromHistogram
+			r.Tardiness += bucketTardiness(p, deadline*1e3)
+			if r.Basis == FromNothing {
+				r.Basis = FromHistogram
 			}
 			continue
 		}
 		mean := math.Max(float64(p.ResponseMsec), 0.4*n) / n / 1e3
-		r.tardiness += n * tardiness(mean, assumedCV2*mean*mean, deadline)
-		r.basis = FromMean
+		r.Tardiness += n * Tardiness(mean, assumedCV2*mean*mean, deadline)
+		r.Basis = FromMean
 	}
-	if r.requests > 0 {
-		r.meanSec = sum / r.requests
+	if r.Requests > 0 {
+		r.MeanSec = sum / r.Requests
 	}
 	return r
 }
@@ -105,9 +111,9 @@ func evenTardiness(low, high, d float64) float64 {
 	}
 }
 
-// momentsOf returns count, sum and sum of squares of a peer's response times in seconds, from its histogram with the
+// MomentsOf returns count, sum and sum of squares of a peer's response times in seconds, from its histogram with the
 // mean corrected to the exact one; ok is false without a histogram.
-func momentsOf(p vts.PeerSample) (n, sum, square float64, ok bool) {
+func MomentsOf(p vts.PeerSample) (n, sum, square float64, ok bool) {
 	if p.Requests == 0 || len(p.Buckets) == 0 || len(p.Buckets) != len(p.BucketsMsec) {
 		return 0, 0, 0, false
 	}
@@ -134,11 +140,11 @@ func momentsOf(p vts.PeerSample) (n, sum, square float64, ok bool) {
 	return n, exact, square / 1e6 * scale * scale, true
 }
 
-// deadlineOf is d = μ + c·σ with c = 1 + 1/priority.
-func deadlineOf(m moments, priority float64) time.Duration {
+// DeadlineOf is d = μ + c·σ with c = 1 + 1/priority.
+func DeadlineOf(m Moments, priority float64) time.Duration {
 	if priority <= 0 {
 		priority = 1
 	}
-	d := m.mean() + (1+1/priority)*math.Sqrt(m.variance())
+	d := m.Mean() + (1+1/priority)*math.Sqrt(m.Variance())
 	return time.Duration(d * float64(time.Second))
 }

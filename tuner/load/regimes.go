@@ -1,4 +1,4 @@
-package tuner
+package load
 
 import (
 	"context"
@@ -24,8 +24,17 @@ type RegimeConfig struct {
 	NovelShare float64
 }
 
-// regimes says which load regime an interval belongs to, and learns the regimes when no model is given.
-type regimes struct {
+// Regime is which load regime an interval was in.
+type Regime struct {
+	Index       int     `json:"index"` // −1: unknown
+	Label       string  `json:"label"`
+	Probability float64 `json:"probability"`
+	Novel       bool    `json:"novel"`
+	Learning    bool    `json:"learning"` // regimes are still being observed
+}
+
+// Regimes says which load regime an interval belongs to, and learns the regimes when no model is given.
+type Regimes struct {
 	cfg       RegimeConfig
 	seed      uint64
 	tracker   *cluster.Tracker
@@ -36,7 +45,8 @@ type regimes struct {
 
 const intervalsPerRegime = 20
 
-func newRegimes(cfg RegimeConfig, seed uint64) (*regimes, error) {
+// NewRegimes returns a tracker of regimes; seed is that of the fits made here.
+func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	if cfg.Observe == 0 {
 		cfg.Observe = 600
 	}
@@ -49,16 +59,17 @@ func newRegimes(cfg RegimeConfig, seed uint64) (*regimes, error) {
 	if cfg.NovelShare == 0 {
 		cfg.NovelShare = 0.3
 	}
-	r := &regimes{cfg: cfg, seed: seed, collector: cluster.NewCollector(cluster.LoadFeatures)}
+	r := &Regimes{cfg: cfg, seed: seed, collector: cluster.NewCollector(cluster.LoadFeatures)}
 	if cfg.Model != nil {
-		if err := r.use(cfg.Model); err != nil {
+		if err := r.Use(cfg.Model); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-func (r *regimes) use(m *cluster.Model) error {
+// Use tracks the regimes of a model from now on.
+func (r *Regimes) Use(m *cluster.Model) error {
 	tracker, err := cluster.NewTracker(m, cluster.TrackerSettings{Threshold: r.cfg.NovelShare})
 	if err != nil {
 		return fmt.Errorf("track regimes: %w", err)
@@ -68,20 +79,39 @@ func (r *regimes) use(m *cluster.Model) error {
 	return nil
 }
 
-// track assigns a sample; regime −1 is unknown.
-func (r *regimes) track(s *vts.Sample) RegimeExplanation {
+// Model is the model whose regimes are tracked; nil: none yet.
+func (r *Regimes) Model() *cluster.Model {
+	if r.tracker == nil {
+		return nil
+	}
+	return r.tracker.Model()
+}
+
+// Epoch counts models: what was learned of the regimes of another one is not of these.
+func (r *Regimes) Epoch() int { return r.epoch }
+
+// Left is how many intervals are still to be observed before regimes are known.
+func (r *Regimes) Left() int {
+	if r.tracker != nil || r.cfg.Observe < 0 {
+		return 0
+	}
+	return max(0, r.cfg.Observe-r.collector.Len())
+}
+
+// Track assigns a sample; regime −1 is unknown.
+func (r *Regimes) Track(s *vts.Sample) Regime {
 	if r.cfg.Observe < 0 && r.tracker == nil {
-		return RegimeExplanation{Label: "all load", Probability: 1}
+		return Regime{Label: "all load", Probability: 1}
 	}
 	r.observe(s)
 	if r.tracker == nil {
-		return RegimeExplanation{Label: "all load", Probability: 1, Learning: true}
+		return Regime{Label: "all load", Probability: 1, Learning: true}
 	}
 	a, err := r.tracker.Track(s)
 	if err != nil {
-		return RegimeExplanation{Index: -1, Label: err.Error(), Novel: true}
+		return Regime{Index: -1, Label: err.Error(), Novel: true}
 	}
-	e := RegimeExplanation{Index: a.Regime, Label: r.tracker.Model().Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
+	e := Regime{Index: a.Regime, Label: r.tracker.Model().Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
 	if a.Novel || a.Probability < r.cfg.Certain {
 		e.Index = -1
 	}
@@ -90,7 +120,7 @@ func (r *regimes) track(s *vts.Sample) RegimeExplanation {
 
 // observe collects intervals and fits a model when the observation period is over, or again when the world has
 // changed so much that the old one explains too little.
-func (r *regimes) observe(s *vts.Sample) {
+func (r *Regimes) observe(s *vts.Sample) {
 	if r.cfg.Observe < 0 || s.Reloaded {
 		return
 	}
@@ -110,14 +140,14 @@ func (r *regimes) observe(s *vts.Sample) {
 	model, err := r.fit()
 	r.collector = cluster.NewCollector(cluster.LoadFeatures)
 	if err == nil {
-		err = r.use(model)
+		err = r.Use(model)
 	}
 	r.fault = err
 }
 
 // fit tries numbers of regimes up to the one asked for and takes the one with the lowest Bayesian information
 // criterion: a steady load has one regime, however much it is looked at, and what is learned must not be scattered.
-func (r *regimes) fit() (*cluster.Model, error) {
+func (r *Regimes) fit() (*cluster.Model, error) {
 	var best *cluster.Model
 	most := min(r.cfg.Count, max(1, r.collector.Len()/intervalsPerRegime))
 	for k := 1; ; k = min(most, k+max(1, k/2)) {

@@ -1,9 +1,9 @@
-package tuner
+package objective
 
 import "math"
 
-// tardiness returns E[max(0, T−d)]/d for a response time T with mean m and variance v, assumed lognormal.
-func tardiness(m, v, d float64) float64 {
+// Tardiness returns E[max(0, T−d)]/d for a response time T with mean m and variance v, assumed lognormal.
+func Tardiness(m, v, d float64) float64 {
 	if m <= 0 || d <= 0 {
 		return 0
 	}
@@ -18,9 +18,9 @@ func tardiness(m, v, d float64) float64 {
 
 func normalCDF(z float64) float64 { return 0.5 * math.Erfc(-z/math.Sqrt2) }
 
-// tardinessTable holds tardiness by log(m/d) and the coefficient of variation: the plan asks for it so often that the
+// Table holds tardiness by log(m/d) and the coefficient of variation: the plan asks for it so often that the
 // error functions would take most of a control step. Interpolation is within 1 % of the deadline.
-type tardinessTable [tardyRatios + 1][tardyCVs + 1]float64
+type Table [tardyRatios + 1][tardyCVs + 1]float64
 
 const (
 	tardyRatios  = 320 // of log(m/d), from −tardySpan to tardySpan
@@ -31,20 +31,20 @@ const (
 	tardyPerUnit = tardyCVs / tardyCVMost
 )
 
-func newTardinessTable() *tardinessTable {
-	t := new(tardinessTable)
+func NewTable() *Table {
+	t := new(Table)
 	for i := range t {
 		m := math.Exp(float64(i)/tardyPerLog - tardySpan)
 		for j := range t[i] {
 			cv := float64(j) / tardyPerUnit
-			t[i][j] = tardiness(m, cv*cv*m*m, 1)
+			t[i][j] = Tardiness(m, cv*cv*m*m, 1)
 		}
 	}
 	return t
 }
 
-// at is tardiness(m, v, d), interpolated.
-func (t *tardinessTable) at(m, v, d float64) float64 {
+// At is Tardiness(m, v, d), interpolated; m, √v and d in the same unit.
+func (t *Table) At(m, v, d float64) float64 {
 	if m <= 0 || d <= 0 {
 		return 0
 	}

@@ -1,0 +1,124 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"trimtab/vts"
+)
+
+// Loop observes, chooses and applies, once per Step. The caller waits between steps.
+type Loop struct {
+	source   Source
+	policy   Policy
+	actuator Actuator
+	log      *slog.Logger
+	dry      bool
+	hold     func() string
+}
+
+// Option injects what a loop may do without.
+type Option func(*Loop)
+
+// WithLogger logs changes and internal faults; by default nothing is logged.
+func WithLogger(l *slog.Logger) Option { return func(loop *Loop) { loop.log = l } }
+
+// WithDryRun chooses and applies nothing.
+func WithDryRun() Option { return func(loop *Loop) { loop.dry = true } }
+
+// WithHold asks before every change whether to hold, and why: a kill switch, too many draining workers, the
+// observation period. An empty reason lets changes pass.
+func WithHold(reason func() string) Option { return func(loop *Loop) { loop.hold = reason } }
+
+// NewLoop returns a loop over a source, a policy and an actuator.
+func NewLoop(source Source, policy Policy, actuator Actuator, options ...Option) *Loop {
+	l := &Loop{source: source, policy: policy, actuator: actuator, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		hold: func() string { return "" }}
+	for _, o := range options {
+		o(l)
+	}
+	return l
+}
+
+// Outcome is what one Step did.
+type Outcome struct {
+	Sample   vts.Sample // what was observed; zero without telemetry
+	Decision Decision
+	Receipt  Receipt
+	Applied  bool   // the actuator was asked and succeeded
+	Held     string // why a decision was not applied
+}
+
+// ErrTelemetry says that no sample could be had: the weights stay as they are.
+var ErrTelemetry = errors.New("no telemetry")
+
+// ErrApply says that the actuator refused or failed: it has restored what was in force.
+var ErrApply = errors.New("weights not applied")
+
+// ErrInternal says that the policy failed in a way that it never should, a *Panic: the weights stay as they are.
+var ErrInternal = errors.New("internal fault")
+
+// Panic is what a policy panicked with.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
+
+// Contain calls f and turns its panic into an error that is ErrInternal and a *Panic.
+func Contain(f func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %w", ErrInternal, &Panic{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	f()
+	return nil
+}
+
+// Step takes one sample, lets the policy observe it and choose, and applies what it chose. Without a sample it changes
+// nothing and returns ErrTelemetry; when the policy panics it changes nothing and returns ErrInternal; when applying fails it
+// returns ErrApply, and the next sample shows what is in force.
+func (l *Loop) Step(ctx context.Context) (Outcome, error) {
+	sample, err := l.source.Sample(ctx)
+	if err != nil {
+		return Outcome{Held: "no telemetry"}, fmt.Errorf("%w: %w", ErrTelemetry, err)
+	}
+	out := Outcome{Sample: sample, Held: l.hold()}
+	err = Contain(func() {
+		l.policy.Observe(sample, InForce(sample))
+		out.Decision = l.policy.Choose()
+	})
+	switch {
+	case err != nil:
+		out.Decision, out.Held = Decision{}, "internal fault"
+		return out, err
+	case len(out.Decision.Weights) == 0:
+		out.Held = ""
+		return out, nil
+	case out.Held != "":
+		return out, nil
+	case l.dry:
+		out.Held = "dry run"
+		return out, nil
+	}
+	began := time.Now()
+	out.Receipt, err = l.actuator.Apply(ctx, out.Decision.Weights)
+	if err != nil {
+		return out, fmt.Errorf("%w: %w", ErrApply, err)
+	}
+	out.Applied = true
+	out.Receipt.Want = out.Decision.Weights
+	l.log.Info("weights applied", "reason", out.Decision.Reason, "changed", out.Receipt.Changed,
+		"reloaded", out.Receipt.Reloaded, "took_ms", time.Since(began).Milliseconds())
+	if err := Contain(func() { l.policy.Committed(out.Receipt) }); err != nil {
+		return out, err
+	}
+	return out, nil
+}

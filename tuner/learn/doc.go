@@ -1,0 +1,2 @@
+// Package learn holds what experience says: the Q tables of regimes.
+package learn
