@@ -13,7 +13,6 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
 	"trimtab/rival"
-	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -131,10 +130,6 @@ type fixedWeights struct {
 }
 
 func (f *fixedWeights) Initial() weights.Set { return f.weights }
-
-func (fixedWeights) Decide(tuner.Observation) control.Decision {
-	return control.Decision{Reason: "hold"}
-}
 
 // equal begins with equal weights too.
 type equal struct {

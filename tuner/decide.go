@@ -3,267 +3,316 @@ package tuner
 import (
 	"fmt"
 	"math"
-	"slices"
-	"time"
 
+	"trimtab/tuner/estimate"
+	"trimtab/tuner/gate"
+	"trimtab/tuner/plan"
 	"trimtab/weights"
 )
 
-// settleLeast is how long a change settles before it is rewarded, at least.
-const settleLeast = 2 * time.Second
-
-// decide chooses weights for a pool, adds them to w when they should change, and says why.
-func (t *Tuner) decide(p *pool, w Weights) PoolExplanation {
-	e := PoolExplanation{Groups: p.names(), InForce: p.active.String(), Chosen: "hold", Basis: FromNothing}
-	ejected := t.ejections(p, &e)
-	if reason, bound := p.hopeless(); bound != "" && !ejected {
-		return e.hold(reason, bound)
-	}
-	known := t.known(p, &e)
-	if !known {
-		if ejected {
-			return t.write(p, nil, w, &e, "ejection")
-		}
-		return e.hold("some servers have not answered anything yet", BoundUnknown)
-	}
-	now, inForce := p.shares()
-	level, measured := p.measured(t.cfg.ErrorTardiness)
-	p.planner.reach = p.reach()
-	hold := p.planner.cost(now, 1, 0, false)
-	floor := p.floor()
-	if !measured || p.saturated() {
-		level = math.Max(hold, floor)
-	}
-	rate := p.rate()
-	p.exposed.note(p.groups)
-	mem := t.memory(p)
-	list := t.propose(p, mem, t.regime.Index < 0)
-	blind := p.blindOverload()
-	up := t.stride(p)
-	if blind {
-		up = math.Min(up, overloadUp)
-	}
-	for i := range list {
-		c := &list[i]
-		if p.leastConn() { // shares follow from weights only loosely: the limit is one of weights, the cost that of the aim
-			c.cost = p.planner.cost(p.drawn(c.x, now, inForce), 1, 0, false)
-			c.limit(p, inForce, up)
-			continue
-		}
-		c.limit(p, inForce, up)
-		c.stepwise(p, inForce)
-		c.cost = p.planner.cost(c.x, 1, 0, false)
-	}
-	t.reward(p, mem, now, list, &e)
-	mem.judge(list, p.active, level, floor, hold, t.cfg.Explore)
-	risks, stakes := p.exposed.risks(p, list, now), p.stakes(list, inForce, level)
-	for i := range list {
-		list[i].score += risks[i] + stakes[i]
-	}
-	level += risks[len(list)]
-	e.rows(list, mem, rate)
-	best := &list[0]
-	for i := range list {
-		if list[i].score < best.score && !(blind && !p.differs(list[i].x, inForce, t.cfg.DeadBand)) {
-			best = &list[i]
-		}
-	}
-	gain := (level - best.score) / level
-	e.PredictedGain = gain
-	e.PredictedReward = -best.cost / rate
-	return t.gate(p, best, now, inForce, gain, ejected, w, &e)
+// proposal is what an interval made of a pool: settings that are wanted, and why they are or are not.
+type proposal struct {
+	want    weights.Set // groups that would change; nil: hold
+	eject   []*link     // links that are marked down or let back by want
+	explain PoolExplanation
 }
 
-// gate lets a candidate through or holds, with the reasons.
-func (t *Tuner) gate(p *pool, best *candidate, now, inForce [][]float64, gain float64, ejected bool, w Weights, e *PoolExplanation) PoolExplanation {
-	if ejected {
-		e.Chosen = best.proposal.String()
-		return t.write(p, best, w, e, "ejection, with "+best.proposal.String())
+// propose works out what is wanted for a pool after an interval of the given length.
+func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edited bool) proposal {
+	out := proposal{explain: PoolExplanation{Groups: p.names(), Chosen: "hold"}}
+	e := &out.explain
+	e.measure(p, t.cfg.ErrorTardiness)
+	problem := p.problem(t, beliefs)
+	e.servers(p, problem)
+	if edited {
+		p.gate = gate.State{}
+		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
+		return out
 	}
-	e.Bounds = append(e.Bounds, best.bounds...)
-	urgent := p.urgent()
-	steady := p.sudden >= steadyAfter
-	price := t.price(p, urgent, steady)
-	patient := p.patient(gain >= price)
+	ejections := p.ejections(t, beliefs, e)
+	if bound := p.hopeless(beliefs); bound != "" && len(ejections) == 0 {
+		e.hold(bound, bound.Words())
+		return out
+	}
+	now := p.inForce(nil)
+	x := p.candidate(problem, now)
+	limited := p.limit(problem, x, now, t.params.Growth)
+	want, rounded := p.settings(x, ejections)
+	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
+	hold, change := problem.Cost(problem.Flow(now), 1), problem.Cost(problem.Flow(rounded), 1)
+	if hold > 0 {
+		q.GainShare = (hold - change) / hold
+	}
+	if rate := p.rate(); rate > 0 {
+		e.PredictedReward = -change / rate
+	}
+	e.PredictedGain = q.GainShare
+	p.gate.Observe(t.params, &t.budget, seconds, q)
+	v := p.gate.Judge(t.params, &t.budget, q)
+	e.Price = v.Price
 	switch {
-	case t.revertDue(p, now):
-		if t.budget.left() == 0 {
-			return e.hold("two bad intervals after a change, but no change is left", BoundRevert, BoundBudget)
+	case len(ejections) > 0:
+		out.want, out.eject = p.changed(want), ejections
+		e.change("a server is ejected or let back")
+	case !v.Pass:
+		e.hold(v.Bound, v.Reason)
+	default:
+		out.want = p.changed(want)
+		if len(out.want) == 0 {
+			e.hold(gate.BoundDeadBand, "the weights in force round to the same")
+			return out
 		}
-		mem := t.memory(p)
-		mem.settleTrust(p.active, 1, -1)
-		back := candidate{proposal: p.lastGood.proposal, x: p.lastGood.x, unlimited: true}
-		e.Bounds = append(e.Bounds, BoundRevert)
-		e.Chosen = back.proposal.String()
-		return t.write(p, &back, w, e, "two bad intervals after a change: back to the last good weights")
-	case gain < price:
-		if t.budget.left() == 0 {
-			return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
+		if limited {
+			e.Bounds = append(e.Bounds, gate.BoundStep)
 		}
-		return e.hold(fmt.Sprintf("%s would gain %.1f %%, %.1f %% pay for a change", best.proposal, 100*gain, 100*price), BoundGain)
-	case t.regime.Index < 0 && steady && !urgent:
-		return e.hold("the regime is unknown and the load steady", BoundRegime)
-	case !patient:
-		return e.hold(fmt.Sprintf("%s would gain %.1f %%, for %d intervals in a row", best.proposal, 100*gain, p.eager), BoundPatience)
-	case t.budget.left() == 0:
-		return e.hold(fmt.Sprintf("%s would gain %.1f %%, but no change is left", best.proposal, 100*gain), BoundBudget)
-	case steady && !urgent && t.budget.left() == 1:
-		return e.hold(fmt.Sprintf("%s would gain %.1f %%, but the last change is kept for a way back", best.proposal, 100*gain), BoundBudget)
-	case p.since < settleLeast && p.changes > 0 && !urgent:
-		return e.hold("the last change is still settling", BoundSettle)
-	case !urgent && !p.evidence(t.cfg.MinRequests):
-		return e.hold(fmt.Sprintf("fewer than %d requests of a class since the last change", t.cfg.MinRequests), BoundEvidence)
-	case !p.differs(best.x, inForce, t.cfg.DeadBand):
-		return e.hold(fmt.Sprintf("%s is within %.0f %% of the weights in force", best.proposal, 100*t.cfg.DeadBand), BoundDeadBand)
+		e.change(fmt.Sprintf("%.0f %% better expected", 100*q.GainShare))
 	}
-	e.Chosen = best.proposal.String()
-	return t.write(p, best, w, e, fmt.Sprintf("%s: predicted gain %.1f %%", best.proposal, 100*gain))
+	return out
 }
 
-// write adds the settings of a candidate (nil: the weights in force, with the new ejections) to w.
-func (t *Tuner) write(p *pool, c *candidate, w Weights, e *PoolExplanation, reason string) PoolExplanation {
-	if t.budget.left() == 0 {
-		return e.hold(reason+", but no change is left", BoundBudget)
+// candidate is the plan, each difference to what is in force less what is noise.
+func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
+	x := problem.Proportional()
+	if p.anyRoundRobin() {
+		solved := problem.Solve(x, problem.Params.Headroom)
+		for g, grp := range p.groups {
+			if !grp.method.LoadAware() {
+				x[g] = solved[g]
+			}
+		}
 	}
-	changed := false
 	for g, grp := range p.groups {
-		var quantised []Weight
-		if c != nil {
-			quantised = weights.Quantise(grp.withAbsent(c.x[g]))
-		}
-		m := make(map[string]Setting, len(grp.links))
-		current := make(map[string]Setting, len(grp.links))
-		for i, l := range grp.links {
-			was := Setting{Weight: weightFrom(l.weight), Down: l.down}
-			current[l.station.address] = was
-			if c != nil {
-				was.Weight = quantised[i]
+		total := 0.0
+		for i := range grp.links {
+			l := &grp.links[i]
+			b := &problem.Beliefs[l.index]
+			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > failing {
+				total += x[g][i]
+				continue
 			}
-			was.Down = l.ejected.active || l.down && !l.released
-			m[l.station.address] = was
+			d := math.Log(x[g][i] / now[g][i])
+			noise := problem.Params.Significant * b.SD[l.class]
+			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
+			total += x[g][i]
 		}
-		if !sameGroup(m, current) {
-			w[grp.name] = m
-			changed = true
-		}
+		scale(x[g], total)
 	}
-	if !changed {
-		return e.hold("the weights in force round to the same", BoundDeadBand)
-	}
-	p.begin(c)
-	e.Reason = reason
-	return *e
+	return x
 }
 
-// hold ends a decision without a change.
-func (e *PoolExplanation) hold(reason string, bounds ...Bound) PoolExplanation {
-	e.Chosen = "hold"
-	e.Reason = "hold: " + reason
-	e.Bounds = append(e.Bounds, bounds...)
-	return *e
+func scale(x []float64, total float64) {
+	if total <= 0 {
+		return
+	}
+	for i := range x {
+		x[i] /= total
+	}
 }
 
-func (t *Tuner) ejections(p *pool, e *PoolExplanation) bool {
-	changed := false
+const (
+	failing   = 0.05 // share of failures from which a server is one that fails
+	saturated = 1.5  // requests held per slot at which a server is saturated, beyond a few
+	comeBack  = 0.3  // of an equal share that a server may be given back at once
+)
+
+// limit bounds how much shares grow; what a server loses is not bounded. It reports whether it did.
+func (p *pool) limit(problem *plan.Problem, x, now plan.Shares, growth float64) (limited bool) {
+	for g, grp := range p.groups {
+		total := 0.0
+		for i := range grp.links {
+			most := math.Max(now[g][i]*growth, comeBack/float64(len(grp.links)))
+			if x[g][i] > most {
+				x[g][i], limited = most, true
+			}
+			total += x[g][i]
+		}
+		scale(x[g], total)
+	}
+	return limited
+}
+
+// inForce are the shares of the weights in force, of what is not off; settings may replace what is in force.
+func (p *pool) inForce(settings weights.Set) plan.Shares {
+	out := make(plan.Shares, len(p.groups))
+	for g, grp := range p.groups {
+		out[g] = make([]float64, len(grp.links))
+		total := 0.0
+		for i := range grp.links {
+			l := &grp.links[i]
+			s := l.setting
+			if own, ok := settings[grp.name][l.server.address]; ok {
+				s = own
+			}
+			if !s.Down && !l.passed {
+				out[g][i] = float64(s.Weight.Int())
+				total += out[g][i]
+			}
+		}
+		scale(out[g], total)
+	}
+	return out
+}
+
+// settings are the settings of every server for shares, with the ejections given, and the shares that they round to. Servers that take no
+// requests now keep their part of the weights, for when they return.
+func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Shares) {
+	out := make(weights.Set, len(p.groups))
+	for g, grp := range p.groups {
+		all, absent := 0.0, 0.0
+		for i := range grp.links {
+			l := &grp.links[i]
+			w := float64(l.setting.Weight.Int())
+			all += w
+			if l.off() {
+				absent += w
+			}
+		}
+		v := make([]float64, len(grp.links))
+		for i := range grp.links {
+			l := &grp.links[i]
+			if l.off() {
+				v[i] = float64(l.setting.Weight.Int()) / all
+			} else {
+				v[i] = x[g][i] * (1 - absent/all)
+			}
+		}
+		quantised := weights.Quantise(v)
+		set := make(weights.Group, len(grp.links))
+		for i := range grp.links {
+			l := &grp.links[i]
+			set[l.server.address] = weights.Setting{Weight: quantised[i], Down: l.setting.Down}
+		}
+		out[grp.name] = set
+	}
+	for _, l := range ejections {
+		g := l.server.groups[l.class]
+		s := out[g.name][l.server.address]
+		s.Down = !l.eject.Active
+		out[g.name][l.server.address] = s
+	}
+	return out, p.inForce(out)
+}
+
+// changed are the groups of want that are not in force.
+func (p *pool) changed(want weights.Set) weights.Set {
+	out := weights.Set{}
 	for _, g := range p.groups {
-		for _, l := range g.links {
-			l.released = false
+		if !want[g.name].Equal(g.ledger.inForce) {
+			out[g.name] = want[g.name]
 		}
-		if !t.cfg.Eject {
-			continue
-		}
-		c, bounds := g.eject(t.budget.elapsed)
-		changed = changed || c
-		for _, b := range bounds {
-			if !slices.Contains(e.Bounds, b) {
-				e.Bounds = append(e.Bounds, b)
+	}
+	return out
+}
+
+// differs reports whether any share differs by more than band, relatively, or is worth a tenth of it absolutely.
+func differs(x, now plan.Shares, band float64) bool {
+	for g := range x {
+		for i := range x[g] {
+			if d := math.Abs(x[g][i] - now[g][i]); d > band*now[g][i] && d > band/10 {
+				return true
 			}
 		}
 	}
-	return changed
+	return false
 }
 
-// hopeless says why no weights of the pool can help now.
-func (p *pool) hopeless() (string, Bound) {
-	idle, choice := true, false
+func (p *pool) anyRoundRobin() bool {
 	for _, g := range p.groups {
-		live := 0
-		for _, l := range g.links {
-			if !l.off() {
-				live++
+		if !g.method.LoadAware() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pool) rate() float64 {
+	sum := 0.0
+	for _, g := range p.groups {
+		sum += g.rate.PerSec()
+	}
+	return sum
+}
+
+// urgent reports whether a server of a round robin is saturated, or any fails: load-aware methods look after themselves.
+func (p *pool) urgent(beliefs []estimate.Belief) bool {
+	for _, g := range p.groups {
+		for i := range g.links {
+			l := &g.links[i]
+			if l.off() {
+				continue
 			}
+			b := &beliefs[l.index]
+			if b.Fail[l.class] > failing || !g.method.LoadAware() && b.Inside > saturated*b.MeanSlots()+3 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hopeless says why no weights of the pool can help now; empty: they may.
+func (p *pool) hopeless(beliefs []estimate.Belief) gate.Bound {
+	choice, idle, known := false, true, true
+	for _, g := range p.groups {
+		live, least := 0, math.Inf(1)
+		for i := range g.links {
+			l := &g.links[i]
+			if l.off() {
+				continue
+			}
+			live++
+			b := &beliefs[l.index]
+			known = known && len(b.Slots) > 0
+			least = math.Min(least, b.Fail[l.class])
+		}
+		if live > 0 && least > 0.5 {
+			return gate.BoundAllFailing
 		}
 		choice = choice || live > 1
-		idle = idle && g.requests == 0 && !g.missing()
-		if g.allFailing() {
-			return "every server of " + g.name + " fails", BoundAllFailing
-		}
+		idle = idle && g.measured.Requests == 0
 	}
 	switch {
 	case !choice:
-		return "one server: nothing to choose", BoundOne
+		return gate.BoundOne
 	case idle:
-		return "no requests", BoundIdle
+		return gate.BoundIdle
+	case !known:
+		return gate.BoundUnknown
 	}
-	return "", ""
+	return ""
 }
 
-func (g *group) missing() bool {
-	return slices.ContainsFunc(g.links, func(l *link) bool { return l.missing })
-}
-
-// known describes the servers and reports whether something is known of every one that is not down.
-func (t *Tuner) known(p *pool, e *PoolExplanation) bool {
-	all := true
-	for _, st := range p.stations {
-		s := ServerExplanation{Server: st.address, Saturated: st.full, Backlog: st.backlog}
-		down := true
-		for _, l := range st.links {
-			s.Errors = math.Max(s.Errors, l.errors)
-			s.Ejected = s.Ejected || l.ejected.active
-			down = down && l.off()
-		}
-		if len(st.likely) == 0 {
-			if !down && !st.borrow(t.waits) {
-				all = false
+// ejections are the links to be marked down or let back.
+func (p *pool) ejections(t *Tuner, beliefs []estimate.Belief, e *PoolExplanation) (out []*link) {
+	if !t.cfg.Eject {
+		return nil
+	}
+	for _, g := range p.groups {
+		live, ejected := 0, 0
+		for i := range g.links {
+			if !g.links[i].setting.Down {
+				live++
+			}
+			if g.links[i].eject.Active {
+				ejected++
 			}
 		}
-		for _, h := range st.likely {
-			s.Slots += st.fit[h].prob * slotGrid[h]
-			_, rho := mix(st.arrivals(), st.fit[h].service, slotGrid[h])
-			s.Utilisation += st.fit[h].prob * rho
+		for i := range g.links {
+			l := &g.links[i]
+			switch {
+			case l.eject.Due(t.elapsed):
+				out = append(out, l)
+				ejected--
+				live++
+			case l.setting.Down || !l.eject.Fails(beliefs[l.index].Fail[l.class]):
+			case ejected >= gate.MostEjected(len(g.links)) || live <= 1:
+				e.Bounds = append(e.Bounds, gate.BoundEject)
+			default:
+				out = append(out, l)
+				ejected++
+				live--
+			}
 		}
-		e.Servers = append(e.Servers, s)
 	}
-	return all
-}
-
-// arrivals are the estimated arrivals per second by class.
-func (s *station) arrivals() []float64 {
-	r := make([]float64, len(s.links))
-	for i, l := range s.links {
-		r[i] = l.arrive
-	}
-	return r
-}
-
-// borrow gives a station that never answered what is expected of it; false: nothing is.
-func (s *station) borrow(w *waits) bool {
-	if s.expected == nil || !slices.ContainsFunc(s.expected.typical, func(v float64) bool { return v > 0 }) {
-		return false
-	}
-	s.refit(w, s.expected, s.variances())
-	return true
-}
-
-// rows puts what the table says of every candidate into the explanation.
-func (e *PoolExplanation) rows(list []candidate, mem *regimeMemory, rate float64) {
-	for _, c := range list {
-		q := mem.Q[c.proposal]
-		if k := mem.bestKept(); c.proposal == Recall && k != nil {
-			q = k.Cell
-		}
-		e.Rows = append(e.Rows, RowExplanation{Proposal: c.proposal.String(), Value: q.Value, Visits: q.Visits,
-			Predicted: -c.cost / rate, Score: -c.score / rate})
-	}
+	return out
 }

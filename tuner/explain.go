@@ -2,88 +2,45 @@ package tuner
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
+
+	"trimtab/objective"
+	"trimtab/tuner/gate"
+	"trimtab/tuner/load"
+	"trimtab/tuner/plan"
 )
 
 // Bound is a limit that took effect.
-type Bound string
+type Bound = gate.Bound
 
-// The bounds of the safety gate, as explanations name them.
-const (
-	BoundStep       Bound = "step_limit"
-	BoundDeadBand   Bound = "dead_band"
-	BoundEvidence   Bound = "minimum_evidence"
-	BoundBudget     Bound = "budget"
-	BoundGain       Bound = "gain"
-	BoundPatience   Bound = "patience"
-	BoundSettle     Bound = "settling"
-	BoundStale      Bound = "stale"
-	BoundRegime     Bound = "uncertain_regime"
-	BoundEject      Bound = "eject_limit"
-	BoundOperator   Bound = "operator"
-	BoundRevert     Bound = "revert"
-	BoundAllFailing Bound = "all_failing"
-	BoundHold       Bound = "hold"
-	BoundIdle       Bound = "idle"
-	BoundUnknown    Bound = "unknown_server"
-	BoundOne        Bound = "one_server"
-)
-
-// boundWords says what the bounds mean.
-var boundWords = map[Bound]string{
-	BoundStep:       "a share would have changed too much at once",
-	BoundDeadBand:   "the change is too small to be worth writing",
-	BoundEvidence:   "too few requests since the last change",
-	BoundBudget:     "no change is left in the budget",
-	BoundGain:       "the predicted gain does not pay for a change",
-	BoundPatience:   "the load is steady: the gain must be there for several intervals",
-	BoundSettle:     "the last change is still settling",
-	BoundStale:      "the sample covers no time or is missing",
-	BoundRegime:     "the regime is unknown: only the safe prior is allowed",
-	BoundEject:      "as many servers are ejected as may be",
-	BoundOperator:   "somebody else changed the weights: theirs are the new base",
-	BoundRevert:     "two bad intervals after a change: back to the last good weights",
-	BoundAllFailing: "every server fails: no weights can help",
-	BoundHold:       "told to hold",
-	BoundIdle:       "no requests",
-	BoundUnknown:    "a server has not answered anything yet",
-	BoundOne:        "nothing to choose",
-}
+// BoundOperator says that somebody else changed the weights.
+const BoundOperator = gate.BoundOperator
 
 // Explanation says what was decided last and why.
 type Explanation struct {
 	At      time.Time         `json:"at"`
 	Reason  string            `json:"reason"`
-	Regime  RegimeExplanation `json:"regime"`
+	Regime  load.Regime       `json:"regime"`
 	Pools   []PoolExplanation `json:"pools"`
 	Budget  int               `json:"changes_left"`
-	Changed bool              `json:"changed"`
+	Changed bool              `json:"changed"` // a change is wanted
 }
 
 // PoolExplanation is what was decided for one set of groups that share servers.
 type PoolExplanation struct {
 	Groups          []string            `json:"groups"`
-	InForce         string              `json:"in_force"` // the proposal that the weights in force come from
-	Chosen          string              `json:"chosen"`   // hold or a proposal
+	Chosen          string              `json:"chosen"` // hold or change
 	Reason          string              `json:"reason"`
 	Bounds          []Bound             `json:"bounds"`
-	Rows            []RowExplanation    `json:"rows"`
-	PredictedGain   float64             `json:"predicted_gain"` // relative, of the best candidate
+	PredictedGain   float64             `json:"predicted_gain"` // relative, of the best change
+	Price           float64             `json:"needed_gain"`    // relative; −1: none is left
 	PredictedReward float64             `json:"predicted_reward"`
 	MeasuredReward  float64             `json:"measured_reward"`
 	ART             float64             `json:"art_per_request"` // measured, failed requests included
-	Basis           Basis               `json:"art_from"`
+	Basis           objective.Basis     `json:"art_from"`
 	Servers         []ServerExplanation `json:"servers"`
-}
-
-// RowExplanation is one proposal: what the table knows of it and what is predicted.
-type RowExplanation struct {
-	Proposal  string  `json:"proposal"`
-	Value     float64 `json:"q"`
-	Visits    float64 `json:"visits"`
-	Predicted float64 `json:"predicted_reward"`
-	Score     float64 `json:"score"`
 }
 
 // ServerExplanation is what the model believes of one server.
@@ -95,6 +52,58 @@ type ServerExplanation struct {
 	Errors      float64 `json:"error_share"`
 	Ejected     bool    `json:"ejected"`
 	Backlog     float64 `json:"backlog_requests"`
+	// By upstream group: what it serves at most, how long it takes for a request, and how sure that is.
+	CapacityPerSec map[string]float64 `json:"capacity_per_s"`
+	ServiceSec     map[string]float64 `json:"service_s"`
+	ServiceSD      map[string]float64 `json:"log_service_sd"`
+}
+
+func (e *PoolExplanation) hold(bound Bound, reason string) {
+	e.Chosen, e.Reason = "hold", "hold: "+reason
+	e.Bounds = append(e.Bounds, bound)
+}
+
+func (e *PoolExplanation) change(reason string) { e.Chosen, e.Reason = "change", reason }
+
+// measure states what the interval cost.
+func (e *PoolExplanation) measure(p *pool, errorTardiness float64) {
+	art, requests := 0.0, 0.0
+	e.Basis = objective.FromNothing
+	for _, g := range p.groups {
+		art += g.measured.Tardiness + g.measured.Errors*errorTardiness
+		requests += g.measured.Requests
+		if g.measured.Basis != objective.FromNothing {
+			e.Basis = g.measured.Basis
+		}
+	}
+	if requests > 0 {
+		e.ART = art / requests
+		e.MeasuredReward = -e.ART
+	}
+}
+
+// servers states what is believed of the servers.
+func (e *PoolExplanation) servers(p *pool, problem *plan.Problem) {
+	for j, sv := range p.servers {
+		b := &problem.Beliefs[j]
+		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{}, ServiceSec: map[string]float64{},
+			ServiceSD: map[string]float64{}}
+		for k, g := range sv.groups {
+			s.Errors = math.Max(s.Errors, b.Fail[k])
+			if len(b.Slots) > 0 {
+				s.CapacityPerSec[g.name], s.ServiceSec[g.name], s.ServiceSD[g.name] = b.Capacity(k), b.Service(k), b.SD[k]
+			}
+			for i := range g.links {
+				s.Ejected = s.Ejected || g.links[i].server == sv && g.links[i].eject.Active
+			}
+		}
+		if len(b.Slots) > 0 {
+			s.Utilisation = sv.known.Utilisation()
+			s.Saturated = b.Inside > saturated*s.Slots+3
+			s.Backlog = math.Max(0, b.Inside-saturated*s.Slots)
+		}
+		e.Servers = append(e.Servers, s)
+	}
 }
 
 // Text is the explanation in plain words.
@@ -105,19 +114,15 @@ func (e Explanation) Text() string {
 	case e.Regime.Learning:
 		fmt.Fprintf(&b, "Load regimes are still being observed: one regime for all load until then.\n")
 	case e.Regime.Index < 0:
-		fmt.Fprintf(&b, "The load regime is unknown (%s, probability %.2f): only the safe prior is allowed.\n", e.Regime.Label, e.Regime.Probability)
+		fmt.Fprintf(&b, "The load regime is unknown (%s, probability %.2f).\n", e.Regime.Label, e.Regime.Probability)
 	default:
 		fmt.Fprintf(&b, "Load regime %d (%s) with probability %.2f.\n", e.Regime.Index, e.Regime.Label, e.Regime.Probability)
 	}
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
-		fmt.Fprintf(&b, "  in force: %s, chosen: %s; measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n",
-			p.InForce, p.Chosen, p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
+		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
 		for _, bound := range p.Bounds {
-			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, boundWords[bound])
-		}
-		for _, r := range p.Rows {
-			fmt.Fprintf(&b, "  %-15s Q %9.4f after %4.0f intervals, predicted %9.4f, score %9.4f\n", r.Proposal, r.Value, r.Visits, r.Predicted, r.Score)
+			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, bound.Words())
 		}
 		for _, s := range p.Servers {
 			slots := "slots"

@@ -1,188 +1,257 @@
 package tuner
 
 import (
+	"math"
 	"slices"
-	"sort"
+	"strings"
 
 	"trimtab/objective"
+	"trimtab/tuner/estimate"
+	"trimtab/tuner/gate"
+	"trimtab/tuner/load"
+	"trimtab/tuner/params"
+	"trimtab/tuner/plan"
 	"trimtab/vts"
+	"trimtab/weights"
 )
 
-// fitAll is the number of servers up to which every number of slots is fitted in every interval.
-const fitAll = 64
-
-// pool is a set of groups connected by servers that they share: weights of one group change what another meets, so
-// that a pool is decided as a whole. Groups without shared servers are pools of one.
+// pool is a set of groups that share servers, decided as a whole.
 type pool struct {
-	key      string // names of the groups, joined
-	groups   []*group
-	stations []*station
-	planner  planner
-	due      bool // refitted and decided in this step
-	waiting  bool // something happened since its last turn
-	large    bool // more servers in groups than one step can work on
-	next     int  // server whose turn it is to be refitted, when large
-	exposed  exposure
-	order
-	force
+	groups  []*group
+	servers []*server
+	gate    gate.State
+	last    proposal // of the last interval
 }
 
-// names are those of the pool's groups.
+// server is one server of the proxy, whatever groups use it.
+type server struct {
+	address string
+	groups  []*group // its classes, in the order of the estimate's
+	known   *estimate.Server
+}
+
+// group is one upstream group.
+type group struct {
+	name     string
+	method   Method
+	given    bool // the deadline is the operator's
+	deadline float64
+	priority float64
+	scv      float64 // of service times
+	learned  objective.Moments
+	rate     load.Rate
+	links    []link
+	measured objective.Measured
+	ledger   ledger
+}
+
+// link is one server of one group.
+type link struct {
+	server  *server
+	index   int // of the server in the pool
+	class   int // of the group among the server's
+	setting weights.Setting
+	passed  bool // NGINX passes over it: it is sent its share and nothing ends there
+	eject   gate.Ejection
+}
+
+func (l *link) off() bool { return l.setting.Down || l.passed }
+
 func (p *pool) names() []string {
-	names := make([]string, len(p.groups))
+	out := make([]string, len(p.groups))
 	for i, g := range p.groups {
-		names[i] = g.name
+		out[i] = g.name
 	}
-	return names
+	return out
 }
 
-// topology is who uses whom, as one sample shows it.
-type topology struct {
-	pools    []*pool
-	groups   map[string]*group
-	stations map[string]*station
-	links    int // servers in groups
+func (p *pool) key() string { return strings.Join(p.names(), "\n") }
+
+const (
+	scvFirst    = 0.6 // squared coefficient of variation of service times before it was seen
+	scvLeast    = 0.02
+	scvMost     = 8
+	scvMemory   = 60.0 // s
+	passedOver  = 20   // requests that a server should have been sent before one that ended none counts as passed over
+	quietWait   = 0.3  // wait per response time up to which response times say how service times spread
+	learnedFrom = 100  // requests behind a deadline that is learned
+)
+
+// observe learns an interval: what arrives, what servers are.
+func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Belief {
+	readings := make([][]estimate.Reading, len(p.servers))
+	for j, sv := range p.servers {
+		readings[j] = make([]estimate.Reading, len(sv.groups))
+	}
+	for _, g := range p.groups {
+		g.observe(t, sampleOf(s, g.name), seconds, readings)
+	}
+	for j, sv := range p.servers {
+		share, rate, square, aware := 0.0, 0.0, 0.0, false
+		for k, g := range sv.groups {
+			r := readings[j][k].DonePerSec
+			rate += r
+			square += r * g.scv
+			share += r * g.shareOf(sv)
+			aware = aware || g.method.LoadAware()
+		}
+		method := RoundRobin
+		if aware {
+			method = LeastConn
+		}
+		if rate > 0 {
+			share, square = share/rate, square/rate
+		}
+		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
+	}
+	return p.believe(t.params)
 }
 
-// fits reports whether the sample shows the same groups and servers.
-func (t *topology) fits(s *vts.Sample) bool {
-	if t.groups == nil || len(t.groups) != len(s.Groups) {
-		return false
+func (p *pool) believe(par *params.Params) []estimate.Belief {
+	members := make([]estimate.Member, len(p.servers))
+	index := make(map[*group]int, len(p.groups))
+	for g, grp := range p.groups {
+		index[grp] = g
 	}
-	for i := range s.Groups {
-		g := t.groups[s.Groups[i].Name]
-		if g == nil || len(g.links) != len(s.Groups[i].Peers) {
-			return false
-		}
-		for j := range s.Groups[i].Peers {
-			if g.links[j].station.address != s.Groups[i].Peers[j].Server {
-				return false
-			}
+	for j, sv := range p.servers {
+		members[j] = estimate.Member{Server: sv.known, Group: make([]int, len(sv.groups)), Weight: make([]float64, len(sv.groups))}
+		for k, g := range sv.groups {
+			members[j].Group[k] = index[g]
+			members[j].Weight[k] = float64(g.ledger.operator[sv.address].Weight.Int())
 		}
 	}
-	return true
+	return estimate.Believe(par, members, len(p.groups))
 }
 
-// rebuild makes the topology of a sample, keeping what is known of groups and of servers whose use has not changed.
-func (t *topology) rebuild(s *vts.Sample, cfg *Config, w *waits, tardy *objective.Table) {
-	old := *t
-	*t = topology{groups: make(map[string]*group, len(s.Groups)), stations: make(map[string]*station)}
-	var order []*station
-	for i := range s.Groups {
-		g := newGroup(s.Groups[i].Name, cfg)
-		if o := old.groups[g.name]; o != nil {
-			g.rate, g.cv2, g.learned = o.rate, o.cv2, o.learned
-			if !g.given {
-				g.deadline = o.deadline
-			}
-		}
-		t.groups[g.name] = g
-		for _, p := range s.Groups[i].Peers {
-			st := t.stations[p.Server]
-			if st == nil {
-				st = &station{address: p.Server}
-				t.stations[p.Server] = st
-				order = append(order, st)
-			}
-			t.links++
-			l := &link{group: g, station: st, at: len(g.links), pos: len(st.links)}
-			g.links = append(g.links, l)
-			st.links = append(st.links, l)
-			if o := old.link(g.name, p.Server); o != nil {
-				l.errors, l.errorsOf, l.ejected = o.errors, o.errorsOf, o.ejected
-			}
-		}
+func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
+	i, ok := slices.BinarySearchFunc(s.Groups, name, func(g vts.GroupSample, name string) int { return strings.Compare(g.Name, name) })
+	if !ok {
+		i = slices.IndexFunc(s.Groups, func(g vts.GroupSample) bool { return g.Name == name })
 	}
-	for _, st := range order {
-		if o := old.stations[st.address]; o != nil && o.sameUse(st) {
-			st.points, st.stored, st.fit, st.slots, st.likely = o.points, o.stored, o.fit, o.slots, o.likely
-			st.inside, st.against, st.expected = o.inside, o.against, o.expected
-		}
-	}
-	t.connect(s, order, w, tardy, cfg)
+	return &s.Groups[i]
 }
 
-func newGroup(name string, cfg *Config) *group {
-	c := cfg.Groups[name]
-	g := &group{name: name, method: c.Method, priority: max(c.Priority, 1), deadline: c.Deadline.Seconds(),
-		given: c.Deadline > 0, cv2: 0.3}
-	if g.method == "" {
-		g.method = cfg.Method
-	}
-	return g
-}
-
-func (t *topology) link(group, server string) *link {
-	g := t.groups[group]
-	if g == nil {
-		return nil
-	}
-	for _, l := range g.links {
-		if l.station.address == server {
-			return l
-		}
-	}
-	return nil
-}
-
-// sameUse reports whether both stations serve the same groups in the same order.
-func (s *station) sameUse(o *station) bool {
-	if len(s.links) != len(o.links) {
-		return false
-	}
-	for i := range s.links {
-		if s.links[i].group.name != o.links[i].group.name {
-			return false
-		}
-	}
-	return true
-}
-
-// connect finds the pools.
-func (t *topology) connect(s *vts.Sample, order []*station, w *waits, tardy *objective.Table, cfg *Config) {
-	of := make(map[*group]*pool)
-	for i := range s.Groups {
-		g := t.groups[s.Groups[i].Name]
-		if of[g] != nil {
+// shareOf is the share of the group's requests that the weights in force give a server.
+func (g *group) shareOf(sv *server) float64 {
+	sum, own := 0.0, 0.0
+	for i := range g.links {
+		l := &g.links[i]
+		if l.off() {
 			continue
 		}
-		p := &pool{}
-		t.pools = append(t.pools, p)
-		of[g] = p
-		for todo := []*group{g}; len(todo) > 0; {
-			next := todo[0]
-			todo = todo[1:]
-			p.groups = append(p.groups, next)
-			for _, l := range next.links {
-				for _, m := range l.station.links {
-					if of[m.group] == nil {
-						of[m.group] = p
-						todo = append(todo, m.group)
-					}
-				}
+		w := float64(l.setting.Weight.Int())
+		sum += w
+		if l.server == sv {
+			own = w
+		}
+	}
+	if sum == 0 {
+		return 0
+	}
+	return own / sum
+}
+
+// observe takes in the counters of the group.
+func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings [][]estimate.Reading) {
+	asked, shares := make([]float64, len(g.links)), make([]float64, len(g.links))
+	total, sum := 0.0, 0.0
+	for i := range g.links {
+		asked[i] = float64(s.Peers[i].Requests) / seconds
+		total += asked[i]
+		if !g.links[i].setting.Down {
+			sum += float64(g.links[i].setting.Weight.Int())
+		}
+	}
+	for i := range g.links {
+		l, p := &g.links[i], &s.Peers[i]
+		share := 0.0
+		if !l.setting.Down && sum > 0 {
+			share = float64(l.setting.Weight.Int()) / sum
+		}
+		switch {
+		case p.Requests > 0:
+			l.passed = false
+		case !g.method.LoadAware() && share*total*seconds >= passedOver:
+			l.passed = true
+		}
+		if !l.off() {
+			shares[i] = share
+		}
+		readings[l.index][l.class] = reading(p, seconds)
+	}
+	rate := total
+	if !g.method.LoadAware() {
+		live := 0.0
+		for _, v := range shares {
+			live += v
+		}
+		for i := range shares {
+			if live > 0 {
+				shares[i] /= live
 			}
 		}
+		rate = load.Arrivals(asked, shares)
 	}
-	for _, p := range t.pools {
-		sort.Slice(p.groups, func(i, j int) bool { return p.groups[i].name < p.groups[j].name })
-		links := 0
-		for i, g := range p.groups {
-			g.index = i
-			links += len(g.links)
-			p.large = links > stepWork
-			p.key += g.name + "\n"
+	g.rate.Observe(rate, seconds)
+	g.spread(s, readings, seconds)
+	g.measured = objective.Measure(*s, g.deadline)
+}
+
+// reading is what an interval says of a server.
+func reading(p *vts.PeerSample, seconds float64) estimate.Reading {
+	r := estimate.Reading{Asked: float64(p.Requests), Failed: float64(p.Responses.Errors())}
+	served := r.Asked - r.Failed
+	if served <= 0 {
+		return r
+	}
+	r.Count = served
+	r.DonePerSec = served / seconds
+	// Times are whole milliseconds, so that a mean of 0 is one of less than half.
+	r.ResponseSec = math.Max(float64(p.ResponseMsec), leastMsec*served) / 1e3 / served
+	if n, sum, square, ok := objective.MomentsOf(*p); ok && n > 1 {
+		mean := sum / n
+		r.SCV = math.Max(scvLeast, square/n/(mean*mean)-1)
+	}
+	return r
+}
+
+const leastMsec = 0.4
+
+// spread learns the spread of service times and the deadline from servers where little waits.
+func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
+	sum, n := 0.0, 0.0
+	for i := range g.links {
+		l := &g.links[i]
+		r := readings[l.index][l.class]
+		if r.SCV == 0 || l.server.known.Waiting() > quietWait {
+			continue
+		}
+		sum += r.Count * r.SCV
+		n += r.Count
+		if c, total, square, ok := objective.MomentsOf(s.Peers[i]); ok {
+			g.learned.Add(c, total, square)
 		}
 	}
-	scratch := &fitter{}
-	for _, st := range order {
-		st.fitter = scratch
-		st.every = len(order) <= fitAll
-		st.pooled = slices.ContainsFunc(st.links, func(l *link) bool { return l.group.method == LeastConn })
-		p := of[st.links[0].group]
-		p.stations = append(p.stations, st)
+	g.learned.Decay(math.Exp(-seconds / scvMemory))
+	if n > 0 {
+		k := (1 - math.Exp(-seconds/scvMemory)) * n / (n + 100)
+		g.scv += k * (math.Min(math.Max(sum/n, scvLeast), scvMost) - g.scv)
 	}
-	for _, p := range t.pools {
-		p.planner = planner{waits: w, tardy: tardy, headroom: cfg.Headroom, meanShare: 0.2, errorTardiness: cfg.ErrorTardiness, horizon: cfg.Interval.Seconds()}
-		p.planner.setUp(p.groups, p.stations)
+	if !g.given && g.deadline == 0 && g.learned.N > learnedFrom {
+		g.deadline = objective.DeadlineOf(g.learned, g.priority).Seconds()
 	}
+}
+
+// problem is what weights are sought for now.
+func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
+	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness}
+	for _, g := range p.groups {
+		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
+		for i := range g.links {
+			l := &g.links[i]
+			pg.Links = append(pg.Links, plan.Link{Server: l.index, Class: l.class, Off: l.off()})
+		}
+		out.Groups = append(out.Groups, pg)
+	}
+	return out
 }

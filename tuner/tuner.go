@@ -3,35 +3,33 @@ package tuner
 import (
 	"fmt"
 	"maps"
-	"math"
+	"slices"
 	"strings"
 	"time"
 
+	"trimtab/control"
 	"trimtab/objective"
+	"trimtab/tuner/estimate"
+	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
+	"trimtab/tuner/params"
 	"trimtab/vts"
 	"trimtab/weights"
 )
 
 // Tuner is the policy that Trimtab exists for. It is used by one goroutine.
 type Tuner struct {
-	cfg      Config
-	waits    *waits
-	tardy    *objective.Table
-	topo     topology
-	budget   budget
-	regimes  *load.Regimes
-	regime   RegimeExplanation
+	cfg     Config
+	params  *params.Params
+	table   *objective.Table
+	regimes *load.Regimes
+	budget  gate.Budget
+
+	pools    []*pool
+	elapsed  float64 // s of control time
 	interval time.Duration
-	memories map[string]*poolMemory // by pool
-	want     Weights                // what was decided, and what was in force then
-	was      Weights
-	told     string    // why to hold, from outside
-	seen     time.Time // when the last sample was taken
-	last     Explanation
-	turn     int       // counts decisions
-	next     int       // whose turn it is
-	work     int       // of the fits of the last step
+	decision control.Decision
+	explain  Explanation
 	restored *Snapshot // taken over at the first sample
 }
 
@@ -45,300 +43,220 @@ func New(cfg Config) (*Tuner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
-	return &Tuner{cfg: cfg, waits: newWaits(), tardy: objective.NewTable(), regimes: r, memories: make(map[string]*poolMemory),
-		budget: budget{burst: cfg.Burst, window: cfg.BurstWindow, perMinute: cfg.PerMinute, unlimited: cfg.Unlimited}}, nil
+	p := cfg.Params
+	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r,
+		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec, Unlimited: cfg.Unlimited}}, nil
 }
 
-// Hold makes the tuner observe and learn without changing anything for as long as the reason is not empty.
-func (t *Tuner) Hold(reason string) { t.told = reason }
+var _ control.Policy = (*Tuner)(nil)
+
+// Observe implements control.Policy: it learns what arrives, what servers are, and works out what is wanted.
+func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
+	t.explain = Explanation{At: s.At}
+	t.decision = control.Decision{}
+	if s.Interval <= 0 || len(s.Groups) == 0 {
+		t.hold("the sample covers no time or no group (" + string(gate.BoundStale) + ")")
+		return
+	}
+	seconds := s.Interval.Seconds()
+	t.interval = s.Interval
+	t.elapsed += seconds
+	t.budget.Advance(seconds)
+	if !t.fits(&s) {
+		t.rebuild(&s)
+	}
+	t.explain.Regime = t.regimes.Track(&s)
+	want := weights.Set{}
+	var reasons []string
+	for _, p := range t.pools {
+		edited := p.take(&s, inForce)
+		p.last = p.propose(t, p.observe(t, &s, seconds), seconds, edited)
+		maps.Copy(want, p.last.want)
+		t.explain.Pools = append(t.explain.Pools, p.last.explain)
+		if len(reasons) < reasonsMost {
+			reasons = append(reasons, p.last.explain.Reason)
+		}
+	}
+	t.explain.Reason = strings.Join(reasons, "; ")
+	t.explain.Changed = len(want) > 0
+	t.explain.Budget = t.budget.Left()
+	t.decision = control.Decision{Weights: want, Reason: t.explain.Reason}
+}
+
+const reasonsMost = 4 // pools that the line of a decision names
+
+func (t *Tuner) hold(reason string) {
+	t.explain.Reason, t.explain.Budget = "hold: "+reason, t.budget.Left()
+	t.decision = control.Decision{Reason: t.explain.Reason}
+}
+
+// Choose implements control.Policy.
+func (t *Tuner) Choose() control.Decision { return t.decision }
+
+// Committed implements control.Policy: the change is paid for, and is ours.
+func (t *Tuner) Committed(r control.Receipt) {
+	if len(r.Want) == 0 {
+		return
+	}
+	if r.Changed {
+		t.budget.Spend()
+	}
+	for _, p := range t.pools {
+		touched := false
+		for _, g := range p.groups {
+			if want, ok := r.Want[g.name]; ok {
+				g.ledger.asked = maps.Clone(want)
+				touched = true
+			}
+		}
+		if !touched {
+			continue
+		}
+		p.gate.Committed()
+		for _, l := range p.last.eject {
+			g := l.server.groups[l.class]
+			l.eject.Committed(r.Want[g.name][l.server.address].Down, t.elapsed)
+		}
+	}
+}
 
 // Explain says what was decided last and why.
-func (t *Tuner) Explain() Explanation { return t.last }
+func (t *Tuner) Explain() Explanation { return t.explain }
 
-// Observe learns from an interval without deciding anything. Until the first decision the burst of the budget has not
-// begun.
-func (t *Tuner) Observe(o Observation) {
-	told, budget := t.told, t.budget
-	t.told = "only observing"
-	t.Decide(o)
-	t.told = told
-	if len(budget.spent) == 0 {
-		t.budget = budget
-	}
+// ObservationLeft is how long the regimes are still to be observed at the present interval; 0: they are known.
+func (t *Tuner) ObservationLeft() time.Duration {
+	return time.Duration(t.regimes.Left()) * max(t.interval, t.cfg.Interval)
 }
 
-// Decide implements Policy.
-func (t *Tuner) Decide(o Observation) Decision {
-	s := &o.Sample
-	e := Explanation{At: s.At}
-	if s.Interval <= 0 || len(s.Groups) == 0 {
-		e.Reason = "hold: the sample covers no time or no group (" + string(BoundStale) + ")"
-		e.Budget = t.budget.left()
-		t.last = e
-		return Decision{Reason: e.Reason}
-	}
-	t.interval = s.Interval
-	t.budget.advance(s.Interval)
-	if !t.topo.fits(s) {
-		t.topo.rebuild(s, &t.cfg, t.waits, t.tardy)
-		t.adopt()
-	}
-	t.regime = t.regimes.Track(s)
-	e.Regime = t.regime
-	t.turn++
-	t.blind(s)
-	t.observe(o)
-	operator := t.operator(o.Current)
-	w := make(Weights)
-	var reasons []string
-	for _, p := range t.topo.pools {
-		p.since += s.Interval
-		p.confirm(o.Current, operator)
-		p.follow(s.Interval)
-		before := p.force
-		scratch := make(Weights)
-		var pe PoolExplanation
-		switch {
-		case operator:
-			p.force = force{active: Base}
-			pe = (&PoolExplanation{Groups: p.names(), InForce: Base.String()}).hold("somebody else changed the weights: theirs are the new base", BoundOperator)
-		case !p.due:
-			pe = PoolExplanation{Groups: p.names(), InForce: p.active.String(), Chosen: "hold", Reason: "hold: not this pool's turn"}
-		default:
-			pe = t.decide(p, scratch)
-		}
-		switch {
-		case len(scratch) == 0:
-		case t.told != "": // it will not be applied
-			p.force = before
-		default:
-			p.order = order{asked: scratch, without: before}
-		}
-		for name, m := range scratch {
-			w[name] = m
-		}
-		e.Pools = append(e.Pools, pe)
-		if len(reasons) < 4 {
-			reasons = append(reasons, pe.Reason)
-		}
-	}
-	e.Reason = strings.Join(reasons, "; ")
-	if t.told != "" && len(w) > 0 {
-		e.Reason = "hold: " + t.told + " (would have: " + e.Reason + ")"
-		for i := range e.Pools {
-			e.Pools[i].Bounds = append(e.Pools[i].Bounds, BoundHold)
-		}
-		clear(w)
-	}
-	if len(w) > 0 {
-		t.budget.spend()
-		t.want, t.was = w.Clone(), o.Current.Clone()
-		e.Changed = true
-	}
-	e.Budget = t.budget.left()
-	t.last = e
-	return Decision{Weights: w, Reason: e.Reason}
-}
-
-// operator reports whether the weights in force are neither what was decided nor what was in force before: somebody
-// else set them.
-func (t *Tuner) operator(current Weights) bool {
-	if t.was == nil {
-		t.was = current.Clone()
-		return false
-	}
-	same := len(current) == len(t.was)
-	for name, now := range current {
-		was, known := t.was[name]
-		if known && sameGroup(now, was) {
-			continue
-		}
-		same = false
-		if !known || !sameServers(was, now) {
-			continue // servers came or went: the weights of the others are judged when it has settled
-		}
-		if want, decided := t.want[name]; !decided || !sameGroup(now, want) {
-			t.want, t.was = nil, current.Clone()
-			return true
-		}
-	}
-	if !same {
-		t.was = current.Clone()
-	}
-	for name, want := range t.want {
-		if !sameGroup(want, current[name]) {
-			// Not (yet) in force: what was before may come or stay.
-			continue
-		}
-		delete(t.want, name)
-	}
-	return false
-}
-
-func sameServers(a, b map[string]Setting) bool {
-	return maps.EqualFunc(a, b, func(Setting, Setting) bool { return true })
-}
-
-// memory is what was learned of a pool in the present regime, under the present model of regimes.
-func (t *Tuner) memory(p *pool) *regimeMemory {
-	key := fmt.Sprintf("%d/%s", t.regimes.Epoch(), p.key)
-	m := t.memories[key]
-	if m == nil {
-		m = &poolMemory{}
-		if old := t.memories[fmt.Sprintf("%d/%s", t.regimes.Epoch()-1, p.key)]; old != nil {
-			m.last = old.last
-		}
-		t.memories[key] = m
-	}
-	return m.at(t.regime.Index)
-}
-
-// observe brings groups and stations up to date.
-func (t *Tuner) observe(o Observation) {
-	seconds := o.Sample.Interval.Seconds()
-	for i := range o.Sample.Groups {
-		gs := &o.Sample.Groups[i]
-		g := t.topo.groups[gs.Name]
-		for j, l := range g.links {
-			setting, ok := o.Current[g.name][l.station.address]
+// take brings the settings of a pool up to date and reports whether somebody else has changed them.
+func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
+	for _, g := range p.groups {
+		gs := sampleOf(s, g.name)
+		now := make(weights.Group, len(g.links))
+		for i := range g.links {
+			l := &g.links[i]
+			setting, ok := inForce[g.name][l.server.address]
 			if !ok {
-				setting = Setting{Weight: weightFrom(gs.Peers[j].Weight), Down: gs.Peers[j].Down}
+				setting = weights.Setting{Weight: weights.Clamp(gs.Peers[i].Weight), Down: gs.Peers[i].Down}
 			}
-			l.weight, l.down = setting.Weight.Int(), setting.Down
+			l.setting = setting
+			if l.eject.Active && !setting.Down { // somebody else let it back
+				l.eject.Committed(false, l.eject.SinceSec)
+			}
+			now[l.server.address] = setting
 		}
-		g.observe(*gs, o.Sample.Interval)
+		edited = g.ledger.observe(now) || edited
 	}
-	var doubted []*station
-	for _, p := range t.topo.pools {
-		for _, st := range p.stations {
-			st.quiet = min(p.sudden, p.since)
-			if st.take(t.waits, seconds, p.changes) {
-				doubted = append(doubted, st)
+	return edited
+}
+
+// fits reports whether the groups and servers of a sample are those of the pools.
+func (t *Tuner) fits(s *vts.Sample) bool {
+	n := 0
+	for _, p := range t.pools {
+		for _, g := range p.groups {
+			n++
+			i := slices.IndexFunc(s.Groups, func(gs vts.GroupSample) bool { return gs.Name == g.name })
+			if i < 0 || len(s.Groups[i].Peers) != len(g.links) {
+				return false
+			}
+			for j := range g.links {
+				if s.Groups[i].Peers[j].Server != g.links[j].server.address {
+					return false
+				}
 			}
 		}
 	}
-	t.work = t.replace(doubted)
-	t.takeTurns()
-	for _, p := range t.topo.pools {
-		if !p.due {
-			continue
-		}
-		rounds := 1
-		if t.budget.elapsed < 5*t.cfg.Interval && t.topo.links <= stepWork {
-			rounds = 3 // the first expectations come from the first fits
-		}
-		for range rounds {
-			t.work += p.refit(t.waits, fitBudget-t.work)
-		}
-		for _, st := range p.stations {
-			st.wait, _ = st.queueing(t.waits, st.arrivals(), st.regularity())
+	return n == len(s.Groups) && n > 0
+}
+
+// rebuild makes pools of the groups of a sample. What is known of a group, or of a server that serves the same groups, is kept.
+func (t *Tuner) rebuild(s *vts.Sample) {
+	oldGroups, oldServers, oldLinks := map[string]*group{}, map[string]*server{}, map[[2]string]link{}
+	oldPools := map[string]*pool{}
+	for _, p := range t.pools {
+		oldPools[p.key()] = p
+		for _, sv := range p.servers {
+			oldServers[sv.address] = sv
 		}
 		for _, g := range p.groups {
-			g.moments(o.Sample)
+			oldGroups[g.name] = g
+			for i := range g.links {
+				oldLinks[[2]string{g.name, g.links[i].server.address}] = g.links[i]
+			}
 		}
 	}
-}
-
-func weightFrom(n int) Weight {
-	w, err := weights.New(min(max(n, MinWeight), MaxWeight))
-	if err != nil {
-		panic("tuner: " + err.Error())
-	}
-	return w
-}
-
-// take lets a station account for an interval and learn from it. It is true, and nothing was learned, when the interval
-// speaks so much against what is known that the memory has to be replaced.
-func (s *station) take(w *waits, seconds float64, epoch int) bool {
-	for _, l := range s.links {
-		if l.missing || l.out { // it answers nothing: nothing is known of its speed
-			s.full, s.backlog, s.draining = false, 0, false
-			return false
-		}
-	}
-	was, draining, before := s.full, s.draining, s.mean
-	s.account(seconds)
-	falling := draining && s.mean < stillFalls*before
-	s.draining = s.full || falling
-	o := &s.now
-	if n := len(s.links); len(o.rate) != n {
-		v := make([]float64, 4*n)
-		o.rate, o.done, o.latency, o.count = v[:n], v[n:2*n], v[2*n:3*n], v[3*n:]
-	}
-	o.full, o.skip, o.epoch, o.arrivals, o.seconds = s.full, (was || falling) && !s.full, epoch, s.regularity(), seconds
-	total := 0.0
-	for i, l := range s.links {
-		o.rate[i], o.done[i], o.latency[i], o.count[i] = l.arrive, l.done, l.latency, l.count
-		total += l.count
-	}
-	if total == 0 {
-		return false
-	}
-	if s.doubts(w) {
-		return true
-	}
-	s.learn(s.now)
-	return false
-}
-
-// typicalService is the mean log service time over the group's servers, each by how well it is known: by its requests
-// and by how little of their time was waiting. 0 before any fit.
-func (g *group) typicalService() float64 {
-	sum, n := 0.0, 0.0
-	for _, l := range g.links {
-		if len(l.station.likely) == 0 {
-			continue
-		}
-		k := l.station.knownBy(l.pos)
-		sum += k * math.Log(l.station.serviceOf(l.pos))
-		n += k
-	}
-	if n == 0 {
-		return 0
-	}
-	return math.Exp(sum / n)
-}
-
-// knownBy is how well the service time of a class is known: requests, as far as they did not wait.
-func (s *station) knownBy(pos int) float64 {
-	k := 0.1
-	service := s.serviceOf(pos)
-	for i := range s.points {
-		p := &s.points[i]
-		if n := p.count[pos]; n > 0 {
-			alone := service / math.Exp(p.latency[pos])
-			k += math.Min(n, 1000) * alone * alone
-		}
-	}
-	return k
-}
-
-// moments learns the spread of service times and the deadline from servers that are not saturated.
-func (g *group) moments(s vts.Sample) {
-	var gs *vts.GroupSample
+	servers := map[string]*server{}
+	poolOf := map[*server]*pool{}
+	t.pools = nil
 	for i := range s.Groups {
-		if s.Groups[i].Name == g.name {
-			gs = &s.Groups[i]
+		gs := &s.Groups[i]
+		g := t.newGroup(gs.Name, oldGroups[gs.Name])
+		p := &pool{groups: []*group{g}}
+		for _, peer := range gs.Peers {
+			sv := servers[peer.Server]
+			if sv == nil {
+				sv = &server{address: peer.Server}
+				servers[peer.Server] = sv
+				p.servers = append(p.servers, sv)
+				poolOf[sv] = p
+			} else if other := poolOf[sv]; other != p {
+				p = merge(other, p, poolOf)
+			}
+			sv.groups = append(sv.groups, g)
+			l := oldLinks[[2]string{g.name, sv.address}]
+			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, eject: l.eject})
+		}
+		if !slices.Contains(t.pools, p) {
+			t.pools = append(t.pools, p)
 		}
 	}
-	var own moments
-	g.learned.Decay(0.95)
-	for i, l := range g.links {
-		n, sum, square, ok := objective.MomentsOf(gs.Peers[i])
-		if !ok || l.station.full || l.count == 0 || len(l.station.likely) == 0 {
-			continue
+	t.pools = slices.DeleteFunc(t.pools, func(p *pool) bool { return len(p.groups) == 0 })
+	for _, p := range t.pools {
+		if old := oldPools[p.key()]; old != nil {
+			p.gate = old.gate
 		}
-		if want := l.station.predicted(&l.station.wait, l.pos); want < 1.3*l.station.serviceOf(l.pos) {
-			mean := sum / n
-			own.Add(n, n, n*square/sum/mean) // in units of the link's own mean
+		index := map[*server]int{}
+		for j, sv := range p.servers {
+			index[sv] = j
+			sv.known = estimate.NewServer(len(sv.groups))
+			if old := oldServers[sv.address]; old != nil && sameNames(old.groups, sv.groups) {
+				sv.known = old.known
+			}
 		}
-		g.learned.Add(n, sum, square)
+		for _, g := range p.groups {
+			for i := range g.links {
+				g.links[i].index = index[g.links[i].server]
+			}
+		}
 	}
-	if own.N > 0 {
-		k := own.N / (own.N + 300)
-		g.cv2 += k * (math.Min(math.Max(own.Variance(), 0.02), 4) - g.cv2)
+	t.adopt()
+}
+
+// merge puts the groups and servers of b into a.
+func merge(a, b *pool, poolOf map[*server]*pool) *pool {
+	a.groups = append(a.groups, b.groups...)
+	a.servers = append(a.servers, b.servers...)
+	for _, sv := range b.servers {
+		poolOf[sv] = a
 	}
-	if !g.given && g.learned.N > 100 && g.deadline == 0 {
-		g.deadline = objective.DeadlineOf(g.learned, g.priority).Seconds()
+	b.groups, b.servers = nil, nil
+	return a
+}
+
+func sameNames(a, b []*group) bool {
+	return slices.EqualFunc(a, b, func(x, y *group) bool { return x.name == y.name })
+}
+
+func (t *Tuner) newGroup(name string, old *group) *group {
+	g := old
+	if g == nil {
+		c := t.cfg.Groups[name]
+		g = &group{name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority, scv: scvFirst}
+		if g.method == "" {
+			g.method = t.cfg.Method
+		}
 	}
+	g.links = nil
+	return g
 }

@@ -15,12 +15,10 @@ import (
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
 	c["tuned"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
-		t, err := tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std()})
-		return &tuner.Policy{Tuner: t}, err
+		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std()})
 	}
 	c["tuned-eject"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
-		t, err := tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
-		return &tuner.Policy{Tuner: t}, err
+		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
 	}
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
@@ -37,8 +35,8 @@ func groupConfigs(k arena.Case) map[string]tuner.GroupConfig {
 			method = k.Method
 		}
 		g := tuner.GroupConfig{Deadline: k.Deadlines[u.Name], Priority: u.Priority}
-		if method == string(tuner.LeastConn) {
-			g.Method = tuner.LeastConn
+		if m := tuner.Method(method); m.LoadAware() {
+			g.Method = m
 		}
 		groups[u.Name] = g
 	}

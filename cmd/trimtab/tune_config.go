@@ -282,9 +282,9 @@ func (c *daemonConfig) statusClient(fresh bool) (*vts.Client, error) {
 func (c *daemonConfig) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
-		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, MinRequests: c.Tuner.MinRequests, Burst: c.Tuner.Burst,
-		BurstWindow: time.Duration(c.Tuner.BurstWindow), PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind == "live", Eject: c.Tuner.Eject,
-		Explore: c.Tuner.Explore, LearningRate: c.Tuner.LearningRate, Gamma: c.Tuner.Gamma, Seed: c.Tuner.Seed,
+		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
+		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind == "live", Eject: c.Tuner.Eject,
+		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}
 	t.Regimes.Observe = int(time.Duration(c.Regimes.Observe) / max(time.Duration(c.Interval), time.Millisecond))

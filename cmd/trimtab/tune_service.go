@@ -182,9 +182,6 @@ func (d *service) Step(ctx context.Context) (control.Outcome, error) {
 	options := []control.Option{control.WithHold(func() string {
 		decided = time.Now()
 		held = d.hold(ctx, s)
-		if s.tuned != nil {
-			s.tuned.Hold(held)
-		}
 		return held
 	})}
 	if d.dry {

@@ -95,14 +95,14 @@ func (s *session) decideBy(cfg *daemonConfig) (err error) {
 	switch cfg.Tuner.Learner {
 	case "grid":
 		s.policy, err = rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
-			LearningRate: t.LearningRate, Gamma: t.Gamma})
+			LearningRate: t.LearningRate})
 	case "l3":
 		s.policy, err = rival.NewL3(rival.L3Config{})
 	case "equal":
 		s.policy = rival.NewEqual()
 	default:
 		s.tuned, err = tuner.New(t)
-		s.policy = &tuner.Policy{Tuner: s.tuned}
+		s.policy = s.tuned
 	}
 	return err
 }

@@ -75,8 +75,6 @@ func trainOnFile(ctx context.Context, t *tuner.Tuner, path string, interval time
 	}
 	defer file.Close()
 	file.SkipBad = true
-	t.Hold("training")
-	defer t.Hold("")
 	var base *vts.Status
 	for ctx.Err() == nil {
 		st, err := file.Next()
@@ -101,7 +99,7 @@ func trainOnFile(ctx context.Context, t *tuner.Tuner, path string, interval time
 		if err != nil {
 			continue // a restart, or a reset: the next pair begins anew
 		}
-		t.Decide(tuner.Observation{Sample: sample, Current: control.InForce(sample)})
+		t.Observe(sample, control.InForce(sample))
 		n++
 		covered += sample.Interval
 	}
@@ -139,7 +137,9 @@ func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *da
 				}
 			}
 			want := weights.Set{}
-			for group, servers := range t.Decide(tuner.Observation{Sample: sample, Current: control.InForce(sample)}).Weights {
+			t.Observe(sample, control.InForce(sample))
+			decided := t.Choose().Weights
+			for group, servers := range decided {
 				want[group] = map[string]weights.Setting{}
 				for server, s := range servers {
 					want[group][simulated[group][server]] = s
@@ -153,6 +153,8 @@ func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *da
 				if r.Changed {
 					changes++
 				}
+				r.Want = decided
+				t.Committed(r)
 			}
 		}
 		if iv.Done {

@@ -1,0 +1,48 @@
+package estimate
+
+import "math"
+
+// Belief is what is believed of one server, as a value: the numbers of slots that it may have with their probabilities, and the
+// service times that go with each.
+type Belief struct {
+	Known  bool         `json:"known"`
+	Slots  []Hypothesis `json:"slots"`          // probabilities sum to 1
+	SD     []float64    `json:"log_service_sd"` // by class: standard deviation of the log service time, the slots being given
+	Fail   []float64    `json:"fail_share"`     // by class: probability that a request fails
+	Inside float64      `json:"inside"`         // requests held in the last interval, mean
+	Done   float64      `json:"done_per_s"`     // served in the last interval
+}
+
+// Hypothesis is one number of slots.
+type Hypothesis struct {
+	Slots       float64   `json:"slots"`
+	Probability float64   `json:"probability"`
+	ServiceSec  []float64 `json:"service_s"` // by class
+}
+
+// Service is the expected service time of a class in seconds, the geometric mean over the numbers of slots.
+func (b Belief) Service(class int) float64 {
+	sum := 0.0
+	for _, h := range b.Slots {
+		sum += h.Probability * math.Log(h.ServiceSec[class])
+	}
+	return math.Exp(sum)
+}
+
+// Capacity is how many requests of a class per second the server serves at most, the geometric mean over the numbers of slots.
+func (b Belief) Capacity(class int) float64 {
+	sum := 0.0
+	for _, h := range b.Slots {
+		sum += h.Probability * math.Log(h.Slots/h.ServiceSec[class])
+	}
+	return math.Exp(sum)
+}
+
+// MeanSlots is the expected number of slots.
+func (b Belief) MeanSlots() float64 {
+	sum := 0.0
+	for _, h := range b.Slots {
+		sum += h.Probability * h.Slots
+	}
+	return sum
+}

@@ -1,0 +1,43 @@
+package gate
+
+import "math"
+
+// Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as it is used up.
+// So the last changes are kept for what is worth them.
+type Budget struct {
+	Level     float64 // changes left
+	Most      float64 // changes that it holds
+	RefillSec float64 // time in which it regains one
+	Unlimited bool    // changes cost nothing: the actuator needs no reload
+}
+
+// Advance lets time pass.
+func (b *Budget) Advance(seconds float64) {
+	if seconds > 0 {
+		b.Level = math.Min(b.Most, b.Level+seconds/b.RefillSec)
+	}
+}
+
+// Price is the predicted relative gain that a change must bring: least with a full budget, by the square of what is used up more
+// with less, +Inf without a change left.
+func (b *Budget) Price(least float64) float64 {
+	switch {
+	case b.Unlimited:
+		return least
+	case b.Level < 1:
+		return math.Inf(1)
+	}
+	used := b.Most / b.Level
+	return least * used * used
+}
+
+// Left is how many changes are left.
+func (b *Budget) Left() int {
+	if b.Unlimited {
+		return int(b.Most)
+	}
+	return int(b.Level)
+}
+
+// Spend takes a change that was made.
+func (b *Budget) Spend() { b.Level = math.Max(0, b.Level-1) }

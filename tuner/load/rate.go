@@ -1,0 +1,68 @@
+package load
+
+import "math"
+
+// Rate follows how many requests arrive per second: the mean over rateMemory while what differs is chance, and the last interval as
+// soon as it is not.
+type Rate struct {
+	perSec float64
+	sec    float64 // behind it, at most rateMemory
+}
+
+const (
+	rateMemory   = 20.0 // s
+	rateSurprise = 4.0  // standard deviations of a Poisson stream, twice as irregular, that are another load
+)
+
+// Observe takes in the arrivals per second of an interval.
+func (r *Rate) Observe(perSec, seconds float64) {
+	if !(seconds > 0) {
+		return
+	}
+	spread := 2 * math.Sqrt((r.perSec+1/seconds)*(1/seconds+1/math.Max(r.sec, seconds)))
+	if r.sec == 0 || math.Abs(perSec-r.perSec) > rateSurprise*spread/2*math.Sqrt2+0.15*r.perSec {
+		r.perSec, r.sec = perSec, seconds
+		return
+	}
+	r.sec = math.Min(r.sec+seconds, math.Max(rateMemory, seconds))
+	r.perSec += seconds / r.sec * (perSec - r.perSec)
+}
+
+// PerSec is the rate now, 0 before the first interval.
+func (r *Rate) PerSec() float64 { return r.perSec }
+
+// Arrivals estimates how many requests per second arrive at a group balanced by round robin, where the servers that keep up tell
+// it: they finish what they are sent, their share of everything, and a server that finishes less of its share is one that fills up.
+// asked are the requests per second that ended at each server, shares what each was sent, both in the same order.
+func Arrivals(asked, shares []float64) float64 {
+	total := 0.0
+	for _, a := range asked {
+		total += a
+	}
+	// The servers of the highest ratio, until they stand for enough of the traffic to be no chance.
+	used := make([]bool, len(asked))
+	a, s := 0.0, 0.0
+	for s < telling {
+		best := -1
+		for i := range asked {
+			if !used[i] && shares[i] > 0 && (best < 0 || asked[i]*shares[best] > asked[best]*shares[i]) {
+				best = i
+			}
+		}
+		if best < 0 {
+			break
+		}
+		used[best] = true
+		a += asked[best]
+		s += shares[best]
+	}
+	if s <= 0 || a/s < total*(1+keepUp) {
+		return total
+	}
+	return a / s
+}
+
+const (
+	telling = 0.3 // share of the traffic that says what all of it is
+	keepUp  = 0.1 // relative difference from which a server is one that does not keep up
+)

@@ -1,0 +1,143 @@
+package plan
+
+import (
+	"math"
+
+	"trimtab/objective"
+	"trimtab/tuner/queueing"
+)
+
+// pooled is the irregularity of what a server is sent by a method that goes by the requests it holds: little, for it is sent
+// requests when it has room.
+var pooled = queueing.Flow{Arrivals: 0.15, Service: 0.15}
+
+// FlowTo is how irregular the requests are that a server is sent: by round robin, those of every n'th of a Poisson stream, whose
+// times between arrivals have a squared coefficient of variation of the server's share.
+func FlowTo(m Method, share, scv float64) queueing.Flow {
+	if m.LoadAware() {
+		return pooled
+	}
+	return queueing.Flow{Arrivals: share, Service: scv}
+}
+
+// Cost is what shares cost per second, in deadlines: the tardiness of all requests, their mean response times by Params.MeanShare, and
+// what fails, averaged over the numbers of slots that servers may have. load scales all rates.
+func (p *Problem) Cost(x Shares, load float64) float64 {
+	total := 0.0
+	s := p.newScratch()
+	for j := range p.Beliefs {
+		total += p.serverCost(s, x, j, load, nil)
+	}
+	return total
+}
+
+// scratch holds the links of every server and room for what is worked out of one.
+type scratch struct {
+	links [][]place // by server
+	rate  []float64
+}
+
+type place struct{ group, link int }
+
+func (p *Problem) newScratch() *scratch {
+	s := &scratch{links: make([][]place, len(p.Beliefs))}
+	for g := range p.Groups {
+		for i, l := range p.Groups[g].Links {
+			s.links[l.Server] = append(s.links[l.Server], place{g, i})
+		}
+	}
+	return s
+}
+
+// serverCost is the part of Cost that is of one server. With grad it adds the derivatives by the shares to grad.
+func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Shares) float64 {
+	b := &p.Beliefs[j]
+	places := s.links[j]
+	s.rate = s.rate[:0]
+	rate, spread := 0.0, 0.0
+	var method Method
+	for _, at := range places {
+		g := &p.Groups[at.group]
+		r := load * g.RatePerSec * x[at.group][at.link]
+		s.rate = append(s.rate, r)
+		rate += r
+		spread += r * x[at.group][at.link]
+		method = g.Method
+	}
+	total := 0.0
+	for n, at := range places {
+		g := &p.Groups[at.group]
+		fails := b.Fail[g.Links[at.link].Class] * p.ErrorTardiness
+		total += s.rate[n] * fails
+		if grad != nil {
+			grad[at.group][at.link] += load * g.RatePerSec * fails
+		}
+	}
+	for i := range b.Slots {
+		h := &b.Slots[i]
+		work, square := 0.0, 0.0
+		for n, at := range places {
+			g := &p.Groups[at.group]
+			v := h.ServiceSec[g.Links[at.link].Class]
+			work += s.rate[n] * v
+			square += s.rate[n] * v * v * (1 + g.SCV)
+		}
+		mean, flow := 0.0, pooled
+		if rate > 0 {
+			mean = work / rate
+			if !method.LoadAware() {
+				flow = queueing.Flow{Arrivals: math.Min(spread/rate, 1), Service: math.Max(square/rate/mean/mean-1, 0)}
+			}
+		} else {
+			for _, v := range h.ServiceSec {
+				mean += v / float64(len(h.ServiceSec))
+			}
+		}
+		// What waits there already is more work within the horizon.
+		backlog := math.Max(0, b.Inside-h.Slots*(1+queueing.Wait(nearlyFull, h.Slots, flow)))
+		rho := (work + backlog*mean/p.Params.HorizonSec) / h.Slots
+		wait, slope := queueing.Planned(rho, h.Slots, mean, flow, p.Params.HorizonSec)
+		steeper := 0.0
+		for n, at := range places {
+			g := &p.Groups[at.group]
+			v := h.ServiceSec[g.Links[at.link].Class]
+			c := p.response(g, v, wait, rho)
+			total += h.Probability * s.rate[n] * c
+			if grad == nil {
+				continue
+			}
+			grad[at.group][at.link] += h.Probability * load * g.RatePerSec * c
+			if s.rate[n] > 0 {
+				bump := 1e-3*wait + 1e-6*v
+				steeper += s.rate[n] * (p.response(g, v, wait+bump, rho) - c) / bump
+			}
+		}
+		if grad != nil {
+			for _, at := range places {
+				g := &p.Groups[at.group]
+				v := h.ServiceSec[g.Links[at.link].Class]
+				grad[at.group][at.link] += h.Probability * steeper * slope * load * g.RatePerSec * v / h.Slots
+			}
+		}
+	}
+	return total
+}
+
+// nearlyFull is the utilisation up to which requests that wait are no backlog.
+const nearlyFull = 0.9
+
+// response is the cost of one request, in deadlines, that is served for so long on average and waits for so long.
+func (p *Problem) response(g *Group, service, wait, rho float64) float64 {
+	d := g.DeadlineSec
+	if !(d > 0) {
+		d = 3 * service
+	}
+	mean := service + wait
+	// A request waits with a probability of about ρ, and then exponentially long.
+	spread := 2/math.Max(math.Min(rho, 1), 0.05) - 1
+	variance := g.SCV*service*service + wait*wait*spread
+	if p.Table != nil {
+		return p.Params.MeanShare*mean/d + p.Table.At(mean, variance, d)
+	}
+	return p.Params.MeanShare*mean/d + objective.Tardiness(mean, variance, d)
+}

@@ -1,0 +1,80 @@
+package plan
+
+import (
+	"trimtab/objective"
+	"trimtab/tuner/estimate"
+	"trimtab/tuner/params"
+)
+
+// Method is how NGINX balances an upstream group, as far as it decides what a weight does.
+type Method string
+
+// The methods. What is none of them is planned for as round robin.
+const (
+	RoundRobin Method = "round_robin"
+	LeastConn  Method = "least_conn"
+	LeastTime  Method = "least_time"
+)
+
+// LoadAware reports whether the method goes by the requests that servers hold.
+func (m Method) LoadAware() bool { return m == LeastConn || m == LeastTime }
+
+// Problem is what weights are sought for.
+type Problem struct {
+	Params  *params.Params
+	Table   *objective.Table
+	Beliefs []estimate.Belief // by server of the pool
+	Groups  []Group
+	// ErrorTardiness is what a failed request costs, in deadlines.
+	ErrorTardiness float64
+}
+
+// Group is one upstream group of a pool.
+type Group struct {
+	Method      Method
+	RatePerSec  float64 // requests that arrive
+	DeadlineSec float64
+	SCV         float64 // squared coefficient of variation of service times
+	Links       []Link  // its servers
+}
+
+// Link is one server of a group.
+type Link struct {
+	Server int  // index into Problem.Beliefs
+	Class  int  // index of the group among the classes of that server
+	Off    bool // takes no requests: down, or passed over by NGINX
+}
+
+// Shares are shares of requests by group and link; those of a group sum to 1.
+type Shares [][]float64
+
+// NewShares makes room for the shares of a problem.
+func (p *Problem) NewShares() Shares {
+	x := make(Shares, len(p.Groups))
+	for g := range p.Groups {
+		x[g] = make([]float64, len(p.Groups[g].Links))
+	}
+	return x
+}
+
+// normalise scales x to sum 1, and is equal over what is not off when there is nothing to scale.
+func (g *Group) normalise(x []float64) {
+	sum, live := 0.0, 0
+	for i, l := range g.Links {
+		if l.Off {
+			x[i] = 0
+			continue
+		}
+		live++
+		sum += x[i]
+	}
+	for i, l := range g.Links {
+		switch {
+		case l.Off:
+		case sum > 0:
+			x[i] /= sum
+		default:
+			x[i] = 1 / float64(live)
+		}
+	}
+}

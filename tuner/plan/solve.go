@@ -1,0 +1,108 @@
+package plan
+
+import "math"
+
+// Proportional returns weights in proportion to what each server can serve of each group, less what it fails.
+func (p *Problem) Proportional() Shares {
+	x := p.NewShares()
+	for g := range p.Groups {
+		grp := &p.Groups[g]
+		for i, l := range grp.Links {
+			if b := &p.Beliefs[l.Server]; len(b.Slots) > 0 {
+				x[g][i] = b.Capacity(l.Class) / (1 + b.Fail[l.Class]*p.ErrorTardiness)
+			}
+		}
+		grp.normalise(x[g])
+	}
+	return x
+}
+
+const (
+	solveSteps  = 60
+	solveFirst  = 0.3  // of the largest difference of gradients, in the logarithm of a share
+	solveDone   = 1e-4 // relative gain of a step that ends the search
+	leastShared = 1e-4 // of an equal share: what no weight can say
+)
+
+// Solve returns the shares that cost least at load times the present rates, found by exponentiated gradient from start.
+func (p *Problem) Solve(start Shares, load float64) Shares {
+	s := p.newScratch()
+	x, next, grad := p.NewShares(), p.NewShares(), p.NewShares()
+	for g := range x {
+		copy(x[g], start[g])
+		grp := &p.Groups[g]
+		for i, l := range grp.Links {
+			if !l.Off {
+				x[g][i] = math.Max(x[g][i], leastShared/float64(len(grp.Links)))
+			}
+		}
+		grp.normalise(x[g])
+	}
+	cost := p.gradient(s, x, load, grad)
+	stride := solveFirst
+	for range solveSteps {
+		largest := 0.0
+		for g := range x {
+			if p.Groups[g].RatePerSec <= 0 {
+				continue
+			}
+			mean := 0.0
+			for i := range x[g] {
+				mean += x[g][i] * grad[g][i]
+			}
+			for i := range x[g] {
+				grad[g][i] -= mean
+				if x[g][i] > 0 {
+					largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i])/p.Groups[g].RatePerSec)
+				}
+			}
+		}
+		if largest == 0 || math.IsNaN(largest) || math.IsInf(largest, 0) {
+			break
+		}
+		accepted := false
+		for range 6 {
+			for g := range x {
+				grp := &p.Groups[g]
+				for i, l := range grp.Links {
+					step := 0.0
+					if grp.RatePerSec > 0 {
+						step = math.Max(-1, math.Min(1, stride*grad[g][i]/grp.RatePerSec/largest))
+					}
+					next[g][i] = x[g][i] * math.Exp(-step)
+					if !l.Off {
+						next[g][i] = math.Max(next[g][i], leastShared/float64(len(grp.Links)))
+					}
+				}
+				grp.normalise(next[g])
+			}
+			if c := p.Cost(next, load); c < cost {
+				accepted = true
+				better := (cost - c) / cost
+				x, next = next, x
+				stride = math.Min(stride*1.5, 2)
+				if better < solveDone {
+					return x
+				}
+				break
+			}
+			stride /= 2
+		}
+		if !accepted {
+			break
+		}
+		cost = p.gradient(s, x, load, grad)
+	}
+	return x
+}
+
+func (p *Problem) gradient(s *scratch, x Shares, load float64, grad Shares) float64 {
+	for g := range grad {
+		clear(grad[g])
+	}
+	total := 0.0
+	for j := range p.Beliefs {
+		total += p.serverCost(s, x, j, load, grad)
+	}
+	return total
+}
