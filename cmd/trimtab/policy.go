@@ -32,7 +32,7 @@ func groupConfigs(k arena.Case) map[string]tuner.GroupConfig {
 			method = k.Method
 		}
 		g := tuner.GroupConfig{Deadline: k.Deadlines[u.Name], Priority: u.Priority}
-		if method == string(tuner.LeastConn) {
+		if method != string(tuner.RoundRobin) { // the others go by requests in flight, as least_conn does
 			g.Method = tuner.LeastConn
 		}
 		groups[u.Name] = g
