@@ -66,7 +66,8 @@ A cell that fails, for instance because the policy panics, does not end the othe
 type worldsResults struct {
 	e        *env
 	f        *worldsFlags
-	about    map[string]string
+	about    map[string]string // what each world is made of
+	named    bool              // the worlds were named, not generated
 	policies []string
 	progress *arenaProgress
 	rows     []arena.Row
@@ -132,6 +133,7 @@ func (r *worldsResults) scenarios(names []string) ([]*deathstarbench.Scenario, e
 		}
 		return out, nil
 	}
+	r.named = true
 	out, err := loadScenarios(names)
 	if err != nil {
 		return nil, err
@@ -139,11 +141,14 @@ func (r *worldsResults) scenarios(names []string) ([]*deathstarbench.Scenario, e
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			if text, err = deathstarbench.Source(name); err != nil {
-				continue // "all": what the built-in ones are made of is known
-			}
+			continue // a built-in one
 		}
 		if sc, err := deathstarbench.Parse(name, text); err == nil {
+			r.about[sc.Name] = describe(text)
+		}
+	}
+	for _, sc := range out {
+		if text, err := deathstarbench.Source(sc.Name); err == nil && r.about[sc.Name] == "" {
 			r.about[sc.Name] = describe(text)
 		}
 	}

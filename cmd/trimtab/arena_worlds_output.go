@@ -85,13 +85,13 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 
 func (r *worldsResults) rewriteMarkdown(report *arena.WorldsReport, took time.Duration) error {
 	var b strings.Builder
-	worlds := "the worlds named"
-	if len(r.about) == r.f.worlds && r.about != nil {
-		kind := "random"
-		if r.f.recurring {
-			kind = "recurring"
-		}
-		worlds = fmt.Sprintf("%d %s worlds from seed %d on", r.f.worlds, kind, r.f.first)
+	kind := "random"
+	if r.f.recurring {
+		kind = "recurring"
+	}
+	worlds := fmt.Sprintf("%d %s worlds from seed %d on", r.f.worlds, kind, r.f.first)
+	if r.named {
+		worlds = "the worlds that were named"
 	}
 	fmt.Fprintf(&b, "%d cells over %s with %d seeds each, played in %s on %d cores (trimtab %s).\n\n",
 		len(r.rows), worlds, r.f.seeds, took.Round(time.Second), runtime.GOMAXPROCS(0), version)
