@@ -9,7 +9,7 @@
 //
 // # Random
 //
-// Some 300 s of a few thousand requests at most per second, seconds of simulation at a thousandth of a second each:
+// Some 300 s of a few thousand requests at most per second, tenths of a second to simulate:
 //
 //   - 2 to 24 servers (log-uniform) of 1 to 64 slots: all equal; two generations (the new one with twice the slots, in
 //     0.5 to 0.85 of the time); spread (slots and times each by a factor of e^±1.2 and e^±0.7); or noisy neighbours (a
@@ -30,7 +30,7 @@
 //
 // # Recurring
 //
-// Two to three hours in which 3 to 5 regimes of load, 3 to 10 minutes each, return at least 6 times with a little
+// Two to three hours in which 3 or 4 regimes of load, 3 to 10 minutes each, return at least 6 times with a little
 // difference every time. Half of the servers are fast for one class of requests and half for another, so that the
 // weights that are best depend on which classes are busy. Four stories: office (mixes of the day and a quiet night),
 // batch (a mix by day, one class alone by night), campaigns (which class is busy alternates, in an order of chance) and
