@@ -59,6 +59,16 @@ bench: setup ## benchmarks and comparisons, as ratios within one run
 arena: build ## all policies over all scenarios in the simulator; rewrites the tables in docs/arena.md
 	@scripts/arena-table.sh
 
+# make worlds [WORLDS=60] [FIRST=1] [SEEDS=3] [POLICIES=a,b] [ARGS='--recurring --baseline least_time,start']
+WORLDS ?= 60
+FIRST ?= 1
+SEEDS ?= 3
+POLICIES ?=
+
+.PHONY: worlds
+worlds: build ## policies over generated worlds: p99 against least_conn, with the worst worlds
+	@exec $(BIN) arena worlds --worlds '$(WORLDS)' --first '$(FIRST)' --seeds '$(SEEDS)' $(if $(POLICIES),--policy '$(POLICIES)') $(ARGS)
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi

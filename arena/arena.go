@@ -25,6 +25,8 @@ type Config struct {
 	Parallel int
 	// OnRow is told of every finished cell, one at a time, in the order in which they finish; an error ends the arena.
 	OnRow func(Row, *Trace) error
+	// OnFailure is told of every cell that could not be played, one at a time; nil: they are Play's error.
+	OnFailure func(*CellError)
 }
 
 // CellError says which cell could not be played.
@@ -53,15 +55,9 @@ func Play(ctx context.Context, c Config) error {
 	if c.Parallel == 0 {
 		c.Parallel = runtime.GOMAXPROCS(0)
 	}
-	deadlines := make([]map[string]time.Duration, len(c.Scenarios))
-	for i, sc := range c.Scenarios {
-		if err := checkScenario(sc); err != nil {
-			return err
-		}
-		var err error
-		if deadlines[i], err = Deadlines(sc); err != nil {
-			return fmt.Errorf("scenario %s: %w", sc.Name, err)
-		}
+	deadlines, err := c.deadlines()
+	if err != nil {
+		return err
 	}
 	a := &match{Config: c}
 	group, ctx := errgroup.WithContext(ctx)
@@ -72,6 +68,25 @@ func Play(ctx context.Context, c Config) error {
 		}
 	}
 	return errors.Join(group.Wait(), errors.Join(a.failures...))
+}
+
+// deadlines checks the scenarios and returns the deadlines of each.
+func (c *Config) deadlines() ([]map[string]time.Duration, error) {
+	out := make([]map[string]time.Duration, len(c.Scenarios))
+	var group errgroup.Group
+	group.SetLimit(c.Parallel)
+	for i, sc := range c.Scenarios {
+		group.Go(func() (err error) {
+			if err := checkScenario(sc); err != nil {
+				return err
+			}
+			if out[i], err = Deadlines(sc); err != nil {
+				return fmt.Errorf("scenario %s: %w", sc.Name, err)
+			}
+			return nil
+		})
+	}
+	return out, group.Wait()
 }
 
 // match is one Play.
@@ -108,9 +123,7 @@ func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadline
 			if ctx.Err() != nil {
 				return failure
 			}
-			a.mu.Lock()
-			a.failures = append(a.failures, failure)
-			a.mu.Unlock()
+			a.fail(failure)
 			continue
 		}
 		switch p.Chooser {
@@ -131,6 +144,16 @@ func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadline
 		}
 	}
 	return nil
+}
+
+func (a *match) fail(e *CellError) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.OnFailure != nil {
+		a.OnFailure(e)
+		return
+	}
+	a.failures = append(a.failures, e)
 }
 
 func (a *match) tell(row Row, trace *Trace) error {

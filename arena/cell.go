@@ -9,8 +9,13 @@ import (
 	"trimtab/deathstarbench"
 )
 
-// cell plays one policy over one scenario with one seed.
-func playCell(ctx context.Context, world World, name string, c Case, p Policy) (Row, *Trace, error) {
+// cell plays one policy over one scenario with one seed. A panic of the policy or of the world is its error.
+func playCell(ctx context.Context, world World, name string, c Case, p Policy) (_ Row, _ *Trace, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = newPanicError(v)
+		}
+	}()
 	began := time.Now()
 	policy, err := p.New(ctx, c)
 	if err != nil {

@@ -47,6 +47,7 @@ func Dilate(sc *deathstarbench.Scenario, factor float64) *deathstarbench.Scenari
 	stretch(&c.Duration)
 	stretch(&c.Warmup)
 	stretch(&c.ControlInterval)
+	stretch(&c.Timeout)
 	c.Servers = slices.Clone(sc.Servers)
 	for i := range c.Servers {
 		s := &c.Servers[i]

@@ -20,14 +20,17 @@ func (d Duration) Std() time.Duration { return time.Duration(d) }
 
 // Scenario describes one world: servers, upstream groups, load and faults.
 type Scenario struct {
-	Name            string     `toml:"name"`
-	Duration        Duration   `toml:"duration"`
-	Warmup          Duration   `toml:"warmup"`           // left out of every score
-	ControlInterval Duration   `toml:"control_interval"` // how often a policy decides
-	Servers         []Server   `toml:"server"`
-	Upstreams       []Upstream `toml:"upstream"`
-	Loads           []Traffic  `toml:"load"`
-	Faults          []Fault    `toml:"fault"`
+	Name            string   `toml:"name"`
+	Duration        Duration `toml:"duration"`
+	Warmup          Duration `toml:"warmup"`           // left out of every score
+	ControlInterval Duration `toml:"control_interval"` // how often a policy decides
+	// Timeout is how long a client waits for its answer from when the request was due; then it closes the
+	// connection, which is an error of that latency. 0 means DefaultTimeout.
+	Timeout   Duration   `toml:"timeout"`
+	Servers   []Server   `toml:"server"`
+	Upstreams []Upstream `toml:"upstream"`
+	Loads     []Traffic  `toml:"load"`
+	Faults    []Fault    `toml:"fault"`
 }
 
 // Server is one backend.
@@ -78,21 +81,29 @@ type Fault struct {
 	Kind        string   `toml:"kind"`
 	Factor      float64  `toml:"factor"`      // slowdown: service times that begin meanwhile are multiplied by it
 	Slots       int      `toml:"slots"`       // capacity: slots meanwhile
-	Probability float64  `toml:"probability"` // error: share of requests that fail with 500, at once and holding no slot
-	Latency     Duration `toml:"latency"`     // error: time until a failure is answered
+	Probability float64  `toml:"probability"` // error, hang, shed: share of the requests; for the last two 0 means 1
+	Latency     Duration `toml:"latency"`     // error, shed: time until the answer; for shed 0 means DefaultShedLatency
 	Delay       Duration `toml:"delay"`       // network_delay: added to every response, holding no slot
 	At          Duration `toml:"at"`          // from the start of the run
 	Until       Duration `toml:"until"`       // from the start of the run; 0 means to the end
 }
 
-// The kinds of faults.
+// The kinds of faults. Answers of Error and Shed hold no slot, and a Pause does not hold them back.
 const (
 	Slowdown     = "slowdown"
 	Capacity     = "capacity"
-	Error        = "error"
-	Down         = "down" // connections refused, those open cut
+	Error        = "error" // 500
+	Down         = "down"  // connections refused, those open cut
 	NetworkDelay = "network_delay"
+	Pause        = "pause" // services in progress stand still, none begin: garbage collection
+	Hang         = "hang"  // requests are taken, hold no slot and are never answered, also after the fault
+	Shed         = "shed"  // 429
 )
+
+// FaultKinds returns all kinds of faults.
+func FaultKinds() []string {
+	return []string{Slowdown, Capacity, Error, Down, NetworkDelay, Pause, Hang, Shed}
+}
 
 // The methods of upstream groups.
 const (
@@ -104,12 +115,27 @@ const (
 const (
 	DefaultQueueLimit      = 2000
 	DefaultControlInterval = 3 * time.Second
+	DefaultTimeout         = 30 * time.Second // the load generator's
+	DefaultShedLatency     = time.Millisecond
 )
+
+// Complete fills in what may be left out of a fault by itself: everything but Until.
+func (f *Fault) Complete() {
+	if (f.Kind == Hang || f.Kind == Shed) && f.Probability == 0 {
+		f.Probability = 1
+	}
+	if f.Kind == Shed && f.Latency == 0 {
+		f.Latency = Duration(DefaultShedLatency)
+	}
+}
 
 // complete fills in what may be left out.
 func (s *Scenario) complete() {
 	if s.ControlInterval == 0 {
 		s.ControlInterval = Duration(DefaultControlInterval)
+	}
+	if s.Timeout == 0 {
+		s.Timeout = Duration(DefaultTimeout)
 	}
 	for i := range s.Servers {
 		if s.Servers[i].QueueLimit == 0 {
@@ -132,6 +158,7 @@ func (s *Scenario) complete() {
 		}
 	}
 	for i := range s.Faults {
+		s.Faults[i].Complete()
 		if s.Faults[i].Until == 0 {
 			s.Faults[i].Until = s.Duration
 		}

@@ -1,6 +1,7 @@
 package deathstarbench
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -218,7 +219,7 @@ func TestParseReportsFaults(t *testing.T) {
 		// a fault of nobody
 		{"[[fault]]\nserver = \"a\"", "[[fault]]\nserver = \"z\"", `f.toml:45: fault[0].server: unknown server "z"`},
 		// a kind of fault that does not exist
-		{`kind = "slowdown"`, `kind = "slow"`, `fault[0].kind: "slow": want slowdown, capacity, error, down or network_delay`},
+		{`kind = "slowdown"`, `kind = "slow"`, `fault[0].kind: "slow": want one of slowdown, capacity, error, down, network_delay, pause, hang, shed`},
 		// a slowdown that says by how much in the wrong key
 		{"factor = 3.0", "factor = 3.0\nslots = 2", `fault[0].slots: not used by kind "slowdown"`},
 		// a slowdown to nothing
@@ -331,6 +332,11 @@ func FuzzParse(f *testing.F) {
 		}
 		if err := s.Validate(); err != nil {
 			t.Errorf("Parse accepted what Validate refuses: %v", err)
+		}
+		printed := s.Format("")
+		again, err := Parse("f.toml", printed)
+		if err != nil || !bytes.Equal(again.Format(""), printed) {
+			t.Errorf("what Format prints is read back as the same: got %v\n%s", err, printed)
 		}
 		for i := range s.Upstreams {
 			for _, name := range s.Upstreams[i].Servers {

@@ -101,9 +101,17 @@ type Peak struct {
 // Peak finds the instant at which the best split is worst.
 func (s *Scenario) Peak() (Peak, error) {
 	var peak Peak
+	busier := func(at time.Duration) bool { // some group is than at the peak so far: else it cannot ask for more
+		return peak.Best == 0 || slices.ContainsFunc(s.Upstreams, func(u Upstream) bool {
+			return s.RateAt(u.Workload, at) > s.RateAt(u.Workload, peak.At)
+		})
+	}
 	for i := range s.Loads {
 		for _, p := range s.Loads[i].Phases {
 			at := p.At.Std()
+			if !busier(at) {
+				continue
+			}
 			best, err := s.BestUtilisation(at)
 			if err != nil {
 				return Peak{}, err

@@ -35,6 +35,7 @@ func (s *Scenario) faults() []fault {
 	c.want(s.Duration > 0, "duration", "%s: want more than 0", s.Duration.Std())
 	c.want(s.Warmup >= 0 && (s.Warmup < s.Duration || s.Duration <= 0), "warmup", "%s: want at least 0 and less than the duration", s.Warmup.Std())
 	c.want(s.ControlInterval > 0, "control_interval", "%s: want more than 0", s.ControlInterval.Std())
+	c.want(s.Timeout >= 0, "timeout", "%s: want at least 0", s.Timeout.Std())
 	c.want(len(s.Servers) > 0, "server", "missing: want at least one [[server]]")
 	c.want(len(s.Upstreams) > 0, "upstream", "missing: want at least one [[upstream]]")
 	c.want(len(s.Loads) > 0, "load", "missing: want at least one [[load]]")
@@ -167,10 +168,8 @@ func (f *Fault) check(c *checker, at string) {
 	unused := func(set bool, key string) {
 		c.want(!set, at+key, "not used by kind %q", f.Kind)
 	}
-	switch f.Kind {
-	case Slowdown, Capacity, Error, Down, NetworkDelay:
-	default:
-		c.want(false, at+"kind", "%q: want %s, %s, %s, %s or %s", f.Kind, Slowdown, Capacity, Error, Down, NetworkDelay)
+	if !slices.Contains(FaultKinds(), f.Kind) {
+		c.want(false, at+"kind", "%q: want one of %s", f.Kind, strings.Join(FaultKinds(), ", "))
 		return
 	}
 	if f.Kind == Slowdown {
@@ -183,11 +182,14 @@ func (f *Fault) check(c *checker, at string) {
 	} else {
 		unused(f.Slots != 0, "slots")
 	}
-	if f.Kind == Error {
+	if f.Kind == Error || f.Kind == Hang || f.Kind == Shed {
 		c.want(f.Probability > 0 && f.Probability <= 1, at+"probability", "%g: want more than 0 and at most 1", f.Probability)
-		c.want(f.Latency >= 0, at+"latency", "%s: want at least 0", f.Latency.Std())
 	} else {
 		unused(f.Probability != 0, "probability")
+	}
+	if f.Kind == Error || f.Kind == Shed {
+		c.want(f.Latency >= 0, at+"latency", "%s: want at least 0", f.Latency.Std())
+	} else {
 		unused(f.Latency != 0, "latency")
 	}
 	if f.Kind == NetworkDelay {

@@ -42,7 +42,7 @@ http {
         server_name localhost;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
-        proxy_read_timeout 60s;
+        proxy_read_timeout {{.ReadTimeout}}s;
 {{range .Locations}}
         location {{.Path}} {
             proxy_pass http://{{.Group}};
@@ -78,11 +78,13 @@ func nginxConf(dir, listen string, sc *deathstarbench.Scenario, addr func(server
 	}
 	data := struct {
 		Scenario, Modules, Main, Paths, Listen, ShimHTTP, ShimServer string
+		ReadTimeout                                                  int // clients give up first, as in the simulator
 		Groups                                                       []confGroup
 		Locations                                                    []confLocation
 	}{
 		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen,
 		ShimHTTP: shim.HTTPSnippet(), ShimServer: shim.LocationSnippet(),
+		ReadTimeout: max(60, int(sc.Timeout.Std().Seconds())+30),
 	}
 	for _, u := range sc.Upstreams {
 		g := confGroup{Name: u.Name, LeastConn: u.Method == deathstarbench.LeastConn}

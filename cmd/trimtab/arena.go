@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"trimtab/arena"
@@ -69,7 +68,7 @@ arena keeps them.`,
 	fl.DurationVar(&f.telemetryDelay, "telemetry-delay", 0, "how old samples are when a policy sees them (simulator)")
 	fl.Float64Var(&f.lostPolls, "lost-polls", 0, "probability that a poll fails (simulator)")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per finished cell instead of tables")
-	cmd.AddCommand(newArenaValidate(e), newArenaServe(e), newArenaReport(e))
+	cmd.AddCommand(newArenaWorlds(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e))
 	return cmd
 }
 
@@ -188,17 +187,15 @@ type arenaResults struct {
 	scenarios []*deathstarbench.Scenario
 	policies  []string
 	total     int
-	began     time.Time
+	progress  *arenaProgress
 	rows      []arena.Row
 	traces    []*arena.Trace
 	rowFile   *os.File
 	traceFile *os.File
-	bar       *progressbar.ProgressBar
-	said      time.Time
 }
 
 func newArenaResults(e *env, f *arenaFlags, scenarios []*deathstarbench.Scenario, policies []arena.Policy, seeds int) (*arenaResults, error) {
-	r := &arenaResults{e: e, f: f, scenarios: scenarios, total: len(scenarios) * len(policies) * seeds, began: time.Now()}
+	r := &arenaResults{e: e, f: f, scenarios: scenarios, total: len(scenarios) * len(policies) * seeds}
 	for _, p := range policies {
 		r.policies = append(r.policies, p.Name)
 	}
@@ -215,10 +212,7 @@ func newArenaResults(e *env, f *arenaFlags, scenarios []*deathstarbench.Scenario
 			return nil, err
 		}
 	}
-	if e.terminal() {
-		r.bar = progressbar.NewOptions(r.total, progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription("arena"),
-			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-	}
+	r.progress = newArenaProgress(e, r.total)
 	return r, nil
 }
 
@@ -244,12 +238,7 @@ func (r *arenaResults) add(row arena.Row, trace *arena.Trace) error {
 			}
 		}
 	}
-	if r.bar != nil {
-		_ = r.bar.Add(1)
-	} else if now := time.Now(); now.Sub(r.said) >= 15*time.Second || len(r.rows) == r.total {
-		r.said = now
-		fmt.Fprintf(r.e.stderr, "arena: %d of %d cells after %s\n", len(r.rows), r.total, now.Sub(r.began).Round(time.Second))
-	}
+	r.progress.add()
 	return nil
 }
 
@@ -267,10 +256,7 @@ func appendJSON(f *os.File, v any) error {
 
 // finish reports what there is, complete or not, and says what is missing.
 func (r *arenaResults) finish(ctx context.Context, failed error) error {
-	took := time.Since(r.began)
-	if r.bar != nil {
-		_ = r.bar.Clear()
-	}
+	took := r.progress.end()
 	var errs []error
 	if r.rowFile != nil {
 		errs = append(errs, r.rowFile.Close(), r.traceFile.Close())

@@ -35,8 +35,11 @@ func groupConfigs(k arena.Case) map[string]tuner.GroupConfig {
 			method = k.Method
 		}
 		g := tuner.GroupConfig{Deadline: k.Deadlines[u.Name], Priority: u.Priority}
-		if m := tuner.Method(method); m.LoadAware() {
+		switch m := tuner.Method(method); {
+		case m.LoadAware():
 			g.Method = m
+		case m != tuner.RoundRobin: // the others go by requests in flight, as least_conn does
+			g.Method = tuner.LeastConn
 		}
 		groups[u.Name] = g
 	}

@@ -141,3 +141,31 @@ func TestGraphGenerateIsReadBackByGraphInit(t *testing.T) {
 		t.Errorf("got %+v, %v", g, err)
 	}
 }
+
+func TestScenarioRandomPrintsWhatCheckAccepts(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a random world says its seed", []string{"--seed", "17"}, `name = "random-17"`},
+		{"a recurring world too", []string{"--seed", "17", "--recurring"}, `name = "recurring-17"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, text, stderr := shell(t, append([]string{"scenario", "random"}, c.args...)...)
+			if code != exitOK || !strings.HasPrefix(text, "# ") || !strings.Contains(text, c.want) {
+				t.Fatalf("got code %d, %.200q, %s, want %s", code, text, stderr, c.want)
+			}
+			path := filepath.Join(t.TempDir(), "w.toml")
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if code, _, stderr := shell(t, "scenario", "check", path); code != exitOK {
+				t.Errorf("check: got code %d: %s", code, stderr)
+			}
+			if _, again, _ := shell(t, append([]string{"scenario", "random"}, c.args...)...); again != text {
+				t.Error("the second time another scenario")
+			}
+		})
+	}
+}

@@ -13,7 +13,7 @@ type Client struct {
 	Group    string
 	Workload string
 	Requests uint64 // answered, with an error or without
-	Errors   uint64 // answered 5xx, or not before the client gave up
+	Errors   uint64 // answered 4xx or 5xx, or not before the client gave up
 	// Tardiness is the sum of max(0, (t − d)/d) over all requests, d being the group's deadline, and
 	// Options.ErrorTardiness for each that failed (accumulated relative tardiness).
 	Tardiness float64
@@ -40,14 +40,14 @@ func (c *Client) reset() {
 	c.Latency.Reset()
 }
 
-// timedOut is the status of a request whose client gave up.
-const timedOut = 599
+// gaveUp is the status that NGINX notes for a request whose client closed the connection.
+const gaveUp = 499
 
 func (s *Sim) answer(r *request, now int64, status uint16) {
 	g := &s.groups[r.group]
 	took := now - r.due + int64(s.opts.Overhead)
 	tardiness := 0.0
-	if status >= 500 {
+	if status >= 400 {
 		tardiness = s.opts.ErrorTardiness
 	} else if g.deadline > 0 && float64(took) > g.deadline {
 		tardiness = float64(took)/g.deadline - 1
@@ -55,7 +55,7 @@ func (s *Sim) answer(r *request, now int64, status uint16) {
 	c := &g.client.interval
 	c.Requests++
 	c.Tardiness += tardiness
-	if status >= 500 {
+	if status >= 400 {
 		c.Errors++
 	}
 	c.Latency.record(took)
@@ -63,7 +63,7 @@ func (s *Sim) answer(r *request, now int64, status uint16) {
 		c := &g.client.run
 		c.Requests++
 		c.Tardiness += tardiness
-		if status >= 500 {
+		if status >= 400 {
 			c.Errors++
 		}
 		c.Latency.record(took)
@@ -140,18 +140,23 @@ func (s *Sim) giveUp() int64 {
 }
 
 // abandon is what a client does that gave up. NGINX closes the connection to the server (499): a waiting request
-// leaves the queue, one in service keeps its slot to the end.
+// leaves the queue, one in service keeps its slot to the end, and nothing is left of one that hung.
 func (s *Sim) abandon(i int32) {
 	r := &s.pool.requests[i]
 	g := &s.groups[r.group]
-	s.count(r, s.now, 499, false)
+	s.count(r, s.now, gaveUp, false)
 	if g.timed {
 		g.measure(int(r.peer), r.epoch, r.began, s.now, false)
 	}
 	g.done(int(r.peer), r.epoch, false, s.now)
-	if r.state == queued {
+	switch r.state {
+	case hanging:
+		s.hanging--
+		s.finish(i, gaveUp)
+		return
+	case queued:
 		s.servers[g.server[r.peer]].waiting--
 	}
 	r.state = gone
-	s.close(i, timedOut)
+	s.close(i, gaveUp)
 }

@@ -53,13 +53,17 @@ func (b *bucketIndex) find(ms uint64) int {
 	return b.search(ms, int(b.short[len(b.short)-1]))
 }
 
-// count records a finished attempt, as the shim does: one that was passed on has its own time and no bytes. Times are
-// differences of NGINX's clock, which shows whole milliseconds.
+// count records a finished attempt, as the shim does: one that was passed on has its own time and no bytes, and one
+// that had no status when its client gave up has no response time, only the request's. Times are differences of
+// NGINX's clock, which shows whole milliseconds.
 func (s *Sim) count(r *request, now int64, status uint16, passedOn bool) {
 	const ms = int64(time.Millisecond)
 	g := &s.groups[r.group]
 	c := &g.stats[r.peer]
 	took := uint64(now/ms - r.began/ms)
+	if status == gaveUp {
+		took = 0
+	}
 	c.requests++
 	c.responses[status/100-1]++
 	c.responseMsec += took

@@ -99,6 +99,12 @@ func (s *Sim) cut(server int32) {
 		lost = append(lost, s.leave(srv))
 	}
 	srv.busy = 0
+	for i := s.oldest; i != none && s.hanging > 0; i = s.pool.requests[i].newer {
+		if r := &s.pool.requests[i]; r.state == hanging && s.groups[r.group].server[r.peer] == server {
+			s.hanging--
+			lost = append(lost, i)
+		}
+	}
 	slices.SortFunc(lost, func(a, b int32) int { return cmp.Compare(s.pool.requests[a].due, s.pool.requests[b].due) })
 	for _, i := range lost {
 		r := &s.pool.requests[i]
@@ -116,12 +122,36 @@ func (s *Sim) cut(server int32) {
 	}
 }
 
+// standStill puts off the ends of all services of a server.
+func (s *Sim) standStill(server int32, by int64) {
+	for i := range s.queue {
+		e := &s.queue[i]
+		if r := &s.pool.requests[e.request]; e.kind == serviceEnd && s.groups[r.group].server[r.peer] == server {
+			e.at += by
+		}
+	}
+	s.queue.order()
+}
+
 // enter hands the request to the server.
 func (s *Sim) enter(srv *server, i int32, r *request) {
+	if srv.troubled {
+		switch srv.draw() {
+		case hung:
+			r.state = hanging
+			s.hanging++
+			return
+		case shed:
+			r.status, r.state = 429, away
+			s.queue.push(event{at: s.now + srv.shedAfter + srv.delay[r.class], request: i, kind: response})
+			return
+		case failed:
+			r.status, r.state = 500, away
+			s.queue.push(event{at: s.now + srv.failAfter + srv.delay[r.class], request: i, kind: response})
+			return
+		}
+	}
 	switch {
-	case srv.failing && srv.faults.Float64() < srv.failProb:
-		r.status, r.state = 500, away
-		s.queue.push(event{at: s.now + srv.failAfter + srv.delay[r.class], request: i, kind: response})
 	case srv.busy < srv.slots:
 		s.begin(srv, i, r)
 	case srv.waiting < srv.limit:

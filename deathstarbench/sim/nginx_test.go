@@ -25,7 +25,7 @@ func balancer(t *testing.T, method Method, maxFails int, weights ...int) *group 
 		servers[name] = int32(i)
 	}
 	o := Options{Method: method, MaxFails: maxFails}
-	if err := o.complete(1); err != nil {
+	if err := o.complete(&deathstarbench.Scenario{ControlInterval: 1}); err != nil {
 		t.Fatal(err)
 	}
 	g, err := newGroup(u, servers, &o, 1)

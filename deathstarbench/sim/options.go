@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"trimtab/deathstarbench"
 )
 
 // DefaultBuckets are the bounds of the histogram of response times in ms that the samples carry unless
@@ -41,7 +43,7 @@ type Options struct {
 	// Overhead is added to every response: what NGINX and the network stack need on the testbed.
 	Overhead time.Duration
 	// Timeout is how long a client waits for its answer before it gives up, which counts as an error of that
-	// latency; 0 means 30 s, as for the load generator, negative: for ever.
+	// latency; 0 means the scenario's, negative: for ever.
 	Timeout time.Duration
 	// MaxFails and FailTimeout are the passive health check of every server: 0 means NGINX's defaults, 1 and 10 s;
 	// a negative MaxFails turns the check off (max_fails=0).
@@ -59,9 +61,9 @@ type Options struct {
 // ErrPollLost is returned by Step when the poll at the end of the interval failed.
 var ErrPollLost = errors.New("poll lost")
 
-func (o *Options) complete(interval time.Duration) error {
+func (o *Options) complete(sc *deathstarbench.Scenario) error {
 	if o.Interval == 0 {
-		o.Interval = interval
+		o.Interval = sc.ControlInterval.Std()
 	}
 	if o.Interval <= 0 {
 		return fmt.Errorf("control interval %v: want more than 0", o.Interval)
@@ -76,7 +78,10 @@ func (o *Options) complete(interval time.Duration) error {
 		o.ErrorTardiness = 10
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 30 * time.Second
+		o.Timeout = sc.Timeout.Std()
+	}
+	if o.Timeout == 0 {
+		o.Timeout = deathstarbench.DefaultTimeout
 	}
 	if o.MaxFails == 0 {
 		o.MaxFails = 1

@@ -20,10 +20,11 @@ type request struct {
 type state uint8
 
 const (
-	open   state = iota // between servers
-	queued              // waiting for a slot
-	away                // in service, or its response is on its way
-	gone                // its client gave up, and its slot of the pool is freed when the server lets go of it
+	open    state = iota // between servers
+	queued               // waiting for a slot
+	away                 // in service, or its response is on its way
+	hanging              // with a server that will never answer
+	gone                 // its client gave up, and its slot of the pool is freed when the server lets go of it
 )
 
 const none = -1

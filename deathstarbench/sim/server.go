@@ -25,10 +25,15 @@ type server struct {
 	delay      []int64   // ns, of a response on its way, by class
 	nearby     []int64   // the same without faults
 	baseSlots  int32
+	capacity   int32 // slots when it does not stand still
+	paused     bool
 	down       bool
-	failing    bool    // an error fault is on
-	failProb   float64 // of the error fault
-	failAfter  int64   // ns
+	troubled   bool    // one of the three below is on
+	hangs      float64 // probability
+	sheds      float64
+	shedAfter  int64 // ns
+	fails      float64
+	failAfter  int64 // ns
 	faults     *rand.Rand
 
 	exponential bool
@@ -38,7 +43,7 @@ type server struct {
 
 func newServer(c deathstarbench.Server, classes []string, seed uint64) (server, error) {
 	s := server{
-		name: c.Name, slots: int32(c.Slots), baseSlots: int32(c.Slots), limit: int32(c.QueueLimit), head: none, tail: none,
+		name: c.Name, slots: int32(c.Slots), baseSlots: int32(c.Slots), capacity: int32(c.Slots), limit: int32(c.QueueLimit), head: none, tail: none,
 		faults: rand.New(rand.NewPCG(seed, 0xfa17)),
 	}
 	if c.Slots < 1 {
@@ -76,6 +81,7 @@ func (s *server) serviceTime(class uint16, normal float64) int64 {
 // change is one beginning or end of a fault.
 type change struct {
 	at     int64
+	until  int64 // when it ends, of one that begins; 0: never
 	server int32
 	on     bool
 	fault  *deathstarbench.Fault
@@ -92,12 +98,18 @@ func (s *server) turn(f *deathstarbench.Fault, on bool) error {
 			}
 		}
 	case deathstarbench.Capacity:
-		s.slots = s.baseSlots
+		s.capacity = s.baseSlots
 		if on {
-			s.slots = int32(f.Slots)
+			s.capacity = int32(f.Slots)
 		}
+	case deathstarbench.Pause:
+		s.paused = on
 	case deathstarbench.Error:
-		s.failing, s.failProb, s.failAfter = on, f.Probability, int64(f.Latency)
+		s.fails, s.failAfter = share(on, f), int64(f.Latency)
+	case deathstarbench.Hang:
+		s.hangs = share(on, f)
+	case deathstarbench.Shed:
+		s.sheds, s.shedAfter = share(on, f), int64(f.Latency)
 	case deathstarbench.Down:
 		s.down = on
 	case deathstarbench.NetworkDelay:
@@ -110,7 +122,43 @@ func (s *server) turn(f *deathstarbench.Fault, on bool) error {
 	default:
 		return fmt.Errorf("fault on server %s: unknown kind %q", s.name, f.Kind)
 	}
+	s.slots = s.capacity
+	if s.paused {
+		s.slots = 0
+	}
+	s.troubled = s.fails > 0 || s.hangs > 0 || s.sheds > 0
 	return nil
+}
+
+// share is the share of the requests that a fault hits while it is on.
+func share(on bool, f *deathstarbench.Fault) float64 {
+	if !on {
+		return 0
+	}
+	return f.Probability
+}
+
+// trouble is what the faults that are drawn for each request do to it.
+type trouble uint8
+
+const (
+	noTrouble trouble = iota
+	hung
+	shed
+	failed
+)
+
+// draw draws the faults of one request, each by itself.
+func (s *server) draw() trouble {
+	switch {
+	case s.hangs > 0 && s.faults.Float64() < s.hangs:
+		return hung
+	case s.sheds > 0 && s.faults.Float64() < s.sheds:
+		return shed
+	case s.fails > 0 && s.faults.Float64() < s.fails:
+		return failed
+	}
+	return noTrouble
 }
 
 // ServerTotals are what a server did over a whole run.

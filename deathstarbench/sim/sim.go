@@ -33,6 +33,7 @@ type Sim struct {
 	sampled    int64 // time of the last sample
 	generation int64 // time of the last reload
 	inFlight   uint64
+	hanging    int    // of them, those with a server that will never answer
 	finished   uint64 // since the last sample
 	total      uint64 // requests begun
 }
@@ -46,7 +47,7 @@ type pending struct {
 // New prepares a run of the scenario. It fails when the scenario cannot be played: an unknown name, a wrong value, a
 // group without servers or load without a group.
 func New(sc *deathstarbench.Scenario, o Options) (*Sim, error) {
-	if err := o.complete(sc.ControlInterval.Std()); err != nil {
+	if err := o.complete(sc); err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", sc.Name, err)
 	}
 	s := &Sim{opts: o, end: int64(sc.Duration), warmup: int64(sc.Warmup), pool: newPool(), oldest: none, newest: none, buckets: newBucketIndex(o.BucketsMsec),
@@ -123,9 +124,16 @@ func (s *Sim) schedule(faults []deathstarbench.Fault, servers map[string]int32) 
 		if err := probe.turn(f, true); err != nil {
 			return err
 		}
-		s.changes = append(s.changes, change{at: int64(f.At), server: n, on: true, fault: f})
-		if f.Until > 0 {
-			s.changes = append(s.changes, change{at: int64(f.Until), server: n, fault: f})
+		if f.Kind == deathstarbench.Hang && s.opts.Timeout < 0 {
+			return fmt.Errorf("fault on server %s: %s wants clients that give up", f.Server, f.Kind)
+		}
+		until := int64(f.Until)
+		if until == 0 && f.Kind == deathstarbench.Pause { // what stands still has to go on in order to end
+			until = s.end
+		}
+		s.changes = append(s.changes, change{at: int64(f.At), until: until, server: n, on: true, fault: f})
+		if until > 0 {
+			s.changes = append(s.changes, change{at: until, server: n, fault: f})
 		}
 	}
 	slices.SortStableFunc(s.changes, func(a, b change) int {
@@ -271,6 +279,9 @@ func (s *Sim) change(c change) {
 	_ = srv.turn(c.fault, c.on) // checked by schedule
 	if srv.down && c.on {
 		s.cut(c.server)
+	}
+	if c.fault.Kind == deathstarbench.Pause && c.on {
+		s.standStill(c.server, c.until-s.now)
 	}
 	for srv.waiting > 0 && srv.busy < srv.slots {
 		s.start(srv, s.leave(srv))

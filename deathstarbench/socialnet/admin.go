@@ -27,6 +27,8 @@ type Stats struct {
 	Served       uint64  `json:"served"`
 	Refused      uint64  `json:"refused"`  // 503, queue full
 	Failed       uint64  `json:"failed"`   // injected errors
+	Shed         uint64  `json:"shed"`     // injected refusals, 429
+	Hung         uint64  `json:"hung"`     // taken and never answered
 	Lost         uint64  `json:"lost"`     // cut when the server went down
 	Canceled     uint64  `json:"canceled"` // the client went away while waiting
 	Begun        uint64  `json:"begun"`    // services
@@ -70,6 +72,7 @@ func (s *Server) Stats() Stats {
 	v.Slots, v.InService, v.Waiting = st.capacity(), st.busy, st.waiting
 	c := &st.count
 	v.Served, v.Refused, v.Failed, v.Lost, v.Canceled = c.Served, c.Refused, c.Failed, c.Lost, c.Canceled
+	v.Shed, v.Hung = c.Shed, c.Hung
 	v.Begun, v.BusySeconds = c.Begun, c.Busy.Seconds()
 	v.LateSumSeconds = time.Duration(s.late.sum.Load()).Seconds()
 	v.LateMaxMsec = time.Duration(s.late.max.Load()).Seconds() * 1e3

@@ -17,8 +17,10 @@ type activeFault struct {
 }
 
 // SetFault puts a fault in force, whatever its At and Until, and returns the id to clear it by. Faults of one kind add
-// up: factors multiply, the fewest slots count, delays add, errors are drawn one after the other.
+// up: factors multiply, the fewest slots count, delays add; of those that are drawn for each request hangs come first,
+// then sheds, then errors, one after the other.
 func (s *Server) SetFault(f deathstarbench.Fault) (id int, err error) {
+	f.Complete()
 	if err := f.Check(); err != nil {
 		return 0, fmt.Errorf("set fault on server %s: %w", s.name, err)
 	}
@@ -46,6 +48,7 @@ func (s *Server) ClearFault(id int) (ok bool, err error) {
 func (s *Server) enforce() error {
 	c := conditions{factor: 1}
 	down := false
+	var hangs, sheds, fails []injected
 	for _, a := range s.faults {
 		switch f := a.fault; f.Kind {
 		case deathstarbench.Slowdown:
@@ -55,13 +58,20 @@ func (s *Server) enforce() error {
 				c.slots = f.Slots
 			}
 		case deathstarbench.Error:
-			c.errors = append(c.errors, injected{probability: f.Probability, latency: f.Latency.Std()})
+			fails = append(fails, injected{probability: f.Probability, result: failed, latency: f.Latency.Std()})
+		case deathstarbench.Shed:
+			sheds = append(sheds, injected{probability: f.Probability, result: shed, latency: f.Latency.Std()})
+		case deathstarbench.Hang:
+			hangs = append(hangs, injected{probability: f.Probability, result: lost})
+		case deathstarbench.Pause:
+			c.paused = true
 		case deathstarbench.NetworkDelay:
 			c.delay += f.Delay.Std()
 		case deathstarbench.Down:
 			down = true
 		}
 	}
+	c.drawn = slices.Concat(hangs, sheds, fails)
 	s.station.set(c)
 	if down {
 		s.down()

@@ -159,6 +159,9 @@ func TestSetFaultRefuses(t *testing.T) {
 		{Kind: deathstarbench.NetworkDelay, Delay: -1},       // a delay below nothing
 		{Kind: deathstarbench.Capacity, Slots: -1},           // slots below nothing
 		{Kind: deathstarbench.Slowdown, Factor: 2, Slots: 1}, // two kinds in one
+		{Kind: deathstarbench.Pause, Factor: 2},              // a factor where there is none
+		{Kind: deathstarbench.Hang, Probability: 2},          // no probability
+		{Kind: deathstarbench.Shed, Latency: -1},             // a latency below nothing
 	} {
 		if _, err := s.SetFault(f); err == nil {
 			t.Errorf("%+v: got no error", f)

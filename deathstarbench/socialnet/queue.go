@@ -9,6 +9,7 @@ const (
 	queued state = iota + 1
 	inService
 	leaving // on its way through the network
+	hung    // with a server that will never answer
 	gone
 )
 

@@ -180,6 +180,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, text(http.StatusServiceUnavailable, "queue full"))
 	case failed:
 		write(w, text(http.StatusInternalServerError, "injected failure"))
+	case shed:
+		write(w, text(http.StatusTooManyRequests, "load shed"))
 	default:
 		panic(http.ErrAbortHandler) // cut the connection without an answer
 	}

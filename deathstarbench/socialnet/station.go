@@ -15,6 +15,7 @@ const (
 	served   outcome = iota + 1
 	refused          // queue full
 	failed           // by an injected error
+	shed             // by an injected refusal
 	lost             // the server went down
 	canceled         // the client went away
 )
@@ -39,12 +40,14 @@ type conditions struct {
 	factor float64       // of service times
 	slots  int           // 0: those of the server
 	delay  time.Duration // of the network, added to the server's own
-	errors []injected
+	paused bool          // services in progress stand still, none begin
+	drawn  []injected    // in the order in which they are drawn
 }
 
-// injected is a failure that is drawn for each request on arrival.
+// injected is what becomes of a request with a probability, drawn for each on arrival.
 type injected struct {
 	probability float64
+	result      outcome // failed or shed, after the latency; lost: it is never answered
 	latency     time.Duration
 }
 
@@ -63,15 +66,18 @@ type station struct {
 	waiting int // in queue and not canceled
 	queue   fifo
 	events  events
+	halted  []event              // ends of services of a paused server, at being how long they still take
+	hanging map[*ticket]struct{} // what is never answered
 	closed  bool
 	count   counters
 }
 
 // counters count since the start.
 type counters struct {
-	Served, Refused, Failed, Lost, Canceled uint64
-	Begun                                   uint64        // services
-	Busy                                    time.Duration // slot-time of begun services
+	Served, Refused, Failed, Shed, Lost, Canceled uint64
+	Hung                                          uint64        // taken and never answered
+	Begun                                         uint64        // services
+	Busy                                          time.Duration // slot-time of begun services
 }
 
 func newStation(slots, limit int, seed1, seed2 uint64) (*station, error) {
@@ -83,7 +89,7 @@ func newStation(slots, limit int, seed1, seed2 uint64) (*station, error) {
 	return &station{
 		base: base, clock: func() time.Duration { return time.Since(base) }, wake: wake, slots: slots, limit: limit,
 		rng: rand.New(rand.NewPCG(seed1, seed2)),
-		now: conditions{factor: 1},
+		now: conditions{factor: 1}, hanging: map[*ticket]struct{}{},
 	}, nil
 }
 
@@ -117,13 +123,19 @@ func (s *station) enter(service draw, delay time.Duration) *ticket {
 		s.leave(t, lost)
 		return t
 	}
-	for _, e := range s.now.errors {
-		if s.rng.Float64() < e.probability {
-			t.result = failed
-			t.state = leaving
-			s.events.push(event{at: now + e.latency + t.delay + s.now.delay, ticket: t})
+	for _, e := range s.now.drawn {
+		if s.rng.Float64() >= e.probability {
+			continue
+		}
+		if e.result == lost {
+			t.state = hung
+			s.hanging[t] = struct{}{}
+			s.count.Hung++
 			return t
 		}
+		t.result, t.state = e.result, leaving
+		s.events.push(event{at: now + e.latency + t.delay + s.now.delay, ticket: t})
+		return t
 	}
 	t.arrived = now
 	switch {
@@ -144,29 +156,63 @@ func (s *station) enter(service draw, delay time.Duration) *ticket {
 	return t
 }
 
-// cancel takes a request whose client went away out of the queue. One in service holds its slot to the end: a server
-// finds out only when it writes.
+// cancel takes a request whose client went away out of the queue, and forgets one that hangs. One in service holds its
+// slot to the end: a server finds out only when it writes.
 func (s *station) cancel(t *ticket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.state == queued {
+	switch t.state {
+	case queued:
 		s.waiting--
-		s.leave(t, canceled)
+	case hung:
+		delete(s.hanging, t)
+	default:
+		return
 	}
+	s.leave(t, canceled)
 }
 
-// set changes the conditions. Services that have begun keep their length, and their slots when there are fewer now.
+// set changes the conditions. Services that have begun keep their length, and their slots when there are fewer now;
+// those of a server that pauses take as much longer as the pause lasts.
 func (s *station) set(c conditions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
 	s.advance(now)
+	paused := s.now.paused
 	s.now = c
+	switch {
+	case c.paused && !paused:
+		s.halt(now)
+	case paused && !c.paused:
+		s.resume(now)
+	}
 	s.admit(now)
 	s.arm()
 }
 
-// reset loses all that is in service, in queue or on its way: the server went down.
+// halt takes the ends of all services off the events.
+func (s *station) halt(now time.Duration) {
+	all := s.events.list
+	s.events.list = nil
+	for _, e := range all {
+		if e.ticket.state == inService {
+			s.halted = append(s.halted, event{at: e.at - now, ticket: e.ticket})
+		} else {
+			s.events.push(e)
+		}
+	}
+}
+
+// resume lets services that were halted go on.
+func (s *station) resume(now time.Duration) {
+	for _, e := range s.halted {
+		s.events.push(event{at: now + e.at, ticket: e.ticket})
+	}
+	s.halted = nil
+}
+
+// reset loses all that is in service, in queue, on its way or hanging: the server went down.
 func (s *station) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,6 +220,14 @@ func (s *station) reset() {
 	for _, e := range s.events.list {
 		s.leave(e.ticket, lost)
 	}
+	for _, e := range s.halted {
+		s.leave(e.ticket, lost)
+	}
+	for t := range s.hanging {
+		s.leave(t, lost)
+	}
+	s.halted = nil
+	clear(s.hanging)
 	for t := s.queue.pop(); t != nil; t = s.queue.pop() {
 		if t.state == queued {
 			s.leave(t, lost)
@@ -184,6 +238,9 @@ func (s *station) reset() {
 }
 
 func (s *station) capacity() int {
+	if s.now.paused {
+		return 0
+	}
 	if s.now.slots > 0 {
 		return s.now.slots
 	}
@@ -241,6 +298,8 @@ func (s *station) leave(t *ticket, o outcome) {
 		s.count.Refused++
 	case failed:
 		s.count.Failed++
+	case shed:
+		s.count.Shed++
 	case lost:
 		s.count.Lost++
 	case canceled:

@@ -202,7 +202,7 @@ func TestFaultsOfTheModel(t *testing.T) {
 		t.Errorf("a new slot at 65ms: got %s, want 75ms", got)
 	}
 	// An injected error comes after its latency and the network's, and holds no slot.
-	w.set(conditions{factor: 1, slots: 1, delay: 5 * ms, errors: []injected{{probability: 1, latency: 2 * ms}}})
+	w.set(conditions{factor: 1, slots: 1, delay: 5 * ms, drawn: []injected{{probability: 1, result: failed, latency: 2 * ms}}})
 	bad := w.enter(constant(time.Hour), 1*ms)
 	if bad.accepted {
 		t.Error("a failing request: want no work done for it")
@@ -217,7 +217,7 @@ func TestFaultsOfTheModel(t *testing.T) {
 
 func TestInjectedErrorsHaveTheirProbability(t *testing.T) {
 	w := newWorld(t, 1, 1<<30)
-	w.set(conditions{factor: 1, errors: []injected{{probability: 0.3}, {probability: 0.5}}})
+	w.set(conditions{factor: 1, drawn: []injected{{probability: 0.3, result: failed}, {probability: 0.5, result: failed}}})
 	const n = 20000
 	for range n {
 		w.now += ms

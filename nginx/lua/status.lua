@@ -206,7 +206,7 @@ local function counter(from, by_pointer, n_bounds)
         if response_ms > 1e15 then response_ms = 0 end -- -1: it never began
         local got = tonumber(state.status)
         if last then
-            if got == 0 then got = status end -- the client went away first
+            if got == 0 then got, response_ms = status, 0 end -- the client went away first: no response, no time of it
             add(cell, got, bytes_in, bytes_out, request_ms, response_ms)
         else
             add(cell, got, 0, 0, response_ms, response_ms)

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"trimtab/nginx/lua"
 	"trimtab/vts"
@@ -255,5 +256,38 @@ func TestShimPageHasTheShapeOfTheModules(t *testing.T) {
 		if !want[key] && key != ".sharedZones.dropped float64" {
 			t.Errorf("the shim has %s, the module has not", key)
 		}
+	}
+}
+
+// As nginx-module-vts counts it: no response, so no response time; the request's time and a 4xx (499).
+func TestShimChargesNoResponseTimeToWhoGaveUp(t *testing.T) {
+	b := newBackend(t)
+	arrived := make(chan struct{}, 1)
+	b.set(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	w := newShimWorld(t, lua.Status{}, 1, fmt.Sprintf("upstream hangs { server %s; }", b.addr), "location /hangs { proxy_pass http://hangs; }")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/hangs", nil)
+		if err == nil {
+			_, err = (&http.Client{Transport: &http.Transport{}}).Do(req)
+		}
+		ended <- err
+	}()
+	<-arrived
+	patience := time.NewTimer(150 * time.Millisecond) // what the client waits is what the test measures
+	defer patience.Stop()
+	<-patience.C
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("got an answer of a server that hangs")
+	}
+	p := peerOf(w.settled(t, "the request", func(st vts.Status) bool { return peerOf(st, "hangs", b.addr).Requests == 1 }), "hangs", b.addr)
+	if p.Responses != (vts.Responses{0, 0, 0, 1, 0}) || p.ResponseMsec != 0 || p.RequestMsec < 140 {
+		t.Errorf("got responses %v, %d ms of response, %d ms of request; want one 4xx, 0 and at least 140", p.Responses, p.ResponseMsec, p.RequestMsec)
 	}
 }

@@ -1,0 +1,145 @@
+package arena
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"trimtab/deathstarbench"
+	"trimtab/tuner"
+)
+
+// stumbling panics at its third decision.
+type stumbling struct{ decisions int }
+
+func (s *stumbling) Decide(tuner.Observation) tuner.Decision {
+	if s.decisions++; s.decisions == 3 {
+		var none []int
+		_ = none[s.decisions]
+	}
+	return tuner.Decision{}
+}
+
+func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
+	sc, err := deathstarbench.Load("identical")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := ParsePolicies("equal,bad,start", map[string]NewPolicy{
+		"equal": Choosers(nil)["equal"], "start": Choosers(nil)["start"],
+		"bad": func(context.Context, Case) (tuner.Policy, error) { return &stumbling{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []Row
+	var failures []*CellError
+	c := Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies, Seeds: []uint64{7, 8},
+		OnRow: func(r Row, _ *Trace) error { rows = append(rows, r); return nil }}
+	if err := Play(t.Context(), c); err == nil || !strings.Contains(err.Error(), "scenario identical, policy bad, seed 7: panic: ") {
+		t.Errorf("nobody is told of failures: got %v, want them as the error", err)
+	}
+	rows = nil
+	c.OnFailure = func(e *CellError) { failures = append(failures, e) }
+	if err := Play(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 4 || len(failures) != 2 {
+		t.Fatalf("got %d rows and %d failures, want 4 of the others and 2", len(rows), len(failures))
+	}
+	for _, f := range failures {
+		var p *PanicError
+		if !errors.As(f, &p) || !strings.Contains(p.Place, "worlds_test.go:") || !strings.Contains(p.Error(), "index out of range [3]") || len(p.Stack) == 0 {
+			t.Errorf("got %v, want the panic with its place", f)
+		}
+	}
+}
+
+func cellRow(scenario, policy string, seed uint64, p99 float64, reloads int) Row {
+	return Row{Scenario: scenario, Policy: policy, Seed: seed, LatencyMS: Latency{P99: p99}, Reloads: reloads, DurationSec: 360}
+}
+
+func TestCompareWorlds(t *testing.T) {
+	rows := []Row{
+		cellRow("w1", "base", 1, 100, 0), cellRow("w1", "base", 2, 400, 0), cellRow("w1", "new", 1, 50, 1), cellRow("w1", "new", 2, 100, 3),
+		cellRow("w2", "base", 1, 10, 0), cellRow("w2", "base", 2, 20, 0), cellRow("w2", "new", 2, 60, 2), // seed 1 failed
+		cellRow("w3", "base", 1, 10, 0), cellRow("w3", "base", 2, 10, 0), // both failed
+		cellRow("w4", "base", 1, 100, 0), cellRow("w4", "new", 1, 103, 0),
+	}
+	failures := []*CellError{{Scenario: "w2", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 2}}
+	got := CompareWorlds(rows, failures, []string{"base", "new"}, []string{"base", "new"})
+	if len(got) != 2 || got[0].Policy != "new" || got[0].Baseline != "base" || got[1].Policy != "base" || got[1].Baseline != "new" {
+		t.Fatalf("every policy against every baseline but itself: got %+v", got)
+	}
+	c := got[0]
+	// Worlds: √(0.5·0.25) = 0.3536, 3, 1.03.
+	if want := math.Cbrt(math.Sqrt(0.125) * 3 * 1.03); math.Abs(c.P99Ratio.Mean-want) > 1e-9 || c.P99Ratio.N != 3 {
+		t.Errorf("each world counts once: got %v, want %.4f over 3", c.P99Ratio, want)
+	}
+	if c.P99Ratio.Low < 0.35 || c.P99Ratio.Low > 1 || c.P99Ratio.High < 1.03 || c.P99Ratio.High > 3.001 {
+		t.Errorf("the interval lies within the extremes: got %v", c.P99Ratio)
+	}
+	for i, want := range []float64{2.0 / 3, 1.0 / 3, 1.0 / 3} {
+		if math.Abs(c.Above[i]-want) > 1e-9 {
+			t.Errorf("share above %g: got %g, want %g", Thresholds()[i], c.Above[i], want)
+		}
+	}
+	if c.Cells != 4 || c.Failed != 3 || c.ChangesPerHour != 15 {
+		t.Errorf("got %d cells, %d failed, %g changes per hour; want 4, 3, 15", c.Cells, c.Failed, c.ChangesPerHour)
+	}
+	if len(c.Worlds) != 3 || c.Worlds[0].World != "w2" || c.Worlds[0].Seeds != 1 || c.Worlds[2].World != "w1" || math.Abs(c.Worlds[2].BaselineP99MS-200) > 1e-9 {
+		t.Errorf("the worst first: got %+v", c.Worlds)
+	}
+	if inverse := got[1].P99Ratio.Mean * c.P99Ratio.Mean; math.Abs(inverse-1) > 1e-9 {
+		t.Errorf("the other way round is the inverse: got %g", inverse)
+	}
+
+	report := &WorldsReport{Comparisons: got, About: map[string]string{"w2": "made of wood"}, Worst: 2}
+	for _, c := range []struct {
+		name  string
+		write func(*bytes.Buffer) error
+		line  string
+	}{
+		{"text", func(b *bytes.Buffer) error { return report.WriteText(b) }, "3.000  60.0 ms ÷ 20.0 ms  w2  made of wood"},
+		{"markdown", func(b *bytes.Buffer) error { return report.WriteMarkdown(b) }, "| 3.000 | 60.0 | 20.0 | w2 | made of wood |"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := c.write(&b); err != nil {
+				t.Fatal(err)
+			}
+			if text := b.String(); !strings.Contains(text, c.line) || strings.Contains(text, "0.354  ") || strings.Count(text, "above 1.02") != 2 {
+				t.Errorf("want two tables, the two worst worlds and %q: got\n%s", c.line, text)
+			}
+		})
+	}
+	if empty := CompareWorlds(nil, failures, []string{"base", "new"}, []string{"base"}); len(empty) != 1 || empty[0].P99Ratio.N != 0 || empty[0].Failed != 3 {
+		t.Errorf("when all failed: got %+v", empty)
+	} else if err := (&WorldsReport{Comparisons: empty, Worst: 3}).WriteText(&bytes.Buffer{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBootstrapAgreesWithTheNormalInterval(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	const n, sigma = 400, 0.8
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = 1.5 * math.Exp(sigma*rng.NormFloat64())
+	}
+	e := bootstrap(x, 1)
+	want := 2 * 1.96 * sigma / math.Sqrt(n) // width of the interval of the logarithm
+	if width := math.Log(e.High / e.Low); math.Abs(width/want-1) > 0.1 || e.Low > 1.5 || e.High < 1.5 {
+		t.Errorf("got %v, of width %.3f, want about %.3f around 1.5", e, width, want)
+	}
+	if again := bootstrap(x, 1); again != e {
+		t.Errorf("the same seed gives the same: got %v and %v", e, again)
+	}
+	if one := bootstrap([]float64{2}, 1); math.Abs(one.Low-2) > 1e-12 || math.Abs(one.High-2) > 1e-12 || one.N != 1 {
+		t.Errorf("one value: got %v", one)
+	}
+}
