@@ -39,13 +39,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	limited := p.limit(problem, x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
-	hold, change := problem.Cost(problem.Flow(now), 1), problem.Cost(problem.Flow(rounded), 1)
-	if hold > 0 {
-		q.GainShare = (hold - change) / hold
-	}
-	if rate := p.rate(); rate > 0 {
-		e.PredictedReward = -change / rate
-	}
+	hold, change := problem.Cost(problem.Flow(now)), problem.Cost(problem.Flow(rounded))
+	q.GainShare = 1 - math.Exp(change-hold)
+	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
 	p.gate.Observe(t.params, &t.budget, seconds, q)
 	v := p.gate.Judge(t.params, &t.budget, q)
@@ -74,7 +70,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 	x := problem.Proportional()
 	if p.anyRoundRobin() {
-		solved := problem.Solve(x, problem.Params.Headroom)
+		solved := problem.Solve(x)
 		for g, grp := range p.groups {
 			if !grp.method.LoadAware() {
 				x[g] = solved[g]
@@ -91,7 +87,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 				continue
 			}
 			d := math.Log(x[g][i] / now[g][i])
-			noise := problem.Params.Significant * b.SD[l.class]
+			noise := problem.Params.Significant * math.Hypot(b.SD[l.class], problem.Params.SlotsNoise*b.SlotsSD)
 			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
 			total += x[g][i]
 		}

@@ -51,7 +51,9 @@ type link struct {
 	index   int // of the server in the pool
 	class   int // of the group among the server's
 	setting weights.Setting
-	passed  bool // NGINX passes over it: it is sent its share and nothing ends there
+	passed  bool      // NGINX passes over it
+	hangs   bool      // it is sent its share and nothing ends there
+	tally   vts.Tally // of late
 	eject   gate.Ejection
 }
 
@@ -154,30 +156,39 @@ func (g *group) shareOf(sv *server) float64 {
 // observe takes in the counters of the group.
 func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings [][]estimate.Reading) {
 	asked, shares := make([]float64, len(g.links)), make([]float64, len(g.links))
+	tallies := make([]vts.Tally, len(g.links))
+	keep := math.Exp(-seconds / t.params.FailureMemory)
 	total, sum := 0.0, 0.0
 	for i := range g.links {
+		l := &g.links[i]
+		l.tally = l.tally.Fade(keep, s.Peers[i].Tally())
+		if !l.setting.Down {
+			tallies[i] = l.tally
+		}
 		asked[i] = float64(s.Peers[i].Requests) / seconds
 		total += asked[i]
 		if !g.links[i].setting.Down {
 			sum += float64(g.links[i].setting.Weight.Int())
 		}
 	}
+	excess := vts.Excesses(tallies)
 	for i := range g.links {
 		l, p := &g.links[i], &s.Peers[i]
-		share := 0.0
 		if !l.setting.Down && sum > 0 {
-			share = float64(l.setting.Weight.Int()) / sum
+			shares[i] = float64(l.setting.Weight.Int()) / sum
 		}
-		switch {
-		case p.Requests > 0:
-			l.passed = false
-		case !g.method.LoadAware() && share*total*seconds >= passedOver:
-			l.passed = true
+		if p.Requests > 0 || g.method.LoadAware() {
+			l.passed, l.hangs = false, false
+		} else if !l.passed && !l.hangs && shares[i]*g.rate.PerSec()*seconds >= passedOver {
+			// Its peers get its share when NGINX passes over it, and only their own when it hangs.
+			others := load.Arrivals(asked, shares)
+			l.hangs = others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
+			l.passed = !l.hangs
 		}
-		if !l.off() {
-			shares[i] = share
+		if l.off() {
+			shares[i] = 0
 		}
-		readings[l.index][l.class] = reading(p, seconds)
+		readings[l.index][l.class] = l.reading(p, &excess[i], seconds)
 	}
 	rate := total
 	if !g.method.LoadAware() {
@@ -197,11 +208,18 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 	g.measured = objective.Measure(*s, g.deadline)
 }
 
-// reading is what an interval says of a server.
-func reading(p *vts.PeerSample, seconds float64) estimate.Reading {
-	r := estimate.Reading{Asked: float64(p.Requests), Failed: float64(p.Responses.Errors())}
-	served := r.Asked - r.Failed
-	if served <= 0 {
+// reading is what an interval says of a server; excess is what of its tally its peers do not have.
+func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
+	var r estimate.Reading
+	r.FailShare = (l.tally.Errors + excess.ClientErrors) / (l.tally.Requests + failuresFew)
+	if l.hangs {
+		r.FailShare = 1
+	}
+	served := float64(p.Requests) - float64(p.Responses.Errors())
+	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
+		served -= float64(p.Responses[3]) * excess.ClientErrors / l.tally.ClientErrors
+	}
+	if served < 1 {
 		return r
 	}
 	r.Count = served
@@ -214,6 +232,9 @@ func reading(p *vts.PeerSample, seconds float64) estimate.Reading {
 	}
 	return r
 }
+
+// failuresFew are requests of which a server is expected to fail none, before it was asked any: one failure in a few is chance.
+const failuresFew = 20
 
 const leastMsec = 0.4
 
@@ -253,5 +274,16 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		}
 		out.Groups = append(out.Groups, pg)
 	}
+	out.Demand = t.demand(out.Capacity())
 	return out
+}
+
+// demand are the loads that a plan is made for: the present one with headroom, and one that nearly fills the servers, for what fits a
+// quiet hour only fails when the crowd comes. capacity is how many times the present load the servers serve.
+func (t *Tuner) demand(capacity float64) []plan.Demand {
+	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
+	if math.IsInf(full, 1) {
+		return nil
+	}
+	return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - t.params.StressShare}, {Load: full, Probability: t.params.StressShare}}
 }

@@ -153,9 +153,7 @@ func broad(c float64) float64 {
 func (m *Member) belief(p *params.Params, t *pool) Belief {
 	n := len(m.Group)
 	out := Belief{Known: m.seen, SD: make([]float64, n), Fail: make([]float64, n), Inside: m.inside, Done: m.done}
-	for k := range m.fail {
-		out.Fail[k] = m.fail[k].share()
-	}
+	copy(out.Fail, m.fail)
 	if !m.seen && t.count > 0 { // as its peers are
 		for h := range m.Prob {
 			m.Prob[h] = t.slots[h] / t.count
@@ -196,6 +194,13 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 	for i := range out.Slots {
 		out.Slots[i].Probability /= sum
 	}
+	mean, square := 0.0, 0.0
+	for _, h := range out.Slots {
+		c := math.Log(h.Slots / h.ServiceSec[0])
+		mean += h.Probability * c
+		square += h.Probability * c * c
+	}
+	out.SlotsSD = math.Sqrt(math.Max(0, square-mean*mean))
 	for k := range out.SD {
 		out.SD[k] = math.Sqrt(out.SD[k] / sum)
 	}

@@ -16,8 +16,7 @@ type Reading struct {
 	ResponseSec float64 // their mean response time; 0 when there were none
 	Count       float64 // how many they were
 	SCV         float64 // squared coefficient of variation of their response times; 0: unknown
-	Asked       float64 // requests that ended at the server, served or not
-	Failed      float64 // of these, those that were no service
+	FailShare   float64 // probability that a request fails
 }
 
 // Server is what was seen of one server, by class. For every number of slots it may have, the service time of every class is
@@ -25,7 +24,7 @@ type Reading struct {
 // by the utilisation law and Little's law (see Observe). The zero value is not usable: NewServer.
 type Server struct {
 	slots  [choices]believed
-	fail   []failures
+	fail   []float64 // by class: probability that a request fails
 	scv    []float64 // of response times, by class
 	inside float64   // requests held in the last interval, mean
 	done   float64   // completions per second in the last interval
@@ -45,7 +44,7 @@ type believed struct {
 
 // NewServer returns a server of which nothing is known.
 func NewServer(classes int) *Server {
-	s := &Server{fail: make([]failures, classes), scv: make([]float64, classes)}
+	s := &Server{fail: make([]float64, classes), scv: make([]float64, classes)}
 	for h := range s.slots {
 		s.slots[h] = believed{log: make([]float64, classes), variance: make([]float64, classes)}
 		s.Prob[h] = 1 / float64(choices)
@@ -67,7 +66,7 @@ func (s *Server) Changed() bool { return s.shift.found }
 func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, r []Reading) {
 	done, inside := 0.0, 0.0
 	for k := range r {
-		s.fail[k].observe(p, seconds, r[k])
+		s.fail[k] = r[k].FailShare
 		done += r[k].DonePerSec
 		inside += r[k].DonePerSec * r[k].ResponseSec
 		if r[k].SCV > 0 && r[k].Count > 0 {

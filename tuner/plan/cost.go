@@ -20,27 +20,82 @@ func FlowTo(m Method, share, scv float64) queueing.Flow {
 	return queueing.Flow{Arrivals: share, Service: scv}
 }
 
-// Cost is what shares cost per second, in deadlines: the tardiness of all requests, their mean response times by Params.MeanShare, and
-// what fails, averaged over the numbers of slots that servers may have. load scales all rates.
-func (p *Problem) Cost(x Shares, load float64) float64 {
+// Cost is what shares cost: the logarithm of the tardiness of all requests, their mean response times by Params.MeanShare and what
+// fails, in deadlines per second, averaged over the numbers of slots that servers may have; the mean of the logarithms over the demand,
+// so that a load in which everything is late does not drown the present one.
+func (p *Problem) Cost(x Shares) float64 { return p.gradient(p.newScratch(), x, nil) }
+
+var present = []Demand{{Load: 1, Probability: 1}}
+
+// gradient is Cost; with grad it sets the derivatives by the shares too.
+func (p *Problem) gradient(s *scratch, x, grad Shares) float64 {
+	for g := range grad {
+		clear(grad[g])
+	}
+	demand := p.Demand
+	if len(demand) == 0 {
+		demand = present
+	}
 	total := 0.0
-	s := p.newScratch()
-	for j := range p.Beliefs {
-		total += p.serverCost(s, x, j, load, nil)
+	for _, d := range demand {
+		cost := 0.0
+		for j := range p.Beliefs {
+			cost += p.serverCost(s, x, j, d.Load, nil)
+		}
+		if cost <= 0 {
+			continue
+		}
+		total += d.Probability * math.Log(cost)
+		if grad == nil {
+			continue
+		}
+		for g := range s.grad {
+			clear(s.grad[g])
+		}
+		for j := range p.Beliefs {
+			p.serverCost(s, x, j, d.Load, s.grad)
+		}
+		for g := range grad {
+			for i := range grad[g] {
+				grad[g][i] += d.Probability / cost * s.grad[g][i]
+			}
+		}
 	}
 	return total
+}
+
+// Capacity is how many times the present load the servers serve at most, all together.
+func (p *Problem) Capacity() float64 {
+	work := 0.0
+	for g := range p.Groups {
+		grp := &p.Groups[g]
+		capacity := 0.0
+		for _, l := range grp.Links {
+			if b := &p.Beliefs[l.Server]; !l.Off && len(b.Slots) > 0 {
+				capacity += b.Capacity(l.Class)
+			}
+		}
+		if capacity > 0 {
+			work += grp.RatePerSec / capacity
+		}
+	}
+	if work <= 0 {
+		return math.Inf(1)
+	}
+	return 1 / work
 }
 
 // scratch holds the links of every server and room for what is worked out of one.
 type scratch struct {
 	links [][]place // by server
 	rate  []float64
+	grad  Shares
 }
 
 type place struct{ group, link int }
 
 func (p *Problem) newScratch() *scratch {
-	s := &scratch{links: make([][]place, len(p.Beliefs))}
+	s := &scratch{links: make([][]place, len(p.Beliefs)), grad: p.NewShares()}
 	for g := range p.Groups {
 		for i, l := range p.Groups[g].Links {
 			s.links[l.Server] = append(s.links[l.Server], place{g, i})
@@ -49,7 +104,8 @@ func (p *Problem) newScratch() *scratch {
 	return s
 }
 
-// serverCost is the part of Cost that is of one server. With grad it adds the derivatives by the shares to grad.
+// serverCost is what one server costs per second at so many times the present rates. With grad it adds the derivatives by the
+// shares to grad.
 func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Shares) float64 {
 	b := &p.Beliefs[j]
 	places := s.links[j]

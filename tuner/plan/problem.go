@@ -25,8 +25,16 @@ type Problem struct {
 	Table   *objective.Table
 	Beliefs []estimate.Belief // by server of the pool
 	Groups  []Group
+	// Demand are the loads that the plan is made for; empty: the present one.
+	Demand []Demand
 	// ErrorTardiness is what a failed request costs, in deadlines.
 	ErrorTardiness float64
+}
+
+// Demand is a load that may come.
+type Demand struct {
+	Load        float64 `json:"load"` // in units of the present rates
+	Probability float64 `json:"probability"`
 }
 
 // Group is one upstream group of a pool.

@@ -24,8 +24,8 @@ const (
 	leastShared = 1e-4 // of an equal share: what no weight can say
 )
 
-// Solve returns the shares that cost least at load times the present rates, found by exponentiated gradient from start.
-func (p *Problem) Solve(start Shares, load float64) Shares {
+// Solve returns the shares that cost least, found by exponentiated gradient from start.
+func (p *Problem) Solve(start Shares) Shares {
 	s := p.newScratch()
 	x, next, grad := p.NewShares(), p.NewShares(), p.NewShares()
 	for g := range x {
@@ -38,7 +38,7 @@ func (p *Problem) Solve(start Shares, load float64) Shares {
 		}
 		grp.normalise(x[g])
 	}
-	cost := p.gradient(s, x, load, grad)
+	cost := p.gradient(s, x, grad)
 	stride := solveFirst
 	for range solveSteps {
 		largest := 0.0
@@ -53,7 +53,7 @@ func (p *Problem) Solve(start Shares, load float64) Shares {
 			for i := range x[g] {
 				grad[g][i] -= mean
 				if x[g][i] > 0 {
-					largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i])/p.Groups[g].RatePerSec)
+					largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i])/p.share(g))
 				}
 			}
 		}
@@ -67,7 +67,7 @@ func (p *Problem) Solve(start Shares, load float64) Shares {
 				for i, l := range grp.Links {
 					step := 0.0
 					if grp.RatePerSec > 0 {
-						step = math.Max(-1, math.Min(1, stride*grad[g][i]/grp.RatePerSec/largest))
+						step = math.Max(-1, math.Min(1, stride*grad[g][i]/p.share(g)/largest))
 					}
 					next[g][i] = x[g][i] * math.Exp(-step)
 					if !l.Off {
@@ -76,9 +76,9 @@ func (p *Problem) Solve(start Shares, load float64) Shares {
 				}
 				grp.normalise(next[g])
 			}
-			if c := p.Cost(next, load); c < cost {
+			if c := p.Cost(next); c < cost {
 				accepted = true
-				better := (cost - c) / cost
+				better := cost - c
 				x, next = next, x
 				stride = math.Min(stride*1.5, 2)
 				if better < solveDone {
@@ -91,18 +91,16 @@ func (p *Problem) Solve(start Shares, load float64) Shares {
 		if !accepted {
 			break
 		}
-		cost = p.gradient(s, x, load, grad)
+		cost = p.gradient(s, x, grad)
 	}
 	return x
 }
 
-func (p *Problem) gradient(s *scratch, x Shares, load float64, grad Shares) float64 {
-	for g := range grad {
-		clear(grad[g])
+// share is the part of all requests that are of a group.
+func (p *Problem) share(g int) float64 {
+	sum := 0.0
+	for i := range p.Groups {
+		sum += p.Groups[i].RatePerSec
 	}
-	total := 0.0
-	for j := range p.Beliefs {
-		total += p.serverCost(s, x, j, load, grad)
-	}
-	return total
+	return p.Groups[g].RatePerSec / sum
 }
