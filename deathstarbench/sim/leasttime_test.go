@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"testing"
@@ -266,6 +267,33 @@ func TestLeastTimeIsItsRule(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLeastTimeShares checks the rule of thumb of docs/deathstarbench.md: at balance (1 + n)·R/w is the same for all
+// servers, R being the mean of the classes that a response time r is in, about r + 10 ms; with n = λr that gives the shares.
+func TestLeastTimeShares(t *testing.T) {
+	times := []float64{30, 60, 120} // ms; every server has a slot for everyone
+	for _, weights := range [][]int{{1, 1, 1}, {1, 2, 4}, {4, 2, 1}, {10, 30, 20}} {
+		for _, method := range []Method{LeastTime, LeastTimeNoInflight} {
+			t.Run(fmt.Sprint(method, weights), func(t *testing.T) {
+				t.Parallel()
+				sc := one(3, 100000, 1, 0.5, 3000, time.Minute)
+				sc.Upstreams[0].Weights = weights
+				want, total := make([]float64, 3), 0.0
+				for i, r := range times {
+					sc.Servers[i].Service[deathstarbench.ComposePost] = ms(r)
+					want[i] = float64(weights[i]) / ((r + 10) * r)
+					total += want[i]
+				}
+				run := play(t, sc, Options{Seed: 1, Method: method})
+				for i, s := range run.Servers() {
+					if got, want := float64(s.Served)/float64(run.Requests()), want[i]/total; math.Abs(got-want) > 0.01 {
+						t.Errorf("share of the server of %v ms: got %.3f, want %.3f", times[i], got, want)
+					}
+				}
+			})
+		}
+	}
 }
 
 // TestReloadForgetsTimes: the workers of a new configuration begin without times, and with requests in flight that
