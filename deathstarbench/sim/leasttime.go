@@ -6,7 +6,7 @@ package sim
 //
 // and smooth weighted round robin among those that are equal. The time is the moving average of the response times of
 // answered attempts, halved for every fail_timeout that the peer was not tried; with inflight it is at least the moving
-// average of the mean age of the requests in flight. Times count in classes of 20 ms, and above 5 s all are equally bad.
+// average of the mean age of the requests in flight. Times count in classes of 20 ms; above 5 s all are equally bad.
 //
 // In the simulator a response arrives whole, so that "least_time header" would pick the same peers.
 //

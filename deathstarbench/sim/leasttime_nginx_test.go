@@ -147,7 +147,8 @@ func oneWorker(t *testing.T, directive string, sc *deathstarbench.Scenario, serv
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	var b strings.Builder
-	fmt.Fprintf(&b, "%sworker_processes 1;\nevents { worker_connections 4096; }\nhttp {\n%saccess_log off;\n", main, instance.HTTPPaths(dir))
+	fmt.Fprintf(&b, "%sworker_processes 1;\nevents { worker_connections 4096; }\n", main)
+	fmt.Fprintf(&b, "http {\n%saccess_log off;\n", instance.HTTPPaths(dir))
 	fmt.Fprintf(&b, "upstream g { zone g 128k; %s;\n", directive)
 	for i, name := range sc.Upstreams[0].Servers {
 		fmt.Fprintf(&b, "  server %s weight=%d;\n", servers.Addr(name), sc.Upstreams[0].Weights[i])

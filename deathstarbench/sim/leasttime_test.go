@@ -270,7 +270,7 @@ func TestLeastTimeIsItsRule(t *testing.T) {
 }
 
 // TestLeastTimeShares checks the rule of thumb of docs/deathstarbench.md: at balance (1 + n)·R/w is the same for all
-// servers, R being the mean of the classes that a response time r is in, about r + 10 ms; with n = λr that gives the shares.
+// servers, R being the mean of the classes that a response time r is in, about r + 10 ms; n = λr gives the shares.
 func TestLeastTimeShares(t *testing.T) {
 	times := []float64{30, 60, 120} // ms; every server has a slot for everyone
 	for _, weights := range [][]int{{1, 1, 1}, {1, 2, 4}, {4, 2, 1}, {10, 30, 20}} {
