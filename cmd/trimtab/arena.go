@@ -40,8 +40,9 @@ SCENARIO is the name of a built-in one, a file, or "all" for all built-in ones.
 
 A policy is chooser or method/chooser, for instance least_conn/tuned; a method alone means equal weights. Choosers:
 ` + "  " + strings.Join(chooserNames(), ", ") + `.
-Methods: round_robin, least_conn, random_two, least_time (NGINX 1.31's least_time last_byte inflight) and peak_ewma
-(two random choices, the lower peak-EWMA); the last three in the simulator only.
+Methods: round_robin, least_conn, random_two, least_time (NGINX 1.31's least_time last_byte inflight),
+least_time_no_inflight (its least_time last_byte) and peak_ewma (two random choices, the lower peak-EWMA); the last
+four in the simulator only.
 The oracle knows the scenario: it holds the best static weights of each phase, found by search and kept in a cache.
 
 Results go to stdout: tables, or with --json one object per finished cell. With --out the rows, the courses of the first

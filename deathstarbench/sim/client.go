@@ -146,7 +146,7 @@ func (s *Sim) abandon(i int32) {
 	g := &s.groups[r.group]
 	s.count(r, s.now, gaveUp, false)
 	if g.timed {
-		g.measure(int(r.peer), r.epoch, r.began, s.now, false)
+		g.measure(int(r.peer), r.epoch, r.began, s.now, abandoned)
 	}
 	g.done(int(r.peer), r.epoch, false, s.now)
 	switch r.state {

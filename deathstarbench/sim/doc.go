@@ -6,7 +6,7 @@
 //
 // Requests of each load arrive by the processes of package arrival. NGINX picks a server of the workload's upstream
 // group by the group's method (the rules of NGINX 1.22: smooth weighted round robin, least_conn, random two, passive
-// health checks; beside them two per-request rivals, peak-EWMA two choices and least_time) and the request goes
+// health checks; NGINX 1.31's least_time; beside them a per-request rival, peak-EWMA two choices) and the request goes
 // there at once. A server serves up to its number of slots at a time, first come first served over all groups that
 // share it; a service time is lognormal with the mean of the workload and the coefficient of variation of the server;
 // a full queue answers 503 at once. The response travels network_delay. Faults change a server at given times.

@@ -34,7 +34,7 @@ func (s *Sim) dispatch(i int32) {
 	p := g.pick(s.now)
 	for p != none {
 		g.peers[p].conns++
-		r.peer, r.began, r.epoch = int32(p), s.now, g.epoch
+		r.peer, r.began, r.epoch = int32(p), g.picked, g.epoch
 		srv := &s.servers[g.server[p]]
 		if !srv.down {
 			break
@@ -59,7 +59,7 @@ func (s *Sim) dispatch(i int32) {
 func (s *Sim) fail(r *request) {
 	g := &s.groups[r.group]
 	if g.timed {
-		g.measure(int(r.peer), r.epoch, r.began, s.now, false)
+		g.measure(int(r.peer), r.epoch, r.began, s.now, failed)
 	}
 	g.done(int(r.peer), r.epoch, true, s.now)
 	g.tried[r.peer] = true
@@ -246,7 +246,7 @@ func (s *Sim) receive(i int32, r *request) {
 	g := &s.groups[r.group]
 	s.count(r, s.now, r.status, false)
 	if g.timed {
-		g.measure(int(r.peer), r.epoch, r.began, s.now, true)
+		g.measure(int(r.peer), r.epoch, r.began, s.now, answered)
 	}
 	g.done(int(r.peer), r.epoch, false, s.now)
 	s.finish(i, r.status)

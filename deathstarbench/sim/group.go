@@ -14,15 +14,18 @@ type Method string
 
 // The balancing methods. The first three are NGINX 1.22's; the others measure times and decide per request.
 const (
-	RoundRobin Method = "round_robin" // smooth weighted round robin
-	LeastConn  Method = "least_conn"  // fewest active/weight, ties by smooth weighted round robin
-	RandomTwo  Method = "random_two"  // random two least_conn
-	LeastTime  Method = "least_time"  // NGINX 1.31's least_time last_byte inflight
-	PeakEWMA   Method = "peak_ewma"   // two random choices, the lower peak-EWMA cost
+	RoundRobin          Method = "round_robin"            // smooth weighted round robin
+	LeastConn           Method = "least_conn"             // fewest active/weight, ties by smooth weighted round robin
+	RandomTwo           Method = "random_two"             // random two least_conn
+	LeastTime           Method = "least_time"             // NGINX 1.31's least_time last_byte inflight
+	LeastTimeNoInflight Method = "least_time_no_inflight" // NGINX 1.31's least_time last_byte
+	PeakEWMA            Method = "peak_ewma"              // two random choices, the lower peak-EWMA cost
 )
 
 // Methods returns all balancing methods.
-func Methods() []Method { return []Method{RoundRobin, LeastConn, RandomTwo, LeastTime, PeakEWMA} }
+func Methods() []Method {
+	return []Method{RoundRobin, LeastConn, RandomTwo, LeastTime, LeastTimeNoInflight, PeakEWMA}
+}
 
 // peer is the balancer's state of one server of a group: what every pick reads.
 type peer struct {
@@ -59,8 +62,10 @@ type group struct {
 	failTimeout int64 // s
 	rng         *rand.Rand
 
-	timings   []timing // of the methods that measure
-	estimates []int64  // scratch of least_time
+	timings []timing // of the methods that measure
+	costs   []uint64 // scratch of least_time
+	behind  float64  // Options.ClocksBehind
+	picked  int64    // ns; time of the last pick on the clock of its worker
 
 	stats    []counters
 	deadline float64 // ns; 0: none
@@ -111,6 +116,7 @@ func (g *group) usable(i int, now int64) bool {
 
 // pick returns the peer for a request, or none when no peer is live. The caller counts the request as active.
 func (g *group) pick(now int64) int {
+	g.picked = now
 	if g.plain {
 		switch g.method {
 		case LeastConn:
@@ -136,8 +142,9 @@ func (g *group) pick(now int64) int {
 		i = g.leastConn(sec)
 	case RandomTwo:
 		i = g.randomTwo(sec)
-	case LeastTime:
-		i = g.leastTime(now/1e6, sec)
+	case LeastTime, LeastTimeNoInflight:
+		g.picked = g.clock(now)
+		i = g.leastTime(uint64(g.picked/1e6), sec)
 	case PeakEWMA:
 		i = g.peakEWMA(now, sec)
 	default:
@@ -152,14 +159,15 @@ func (g *group) pick(now int64) int {
 }
 
 // measure tells a method that goes by measured times how long an attempt took.
-func (g *group) measure(i int, epoch int32, began, now int64, ok bool) {
+func (g *group) measure(i int, epoch int32, began, now int64, how ending) {
 	if epoch != g.epoch {
 		return
 	}
 	if g.method == PeakEWMA {
 		g.timings[i].observe(float64(now), float64(now-began))
 	} else if len(g.peers) > 1 {
-		g.leastTimeDone(i, now/1e6, now/1e6-began/1e6, ok)
+		now = max(g.clock(now), began) // began is of the same worker's clock
+		g.leastTimeDone(i, uint64(now/1e6), uint64(now/1e6-began/1e6), how)
 	}
 }
 
@@ -189,7 +197,7 @@ func (g *group) done(i int, epoch int32, failed bool, now int64) {
 func newGroup(u deathstarbench.Upstream, servers map[string]int32, o *Options, seed uint64) (group, error) {
 	g := group{
 		name: u.Name, workload: u.Workload, method: Method(u.Method), maxFails: int32(max(o.MaxFails, 0)),
-		failTimeout: int64(o.FailTimeout.Seconds()), rng: rand.New(rand.NewPCG(seed, 0xba1a)),
+		failTimeout: int64(o.FailTimeout.Seconds()), behind: o.ClocksBehind, rng: rand.New(rand.NewPCG(seed, 0xba1a)),
 	}
 	if o.Method != "" {
 		g.method = o.Method
@@ -228,9 +236,11 @@ func newGroup(u deathstarbench.Upstream, servers map[string]int32, o *Options, s
 	if d, ok := o.Deadlines[u.Name]; ok {
 		g.deadline = float64(d)
 	}
-	if g.timed = g.method == LeastTime || g.method == PeakEWMA; g.timed {
+	switch g.method {
+	case LeastTime, LeastTimeNoInflight, PeakEWMA:
+		g.timed = true
 		g.timings = make([]timing, len(g.peers))
-		g.estimates = make([]int64, len(g.peers))
+		g.costs = make([]uint64, len(g.peers))
 	}
 	g.review()
 	return g, nil

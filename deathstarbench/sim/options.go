@@ -49,6 +49,10 @@ type Options struct {
 	// a negative MaxFails turns the check off (max_fails=0).
 	MaxFails    int
 	FailTimeout time.Duration
+	// ClocksBehind is the share of picks and answers that NGINX handles on a clock that is at least 1 ms behind the one
+	// before it, which only least_time with inflight minds. 0 is one worker. Two workers on one zone had 0.001 on a calm
+	// machine of two cores, 0.003 on a busy one.
+	ClocksBehind float64
 	// PassedOnUncounted makes the samples leave out attempts that proxy_next_upstream passed on, as nginx-module-vts
 	// up to v0.2.7 does; by default every attempt counts for its own server, as the Lua shim counts.
 	PassedOnUncounted bool
@@ -99,6 +103,8 @@ func (o *Options) complete(sc *deathstarbench.Scenario) error {
 		return fmt.Errorf("apply delay %v: want at least 0", o.ApplyDelay)
 	case !(o.LostPolls >= 0 && o.LostPolls < 1):
 		return fmt.Errorf("lost polls %v: want a probability below 1", o.LostPolls)
+	case !(o.ClocksBehind >= 0 && o.ClocksBehind <= 1):
+		return fmt.Errorf("clocks behind %v: want a share", o.ClocksBehind)
 	case o.Overhead < 0:
 		return fmt.Errorf("overhead %v: want at least 0", o.Overhead)
 	}
