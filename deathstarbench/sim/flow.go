@@ -145,7 +145,7 @@ func (s *Sim) enter(srv *server, i int32, r *request) {
 			r.status, r.state = 429, away
 			s.queue.push(event{at: s.now + srv.shedAfter + srv.delay[r.class], request: i, kind: response})
 			return
-		case failed:
+		case broken:
 			r.status, r.state = 500, away
 			s.queue.push(event{at: s.now + srv.failAfter + srv.delay[r.class], request: i, kind: response})
 			return

@@ -145,7 +145,7 @@ const (
 	noTrouble trouble = iota
 	hung
 	shed
-	failed
+	broken
 )
 
 // draw draws the faults of one request, each by itself.
@@ -156,7 +156,7 @@ func (s *server) draw() trouble {
 	case s.sheds > 0 && s.faults.Float64() < s.sheds:
 		return shed
 	case s.fails > 0 && s.faults.Float64() < s.fails:
-		return failed
+		return broken
 	}
 	return noTrouble
 }

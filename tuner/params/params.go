@@ -65,7 +65,7 @@ func Default() Params {
 		HorizonSec:     20,
 		CrowdPull:      0,
 		SlotsNoise:     0,
-		Significant:    1,
+		Significant:    2,
 		MinGain:        0.03,
 		DeadBand:       0.05,
 		PatienceSec:    4,

@@ -10,8 +10,8 @@ import (
 //
 // Round robin: in proportion to the weights. least_conn keeps the requests that servers hold in proportion to their weights, so that by
 // Little's law a server is sent requests in proportion to weight over response time, down to the time between two requests: below one
-// request held, ties are broken by weight. least_time keeps response time times requests held in proportion to the weights:
-// weight over the square of the response time.
+// request held, ties are broken by weight. least_time makes (1+λr)·R/w the same for all servers, r being the response time, R what it
+// counts as in whole steps of 20 ms (leastTimeStep), and λr by Little's law the requests held.
 func (p *Problem) Flow(weights Shares) Shares {
 	x := p.NewShares()
 	aware := false
@@ -29,18 +29,16 @@ func (p *Problem) Flow(weights Shares) Shares {
 		p.responses(s, x, response)
 		for g := range p.Groups {
 			grp := &p.Groups[g]
-			if !grp.Method.LoadAware() {
+			if !grp.Method.LoadAware() || grp.RatePerSec <= 0 {
 				continue
 			}
-			gap := 0.0
-			if grp.RatePerSec > 0 {
-				gap = float64(len(grp.Links)) / grp.RatePerSec / 2
-			}
 			next := make([]float64, len(grp.Links))
-			for i := range grp.Links {
-				next[i] = weights[g][i] / (response[g][i] + gap)
-				if grp.Method == LeastTime {
-					next[i] /= response[g][i]
+			if grp.Method == LeastTime {
+				grp.leastTime(weights[g], response[g], next)
+			} else {
+				gap := float64(len(grp.Links)) / grp.RatePerSec / 2
+				for i := range next {
+					next[i] = weights[g][i] / (response[g][i] + gap)
 				}
 			}
 			grp.normalise(next)
@@ -54,6 +52,46 @@ func (p *Problem) Flow(weights Shares) Shares {
 	}
 	return x
 }
+
+// leastTimeStep is the unit in s in which NGINX counts response times under least_time: r counts as (⌊r/step⌋+1) steps.
+const leastTimeStep = 0.020
+
+// leastTime sets the rates λ with the same (1+λr)·R/w for every server that add up to the group's.
+func (g *Group) leastTime(weights, response, out []float64) {
+	rates := func(level float64) (sum float64) {
+		for i, l := range g.Links {
+			out[i] = 0
+			if l.Off || !(weights[i] > 0) {
+				continue
+			}
+			counted := response[i] + leastTimeStep/2 // on average over where a time lies in its step
+			if response[i] < leastTimeStep {
+				counted = leastTimeStep
+			}
+			out[i] = math.Max(leastRate, (level*weights[i]/counted-1)/response[i])
+			sum += out[i]
+		}
+		return sum
+	}
+	low, high := 0.0, 1.0
+	for range 200 {
+		if rates(high) >= g.RatePerSec {
+			break
+		}
+		high *= 2
+	}
+	for range 40 {
+		if middle := (low + high) / 2; rates(middle) < g.RatePerSec {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	rates(high)
+}
+
+// leastRate keeps the share of a server that is sent next to nothing above 0, so that it can come back.
+const leastRate = 1e-6
 
 const flowSteps = 40
 
