@@ -10,13 +10,17 @@ import (
 // Thresholds are the ratios of p99 of which a Comparison tells the share of worlds above.
 func Thresholds() []float64 { return []float64{1.02, 1.05, 2} }
 
-// WorldRatio is what a policy's p99 is to the baseline's in one world: geometric means over the seeds that both played.
+// WorldRatio is what a policy's p99 is to the baseline's in one world: geometric means over the seeds that both
+// played. Requests that fail fast make p99 low, so errors stand beside it: the share of failed requests, mean over
+// the same seeds.
 type WorldRatio struct {
-	World         string  `json:"world"` // name of the scenario
-	Ratio         float64 `json:"p99_ratio"`
-	P99MS         float64 `json:"p99_ms"`
-	BaselineP99MS float64 `json:"baseline_p99_ms"`
-	Seeds         int     `json:"seeds"`
+	World          string  `json:"world"` // name of the scenario
+	Ratio          float64 `json:"p99_ratio"`
+	P99MS          float64 `json:"p99_ms"`
+	BaselineP99MS  float64 `json:"baseline_p99_ms"`
+	Errors         float64 `json:"error_ratio"`
+	BaselineErrors float64 `json:"baseline_error_ratio"`
+	Seeds          int     `json:"seeds"`
 }
 
 // Comparison is a policy against a baseline over many worlds, each of which counts once.
@@ -25,25 +29,29 @@ type Comparison struct {
 	P99Ratio         Estimate     // geometric mean over worlds, interval by bootstrap over worlds
 	Above            []float64    // share of the worlds above each of Thresholds
 	Worlds           []WorldRatio // the worst first
-	ChangesPerHour   float64      // reloads by the policy's decisions, mean over cells
-	Cells, Failed    int          // of the policy: played, and those that could not be
+	Errors           float64      // share of failed requests, mean over worlds
+	BaselineErrors   float64
+	ChangesPerHour   float64 // reloads by the policy's decisions, mean over cells
+	Cells, Failed    int     // of the policy: played, and those that could not be
 }
 
 // bootstrapSeed makes the same rows give the same intervals.
 const bootstrapSeed = 1
 
+// cellKey names one cell.
+type cellKey struct {
+	scenario, policy string
+	seed             uint64
+}
+
 // CompareWorlds compares every policy with every baseline, in that order of nesting; a policy is left out against
 // itself. Each scenario of the rows is one world.
 func CompareWorlds(rows []Row, failures []*CellError, policies, baselines []string) []Comparison {
-	type cell struct {
-		scenario, policy string
-		seed             uint64
-	}
-	at := make(map[cell]Row, len(rows))
+	at := make(map[cellKey]Row, len(rows))
 	var scenarios []string
 	seeds := map[string][]uint64{}
 	for _, r := range rows {
-		at[cell{r.Scenario, r.Policy, r.Seed}] = r
+		at[cellKey{r.Scenario, r.Policy, r.Seed}] = r
 		scenarios = with(scenarios, r.Scenario)
 		if !slices.Contains(seeds[r.Scenario], r.Seed) {
 			seeds[r.Scenario] = append(seeds[r.Scenario], r.Seed)
@@ -58,17 +66,16 @@ func CompareWorlds(rows []Row, failures []*CellError, policies, baselines []stri
 			c := Comparison{Policy: policy, Baseline: baseline}
 			c.count(rows, failures)
 			for _, scenario := range scenarios {
-				var mine, theirs []float64
+				var mine, theirs []Row
 				for _, seed := range seeds[scenario] {
-					a, ok1 := at[cell{scenario, policy, seed}]
-					b, ok2 := at[cell{scenario, baseline, seed}]
-					if ok1 && ok2 && a.LatencyMS.P99 > 0 && b.LatencyMS.P99 > 0 {
-						mine, theirs = append(mine, a.LatencyMS.P99), append(theirs, b.LatencyMS.P99)
+					a, played := at[cellKey{scenario, policy, seed}]
+					b, too := at[cellKey{scenario, baseline, seed}]
+					if played && too && a.LatencyMS.P99 > 0 && b.LatencyMS.P99 > 0 {
+						mine, theirs = append(mine, a), append(theirs, b)
 					}
 				}
 				if len(mine) > 0 {
-					p, q := stat.GeometricMean(mine, nil), stat.GeometricMean(theirs, nil)
-					c.Worlds = append(c.Worlds, WorldRatio{World: scenario, Ratio: p / q, P99MS: p, BaselineP99MS: q, Seeds: len(mine)})
+					c.Worlds = append(c.Worlds, worldRatio(scenario, mine, theirs))
 				}
 			}
 			c.summarise()
@@ -76,6 +83,19 @@ func CompareWorlds(rows []Row, failures []*CellError, policies, baselines []stri
 		}
 	}
 	return out
+}
+
+// worldRatio compares rows of the same seeds.
+func worldRatio(world string, mine, theirs []Row) WorldRatio {
+	p99 := func(r Row) float64 { return r.LatencyMS.P99 }
+	errors := func(r Row) float64 { return r.ErrorRatio }
+	w := WorldRatio{
+		World: world, Seeds: len(mine),
+		P99MS: stat.GeometricMean(column(mine, p99), nil), BaselineP99MS: stat.GeometricMean(column(theirs, p99), nil),
+		Errors: stat.Mean(column(mine, errors), nil), BaselineErrors: stat.Mean(column(theirs, errors), nil),
+	}
+	w.Ratio = w.P99MS / w.BaselineP99MS
+	return w
 }
 
 func (c *Comparison) count(rows []Row, failures []*CellError) {
@@ -97,9 +117,12 @@ func (c *Comparison) count(rows []Row, failures []*CellError) {
 }
 
 func (c *Comparison) summarise() {
+	n := max(1, float64(len(c.Worlds)))
 	ratios := make([]float64, len(c.Worlds))
 	for i, w := range c.Worlds {
 		ratios[i] = w.Ratio
+		c.Errors += w.Errors / n
+		c.BaselineErrors += w.BaselineErrors / n
 	}
 	c.P99Ratio = bootstrap(ratios, bootstrapSeed)
 	for _, threshold := range Thresholds() {
@@ -109,7 +132,7 @@ func (c *Comparison) summarise() {
 				above++
 			}
 		}
-		c.Above = append(c.Above, float64(above)/max(1, float64(len(ratios))))
+		c.Above = append(c.Above, float64(above)/n)
 	}
 	slices.SortStableFunc(c.Worlds, func(a, b WorldRatio) int { return cmp.Compare(b.Ratio, a.Ratio) })
 }

@@ -18,17 +18,15 @@ type WorldsReport struct {
 // first baseline.
 func (r *WorldsReport) WriteText(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	baseline := ""
 	for i := range r.Comparisons {
 		c := &r.Comparisons[i]
-		if c.Baseline != baseline {
-			if baseline != "" {
+		if i == 0 || c.Baseline != r.Comparisons[i-1].Baseline {
+			if i > 0 {
 				fmt.Fprintln(tab)
 			}
-			baseline = c.Baseline
-			fmt.Fprintf(tab, "p99 ÷ %s\tratio\t95 %%\t%sworst\tin\tchanges/h\tcells\tfailed\t\n", baseline, headers("above %g\t"))
+			fmt.Fprintf(tab, "p99 ÷ %s\t%s\t\n", c.Baseline, strings.Join(comparisonHeads(), "\t"))
 		}
-		fmt.Fprintf(tab, "%s\t\n", strings.Join(c.columns(), "\t"))
+		fmt.Fprintf(tab, "%s\t%s\t\n", c.Policy, strings.Join(c.columns(), "\t"))
 	}
 	if err := tab.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
@@ -38,8 +36,9 @@ func (r *WorldsReport) WriteText(w io.Writer) error {
 			return fmt.Errorf("write the worst worlds: %w", err)
 		}
 		list := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(list, "  %s\n", strings.Join(worldHeads(), "\t"))
 		for _, v := range c.Worlds[:min(r.Worst, len(c.Worlds))] {
-			fmt.Fprintf(list, "  %s\t%s ms ÷ %s ms\t%s\t%s\n", ratioText(v.Ratio), number(v.P99MS), number(v.BaselineP99MS), v.World, r.About[v.World])
+			fmt.Fprintf(list, "  %s\n", strings.Join(r.worldColumns(v), "\t"))
 		}
 		if err := list.Flush(); err != nil {
 			return fmt.Errorf("write the worst worlds: %w", err)
@@ -51,23 +50,26 @@ func (r *WorldsReport) WriteText(w io.Writer) error {
 // WriteMarkdown writes the same as Markdown.
 func (r *WorldsReport) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
-	baseline := ""
+	row := func(cells ...string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	for i := range r.Comparisons {
 		c := &r.Comparisons[i]
-		if c.Baseline != baseline {
-			if baseline != "" {
+		if i == 0 || c.Baseline != r.Comparisons[i-1].Baseline {
+			if i > 0 {
 				b.WriteString("\n")
 			}
-			baseline = c.Baseline
-			fmt.Fprintf(&b, "| p99 ÷ `%s` | ratio | 95 %% |%s worst | in | changes/h | cells | failed |\n", baseline, headers(" above %g |"))
-			b.WriteString("|---|---:|---|" + strings.Repeat("---:|", len(Thresholds())) + "---:|---|---:|---:|---:|\n")
+			heads := comparisonHeads()
+			row(append([]string{"p99 ÷ `" + c.Baseline + "`"}, heads...)...)
+			b.WriteString("|---|" + strings.Repeat("---:|", len(heads)) + "\n")
 		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(c.columns(), " | "))
+		row(append([]string{c.Policy}, c.columns()...)...)
 	}
 	for _, c := range r.worst() {
-		fmt.Fprintf(&b, "\nWorst worlds of `%s` against `%s`:\n\n| ratio | p99, ms | baseline's | world | made of |\n|---:|---:|---:|---|---|\n", c.Policy, c.Baseline)
+		fmt.Fprintf(&b, "\nWorst worlds of `%s` against `%s`:\n\n", c.Policy, c.Baseline)
+		heads := worldHeads()
+		row(heads...)
+		b.WriteString("|" + strings.Repeat("---:|", len(heads)-2) + "---|---|\n")
 		for _, v := range c.Worlds[:min(r.Worst, len(c.Worlds))] {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", ratioText(v.Ratio), number(v.P99MS), number(v.BaselineP99MS), v.World, r.About[v.World])
+			row(r.worldColumns(v)...)
 		}
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -88,32 +90,45 @@ func (r *WorldsReport) worst() []*Comparison {
 	return out
 }
 
-func headers(format string) string {
-	var b strings.Builder
+func comparisonHeads() []string {
+	heads := []string{"ratio", "95 %"}
 	for _, t := range Thresholds() {
-		fmt.Fprintf(&b, format, t)
+		heads = append(heads, fmt.Sprintf("above %g", t))
 	}
-	return b.String()
+	return append(heads, "worst", "in", "errors", "baseline's", "changes/h", "cells", "failed")
 }
 
-// columns are the cells of a comparison's line.
+// columns are the cells of a comparison's line below comparisonHeads.
 func (c *Comparison) columns() []string {
-	out := []string{c.Policy}
+	tail := []string{share(c.Errors), share(c.BaselineErrors), number(c.ChangesPerHour), fmt.Sprint(c.Cells), fmt.Sprint(c.Failed)}
+	var out []string
 	if len(c.Worlds) == 0 {
-		out = append(out, "–", "–")
-		for range Thresholds() {
+		for range len(comparisonHeads()) - len(tail) {
 			out = append(out, "–")
 		}
-		out = append(out, "–", "–")
-	} else {
-		out = append(out, fmt.Sprintf("%.3f", c.P99Ratio.Mean), fmt.Sprintf("%.3f to %.3f", c.P99Ratio.Low, c.P99Ratio.High))
-		for _, share := range c.Above {
-			out = append(out, fmt.Sprintf("%.0f %%", 100*share))
-		}
-		out = append(out, ratioText(c.Worlds[0].Ratio), c.Worlds[0].World)
+		return append(out, tail...)
 	}
-	return append(out, number(c.ChangesPerHour), fmt.Sprint(c.Cells), fmt.Sprint(c.Failed))
+	e := c.P99Ratio
+	out = append(out, fmt.Sprintf("%.3f", e.Mean), fmt.Sprintf("%.3f to %.3f", e.Low, e.High))
+	for _, above := range c.Above {
+		out = append(out, fmt.Sprintf("%.0f %%", 100*above))
+	}
+	out = append(out, ratioText(c.Worlds[0].Ratio), c.Worlds[0].World)
+	return append(out, tail...)
 }
+
+func worldHeads() []string {
+	return []string{"ratio", "p99, ms", "baseline's", "errors", "baseline's", "world", "made of"}
+}
+
+func (r *WorldsReport) worldColumns(v WorldRatio) []string {
+	return []string{
+		ratioText(v.Ratio), number(v.P99MS), number(v.BaselineP99MS), share(v.Errors), share(v.BaselineErrors), v.World, r.About[v.World],
+	}
+}
+
+// share writes a share in per cent.
+func share(x float64) string { return percent(Estimate{Mean: x}) }
 
 // ratioText writes a ratio with three decimals while they matter.
 func ratioText(x float64) string {

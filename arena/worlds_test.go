@@ -40,7 +40,8 @@ func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
 	var failures []*CellError
 	c := Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies, Seeds: []uint64{7, 8},
 		OnRow: func(r Row, _ *Trace) error { rows = append(rows, r); return nil }}
-	if err := Play(t.Context(), c); err == nil || !strings.Contains(err.Error(), "scenario identical, policy bad, seed 7: panic: ") {
+	const named = "scenario identical, policy bad, seed 7: panic: "
+	if err := Play(t.Context(), c); err == nil || !strings.Contains(err.Error(), named) {
 		t.Errorf("nobody is told of failures: got %v, want them as the error", err)
 	}
 	rows = nil
@@ -53,26 +54,34 @@ func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
 	}
 	for _, f := range failures {
 		var p *PanicError
-		if !errors.As(f, &p) || !strings.Contains(p.Place, "worlds_test.go:") || !strings.Contains(p.Error(), "index out of range [3]") || len(p.Stack) == 0 {
+		if !errors.As(f, &p) || !strings.Contains(p.Place, "worlds_test.go:") || len(p.Stack) == 0 ||
+			!strings.Contains(p.Error(), "index out of range [3]") {
 			t.Errorf("got %v, want the panic with its place", f)
 		}
 	}
 }
 
 func cellRow(scenario, policy string, seed uint64, p99 float64, reloads int) Row {
-	return Row{Scenario: scenario, Policy: policy, Seed: seed, LatencyMS: Latency{P99: p99}, Reloads: reloads, DurationSec: 360}
+	return Row{
+		Scenario: scenario, Policy: policy, Seed: seed, LatencyMS: Latency{P99: p99}, Reloads: reloads, DurationSec: 360,
+		ErrorRatio: float64(reloads) / 100,
+	}
 }
 
 func TestCompareWorlds(t *testing.T) {
 	rows := []Row{
-		cellRow("w1", "base", 1, 100, 0), cellRow("w1", "base", 2, 400, 0), cellRow("w1", "new", 1, 50, 1), cellRow("w1", "new", 2, 100, 3),
-		cellRow("w2", "base", 1, 10, 0), cellRow("w2", "base", 2, 20, 0), cellRow("w2", "new", 2, 60, 2), // seed 1 failed
+		cellRow("w1", "base", 1, 100, 0), cellRow("w1", "base", 2, 400, 0),
+		cellRow("w1", "new", 1, 50, 1), cellRow("w1", "new", 2, 100, 3),
+		cellRow("w2", "base", 1, 10, 0), cellRow("w2", "base", 2, 20, 0),
+		cellRow("w2", "new", 2, 60, 2),                                   // seed 1 failed
 		cellRow("w3", "base", 1, 10, 0), cellRow("w3", "base", 2, 10, 0), // both failed
 		cellRow("w4", "base", 1, 100, 0), cellRow("w4", "new", 1, 103, 0),
 	}
-	failures := []*CellError{{Scenario: "w2", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 2}}
+	failures := []*CellError{
+		{Scenario: "w2", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 2},
+	}
 	got := CompareWorlds(rows, failures, []string{"base", "new"}, []string{"base", "new"})
-	if len(got) != 2 || got[0].Policy != "new" || got[0].Baseline != "base" || got[1].Policy != "base" || got[1].Baseline != "new" {
+	if len(got) != 2 || got[0].Policy+" "+got[0].Baseline != "new base" || got[1].Policy+" "+got[1].Baseline != "base new" {
 		t.Fatalf("every policy against every baseline but itself: got %+v", got)
 	}
 	c := got[0]
@@ -91,8 +100,14 @@ func TestCompareWorlds(t *testing.T) {
 	if c.Cells != 4 || c.Failed != 3 || c.ChangesPerHour != 15 {
 		t.Errorf("got %d cells, %d failed, %g changes per hour; want 4, 3, 15", c.Cells, c.Failed, c.ChangesPerHour)
 	}
-	if len(c.Worlds) != 3 || c.Worlds[0].World != "w2" || c.Worlds[0].Seeds != 1 || c.Worlds[2].World != "w1" || math.Abs(c.Worlds[2].BaselineP99MS-200) > 1e-9 {
-		t.Errorf("the worst first: got %+v", c.Worlds)
+	if len(c.Worlds) != 3 || c.Worlds[0].World != "w2" || c.Worlds[0].Seeds != 1 || c.Worlds[2].World != "w1" {
+		t.Fatalf("the worst first: got %+v", c.Worlds)
+	}
+	if w := c.Worlds[2]; math.Abs(w.BaselineP99MS-200) > 1e-9 || math.Abs(w.Errors-0.02) > 1e-12 || w.BaselineErrors != 0 {
+		t.Errorf("means over seeds: got %+v, want a baseline of 200 ms, 2 %% errors and none", w)
+	}
+	if want := (0.02 + 0.02 + 0) / 3; math.Abs(c.Errors-want) > 1e-12 || c.BaselineErrors != 0 {
+		t.Errorf("errors over worlds: got %g and %g, want %g and 0", c.Errors, c.BaselineErrors, want)
 	}
 	if inverse := got[1].P99Ratio.Mean * c.P99Ratio.Mean; math.Abs(inverse-1) > 1e-9 {
 		t.Errorf("the other way round is the inverse: got %g", inverse)
@@ -104,23 +119,28 @@ func TestCompareWorlds(t *testing.T) {
 		write func(*bytes.Buffer) error
 		line  string
 	}{
-		{"text", func(b *bytes.Buffer) error { return report.WriteText(b) }, "3.000  60.0 ms ÷ 20.0 ms  w2  made of wood"},
-		{"markdown", func(b *bytes.Buffer) error { return report.WriteMarkdown(b) }, "| 3.000 | 60.0 | 20.0 | w2 | made of wood |"},
+		{"text", func(b *bytes.Buffer) error { return report.WriteText(b) }, "3.000 60.0 20.0 2.00 % 0 w2 made of wood"},
+		{"markdown", func(b *bytes.Buffer) error { return report.WriteMarkdown(b) },
+			"| 3.000 | 60.0 | 20.0 | 2.00 % | 0 | w2 | made of wood |"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
 			if err := c.write(&b); err != nil {
 				t.Fatal(err)
 			}
-			if text := b.String(); !strings.Contains(text, c.line) || strings.Contains(text, "0.354  ") || strings.Count(text, "above 1.02") != 2 {
-				t.Errorf("want two tables, the two worst worlds and %q: got\n%s", c.line, text)
+			text := strings.Join(strings.Fields(b.String()), " ")
+			if !strings.Contains(text, c.line) || strings.Contains(text, "70.7") || strings.Count(text, "above 1.02") != 2 {
+				t.Errorf("want two tables, the two worst worlds and %q: got\n%s", c.line, b.String())
 			}
 		})
 	}
-	if empty := CompareWorlds(nil, failures, []string{"base", "new"}, []string{"base"}); len(empty) != 1 || empty[0].P99Ratio.N != 0 || empty[0].Failed != 3 {
-		t.Errorf("when all failed: got %+v", empty)
-	} else if err := (&WorldsReport{Comparisons: empty, Worst: 3}).WriteText(&bytes.Buffer{}); err != nil {
-		t.Error(err)
+	empty := CompareWorlds(nil, failures, []string{"base", "new"}, []string{"base"})
+	if len(empty) != 1 || empty[0].P99Ratio.N != 0 || empty[0].Failed != 3 {
+		t.Fatalf("when all failed: got %+v", empty)
+	}
+	var b bytes.Buffer
+	if err := (&WorldsReport{Comparisons: empty, Worst: 3}).WriteText(&b); err != nil || !strings.Contains(b.String(), "–") {
+		t.Errorf("when all failed: got %v, %q", err, b.String())
 	}
 }
 

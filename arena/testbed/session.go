@@ -41,7 +41,10 @@ func newSession(ctx context.Context, bed *Testbed, cfg *WorldConfig, duration ti
 	if err != nil {
 		return nil, err
 	}
-	load := loadgen.Config{Workloads: workloads, OnResult: s.seen.record, Client: loadgen.ClientConfig{Timeout: bed.Scenario.Timeout.Std()}}
+	load := loadgen.Config{
+		Workloads: workloads, OnResult: s.seen.record,
+		Client: loadgen.ClientConfig{Timeout: bed.Scenario.Timeout.Std()},
+	}
 	if cfg.Progress != nil {
 		load.OnSecond = func(sec loadgen.Second) {
 			elapsed := min(time.Duration(sec.At*float64(time.Second)), duration)

@@ -20,8 +20,9 @@ type arenaProgress struct {
 func newArenaProgress(e *env, total int) *arenaProgress {
 	p := &arenaProgress{e: e, total: total, began: time.Now()}
 	if e.terminal() {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription("arena"),
-			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(e.stderr),
+			progressbar.OptionSetDescription("arena"), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 	}
 	return p
 }
@@ -33,7 +34,8 @@ func (p *arenaProgress) add() {
 		_ = p.bar.Add(1)
 	} else if now := time.Now(); now.Sub(p.said) >= 15*time.Second || p.done == p.total {
 		p.said = now
-		fmt.Fprintf(p.e.stderr, "arena: %d of %d cells after %s\n", p.done, p.total, now.Sub(p.began).Round(time.Second))
+		took := now.Sub(p.began).Round(time.Second)
+		fmt.Fprintf(p.e.stderr, "arena: %d of %d cells after %s\n", p.done, p.total, took)
 	}
 }
 

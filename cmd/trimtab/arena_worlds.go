@@ -15,7 +15,8 @@ import (
 )
 
 // worldsPolicies are played when --policy does not say which: all that need no look into the scenario but capacity.
-const worldsPolicies = "start,tuned,least_conn/equal,least_conn/capacity,least_conn/tuned,least_time,least_time/capacity,least_time/tuned,l3"
+const worldsPolicies = "start,tuned,least_conn/equal,least_conn/capacity,least_conn/tuned," +
+	"least_time,least_time/capacity,least_time/tuned,l3"
 
 type worldsFlags struct {
 	arenaFlags
@@ -33,9 +34,10 @@ func newArenaWorlds(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worlds [flags] [SCENARIO...]",
 		Short: "Play policies over many generated worlds and compare their p99 with a baseline's",
-		Long: `Play every policy over generated worlds (trimtab scenario random), or over the given scenarios, and say what its p99 is to
-the baseline's: the geometric mean over worlds with a 95 % interval by bootstrap over worlds, in how many worlds it is above
-1.02, 1.05 and 2, and the worst worlds with their seeds. Within a world the seeds are averaged first, geometrically.
+		Long: `Play every policy over generated worlds (trimtab scenario random), or over the given scenarios, and say what its p99
+is to the baseline's: the geometric mean over worlds with a 95 % interval by bootstrap over worlds, in how many worlds
+it is above 1.02, 1.05 and 2, and the worst worlds with their seeds. Within a world the seeds are averaged first,
+geometrically. Requests that fail fast make p99 low: errors stand beside it.
 
 A cell that fails, for instance because the policy panics, does not end the others: it is counted and named.`,
 		Example: `  trimtab arena worlds --worlds 60 --seeds 3
@@ -49,14 +51,14 @@ A cell that fails, for instance because the policy panics, does not end the othe
 	fl.Uint64Var(&f.first, "first", 1, "seed of the first world; the others count up from it")
 	fl.BoolVar(&f.recurring, "recurring", false, "generate worlds of hours in which regimes of load return")
 	fl.StringVar(&f.policies, "policy", worldsPolicies, "comma-separated list of chooser or method/chooser")
-	fl.StringVar(&f.baselines, "baseline", "least_conn/equal", "comma-separated list of policies that the others are compared with")
+	fl.StringVar(&f.baselines, "baseline", "least_conn/equal", "comma-separated list of policies to compare the others with")
 	fl.IntVar(&f.seeds, "seeds", 3, "number of seeds in each world")
 	fl.Uint64Var(&f.seed, "seed", 1, "first seed; the others count up from it")
 	fl.IntVar(&f.worst, "worst", 10, "how many of the worst worlds of each policy to list")
 	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live")
-	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the user's cache)")
+	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: in the user's cache)")
 	fl.IntVar(&f.parallel, "parallel", 0, "blocks played at once (default: one per core)")
-	fl.StringVar(&f.markdown, "markdown", "", "rewrite the tables between the marks worlds:begin and worlds:end in this Markdown file")
+	fl.StringVar(&f.markdown, "markdown", "", "rewrite the tables between the worlds' marks in this Markdown file")
 	fl.StringVar(&f.rows, "rows", "", "file for one JSON object per finished cell, as trimtab arena report reads them")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per comparison, world and failed cell instead of tables")
 	return cmd
@@ -77,7 +79,8 @@ type worldsResults struct {
 
 func runWorlds(ctx context.Context, e *env, f *worldsFlags, names []string) error {
 	if f.worlds < 1 || f.seeds < 1 || f.parallel < 0 || f.worst < 0 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d, --worst %d: want at least 1, 1, 0, 0", f.worlds, f.seeds, f.parallel, f.worst))
+		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d, --worst %d: want at least 1, 1, 0, 0",
+			f.worlds, f.seeds, f.parallel, f.worst))
 	}
 	r := &worldsResults{e: e, f: f, about: map[string]string{}}
 	scenarios, err := r.scenarios(names)
@@ -117,7 +120,8 @@ func runWorlds(ctx context.Context, e *env, f *worldsFlags, names []string) erro
 	}
 	r.progress = newArenaProgress(e, len(scenarios)*len(policies)*len(seeds))
 	err = arena.Play(ctx, arena.Config{
-		Scenarios: scenarios, Policies: policies, Seeds: seeds, NewWorld: make, Parallel: parallel, OnRow: r.add, OnFailure: r.fail,
+		Scenarios: scenarios, Policies: policies, Seeds: seeds, NewWorld: make, Parallel: parallel,
+		OnRow: r.add, OnFailure: r.fail,
 	})
 	return r.finish(ctx, baselines, err)
 }
@@ -176,7 +180,8 @@ func (r *worldsResults) finish(ctx context.Context, baselines []string, failed e
 	if r.file != nil {
 		errs = append(errs, r.file.Close())
 	}
-	report := &arena.WorldsReport{Comparisons: arena.CompareWorlds(r.rows, r.failures, r.policies, baselines), About: r.about, Worst: r.f.worst}
+	comparisons := arena.CompareWorlds(r.rows, r.failures, r.policies, baselines)
+	report := &arena.WorldsReport{Comparisons: comparisons, About: r.about, Worst: r.f.worst}
 	switch {
 	case r.f.json:
 		errs = append(errs, r.printJSON(report))
@@ -184,7 +189,8 @@ func (r *worldsResults) finish(ctx context.Context, baselines []string, failed e
 		errs = append(errs, report.WriteText(r.e.stdout))
 	}
 	if ctx.Err() != nil {
-		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d cells are complete", len(r.rows), r.progress.total))
+		err := fmt.Errorf("interrupted: %d of %d cells are complete", len(r.rows), r.progress.total)
+		return withCode(exitInterrupted, err)
 	}
 	if r.f.markdown != "" && failed == nil {
 		errs = append(errs, withCode(exitConfig, r.rewriteMarkdown(report, took)))
@@ -193,7 +199,8 @@ func (r *worldsResults) finish(ctx context.Context, baselines []string, failed e
 		fmt.Fprintln(r.e.stderr, "arena:", strings.ReplaceAll(f.Error(), "\n", "; "))
 	}
 	if len(r.failures) > 0 {
-		errs = append(errs, fmt.Errorf("%d of %d cells could not be played: see the lines above", len(r.failures), r.progress.total))
+		errs = append(errs, fmt.Errorf("%d of %d cells could not be played: see the lines above",
+			len(r.failures), r.progress.total))
 	}
 	return errors.Join(errs...)
 }

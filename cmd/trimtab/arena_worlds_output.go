@@ -25,6 +25,8 @@ type comparisonJSON struct {
 	Above          map[string]float64 `json:"share_above"`
 	Worst          float64            `json:"worst_p99_ratio"`
 	WorstWorld     string             `json:"worst_world"`
+	Errors         float64            `json:"error_ratio"`
+	BaselineErrors float64            `json:"baseline_error_ratio"`
 	ChangesPerHour float64            `json:"changes_per_h"`
 	Cells          int                `json:"cells"`
 	Failed         int                `json:"failed_cells"`
@@ -53,8 +55,10 @@ type failureJSON struct {
 func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 	for _, c := range report.Comparisons {
 		line := comparisonJSON{
-			Schema: worldsSchema, Kind: "comparison", Policy: c.Policy, Baseline: c.Baseline, Worlds: len(c.Worlds), P99Ratio: c.P99Ratio.Mean,
-			Low: c.P99Ratio.Low, High: c.P99Ratio.High, Above: map[string]float64{}, ChangesPerHour: c.ChangesPerHour, Cells: c.Cells, Failed: c.Failed,
+			Schema: worldsSchema, Kind: "comparison", Policy: c.Policy, Baseline: c.Baseline, Worlds: len(c.Worlds),
+			P99Ratio: c.P99Ratio.Mean, Low: c.P99Ratio.Low, High: c.P99Ratio.High, Above: map[string]float64{},
+			Errors: c.Errors, BaselineErrors: c.BaselineErrors, ChangesPerHour: c.ChangesPerHour,
+			Cells: c.Cells, Failed: c.Failed,
 		}
 		for i, t := range arena.Thresholds() {
 			line.Above[fmt.Sprint(t)] = c.Above[i]
@@ -68,14 +72,19 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 	}
 	for _, c := range report.Comparisons {
 		for _, w := range c.Worlds {
-			line := worldJSON{Schema: worldsSchema, Kind: "world", Policy: c.Policy, Baseline: c.Baseline, WorldRatio: w, About: r.about[w.World]}
+			line := worldJSON{
+				Schema: worldsSchema, Kind: "world", Policy: c.Policy, Baseline: c.Baseline,
+				WorldRatio: w, About: r.about[w.World],
+			}
 			if err := printJSON(r.e.stdout, line); err != nil {
 				return err
 			}
 		}
 	}
 	for _, f := range r.failures {
-		line := failureJSON{Schema: worldsSchema, Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed, Error: f.Err.Error()}
+		line := failureJSON{
+			Schema: worldsSchema, Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed, Error: f.Err.Error(),
+		}
 		if err := printJSON(r.e.stdout, line); err != nil {
 			return err
 		}

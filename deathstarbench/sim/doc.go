@@ -13,8 +13,9 @@
 //
 // Statistics count when a response is complete, in whole milliseconds as NGINX's clock ticks: what is still waiting
 // shows in no counter. An attempt whose client gave up counts as 4xx (499) with 0 ms of response time and the whole
-// request's time, as nginx-module-vts counts it: a server that hangs looks like the fastest. The client's view is kept beside them: the true latency of every request from the moment it was
-// due, with requests that fail, and with those still unanswered at the end waited for.
+// request's time, as nginx-module-vts counts it: a server that hangs looks like the fastest. The client's view is kept
+// beside them: the true latency of every request from the moment it was due, with requests that fail, and with those
+// still unanswered at the end waited for.
 //
 // The same seed gives the same arrivals and the same size of the n-th request of a load whatever the policy does
 // (common random numbers), so that differences between policies are differences of the policies.

@@ -20,7 +20,7 @@ func troubled(f deathstarbench.Fault) *deathstarbench.Scenario {
 func TestPauseStopsServicesInProgress(t *testing.T) {
 	sc := one(1, 100, 1000, 0, 10, 40*time.Second)
 	sc.ControlInterval = ms(1000)
-	sc.Faults = []deathstarbench.Fault{{Server: sc.Servers[0].Name, Kind: deathstarbench.Pause, At: ms(20000), Until: ms(22000)}}
+	sc.Faults = []deathstarbench.Fault{{Server: "a0", Kind: deathstarbench.Pause, At: ms(20000), Until: ms(22000)}}
 	seen, run := samples(t, sc, Options{Seed: 1})
 	if a, b := seen[20].Groups[0].Requests(), seen[21].Groups[0].Requests(); a+b != 0 {
 		t.Errorf("nothing ends during the pause: got %d and %d", a, b)
@@ -38,8 +38,8 @@ func TestNothingBeginsDuringAPause(t *testing.T) {
 	sc := one(1, 4, 10, 0, 100, 40*time.Second)
 	sc.Servers[0].QueueLimit = 150
 	sc.Faults = []deathstarbench.Fault{
-		{Server: sc.Servers[0].Name, Kind: deathstarbench.Pause, At: ms(20000), Until: ms(22000)},
-		{Server: sc.Servers[0].Name, Kind: deathstarbench.Capacity, Slots: 2, At: ms(21000), Until: ms(25000)}, // ends no pause
+		{Server: "a0", Kind: deathstarbench.Pause, At: ms(20000), Until: ms(22000)},
+		{Server: "a0", Kind: deathstarbench.Capacity, Slots: 2, At: ms(21000), Until: ms(25000)}, // ends no pause
 	}
 	run := play(t, sc, Options{Seed: 1})
 	all := Sum(run.Totals())
@@ -52,8 +52,9 @@ func TestNothingBeginsDuringAPause(t *testing.T) {
 	}
 	open := one(1, 1, 10, 0, 10, 10*time.Second)
 	open.Faults = []deathstarbench.Fault{{Server: "a0", Kind: deathstarbench.Pause, At: ms(5000)}}
-	if got := Sum(play(t, open, Options{Seed: 1, Timeout: -1}).Totals()); got.Errors != 0 || got.Latency.Max() < 4*time.Second {
-		t.Errorf("a pause without an end lasts to the end of the run: got %d errors, at most %s", got.Errors, got.Latency.Max())
+	got := Sum(play(t, open, Options{Seed: 1, Timeout: -1}).Totals())
+	if got.Errors != 0 || got.Latency.Max() < 4*time.Second {
+		t.Errorf("a pause without an end lasts to that of the run: got %d errors, at most %s", got.Errors, got.Latency.Max())
 	}
 }
 
@@ -69,9 +70,10 @@ func TestHangIsCountedAsTheModuleCountsIt(t *testing.T) {
 		}
 		n := a.Responses[3]
 		hung += n
-		if answered := a.Requests - n; a.ResponseMsec > 21*answered || a.RequestMsec < 5000*n || a.RequestMsec > 5000*n+21*answered {
-			t.Errorf("interval %d: %d gave up, %d answered: got %d ms of responses and %d ms of requests; want 0 and 5000 ms for those who gave up",
-				i, n, answered, a.ResponseMsec, a.RequestMsec)
+		answered := 21 * (a.Requests - n)
+		if a.ResponseMsec > answered || a.RequestMsec < 5000*n || a.RequestMsec > 5000*n+answered {
+			t.Errorf("interval %d: %d of %d gave up: got %d ms of responses and %d ms of requests, want 0 and 5000 for each",
+				i, n, a.Requests, a.ResponseMsec, a.RequestMsec)
 		}
 	}
 	// 100 requests per second for 10 s, half of them hang; who hangs gives up after 5 s.
@@ -88,7 +90,8 @@ func TestHangIsCountedAsTheModuleCountsIt(t *testing.T) {
 func TestHangHoldsConnectionsButNoSlot(t *testing.T) {
 	sc := troubled(deathstarbench.Fault{Kind: deathstarbench.Hang, Probability: 1})
 	sc.Timeout = ms(5000)
-	fair, shy := Sum(play(t, sc, Options{Seed: 2, Method: RoundRobin}).Totals()), Sum(play(t, sc, Options{Seed: 2, Method: LeastConn}).Totals())
+	fair := Sum(play(t, sc, Options{Seed: 2, Method: RoundRobin}).Totals())
+	shy := Sum(play(t, sc, Options{Seed: 2, Method: LeastConn}).Totals())
 	if fair.Errors < 900 || shy.Errors > 40 {
 		t.Errorf("got %d errors in round robin, %d with least_conn: want about 1000 and a few", fair.Errors, shy.Errors)
 	}
@@ -115,7 +118,8 @@ func TestWhatHangsIsCutWhenTheServerGoesDown(t *testing.T) {
 			for i := range sc.Servers {
 				sc.Servers[i].Service = map[string]deathstarbench.Duration{c.workload: ms(20)}
 			}
-			sc.Faults = append(sc.Faults, deathstarbench.Fault{Server: sc.Servers[0].Name, Kind: deathstarbench.Down, At: ms(25000), Until: ms(40000)})
+			down := deathstarbench.Fault{Server: "a0", Kind: deathstarbench.Down, At: ms(25000), Until: ms(40000)}
+			sc.Faults = append(sc.Faults, down)
 			all := Sum(play(t, sc, Options{Seed: 2, Method: RoundRobin}).Totals())
 			if lost := all.Errors > 400; lost != c.lost || all.Latency.Max() > 6*time.Second {
 				t.Errorf("500 hang for at most 5 s: got %d errors, at most %s", all.Errors, all.Latency.Max())

@@ -202,7 +202,8 @@ func TestFaultsOfTheModel(t *testing.T) {
 		t.Errorf("a new slot at 65ms: got %s, want 75ms", got)
 	}
 	// An injected error comes after its latency and the network's, and holds no slot.
-	w.set(conditions{factor: 1, slots: 1, delay: 5 * ms, drawn: []injected{{probability: 1, result: failed, latency: 2 * ms}}})
+	fails := []injected{{probability: 1, result: failed, latency: 2 * ms}}
+	w.set(conditions{factor: 1, slots: 1, delay: 5 * ms, drawn: fails})
 	bad := w.enter(constant(time.Hour), 1*ms)
 	if bad.accepted {
 		t.Error("a failing request: want no work done for it")

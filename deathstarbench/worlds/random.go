@@ -16,8 +16,8 @@ const (
 
 // kindsOfFaults are the kinds of trouble a random world has: those of scenario files, with pauses that recur.
 func kindsOfFaults() []string {
-	return []string{"none", "none", deathstarbench.Slowdown, deathstarbench.Capacity, deathstarbench.Down, deathstarbench.Error,
-		deathstarbench.NetworkDelay, "gc", deathstarbench.Hang, deathstarbench.Shed}
+	return []string{"none", "none", "gc", deathstarbench.Slowdown, deathstarbench.Capacity, deathstarbench.Down,
+		deathstarbench.Error, deathstarbench.NetworkDelay, deathstarbench.Hang, deathstarbench.Shed}
 }
 
 // Random returns the random world of the seed.
@@ -60,9 +60,9 @@ func Random(seed uint64) *World {
 	fault := pick(d, kindsOfFaults()...)
 	d.drawFaults(s, fault, duration)
 	return &World{Scenario: s, Seed: seed, About: facts{
-		"arrivals": arrivals, "by_server": byServer, "cv": m.cv[0], "deadlines": deadlines, "fault": fault, "groups": len(classes),
-		"kind": kind, "level": math.Round(level*1e3) / 1e3, "load": load, "regions": regions, "servers": n, "sharing": sharing,
-		"start": start,
+		"arrivals": arrivals, "by_server": byServer, "cv": m.cv[0], "deadlines": deadlines, "fault": fault,
+		"groups": len(classes), "kind": kind, "level": math.Round(level*1e3) / 1e3, "load": load, "regions": regions,
+		"servers": n, "sharing": sharing, "start": start,
 	}.String()}
 }
 
@@ -81,7 +81,9 @@ func (d dice) drawServices(s *deathstarbench.Scenario, m machines, classes []str
 		}
 	}
 	members := d.drawMembers(len(classes), len(m.slots), sharing)
-	serve(s, m, classes, members, func(class, server int) float64 { return base[class] * m.slow[server] * speed[class][server] })
+	serve(s, m, classes, members, func(class, server int) float64 {
+		return base[class] * m.slow[server] * speed[class][server]
+	})
 }
 
 // drawLoads draws the load of every group, fits it to the level and keeps the rate within bounds. It returns the kind

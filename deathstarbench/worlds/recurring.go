@@ -26,7 +26,7 @@ const (
 type regime struct {
 	name   string
 	shares []float64
-	level  float64
+	level  float64 // of the busiest server's slots, with weights in proportion to capacity
 	length float64 // s
 }
 
@@ -45,11 +45,7 @@ func Recurring(seed uint64) *World {
 	story := pick(d, "office", "batch", "campaigns", "crowd")
 	regimes := d.drawRegimes(story, many)
 	spells := d.drawSpells(regimes, story == "campaigns")
-	loads, err := d.drawSpellLoads(s, regimes, spells)
-	if err != nil {
-		panic("worlds: " + err.Error()) // the linear program of a valid scenario has a solution
-	}
-	s.Loads = loads
+	d.drawSpellLoads(s, regimes, spells)
 	s.Duration = seconds(spells[len(spells)-1].to)
 	hasten(s, d.scale(50, 180)/meanRate(s))
 	start := pick(d, "equal", "right")
@@ -68,19 +64,20 @@ func Recurring(seed uint64) *World {
 		names[i] = r.name
 	}
 	for _, p := range spells {
-		w.Regimes = append(w.Regimes, Regime{Name: regimes[p.regime].name, From: tenths(p.from).Std(), To: tenths(p.to).Std()})
+		r := Regime{Name: regimes[p.regime].name, From: tenths(p.from).Std(), To: tenths(p.to).Std()}
+		w.Regimes = append(w.Regimes, r)
 	}
 	w.About = facts{
-		"cv": m.cv[0], "deadlines": deadlines, "deploys": deploys, "groups": many, "hours": significant(s.Duration.Std().Hours()),
-		"kind": kind, "regimes": strings.Join(names, "/"), "servers": n, "specialists": special, "spells": len(spells), "start": start,
-		"story": story,
+		"cv": m.cv[0], "deadlines": deadlines, "deploys": deploys, "groups": many,
+		"hours": significant(s.Duration.Std().Hours()), "kind": kind, "regimes": strings.Join(names, "/"), "servers": n,
+		"specialists": special, "spells": len(spells), "start": start, "story": story,
 	}.String()
 	return w
 }
 
 // drawSpecialists lets all servers serve all classes, each fast for one of them. It returns how much faster.
 func (d dice) drawSpecialists(s *deathstarbench.Scenario, m machines, classes []string) float64 {
-	special := significant(d.between(1.5, 4))
+	special := significant(d.between(1.3, 3))
 	fast := make([]int, len(m.slots)) // class that the server is fast for
 	for place, server := range d.Perm(len(fast)) {
 		fast[server] = place % len(classes)
@@ -124,12 +121,15 @@ func (d dice) drawRegimes(story string, classes int) []regime {
 	switch story {
 	case "office":
 		out = []regime{
-			{name: "morning", shares: mix(first), level: busy()}, {name: "midday", shares: mix(-1), level: busy()},
-			{name: "evening", shares: mix(second), level: busy()}, {name: "night", shares: mix(-1), level: quiet()},
+			{name: "morning", shares: mix(first), level: busy()},
+			{name: "midday", shares: mix(-1), level: busy()},
+			{name: "evening", shares: mix(second), level: busy()},
+			{name: "night", shares: mix(-1), level: quiet()},
 		}
 	case "batch":
 		out = []regime{
-			{name: "forenoon", shares: mix(first), level: busy()}, {name: "afternoon", shares: mix(-1), level: busy()},
+			{name: "forenoon", shares: mix(first), level: busy()},
+			{name: "afternoon", shares: mix(-1), level: busy()},
 			{name: "batch", shares: alone(second), level: busy()},
 		}
 	case "campaigns":
@@ -139,7 +139,8 @@ func (d dice) drawRegimes(story string, classes int) []regime {
 		out = append(out, regime{name: "between", shares: mix(-1), level: d.between(0.2, 0.5)})
 	default:
 		out = []regime{
-			{name: "night", shares: mix(second), level: quiet()}, {name: "crowd", shares: mix(first), level: d.between(0.75, busyTo)},
+			{name: "night", shares: mix(second), level: quiet()},
+			{name: "crowd", shares: mix(first), level: d.between(0.75, busyTo)},
 			{name: "usual", shares: mix(-1), level: d.between(0.3, 0.6)},
 		}
 	}
@@ -186,7 +187,7 @@ func (d dice) drawSpells(regimes []regime, shuffled bool) []spell {
 }
 
 // drawSpellLoads makes the loads: in every spell its regime's rates, with a small variation.
-func (d dice) drawSpellLoads(s *deathstarbench.Scenario, regimes []regime, spells []spell) ([]deathstarbench.Traffic, error) {
+func (d dice) drawSpellLoads(s *deathstarbench.Scenario, regimes []regime, spells []spell) {
 	arrivals := pick(d, "exp", "exp", "norm", "zipf")
 	loads := make([]deathstarbench.Traffic, len(s.Upstreams))
 	for c := range loads {
@@ -201,12 +202,9 @@ func (d dice) drawSpellLoads(s *deathstarbench.Scenario, regimes []regime, spell
 				Workload: s.Upstreams[c].Workload, Phases: []deathstarbench.Phase{{Rate: rates[i][c]}},
 			})
 		}
-		best, err := alone.BestUtilisation(0)
-		if err != nil {
-			return nil, fmt.Errorf("fit regime %s: %w", r.name, err)
-		}
+		busiest := slices.Max(alone.Utilisation(0, byCapacity(s)))
 		for c := range rates[i] {
-			rates[i][c] *= r.level / best
+			rates[i][c] *= r.level / busiest
 		}
 	}
 	for _, p := range spells {
@@ -215,7 +213,21 @@ func (d dice) drawSpellLoads(s *deathstarbench.Scenario, regimes []regime, spell
 			loads[c].Phases = append(loads[c].Phases, deathstarbench.Phase{At: tenths(p.from), Rate: rate})
 		}
 	}
-	return loads, nil
+	s.Loads = loads
+}
+
+// byCapacity are weights in proportion to what each server takes of each class alone, in thousandths of the largest.
+func byCapacity(s *deathstarbench.Scenario) map[string][]int {
+	out := map[string][]int{}
+	for i := range s.Upstreams {
+		u := &s.Upstreams[i]
+		x := capacities(s, u)
+		top := slices.Max(x)
+		for _, c := range x {
+			out[u.Name] = append(out[u.Name], max(1, int(math.Round(1000*c/top))))
+		}
+	}
+	return out
 }
 
 // drawDeploys rolls a new version out over all servers at the beginning of every second cycle: one after the other is
@@ -228,7 +240,8 @@ func (d dice) drawDeploys(s *deathstarbench.Scenario, spells []spell, regimes in
 		for i, v := range s.Servers {
 			at := p.from + each*float64(i)
 			s.Faults = append(s.Faults, deathstarbench.Fault{
-				Server: v.Name, Kind: deathstarbench.Slowdown, Factor: factor, At: tenths(at), Until: tenths(at + 0.9*each),
+				Server: v.Name, Kind: deathstarbench.Slowdown, Factor: factor,
+				At: tenths(at), Until: tenths(at + 0.9*each),
 			})
 		}
 	}

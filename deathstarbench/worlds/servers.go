@@ -108,16 +108,21 @@ func (d dice) drawMembers(classes, n int, sharing string) [][]int {
 	return out
 }
 
-// serve makes the servers and groups of the scenario. mean gives the mean service time of a class on a server in ms.
-func serve(s *deathstarbench.Scenario, m machines, classes []string, members [][]int, mean func(class, server int) float64) {
+// meanTime gives the mean service time of a class on a server in ms.
+type meanTime func(class, server int) float64
+
+// serve makes the servers and groups of the scenario.
+func serve(s *deathstarbench.Scenario, m machines, classes []string, members [][]int, mean meanTime) {
 	for i := range m.slots {
 		s.Servers = append(s.Servers, deathstarbench.Server{
-			Name: fmt.Sprintf("s%d", i), Slots: m.slots[i], ServiceCV: m.cv[i], Service: map[string]deathstarbench.Duration{},
-			QueueLimit: deathstarbench.DefaultQueueLimit,
+			Name: fmt.Sprintf("s%d", i), Slots: m.slots[i], ServiceCV: m.cv[i],
+			Service: map[string]deathstarbench.Duration{}, QueueLimit: deathstarbench.DefaultQueueLimit,
 		})
 	}
 	for c, class := range classes {
-		u := deathstarbench.Upstream{Name: groupName(class), Workload: class, Method: deathstarbench.RoundRobin, Priority: 1}
+		u := deathstarbench.Upstream{
+			Name: groupName(class), Workload: class, Method: deathstarbench.RoundRobin, Priority: 1,
+		}
 		for _, i := range members[c] {
 			s.Servers[i].Service[class] = milliseconds(mean(c, i))
 			u.Servers = append(u.Servers, s.Servers[i].Name)

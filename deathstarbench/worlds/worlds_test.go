@@ -3,6 +3,7 @@ package worlds
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func TestLevelsAndRatesLieWithinTheirBounds(t *testing.T) {
 			t.Errorf("seed %d: got level %.3f, want %g to %g", seed, peak.Best, LowestLevel, HighestLevel)
 		}
 		if rate := meanRate(w.Scenario); rate < 0.9*lowestRate || rate > 1.1*highestRate {
-			t.Errorf("seed %d: got %.1f requests per second in the mean, want %d to %d", seed, rate, lowestRate, highestRate)
+			t.Errorf("seed %d: got %.1f requests per second, want %d to %d", seed, rate, lowestRate, highestRate)
 		}
 		if n := len(w.Scenario.Servers); n < 2 || n > 24 {
 			t.Errorf("seed %d: got %d servers, want 2 to 24", seed, n)
@@ -115,8 +116,9 @@ func TestRegimesReturn(t *testing.T) {
 		times, end := map[string]int{}, time.Duration(0)
 		for _, r := range w.Regimes {
 			times[r.Name]++
-			if length := r.To - r.From; r.From != end || length < 3*time.Minute-time.Second || length > 10*time.Minute+time.Second {
-				t.Errorf("seed %d: %s from %s to %s after %s: want 3 to 10 minutes without a gap", seed, r.Name, r.From, r.To, end)
+			length := (r.To - r.From).Round(10 * time.Second)
+			if r.From != end || length < 3*time.Minute || length > 10*time.Minute {
+				t.Errorf("seed %d: %+v after %s: want 3 to 10 minutes without a gap", seed, r, end)
 			}
 			end = r.To
 		}
@@ -127,6 +129,19 @@ func TestRegimesReturn(t *testing.T) {
 			if n < returns {
 				t.Errorf("seed %d: %s comes %d times, want at least %d", seed, name, n, returns)
 			}
+		}
+	}
+}
+
+func TestWeightsByCapacityCarryEveryRegime(t *testing.T) {
+	for seed := range uint64(seeds) {
+		s := Recurring(seed).Scenario
+		weights, highest := byCapacity(s), 0.0
+		for _, p := range s.Loads[0].Phases {
+			highest = max(highest, slices.Max(s.Utilisation(p.At.Std(), weights)))
+		}
+		if highest < busyFrom*(1-smallVariation)*0.98 || highest > busyTo*(1+smallVariation)*1.02 {
+			t.Errorf("seed %d: got a level of %.3f at the busiest, want about %g to %g", seed, highest, busyFrom, busyTo)
 		}
 	}
 }

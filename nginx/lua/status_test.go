@@ -267,7 +267,8 @@ func TestShimChargesNoResponseTimeToWhoGaveUp(t *testing.T) {
 		arrived <- struct{}{}
 		<-r.Context().Done()
 	})
-	w := newShimWorld(t, lua.Status{}, 1, fmt.Sprintf("upstream hangs { server %s; }", b.addr), "location /hangs { proxy_pass http://hangs; }")
+	upstream := fmt.Sprintf("upstream hangs { server %s; }", b.addr)
+	w := newShimWorld(t, lua.Status{}, 1, upstream, "location /hangs { proxy_pass http://hangs; }")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -286,8 +287,10 @@ func TestShimChargesNoResponseTimeToWhoGaveUp(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("got an answer of a server that hangs")
 	}
-	p := peerOf(w.settled(t, "the request", func(st vts.Status) bool { return peerOf(st, "hangs", b.addr).Requests == 1 }), "hangs", b.addr)
+	st := w.settled(t, "the request", func(st vts.Status) bool { return peerOf(st, "hangs", b.addr).Requests == 1 })
+	p := peerOf(st, "hangs", b.addr)
 	if p.Responses != (vts.Responses{0, 0, 0, 1, 0}) || p.ResponseMsec != 0 || p.RequestMsec < 140 {
-		t.Errorf("got responses %v, %d ms of response, %d ms of request; want one 4xx, 0 and at least 140", p.Responses, p.ResponseMsec, p.RequestMsec)
+		t.Errorf("got responses %v, %d ms of response, %d ms of request; want one 4xx, 0 and at least 140",
+			p.Responses, p.ResponseMsec, p.RequestMsec)
 	}
 }
