@@ -39,7 +39,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	limited := p.limit(problem, x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
-	hold, change := problem.Cost(problem.Flow(now)), problem.Cost(problem.Flow(rounded))
+	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
@@ -68,15 +68,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 
 // candidate is the plan, each difference to what is in force less what is noise.
 func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
-	x := problem.Proportional()
-	if p.anyRoundRobin() {
-		solved := problem.Solve(x)
-		for g, grp := range p.groups {
-			if !grp.method.LoadAware() {
-				x[g] = solved[g]
-			}
-		}
-	}
+	x := problem.Solve(problem.Proportional())
 	for g, grp := range p.groups {
 		total := 0.0
 		for i := range grp.links {
@@ -87,7 +79,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 				continue
 			}
 			d := math.Log(x[g][i] / now[g][i])
-			noise := problem.Params.Significant * math.Hypot(b.SD[l.class], problem.Params.SlotsNoise*b.SlotsSD)
+			noise := problem.Params.Significant * b.SD[l.class]
 			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
 			total += x[g][i]
 		}
@@ -207,15 +199,6 @@ func differs(x, now plan.Shares, band float64) bool {
 			if d := math.Abs(x[g][i] - now[g][i]); d > band*now[g][i] && d > band/10 {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func (p *pool) anyRoundRobin() bool {
-	for _, g := range p.groups {
-		if !g.method.LoadAware() {
-			return true
 		}
 	}
 	return false

@@ -5,13 +5,12 @@ import "math"
 // Belief is what is believed of one server, as a value: the numbers of slots that it may have with their probabilities, and the
 // service times that go with each.
 type Belief struct {
-	Known   bool         `json:"known"`
-	Slots   []Hypothesis `json:"slots"`           // probabilities sum to 1
-	SD      []float64    `json:"log_service_sd"`  // by class: standard deviation of the log service time, the slots being given
-	SlotsSD float64      `json:"log_capacity_sd"` // standard deviation of the log capacity over the numbers of slots
-	Fail    []float64    `json:"fail_share"`      // by class: probability that a request fails
-	Inside  float64      `json:"inside"`          // requests held in the last interval, mean
-	Done    float64      `json:"done_per_s"`      // served in the last interval
+	Known  bool         `json:"known"`
+	Slots  []Hypothesis `json:"slots"`          // probabilities sum to 1
+	SD     []float64    `json:"log_service_sd"` // by class: standard deviation of the log service time, the slots being given
+	Fail   []float64    `json:"fail_share"`     // by class: probability that a request fails
+	Inside float64      `json:"inside"`         // requests held in the last interval, mean
+	Done   float64      `json:"done_per_s"`     // served in the last interval
 }
 
 // Hypothesis is one number of slots.

@@ -194,13 +194,6 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 	for i := range out.Slots {
 		out.Slots[i].Probability /= sum
 	}
-	mean, square := 0.0, 0.0
-	for _, h := range out.Slots {
-		c := math.Log(h.Slots / h.ServiceSec[0])
-		mean += h.Probability * c
-		square += h.Probability * c * c
-	}
-	out.SlotsSD = math.Sqrt(math.Max(0, square-mean*mean))
 	for k := range out.SD {
 		out.SD[k] = math.Sqrt(out.SD[k] / sum)
 	}

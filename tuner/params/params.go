@@ -26,8 +26,6 @@ type Params struct {
 	StressShare float64 `unit:"probability" about:"weight of that load"`
 	MeanShare   float64 `unit:"deadlines" about:"weight of the mean response time beside tardiness"`
 	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long"`
-	CrowdPull   float64 `unit:"deadlines" about:"price of parting a class from shares in proportion to capacity"`
-	SlotsNoise  float64 `unit:"ratio" about:"part of the doubt about the number of slots that counts as noise"`
 	Significant float64 `unit:"sd" about:"part of a difference of speeds that is taken for noise"`
 
 	// Whether it pays and is safe (package gate).
@@ -60,11 +58,9 @@ func Default() Params {
 		FailureMemory:  10,
 		Headroom:       1.15,
 		Stress:         0.9,
-		StressShare:    0.5,
+		StressShare:    0.8,
 		MeanShare:      0.2,
 		HorizonSec:     20,
-		CrowdPull:      0,
-		SlotsNoise:     0,
 		Significant:    2,
 		MinGain:        0.03,
 		DeadBand:       0.05,
