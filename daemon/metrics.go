@@ -1,4 +1,4 @@
-package tuner
+package daemon
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trimtab/control"
+	"trimtab/tuner"
 	"trimtab/vts"
 )
 
-// Metrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server that
+// loopMetrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server that
 // has gone is dropped with the next step.
-type Metrics struct {
+type loopMetrics struct {
 	steps, changes, reloads, operatorEdits prometheus.Counter
 	failures, held, bounds, rejected       *prometheus.CounterVec
 	stepSeconds, applySeconds              prometheus.Histogram
@@ -26,8 +27,8 @@ type Metrics struct {
 	seenRejected                           map[vts.Reason]uint64
 }
 
-// NewMetrics registers the metrics.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
+// newLoopMetrics registers the metrics.
+func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "trimtab_" + name, Help: help})
 		reg.MustRegister(c)
@@ -53,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(h)
 		return h
 	}
-	m := &Metrics{
+	m := &loopMetrics{
 		steps:         counter("steps_total", "Control steps begun."),
 		changes:       counter("changes_total", "Changes of weights that were confirmed to be in force."),
 		reloads:       counter("reloads_total", "Reloads of NGINX that were confirmed."),
@@ -87,7 +88,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 // Step records one step: the sample it used (nil without), what it did and what the policy says about it.
-func (m *Metrics) Step(s *vts.Sample, held string, out control.Outcome, e *Explanation, took time.Duration, err error) {
+func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, took time.Duration, err error) {
 	m.steps.Inc()
 	m.stepSeconds.Observe(took.Seconds())
 	switch {
@@ -119,7 +120,7 @@ func (m *Metrics) Step(s *vts.Sample, held string, out control.Outcome, e *Expla
 	}
 }
 
-func (m *Metrics) sample(s *vts.Sample) {
+func (m *loopMetrics) sample(s *vts.Sample) {
 	m.lastSample.Set(float64(s.At.UnixMilli()) / 1e3)
 	defer drop(m.weight, m.down, m.rate)
 	for _, g := range s.Groups {
@@ -128,31 +129,6 @@ func (m *Metrics) sample(s *vts.Sample) {
 			m.down.set(truth(p.Down), g.Name, p.Server)
 			m.rate.set(p.RatePerSec(s.Interval), g.Name, p.Server)
 		}
-	}
-}
-
-func (m *Metrics) explanation(e *Explanation) {
-	m.left.Set(float64(e.Budget))
-	m.regime.Set(float64(e.Regime.Index))
-	m.probability.Set(e.Regime.Probability)
-	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated)
-	operator := false
-	for _, p := range e.Pools {
-		name := strings.Join(p.Groups, ",")
-		m.reward.set(p.MeasuredReward, name)
-		m.predicted.set(p.PredictedReward, name)
-		m.art.set(p.ART, name)
-		for _, b := range p.Bounds {
-			m.bounds.WithLabelValues(string(b)).Inc()
-			operator = operator || b == BoundOperator
-		}
-		for _, s := range p.Servers {
-			m.utilisation.set(s.Utilisation, s.Server)
-			m.saturated.set(truth(s.Saturated), s.Server)
-		}
-	}
-	if operator {
-		m.operatorEdits.Inc()
 	}
 }
 
@@ -183,7 +159,7 @@ func drop(families ...*gauges) {
 }
 
 // Telemetry takes over the poller's counts.
-func (m *Metrics) Telemetry(h vts.Health) {
+func (m *loopMetrics) Telemetry(h vts.Health) {
 	for reason, n := range h.Rejected {
 		if seen := m.seenRejected[reason]; n > seen {
 			m.rejected.WithLabelValues(string(reason)).Add(float64(n - seen))

@@ -1,4 +1,4 @@
-package tuner
+package daemon
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"trimtab/tuner"
 	"trimtab/weights"
 )
 
@@ -20,10 +21,10 @@ func filledState(t *testing.T) State {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := Weights{"app": {"10.0.0.1:80": {Weight: w}, "10.0.0.2:80": {Down: true}}}
+	base := weights.Set{"app": {"10.0.0.1:80": {Weight: w}, "10.0.0.2:80": {Down: true}}}
 	return State{
-		Snapshot: &Snapshot{Version: SnapshotVersion, Pools: map[string]PoolSnapshot{}, Groups: map[string]GroupSnapshot{"app": {DeadlineMsec: 60}}},
-		Base:     base, LastGood: base.Clone(), Observed: 5 * time.Minute, Explanation: &Explanation{Reason: "hold"},
+		Snapshot: &tuner.Snapshot{Version: tuner.SnapshotVersion, Pools: map[string]tuner.PoolSnapshot{}, Groups: map[string]tuner.GroupSnapshot{"app": {DeadlineMsec: 60}}},
+		Base:     base, LastGood: base.Clone(), Observed: 5 * time.Minute, Explanation: &tuner.Explanation{Reason: "hold"},
 	}
 }
 
@@ -122,7 +123,7 @@ func TestStateThatCannotBeEncodedKeepsTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	zero := 0.0
-	st.Explanation = &Explanation{Reason: "new", Regime: RegimeExplanation{Probability: zero / zero}}
+	st.Explanation = &tuner.Explanation{Reason: "new", Regime: tuner.RegimeExplanation{Probability: zero / zero}}
 	st.Observed = time.Hour
 	if err := s.Save(st); err == nil || !strings.Contains(err.Error(), "explanation") {
 		t.Errorf("got %v, want the part that cannot be encoded named", err)

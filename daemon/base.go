@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // account keeps the state up to date: how long was observed, whose weights are in force.
-func (d *service) account(s *session, sample *vts.Sample, out control.Outcome, e *tuner.Explanation) {
+func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e *tuner.Explanation) {
 	if d.state.Observed < time.Duration(s.cfg.ObserveFirst) {
 		d.state.Observed += sample.Interval
 	}
@@ -23,14 +23,7 @@ func (d *service) account(s *session, sample *vts.Sample, out control.Outcome, e
 	if d.state.Base == nil {
 		d.state.Base = weights.Set{}
 	}
-	operator := false
-	if e != nil {
-		for _, p := range e.Pools {
-			for _, b := range p.Bounds {
-				operator = operator || b == tuner.BoundOperator
-			}
-		}
-	}
+	operator := operatorEdited(e)
 	for name, now := range inForce {
 		base, known := d.state.Base[name]
 		ours, set := d.state.LastGood[name]
@@ -74,7 +67,7 @@ func follow(kept, now map[string]weights.Setting) {
 }
 
 // putBack returns to the operator's weights.
-func (d *service) putBack(ctx context.Context) error {
+func (d *Service) putBack(ctx context.Context) error {
 	d.mu.Lock()
 	s := d.session
 	d.mu.Unlock()
@@ -87,7 +80,7 @@ func (d *service) putBack(ctx context.Context) error {
 	}
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err != nil {
-		return withCode(exitConfig, err)
+		return &ConfigError{err}
 	}
 	base := weights.Set{}
 	for _, u := range cfg.Upstreams { // those that are still there

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // tell keeps systemd informed: the watchdog hears of every step that ends, whatever came of it.
-func tell(d *service, out control.Outcome, err error) {
+func (d *Service) tell(out control.Outcome, err error) {
 	status := out.Decision.Reason
 	if held := d.heldNow(); held != "" {
 		status = "holding: " + held

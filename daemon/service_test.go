@@ -1,18 +1,15 @@
-package main
+package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +24,24 @@ import (
 	"trimtab/vts"
 	"trimtab/weights"
 )
+
+// buffer collects what is logged, for reading while more comes.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
 
 // steadyPage is the status page of an NGINX under steady load, of one upstream with two servers. It is gone for as long as
 // failing says so.
@@ -53,10 +68,10 @@ func (p *steadyPage) Status(context.Context) (vts.Status, error) {
 }
 
 // testService is a service over an upstream "app" of two servers, with a state folder of its own. NGINX does not run.
-func testService(t *testing.T, change func(*daemonConfig)) (*service, *buffer, *prometheus.Registry) {
+func testService(t *testing.T, change func(*Config)) (*Service, *buffer, *prometheus.Registry) {
 	t.Helper()
 	dir := t.TempDir()
-	cfg := defaultDaemonConfig()
+	cfg := Defaults()
 	cfg.StateDir, cfg.ObserveFirst = filepath.Join(dir, "state"), 0
 	cfg.Nginx.Config = filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(cfg.Nginx.Config, []byte("events {}\nhttp { upstream app { server 127.0.0.1:9001; server 127.0.0.1:9002; } }\n"), 0o600); err != nil {
@@ -66,7 +81,7 @@ func testService(t *testing.T, change func(*daemonConfig)) (*service, *buffer, *
 		change(cfg)
 	}
 	log, reg := new(buffer), prometheus.NewRegistry()
-	d, err := newService(cfg, slog.New(slog.NewTextHandler(log, nil)), reg)
+	d, err := New(cfg, Options{Logger: slog.New(slog.NewTextHandler(log, nil)), Registry: reg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +91,7 @@ func testService(t *testing.T, change func(*daemonConfig)) (*service, *buffer, *
 	return d, log, reg
 }
 
-func (d *service) poll(t *testing.T, page vts.StatusSource) *vts.Poller {
+func (d *Service) poll(t *testing.T, page vts.StatusSource) *vts.Poller {
 	t.Helper()
 	s, c := d.session, d.session.cfg.Status
 	p, err := vts.NewPoller(page, vts.PollerConfig{Interval: time.Duration(c.Poll), StaleAfter: time.Duration(c.StaleAfter), Logger: d.log})
@@ -134,8 +149,8 @@ func TestTenMinutesWithoutTelemetry(t *testing.T) {
 }
 
 func TestStartWithoutTelemetryLosesNothing(t *testing.T) {
-	d, _, _ := testService(t, func(c *daemonConfig) { c.Status.StaleAfter = span(time.Millisecond) })
-	learned := tuner.State{
+	d, _, _ := testService(t, func(c *Config) { c.Status.StaleAfter = Span(time.Millisecond) })
+	learned := State{
 		Snapshot: &tuner.Snapshot{Version: tuner.SnapshotVersion, Groups: map[string]tuner.GroupSnapshot{"app": {DeadlineMsec: 60}},
 			Servers: []tuner.ServerSnapshot{{Address: "127.0.0.1:9001", Groups: []string{"app"}}}},
 		Base: weights.Set{"app": {"127.0.0.1:9001": {}}}, Observed: time.Hour,
@@ -161,10 +176,10 @@ func TestStartWithoutTelemetryLosesNothing(t *testing.T) {
 
 func TestStateOfANewerProgramIsPutAside(t *testing.T) {
 	d, log, _ := testService(t, nil)
-	if err := d.store.Save(tuner.State{Observed: time.Hour}); err != nil {
+	if err := d.store.Save(State{Observed: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(d.session.cfg.StateDir, "tuner.db")
+	path := d.session.cfg.StatePath()
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -292,13 +307,13 @@ func TestRestoreWaitsForTheReloadBudget(t *testing.T) {
 func TestReloadOfTheConfigurationRenewsNothing(t *testing.T) {
 	for _, c := range []struct {
 		name           string
-		change         func(*daemonConfig)
+		change         func(*Config)
 		policy, reload bool
 	}{
-		{"nothing was edited: tuner and budget go on", func(*daemonConfig) {}, true, true},
-		{"the log was edited: tuner and budget go on", func(c *daemonConfig) { c.LogLevel = "debug" }, true, true},
-		{"the tuner was edited: another one, which has learned what the last one had", func(c *daemonConfig) { c.Tuner.Headroom = 1.3 }, false, true},
-		{"the limit of reloads was edited", func(c *daemonConfig) { c.Actuator.Burst = 3 }, true, false},
+		{"nothing was edited: tuner and budget go on", func(*Config) {}, true, true},
+		{"the log was edited: tuner and budget go on", func(c *Config) { c.LogLevel = "debug" }, true, true},
+		{"the tuner was edited: another one, which has learned what the last one had", func(c *Config) { c.Tuner.Headroom = 1.3 }, false, true},
+		{"the limit of reloads was edited", func(c *Config) { c.Actuator.Burst = 3 }, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, log, _ := testService(t, nil)
@@ -334,64 +349,21 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	}
 }
 
-// systemd is told when the daemon is ready, reloads and ends; the watchdog is answered although the interval is an hour.
-func TestE2EDaemonTellsSystemd(t *testing.T) {
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
+func TestStateThatCannotBeWrittenIsSurvived(t *testing.T) {
+	d, log, _ := testService(t, nil)
+	d.store = NewStore("/proc/trimtab/tuner.db", nil) // where nobody can make a folder
+	for range 3 {
+		d.save(d.current())
 	}
-	dir := t.TempDir()
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
+	if n := testutil.ToFloat64(d.own.saveFailures); n != 3 {
+		t.Errorf("got %v failures, want 3", n)
 	}
-	defer socket.Close()
-	config := filepath.Join(dir, "trimtab.toml")
-	text := fmt.Sprintf("interval = \"1h\"\nstate_dir = %q\nlisten = \"\"\n[status]\nurl = \"http://127.0.0.1:1/\"\nstale_after = \"1h\"\n[nginx]\nconfig = %q\n",
-		filepath.Join(dir, "state"), filepath.Join(dir, "nginx.conf"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	if n := strings.Count(log.String(), "state cannot be written"); n != 1 {
+		t.Errorf("logged %d times, want once: %s", n, log)
 	}
-	cmd := exec.Command(path, "tune", "--config", config)
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String(), "WATCHDOG_USEC=300000")
-	cmd.Stderr = io.Discard
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill() }()
-	expect := func(want string) {
-		t.Helper()
-		if err := socket.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		buf := make([]byte, 4096)
-		for {
-			n, err := socket.Read(buf)
-			if err != nil {
-				t.Fatalf("waited a minute for %s: %v", want, err)
-			}
-			got := string(buf[:n])
-			if strings.HasPrefix(got, want) {
-				return
-			}
-			if got != "WATCHDOG=1" && !strings.HasPrefix(got, "WATCHDOG_USEC=") {
-				t.Fatalf("got %q, want %s", got, want)
-			}
-		}
-	}
-	expect("WATCHDOG_USEC=") // a step may wait an hour for telemetry, the unit's limit is shorter
-	expect("READY=1")
-	expect("WATCHDOG=1")
-	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	expect("RELOADING=1")
-	expect("READY=1")
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	expect("STOPPING=1")
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("ended: %v", err)
+	d.store = NewStore(d.session.cfg.StatePath(), nil)
+	d.save(d.current())
+	if !strings.Contains(log.String(), "state is written again") {
+		t.Errorf("log: %s, want the recovery", log)
 	}
 }

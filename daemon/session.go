@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
+	"trimtab/nginx/reload"
 	"trimtab/rival"
 	"trimtab/tuner"
 	"trimtab/vts"
@@ -24,8 +25,8 @@ import (
 
 // session is what one configuration of the daemon needs: where telemetry comes from, who decides, how weights get into
 // NGINX. A new configuration makes a new session.
-type session struct {
-	cfg     *daemonConfig
+type Session struct {
+	cfg     *Config
 	log     *slog.Logger
 	client  *vts.Client // of the poller
 	fresh   *vts.Client // opens a connection for every request
@@ -56,8 +57,8 @@ type pageAfter struct {
 	before   int64 // generation
 }
 
-func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
-	s := &session{cfg: cfg, log: log}
+func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
+	s := &Session{cfg: cfg, log: log}
 	var err error
 	if s.client, err = cfg.statusClient(false); err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 	n, a := cfg.Nginx, cfg.Actuator
 	s.applier = &nginx.Applier{
 		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
-		Status: statusFunc(s.fresh), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
+		Status: reload.StatusOf(s.fresh), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
 		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 		Budget: &nginx.Budget{
 			Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
@@ -90,7 +91,7 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 	return s, s.decideBy(cfg)
 }
 
-func (s *session) decideBy(cfg *daemonConfig) (err error) {
+func (s *Session) decideBy(cfg *Config) (err error) {
 	t := cfg.tunerConfig()
 	switch cfg.Tuner.Learner {
 	case "grid":
@@ -107,27 +108,27 @@ func (s *session) decideBy(cfg *daemonConfig) (err error) {
 	return err
 }
 
-func (s *session) close() {
+func (s *Session) close() {
 	s.client.Close()
 	s.fresh.Close()
 }
 
 // names are the upstreams that are tuned.
-func (s *session) names() []string {
+func (s *Session) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.tunable))
 }
 
 // leftOut are the upstreams that are not tuned, and why.
-func (s *session) leftOut() []string {
+func (s *Session) leftOut() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.excluded
 }
 
 // look reads NGINX's configuration to know which upstreams may be tuned.
-func (s *session) look() {
+func (s *Session) look() {
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +159,7 @@ func (s *session) look() {
 }
 
 // Sample implements control.Source: what happened since the last step, of the upstreams that are tuned.
-func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
+func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	sample, err := s.reader.Sample(ctx)
 	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the next one.
 	for c := s.change; err == nil && c != nil && c.shows(&sample) && time.Since(c.at) < time.Duration(s.cfg.Status.StaleAfter); {
@@ -193,7 +194,7 @@ func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 }
 
 // overlay puts in the weights set live: a status page that is not the shim's shows those of the file.
-func (s *session) overlay(ctx context.Context, sample *vts.Sample) error {
+func (s *Session) overlay(ctx context.Context, sample *vts.Sample) error {
 	state, err := s.live.State(ctx)
 	if err != nil {
 		return err
@@ -225,12 +226,12 @@ func (c *pageAfter) shows(sample *vts.Sample) bool {
 }
 
 // Apply implements control.Actuator. A change of weights that somebody else has made since the last sample is not overwritten.
-func (s *session) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
+func (s *Session) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
 	return s.put(ctx, w, s.shown(w))
 }
 
 // shown are the settings of the groups of w that the last sample showed.
-func (s *session) shown(w weights.Set) nginx.Settings {
+func (s *Session) shown(w weights.Set) nginx.Settings {
 	from := nginx.Settings{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,14 +251,14 @@ func (s *session) shown(w weights.Set) nginx.Settings {
 }
 
 // put makes weights effective; from is what they were decided from, nil: whatever is in force.
-func (s *session) put(ctx context.Context, w weights.Set, from nginx.Settings) (control.Receipt, error) {
+func (s *Session) put(ctx context.Context, w weights.Set, from nginx.Settings) (control.Receipt, error) {
 	if s.live != nil { // Sample asks NGINX itself what is in force
 		// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know whether the
 		// weights are in force, and whose to restore.
-		r, err := s.live.Apply(context.WithoutCancel(ctx), nginxSettings(w))
-		return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
+		r, err := s.live.Apply(context.WithoutCancel(ctx), nginx.SettingsOf(w))
+		return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, err
 	}
-	r, err := fileActuator{applier: s.applier, from: from}.Apply(ctx, w)
+	r, err := reload.Actuator{Applier: s.applier, From: from}.Apply(ctx, w)
 	if err == nil {
 		s.change = &pageAfter{at: time.Now(), reloaded: r.Reloaded, before: s.generation}
 	}
@@ -265,13 +266,13 @@ func (s *session) put(ctx context.Context, w weights.Set, from nginx.Settings) (
 }
 
 // InForce implements control.Actuator.
-func (s *session) InForce(ctx context.Context) (weights.Set, error) {
+func (s *Session) InForce(ctx context.Context) (weights.Set, error) {
 	if s.live == nil {
-		return fileActuator{applier: s.applier}.InForce(ctx)
+		return reload.Actuator{Applier: s.applier}.InForce(ctx)
 	}
 	state, err := s.live.State(ctx)
 	if err != nil {
-		return nil, withCode(exitTelemetry, err)
+		return nil, fmt.Errorf("%w: %w", control.ErrTelemetry, err)
 	}
 	set := make(weights.Set, len(state.Upstreams))
 	for name, u := range state.Upstreams {
@@ -287,14 +288,14 @@ func (s *session) InForce(ctx context.Context) (weights.Set, error) {
 }
 
 // plan is what Apply would write, as a diff.
-func (s *session) plan(w weights.Set) (string, error) {
+func (s *Session) plan(w weights.Set) (string, error) {
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err != nil {
-		return "", withCode(exitConfig, err)
+		return "", &ConfigError{err}
 	}
-	plan, err := cfg.Plan(nginxSettings(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
+	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
 	if err != nil {
-		return "", withCode(exitRefused, err)
+		return "", err
 	}
 	return plan.Diff(), nil
 }
@@ -303,7 +304,7 @@ func (s *session) plan(w weights.Set) (string, error) {
 const reloadBudget = "reload budget"
 
 // obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
-func (s *session) obstacle(ctx context.Context, dry bool) string {
+func (s *Session) obstacle(ctx context.Context, dry bool) string {
 	s.mu.Lock()
 	unread := s.unread
 	s.mu.Unlock()
@@ -345,7 +346,7 @@ func (s *session) obstacle(ctx context.Context, dry bool) string {
 
 // writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say so
 // than to try again and again.
-func (s *session) writable(cfg *nginx.Config) error {
+func (s *Session) writable(cfg *nginx.Config) error {
 	dirs := []string{s.cfg.StateDir}
 	for _, u := range cfg.Upstreams {
 		if dir := filepath.Dir(u.File.Real); s.tunes(u.Name) && !slices.Contains(dirs, dir) {
@@ -360,7 +361,7 @@ func (s *session) writable(cfg *nginx.Config) error {
 	return nil
 }
 
-func (s *session) tunes(name string) bool {
+func (s *Session) tunes(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tunable[name]

@@ -1,4 +1,4 @@
-package tuner
+package daemon
 
 import (
 	"bytes"
@@ -16,6 +16,9 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 // StateVersion is the schema of the state file that this program writes, and the newest that it reads.
@@ -23,11 +26,11 @@ const StateVersion = 1
 
 // State is what a daemon keeps from one run to the next.
 type State struct {
-	Snapshot    *Snapshot     // what was learned; nil: nothing yet
-	Base        Weights       // of the operator, to be restored when asked for
-	LastGood    Weights       // last set by the tuner and confirmed
-	Observed    time.Duration // how long was observed without changing anything
-	Explanation *Explanation  // of the last decision
+	Snapshot    *tuner.Snapshot    // what was learned; nil: nothing yet
+	Base        weights.Set        // of the operator, to be restored when asked for
+	LastGood    weights.Set        // last set by the tuner and confirmed
+	Observed    time.Duration      // how long was observed without changing anything
+	Explanation *tuner.Explanation // of the last decision
 	SavedAt     time.Time
 }
 

@@ -1,11 +1,11 @@
-package main
+package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+	"log/slog"
 	"time"
 
 	"trimtab/arena"
@@ -17,54 +17,65 @@ import (
 	"trimtab/weights"
 )
 
-// train fills the tables before the first live step: from recorded statistics, which the tuner only watches, and then in
-// simulations of scenarios, where it acts. What was learned goes into the state file.
-func (f *tuneFlags) train(ctx context.Context, e *env, cfg *daemonConfig) error {
-	release, err := lockDaemon(cfg.StateDir)
+// Training is what a tuner may learn from before its first live step.
+type Training struct {
+	Files     []string                         // recorded statistics, which the tuner only watches
+	Scenarios []string                         // simulated, where it acts; see trainInSimulation
+	Told      func(format string, args ...any) // is told what was learned from each; nil: nobody
+	Logger    *slog.Logger                     // nil: silence
+}
+
+// Train fills the tables before the first live step, from files first, and keeps what was learned in the state of the configuration.
+func Train(ctx context.Context, cfg *Config, from Training) error {
+	log := from.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	told := from.Told
+	if told == nil {
+		told = func(string, ...any) {}
+	}
+	release, err := lock(cfg.StateDir)
 	if err != nil {
-		return withCode(exitConfig, err)
+		return err
 	}
 	defer release()
-	log := newLogger(e, cfg)
-	store := tuner.NewStore(filepath.Join(cfg.StateDir, "tuner.db"), log)
+	store := NewStore(cfg.StatePath(), log)
 	st, _, err := store.Load()
 	if err != nil {
-		return withCode(exitConfig, err)
+		return err
 	}
 	t, err := tuner.New(cfg.tunerConfig())
 	if err != nil {
-		return withCode(exitConfig, err)
+		return err
 	}
 	if st.Snapshot != nil {
 		if err := t.Restore(*st.Snapshot); err != nil {
 			log.Warn("what was learned before cannot be used, beginning anew", "error", err)
 		}
 	}
-	for _, path := range f.trainFiles {
+	for _, path := range from.Files {
 		n, covered, err := trainOnFile(ctx, t, path, time.Duration(cfg.Interval))
 		if err != nil {
-			return withCode(exitConfig, fmt.Errorf("train: %w", err))
+			return fmt.Errorf("train: %w", err)
 		}
 		st.Observed += covered
-		fmt.Fprintf(e.stdout, "%s: %d intervals, %s\n", path, n, covered.Round(time.Second))
+		told("%s: %d intervals, %s\n", path, n, covered.Round(time.Second))
 	}
-	for _, name := range f.trainSims {
+	for _, name := range from.Scenarios {
 		n, changes, err := trainInSimulation(ctx, t, name, cfg)
 		if err != nil {
-			return withCode(exitConfig, fmt.Errorf("train: %w", err))
+			return fmt.Errorf("train: %w", err)
 		}
-		fmt.Fprintf(e.stdout, "%s: %d intervals simulated, %d changes of weights\n", name, n, changes)
+		told("%s: %d intervals simulated, %d changes of weights\n", name, n, changes)
 	}
 	snapshot, err := t.Snapshot()
 	if err != nil {
-		return withCode(exitConfig, fmt.Errorf("train: %w", err))
+		return fmt.Errorf("train: %w", err)
 	}
 	last := t.Explain()
 	st.Snapshot, st.Explanation = &snapshot, &last
-	if err := store.Save(st); err != nil {
-		return withCode(exitConfig, err)
-	}
-	return nil
+	return store.Save(st)
 }
 
 // trainOnFile lets the tuner watch recorded statistics, one control interval at a time.
@@ -110,7 +121,7 @@ func trainOnFile(ctx context.Context, t *tuner.Tuner, path string, interval time
 
 // trainInSimulation lets the tuner act in a scenario whose upstreams are those of NGINX's configuration: same names, servers in the
 // same order.
-func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *daemonConfig) (n, changes int, err error) {
+func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *Config) (n, changes int, err error) {
 	sc, err := deathstarbench.Load(name)
 	if err != nil {
 		return 0, 0, err
@@ -162,7 +173,7 @@ func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *da
 }
 
 // translate maps the scenario's servers to those of NGINX's configuration and back, by upstream.
-func translate(sc *deathstarbench.Scenario, cfg *daemonConfig) (real, simulated map[string]map[string]string, err error) {
+func translate(sc *deathstarbench.Scenario, cfg *Config) (real, simulated map[string]map[string]string, err error) {
 	conf, err := nginx.ReadConfig(cfg.Nginx.Config)
 	if err != nil {
 		return nil, nil, err

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 )
 
 // note remembers a step for whoever asks, and logs what has changed.
-func (d *service) note(sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, err error) {
+func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // being stopped is no news
 	}
@@ -53,7 +53,7 @@ func (d *service) note(sample *vts.Sample, held string, out control.Outcome, e *
 const sayAgain = time.Minute
 
 // noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held.
-func (d *service) noteError(err error) {
+func (d *Service) noteError(err error) {
 	if err == nil {
 		d.problem = ""
 		if d.lastErr != "" {
@@ -87,7 +87,7 @@ func describeChange(was, now weights.Set) string {
 	for _, group := range slices.Sorted(maps.Keys(now)) {
 		for _, server := range slices.Sorted(maps.Keys(now[group])) {
 			if a, b := was[group][server], now[group][server]; a != b {
-				parts = append(parts, fmt.Sprintf("%s %s %s→%s", group, server, settingText(a), settingText(b)))
+				parts = append(parts, fmt.Sprintf("%s %s %s→%s", group, server, a, b))
 			}
 		}
 	}
@@ -97,9 +97,8 @@ func describeChange(was, now weights.Set) string {
 	return strings.Join(parts, ", ")
 }
 
-func settingText(s weights.Setting) string {
-	if s.Down {
-		return "down"
-	}
-	return s.Weight.String()
+// firstWords is the kind of a reason: what stands before its colon.
+func firstWords(reason string) string {
+	kind, _, _ := strings.Cut(reason, ":")
+	return kind
 }

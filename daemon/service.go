@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"time"
@@ -24,15 +23,14 @@ import (
 // saveEvery is how often the state is written when nothing has been changed.
 const saveEvery = 30 * time.Second
 
-// service is `trimtab tune`. Its loop runs in one goroutine; what others read is behind mu.
-type service struct {
+// Service is the daemon. Its loop runs in one goroutine; what others read is behind mu.
+type Service struct {
 	log     *slog.Logger
-	observe bool // --observe
-	dry     bool // print and write nothing; does not wait for the observation period
-	store   *tuner.Store
-	metrics *tuner.Metrics
+	opts    Options
+	store   *Store
+	metrics *loopMetrics
 	own     *daemonMetrics
-	state   tuner.State
+	state   State
 	saved   time.Time
 	unsaved error     // of the last attempt to save
 	lastErr string    // kind of the last failure that was logged
@@ -41,7 +39,7 @@ type service struct {
 	based   bool // the operator's weights have been compared with those in force
 
 	mu       sync.Mutex
-	session  *session
+	session  *Session
 	paused   bool // SIGUSR1
 	held     string
 	explain  *tuner.Explanation
@@ -54,44 +52,41 @@ type service struct {
 	base     weights.Set // the operator's
 }
 
-func newService(cfg *daemonConfig, log *slog.Logger, reg *prometheus.Registry) (*service, error) {
-	s, err := newSession(cfg, log)
-	if err != nil {
-		return nil, withCode(exitConfig, err)
+// Options are what a run of the daemon is given beside its configuration.
+type Options struct {
+	Reread  func() (*Config, error) // reads the configuration again at SIGHUP; nil: it does not change
+	Version string                  // of the program, for the log and the metrics
+	Observe bool                    // learn, and change nothing
+	DryRun  bool                    // write nothing, state included, and do not wait for the observation period
+	Planned func(reason, diff string)
+	Signals <-chan os.Signal // SIGHUP, SIGUSR1 and SIGUSR2, as trimtab tune documents them; nil: none is heard
+	Logger  *slog.Logger     // nil: silence
+	// Registry takes the metrics, which are served from there; nil: one of the daemon's own.
+	Registry *prometheus.Registry
+}
+
+// New returns a daemon for a configuration that is valid. It does no I/O but to read the secrets that the configuration names. A
+// configuration that cannot be used is a *ConfigError.
+func New(cfg *Config, o Options) (*Service, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &service{
-		log: log, session: s, store: tuner.NewStore(filepath.Join(cfg.StateDir, "tuner.db"), log),
-		metrics: tuner.NewMetrics(reg), own: newDaemonMetrics(reg), began: time.Now(),
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	s, err := newSession(cfg, o.Logger)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	return &Service{
+		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
+		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
 	}, nil
 }
 
-// lockDaemon makes this the only daemon of the state folder until release is called.
-func lockDaemon(dir string) (release func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create state folder: %w", err)
-	}
-	path := filepath.Join(dir, "daemon.lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, unix.EROFS) {
-		f, err = os.Open(path) // a lock needs no writing; without the file there is no lock to have
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		pid := make([]byte, 32)
-		n, _ := f.ReadAt(pid, 0)
-		f.Close()
-		return nil, fmt.Errorf("another trimtab tune (process %s) holds %s: stop it, or give this one a state_dir of its own", string(pid[:max(n, 0)]), path)
-	}
-	_ = f.Truncate(0)
-	_, _ = fmt.Fprintf(f, "%d", os.Getpid())
-	return func() { f.Close() }, nil
-}
-
 // restore takes over the state of the run before.
-func (d *service) restore(ctx context.Context) error {
-	if d.dry {
+func (d *Service) restore(ctx context.Context) error {
+	if d.opts.DryRun {
 		if st, err := d.store.Read(); err == nil {
 			d.learned(st)
 		}
@@ -121,7 +116,7 @@ func (d *service) restore(ctx context.Context) error {
 			d.log.Error("nothing can be recovered", "error", err)
 			return nil
 		}
-		return withCode(applyCode(err), fmt.Errorf("recover from a crash: %w", err))
+		return fmt.Errorf("recover from a crash: %w", err)
 	}
 	if r != nil {
 		d.log.Warn("recovered from a crash in the middle of a change", "phase", r.Phase, "restored", r.Restored, "reloaded", r.Reloaded)
@@ -130,7 +125,7 @@ func (d *service) restore(ctx context.Context) error {
 }
 
 // learned takes over what a run before has learned.
-func (d *service) learned(st tuner.State) {
+func (d *Service) learned(st State) {
 	if st.Snapshot == nil || d.session.tuned == nil {
 		return
 	}
@@ -140,36 +135,36 @@ func (d *service) learned(st tuner.State) {
 }
 
 // told says who told the daemon to change nothing; empty: nobody did.
-func (d *service) told(s *session) string {
+func (d *Service) told(s *Session) string {
 	d.mu.Lock()
 	paused := d.paused
 	d.mu.Unlock()
-	switch _, err := os.Stat(s.cfg.holdFile()); {
+	switch _, err := os.Stat(s.cfg.HoldPath()); {
 	case err == nil:
-		return "hold file: " + s.cfg.holdFile() + " exists"
+		return "hold file: " + s.cfg.HoldPath() + " exists"
 	case !errors.Is(err, fs.ErrNotExist):
 		return "hold file: " + err.Error()
 	case paused:
 		return "signal: SIGUSR1 was sent; SIGUSR2 goes on"
-	case d.observe:
+	case d.opts.Observe:
 		return "observing: --observe was given"
 	}
 	return ""
 }
 
 // hold says why nothing may be changed now; empty: changes pass.
-func (d *service) hold(ctx context.Context, s *session) string {
+func (d *Service) hold(ctx context.Context, s *Session) string {
 	if told := d.told(s); told != "" {
 		return told
 	}
-	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.dry {
+	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
 	}
-	return s.obstacle(ctx, d.dry)
+	return s.obstacle(ctx, d.opts.DryRun)
 }
 
 // Step runs one control step and records it.
-func (d *service) Step(ctx context.Context) (control.Outcome, error) {
+func (d *Service) Step(ctx context.Context) (control.Outcome, error) {
 	d.mu.Lock()
 	s := d.session
 	d.began = time.Now()
@@ -187,7 +182,7 @@ func (d *service) Step(ctx context.Context) (control.Outcome, error) {
 		}
 		return held
 	})}
-	if d.dry {
+	if d.opts.DryRun {
 		options = append(options, control.WithDryRun())
 	}
 	out, err := control.NewLoop(s, s.policy, s, options...).Step(ctx)
@@ -210,10 +205,17 @@ func (d *service) Step(ctx context.Context) (control.Outcome, error) {
 	d.metrics.Telemetry(s.poller.Health())
 	d.own.nginx(s)
 	d.note(sample, held, out, e, err)
-	if sample != nil && !s.tried && s.live == nil && !d.dry {
+	if sample != nil && !s.tried && s.live == nil && !d.opts.DryRun {
 		d.tryOut(ctx, s)
 	}
-	if !d.dry && (d.saved.IsZero() || time.Since(d.saved) >= saveEvery || out.Applied) {
+	if d.opts.DryRun && err == nil && len(out.Decision.Weights) > 0 {
+		diff, err := s.plan(out.Decision.Weights)
+		if err != nil {
+			return out, err
+		}
+		d.planned(out.Decision.Reason, diff)
+	}
+	if !d.opts.DryRun && (d.saved.IsZero() || time.Since(d.saved) >= saveEvery || out.Applied) {
 		d.save(s)
 	}
 	return out, err
@@ -221,7 +223,7 @@ func (d *service) Step(ctx context.Context) (control.Outcome, error) {
 
 // tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process runs it: in a sandbox
 // that lacks a folder every change would be refused.
-func (d *service) tryOut(ctx context.Context, s *session) {
+func (d *Service) tryOut(ctx context.Context, s *Session) {
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err == nil {
 		// Without a master the test would take the ports from an NGINX that is just starting.
@@ -237,7 +239,7 @@ func (d *service) tryOut(ctx context.Context, s *session) {
 }
 
 // save writes the state; a failure is logged when it begins and when it ends, and costs nothing but what was learned.
-func (d *service) save(s *session) {
+func (d *Service) save(s *Session) {
 	d.saved = time.Now()
 	if s.tuned != nil {
 		snapshot, err := s.tuned.Snapshot()
@@ -263,7 +265,7 @@ func (d *service) save(s *session) {
 }
 
 // swap makes another session the current one, with what was learned so far. A reload of the configuration renews no budget.
-func (d *service) swap(next *session) {
+func (d *Service) swap(next *Session) {
 	d.mu.Lock()
 	last := d.session
 	if last.cfg.Actuator == next.cfg.Actuator {
@@ -288,20 +290,20 @@ func (d *service) swap(next *session) {
 	last.close()
 }
 
-func (d *service) current() *session {
+func (d *Service) current() *Session {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.session
 }
 
-func (d *service) heldNow() string {
+func (d *Service) heldNow() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.held
 }
 
 // pause is the kill switch by signal.
-func (d *service) pause(on bool) {
+func (d *Service) pause(on bool) {
 	d.mu.Lock()
 	d.paused = on
 	d.mu.Unlock()

@@ -1,4 +1,4 @@
-package tuner
+package daemon
 
 import (
 	"errors"
@@ -11,12 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"trimtab/control"
+	"trimtab/tuner"
 	"trimtab/vts"
 )
 
 func TestMetricsFollowTheLoop(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	m := NewMetrics(reg)
+	m := newLoopMetrics(reg)
 	sample := func(servers ...string) *vts.Sample {
 		s := &vts.Sample{At: time.Unix(1000, 0), Interval: 2 * time.Second, Groups: []vts.GroupSample{{Name: "app"}}}
 		for i, name := range servers {
@@ -24,8 +25,8 @@ func TestMetricsFollowTheLoop(t *testing.T) {
 		}
 		return s
 	}
-	e := &Explanation{Budget: 4, Regime: RegimeExplanation{Index: 3, Probability: 0.9},
-		Pools: []PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []Bound{BoundOperator, BoundBudget}}}}
+	e := &tuner.Explanation{Budget: 4, Regime: tuner.RegimeExplanation{Index: 3, Probability: 0.9},
+		Pools: []tuner.PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []tuner.Bound{tuner.BoundOperator, tuner.BoundBudget}}}}
 	m.Step(sample("a", "b"), "", control.Outcome{Applied: true, Receipt: control.Receipt{Changed: true, Reloaded: true, Took: 100 * time.Millisecond}}, e, time.Millisecond, nil)
 	m.Step(sample("b"), "hold file: x exists", control.Outcome{}, e, time.Millisecond, nil)
 	m.Step(nil, "", control.Outcome{}, nil, 0, fmt.Errorf("%w: gone", control.ErrTelemetry))
