@@ -96,7 +96,7 @@ func (d *Service) putBack(ctx context.Context) error {
 			}
 		}
 	}
-	r, err := patiently(ctx, func() (control.Receipt, error) { return s.put(ctx, base, nil) })
+	r, err := patiently(ctx, func() (control.Receipt, error) { return s.hand.put(ctx, base, nil) })
 	if err != nil {
 		return fmt.Errorf("restore the operator's weights: %w", err)
 	}

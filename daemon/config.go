@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -226,10 +228,39 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
 	}
-	for _, fault := range faults(c.tunerConfig().Validate()) {
-		errs = append(errs, fmt.Errorf("tuner.%w", fault))
+	odd := oddNumbers("", reflect.ValueOf(*c))
+	errs = append(errs, odd...)
+	if len(odd) == 0 {
+		for _, fault := range faults(c.tunerConfig().Validate()) {
+			errs = append(errs, fmt.Errorf("tuner.%w", fault))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// mostNumber is above every number that means something in a configuration, and so far below the largest one that sums of squares of
+// such numbers are numbers.
+const mostNumber = 1e9
+
+// oddNumbers are the numbers below v that nothing can be worked out from: TOML has inf and nan.
+func oddNumbers(key string, v reflect.Value) (errs []error) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Tag.Get("toml"); name != "" {
+				errs = append(errs, oddNumbers(strings.TrimPrefix(key+"."+name, "."), v.Field(i))...)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			errs = append(errs, oddNumbers(key, v.Index(i))...)
+		}
+	case reflect.Float64:
+		if x := v.Float(); math.IsNaN(x) || math.Abs(x) > mostNumber {
+			errs = append(errs, fmt.Errorf("%s %v: want a number of at most %g", key, x, mostNumber))
+		}
+	}
+	return errs
 }
 
 func isLoopback(addr string) bool {

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"strings"
-
 	"trimtab/tuner"
 )
 
@@ -26,10 +24,10 @@ func operatorEdited(e *tuner.Explanation) bool {
 func (m *loopMetrics) explanation(e *tuner.Explanation) {
 	m.left.Set(float64(e.Budget))
 	m.regime.Set(float64(e.Regime.Index))
-	m.probability.Set(e.Regime.Probability)
+	setFinite(m.probability, e.Regime.Probability)
 	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated)
 	for _, p := range e.Pools {
-		name := strings.Join(p.Groups, ",")
+		name := labels(p.Groups)
 		m.reward.set(p.MeasuredReward, name)
 		m.predicted.set(p.PredictedReward, name)
 		m.art.set(p.ART, name)
@@ -37,8 +35,9 @@ func (m *loopMetrics) explanation(e *tuner.Explanation) {
 			m.bounds.WithLabelValues(string(b)).Inc()
 		}
 		for _, s := range p.Servers {
-			m.utilisation.set(s.Utilisation, s.Server)
-			m.saturated.set(truth(s.Saturated), s.Server)
+			server := label(s.Server)
+			m.utilisation.set(s.Utilisation, server)
+			m.saturated.set(truth(s.Saturated), server)
 		}
 	}
 	if operatorEdited(e) {

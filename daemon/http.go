@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"trimtab/control"
 )
 
 // serve answers on a loopback address until ctx ends: metrics, health, and the last decision.
@@ -24,13 +27,38 @@ func (d *Service) serve(ctx context.Context, address string) (addr string, err e
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.healthy()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.ready()) })
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, _ *http.Request) {
+		text, err := json.Marshal(d.report())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(d.report())
+		_, _ = w.Write(append(text, '\n'))
 	})
-	server := &http.Server{Handler: localOnly(mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	go func() { _ = server.Serve(l) }()
+	server := &http.Server{Handler: d.contained(localOnly(mux)), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() { // a panic of a handler is contained by itself, and Serve does nothing but accept
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("the page is not served any more", "error", err)
+		}
+	}()
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	return l.Addr().String(), nil
+}
+
+// contained makes a panic of a handler an internal fault. One that net/http asks for passes.
+func (d *Service) contained(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fault := control.Contain(func() { next.ServeHTTP(w, r) })
+		if fault == nil {
+			return
+		}
+		if p := (*control.Panic)(nil); errors.As(fault, &p) && p.Value == http.ErrAbortHandler {
+			panic(http.ErrAbortHandler)
+		}
+		d.fault(inPage, fault)
+		http.Error(w, fault.Error(), http.StatusInternalServerError)
+	})
 }
 
 // localOnly refuses requests for another host: a browser on this machine must not be led here by a foreign page.

@@ -29,7 +29,7 @@ func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *
 		d.sampled = time.Now()
 	}
 	if e != nil {
-		d.explain, d.state.Explanation = e, e
+		d.explainedLast = e
 	}
 	if out.Applied {
 		d.lastMade = time.Now()
@@ -62,11 +62,11 @@ func (d *Service) noteError(err error) {
 		d.lastErr = ""
 		return
 	}
-	kind := "apply"
-	if errors.Is(err, control.ErrTelemetry) {
-		kind = "telemetry"
+	kind, text := failureKind(err), err.Error()
+	if kind == "internal" { // said by itself, with its stack
+		d.problem, d.lastErr = text, kind
+		return
 	}
-	text := err.Error()
 	if d.lastErr != kind || text != d.problem && time.Since(d.errSaid) >= sayAgain {
 		level := slog.LevelWarn
 		if rollback := (*nginx.RollbackError)(nil); errors.As(err, &rollback) {
@@ -76,6 +76,17 @@ func (d *Service) noteError(err error) {
 		d.errSaid = time.Now()
 	}
 	d.problem, d.lastErr = text, kind
+}
+
+// failureKind is what kind of failure ended a step.
+func failureKind(err error) string {
+	switch {
+	case errors.Is(err, control.ErrTelemetry):
+		return "telemetry"
+	case errors.Is(err, control.ErrInternal):
+		return "internal"
+	}
+	return "apply"
 }
 
 // describeMost is how many servers a line of the log names.

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,7 +46,7 @@ func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 	perLabel := func(name, help string, labels ...string) *gauges {
 		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_" + name, Help: help}, labels)
 		reg.MustRegister(g)
-		return &gauges{vec: g}
+		return &gauges{vec: g, labels: len(labels)}
 	}
 	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "trimtab_" + name, Help: help, Buckets: buckets})
@@ -81,7 +80,7 @@ func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 		lastChange:    gauge("last_change_timestamp_seconds", "When weights were changed last."),
 		seenRejected:  map[vts.Reason]uint64{},
 	}
-	for _, kind := range []string{"telemetry", "apply"} {
+	for _, kind := range []string{"telemetry", "apply", "internal"} {
 		m.failures.WithLabelValues(kind) // there from the start, so that the first failure is a rise
 	}
 	return m
@@ -93,16 +92,13 @@ func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *t
 	m.stepSeconds.Observe(took.Seconds())
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
-	case errors.Is(err, control.ErrTelemetry):
-		m.failures.WithLabelValues("telemetry").Inc()
 	default:
-		m.failures.WithLabelValues("apply").Inc()
+		m.failures.WithLabelValues(failureKind(err)).Inc()
 	}
 	m.holding.Set(0)
 	if held != "" {
 		m.holding.Set(1)
-		reason, _, _ := strings.Cut(held, ":")
-		m.held.WithLabelValues(reason).Inc()
+		m.held.WithLabelValues(label(firstWords(held))).Inc()
 	}
 	if out.Applied && out.Receipt.Changed {
 		m.changes.Inc()
@@ -125,36 +121,11 @@ func (m *loopMetrics) sample(s *vts.Sample) {
 	defer drop(m.weight, m.down, m.rate)
 	for _, g := range s.Groups {
 		for _, p := range g.Peers {
-			m.weight.set(float64(p.Weight), g.Name, p.Server)
-			m.down.set(truth(p.Down), g.Name, p.Server)
-			m.rate.set(p.RatePerSec(s.Interval), g.Name, p.Server)
+			upstream, server := label(g.Name), label(p.Server)
+			m.weight.set(float64(p.Weight), upstream, server)
+			m.down.set(truth(p.Down), upstream, server)
+			m.rate.set(p.RatePerSec(s.Interval), upstream, server)
 		}
-	}
-}
-
-// gauges is a family of gauges of which those that a step did not set go with that step.
-type gauges struct {
-	vec       *prometheus.GaugeVec
-	last, now map[string][]string // label values, by themselves joined
-}
-
-func (g *gauges) set(value float64, labels ...string) {
-	g.vec.WithLabelValues(labels...).Set(value)
-	if g.now == nil {
-		g.now = map[string][]string{}
-	}
-	g.now[strings.Join(labels, "\x00")] = labels
-}
-
-// drop ends a step.
-func drop(families ...*gauges) {
-	for _, g := range families {
-		for key, labels := range g.last {
-			if _, set := g.now[key]; !set {
-				g.vec.DeleteLabelValues(labels...)
-			}
-		}
-		g.last, g.now = g.now, nil
 	}
 }
 

@@ -12,6 +12,7 @@ type daemonMetrics struct {
 	configEdits, configUnreadable  prometheus.Counter
 	workers, draining, generations prometheus.Gauge
 	memory                         prometheus.Gauge
+	faults                         *prometheus.CounterVec
 }
 
 func newDaemonMetrics(reg prometheus.Registerer, version string) *daemonMetrics {
@@ -39,6 +40,12 @@ func newDaemonMetrics(reg prometheus.Registerer, version string) *daemonMetrics 
 		draining:         gauge("nginx_draining_workers", "NGINX workers of old configurations."),
 		generations:      gauge("nginx_draining_generations", "Old configurations that still have workers."),
 		memory:           gauge("nginx_memory_bytes", "Memory of NGINX's master and workers (proportional set size)."),
+	}
+	m.faults = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_internal_faults_total",
+		Help: "Faults of the program itself that were contained; the weights stay as they are."}, []string{"part"})
+	reg.MustRegister(m.faults)
+	for _, p := range allParts {
+		m.faults.WithLabelValues(string(p)) // there from the start, so that the first fault is a rise
 	}
 	m.reloadOK.Set(1)
 	m.reloadAt.SetToCurrentTime()

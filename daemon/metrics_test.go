@@ -3,12 +3,14 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"pgregory.net/rapid"
 
 	"trimtab/control"
 	"trimtab/tuner"
@@ -31,6 +33,7 @@ func TestMetricsFollowTheLoop(t *testing.T) {
 	m.Step(sample("b"), "hold file: x exists", control.Outcome{}, e, time.Millisecond, nil)
 	m.Step(nil, "", control.Outcome{}, nil, 0, fmt.Errorf("%w: gone", control.ErrTelemetry))
 	m.Step(sample("b"), "", control.Outcome{}, e, 0, fmt.Errorf("%w: refused", control.ErrApply))
+	m.Step(sample("b"), "", control.Outcome{}, nil, 0, fmt.Errorf("%w: boom", control.ErrInternal))
 	m.Telemetry(vts.Health{Rejected: map[vts.Reason]uint64{vts.ReasonTimeout: 2}})
 	m.Telemetry(vts.Health{Rejected: map[vts.Reason]uint64{vts.ReasonTimeout: 3}})
 	want := `
@@ -56,6 +59,7 @@ trimtab_requests_per_second{server="b",upstream="app"} 5
 # HELP trimtab_step_failures_total Control steps that failed.
 # TYPE trimtab_step_failures_total counter
 trimtab_step_failures_total{kind="apply"} 1
+trimtab_step_failures_total{kind="internal"} 1
 trimtab_step_failures_total{kind="telemetry"} 1
 # HELP trimtab_telemetry_rejected_total Status pages that were not used.
 # TYPE trimtab_telemetry_rejected_total counter
@@ -76,6 +80,53 @@ trimtab_weight{server="b",upstream="app"} 2
 	if err := errors.Join(lint(reg)...); err != nil {
 		t.Error(err)
 	}
+}
+
+// Whatever a page and a learner say: no panic, a page of metrics that can be read, a series for every server, and no number in it
+// that is none.
+func TestMetricsOfHostileSamples(t *testing.T) {
+	odd := rapid.Custom(func(t *rapid.T) string {
+		return string(rapid.SliceOfN(rapid.SampledFrom([]byte("ab\\\"\n\x00\x1b,<\xff\xc3\xa9")), 0, 5).Draw(t, "name"))
+	})
+	number := rapid.OneOf(rapid.SampledFrom([]float64{0, 1, -1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, 5e-324}), rapid.Float64())
+	rapid.Check(t, func(t *rapid.T) {
+		reg := prometheus.NewPedanticRegistry()
+		m := newLoopMetrics(reg)
+		for range rapid.IntRange(1, 3).Draw(t, "steps") {
+			s := &vts.Sample{At: time.Unix(rapid.Int64().Draw(t, "at"), 0), Interval: time.Duration(rapid.Int64().Draw(t, "interval"))}
+			e := &tuner.Explanation{Regime: tuner.RegimeExplanation{Probability: number.Draw(t, "probability")}}
+			series := map[[2]string]bool{}
+			for range rapid.IntRange(0, 3).Draw(t, "groups") {
+				g, p := vts.GroupSample{Name: odd.Draw(t, "group")}, tuner.PoolExplanation{ART: number.Draw(t, "art"), MeasuredReward: number.Draw(t, "reward")}
+				p.Groups = []string{g.Name, odd.Draw(t, "other group")}
+				for range rapid.IntRange(0, 3).Draw(t, "servers") {
+					server := odd.Draw(t, "server")
+					series[[2]string{g.Name, server}] = true
+					g.Peers = append(g.Peers, vts.PeerSample{Server: server, Weight: rapid.Int().Draw(t, "weight"), Requests: rapid.Uint64().Draw(t, "requests")})
+					p.Servers = append(p.Servers, tuner.ServerExplanation{Server: server, Utilisation: number.Draw(t, "utilisation")})
+				}
+				s.Groups, e.Pools = append(s.Groups, g), append(e.Pools, p)
+			}
+			m.Step(s, odd.Draw(t, "held"), control.Outcome{}, e, time.Duration(rapid.Int64().Draw(t, "took")), nil)
+			families, err := reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				if f.GetName() == "trimtab_weight" && len(f.GetMetric()) != len(series) {
+					t.Fatalf("%d series for %d servers: %v", len(f.GetMetric()), len(series), f)
+				}
+				for _, one := range f.GetMetric() {
+					if v := one.GetGauge().GetValue(); math.IsNaN(v) || math.IsInf(v, 0) {
+						t.Fatalf("%s is %v", f.GetName(), v)
+					}
+				}
+			}
+			if len(series) > 0 && testutil.CollectAndCount(m.weight.vec) != len(series) {
+				t.Fatalf("got %d series of weights, want %d", testutil.CollectAndCount(m.weight.vec), len(series))
+			}
+		}
+	})
 }
 
 func lint(reg *prometheus.Registry) (errs []error) {

@@ -114,7 +114,11 @@ func (d *Service) signal(ctx context.Context, all *sync.WaitGroup, s os.Signal, 
 		d.pause(s == syscall.SIGUSR1)
 	case syscall.SIGHUP:
 		notify(daemon.SdNotifyReloading)
-		if err := d.reload(ctx, all); err != nil {
+		var err error
+		if fault := d.contain(inReload, func() { err = d.reload(ctx, all) }); fault != nil {
+			err = fault
+		}
+		if err != nil {
 			d.own.reloadOK.Set(0)
 			d.log.Error("configuration not taken over, the old one stays", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
 		} else {
@@ -144,6 +148,10 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
+	if next.policy, err = d.newPolicy(next); err != nil {
+		next.close()
+		return err
+	}
 	d.swap(next)
 	d.begin(ctx, all, next)
 	return nil
@@ -156,7 +164,10 @@ func (d *Service) end() error {
 	if d.current().cfg.OnExit == "restore" && !d.opts.DryRun {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err = d.putBack(ctx); err != nil {
+		if fault := d.contain(inStep, func() { err = d.putBack(ctx) }); fault != nil {
+			err = fault
+		}
+		if err != nil {
 			d.log.Error("the operator's weights could not be restored", "error", err)
 		}
 	}
@@ -171,13 +182,14 @@ func (d *Service) end() error {
 func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.look()
-	all.Go(func() { _ = s.poller.Run(ctx) })
+	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
 	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
 	all.Go(func() {
-		err := w.Run(ctx, func(c nginx.Change) { d.edited(s, c) })
-		if err != nil {
-			d.log.Error("NGINX's configuration is not watched", "error", err)
-		}
+		d.keepRunning(ctx, inWatcher, func() {
+			if err := w.Run(ctx, func(c nginx.Change) { d.edited(s, c) }); err != nil {
+				d.log.Error("NGINX's configuration is not watched", "error", err)
+			}
+		})
 	})
 }
 

@@ -11,14 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
-	"trimtab/rival"
-	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -33,11 +29,10 @@ type Session struct {
 	poller  *vts.Poller
 	reader  *vts.Reader
 	applier *nginx.Applier
-	live    *live.Actuator // nil: weights change by reload
+	hand    hand // how weights get into NGINX
 	policy  control.Policy
-	tuned   *tuner.Tuner // nil: the policy explains nothing
-	cancel  func()       // ends what runs in the background
-	tried   bool         // nginx -t has been tried, see service.tryOut
+	cancel  func() // ends what runs in the background
+	tried   bool   // nginx -t has been tried, see service.tryOut
 
 	mu       sync.Mutex
 	tunable  map[string]bool // upstreams that may be tuned; nil: not read yet
@@ -83,30 +78,19 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 			MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
 		},
 	}
+	s.hand = fileHand{s}
 	if a.Kind == "live" {
-		if s.live, err = live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}); err != nil {
+		setter, err := live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)})
+		if err != nil {
 			return nil, err
 		}
+		s.hand = liveHand{setter}
 	}
-	return s, s.decideBy(cfg)
+	return s, nil
 }
 
-func (s *Session) decideBy(cfg *Config) (err error) {
-	t := cfg.tunerConfig()
-	switch cfg.Tuner.Learner {
-	case "grid":
-		s.policy, err = rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
-			LearningRate: t.LearningRate, Gamma: t.Gamma})
-	case "l3":
-		s.policy, err = rival.NewL3(rival.L3Config{})
-	case "equal":
-		s.policy = rival.NewEqual()
-	default:
-		s.tuned, err = tuner.New(t)
-		s.policy = &tuner.Policy{Tuner: s.tuned}
-	}
-	return err
-}
+// live reports whether weights change without a reload.
+func (s *Session) live() bool { _, ok := s.hand.(liveHand); return ok }
 
 func (s *Session) close() {
 	s.client.Close()
@@ -179,7 +163,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		}
 	}
 	sample.Groups = groups
-	if s.live != nil {
+	if s.live() {
 		if err := s.overlay(ctx, &sample); err != nil {
 			return sample, err
 		}
@@ -193,24 +177,28 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	return sample, nil
 }
 
-// overlay puts in the weights set live: a status page that is not the shim's shows those of the file.
+// shows reports whether the sample may show what was in force before the change.
+func (c *pageAfter) shows(sample *vts.Sample) bool {
+	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
+}
+
+// overlay puts in the weights that the actuator says are in force: a status page that is not the shim's shows those of the file.
+// Groups whose weights cannot be set are left out.
 func (s *Session) overlay(ctx context.Context, sample *vts.Sample) error {
-	state, err := s.live.State(ctx)
+	inForce, err := s.hand.InForce(ctx)
 	if err != nil {
 		return err
 	}
 	kept := sample.Groups[:0]
 	for _, g := range sample.Groups {
-		now := state.Upstreams[g.Name]
-		if !now.Live {
-			continue // its weights cannot be set live
+		now, ok := inForce[g.Name]
+		if !ok {
+			continue
 		}
-		peers := append([]vts.PeerSample(nil), g.Peers...)
+		peers := slices.Clone(g.Peers)
 		for i := range peers {
-			for _, o := range now.Servers {
-				if o.Server == peers[i].Server {
-					peers[i].Weight, peers[i].Down = o.Weight, o.Down
-				}
+			if o, ok := now[peers[i].Server]; ok {
+				peers[i].Weight, peers[i].Down = o.Weight.Int(), o.Down
 			}
 		}
 		g.Peers = peers
@@ -220,14 +208,16 @@ func (s *Session) overlay(ctx context.Context, sample *vts.Sample) error {
 	return nil
 }
 
-// shows reports whether the sample may show what was in force before the change.
-func (c *pageAfter) shows(sample *vts.Sample) bool {
-	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
+// lastSample is that of the step that is under way, or has just ended; nil: there was no telemetry.
+func (s *Session) lastSample() *vts.Sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // Apply implements control.Actuator. A change of weights that somebody else has made since the last sample is not overwritten.
 func (s *Session) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
-	return s.put(ctx, w, s.shown(w))
+	return s.hand.put(ctx, w, s.shown(w))
 }
 
 // shown are the settings of the groups of w that the last sample showed.
@@ -250,42 +240,8 @@ func (s *Session) shown(w weights.Set) nginx.Settings {
 	return from
 }
 
-// put makes weights effective; from is what they were decided from, nil: whatever is in force.
-func (s *Session) put(ctx context.Context, w weights.Set, from nginx.Settings) (control.Receipt, error) {
-	if s.live != nil { // Sample asks NGINX itself what is in force
-		// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know whether the
-		// weights are in force, and whose to restore.
-		r, err := s.live.Apply(context.WithoutCancel(ctx), nginx.SettingsOf(w))
-		return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, err
-	}
-	r, err := reload.Actuator{Applier: s.applier, From: from}.Apply(ctx, w)
-	if err == nil {
-		s.change = &pageAfter{at: time.Now(), reloaded: r.Reloaded, before: s.generation}
-	}
-	return r, err
-}
-
 // InForce implements control.Actuator.
-func (s *Session) InForce(ctx context.Context) (weights.Set, error) {
-	if s.live == nil {
-		return reload.Actuator{Applier: s.applier}.InForce(ctx)
-	}
-	state, err := s.live.State(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", control.ErrTelemetry, err)
-	}
-	set := make(weights.Set, len(state.Upstreams))
-	for name, u := range state.Upstreams {
-		if !u.Live {
-			continue
-		}
-		set[name] = make(weights.Group, len(u.Servers))
-		for _, o := range u.Servers {
-			set[name][o.Server] = weights.Setting{Weight: weights.Clamp(o.Weight), Down: o.Down}
-		}
-	}
-	return set, nil
-}
+func (s *Session) InForce(ctx context.Context) (weights.Set, error) { return s.hand.InForce(ctx) }
 
 // plan is what Apply would write, as a diff.
 func (s *Session) plan(w weights.Set) (string, error) {
@@ -300,9 +256,6 @@ func (s *Session) plan(w weights.Set) (string, error) {
 	return plan.Diff(), nil
 }
 
-// reloadBudget is the kind of hold that passes by itself within moments of a change.
-const reloadBudget = "reload budget"
-
 // obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
 func (s *Session) obstacle(ctx context.Context, dry bool) string {
 	s.mu.Lock()
@@ -311,54 +264,7 @@ func (s *Session) obstacle(ctx context.Context, dry bool) string {
 	if unread != "" {
 		return "configuration: " + unread
 	}
-	if s.live != nil {
-		return ""
-	}
-	if b, err := s.applier.Breaker(); err == nil && b.Open(time.Now()) {
-		return "circuit breaker: " + b.String()
-	}
-	if wait := s.applier.Budget.Held(time.Now()); wait != "" {
-		return reloadBudget + ": " + wait
-	}
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
-	if err != nil {
-		return "configuration: " + err.Error()
-	}
-	if err := s.writable(cfg); err != nil && !dry {
-		return "read-only: " + err.Error()
-	}
-	pid, err := s.applier.Master(ctx, cfg)
-	if err != nil {
-		return "master: " + err.Error()
-	}
-	l, err := nginx.ReadLoad(pid)
-	if err != nil {
-		return "master: " + err.Error()
-	}
-	s.mu.Lock()
-	s.lastLoad = l
-	s.mu.Unlock()
-	if most := s.cfg.Actuator.MaxGenerations; most > 0 && l.Generations > most {
-		return fmt.Sprintf("draining: %d generations of old workers live, at most %d may", l.Generations, most)
-	}
-	return ""
-}
-
-// writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say so
-// than to try again and again.
-func (s *Session) writable(cfg *nginx.Config) error {
-	dirs := []string{s.cfg.StateDir}
-	for _, u := range cfg.Upstreams {
-		if dir := filepath.Dir(u.File.Real); s.tunes(u.Name) && !slices.Contains(dirs, dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	for _, dir := range dirs {
-		if err := unix.Access(dir, unix.W_OK); err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-	}
-	return nil
+	return s.hand.obstacle(ctx, dry)
 }
 
 func (s *Session) tunes(name string) bool {

@@ -17,7 +17,6 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"trimtab/tuner"
 	"trimtab/weights"
 )
 
@@ -26,11 +25,11 @@ const StateVersion = 1
 
 // State is what a daemon keeps from one run to the next.
 type State struct {
-	Snapshot    *tuner.Snapshot    // what was learned; nil: nothing yet
-	Base        weights.Set        // of the operator, to be restored when asked for
-	LastGood    weights.Set        // last set by the tuner and confirmed
-	Observed    time.Duration      // how long was observed without changing anything
-	Explanation *tuner.Explanation // of the last decision
+	Snapshot    json.RawMessage // what was learned, a tuner.Snapshot; nil: nothing yet
+	Base        weights.Set     // of the operator, to be restored when asked for
+	LastGood    weights.Set     // last set by the tuner and confirmed
+	Observed    time.Duration   // how long was observed without changing anything
+	Explanation json.RawMessage // of the last decision, a tuner.Explanation; nil: none
 	SavedAt     time.Time
 }
 
@@ -121,7 +120,9 @@ func (s *Store) Read() (st State, err error) {
 		var errs []error
 		for key, to := range st.parts() {
 			if text := values.Get([]byte(key)); text != nil {
-				if err := json.Unmarshal(text, to); err != nil {
+				if raw, ok := to.(*json.RawMessage); ok && string(text) == "null" {
+					*raw = nil
+				} else if err := json.Unmarshal(text, to); err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", key, err))
 				}
 			}
@@ -142,13 +143,17 @@ func (st *State) parts() map[string]any {
 	}
 }
 
-// Save writes the state in one transaction: after a crash the file holds the old state or the new one. A part that
-// cannot be encoded keeps its old value and is reported when the rest is written.
+// Save writes the state in one transaction: after a crash the file holds the old state or the new one. A snapshot or explanation
+// that is nil leaves the one in the file alone. A part that cannot be encoded keeps its old value and is reported when the rest
+// is written.
 func (s *Store) Save(st State) (err error) {
 	st.SavedAt = s.now()
 	texts := make(map[string][]byte)
 	var unfit error
 	for key, value := range st.parts() {
+		if raw, ok := value.(*json.RawMessage); ok && *raw == nil {
+			continue
+		}
 		if texts[key], err = json.Marshal(value); err != nil {
 			delete(texts, key)
 			unfit = errors.Join(unfit, fmt.Errorf("write state: %s: %w", key, err))

@@ -23,7 +23,7 @@ func (d *Service) tell(out control.Outcome, err error) {
 		status = err.Error()
 	}
 	// A newline would end the status and begin another message.
-	notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(status, "\n", "; "))
+	notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(strings.ToValidUTF8(status, "?"), "\n", "; "))
 }
 
 // watchdog is systemd's. The control loop itself answers it, between steps and after each, so that an answer means that the

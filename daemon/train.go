@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,10 +50,8 @@ func Train(ctx context.Context, cfg *Config, from Training) error {
 	if err != nil {
 		return err
 	}
-	if st.Snapshot != nil {
-		if err := t.Restore(*st.Snapshot); err != nil {
-			log.Warn("what was learned before cannot be used, beginning anew", "error", err)
-		}
+	if err := restoreTo(&tuner.Policy{Tuner: t}, st.Snapshot); err != nil {
+		log.Warn("what was learned before cannot be used, beginning anew", "error", err)
 	}
 	for _, path := range from.Files {
 		n, covered, err := trainOnFile(ctx, t, path, time.Duration(cfg.Interval))
@@ -69,12 +68,12 @@ func Train(ctx context.Context, cfg *Config, from Training) error {
 		}
 		told("%s: %d intervals simulated, %d changes of weights\n", name, n, changes)
 	}
-	snapshot, err := t.Snapshot()
-	if err != nil {
+	if st.Snapshot, err = snapshotOf(&tuner.Policy{Tuner: t}); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	last := t.Explain()
-	st.Snapshot, st.Explanation = &snapshot, &last
+	if st.Explanation, err = json.Marshal(t.Explain()); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	return store.Save(st)
 }
 

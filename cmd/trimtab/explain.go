@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/daemon"
+	"trimtab/tuner"
 )
 
 // listMost is how many servers a line names.
@@ -76,8 +77,8 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 	}
 	r := daemon.Report{At: st.SavedAt, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
 	maps.Copy(r.InForce, st.LastGood)
-	if st.Explanation != nil {
-		r.Reason, r.Learner = st.Explanation.Reason, "tuned"
+	if e := explanation(r); e != nil {
+		r.Reason, r.Learner = e.Reason, "tuned"
 	}
 	return r, state + " (no daemon was asked)", nil
 }
@@ -113,15 +114,25 @@ func reportText(r daemon.Report, from string) string {
 		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
 	}
 	listWeights(&b, r)
+	e := explanation(r)
 	switch {
-	case r.Explanation != nil:
-		b.WriteString("\n" + r.Explanation.Text())
+	case e != nil:
+		b.WriteString("\n" + e.Text())
 	case r.Reason != "":
 		fmt.Fprintf(&b, "\n%s\n", r.Reason)
 	default:
 		b.WriteString("\nNothing has been decided yet.\n")
 	}
 	return b.String()
+}
+
+// explanation is that of a report; nil: there is none, or it is of a version that this program does not read.
+func explanation(r daemon.Report) *tuner.Explanation {
+	e := new(tuner.Explanation)
+	if len(r.Explanation) == 0 || string(r.Explanation) == "null" || json.Unmarshal(r.Explanation, e) != nil {
+		return nil
+	}
+	return e
 }
 
 // listWeights lists the weights in force, and the operator's where they differ.

@@ -1,0 +1,26 @@
+package daemon
+
+import (
+	"trimtab/control"
+	"trimtab/rival"
+	"trimtab/tuner"
+)
+
+// NewPolicy returns the learner that the configuration names, which has learned nothing yet.
+func NewPolicy(cfg *Config) (control.Policy, error) {
+	t := cfg.tunerConfig()
+	switch cfg.Tuner.Learner {
+	case "grid":
+		return rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
+			LearningRate: t.LearningRate, Gamma: t.Gamma})
+	case "l3":
+		return rival.NewL3(rival.L3Config{})
+	case "equal":
+		return rival.NewEqual(), nil
+	}
+	tuned, err := tuner.New(t)
+	if err != nil {
+		return nil, err
+	}
+	return &tuner.Policy{Tuner: tuned}, nil
+}
