@@ -49,6 +49,15 @@ func restoreTo(p control.Policy, text json.RawMessage) error {
 	return l.Restore(s)
 }
 
+// explanationOf is what a policy says of its last decision, as JSON; nil: it says nothing.
+func explanationOf(p control.Policy) (json.RawMessage, error) {
+	x, ok := p.(explainer)
+	if !ok {
+		return nil, nil
+	}
+	return json.Marshal(x.Explain())
+}
+
 // errOther says that one policy cannot go on where another one stands.
 var errOther = errors.New("the learner is another one")
 

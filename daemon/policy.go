@@ -18,9 +18,14 @@ func NewPolicy(cfg *Config) (control.Policy, error) {
 	case "equal":
 		return rival.NewEqual(), nil
 	}
-	tuned, err := tuner.New(t)
+	return newTuner(cfg)
+}
+
+// newTuner returns the tuner that the configuration describes, whatever learner it names.
+func newTuner(cfg *Config) (control.Policy, error) {
+	t, err := tuner.New(cfg.tunerConfig())
 	if err != nil {
 		return nil, err
 	}
-	return &tuner.Policy{Tuner: tuned}, nil
+	return &tuner.Policy{Tuner: t}, nil
 }

@@ -2,20 +2,16 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
-	"trimtab/arena"
 	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/nginx"
-	"trimtab/tuner"
+	"trimtab/deathstarbench/sim"
 	"trimtab/vts"
-	"trimtab/weights"
 )
 
 // Training is what a tuner may learn from before its first live step.
@@ -46,15 +42,15 @@ func Train(ctx context.Context, cfg *Config, from Training) error {
 	if err != nil {
 		return err
 	}
-	t, err := tuner.New(cfg.tunerConfig())
+	p, err := newTuner(cfg)
 	if err != nil {
 		return err
 	}
-	if err := restoreTo(&tuner.Policy{Tuner: t}, st.Snapshot); err != nil {
+	if err := restoreTo(p, st.Snapshot); err != nil {
 		log.Warn("what was learned before cannot be used, beginning anew", "error", err)
 	}
 	for _, path := range from.Files {
-		n, covered, err := trainOnFile(ctx, t, path, time.Duration(cfg.Interval))
+		n, covered, err := trainOnFile(ctx, p, path, time.Duration(cfg.Interval))
 		if err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
@@ -62,141 +58,101 @@ func Train(ctx context.Context, cfg *Config, from Training) error {
 		told("%s: %d intervals, %s\n", path, n, covered.Round(time.Second))
 	}
 	for _, name := range from.Scenarios {
-		n, changes, err := trainInSimulation(ctx, t, name, cfg)
+		n, changes, err := trainInSimulation(ctx, p, name, cfg)
 		if err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
 		told("%s: %d intervals simulated, %d changes of weights\n", name, n, changes)
 	}
-	if st.Snapshot, err = snapshotOf(&tuner.Policy{Tuner: t}); err != nil {
+	if st.Snapshot, err = snapshotOf(p); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if st.Explanation, err = json.Marshal(t.Explain()); err != nil {
+	if st.Explanation, err = explanationOf(p); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	return store.Save(st)
 }
 
-// trainOnFile lets the tuner watch recorded statistics, one control interval at a time.
-func trainOnFile(ctx context.Context, t *tuner.Tuner, path string, interval time.Duration) (n int, covered time.Duration, err error) {
+// trainOnFile lets a policy watch recorded statistics, one control interval at a time.
+func trainOnFile(ctx context.Context, p control.Policy, path string, interval time.Duration) (n int, covered time.Duration, err error) {
 	file, err := vts.Open(path)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer file.Close()
 	file.SkipBad = true
-	t.Hold("training")
-	defer t.Hold("")
-	var base *vts.Status
-	for ctx.Err() == nil {
-		st, err := file.Next()
-		if err == io.EOF {
-			if n == 0 {
-				return 0, 0, fmt.Errorf("%s holds no two statuses that are %v apart", path, interval)
-			}
+	holdPolicy(p, "training")
+	defer holdPolicy(p, "")
+	loop := control.NewLoop(&recording{file: file, interval: interval}, p, nil, control.WithDryRun())
+	for {
+		out, err := loop.Step(ctx)
+		switch {
+		case errors.Is(err, io.EOF) && n == 0:
+			return 0, 0, fmt.Errorf("%s holds no two statuses that are %v apart", path, interval)
+		case errors.Is(err, io.EOF):
 			return n, covered, nil
-		}
-		if err != nil {
+		case err != nil:
 			return n, covered, err
 		}
-		if base == nil || st.NowMsec < base.NowMsec {
-			base = st
-			continue
-		}
-		if time.Duration(st.NowMsec-base.NowMsec)*time.Millisecond < interval {
-			continue
-		}
-		sample, err := vts.Delta(base, st)
-		base = st
-		if err != nil {
-			continue // a restart, or a reset: the next pair begins anew
-		}
-		t.Decide(tuner.Observation{Sample: sample, Current: control.InForce(sample)})
 		n++
-		covered += sample.Interval
+		covered += out.Sample.Interval
 	}
-	return n, covered, context.Cause(ctx)
 }
 
-// trainInSimulation lets the tuner act in a scenario whose upstreams are those of NGINX's configuration: same names, servers in the
+// recording is the source of what was recorded.
+type recording struct {
+	file     *vts.File
+	interval time.Duration // between two statuses of a sample, at least
+	base     *vts.Status
+}
+
+// Sample implements control.Source; io.EOF ends it.
+func (r *recording) Sample(ctx context.Context) (vts.Sample, error) {
+	for ctx.Err() == nil {
+		st, err := r.file.Next()
+		if err != nil {
+			return vts.Sample{}, err
+		}
+		if r.base == nil || st.NowMsec < r.base.NowMsec {
+			r.base = st
+			continue
+		}
+		if time.Duration(st.NowMsec-r.base.NowMsec)*time.Millisecond < r.interval {
+			continue
+		}
+		sample, err := vts.Delta(r.base, st)
+		r.base = st
+		if err == nil { // else a restart, or a reset: the next pair begins anew
+			return sample, nil
+		}
+	}
+	return vts.Sample{}, context.Cause(ctx)
+}
+
+// trainInSimulation lets a policy act in a scenario whose upstreams are those of NGINX's configuration: same names, servers in the
 // same order.
-func trainInSimulation(ctx context.Context, t *tuner.Tuner, name string, cfg *Config) (n, changes int, err error) {
+func trainInSimulation(ctx context.Context, p control.Policy, name string, cfg *Config) (n, changes int, err error) {
 	sc, err := deathstarbench.Load(name)
 	if err != nil {
 		return 0, 0, err
 	}
-	real, simulated, err := translate(sc, cfg)
+	r, err := newRehearsal(sc, cfg)
 	if err != nil {
 		return 0, 0, fmt.Errorf("scenario %s: %w", name, err)
 	}
-	world := arena.NewSimWorld(arena.SimOptions{Live: cfg.Actuator.Kind == "live"})
-	defer world.Close()
-	if err := world.Reset(ctx, arena.Run{Scenario: sc, Seed: cfg.Tuner.Seed}); err != nil {
-		return 0, 0, err
-	}
-	for {
-		iv, err := world.Step(ctx)
-		if err != nil {
+	loop := control.NewLoop(r, p, r)
+	for !r.world.Done() {
+		out, err := loop.Step(ctx)
+		switch {
+		case errors.Is(err, sim.ErrPollLost):
+			continue
+		case err != nil:
 			return n, changes, err
 		}
-		if iv.Err == nil {
-			n++
-			sample := iv.Sample
-			for i := range sample.Groups {
-				g := &sample.Groups[i]
-				for j := range g.Peers {
-					g.Peers[j].Server = real[g.Name][g.Peers[j].Server]
-				}
-			}
-			want := weights.Set{}
-			for group, servers := range t.Decide(tuner.Observation{Sample: sample, Current: control.InForce(sample)}).Weights {
-				want[group] = map[string]weights.Setting{}
-				for server, s := range servers {
-					want[group][simulated[group][server]] = s
-				}
-			}
-			if len(want) > 0 {
-				r, err := world.SetWeights(ctx, want)
-				if err != nil {
-					return n, changes, err
-				}
-				if r.Changed {
-					changes++
-				}
-			}
-		}
-		if iv.Done {
-			return n, changes, nil
+		n++
+		if out.Receipt.Changed {
+			changes++
 		}
 	}
-}
-
-// translate maps the scenario's servers to those of NGINX's configuration and back, by upstream.
-func translate(sc *deathstarbench.Scenario, cfg *Config) (real, simulated map[string]map[string]string, err error) {
-	conf, err := nginx.ReadConfig(cfg.Nginx.Config)
-	if err != nil {
-		return nil, nil, err
-	}
-	real, simulated = map[string]map[string]string{}, map[string]map[string]string{}
-	for _, u := range sc.Upstreams {
-		var found *nginx.Upstream
-		for _, o := range conf.Upstreams {
-			if o.Name == u.Name {
-				found = o
-			}
-		}
-		switch {
-		case found == nil:
-			err = errors.Join(err, fmt.Errorf("upstream %q is not in %s", u.Name, conf.Path))
-			continue
-		case len(found.Peers) != len(u.Servers):
-			err = errors.Join(err, fmt.Errorf("upstream %q has %d servers, in %s it has %d", u.Name, len(u.Servers), conf.Path, len(found.Peers)))
-			continue
-		}
-		real[u.Name], simulated[u.Name] = map[string]string{}, map[string]string{}
-		for i, p := range found.Peers {
-			real[u.Name][u.Servers[i]], simulated[u.Name][p.Label()] = p.Label(), u.Servers[i]
-		}
-	}
-	return real, simulated, err
+	return n, changes, nil
 }
