@@ -23,9 +23,9 @@ type room struct {
 }
 
 const (
-	cobra  = "github.com/spf13/cobra"
-	resty  = "github.com/go-resty/resty"
-	plot   = "gonum.org/v1/plot"
+	cobra = "github.com/spf13/cobra"
+	resty = "github.com/go-resty/resty"
+	plot  = "gonum.org/v1/plot"
 )
 
 // rooms is the table of docs/architecture.md.

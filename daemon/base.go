@@ -27,11 +27,11 @@ func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e
 	for name, now := range inForce {
 		base, known := d.state.Base[name]
 		ours, set := d.state.LastGood[name]
-		edited := operator || e == nil || !d.based || !sameKeys(base, now)
+		edited := operator || e == nil || !d.based || !base.SameServers(now)
 		follow(base, now)
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.
-		if mine := set && maps.Equal(ours, now); !known || edited && !mine {
+		if mine := set && ours.Equal(now); !known || edited && !mine {
 			d.state.Base[name] = maps.Clone(now)
 			delete(d.state.LastGood, name)
 		}
@@ -48,13 +48,9 @@ func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e
 	}
 }
 
-func sameKeys(a, b map[string]weights.Setting) bool {
-	return maps.EqualFunc(a, b, func(weights.Setting, weights.Setting) bool { return true })
-}
-
 // follow makes settings that are kept have the servers that are there now: those that have gone go, those that came have what
 // the operator gave them.
-func follow(kept, now map[string]weights.Setting) {
+func follow(kept, now weights.Group) {
 	if kept == nil {
 		return
 	}
@@ -78,21 +74,18 @@ func (d *Service) putBack(ctx context.Context) error {
 		d.log.Warn("the operator's weights are not restored: changes are held", "reason", told)
 		return nil
 	}
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	standing, err := s.hand.standing(ctx)
 	if err != nil {
-		return &ConfigError{err}
+		return err
 	}
 	base := weights.Set{}
-	for _, u := range cfg.Upstreams { // those that are still there
-		if _, ours := d.state.LastGood[u.Name]; !ours {
-			continue
-		}
-		for _, p := range u.Peers {
-			if was, ok := d.state.Base[u.Name][p.Label()]; ok {
-				if base[u.Name] == nil {
-					base[u.Name] = map[string]weights.Setting{}
+	for name := range d.state.LastGood {
+		for server := range standing[name] { // those that are still there
+			if was, ok := d.state.Base[name][server]; ok {
+				if base[name] == nil {
+					base[name] = weights.Group{}
 				}
-				base[u.Name][p.Label()] = was
+				base[name][server] = was
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"trimtab/cluster"
 	"trimtab/control"
 )
 
@@ -66,6 +67,9 @@ func (d *Service) fault(in part, err error) {
 	if p := (*control.Panic)(nil); errors.As(err, &p) {
 		key = string(in) + " " + p.Place // what it panics with may differ every time
 		attrs = append(attrs, "stack", string(p.Stack))
+		if w, ok := p.Value.(*cluster.WorkerPanic); ok {
+			attrs = append(attrs, "worker_stack", string(w.Stack))
+		}
 	}
 	if again, ok := d.faults.news(key, time.Now()); ok {
 		if again > 0 {

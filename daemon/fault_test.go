@@ -196,6 +196,7 @@ func mustPolicy(t *testing.T, cfg *Config) control.Policy {
 
 // playedHand does nothing and says that it did, or panics.
 type playedHand struct {
+	hand
 	applied *int
 	panics  bool
 }
@@ -208,8 +209,7 @@ func (h playedHand) put(_ context.Context, w weights.Set, _ nginx.Settings) (con
 	return control.Receipt{Changed: true, Reloaded: true, At: time.Now()}, nil
 }
 
-func (playedHand) InForce(context.Context) (weights.Set, error) { return nil, errors.New("not played") }
-func (playedHand) obstacle(context.Context, bool) string        { return "" }
+func (playedHand) obstacle(context.Context, bool) string { return "" }
 
 // A policy that fails whenever its change is in force must not make a loop of reloads, and nobody may forget whose weights these are.
 func TestPolicyThatPanicsWhenAChangeIsCommitted(t *testing.T) {
@@ -217,7 +217,7 @@ func TestPolicyThatPanicsWhenAChangeIsCommitted(t *testing.T) {
 		p := plot{call: "Committed", times: -1, wants: weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(3)}, "127.0.0.1:9002": {Weight: weights.Clamp(5)}}}}
 		d, log := faultyService(t, &p)
 		applied := new(int)
-		d.session.hand = playedHand{applied: applied}
+		d.session.hand = playedHand{hand: d.session.hand, applied: applied}
 		d.steps(t, 20*time.Minute, func(at time.Duration, out control.Outcome, err error) {
 			if out.Applied != errors.Is(err, control.ErrInternal) {
 				t.Fatalf("at %s: applied %t, error %v", at, out.Applied, err)
@@ -242,7 +242,7 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 			p := plot{wants: wants}
 			d, log := faultyService(t, &p)
 			applied := new(int)
-			d.session.hand = playedHand{applied: applied, panics: true}
+			d.session.hand = playedHand{hand: d.session.hand, applied: applied, panics: true}
 			d.steps(t, 10*time.Minute, func(at time.Duration, out control.Outcome, err error) {
 				if out.Applied {
 					t.Fatalf("at %s: applied", at)
@@ -301,7 +301,7 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 			p := plot{call: "Observe", times: 1, wants: wants}
 			d, log := faultyService(t, &p)
 			applied := new(int)
-			d.session.hand = playedHand{applied: applied}
+			d.session.hand = playedHand{hand: d.session.hand, applied: applied}
 			d.steps(t, time.Minute, func(at time.Duration, out control.Outcome, err error) {
 				if errors.Is(err, control.ErrInternal) {
 					p.call, p.times = "NewPolicy", -1

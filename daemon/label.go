@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"trimtab/weights"
 )
 
 // label is a name as the value of a label, which has to be UTF-8: NGINX takes names of any bytes. A name that is UTF-8 and has no
@@ -64,4 +66,20 @@ func unlabel(text string) string {
 		return name
 	}
 	return text
+}
+
+// relabel returns a set with every name of a group and of a server changed.
+func relabel(set weights.Set, change func(string) string) weights.Set {
+	if set == nil {
+		return nil
+	}
+	out := make(weights.Set, len(set))
+	for group, servers := range set {
+		to := make(weights.Group, len(servers))
+		for server, s := range servers {
+			to[change(server)] = s
+		}
+		out[change(group)] = to
+	}
+	return out
 }

@@ -26,7 +26,7 @@ func (d *Service) report() Report {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason, Problem: d.problem, Explanation: explanation,
-		InForce: d.inForce, Operator: d.base}
+		InForce: relabel(d.inForce, label), Operator: relabel(d.base, label)}
 	if !d.lastMade.IsZero() {
 		r.LastChange = &d.lastMade
 	}

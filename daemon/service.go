@@ -8,12 +8,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"reflect"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
 	"trimtab/control"
 	"trimtab/nginx"
@@ -100,80 +98,6 @@ func New(cfg *Config, o Options) (*Service, error) {
 		return nil, &ConfigError{err}
 	}
 	return d, nil
-}
-
-// restore takes over the state of the run before. Without it the daemon only has to learn again: the weights stand in NGINX's
-// configuration.
-func (d *Service) restore(ctx context.Context) (err error) {
-	if d.opts.DryRun {
-		if st, err := d.store.Read(); err == nil {
-			d.state.Snapshot = st.Snapshot
-		}
-		d.install(d.session, true)
-		d.state.Snapshot = nil
-		return nil
-	}
-	_ = d.contain(inState, func() {
-		st, aside, err := d.store.Load()
-		if err != nil {
-			d.log.Error("state cannot be read, beginning without it", "error", err)
-		}
-		if aside != "" {
-			d.own.quarantined.Inc()
-		}
-		d.state, d.explained = st, st.Explanation
-	})
-	d.install(d.session, true)
-	if !d.session.live() {
-		_ = d.contain(inStep, func() { err = d.recover(ctx, d.session) })
-	}
-	return err
-}
-
-// recover undoes what a crash has left half done in NGINX's configuration.
-func (d *Service) recover(ctx context.Context, s *Session) error {
-	r, err := s.applier.Recover(ctx)
-	if err != nil {
-		if refusal := (*nginx.Refusal)(nil); errors.As(err, &refusal) {
-			d.log.Warn("nothing recovered", "reason", refusal.Reason)
-			return nil
-		}
-		if errors.Is(err, unix.EROFS) { // changes are held until it can be written, and the first one recovers before
-			d.log.Error("nothing can be recovered", "error", err)
-			return nil
-		}
-		return fmt.Errorf("recover from a crash: %w", err)
-	}
-	if r != nil {
-		d.log.Warn("recovered from a crash in the middle of a change", "phase", r.Phase, "restored", r.Restored, "reloaded", r.Reloaded)
-	}
-	return nil
-}
-
-// install gives a session a policy that begins with what was kept, or anew.
-func (d *Service) install(s *Session, fromKept bool) {
-	p, err := d.newPolicy(s)
-	if fromKept && err == nil && d.state.Snapshot != nil {
-		var refused error
-		fault := d.contain(inPolicy, func() { refused = restoreTo(p, d.state.Snapshot) })
-		if fault != nil || refused != nil {
-			d.log.Warn("what was learned before cannot be used, beginning anew", "error", errors.Join(fault, refused))
-			p, err = d.newPolicy(s) // the other one may have taken over half of it
-		}
-	}
-	if err != nil {
-		d.log.Error("no learner can be made: nothing is changed", "error", err)
-		p = resting{reason: internalFault + ": no learner can be made"}
-	}
-	s.policy = p
-}
-
-// newPolicy returns a policy that has learned nothing.
-func (d *Service) newPolicy(s *Session) (p control.Policy, err error) {
-	if fault := d.contain(inPolicy, func() { p, err = d.opts.NewPolicy(s.cfg) }); fault != nil {
-		err = fault
-	}
-	return p, err
 }
 
 // told says who told the daemon to change nothing; empty: nobody did.
@@ -270,11 +194,11 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.own.nginx(s)
 	})
 	d.note(sample, held, out, e, err)
-	if sample != nil && !s.tried && !s.live() && !d.opts.DryRun {
+	if sample != nil && !s.tried && s.reloads() && !d.opts.DryRun {
 		d.tryOut(ctx, s)
 	}
 	if d.opts.DryRun && err == nil && len(out.Decision.Weights) > 0 {
-		diff, err := s.plan(out.Decision.Weights)
+		diff, err := s.hand.plan(out.Decision.Weights)
 		if err != nil {
 			return out, err
 		}
@@ -314,88 +238,6 @@ func (d *Service) tryOut(ctx context.Context, s *Session) {
 	if err := s.applier.Test(ctx); err != nil && ctx.Err() == nil {
 		d.log.Warn("nginx -t does not pass as this process runs it: every change will be refused", "error", err)
 	}
-}
-
-// save writes the state; a failure is logged when it begins and when it ends, and costs nothing but what was learned.
-func (d *Service) save(s *Session) {
-	d.saved = time.Now()
-	d.keep(s)
-	var err error
-	if fault := d.contain(inState, func() { err = d.store.Save(d.state) }); fault != nil {
-		err = fault
-	}
-	if err != nil {
-		d.own.saveFailures.Inc()
-		if d.unsaved == nil {
-			d.log.Error("state cannot be written: the daemon goes on, and will have to learn again after a restart", "error", err)
-		}
-	} else if d.unsaved != nil {
-		d.log.Info("state is written again")
-	}
-	d.unsaved = err
-}
-
-// keep puts into the state what has been learned and decided. What cannot be had, or not be written, leaves what was kept.
-func (d *Service) keep(s *Session) {
-	if text := d.explanation(); text != nil {
-		d.state.Explanation = text
-	}
-	if d.recovery.onProbation(time.Now()) {
-		return
-	}
-	var text json.RawMessage
-	var err error
-	if fault := d.contain(inState, func() { text, err = snapshotOf(s.policy) }); fault != nil {
-		return
-	}
-	if err != nil {
-		d.log.Warn("what was learned cannot be kept", "error", err)
-	} else if text != nil {
-		d.state.Snapshot = text
-	}
-}
-
-// explanation is the last one as JSON; nil: there is none, or it cannot be written.
-func (d *Service) explanation() json.RawMessage {
-	d.mu.Lock()
-	last, text := d.explainedLast, d.explained
-	d.mu.Unlock()
-	if last == nil {
-		return text // of the run before
-	}
-	return d.encoded(inExplanation, last)
-}
-
-// swap makes another session the current one; its policy, if it is to have another than the last one, takes over what was learned. A reload of the configuration renews no budget.
-func (d *Service) swap(next *Session) {
-	last := d.current()
-	if last.cfg.Actuator == next.cfg.Actuator {
-		next.applier.Budget = last.applier.Budget
-	}
-	if last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()) {
-		next.policy = last.policy
-	} else {
-		d.carryOver(next, last)
-	}
-	d.mu.Lock()
-	d.session = next
-	d.mu.Unlock()
-	d.recovery = recovery{} // the new configuration may be the cure
-	last.cancel()
-	last.close()
-}
-
-// carryOver gives the next session a policy that goes on where the last one's stands, or else begins with what was kept.
-func (d *Service) carryOver(next, last *Session) {
-	var err error
-	fault := d.contain(inPolicy, func() { err = continueFrom(next.policy, last.policy) })
-	if fault == nil && err == nil {
-		return
-	}
-	if !errors.Is(err, errOther) {
-		d.log.Warn("what was learned cannot be taken over", "error", errors.Join(fault, err))
-	}
-	d.install(next, true)
 }
 
 func (d *Service) current() *Session {

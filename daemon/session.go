@@ -84,13 +84,13 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.hand = liveHand{setter}
+		s.hand = liveHand{Session: s, setter: setter}
 	}
 	return s, nil
 }
 
-// live reports whether weights change without a reload.
-func (s *Session) live() bool { _, ok := s.hand.(liveHand); return ok }
+// reloads reports whether weights change by files and reloads.
+func (s *Session) reloads() bool { _, ok := s.hand.(fileHand); return ok }
 
 func (s *Session) close() {
 	s.client.Close()
@@ -130,7 +130,7 @@ func (s *Session) look() {
 		if len(wanted) > 0 && !wanted[u.Name] {
 			continue
 		}
-		if err := cfg.Editable(u.Name); err != nil {
+		if err := s.hand.mayTune(cfg, u); err != nil {
 			s.excluded = append(s.excluded, err.Error())
 			continue
 		}
@@ -163,10 +163,8 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		}
 	}
 	sample.Groups = groups
-	if s.live() {
-		if err := s.overlay(ctx, &sample); err != nil {
-			return sample, err
-		}
+	if err := s.hand.overlay(ctx, &sample); err != nil {
+		return sample, err
 	}
 	s.mu.Lock()
 	s.last = &sample
@@ -180,32 +178,6 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 // shows reports whether the sample may show what was in force before the change.
 func (c *pageAfter) shows(sample *vts.Sample) bool {
 	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
-}
-
-// overlay puts in the weights that the actuator says are in force: a status page that is not the shim's shows those of the file.
-// Groups whose weights cannot be set are left out.
-func (s *Session) overlay(ctx context.Context, sample *vts.Sample) error {
-	inForce, err := s.hand.InForce(ctx)
-	if err != nil {
-		return err
-	}
-	kept := sample.Groups[:0]
-	for _, g := range sample.Groups {
-		now, ok := inForce[g.Name]
-		if !ok {
-			continue
-		}
-		peers := slices.Clone(g.Peers)
-		for i := range peers {
-			if o, ok := now[peers[i].Server]; ok {
-				peers[i].Weight, peers[i].Down = o.Weight.Int(), o.Down
-			}
-		}
-		g.Peers = peers
-		kept = append(kept, g)
-	}
-	sample.Groups = kept
-	return nil
 }
 
 // lastSample is that of the step that is under way, or has just ended; nil: there was no telemetry.
@@ -243,8 +215,8 @@ func (s *Session) shown(w weights.Set) nginx.Settings {
 // InForce implements control.Actuator.
 func (s *Session) InForce(ctx context.Context) (weights.Set, error) { return s.hand.InForce(ctx) }
 
-// plan is what Apply would write, as a diff.
-func (s *Session) plan(w weights.Set) (string, error) {
+// diff is what a change in NGINX's configuration would write.
+func (s *Session) diff(w weights.Set) (string, error) {
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err != nil {
 		return "", &ConfigError{err}

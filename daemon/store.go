@@ -132,6 +132,7 @@ func (s *Store) Read() (st State, err error) {
 	if err != nil {
 		return State{}, fmt.Errorf("read state %s: %w", s.path, err)
 	}
+	st.Base, st.LastGood = relabel(st.Base, unlabel), relabel(st.LastGood, unlabel)
 	return st, nil
 }
 
@@ -148,6 +149,7 @@ func (st *State) parts() map[string]any {
 // is written.
 func (s *Store) Save(st State) (err error) {
 	st.SavedAt = s.now()
+	st.Base, st.LastGood = relabel(st.Base, label), relabel(st.LastGood, label) // JSON would change names that are not UTF-8
 	texts := make(map[string][]byte)
 	var unfit error
 	for key, value := range st.parts() {

@@ -148,3 +148,16 @@ func TestLockedStateIsNotPutAside(t *testing.T) {
 		t.Errorf("got %q, %v, want a timeout and the file left alone", aside, err)
 	}
 }
+
+// NGINX takes names of any bytes, and JSON does not.
+func TestNamesThatAreNotUTF8ComeBack(t *testing.T) {
+	s := NewStore(filepath.Join(t.TempDir(), "tuner.db"), nil)
+	want := weights.Set{"caf\xe9": {"unix:/run/\xff.sock": {Weight: weights.Clamp(3)}, `unix:/run/\xff.sock`: {Down: true}}, "caf\xe8": {"a": {}}}
+	if err := s.Save(State{Base: want, LastGood: want}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Read()
+	if err != nil || !got.Base.Equal(want) || !got.LastGood.Equal(want) {
+		t.Errorf("got %q and %q, %v, want %q", got.Base, got.LastGood, err, want)
+	}
+}
