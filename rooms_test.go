@@ -14,9 +14,11 @@ import (
 // room is a folder and those below it that have no rule of their own.
 type room struct {
 	name string
-	// only are the rooms of the project that may be imported; nil: all but those in not. A room means those below it too.
+	// only are the rooms of the project that may be imported; nil: all but those in not. A room means those below it
+	// too.
 	only []string
-	// not are packages that must not be imported, of the project ("nginx") or of others ("github.com/…"), with all below them.
+	// not are packages that must not be imported, of the project ("nginx") or of others ("github.com/…"), with all
+	// below them.
 	not []string
 	// never are packages that must not be reached on any way.
 	never []string

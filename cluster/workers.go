@@ -21,8 +21,8 @@ type WorkerPanic struct {
 
 func (p *WorkerPanic) Error() string { return fmt.Sprintf("in a worker: %v", p.Value) }
 
-// workerPanic describes what the deferred function that calls it has just recovered; a panic of a worker's own worker stays what
-// it is.
+// workerPanic describes what the deferred function that calls it has just recovered; a panic of a worker's own worker
+// stays what it is.
 func workerPanic(v any) *WorkerPanic {
 	if p, ok := v.(*WorkerPanic); ok {
 		return p

@@ -48,8 +48,8 @@ func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e
 	}
 }
 
-// follow makes settings that are kept have the servers that are there now: those that have gone go, those that came have what
-// the operator gave them.
+// follow makes settings that are kept have the servers that are there now: those that have gone go, those that came
+// have what the operator gave them.
 func follow(kept, now weights.Group) {
 	if kept == nil {
 		return
@@ -98,8 +98,8 @@ func (d *Service) putBack(ctx context.Context) error {
 	return nil
 }
 
-// patiently waits out refusals that pass by themselves, as that of the reload budget right after a change, as long as ctx has time
-// for it: at the end there is no next step that could try again.
+// patiently waits out refusals that pass by themselves, as that of the reload budget right after a change, as long as
+// ctx has time for it: at the end there is no next step that could try again.
 func patiently(ctx context.Context, apply func() (control.Receipt, error)) (control.Receipt, error) {
 	for {
 		r, err := apply()

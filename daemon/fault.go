@@ -107,8 +107,8 @@ func (d *Service) keepRunning(ctx context.Context, in part, f func()) {
 	}
 }
 
-// encoded is v as JSON; nil when it cannot be written, which is an internal fault: numbers that JSON does not have come from
-// arithmetic that went wrong.
+// encoded is v as JSON; nil when it cannot be written, which is an internal fault: numbers that JSON does not have come
+// from arithmetic that went wrong.
 func (d *Service) encoded(in part, v any) json.RawMessage {
 	var text json.RawMessage
 	var err error

@@ -173,7 +173,8 @@ func TestPolicyThatPanics(t *testing.T) {
 				if n := strings.Count(log.String(), "stack="); n != 1 && n != 2 {
 					t.Errorf("the stack was logged %d times in four minutes, want once or twice: %s", n, log)
 				}
-				if held := strings.HasPrefix(d.heldNow(), internalFault); held == c.heals && last == nil || c.heals && last != nil {
+				well := last == nil && !strings.HasPrefix(d.heldNow(), internalFault)
+				if well != c.heals {
 					t.Errorf("at the end: held %q, error %v; want all well %t", d.heldNow(), last, c.heals)
 				}
 				st, err := d.store.Read()
@@ -194,6 +195,9 @@ func mustPolicy(t *testing.T, cfg *Config) control.Policy {
 	return p
 }
 
+// unequal is what a policy that is told to wants.
+var unequal = weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(3)}, "127.0.0.1:9002": {Weight: weights.Clamp(5)}}}
+
 // playedHand does nothing and says that it did, or panics.
 type playedHand struct {
 	hand
@@ -211,10 +215,11 @@ func (h playedHand) put(_ context.Context, w weights.Set, _ nginx.Settings) (con
 
 func (playedHand) obstacle(context.Context, bool) string { return "" }
 
-// A policy that fails whenever its change is in force must not make a loop of reloads, and nobody may forget whose weights these are.
+// A policy that fails whenever its change is in force must not make a loop of reloads, and nobody may forget whose weights
+// these are.
 func TestPolicyThatPanicsWhenAChangeIsCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := plot{call: "Committed", times: -1, wants: weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(3)}, "127.0.0.1:9002": {Weight: weights.Clamp(5)}}}}
+		p := plot{call: "Committed", times: -1, wants: unequal}
 		d, log := faultyService(t, &p)
 		applied := new(int)
 		d.session.hand = playedHand{hand: d.session.hand, applied: applied}
@@ -236,10 +241,9 @@ func TestPolicyThatPanicsWhenAChangeIsCommitted(t *testing.T) {
 }
 
 func TestFaultsOutsideThePolicy(t *testing.T) {
-	wants := weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(3)}, "127.0.0.1:9002": {}}}
 	t.Run("an actuator that panics is not asked at every interval", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := plot{wants: wants}
+			p := plot{wants: unequal}
 			d, log := faultyService(t, &p)
 			applied := new(int)
 			d.session.hand = playedHand{hand: d.session.hand, applied: applied, panics: true}
@@ -260,7 +264,8 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d, log, _ := testService(t, nil)
 			began := time.Now()
-			page := panickingPage{steadyPage: &steadyPage{began: began, failing: func(time.Duration) bool { return false }}, until: 10 * time.Second}
+			steady := &steadyPage{began: began, failing: func(time.Duration) bool { return false }}
+			page := panickingPage{steadyPage: steady, until: 10 * time.Second}
 			p := d.poll(t, page)
 			ctx, cancel := context.WithCancel(t.Context())
 			var polling sync.WaitGroup
@@ -298,7 +303,7 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 	})
 	t.Run("no learner can be made after a fault: nothing is changed, until the configuration is read again", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := plot{call: "Observe", times: 1, wants: wants}
+			p := plot{call: "Observe", times: 1, wants: unequal}
 			d, log := faultyService(t, &p)
 			applied := new(int)
 			d.session.hand = playedHand{hand: d.session.hand, applied: applied}

@@ -19,7 +19,8 @@ type hand interface {
 	InForce(ctx context.Context) (weights.Set, error)
 	// standing are the servers that could be set now, whatever their settings.
 	standing(ctx context.Context) (weights.Set, error)
-	// overlay puts into a sample what the page does not show of the weights in force, and leaves out groups that cannot be set.
+	// overlay puts into a sample what the page does not show of the weights in force, and leaves out groups that cannot
+	// be set.
 	overlay(ctx context.Context, sample *vts.Sample) error
 	// mayTune says why an upstream cannot be set; nil: it can.
 	mayTune(cfg *nginx.Config, u *nginx.Upstream) error

@@ -90,8 +90,8 @@ func (h fileHand) obstacle(ctx context.Context, dry bool) string {
 	return ""
 }
 
-// writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say so
-// than to try again and again.
+// writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say
+// so than to try again and again.
 func (h fileHand) writable(cfg *nginx.Config) error {
 	dirs := []string{h.cfg.StateDir}
 	for _, u := range cfg.Upstreams {

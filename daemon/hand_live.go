@@ -20,8 +20,8 @@ type liveHand struct {
 var _ hand = liveHand{}
 
 func (h liveHand) put(ctx context.Context, w weights.Set, _ nginx.Settings) (control.Receipt, error) {
-	// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know whether the
-	// weights are in force, and whose to restore.
+	// A call that is under way at SIGTERM is finished (it has a timeout of its own): cut short, nobody would know
+	// whether the weights are in force, and whose to restore.
 	r, err := h.setter.Apply(context.WithoutCancel(ctx), nginx.SettingsOf(w))
 	return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, err
 }

@@ -12,8 +12,8 @@ import (
 	"trimtab/nginx"
 )
 
-// restore takes over the state of the run before. Without it the daemon only has to learn again: the weights stand in NGINX's
-// configuration.
+// restore takes over the state of the run before. Without it the daemon only has to learn again: the weights stand in
+// NGINX's configuration.
 func (d *Service) restore(ctx context.Context) (err error) {
 	if d.opts.DryRun {
 		if st, err := d.store.Read(); err == nil {
@@ -79,7 +79,8 @@ func (d *Service) save(s *Session) {
 	d.unsaved = err
 }
 
-// keep puts into the state what has been learned and decided. What cannot be had, or not be written, leaves what was kept.
+// keep puts into the state what has been learned and decided. What cannot be had, or not be written, leaves what was
+// kept.
 func (d *Service) keep(s *Session) {
 	if text := d.explanation(); text != nil {
 		d.state.Explanation = text

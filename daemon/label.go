@@ -8,9 +8,9 @@ import (
 	"trimtab/weights"
 )
 
-// label is a name as the value of a label, which has to be UTF-8: NGINX takes names of any bytes. A name that is UTF-8 and has no
-// backslash stays as it is; in others a byte that is not UTF-8 becomes \xff and a backslash two, so that different names stay
-// different.
+// label is a name as the value of a label, which has to be UTF-8: NGINX takes names of any bytes. A name that is UTF-8
+// and has no backslash stays as it is; in others a byte that is not UTF-8 becomes \xff and a backslash two, so that
+// different names stay different.
 func label(name string) string {
 	if utf8.ValidString(name) && !strings.Contains(name, `\`) {
 		return name

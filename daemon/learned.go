@@ -18,8 +18,8 @@ type learner interface {
 	Restore(tuner.Snapshot) error
 }
 
-// snapshotOf is what a policy has learned, as JSON; nil: it learns nothing that is kept. A number that JSON does not have is an
-// error.
+// snapshotOf is what a policy has learned, as JSON; nil: it learns nothing that is kept. A number that JSON does not
+// have is an error.
 func snapshotOf(p control.Policy) (json.RawMessage, error) {
 	l, ok := p.(learner)
 	if !ok {

@@ -34,8 +34,8 @@ func lock(dir string) (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// Hold makes every daemon of the configuration change nothing from now on, running or not, until Release. It returns the file that
-// says so.
+// Hold makes every daemon of the configuration change nothing from now on, running or not, until Release. It returns
+// the file that says so.
 func (c *Config) Hold() (path string, err error) {
 	path = c.HoldPath()
 	err = os.MkdirAll(filepath.Dir(path), 0o700)

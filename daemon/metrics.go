@@ -12,8 +12,8 @@ import (
 	"trimtab/vts"
 )
 
-// loopMetrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server that
-// has gone is dropped with the next step.
+// loopMetrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server
+// that has gone is dropped with the next step.
 type loopMetrics struct {
 	steps, changes, reloads, operatorEdits prometheus.Counter
 	failures, held, bounds, rejected       *prometheus.CounterVec

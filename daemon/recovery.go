@@ -9,9 +9,9 @@ import (
 	"trimtab/weights"
 )
 
-// How the daemon goes on after internal faults of the step: at once after the first two, and then, for as long as each comes within
-// faultMemory of the one before, after a rest that doubles. A rest longer than a few intervals is what keeps a fault that comes with
-// every change from becoming a reload loop.
+// How the daemon goes on after internal faults of the step: at once after the first two, and then, for as long as each
+// comes within faultMemory of the one before, after a rest that doubles. A rest longer than a few intervals is what
+// keeps a fault that comes with every change from becoming a reload loop.
 const (
 	patientFaults = 2
 	firstRest     = 30 * time.Second
@@ -57,7 +57,8 @@ func (r *recovery) resting(now time.Time) string {
 // onProbation reports whether the policy was begun anew so recently that what it knows is not worth keeping.
 func (r *recovery) onProbation(now time.Time) bool { return r.count > 0 && now.Sub(r.last) < probation }
 
-// fromKept reports whether the next policy begins with what was kept: every other time, since that may be what it cannot bear.
+// fromKept reports whether the next policy begins with what was kept: every other time, since that may be what it
+// cannot bear.
 func (r *recovery) fromKept() bool { return r.count%2 == 1 }
 
 // resting is the policy while none is asked: it wants nothing.

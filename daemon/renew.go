@@ -33,7 +33,8 @@ func (d *Service) newPolicy(s *Session) (p control.Policy, err error) {
 	return p, err
 }
 
-// swap makes another session the current one; its policy, if it is to have another than the last one, takes over what was learned. A reload of the configuration renews no budget.
+// swap makes another session the current one; its policy, if it is to have another than the last one, takes over what
+// was learned. A reload of the configuration renews no budget.
 func (d *Service) swap(next *Session) {
 	last := d.current()
 	if reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
@@ -52,7 +53,8 @@ func (d *Service) swap(next *Session) {
 	last.close()
 }
 
-// carryOver gives the next session a policy that goes on where the last one's stands, or else begins with what was kept.
+// carryOver gives the next session a policy that goes on where the last one's stands, or else begins with what was
+// kept.
 func (d *Service) carryOver(next, last *Session) {
 	var err error
 	fault := d.contain(inPolicy, func() { err = continueFrom(next.policy, last.policy) })

@@ -15,9 +15,9 @@ import (
 	"trimtab/nginx"
 )
 
-// Run holds the state folder and steps at every interval until ctx ends; then it finishes or rolls back what is under way, and
-// restores the operator's weights when on_exit says so. That it could not begin, or not restore, is an error; what goes wrong in
-// between is held, logged and counted.
+// Run holds the state folder and steps at every interval until ctx ends; then it finishes or rolls back what is under
+// way, and restores the operator's weights when on_exit says so. That it could not begin, or not restore, is an error;
+// what goes wrong in between is held, logged and counted.
 func (d *Service) Run(ctx context.Context) error {
 	return d.running(ctx, func(background context.Context, all *sync.WaitGroup) error {
 		cfg := d.current().cfg
@@ -53,8 +53,8 @@ func (d *Service) Once(ctx context.Context) error {
 	})
 }
 
-// running calls f with what every run needs: the lock of the state folder, the state of the run before, and background work that
-// has ended when it returns.
+// running calls f with what every run needs: the lock of the state folder, the state of the run before, and background
+// work that has ended when it returns.
 func (d *Service) running(ctx context.Context, f func(background context.Context, all *sync.WaitGroup) error) error {
 	if !d.opts.DryRun {
 		release, err := lock(d.current().cfg.StateDir)

@@ -62,11 +62,11 @@ type Options struct {
 	Version string                  // of the program, for the log and the metrics
 	Observe bool                    // learn, and change nothing
 	DryRun  bool                    // write nothing, state included, and do not wait for the observation period
-	// Planned is told at every step of a dry run what would be written, as a unified diff, and of a run of one step also when it is
-	// nothing, "".
+	// Planned is told at every step of a dry run what would be written, as a unified diff, and of a run of one step
+	// also when it is nothing, "".
 	Planned func(reason, diff string)
-	// NewPolicy makes the learner of a configuration, at the start, at a change of the configuration and after an internal
-	// fault; nil: NewPolicy of this package.
+	// NewPolicy makes the learner of a configuration, at the start, at a change of the configuration and after an
+	// internal fault; nil: NewPolicy of this package.
 	NewPolicy func(*Config) (control.Policy, error)
 	Signals   <-chan os.Signal // SIGHUP, SIGUSR1 and SIGUSR2, as trimtab tune documents them; nil: none is heard
 	Logger    *slog.Logger     // nil: silence
@@ -74,8 +74,8 @@ type Options struct {
 	Registry *prometheus.Registry
 }
 
-// New returns a daemon for a configuration that is valid. It does no I/O but to read the secrets that the configuration names. A
-// configuration that cannot be used is a *ConfigError.
+// New returns a daemon for a configuration that is valid. It does no I/O but to read the secrets that the configuration
+// names. A configuration that cannot be used is a *ConfigError.
 func New(cfg *Config, o Options) (*Service, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -129,8 +129,8 @@ func (d *Service) hold(ctx context.Context, s *Session) string {
 	return s.obstacle(ctx, d.opts.DryRun)
 }
 
-// Step runs one control step and records it. It does not panic: whatever does is an internal fault, after which the weights are
-// what they were, or what was confirmed before.
+// Step runs one control step and records it. It does not panic: whatever does is an internal fault, after which the
+// weights are what they were, or what was confirmed before.
 func (d *Service) Step(ctx context.Context) (out control.Outcome, err error) {
 	s := d.beginStep()
 	if fault := d.contain(inStep, func() { out, err = d.step(ctx, s) }); fault != nil {
@@ -223,8 +223,8 @@ func (d *Service) explain(p control.Policy, sample *vts.Sample, err error) *tune
 	return &e
 }
 
-// tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process runs it: in a sandbox
-// that lacks a folder every change would be refused.
+// tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process
+// runs it: in a sandbox that lacks a folder every change would be refused.
 func (d *Service) tryOut(ctx context.Context, s *Session) {
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err == nil {

@@ -145,7 +145,8 @@ func (s *Session) look() {
 // Sample implements control.Source: what happened since the last step, of the upstreams that are tuned.
 func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	sample, err := s.reader.Sample(ctx)
-	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the next one.
+	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the
+	// next one.
 	for c := s.change; err == nil && c != nil && c.shows(&sample) && time.Since(c.at) < time.Duration(s.cfg.Status.StaleAfter); {
 		sample, err = s.reader.Sample(ctx)
 	}
@@ -187,7 +188,8 @@ func (s *Session) lastSample() *vts.Sample {
 	return s.last
 }
 
-// Apply implements control.Actuator. A change of weights that somebody else has made since the last sample is not overwritten.
+// Apply implements control.Actuator. A change of weights that somebody else has made since the last sample is not
+// overwritten.
 func (s *Session) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
 	return s.hand.put(ctx, w, s.shown(w))
 }

@@ -144,9 +144,9 @@ func (st *State) parts() map[string]any {
 	}
 }
 
-// Save writes the state in one transaction: after a crash the file holds the old state or the new one. A snapshot or explanation
-// that is nil leaves the one in the file alone. A part that cannot be encoded keeps its old value and is reported when the rest
-// is written.
+// Save writes the state in one transaction: after a crash the file holds the old state or the new one. A snapshot or
+// explanation that is nil leaves the one in the file alone. A part that cannot be encoded keeps its old value and is
+// reported when the rest is written.
 func (s *Store) Save(st State) (err error) {
 	st.SavedAt = s.now()
 	st.Base, st.LastGood = relabel(st.Base, label), relabel(st.LastGood, label) // JSON would change names that are not UTF-8
@@ -204,8 +204,8 @@ func (s *Store) Save(st State) (err error) {
 	return unfit
 }
 
-// checksum covers every key and value, in the order of the keys. bbolt's own check runs in a goroutine of its own, where
-// the fault that a damaged page may cause cannot be caught.
+// checksum covers every key and value, in the order of the keys. bbolt's own check runs in a goroutine of its own,
+// where the fault that a damaged page may cause cannot be caught.
 func checksum(b *bbolt.Bucket) ([]byte, error) {
 	h := sha256.New()
 	err := b.ForEach(func(k, v []byte) error {

@@ -22,7 +22,8 @@ type Training struct {
 	Logger    *slog.Logger                     // nil: silence
 }
 
-// Train fills the tables before the first live step, from files first, and keeps what was learned in the state of the configuration.
+// Train fills the tables before the first live step, from files first, and keeps what was learned in the state of the
+// configuration.
 func Train(ctx context.Context, cfg *Config, from Training) error {
 	log := from.Logger
 	if log == nil {
@@ -129,8 +130,8 @@ func (r *recording) Sample(ctx context.Context) (vts.Sample, error) {
 	return vts.Sample{}, context.Cause(ctx)
 }
 
-// trainInSimulation lets a policy act in a scenario whose upstreams are those of NGINX's configuration: same names, servers in the
-// same order.
+// trainInSimulation lets a policy act in a scenario whose upstreams are those of NGINX's configuration: same names,
+// servers in the same order.
 func trainInSimulation(ctx context.Context, p control.Policy, name string, cfg *Config) (n, changes int, err error) {
 	sc, err := deathstarbench.Load(name)
 	if err != nil {

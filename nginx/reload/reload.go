@@ -40,8 +40,8 @@ func (a Actuator) InForce(ctx context.Context) (weights.Set, error) {
 	return set, nil
 }
 
-// StatusOf shows package nginx what the status page says. The client must open a new connection for every request: a kept
-// one may end at a worker that drains after a reload.
+// StatusOf shows package nginx what the status page says. The client must open a new connection for every request: a
+// kept one may end at a worker that drains after a reload.
 func StatusOf(client *vts.Client) nginx.StatusFunc {
 	return func(ctx context.Context) (nginx.Status, error) {
 		s, err := client.Status(ctx)
