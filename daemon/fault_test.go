@@ -22,9 +22,16 @@ import (
 	"trimtab/weights"
 )
 
-// faulty is a tuner, of which the calls that are named panic for as long as times says.
+// whole is all that the daemon asks of a learner.
+type whole interface {
+	control.Policy
+	explainer
+	learner
+}
+
+// faulty is a learner of which a call panics as the plot says.
 type faulty struct {
-	*tuner.Policy
+	whole
 	*plot
 }
 
@@ -49,12 +56,12 @@ func (p *plot) play(call string) {
 func (f faulty) Observe(s vts.Sample, w weights.Set) {
 	f.asked++
 	f.play("Observe")
-	f.Policy.Observe(s, w)
+	f.whole.Observe(s, w)
 }
 
 func (f faulty) Choose() control.Decision {
 	f.play("Choose")
-	d := f.Policy.Choose()
+	d := f.whole.Choose()
 	if f.wants != nil {
 		return control.Decision{Weights: f.wants, Reason: "played"}
 	}
@@ -64,22 +71,22 @@ func (f faulty) Choose() control.Decision {
 func (f faulty) Committed(r control.Receipt) {
 	f.commit++
 	f.play("Committed")
-	f.Policy.Committed(r)
+	f.whole.Committed(r)
 }
 
 func (f faulty) Explain() tuner.Explanation {
 	f.play("Explain")
-	return f.Policy.Explain()
+	return f.whole.Explain()
 }
 
 func (f faulty) Snapshot() (tuner.Snapshot, error) {
 	f.play("Snapshot")
-	return f.Policy.Snapshot()
+	return f.whole.Snapshot()
 }
 
 func (f faulty) Restore(s tuner.Snapshot) error {
 	f.play("Restore")
-	return f.Policy.Restore(s)
+	return f.whole.Restore(s)
 }
 
 // faultyService is a service with faulty policies, a page under steady load and no NGINX.
@@ -93,7 +100,7 @@ func faultyService(t *testing.T, p *plot) (*Service, *buffer) {
 		if err != nil {
 			return nil, err
 		}
-		return faulty{Policy: made.(*tuner.Policy), plot: p}, nil
+		return faulty{whole: made.(whole), plot: p}, nil
 	}
 	d.install(d.session, false)
 	return d, log
