@@ -18,6 +18,7 @@ import (
 	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/tuner"
+	"trimtab/tuner/load"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -392,7 +393,7 @@ func TestNumbersThatAreNoneAreNotKept(t *testing.T) {
 	kept := learnedSnapshot(t, mustPolicy(t, d.session.cfg))
 	d.state = State{Snapshot: kept, Explanation: []byte(`{"reason":"before"}`)}
 	d.save(d.session)
-	d.explainedLast = &tuner.Explanation{Reason: "now", Regime: tuner.RegimeExplanation{Probability: math.NaN()}}
+	d.explainedLast = &tuner.Explanation{Reason: "now", Regime: load.Regime{Probability: math.NaN()}}
 	d.save(d.session)
 	st, err := d.store.Read()
 	if err != nil || string(st.Explanation) != `{"reason":"before"}` {

@@ -14,6 +14,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/tuner"
+	"trimtab/tuner/load"
 	"trimtab/vts"
 )
 
@@ -27,8 +28,8 @@ func TestMetricsFollowTheLoop(t *testing.T) {
 		}
 		return s
 	}
-	e := &tuner.Explanation{Budget: 4, Regime: tuner.RegimeExplanation{Index: 3, Probability: 0.9},
-		Pools: []tuner.PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []tuner.Bound{tuner.BoundOperator, tuner.BoundBudget}}}}
+	e := &tuner.Explanation{Budget: 4, Regime: load.Regime{Index: 3, Probability: 0.9},
+		Pools: []tuner.PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []tuner.Bound{tuner.BoundOperator, "budget"}}}}
 	m.Step(sample("a", "b"), "", control.Outcome{Applied: true, Receipt: control.Receipt{Changed: true, Reloaded: true, Took: 100 * time.Millisecond}}, e, time.Millisecond, nil)
 	m.Step(sample("b"), "hold file: x exists", control.Outcome{}, e, time.Millisecond, nil)
 	m.Step(nil, "", control.Outcome{}, nil, 0, fmt.Errorf("%w: gone", control.ErrTelemetry))
@@ -95,7 +96,7 @@ func TestMetricsOfHostileSamples(t *testing.T) {
 		m := newLoopMetrics(reg)
 		for range rapid.IntRange(1, 3).Draw(t, "steps") {
 			s := &vts.Sample{At: time.Unix(rapid.Int64().Draw(t, "at"), 0), Interval: length.Draw(t, "interval")}
-			e := &tuner.Explanation{Regime: tuner.RegimeExplanation{Probability: number.Draw(t, "probability")}}
+			e := &tuner.Explanation{Regime: load.Regime{Probability: number.Draw(t, "probability")}}
 			series := map[[2]string]bool{}
 			for range rapid.IntRange(0, 3).Draw(t, "groups") {
 				g := vts.GroupSample{Name: odd.Draw(t, "group")}
