@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -41,13 +42,20 @@ func FitContext(ctx context.Context, x *mat.Dense, s Settings) (*Mixture, error)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(concurrent)
 	for r := range s.Restarts {
-		group.Go(func() error {
-			m, err := fitOnce(ctx, rows, s, shared, r, perStart)
-			fitted[r] = m
+		group.Go(func() (err error) {
+			defer func() {
+				if v := recover(); v != nil {
+					err = workerPanic(v)
+				}
+			}()
+			fitted[r], err = fitOnce(ctx, rows, s, shared, r, perStart)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
+		if p := (*WorkerPanic)(nil); errors.As(err, &p) {
+			panic(p)
+		}
 		return nil, err
 	}
 	best := fitted[0]

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 
 	"gonum.org/v1/gonum/mat"
@@ -61,7 +60,7 @@ func (e *engine) pass(m *Mixture, nearest bool) *sums {
 	v := newView(m, e.shift, nearest)
 	blocks := (e.x.n + lanes - 1) / lanes
 	var next atomic.Int64
-	var wg sync.WaitGroup
+	var wg workers
 	for _, s := range e.scratch {
 		wg.Go(func() {
 			for {

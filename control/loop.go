@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"trimtab/vts"
@@ -62,25 +61,6 @@ var ErrApply = errors.New("weights not applied")
 
 // ErrInternal says that the policy failed in a way that it never should, a *Panic: the weights stay as they are.
 var ErrInternal = errors.New("internal fault")
-
-// Panic is what a policy panicked with.
-type Panic struct {
-	Value any
-	Stack []byte
-}
-
-func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
-
-// Contain calls f and turns its panic into an error that is ErrInternal and a *Panic.
-func Contain(f func()) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %w", ErrInternal, &Panic{Value: v, Stack: debug.Stack()})
-		}
-	}()
-	f()
-	return nil
-}
 
 // Step takes one sample, lets the policy observe it and choose, and applies what it chose. Without a sample it changes
 // nothing and returns ErrTelemetry; when the policy panics it changes nothing and returns ErrInternal; when applying fails it

@@ -46,6 +46,14 @@ type Setting struct {
 	Down   bool   `json:"down"` // ejected
 }
 
+// String returns the weight, or "down".
+func (s Setting) String() string {
+	if s.Down {
+		return "down"
+	}
+	return s.Weight.String()
+}
+
 // Group holds the settings of one upstream group by server address.
 type Group map[string]Setting
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"gonum.org/v1/gonum/mat"
@@ -62,7 +61,7 @@ func analyseCSV(ctx context.Context, f *clusterFlags, report *fitProgress) (*ana
 func (a *analysis) fit(ctx context.Context, f *clusterFlags, name string, schema cluster.Schema, x *mat.Dense, file *cluster.CSVFile, report *fitProgress) error {
 	a.x = x
 	if f.model != "" {
-		m, err := readModel(f.model)
+		m, err := cluster.OpenModel(f.model)
 		if err != nil {
 			return withCode(exitConfig, err)
 		}
@@ -137,24 +136,11 @@ func fitError(ctx context.Context, name string, err error) error {
 	return withCode(exitConfig, fmt.Errorf("%s: %w", name, err))
 }
 
-func readModel(path string) (*cluster.Model, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read model: %w", err)
-	}
-	defer file.Close()
-	m, err := cluster.ReadModel(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
-}
-
 // startMixture is what the fit starts from: nil for random starts.
 func (f *clusterFlags) startMixture(z *mat.Dense, file *cluster.CSVFile) (*cluster.Mixture, error) {
 	switch {
 	case f.start != "":
-		m, err := readModel(f.start)
+		m, err := cluster.OpenModel(f.start)
 		if err != nil {
 			return nil, err
 		}

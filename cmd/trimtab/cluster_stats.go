@@ -48,7 +48,7 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 	var given *cluster.Model
 	if f.model != "" {
 		var err error
-		if given, err = readModel(f.model); err != nil {
+		if given, err = cluster.OpenModel(f.model); err != nil {
 			return nil, withCode(exitConfig, err)
 		}
 		if given.Schema.Set == cluster.ColumnFeatures {

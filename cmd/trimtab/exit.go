@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+
+	"trimtab/control"
 )
 
 // Exit codes, as documented in docs/cli.md.
@@ -12,9 +14,10 @@ const (
 	exitUsage       = 2
 	exitConfig      = 3 // configuration, scenario or another input file; a missing or too old NGINX; an output that cannot be written
 	exitTelemetry   = 4
-	exitRefused     = 5 // validation refused the change
-	exitReload      = 6 // reload not confirmed, rolled back
-	exitRollback    = 7 // rollback failed
+	exitRefused     = 5  // validation refused the change
+	exitReload      = 6  // reload not confirmed, rolled back
+	exitRollback    = 7  // rollback failed
+	exitInternal    = 70 // a fault of the program itself: a panic
 	exitInterrupted = 130
 )
 
@@ -43,10 +46,13 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if e := (*exitError)(nil); errors.As(err, &e) {
+	e := (*exitError)(nil)
+	switch {
+	case errors.Is(err, control.ErrInternal): // whatever code it was given on its way
+		return exitInternal
+	case errors.As(err, &e):
 		return e.code
-	}
-	if errors.Is(err, context.Canceled) {
+	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
 	return exitFailure

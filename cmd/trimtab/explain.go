@@ -8,31 +8,18 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"trimtab/daemon"
 	"trimtab/tuner"
-	"trimtab/weights"
 )
 
-// explainReport says what the daemon does now and what it decided last.
-type explainReport struct {
-	At          time.Time          `json:"at"`
-	Learner     string             `json:"learner"`
-	Held        string             `json:"held"` // why changes are held; empty: they are not
-	Reason      string             `json:"reason"`
-	Problem     string             `json:"problem"` // why the last step failed; empty: it did not
-	LastChange  *time.Time         `json:"last_change_at"`
-	InForce     weights.Set        `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
-	Operator    weights.Set        `json:"weights_of_operator"` // what --on-exit restore returns to
-	Explanation *tuner.Explanation `json:"explanation"`         // nil: nothing decided yet, or a learner that explains nothing
-}
-
-const defaultDaemonConfigPath = "/etc/trimtab/trimtab.toml"
+// listMost is how many servers a line names.
+const listMost = 12
 
 func newExplain(e *env) *cobra.Command {
 	var config, state string
@@ -55,48 +42,48 @@ measured reward.`,
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(r)
 			}
-			_, err = fmt.Fprint(e.stdout, r.text(from))
+			_, err = fmt.Fprint(e.stdout, reportText(r, from))
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&config, "config", defaultDaemonConfigPath, "configuration of the daemon")
+	cmd.Flags().StringVar(&config, "config", daemon.DefaultPath, "configuration of the daemon")
 	cmd.Flags().StringVar(&state, "state", "", "read this state file instead of asking the daemon")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
 
-func findReport(ctx context.Context, config, state string, given bool) (explainReport, string, error) {
+func findReport(ctx context.Context, config, state string, given bool) (daemon.Report, string, error) {
 	if state == "" {
-		cfg, err := readDaemonConfig(config)
+		cfg, err := daemon.ReadConfig(config)
 		if errors.Is(err, fs.ErrNotExist) && !given {
-			cfg, err = defaultDaemonConfig(), nil
+			cfg, err = daemon.Defaults(), nil
 		}
 		if err != nil {
-			return explainReport{}, "", withCode(exitConfig, err)
+			return daemon.Report{}, "", withCode(exitConfig, err)
 		}
 		if cfg.Listen != "" {
 			if r, err := askDaemon(ctx, cfg.Listen); err == nil {
 				return r, "the daemon at " + cfg.Listen, nil
 			}
 		}
-		state = filepath.Join(cfg.StateDir, "tuner.db")
+		state = cfg.StatePath()
 	}
-	st, err := tuner.NewStore(state, nil).Read()
+	st, err := daemon.NewStore(state, nil).Read()
 	if errors.Is(err, fs.ErrNotExist) {
-		return explainReport{}, "", withCode(exitConfig, fmt.Errorf("explain: no daemon answers, and there is no %s: start trimtab tune first, or name its --config or --state", state))
+		return daemon.Report{}, "", withCode(exitConfig, fmt.Errorf("explain: no daemon answers, and there is no %s: start trimtab tune first, or name its --config or --state", state))
 	}
 	if err != nil {
-		return explainReport{}, "", withCode(exitConfig, err)
+		return daemon.Report{}, "", withCode(exitConfig, err)
 	}
-	r := explainReport{At: st.SavedAt, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
+	r := daemon.Report{At: st.SavedAt, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
 	maps.Copy(r.InForce, st.LastGood)
-	if st.Explanation != nil {
-		r.Reason, r.Learner = st.Explanation.Reason, "tuned"
+	if e := explanation(r); e != nil {
+		r.Reason, r.Learner = e.Reason, "tuned"
 	}
 	return r, state + " (no daemon was asked)", nil
 }
 
-func askDaemon(ctx context.Context, address string) (r explainReport, err error) {
+func askDaemon(ctx context.Context, address string) (r daemon.Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/explain", nil)
@@ -114,7 +101,7 @@ func askDaemon(ctx context.Context, address string) (r explainReport, err error)
 	return r, json.NewDecoder(resp.Body).Decode(&r)
 }
 
-func (r explainReport) text(from string) string {
+func reportText(r daemon.Report, from string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "As of %s, from %s.\n", r.At.Format(time.RFC3339), from)
 	switch {
@@ -126,10 +113,11 @@ func (r explainReport) text(from string) string {
 	if r.LastChange != nil {
 		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
 	}
-	r.weights(&b)
+	listWeights(&b, r)
+	e := explanation(r)
 	switch {
-	case r.Explanation != nil:
-		b.WriteString("\n" + r.Explanation.Text())
+	case e != nil:
+		b.WriteString("\n" + e.Text())
 	case r.Reason != "":
 		fmt.Fprintf(&b, "\n%s\n", r.Reason)
 	default:
@@ -138,12 +126,21 @@ func (r explainReport) text(from string) string {
 	return b.String()
 }
 
-// weights lists the weights in force, and the operator's where they differ.
-func (r explainReport) weights(b *strings.Builder) {
+// explanation is that of a report; nil: there is none, or it is of a version that this program does not read.
+func explanation(r daemon.Report) *tuner.Explanation {
+	e := new(tuner.Explanation)
+	if len(r.Explanation) == 0 || string(r.Explanation) == "null" || json.Unmarshal(r.Explanation, e) != nil {
+		return nil
+	}
+	return e
+}
+
+// listWeights lists the weights in force, and the operator's where they differ.
+func listWeights(b *strings.Builder, r daemon.Report) {
 	for _, group := range slices.Sorted(maps.Keys(r.InForce)) {
 		fmt.Fprintf(b, "Weights of %s:", group)
 		for i, server := range slices.Sorted(maps.Keys(r.InForce[group])) {
-			if i == describeMost {
+			if i == listMost {
 				fmt.Fprintf(b, " and %d more (see --json)", len(r.InForce[group])-i)
 				break
 			}
@@ -151,17 +148,11 @@ func (r explainReport) weights(b *strings.Builder) {
 				b.WriteByte(',')
 			}
 			now := r.InForce[group][server]
-			fmt.Fprintf(b, " %s %s", server, settingText(now))
+			fmt.Fprintf(b, " %s %s", server, now)
 			if was, ok := r.Operator[group][server]; ok && was != now {
-				fmt.Fprintf(b, " (operator's: %s)", settingText(was))
+				fmt.Fprintf(b, " (operator's: %s)", was)
 			}
 		}
 		b.WriteString(".\n")
 	}
-}
-
-// firstWords is the kind of a reason: what stands before its colon.
-func firstWords(reason string) string {
-	kind, _, _ := strings.Cut(reason, ":")
-	return kind
 }

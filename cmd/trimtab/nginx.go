@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/nginx"
+	"trimtab/nginx/reload"
 	"trimtab/vts"
 )
 
@@ -35,7 +36,7 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	if err != nil {
 		return nil, nil, withCode(exitUsage, err)
 	}
-	a.Status = statusFunc(client)
+	a.Status = reload.StatusOf(client)
 	return a, client.Close, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"trimtab/nginx"
 	"trimtab/nginx/instance"
 	"trimtab/nginx/lua"
+	"trimtab/nginx/reload"
 	"trimtab/vts"
 )
 
@@ -66,7 +67,7 @@ func BenchmarkApplyConfirmedByStatusPage(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer client.Close()
-	a := &nginx.Applier{Config: i.Config, StateDir: filepath.Join(b.TempDir(), "s"), Binary: i.Binary, Prefix: i.Dir, Status: statusFunc(client)}
+	a := &nginx.Applier{Config: i.Config, StateDir: filepath.Join(b.TempDir(), "s"), Binary: i.Binary, Prefix: i.Dir, Status: reload.StatusOf(client)}
 	var took []time.Duration
 	for n := 1; b.Loop(); n++ {
 		want := nginx.Settings{}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"trimtab/control"
 )
 
 // env is what every command is given instead of globals.
@@ -28,7 +30,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	return end(stderr, func() error { return root.ExecuteContext(ctx) })
+}
+
+// end runs a command, says in one line what went wrong, and returns the exit code.
+func end(stderr io.Writer, command func() error) int {
+	var err error
+	if fault := control.Contain(func() { err = command() }); fault != nil {
+		err = withCode(exitInternal, fault)
+	}
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(stderr, "trimtab:", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

@@ -19,6 +19,7 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/nginx"
 	"trimtab/nginx/instance"
+	"trimtab/nginx/reload"
 	"trimtab/vts"
 )
 
@@ -142,7 +143,8 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	case report.Interrupted:
 		return withCode(exitInterrupted, errors.New("interrupted: the report covers the run until then"))
 	case report.ApplyErrors > 0:
-		return fmt.Errorf("%d changes of weights were not applied, the last because: %w", report.ApplyErrors, report.LastApplyError)
+		err := fmt.Errorf("%d changes of weights were not applied, the last because: %w", report.ApplyErrors, report.LastApplyError)
+		return withCode(applyCode(err), err)
 	}
 	return nil
 }
@@ -176,9 +178,9 @@ func testbedActuator(bed *testbed.Testbed) (control.Actuator, func(), error) {
 	if err != nil {
 		return nil, nil, withCode(exitConfig, err)
 	}
-	return fileActuator{applier: &nginx.Applier{
+	return reload.Actuator{Applier: &nginx.Applier{
 		Config: bed.NGINX.Config, StateDir: filepath.Join(bed.Dir, "state"), Binary: bed.NGINX.Binary,
-		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: statusFunc(client),
+		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: reload.StatusOf(client),
 	}}, client.Close, nil
 }
 

@@ -4,24 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
-	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
-	"github.com/coreos/go-systemd/v22/journal"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"trimtab/control"
-	"trimtab/nginx"
+	"trimtab/daemon"
 )
 
 type tuneFlags struct {
@@ -54,7 +45,7 @@ weights when that pays, within the limits of its configuration, and returns to t
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.config, "config", defaultDaemonConfigPath, "configuration file")
+	fl.StringVar(&f.config, "config", daemon.DefaultPath, "configuration file")
 	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and end")
 	fl.BoolVar(&f.once, "once", false, "one control step, then end")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be written as a unified diff and change nothing; does not wait for the observation period")
@@ -69,13 +60,14 @@ weights when that pays, within the limits of its configuration, and returns to t
 }
 
 func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
-	cfg, err := readDaemonConfig(f.config)
+	// From the first moment on: unheard, these signals would end the process.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	cfg, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) && !given {
-		cfg, err = defaultDaemonConfig(), nil
-	}
-	if err == nil && f.onExit != "" {
-		cfg.OnExit = f.onExit
-		err = cfg.validate()
+		cfg = daemon.Defaults()
+		err = f.override(cfg)
 	}
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -85,234 +77,75 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		fmt.Fprintf(e.stdout, "%s is valid\n", f.config)
 		return nil
 	case f.hold:
-		return holdFile(e, cfg.holdFile(), true)
-	case f.release:
-		return holdFile(e, cfg.holdFile(), false)
-	case len(f.trainFiles)+len(f.trainSims) > 0:
-		return f.train(ctx, e, cfg)
-	}
-	log := newLogger(e, cfg)
-	if !f.dryRun {
-		release, err := lockDaemon(cfg.StateDir)
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		defer release()
-	}
-	reg := prometheus.NewRegistry()
-	d, err := newService(cfg, log, reg)
-	if err != nil {
-		return err
-	}
-	d.observe, d.dry = f.observe, f.dryRun
-	return f.daemon(ctx, e, d, reg)
-}
-
-func newLogger(e *env, cfg *daemonConfig) *slog.Logger {
-	level, _ := cfg.level() // validated
-	if journald, err := journal.StderrIsJournalStream(); err == nil && journald && e.stderr == os.Stderr {
-		return slog.New(newJournalHandler(e.stderr, cfg.LogFormat, level))
-	}
-	return slog.New(newHandler(e.stderr, cfg.LogFormat, &slog.HandlerOptions{Level: level}))
-}
-
-func newHandler(w io.Writer, format string, opts *slog.HandlerOptions) slog.Handler {
-	if format == "json" {
-		return slog.NewJSONHandler(w, opts)
-	}
-	return slog.NewTextHandler(w, opts)
-}
-
-// holdFile is the kill switch that needs no running daemon.
-func holdFile(e *env, path string, hold bool) error {
-	if !hold {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return withCode(exitConfig, fmt.Errorf("release: %w", err))
-		}
-		fmt.Fprintf(e.stdout, "%s is gone: changes may be made again\n", path)
-		return nil
-	}
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
-	if err == nil {
-		err = os.WriteFile(path, []byte("trimtab tune holds while this file exists\n"), 0o600)
-	}
-	if err != nil {
-		return withCode(exitConfig, fmt.Errorf("hold: %w", err))
-	}
-	fmt.Fprintf(e.stdout, "%s: nothing is changed from now on, until trimtab tune --release\n", path)
-	return nil
-}
-
-// daemon runs until ctx ends, or for one step.
-func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometheus.Registry) error {
-	defer func() { d.current().close() }()
-	// From the first moment on: unheard, these signals would end the process.
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	if err := d.restore(ctx); err != nil {
-		return err
-	}
-	cfg := d.current().cfg
-	if cfg.Listen != "" && !f.once && !f.dryRun {
-		addr, err := d.serve(ctx, cfg.Listen, reg)
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		d.log.Info("listening", "address", addr)
-	}
-	background, stop := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer stop()
-	d.begin(background, &all, d.current())
-	if f.once {
-		// A whole interval, so that there is something to decide from.
-		_, err := d.current().reader.Sample(ctx)
+		path, err := cfg.Hold()
 		if err == nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Duration(cfg.Interval)):
-			}
-			_, err = f.step(ctx, e, d)
-		} else {
-			err = fmt.Errorf("%w: %w", control.ErrTelemetry, err)
+			fmt.Fprintf(e.stdout, "%s: nothing is changed from now on, until trimtab tune --release\n", path)
 		}
-		return stepCode(err) // the step has saved the state
-	}
-	d.log.Info("started", "version", version, "upstreams", d.current().names(), "left_out", d.current().leftOut(), "actuator", cfg.Actuator.Kind, "interval", time.Duration(cfg.Interval))
-	dog := newWatchdog()
-	defer dog.stop()
-	dog.allow(cfg.longestStep())
-	notify(daemon.SdNotifyReady)
-	tick := time.NewTicker(time.Duration(cfg.Interval))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return f.end(d)
-		case <-dog.beat:
-			notify(daemon.SdNotifyWatchdog)
-		case s := <-signals:
-			f.signal(background, &all, d, s, tick)
-			dog.allow(d.current().cfg.longestStep())
-		case <-tick.C:
-			out, err := f.step(ctx, e, d)
-			tell(d, out, err)
+		return withCode(exitConfig, err)
+	case f.release:
+		path, err := cfg.Release()
+		if err == nil {
+			fmt.Fprintf(e.stdout, "%s is gone: changes may be made again\n", path)
 		}
+		return withCode(exitConfig, err)
+	case len(f.trainFiles)+len(f.trainSims) > 0:
+		return withCode(exitConfig, daemon.Train(ctx, cfg, daemon.Training{
+			Files: f.trainFiles, Scenarios: f.trainSims, Logger: daemon.NewLogger(e.stderr, cfg),
+			Told: func(format string, args ...any) { fmt.Fprintf(e.stdout, format, args...) },
+		}))
 	}
-}
-
-// step runs one step; a dry run prints what it would have written.
-func (f *tuneFlags) step(ctx context.Context, e *env, d *service) (control.Outcome, error) {
-	out, err := d.Step(ctx)
-	if !f.dryRun || err != nil {
-		return out, err
-	}
-	if len(out.Decision.Weights) == 0 {
-		if f.once {
-			fmt.Fprintln(e.stdout, "nothing to write:", out.Decision.Reason)
-		}
-		return out, nil
-	}
-	diff, err := d.current().plan(out.Decision.Weights)
-	if err == nil {
-		_, err = fmt.Fprint(e.stdout, "# ", out.Decision.Reason, "\n", diff)
-	}
-	return out, err
-}
-
-// stepCode gives what a step returned the exit code of the process.
-func stepCode(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.Canceled):
-		return withCode(exitInterrupted, err)
-	case errors.Is(err, control.ErrTelemetry):
-		return withCode(exitTelemetry, err)
-	}
-	return withCode(applyCode(err), err)
-}
-
-func (f *tuneFlags) signal(ctx context.Context, all *sync.WaitGroup, d *service, s os.Signal, tick *time.Ticker) {
-	switch s {
-	case syscall.SIGUSR1, syscall.SIGUSR2:
-		d.pause(s == syscall.SIGUSR1)
-	case syscall.SIGHUP:
-		notify(daemon.SdNotifyReloading)
-		if err := f.reload(ctx, all, d); err != nil {
-			d.own.reloadOK.Set(0)
-			d.log.Error("configuration not taken over, the old one stays", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
-		} else {
-			d.own.reloadOK.Set(1)
-			d.own.reloadAt.SetToCurrentTime()
-			tick.Reset(time.Duration(d.current().cfg.Interval))
-			d.log.Info("configuration taken over", "upstreams", d.current().names(), "left_out", d.current().leftOut())
-		}
-		notify(daemon.SdNotifyReady)
-	}
-}
-
-// reload reads the configuration, all of it, and then swaps.
-func (f *tuneFlags) reload(ctx context.Context, all *sync.WaitGroup, d *service) error {
-	cfg, err := readDaemonConfig(f.config)
-	if err != nil {
-		return err
-	}
-	if f.onExit != "" {
-		cfg.OnExit = f.onExit
-	}
-	old := d.current().cfg
-	if cfg.StateDir != old.StateDir || cfg.Listen != old.Listen {
-		return fmt.Errorf("%s: state_dir and listen cannot change while the daemon runs: restart it", f.config)
-	}
-	next, err := newSession(cfg, d.log)
-	if err != nil {
-		return err
-	}
-	d.swap(next)
-	d.begin(ctx, all, next)
-	return nil
-}
-
-// end finishes a run that was asked to stop.
-func (f *tuneFlags) end(d *service) error {
-	notify(daemon.SdNotifyStopping)
-	var err error
-	if d.current().cfg.OnExit == "restore" && !f.dryRun {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err = d.putBack(ctx); err != nil {
-			d.log.Error("the operator's weights could not be restored", "error", err)
-		}
-	}
-	if !f.dryRun {
-		d.save(d.current())
-	}
-	d.log.Info("stopped", "on_exit", d.current().cfg.OnExit)
-	return withCode(applyCode(err), err)
-}
-
-// begin starts what a session needs in the background: the poller, and the eye on NGINX's configuration.
-func (d *service) begin(ctx context.Context, all *sync.WaitGroup, s *session) {
-	ctx, s.cancel = context.WithCancel(ctx)
-	s.look()
-	all.Go(func() { _ = s.poller.Run(ctx) })
-	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
-	all.Go(func() {
-		err := w.Run(ctx, func(c nginx.Change) {
-			s.look()
-			if c.Err != nil {
-				d.own.configUnreadable.Inc()
-				d.log.Warn("NGINX's configuration cannot be read: changes are held", "error", c.Err)
-				return
-			}
-			d.own.configEdits.Inc()
-			d.log.Info("somebody edited NGINX's configuration: plans are made from the new files", "files", c.Files, "upstreams", s.names(), "left_out", s.leftOut())
-		})
-		if err != nil {
-			d.log.Error("NGINX's configuration is not watched", "error", err)
-		}
+	d, err := daemon.New(cfg, daemon.Options{
+		Reread: f.read, Version: version, Observe: f.observe, DryRun: f.dryRun, Planned: f.planned(e), Signals: signals,
+		Logger: daemon.NewLogger(e.stderr, cfg),
 	})
+	switch {
+	case err != nil:
+	case f.once:
+		err = d.Once(ctx)
+	default:
+		err = d.Run(ctx)
+	}
+	return withCode(tuneCode(err), err)
+}
+
+// read reads the configuration, with what the flags say otherwise.
+func (f *tuneFlags) read() (*daemon.Config, error) {
+	cfg, err := daemon.ReadConfig(f.config)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, f.override(cfg)
+}
+
+func (f *tuneFlags) override(cfg *daemon.Config) error {
+	if f.onExit == "" {
+		return nil
+	}
+	cfg.OnExit = f.onExit
+	return cfg.Validate()
+}
+
+// planned prints what a dry run would write.
+func (f *tuneFlags) planned(e *env) func(reason, diff string) {
+	return func(reason, diff string) {
+		if diff == "" {
+			fmt.Fprintln(e.stdout, "nothing to write:", reason)
+			return
+		}
+		fmt.Fprint(e.stdout, "# ", reason, "\n", diff)
+	}
+}
+
+// tuneCode is the exit code of what the daemon returned.
+func tuneCode(err error) int {
+	config := (*daemon.ConfigError)(nil)
+	switch {
+	case errors.As(err, &config):
+		return exitConfig
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, control.ErrTelemetry):
+		return exitTelemetry
+	}
+	return applyCode(err)
 }

@@ -2,17 +2,10 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"trimtab/tuner"
 )
 
 // edit changes nginx.conf as a person does, and reloads.
@@ -68,30 +61,5 @@ func TestE2EDaemonOperatorWins(t *testing.T) {
 	added := strings.Contains(string(text), "server 127.0.0.1:9 down;") || strings.Contains(string(text), "server 127.0.0.1:9 weight=1 down;")
 	if !strings.Contains(string(text), a+" weight=97;") || !added {
 		t.Errorf("--on-exit restore: got %s, want the operator's weight 97 and the new server: %s", text, log)
-	}
-}
-
-func TestStateThatCannotBeWrittenIsSurvived(t *testing.T) {
-	cfg := defaultDaemonConfig()
-	cfg.StateDir = t.TempDir()
-	log := new(buffer)
-	d, err := newService(cfg, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.store = tuner.NewStore("/proc/trimtab/tuner.db", nil) // where nobody can make a folder
-	for range 3 {
-		d.save(d.current())
-	}
-	if n := testutil.ToFloat64(d.own.saveFailures); n != 3 {
-		t.Errorf("got %v failures, want 3", n)
-	}
-	if n := strings.Count(log.String(), "state cannot be written"); n != 1 {
-		t.Errorf("logged %d times, want once: %s", n, log)
-	}
-	d.store = tuner.NewStore(filepath.Join(cfg.StateDir, "tuner.db"), nil)
-	d.save(d.current())
-	if !strings.Contains(log.String(), "state is written again") {
-		t.Errorf("log: %s, want the recovery", log)
 	}
 }

@@ -1,4 +1,4 @@
-package tuner
+package daemon
 
 import (
 	"errors"
@@ -20,10 +20,10 @@ func filledState(t *testing.T) State {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := Weights{"app": {"10.0.0.1:80": {Weight: w}, "10.0.0.2:80": {Down: true}}}
+	base := weights.Set{"app": {"10.0.0.1:80": {Weight: w}, "10.0.0.2:80": {Down: true}}}
 	return State{
-		Snapshot: &Snapshot{Version: SnapshotVersion, Pools: map[string]PoolSnapshot{}, Groups: map[string]GroupSnapshot{"app": {DeadlineMsec: 60}}},
-		Base:     base, LastGood: base.Clone(), Observed: 5 * time.Minute, Explanation: &Explanation{Reason: "hold"},
+		Snapshot: []byte(`{"version":2}`), Base: base, LastGood: base.Clone(), Observed: 5 * time.Minute,
+		Explanation: []byte(`{"reason":"hold"}`),
 	}
 }
 
@@ -42,8 +42,8 @@ func TestStateComesBack(t *testing.T) {
 	if err != nil || aside != "" {
 		t.Fatal(aside, err)
 	}
-	if !got.Base.Equal(want.Base) || !got.LastGood.Equal(want.LastGood) || got.Observed != want.Observed || got.Explanation.Reason != "hold" ||
-		got.Snapshot.Groups["app"].DeadlineMsec != 60 || got.SavedAt.IsZero() {
+	if !got.Base.Equal(want.Base) || !got.LastGood.Equal(want.LastGood) || got.Observed != want.Observed || string(got.Explanation) != `{"reason":"hold"}` ||
+		string(got.Snapshot) != `{"version":2}` || got.SavedAt.IsZero() {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -121,15 +121,15 @@ func TestStateThatCannotBeEncodedKeepsTheRest(t *testing.T) {
 	if err := s.Save(st); err != nil {
 		t.Fatal(err)
 	}
-	zero := 0.0
-	st.Explanation = &Explanation{Reason: "new", Regime: RegimeExplanation{Probability: zero / zero}}
+	st.Explanation = []byte(`{"reason":NaN}`)
+	st.Snapshot = nil
 	st.Observed = time.Hour
 	if err := s.Save(st); err == nil || !strings.Contains(err.Error(), "explanation") {
 		t.Errorf("got %v, want the part that cannot be encoded named", err)
 	}
 	got, _, err := s.Load()
-	if err != nil || got.Observed != time.Hour || got.Explanation.Reason != "hold" {
-		t.Errorf("got %+v, %v, want the new time and the old explanation", got, err)
+	if err != nil || got.Observed != time.Hour || string(got.Explanation) != `{"reason":"hold"}` || string(got.Snapshot) != `{"version":2}` {
+		t.Errorf("got %+v, %v, want the new time, and the explanation and the snapshot of before", got, err)
 	}
 }
 
@@ -146,5 +146,18 @@ func TestLockedStateIsNotPutAside(t *testing.T) {
 	defer db.Close()
 	if _, aside, err := s.Load(); !errors.Is(err, bolterrors.ErrTimeout) || aside != "" {
 		t.Errorf("got %q, %v, want a timeout and the file left alone", aside, err)
+	}
+}
+
+// NGINX takes names of any bytes, and JSON does not.
+func TestNamesThatAreNotUTF8ComeBack(t *testing.T) {
+	s := NewStore(filepath.Join(t.TempDir(), "tuner.db"), nil)
+	want := weights.Set{"caf\xe9": {"unix:/run/\xff.sock": {Weight: weights.Clamp(3)}, `unix:/run/\xff.sock`: {Down: true}}, "caf\xe8": {"a": {}}}
+	if err := s.Save(State{Base: want, LastGood: want}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Read()
+	if err != nil || !got.Base.Equal(want) || !got.LastGood.Equal(want) {
+		t.Errorf("got %q and %q, %v, want %q", got.Base, got.LastGood, err, want)
 	}
 }

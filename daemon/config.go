@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"crypto/tls"
@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -23,10 +25,11 @@ import (
 	"trimtab/vts"
 )
 
-// span is a time in the configuration file, such as "3s".
-type span time.Duration
+// Span is a time in the configuration file, such as "3s".
+type Span time.Duration
 
-func (s *span) UnmarshalText(text []byte) error {
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Span) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if err != nil {
 		return fmt.Errorf("%q: want a time such as 3s or 30m", text)
@@ -34,27 +37,30 @@ func (s *span) UnmarshalText(text []byte) error {
 	if d < 0 {
 		return fmt.Errorf("%q: want no negative time", text)
 	}
-	*s = span(d)
+	*s = Span(d)
 	return nil
 }
 
-// daemonConfig is trimtab.toml. scripts/trimtab.toml documents every field with unit and default, and a test sees to it
-// that it does. A field that is missing keeps the default that defaultDaemonConfig gives it.
-type daemonConfig struct {
-	Interval     span   `toml:"interval"`
+// DefaultPath is where the configuration is when nobody says otherwise.
+const DefaultPath = "/etc/trimtab/trimtab.toml"
+
+// Config is trimtab.toml. scripts/trimtab.toml documents every field with unit and default, and a test sees to it
+// that it does. A field that is missing keeps the default that Defaults gives it.
+type Config struct {
+	Interval     Span   `toml:"interval"`
 	StateDir     string `toml:"state_dir"`
 	HoldFile     string `toml:"hold_file"`
 	OnExit       string `toml:"on_exit"`
-	ObserveFirst span   `toml:"observe_first"`
+	ObserveFirst Span   `toml:"observe_first"`
 	LogLevel     string `toml:"log_level"`
 	LogFormat    string `toml:"log_format"`
 	Listen       string `toml:"listen"`
 
 	Status struct {
 		URL          string            `toml:"url"`
-		Poll         span              `toml:"poll"`
-		Timeout      span              `toml:"timeout"`
-		StaleAfter   span              `toml:"stale_after"`
+		Poll         Span              `toml:"poll"`
+		Timeout      Span              `toml:"timeout"`
+		StaleAfter   Span              `toml:"stale_after"`
 		MaxMiB       int               `toml:"max_mib"`
 		User         string            `toml:"user"`
 		PasswordFile string            `toml:"password_file"`
@@ -68,8 +74,8 @@ type daemonConfig struct {
 		Prefix         string   `toml:"prefix"`
 		PIDFile        string   `toml:"pid_file"`
 		Upstreams      []string `toml:"upstreams"`
-		TestTimeout    span     `toml:"test_timeout"`
-		ConfirmTimeout span     `toml:"confirm_timeout"`
+		TestTimeout    Span     `toml:"test_timeout"`
+		ConfirmTimeout Span     `toml:"confirm_timeout"`
 	} `toml:"nginx"`
 
 	Actuator struct {
@@ -77,8 +83,8 @@ type daemonConfig struct {
 		Address        string `toml:"address"`
 		TokenFile      string `toml:"token_file"`
 		Burst          int    `toml:"burst"`
-		Every          span   `toml:"every"`
-		Interval       span   `toml:"interval"`
+		Every          Span   `toml:"every"`
+		Interval       Span   `toml:"interval"`
 		MaxGenerations int    `toml:"max_generations"`
 		MaxDraining    int    `toml:"max_draining"`
 		MaxMemoryMiB   int    `toml:"max_memory_mib"`
@@ -90,20 +96,20 @@ type daemonConfig struct {
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
 		MinGain        float64 `toml:"min_gain"`
-		MinRequests    int     `toml:"min_requests"`
-		Burst          int     `toml:"burst"`
-		BurstWindow    span    `toml:"burst_window"`
-		PerMinute      int     `toml:"per_minute"`
-		Eject          bool    `toml:"eject"`
-		Explore        float64 `toml:"explore"`
-		LearningRate   float64 `toml:"learning_rate"`
-		Gamma          float64 `toml:"gamma"`
-		Seed           uint64  `toml:"seed"`
+
+		Burst int `toml:"burst"`
+
+		PerMinute int  `toml:"per_minute"`
+		Eject     bool `toml:"eject"`
+
+		LearningRate float64 `toml:"learning_rate"`
+
+		Seed uint64 `toml:"seed"`
 	} `toml:"tuner"`
 
 	Regimes struct {
 		Model      string  `toml:"model"`
-		Observe    span    `toml:"observe"`
+		Observe    Span    `toml:"observe"`
 		Off        bool    `toml:"off"`
 		Count      int     `toml:"count"`
 		Certain    float64 `toml:"certain"`
@@ -113,7 +119,7 @@ type daemonConfig struct {
 	Upstream []struct {
 		Name     string  `toml:"name"`
 		Method   string  `toml:"method"`
-		Deadline span    `toml:"deadline"`
+		Deadline Span    `toml:"deadline"`
 		Priority float64 `toml:"priority"`
 	} `toml:"upstream"`
 
@@ -121,34 +127,36 @@ type daemonConfig struct {
 	model *cluster.Model
 }
 
-func defaultDaemonConfig() *daemonConfig {
-	c := &daemonConfig{
-		Interval: span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: span(30 * time.Minute),
+// Defaults are what a configuration means that says nothing.
+func Defaults() *Config {
+	c := &Config{
+		Interval: Span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: Span(30 * time.Minute),
 		LogLevel: "info", LogFormat: "text", Listen: "127.0.0.1:9146",
 	}
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
-	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = span(500*time.Millisecond), span(2*time.Second), span(10*time.Second), 16
+	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = Span(500*time.Millisecond), Span(2*time.Second), Span(10*time.Second), 16
 	c.Nginx.Config, c.Nginx.Binary = "/etc/nginx/nginx.conf", "nginx"
-	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = span(30*time.Second), span(5*time.Second)
+	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = Span(30*time.Second), Span(5*time.Second)
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
-	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, span(30*time.Second), span(2*time.Second), 2
+	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second), Span(2*time.Second), 2
 	c.Tuner.Learner = "tuned"
-	c.Regimes.Observe = span(30 * time.Minute)
+	c.Regimes.Observe = Span(30 * time.Minute)
 	return c
 }
 
-// readDaemonConfig reads the file at path, all of it or nothing: unknown keys, values out of range and files it names
+// ReadConfig reads the file at path, all of it or nothing: unknown keys, values out of range and files it names
 // that cannot be read are errors, and all of them are reported.
-func readDaemonConfig(path string) (*daemonConfig, error) {
+func ReadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parseDaemonConfig(path, string(text))
+	return ParseConfig(path, string(text))
 }
 
-func parseDaemonConfig(path, text string) (*daemonConfig, error) {
-	c := defaultDaemonConfig()
+// ParseConfig reads a configuration from its text, as ReadConfig does; path is for messages.
+func ParseConfig(path, text string) (*Config, error) {
+	c := Defaults()
 	c.path = path
 	meta, err := toml.Decode(text, c)
 	if err != nil {
@@ -159,7 +167,7 @@ func parseDaemonConfig(path, text string) (*daemonConfig, error) {
 	for _, key := range meta.Undecoded() {
 		errs = append(errs, fmt.Errorf("%s: unknown key %s", at.place(path, key.String()), key))
 	}
-	for _, fault := range faults(c.validate()) {
+	for _, fault := range faults(c.Validate()) {
 		errs = append(errs, fmt.Errorf("%s: %w", at.place(path, firstKey(fault.Error())), fault))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -168,7 +176,8 @@ func parseDaemonConfig(path, text string) (*daemonConfig, error) {
 	return c, nil
 }
 
-func (c *daemonConfig) validate() error {
+// Validate reports every fault, each beginning with the key that it is about.
+func (c *Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -214,15 +223,44 @@ func (c *daemonConfig) validate() error {
 		seen[u.Name] = true
 	}
 	if c.Regimes.Model != "" {
-		c.model, err = readModel(c.Regimes.Model)
+		c.model, err = cluster.OpenModel(c.Regimes.Model)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
 	}
-	for _, fault := range faults(c.tunerConfig().Validate()) {
-		errs = append(errs, fmt.Errorf("tuner.%w", fault))
+	odd := oddNumbers("", reflect.ValueOf(*c))
+	errs = append(errs, odd...)
+	if len(odd) == 0 {
+		for _, fault := range faults(c.tunerConfig().Validate()) {
+			errs = append(errs, fmt.Errorf("tuner.%w", fault))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// mostNumber is above every number that means something in a configuration, and so far below the largest one that sums of squares of
+// such numbers are numbers.
+const mostNumber = 1e9
+
+// oddNumbers are the numbers below v that nothing can be worked out from: TOML has inf and nan.
+func oddNumbers(key string, v reflect.Value) (errs []error) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Tag.Get("toml"); name != "" {
+				errs = append(errs, oddNumbers(strings.TrimPrefix(key+"."+name, "."), v.Field(i))...)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			errs = append(errs, oddNumbers(key, v.Index(i))...)
+		}
+	case reflect.Float64:
+		if x := v.Float(); math.IsNaN(x) || math.Abs(x) > mostNumber {
+			errs = append(errs, fmt.Errorf("%s %v: want a number of at most %g", key, x, mostNumber))
+		}
+	}
+	return errs
 }
 
 func isLoopback(addr string) bool {
@@ -231,27 +269,31 @@ func isLoopback(addr string) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-func (c *daemonConfig) level() (slog.Level, error) {
+func (c *Config) level() (slog.Level, error) {
 	var l slog.Level
 	return l, l.UnmarshalText([]byte(c.LogLevel))
 }
 
-func (c *daemonConfig) holdFile() string {
+// HoldPath is the file that makes the daemon hold.
+func (c *Config) HoldPath() string {
 	if c.HoldFile != "" {
 		return c.HoldFile
 	}
 	return filepath.Join(c.StateDir, "hold")
 }
 
+// StatePath is the file of the state.
+func (c *Config) StatePath() string { return filepath.Join(c.StateDir, "tuner.db") }
+
 // longestStep is how long a control step may take when everything takes as long as it may: telemetry that goes stale, the
 // lock, three plans because somebody keeps saving, the signal, its confirmation, and the way back.
-func (c *daemonConfig) longestStep() time.Duration {
+func (c *Config) longestStep() time.Duration {
 	test, confirm := time.Duration(c.Nginx.TestTimeout), time.Duration(c.Nginx.ConfirmTimeout)
 	return time.Duration(c.Status.StaleAfter) + 4*test + 3*confirm + 5*time.Second
 }
 
 // statusClient returns a client of the status page; fresh ones open a connection for every request.
-func (c *daemonConfig) statusClient(fresh bool) (*vts.Client, error) {
+func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 	cfg := vts.ClientConfig{
 		URL: c.Status.URL, Timeout: time.Duration(c.Status.Timeout), MaxBytes: c.Status.MaxMiB << 20, Username: c.Status.User,
 		Header: http.Header{}, FreshConnections: fresh,
@@ -279,7 +321,7 @@ func (c *daemonConfig) statusClient(fresh bool) (*vts.Client, error) {
 	return vts.NewClient(cfg)
 }
 
-func (c *daemonConfig) tunerConfig() tuner.Config {
+func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,

@@ -1,7 +1,6 @@
-package main
+package daemon
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,17 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"trimtab/tuner"
 )
 
 // The example documents every field: with its default, or the default of the package that it goes to.
 func TestExampleConfigurationIsComplete(t *testing.T) {
-	text, err := os.ReadFile("../../scripts/trimtab.toml")
+	text, err := os.ReadFile("../scripts/trimtab.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example, err := parseDaemonConfig("trimtab.toml", string(text))
+	example, err := ParseConfig("trimtab.toml", string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +54,7 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 			}
 		}
 	}
-	walk("", reflect.ValueOf(*example), reflect.ValueOf(*defaultDaemonConfig()))
+	walk("", reflect.ValueOf(*example), reflect.ValueOf(*Defaults()))
 	if len(missing) > 0 {
 		t.Errorf("scripts/trimtab.toml does not document %s", strings.Join(missing, ", "))
 	}
@@ -71,6 +68,13 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"a number where a text is wanted, with its line", "log_level = 3", "trimtab.toml:1: log_level: "},
 		{"a value out of range in a section, with its line", "[status]\n\nmax_mib = 0", "trimtab.toml:3: status.max_mib 0"},
 		{"a value that the tuner refuses, with its line", "[tuner]\ngamma = 0.0\nheadroom = 0.5", "trimtab.toml:3: tuner.headroom 0.5"},
+		{"tardiness without end, with its line", "[tuner]\nerror_tardiness = inf", "trimtab.toml:2: tuner.error_tardiness +Inf"},
+		{"exploration without end", "[tuner]\nexplore = inf", "tuner.explore +Inf"},
+		{"a number that is none", "[tuner]\nheadroom = nan", "tuner.headroom NaN"},
+		{"a negative number without end", "[tuner]\ndead_band = -inf", "tuner.dead_band -Inf"},
+		{"a number whose square is none", "[tuner]\nerror_tardiness = 1e308", "tuner.error_tardiness 1e+308"},
+		{"an odd number of the regimes", "[regimes]\ncertain = nan", "regimes.certain NaN"},
+		{"an odd number of an upstream", "[[upstream]]\nname = \"a\"\npriority = inf", "trimtab.toml:3: upstream.priority +Inf"},
 		{"text that is no TOML, with its line", "interval = \"3s\"\nlisten =", "trimtab.toml:2"},
 		{"a time without a unit", "interval = \"3\"", "3s or 30m"},
 		{"a negative time", "observe_first = \"-1s\"", "negative"},
@@ -87,7 +91,7 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"a password file that is not there", "[status]\nuser = \"u\"\npassword_file = \"/nonexistent\"", "password"},
 		{"several faults at once, all reported", "on_exit = \"x\"\nlog_level = \"loud\"\n[tuner]\ngamma = 2.0", "gamma"},
 	} {
-		_, err := parseDaemonConfig("trimtab.toml", c.text)
+		_, err := ParseConfig("trimtab.toml", c.text)
 		if c.want == "" && err == nil {
 			continue
 		}
@@ -104,7 +108,7 @@ func FuzzDaemonConfig(f *testing.F) {
 		if strings.Contains(text, "_file") || strings.Contains(text, "ca") || strings.Contains(text, "model") {
 			t.Skip() // those name files, which may be devices
 		}
-		c, err := parseDaemonConfig("trimtab.toml", text)
+		c, err := ParseConfig("trimtab.toml", text)
 		if err == nil && (c.Interval <= 0 || c.StateDir == "") {
 			t.Errorf("accepted %q as %+v", text, c)
 		}
@@ -116,7 +120,7 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	text, err := os.ReadFile("../../scripts/trimtab.service")
+	text, err := os.ReadFile("../scripts/trimtab.service")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +137,7 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 
 // The unit has room for what the daemon does with the configuration that is installed beside it.
 func TestUnitFitsTheDefaults(t *testing.T) {
-	text, err := os.ReadFile("../../scripts/trimtab.service")
+	text, err := os.ReadFile("../scripts/trimtab.service")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +150,7 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 		t.Fatalf("the unit has no %s", name)
 		return ""
 	}
-	cfg := defaultDaemonConfig()
+	cfg := Defaults()
 	limit, err := time.ParseDuration(setting("WatchdogSec") + "s")
 	if want := patience(cfg.longestStep()); err != nil || limit < want {
 		t.Errorf("WatchdogSec: got %s, %v, want at least %s, that the daemon need not ask for more", limit, err, want)
@@ -159,41 +163,5 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 	}
 	if got := setting("StateDirectory"); "/var/lib/"+got != cfg.StateDir {
 		t.Errorf("StateDirectory: got %s, want the one of state_dir %s", got, cfg.StateDir)
-	}
-}
-
-// Training leaves a state behind that a daemon takes over: regimes, tables, servers.
-func TestTrain(t *testing.T) {
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "nginx.conf")
-	var b strings.Builder
-	b.WriteString("http {\n")
-	for _, u := range []string{"compose_backend", "home_read_backend", "user_read_backend"} {
-		fmt.Fprintf(&b, "upstream %s { server 127.0.0.1:9001; server 127.0.0.1:9002; server 127.0.0.1:9003; }\n", u)
-	}
-	b.WriteString("}\n")
-	config := filepath.Join(dir, "trimtab.toml")
-	for path, text := range map[string]string{
-		conf:   b.String(),
-		config: fmt.Sprintf("state_dir = %q\n[nginx]\nconfig = %q\n", filepath.Join(dir, "state"), conf),
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stdout, stderr := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", config, "--train-sim", "regimes"}, stdout, stderr); code != 0 || !strings.Contains(stdout.String(), "intervals simulated") {
-		t.Fatalf("code %d: %s%s", code, stdout, stderr)
-	}
-	st, err := tuner.NewStore(filepath.Join(dir, "state", "tuner.db"), nil).Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(st.Snapshot.Pools) == 0 || len(st.Snapshot.Servers) != 3 || st.Snapshot.Servers[0].Address != "127.0.0.1:9001" && st.Snapshot.Servers[1].Address != "127.0.0.1:9001" && st.Snapshot.Servers[2].Address != "127.0.0.1:9001" {
-		t.Errorf("got %+v, want tables and the three servers by their addresses", st.Snapshot.Servers)
-	}
-	stderr = new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", config, "--train", conf}, stdout, stderr); code != exitConfig {
-		t.Errorf("--train with a file that holds no statistics: code %d: %s, want %d", code, stderr, exitConfig)
 	}
 }

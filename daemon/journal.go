@@ -1,14 +1,31 @@
-package main
+package daemon
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/journal"
 )
+
+// NewLogger writes to w as the configuration says, and for systemd's journal when w is stderr and stderr the journal.
+func NewLogger(w io.Writer, cfg *Config) *slog.Logger {
+	level, _ := cfg.level() // validated
+	if journald, err := journal.StderrIsJournalStream(); err == nil && journald && w == os.Stderr {
+		return slog.New(newJournalHandler(w, cfg.LogFormat, level))
+	}
+	return slog.New(newHandler(w, cfg.LogFormat, &slog.HandlerOptions{Level: level}))
+}
+
+func newHandler(w io.Writer, format string, opts *slog.HandlerOptions) slog.Handler {
+	if format == "json" {
+		return slog.NewJSONHandler(w, opts)
+	}
+	return slog.NewTextHandler(w, opts)
+}
 
 // journalHandler writes for systemd's journal: each line begins with its priority, as sd-daemon(3) has it, so that
 // journalctl -p warning finds what it should; the time of a text line is the journal's own.

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 )
 
 // note remembers a step for whoever asks, and logs what has changed.
-func (d *service) note(sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, err error) {
+func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // being stopped is no news
 	}
@@ -29,7 +29,7 @@ func (d *service) note(sample *vts.Sample, held string, out control.Outcome, e *
 		d.sampled = time.Now()
 	}
 	if e != nil {
-		d.explain, d.state.Explanation = e, e
+		d.explainedLast = e
 	}
 	if out.Applied {
 		d.lastMade = time.Now()
@@ -53,7 +53,7 @@ func (d *service) note(sample *vts.Sample, held string, out control.Outcome, e *
 const sayAgain = time.Minute
 
 // noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held.
-func (d *service) noteError(err error) {
+func (d *Service) noteError(err error) {
 	if err == nil {
 		d.problem = ""
 		if d.lastErr != "" {
@@ -62,11 +62,11 @@ func (d *service) noteError(err error) {
 		d.lastErr = ""
 		return
 	}
-	kind := "apply"
-	if errors.Is(err, control.ErrTelemetry) {
-		kind = "telemetry"
+	kind, text := failureKind(err), err.Error()
+	if kind == "internal" { // said by itself, with its stack
+		d.problem, d.lastErr = text, kind
+		return
 	}
-	text := err.Error()
 	if d.lastErr != kind || text != d.problem && time.Since(d.errSaid) >= sayAgain {
 		level := slog.LevelWarn
 		if rollback := (*nginx.RollbackError)(nil); errors.As(err, &rollback) {
@@ -78,6 +78,17 @@ func (d *service) noteError(err error) {
 	d.problem, d.lastErr = text, kind
 }
 
+// failureKind is what kind of failure ended a step.
+func failureKind(err error) string {
+	switch {
+	case errors.Is(err, control.ErrTelemetry):
+		return "telemetry"
+	case errors.Is(err, control.ErrInternal):
+		return "internal"
+	}
+	return "apply"
+}
+
 // describeMost is how many servers a line of the log names.
 const describeMost = 12
 
@@ -87,7 +98,7 @@ func describeChange(was, now weights.Set) string {
 	for _, group := range slices.Sorted(maps.Keys(now)) {
 		for _, server := range slices.Sorted(maps.Keys(now[group])) {
 			if a, b := was[group][server], now[group][server]; a != b {
-				parts = append(parts, fmt.Sprintf("%s %s %s→%s", group, server, settingText(a), settingText(b)))
+				parts = append(parts, fmt.Sprintf("%s %s %s→%s", group, server, a, b))
 			}
 		}
 	}
@@ -97,9 +108,8 @@ func describeChange(was, now weights.Set) string {
 	return strings.Join(parts, ", ")
 }
 
-func settingText(s weights.Setting) string {
-	if s.Down {
-		return "down"
-	}
-	return s.Weight.String()
+// firstWords is the kind of a reason: what stands before its colon.
+func firstWords(reason string) string {
+	kind, _, _ := strings.Cut(reason, ":")
+	return kind
 }

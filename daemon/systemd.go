@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // tell keeps systemd informed: the watchdog hears of every step that ends, whatever came of it.
-func tell(d *service, out control.Outcome, err error) {
+func (d *Service) tell(out control.Outcome, err error) {
 	status := out.Decision.Reason
 	if held := d.heldNow(); held != "" {
 		status = "holding: " + held
@@ -23,7 +23,7 @@ func tell(d *service, out control.Outcome, err error) {
 		status = err.Error()
 	}
 	// A newline would end the status and begin another message.
-	notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(status, "\n", "; "))
+	notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(strings.ToValidUTF8(status, "?"), "\n", "; "))
 }
 
 // watchdog is systemd's. The control loop itself answers it, between steps and after each, so that an answer means that the

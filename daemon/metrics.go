@@ -1,20 +1,20 @@
-package tuner
+package daemon
 
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trimtab/control"
+	"trimtab/tuner"
 	"trimtab/vts"
 )
 
-// Metrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server that
-// has gone is dropped with the next step.
-type Metrics struct {
+// loopMetrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server
+// that has gone is dropped with the next step.
+type loopMetrics struct {
 	steps, changes, reloads, operatorEdits prometheus.Counter
 	failures, held, bounds, rejected       *prometheus.CounterVec
 	stepSeconds, applySeconds              prometheus.Histogram
@@ -26,8 +26,8 @@ type Metrics struct {
 	seenRejected                           map[vts.Reason]uint64
 }
 
-// NewMetrics registers the metrics.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
+// newLoopMetrics registers the metrics.
+func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "trimtab_" + name, Help: help})
 		reg.MustRegister(c)
@@ -46,14 +46,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	perLabel := func(name, help string, labels ...string) *gauges {
 		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_" + name, Help: help}, labels)
 		reg.MustRegister(g)
-		return &gauges{vec: g}
+		return &gauges{vec: g, labels: len(labels)}
 	}
 	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "trimtab_" + name, Help: help, Buckets: buckets})
 		reg.MustRegister(h)
 		return h
 	}
-	m := &Metrics{
+	m := &loopMetrics{
 		steps:         counter("steps_total", "Control steps begun."),
 		changes:       counter("changes_total", "Changes of weights that were confirmed to be in force."),
 		reloads:       counter("reloads_total", "Reloads of NGINX that were confirmed."),
@@ -80,28 +80,25 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lastChange:    gauge("last_change_timestamp_seconds", "When weights were changed last."),
 		seenRejected:  map[vts.Reason]uint64{},
 	}
-	for _, kind := range []string{"telemetry", "apply"} {
+	for _, kind := range []string{"telemetry", "apply", "internal"} {
 		m.failures.WithLabelValues(kind) // there from the start, so that the first failure is a rise
 	}
 	return m
 }
 
 // Step records one step: the sample it used (nil without), what it did and what the policy says about it.
-func (m *Metrics) Step(s *vts.Sample, held string, out control.Outcome, e *Explanation, took time.Duration, err error) {
+func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, took time.Duration, err error) {
 	m.steps.Inc()
 	m.stepSeconds.Observe(took.Seconds())
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
-	case errors.Is(err, control.ErrTelemetry):
-		m.failures.WithLabelValues("telemetry").Inc()
 	default:
-		m.failures.WithLabelValues("apply").Inc()
+		m.failures.WithLabelValues(failureKind(err)).Inc()
 	}
 	m.holding.Set(0)
 	if held != "" {
 		m.holding.Set(1)
-		reason, _, _ := strings.Cut(held, ":")
-		m.held.WithLabelValues(reason).Inc()
+		m.held.WithLabelValues(label(firstWords(held))).Inc()
 	}
 	if out.Applied && out.Receipt.Changed {
 		m.changes.Inc()
@@ -119,71 +116,21 @@ func (m *Metrics) Step(s *vts.Sample, held string, out control.Outcome, e *Expla
 	}
 }
 
-func (m *Metrics) sample(s *vts.Sample) {
+func (m *loopMetrics) sample(s *vts.Sample) {
 	m.lastSample.Set(float64(s.At.UnixMilli()) / 1e3)
 	defer drop(m.weight, m.down, m.rate)
 	for _, g := range s.Groups {
 		for _, p := range g.Peers {
-			m.weight.set(float64(p.Weight), g.Name, p.Server)
-			m.down.set(truth(p.Down), g.Name, p.Server)
-			m.rate.set(p.RatePerSec(s.Interval), g.Name, p.Server)
+			upstream, server := label(g.Name), label(p.Server)
+			m.weight.set(float64(p.Weight), upstream, server)
+			m.down.set(truth(p.Down), upstream, server)
+			m.rate.set(p.RatePerSec(s.Interval), upstream, server)
 		}
-	}
-}
-
-func (m *Metrics) explanation(e *Explanation) {
-	m.left.Set(float64(e.Budget))
-	m.regime.Set(float64(e.Regime.Index))
-	m.probability.Set(e.Regime.Probability)
-	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated)
-	operator := false
-	for _, p := range e.Pools {
-		name := strings.Join(p.Groups, ",")
-		m.reward.set(p.MeasuredReward, name)
-		m.predicted.set(p.PredictedReward, name)
-		m.art.set(p.ART, name)
-		for _, b := range p.Bounds {
-			m.bounds.WithLabelValues(string(b)).Inc()
-			operator = operator || b == BoundOperator
-		}
-		for _, s := range p.Servers {
-			m.utilisation.set(s.Utilisation, s.Server)
-			m.saturated.set(truth(s.Saturated), s.Server)
-		}
-	}
-	if operator {
-		m.operatorEdits.Inc()
-	}
-}
-
-// gauges is a family of gauges of which those that a step did not set go with that step.
-type gauges struct {
-	vec       *prometheus.GaugeVec
-	last, now map[string][]string // label values, by themselves joined
-}
-
-func (g *gauges) set(value float64, labels ...string) {
-	g.vec.WithLabelValues(labels...).Set(value)
-	if g.now == nil {
-		g.now = map[string][]string{}
-	}
-	g.now[strings.Join(labels, "\x00")] = labels
-}
-
-// drop ends a step.
-func drop(families ...*gauges) {
-	for _, g := range families {
-		for key, labels := range g.last {
-			if _, set := g.now[key]; !set {
-				g.vec.DeleteLabelValues(labels...)
-			}
-		}
-		g.last, g.now = g.now, nil
 	}
 }
 
 // Telemetry takes over the poller's counts.
-func (m *Metrics) Telemetry(h vts.Health) {
+func (m *loopMetrics) Telemetry(h vts.Health) {
 	for reason, n := range h.Rejected {
 		if seen := m.seenRejected[reason]; n > seen {
 			m.rejected.WithLabelValues(string(reason)).Add(float64(n - seen))

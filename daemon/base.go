@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // account keeps the state up to date: how long was observed, whose weights are in force.
-func (d *service) account(s *session, sample *vts.Sample, out control.Outcome, e *tuner.Explanation) {
+func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e *tuner.Explanation) {
 	if d.state.Observed < time.Duration(s.cfg.ObserveFirst) {
 		d.state.Observed += sample.Interval
 	}
@@ -23,22 +23,15 @@ func (d *service) account(s *session, sample *vts.Sample, out control.Outcome, e
 	if d.state.Base == nil {
 		d.state.Base = weights.Set{}
 	}
-	operator := false
-	if e != nil {
-		for _, p := range e.Pools {
-			for _, b := range p.Bounds {
-				operator = operator || b == tuner.BoundOperator
-			}
-		}
-	}
+	operator := operatorEdited(e)
 	for name, now := range inForce {
 		base, known := d.state.Base[name]
 		ours, set := d.state.LastGood[name]
-		edited := operator || e == nil || !d.based || !sameKeys(base, now)
+		edited := operator || e == nil || !d.based || !base.SameServers(now)
 		follow(base, now)
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.
-		if mine := set && maps.Equal(ours, now); !known || edited && !mine {
+		if mine := set && ours.Equal(now); !known || edited && !mine {
 			d.state.Base[name] = maps.Clone(now)
 			delete(d.state.LastGood, name)
 		}
@@ -55,13 +48,9 @@ func (d *service) account(s *session, sample *vts.Sample, out control.Outcome, e
 	}
 }
 
-func sameKeys(a, b map[string]weights.Setting) bool {
-	return maps.EqualFunc(a, b, func(weights.Setting, weights.Setting) bool { return true })
-}
-
-// follow makes settings that are kept have the servers that are there now: those that have gone go, those that came have what
-// the operator gave them.
-func follow(kept, now map[string]weights.Setting) {
+// follow makes settings that are kept have the servers that are there now: those that have gone go, those that came
+// have what the operator gave them.
+func follow(kept, now weights.Group) {
 	if kept == nil {
 		return
 	}
@@ -74,7 +63,7 @@ func follow(kept, now map[string]weights.Setting) {
 }
 
 // putBack returns to the operator's weights.
-func (d *service) putBack(ctx context.Context) error {
+func (d *Service) putBack(ctx context.Context) error {
 	d.mu.Lock()
 	s := d.session
 	d.mu.Unlock()
@@ -85,25 +74,22 @@ func (d *service) putBack(ctx context.Context) error {
 		d.log.Warn("the operator's weights are not restored: changes are held", "reason", told)
 		return nil
 	}
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	standing, err := s.hand.standing(ctx)
 	if err != nil {
-		return withCode(exitConfig, err)
+		return err
 	}
 	base := weights.Set{}
-	for _, u := range cfg.Upstreams { // those that are still there
-		if _, ours := d.state.LastGood[u.Name]; !ours {
-			continue
-		}
-		for _, p := range u.Peers {
-			if was, ok := d.state.Base[u.Name][p.Label()]; ok {
-				if base[u.Name] == nil {
-					base[u.Name] = map[string]weights.Setting{}
+	for name := range d.state.LastGood {
+		for server := range standing[name] { // those that are still there
+			if was, ok := d.state.Base[name][server]; ok {
+				if base[name] == nil {
+					base[name] = weights.Group{}
 				}
-				base[u.Name][p.Label()] = was
+				base[name][server] = was
 			}
 		}
 	}
-	r, err := patiently(ctx, func() (control.Receipt, error) { return s.put(ctx, base, nil) })
+	r, err := patiently(ctx, func() (control.Receipt, error) { return s.hand.put(ctx, base, nil) })
 	if err != nil {
 		return fmt.Errorf("restore the operator's weights: %w", err)
 	}
@@ -112,8 +98,8 @@ func (d *service) putBack(ctx context.Context) error {
 	return nil
 }
 
-// patiently waits out refusals that pass by themselves, as that of the reload budget right after a change, as long as ctx has time
-// for it: at the end there is no next step that could try again.
+// patiently waits out refusals that pass by themselves, as that of the reload budget right after a change, as long as
+// ctx has time for it: at the end there is no next step that could try again.
 func patiently(ctx context.Context, apply func() (control.Receipt, error)) (control.Receipt, error) {
 	for {
 		r, err := apply()

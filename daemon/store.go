@@ -1,4 +1,4 @@
-package tuner
+package daemon
 
 import (
 	"bytes"
@@ -25,11 +25,11 @@ const StateVersion = 1
 
 // State is what a daemon keeps from one run to the next.
 type State struct {
-	Snapshot    *Snapshot     // what was learned; nil: nothing yet
-	Base        weights.Set   // of the operator, to be restored when asked for
-	LastGood    weights.Set   // last set by the tuner and confirmed
-	Observed    time.Duration // how long was observed without changing anything
-	Explanation *Explanation  // of the last decision
+	Snapshot    json.RawMessage // what was learned, a tuner.Snapshot; nil: nothing yet
+	Base        weights.Set     // of the operator, to be restored when asked for
+	LastGood    weights.Set     // last set by the tuner and confirmed
+	Observed    time.Duration   // how long was observed without changing anything
+	Explanation json.RawMessage // of the last decision, a tuner.Explanation; nil: none
 	SavedAt     time.Time
 }
 
@@ -120,7 +120,9 @@ func (s *Store) Read() (st State, err error) {
 		var errs []error
 		for key, to := range st.parts() {
 			if text := values.Get([]byte(key)); text != nil {
-				if err := json.Unmarshal(text, to); err != nil {
+				if raw, ok := to.(*json.RawMessage); ok && string(text) == "null" {
+					*raw = nil
+				} else if err := json.Unmarshal(text, to); err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", key, err))
 				}
 			}
@@ -130,6 +132,7 @@ func (s *Store) Read() (st State, err error) {
 	if err != nil {
 		return State{}, fmt.Errorf("read state %s: %w", s.path, err)
 	}
+	st.Base, st.LastGood = relabel(st.Base, unlabel), relabel(st.LastGood, unlabel)
 	return st, nil
 }
 
@@ -141,13 +144,18 @@ func (st *State) parts() map[string]any {
 	}
 }
 
-// Save writes the state in one transaction: after a crash the file holds the old state or the new one. A part that
-// cannot be encoded keeps its old value and is reported when the rest is written.
+// Save writes the state in one transaction: after a crash the file holds the old state or the new one. A snapshot or
+// explanation that is nil leaves the one in the file alone. A part that cannot be encoded keeps its old value and is
+// reported when the rest is written.
 func (s *Store) Save(st State) (err error) {
 	st.SavedAt = s.now()
+	st.Base, st.LastGood = relabel(st.Base, label), relabel(st.LastGood, label) // JSON would change names that are not UTF-8
 	texts := make(map[string][]byte)
 	var unfit error
 	for key, value := range st.parts() {
+		if raw, ok := value.(*json.RawMessage); ok && *raw == nil {
+			continue
+		}
 		if texts[key], err = json.Marshal(value); err != nil {
 			delete(texts, key)
 			unfit = errors.Join(unfit, fmt.Errorf("write state: %s: %w", key, err))
@@ -196,8 +204,8 @@ func (s *Store) Save(st State) (err error) {
 	return unfit
 }
 
-// checksum covers every key and value, in the order of the keys. bbolt's own check runs in a goroutine of its own, where
-// the fault that a damaged page may cause cannot be caught.
+// checksum covers every key and value, in the order of the keys. bbolt's own check runs in a goroutine of its own,
+// where the fault that a damaged page may cause cannot be caught.
 func checksum(b *bbolt.Bucket) ([]byte, error) {
 	h := sha256.New()
 	err := b.ForEach(func(k, v []byte) error {

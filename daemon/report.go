@@ -1,0 +1,34 @@
+package daemon
+
+import (
+	"encoding/json"
+	"time"
+
+	"trimtab/weights"
+)
+
+// Report says what the daemon does now and what it decided last. It is what /explain answers.
+type Report struct {
+	At          time.Time       `json:"at"`
+	Learner     string          `json:"learner"`
+	Held        string          `json:"held"` // why changes are held; empty: they are not
+	Reason      string          `json:"reason"`
+	Problem     string          `json:"problem"` // why the last step failed; empty: it did not
+	LastChange  *time.Time      `json:"last_change_at"`
+	InForce     weights.Set     `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
+	Operator    weights.Set     `json:"weights_of_operator"` // what --on-exit restore returns to
+	Explanation json.RawMessage `json:"explanation"`         // a tuner.Explanation; nil: nothing decided yet, or a learner that explains nothing
+}
+
+// report is what /explain says.
+func (d *Service) report() Report {
+	explanation := d.explanation()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason, Problem: d.problem, Explanation: explanation,
+		InForce: relabel(d.inForce, label), Operator: relabel(d.base, label)}
+	if !d.lastMade.IsZero() {
+		r.LastChange = &d.lastMade
+	}
+	return r
+}

@@ -1,0 +1,207 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"trimtab/control"
+	"trimtab/nginx"
+)
+
+// Run holds the state folder and steps at every interval until ctx ends; then it finishes or rolls back what is under
+// way, and restores the operator's weights when on_exit says so. That it could not begin, or not restore, is an error;
+// what goes wrong in between is held, logged and counted.
+func (d *Service) Run(ctx context.Context) error {
+	return d.running(ctx, func(background context.Context, all *sync.WaitGroup) error {
+		cfg := d.current().cfg
+		if cfg.Listen != "" && !d.opts.DryRun {
+			addr, err := d.serve(background, cfg.Listen)
+			if err != nil {
+				return &ConfigError{err}
+			}
+			d.log.Info("listening", "address", addr)
+		}
+		d.begin(background, all, d.current())
+		return d.loop(ctx, background, all)
+	})
+}
+
+// Once runs one step over one interval and ends.
+func (d *Service) Once(ctx context.Context) error {
+	return d.running(ctx, func(background context.Context, all *sync.WaitGroup) error {
+		d.begin(background, all, d.current())
+		// A whole interval, so that there is something to decide from.
+		if _, err := d.current().reader.Sample(ctx); err != nil {
+			return fmt.Errorf("%w: %w", control.ErrTelemetry, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(d.current().cfg.Interval)):
+		}
+		out, err := d.Step(ctx) // which saves the state
+		if d.opts.DryRun && err == nil && len(out.Decision.Weights) == 0 {
+			d.planned(out.Decision.Reason, "")
+		}
+		return err
+	})
+}
+
+// running calls f with what every run needs: the lock of the state folder, the state of the run before, and background
+// work that has ended when it returns.
+func (d *Service) running(ctx context.Context, f func(background context.Context, all *sync.WaitGroup) error) error {
+	if !d.opts.DryRun {
+		release, err := lock(d.current().cfg.StateDir)
+		if err != nil {
+			return &ConfigError{err}
+		}
+		defer release()
+	}
+	defer func() { d.current().close() }()
+	if err := d.restore(ctx); err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	return f(background, &all)
+}
+
+// loop steps until ctx ends.
+func (d *Service) loop(ctx, background context.Context, all *sync.WaitGroup) error {
+	cfg := d.current().cfg
+	d.log.Info("started", "version", d.opts.Version, "upstreams", d.current().names(), "left_out", d.current().leftOut(),
+		"actuator", cfg.Actuator.Kind, "interval", time.Duration(cfg.Interval))
+	dog := newWatchdog()
+	defer dog.stop()
+	dog.allow(cfg.longestStep())
+	notify(daemon.SdNotifyReady)
+	tick := time.NewTicker(time.Duration(cfg.Interval))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return d.end()
+		case <-dog.beat:
+			notify(daemon.SdNotifyWatchdog)
+		case s := <-d.opts.Signals:
+			d.signal(background, all, s, tick)
+			dog.allow(d.current().cfg.longestStep())
+		case <-tick.C:
+			out, err := d.Step(ctx)
+			d.tell(out, err)
+		}
+	}
+}
+
+// planned says what a dry run would write.
+func (d *Service) planned(reason, diff string) {
+	if d.opts.Planned != nil {
+		d.opts.Planned(reason, diff)
+	}
+}
+
+func (d *Service) signal(ctx context.Context, all *sync.WaitGroup, s os.Signal, tick *time.Ticker) {
+	switch s {
+	case syscall.SIGUSR1, syscall.SIGUSR2:
+		d.pause(s == syscall.SIGUSR1)
+	case syscall.SIGHUP:
+		notify(daemon.SdNotifyReloading)
+		var err error
+		if fault := d.contain(inReload, func() { err = d.reload(ctx, all) }); fault != nil {
+			err = fault
+		}
+		if err != nil {
+			d.own.reloadOK.Set(0)
+			d.log.Error("configuration not taken over, the old one stays", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
+		} else {
+			d.own.reloadOK.Set(1)
+			d.own.reloadAt.SetToCurrentTime()
+			tick.Reset(time.Duration(d.current().cfg.Interval))
+			d.log.Info("configuration taken over", "upstreams", d.current().names(), "left_out", d.current().leftOut())
+		}
+		notify(daemon.SdNotifyReady)
+	}
+}
+
+// reload reads the configuration, all of it, and then swaps.
+func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
+	if d.opts.Reread == nil {
+		return nil
+	}
+	cfg, err := d.opts.Reread()
+	if err != nil {
+		return err
+	}
+	old := d.current().cfg
+	if cfg.StateDir != old.StateDir || cfg.Listen != old.Listen {
+		return fmt.Errorf("%s: state_dir and listen cannot change while the daemon runs: restart it", cfg.path)
+	}
+	next, err := newSession(cfg, d.log)
+	if err != nil {
+		return err
+	}
+	if next.policy, err = d.newPolicy(next); err != nil {
+		next.close()
+		return err
+	}
+	d.swap(next)
+	d.begin(ctx, all, next)
+	return nil
+}
+
+// end finishes a run that was asked to stop.
+func (d *Service) end() error {
+	notify(daemon.SdNotifyStopping)
+	var err error
+	if d.current().cfg.OnExit == "restore" && !d.opts.DryRun {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if fault := d.contain(inStep, func() { err = d.putBack(ctx) }); fault != nil {
+			err = fault
+		}
+		if err != nil {
+			d.log.Error("the operator's weights could not be restored", "error", err)
+		}
+	}
+	if !d.opts.DryRun {
+		d.save(d.current())
+	}
+	d.log.Info("stopped", "on_exit", d.current().cfg.OnExit)
+	return err
+}
+
+// begin starts what a session needs in the background: the poller, and the eye on NGINX's configuration.
+func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.look()
+	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
+	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
+	all.Go(func() {
+		d.keepRunning(ctx, inWatcher, func() {
+			if err := w.Run(ctx, func(c nginx.Change) { d.edited(s, c) }); err != nil {
+				d.log.Error("NGINX's configuration is not watched", "error", err)
+			}
+		})
+	})
+}
+
+// edited takes notice of an edit of NGINX's configuration by somebody else.
+func (d *Service) edited(s *Session, c nginx.Change) {
+	s.look()
+	if c.Err != nil {
+		d.own.configUnreadable.Inc()
+		d.log.Warn("NGINX's configuration cannot be read: changes are held", "error", c.Err)
+		return
+	}
+	d.own.configEdits.Inc()
+	d.log.Info("somebody edited NGINX's configuration: plans are made from the new files",
+		"files", c.Files, "upstreams", s.names(), "left_out", s.leftOut())
+}

@@ -1,0 +1,264 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trimtab/control"
+	"trimtab/nginx"
+	"trimtab/tuner"
+	"trimtab/vts"
+	"trimtab/weights"
+)
+
+// saveEvery is how often the state is written when nothing has been changed.
+const saveEvery = 30 * time.Second
+
+// Service is the daemon. Its loop runs in one goroutine; what others read is behind mu.
+type Service struct {
+	log     *slog.Logger
+	opts    Options
+	store   *Store
+	metrics *loopMetrics
+	own     *daemonMetrics
+	state   State
+	saved   time.Time
+	unsaved error     // of the last attempt to save
+	lastErr string    // kind of the last failure that was logged
+	errSaid time.Time // when it was
+	lastWhy string
+	based   bool // the operator's weights have been compared with those in force
+
+	faults   faultLog
+	recovery recovery
+
+	mu            sync.Mutex
+	session       *Session
+	paused        bool // SIGUSR1
+	held          string
+	explained     json.RawMessage    // by the run before
+	explainedLast *tuner.Explanation // by this run
+	reason        string
+	began         time.Time // of the last step
+	sampled       time.Time
+	problem       string // why the last step failed
+	lastMade      time.Time
+	inForce       weights.Set // as the last sample showed them
+	base          weights.Set // the operator's
+}
+
+// Options are what a run of the daemon is given beside its configuration.
+type Options struct {
+	Reread  func() (*Config, error) // reads the configuration again at SIGHUP; nil: it does not change
+	Version string                  // of the program, for the log and the metrics
+	Observe bool                    // learn, and change nothing
+	DryRun  bool                    // write nothing, state included, and do not wait for the observation period
+	// Planned is told at every step of a dry run what would be written, as a unified diff, and of a run of one step
+	// also when it is nothing, "".
+	Planned func(reason, diff string)
+	// NewPolicy makes the learner of a configuration, at the start, at a change of the configuration and after an
+	// internal fault; nil: NewPolicy of this package.
+	NewPolicy func(*Config) (control.Policy, error)
+	Signals   <-chan os.Signal // SIGHUP, SIGUSR1 and SIGUSR2, as trimtab tune documents them; nil: none is heard
+	Logger    *slog.Logger     // nil: silence
+	// Registry takes the metrics, which are served from there; nil: one of the daemon's own.
+	Registry *prometheus.Registry
+}
+
+// New returns a daemon for a configuration that is valid. It does no I/O but to read the secrets that the configuration
+// names. A configuration that cannot be used is a *ConfigError.
+func New(cfg *Config, o Options) (*Service, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.NewPolicy == nil {
+		o.NewPolicy = NewPolicy
+	}
+	s, err := newSession(cfg, o.Logger)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	d := &Service{
+		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
+		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
+	}
+	if s.policy, err = d.newPolicy(s); err != nil {
+		return nil, &ConfigError{err}
+	}
+	return d, nil
+}
+
+// told says who told the daemon to change nothing; empty: nobody did.
+func (d *Service) told(s *Session) string {
+	d.mu.Lock()
+	paused := d.paused
+	d.mu.Unlock()
+	switch _, err := os.Stat(s.cfg.HoldPath()); {
+	case err == nil:
+		return "hold file: " + s.cfg.HoldPath() + " exists"
+	case !errors.Is(err, fs.ErrNotExist):
+		return "hold file: " + err.Error()
+	case paused:
+		return "signal: SIGUSR1 was sent; SIGUSR2 goes on"
+	case d.opts.Observe:
+		return "observing: --observe was given"
+	}
+	return ""
+}
+
+// hold says why nothing may be changed now; empty: changes pass.
+func (d *Service) hold(ctx context.Context, s *Session) string {
+	if told := d.told(s); told != "" {
+		return told
+	}
+	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
+		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
+	}
+	return s.obstacle(ctx, d.opts.DryRun)
+}
+
+// Step runs one control step and records it. It does not panic: whatever does is an internal fault, after which the
+// weights are what they were, or what was confirmed before.
+func (d *Service) Step(ctx context.Context) (out control.Outcome, err error) {
+	s := d.beginStep()
+	if fault := d.contain(inStep, func() { out, err = d.step(ctx, s) }); fault != nil {
+		err = fault
+		d.recovery.fault(time.Now())
+		held := internalFault + ": the step was broken off"
+		_ = d.contain(inMetrics, func() { d.metrics.Step(nil, held, control.Outcome{}, nil, 0, fault) })
+		d.note(nil, held, control.Outcome{}, nil, fault)
+	}
+	return out, err
+}
+
+func (d *Service) beginStep() *Session {
+	d.mu.Lock()
+	s := d.session
+	d.began = time.Now()
+	d.mu.Unlock()
+	s.mu.Lock()
+	s.last = nil
+	s.mu.Unlock()
+	return s
+}
+
+func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error) {
+	var held string
+	var decided time.Time
+	policy, rest := s.policy, d.recovery.resting(time.Now())
+	if rest != "" {
+		policy = resting{reason: rest}
+	}
+	options := []control.Option{control.WithHold(func() string {
+		decided = time.Now()
+		if held = rest; rest == "" {
+			held = d.hold(ctx, s)
+		}
+		return held
+	})}
+	if d.opts.DryRun {
+		options = append(options, control.WithDryRun())
+	}
+	out, err := control.NewLoop(s, policy, s, options...).Step(ctx)
+	took := time.Duration(0)
+	if !decided.IsZero() {
+		took = time.Since(decided)
+	}
+	if errors.Is(err, control.ErrInternal) {
+		held = internalFault + ": the learner failed and begins again"
+		d.fault(inPolicy, err)
+		d.recovery.fault(time.Now())
+		d.install(s, d.recovery.fromKept())
+	}
+	sample := s.lastSample()
+	e := d.explain(policy, sample, err)
+	if sample != nil && (err == nil || out.Applied) {
+		d.account(s, sample, out, e)
+	}
+	_ = d.contain(inMetrics, func() {
+		d.metrics.Step(sample, held, out, e, took, err)
+		d.metrics.Telemetry(s.poller.Health())
+		d.own.nginx(s)
+	})
+	d.note(sample, held, out, e, err)
+	if sample != nil && !s.tried && s.reloads() && !d.opts.DryRun {
+		d.tryOut(ctx, s)
+	}
+	if d.opts.DryRun && err == nil && len(out.Decision.Weights) > 0 {
+		diff, err := s.hand.plan(out.Decision.Weights)
+		if err != nil {
+			return out, err
+		}
+		d.planned(out.Decision.Reason, diff)
+	}
+	if !d.opts.DryRun && (d.saved.IsZero() || time.Since(d.saved) >= saveEvery || out.Applied) {
+		d.save(s)
+	}
+	return out, err
+}
+
+// explain asks the policy why it decided what it did; nil: it does not say.
+func (d *Service) explain(p control.Policy, sample *vts.Sample, err error) *tuner.Explanation {
+	x, ok := p.(explainer)
+	if !ok || sample == nil || errors.Is(err, control.ErrInternal) {
+		return nil
+	}
+	var e tuner.Explanation
+	if d.contain(inExplanation, func() { e = x.Explain() }) != nil {
+		return nil
+	}
+	return &e
+}
+
+// tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process
+// runs it: in a sandbox that lacks a folder every change would be refused.
+func (d *Service) tryOut(ctx context.Context, s *Session) {
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	if err == nil {
+		// Without a master the test would take the ports from an NGINX that is just starting.
+		_, err = s.applier.Master(ctx, cfg)
+	}
+	if err != nil {
+		return
+	}
+	s.tried = true
+	if err := s.applier.Test(ctx); err != nil && ctx.Err() == nil {
+		d.log.Warn("nginx -t does not pass as this process runs it: every change will be refused", "error", err)
+	}
+}
+
+func (d *Service) current() *Session {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session
+}
+
+func (d *Service) heldNow() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held
+}
+
+// pause is the kill switch by signal.
+func (d *Service) pause(on bool) {
+	d.mu.Lock()
+	d.paused = on
+	d.mu.Unlock()
+	if on {
+		d.log.Warn("SIGUSR1: changes are held until SIGUSR2 or a restart")
+		return
+	}
+	d.log.Warn("SIGUSR2: the hold of SIGUSR1 is over")
+}

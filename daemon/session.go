@@ -1,0 +1,248 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"trimtab/control"
+	"trimtab/nginx"
+	"trimtab/nginx/live"
+	"trimtab/nginx/reload"
+	"trimtab/vts"
+	"trimtab/weights"
+)
+
+// session is what one configuration of the daemon needs: where telemetry comes from, who decides, how weights get into
+// NGINX. A new configuration makes a new session.
+type Session struct {
+	cfg     *Config
+	log     *slog.Logger
+	client  *vts.Client // of the poller
+	fresh   *vts.Client // opens a connection for every request
+	poller  *vts.Poller
+	reader  *vts.Reader
+	applier *nginx.Applier
+	hand    hand // how weights get into NGINX
+	policy  control.Policy
+	cancel  func() // ends what runs in the background
+	tried   bool   // nginx -t has been tried, see service.tryOut
+
+	mu       sync.Mutex
+	tunable  map[string]bool // upstreams that may be tuned; nil: not read yet
+	unread   string          // why the configuration of NGINX cannot be read
+	excluded []string        // upstreams left alone, and why
+	lastLoad nginx.Load
+	last     *vts.Sample // of the last step
+
+	generation int64      // of NGINX's configuration in the last sample
+	change     *pageAfter // what the page must show before it is used; nil: anything
+}
+
+// pageAfter is a change of weights that the next sample must be later than.
+type pageAfter struct {
+	at       time.Time
+	reloaded bool
+	before   int64 // generation
+}
+
+func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
+	s := &Session{cfg: cfg, log: log}
+	var err error
+	if s.client, err = cfg.statusClient(false); err != nil {
+		return nil, err
+	}
+	if s.fresh, err = cfg.statusClient(true); err != nil {
+		return nil, err
+	}
+	s.poller, err = vts.NewPoller(s.client, vts.PollerConfig{
+		Interval: time.Duration(cfg.Status.Poll), StaleAfter: time.Duration(cfg.Status.StaleAfter), Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.reader = s.poller.Reader()
+	n, a := cfg.Nginx, cfg.Actuator
+	s.applier = &nginx.Applier{
+		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
+		Status: reload.StatusOf(s.fresh), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
+		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
+		Budget: &nginx.Budget{
+			Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
+			MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
+		},
+	}
+	s.hand = fileHand{s}
+	if a.Kind == "live" {
+		setter, err := live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)})
+		if err != nil {
+			return nil, err
+		}
+		s.hand = liveHand{Session: s, setter: setter}
+	}
+	return s, nil
+}
+
+// reloads reports whether weights change by files and reloads.
+func (s *Session) reloads() bool { _, ok := s.hand.(fileHand); return ok }
+
+func (s *Session) close() {
+	s.client.Close()
+	s.fresh.Close()
+}
+
+// names are the upstreams that are tuned.
+func (s *Session) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.tunable))
+}
+
+// leftOut are the upstreams that are not tuned, and why.
+func (s *Session) leftOut() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.excluded
+}
+
+// look reads NGINX's configuration to know which upstreams may be tuned.
+func (s *Session) look() {
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread = ""
+	if err != nil {
+		s.unread = err.Error()
+		return
+	}
+	s.tunable, s.excluded = map[string]bool{}, nil
+	wanted := map[string]bool{}
+	for _, name := range s.cfg.Nginx.Upstreams {
+		wanted[name] = true
+	}
+	for _, u := range cfg.Upstreams {
+		if len(wanted) > 0 && !wanted[u.Name] {
+			continue
+		}
+		if err := s.hand.mayTune(cfg, u); err != nil {
+			s.excluded = append(s.excluded, err.Error())
+			continue
+		}
+		s.tunable[u.Name] = true
+		delete(wanted, u.Name)
+	}
+	for name := range wanted {
+		s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: not in %s", name, s.cfg.Nginx.Config))
+	}
+}
+
+// Sample implements control.Source: what happened since the last step, of the upstreams that are tuned.
+func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
+	sample, err := s.reader.Sample(ctx)
+	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the
+	// next one.
+	for c := s.change; err == nil && c != nil && c.shows(&sample) && time.Since(c.at) < time.Duration(s.cfg.Status.StaleAfter); {
+		sample, err = s.reader.Sample(ctx)
+	}
+	if err != nil {
+		return sample, err
+	}
+	s.change, s.generation = nil, sample.Generation
+	s.mu.Lock()
+	tunable := s.tunable
+	s.mu.Unlock()
+	groups := make([]vts.GroupSample, 0, len(sample.Groups))
+	for _, g := range sample.Groups {
+		if tunable[g.Name] {
+			groups = append(groups, g)
+		}
+	}
+	sample.Groups = groups
+	if err := s.hand.overlay(ctx, &sample); err != nil {
+		return sample, err
+	}
+	s.mu.Lock()
+	s.last = &sample
+	s.mu.Unlock()
+	if len(groups) == 0 {
+		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
+	}
+	return sample, nil
+}
+
+// shows reports whether the sample may show what was in force before the change.
+func (c *pageAfter) shows(sample *vts.Sample) bool {
+	return sample.At.Before(c.at) || c.reloaded && sample.Generation == c.before
+}
+
+// lastSample is that of the step that is under way, or has just ended; nil: there was no telemetry.
+func (s *Session) lastSample() *vts.Sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// Apply implements control.Actuator. A change of weights that somebody else has made since the last sample is not
+// overwritten.
+func (s *Session) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
+	return s.hand.put(ctx, w, s.shown(w))
+}
+
+// shown are the settings of the groups of w that the last sample showed.
+func (s *Session) shown(w weights.Set) nginx.Settings {
+	from := nginx.Settings{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return from
+	}
+	for _, g := range s.last.Groups {
+		if w[g.Name] == nil {
+			continue
+		}
+		from[g.Name] = map[string]nginx.Setting{}
+		for _, p := range g.Peers {
+			from[g.Name][p.Server] = nginx.Setting{Weight: p.Weight, Down: p.Down}
+		}
+	}
+	return from
+}
+
+// InForce implements control.Actuator.
+func (s *Session) InForce(ctx context.Context) (weights.Set, error) { return s.hand.InForce(ctx) }
+
+// diff is what a change in NGINX's configuration would write.
+func (s *Session) diff(w weights.Set) (string, error) {
+	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	if err != nil {
+		return "", &ConfigError{err}
+	}
+	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
+	if err != nil {
+		return "", err
+	}
+	return plan.Diff(), nil
+}
+
+// obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
+func (s *Session) obstacle(ctx context.Context, dry bool) string {
+	s.mu.Lock()
+	unread := s.unread
+	s.mu.Unlock()
+	if unread != "" {
+		return "configuration: " + unread
+	}
+	return s.hand.obstacle(ctx, dry)
+}
+
+func (s *Session) tunes(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tunable[name]
+}

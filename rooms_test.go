@@ -1,0 +1,164 @@
+// Package trimtab_test holds what is true of the project as a whole.
+package trimtab_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// room is a folder and those below it that have no rule of their own.
+type room struct {
+	name string
+	// only are the rooms of the project that may be imported; nil: all but those in not. A room means those below it
+	// too.
+	only []string
+	// not are packages that must not be imported, of the project ("nginx") or of others ("github.com/…"), with all
+	// below them.
+	not []string
+	// never are packages that must not be reached on any way.
+	never []string
+}
+
+const (
+	cobra = "github.com/spf13/cobra"
+	resty = "github.com/go-resty/resty"
+	plot  = "gonum.org/v1/plot"
+)
+
+// rooms is the table of docs/architecture.md.
+var rooms = []room{
+	{name: "weights", only: []string{}},
+	{name: "vts", only: []string{"weights"}},
+	{name: "control", only: []string{"vts", "weights"}, not: []string{"net/http", resty}},
+	{name: "objective", only: []string{"vts", "weights"}},
+	{name: "cluster", not: []string{"tuner", "nginx", "daemon", "arena", "rival"}},
+	{name: "tuner", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
+	{name: "rival", not: []string{"nginx", "daemon", "arena", "net/http", resty}},
+	{name: "nginx", not: []string{"tuner", "rival", "objective", "cluster", "daemon", "arena", "deathstarbench", "loadgen"}},
+	{name: "nginx/instance", only: []string{}},
+	{name: "nginx/lua", only: []string{}},
+	{name: "loadgen", only: []string{"loadgen"}},
+	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
+	{name: "arena", not: []string{"daemon"}},
+	{name: "daemon", not: []string{"arena", "loadgen"}, never: []string{cobra, plot}},
+	{name: "cmd/trimtab"},
+}
+
+// commandLineOnly may be imported by cmd/trimtab alone.
+const commandLineOnly = cobra
+
+// pkg is what go list says of a package.
+type pkg struct {
+	ImportPath    string
+	Imports, Deps []string
+}
+
+func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
+	for _, p := range packages(t) {
+		name, ours := inside(p.ImportPath)
+		if !ours {
+			continue
+		}
+		rule, ok := ruleOf(name)
+		if !ok {
+			t.Errorf("%s is in no room: add it to the table, and to docs/architecture.md", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			if fault := rule.forbids(name, path); fault != "" {
+				t.Errorf("%s imports %s: %s", name, path, fault)
+			}
+		}
+		for _, path := range p.Deps {
+			if below(path, rule.never) {
+				t.Errorf("%s reaches %s, which it must not", name, path)
+			}
+		}
+	}
+}
+
+// The table would hold nothing if its rules could not fail.
+func TestRulesOfRoomsForbid(t *testing.T) {
+	for _, c := range []struct {
+		name, from, path string
+		forbidden        bool
+	}{
+		{"the ground floor imports nothing of the project", "weights", "trimtab/vts", true},
+		{"the ground floor may use the standard library", "weights", "fmt", false},
+		{"the loop knows samples", "control", "trimtab/vts", false},
+		{"the loop does not know NGINX", "control", "trimtab/nginx/live", true},
+		{"what is below the tuner does not know NGINX either", "tuner/plan", "trimtab/nginx", true},
+		{"the tuner asks nobody by HTTP", "tuner", "github.com/go-resty/resty/v2", true},
+		{"an actuator knows no tuner", "nginx/dns", "trimtab/tuner/plan", true},
+		{"a name that only begins alike is another one", "nginx", "trimtab/tunerless", false},
+		{"flags are the command line's", "daemon", "github.com/spf13/cobra", true},
+		{"flags are the command line's own", "cmd/trimtab", "github.com/spf13/cobra/doc", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rule, ok := ruleOf(c.from)
+			if fault := rule.forbids(c.from, c.path); !ok || (fault != "") != c.forbidden {
+				t.Errorf("%s imports %s: got %q, want forbidden %t", c.from, c.path, fault, c.forbidden)
+			}
+		})
+	}
+}
+
+// packages are those of the project without their tests.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < len(rooms) {
+		t.Fatalf("go list found %d packages, want at least %d", len(all), len(rooms))
+	}
+	return all
+}
+
+// inside is a package's folder in the project; false: it is none of it, or the root, which has only tests.
+func inside(path string) (name string, ok bool) { return strings.CutPrefix(path, "trimtab/") }
+
+// ruleOf is the rule of the nearest room.
+func ruleOf(name string) (rule room, ok bool) {
+	for _, r := range rooms {
+		if below(name, []string{r.name}) && len(r.name) >= len(rule.name) {
+			rule, ok = r, true
+		}
+	}
+	return rule, ok
+}
+
+// forbids says why a package of the room may not import another one; empty: it may.
+func (r room) forbids(from, path string) string {
+	name, ours := inside(path)
+	switch {
+	case below(path, []string{commandLineOnly}) && from != "cmd/trimtab":
+		return "flags are parsed in cmd/trimtab only"
+	case ours && r.only != nil && !below(name, r.only):
+		return "of the project it may import " + strings.Join(append(slices.Clone(r.only), "nothing else"), ", ")
+	case ours && below(name, r.not), !ours && below(path, r.not):
+		return "it must not know that"
+	}
+	return ""
+}
+
+// below reports whether a path is one of the folders or in one of them.
+func below(path string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return path == f || strings.HasPrefix(path, f+"/") })
+}
