@@ -115,12 +115,15 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 				operator += d * d / 2
 			}
 		}
-		l[h] = b.evidence
+		if n > 0 && !m.moved {
+			m.given[h] = -operator / n
+		}
+		l[h] = b.evidence + m.given[h]
 		if n > 0 {
 			speed, variance = speed/n, variance/n/n
 			alike := normal(speed, p.AlikeSD*p.AlikeSD+variance)
 			apart := normal(speed, p.ApartSD*p.ApartSD+variance)
-			l[h] += math.Log(alikeShare*alike+(1-alikeShare)*apart) - operator/n
+			l[h] += math.Log(alikeShare*alike + (1-alikeShare)*apart)
 		}
 		own := broad(c)
 		if others := t.count - 1; others > 0 {

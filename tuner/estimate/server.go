@@ -24,14 +24,16 @@ type Reading struct {
 // by the utilisation law and Little's law (see Observe). The zero value is not usable: NewServer.
 type Server struct {
 	slots  [choices]believed
-	fail   []float64 // by class: probability that a request fails
-	scv    []float64 // of response times, by class
-	inside float64   // requests held in the last interval, mean
-	done   float64   // completions per second in the last interval
-	used   float64   // share of the slots that were busy in the last interval
-	waited float64   // share of the response times of the last interval that was waiting
-	shift  shift     // change statistic
-	seen   bool      // any class was ever served
+	fail   []float64        // by class: probability that a request fails
+	scv    []float64        // of response times, by class
+	inside float64          // requests held in the last interval, mean
+	done   float64          // completions per second in the last interval
+	used   float64          // share of the slots that were busy in the last interval
+	waited float64          // share of the response times of the last interval that was waiting
+	shift  shift            // change statistic
+	seen   bool             // any class was ever served
+	moved  bool             // it has changed: the operator's weights were given to what it was before
+	given  [choices]float64 // log likelihood of the operator's weights, by number of slots
 	Prob   [choices]float64
 }
 
@@ -101,6 +103,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	s.weigh(p)
 	s.seen = true
 	if s.shift.observe(p, seconds, z.sd()) {
+		s.moved = true
 		s.unsettle(p)
 	}
 }
