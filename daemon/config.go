@@ -96,15 +96,11 @@ type Config struct {
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
 		MinGain        float64 `toml:"min_gain"`
-
-		Burst int `toml:"burst"`
-
-		PerMinute int  `toml:"per_minute"`
-		Eject     bool `toml:"eject"`
-
-		LearningRate float64 `toml:"learning_rate"`
-
-		Seed uint64 `toml:"seed"`
+		Burst          int     `toml:"burst"`
+		PerMinute      int     `toml:"per_minute"`
+		Eject          bool    `toml:"eject"`
+		LearningRate   float64 `toml:"learning_rate"`
+		Seed           uint64  `toml:"seed"`
 	} `toml:"tuner"`
 
 	Regimes struct {
@@ -123,8 +119,9 @@ type Config struct {
 		Priority float64 `toml:"priority"`
 	} `toml:"upstream"`
 
-	path  string
-	model *cluster.Model
+	path     string
+	warnings []string
+	model    *cluster.Model
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -145,7 +142,7 @@ func Defaults() *Config {
 }
 
 // ReadConfig reads the file at path, all of it or nothing: unknown keys, values out of range and files it names
-// that cannot be read are errors, and all of them are reported.
+// that cannot be read are errors, and all of them are reported. Keys that earlier versions had are not: Warnings.
 func ReadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -165,6 +162,10 @@ func ParseConfig(path, text string) (*Config, error) {
 	at := keyLines(text)
 	var errs []error
 	for _, key := range meta.Undecoded() {
+		if name := key.String(); retired[name] {
+			c.warnings = append(c.warnings, retiredWarning(at.place(path, name), name))
+			continue
+		}
 		errs = append(errs, fmt.Errorf("%s: unknown key %s", at.place(path, key.String()), key))
 	}
 	for _, fault := range faults(c.Validate()) {

@@ -152,6 +152,7 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 		next.close()
 		return err
 	}
+	d.warn(cfg)
 	d.swap(next)
 	d.begin(ctx, all, next)
 	return nil
