@@ -122,6 +122,7 @@ type Config struct {
 	path     string
 	warnings []string
 	model    *cluster.Model
+	methods  map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -336,6 +337,12 @@ func (c *Config) tunerConfig() tuner.Config {
 	}
 	for _, u := range c.Upstream {
 		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority}
+	}
+	for name, method := range c.methods {
+		if g := t.Groups[name]; g.Method == "" {
+			g.Method = tuner.Method(method)
+			t.Groups[name] = g
+		}
 	}
 	return t
 }

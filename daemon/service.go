@@ -163,6 +163,7 @@ func (d *Service) beginStep() *Session {
 }
 
 func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error) {
+	d.followMethods(s)
 	var held string
 	var decided time.Time
 	policy, rest := s.policy, d.recovery.resting(time.Now())
