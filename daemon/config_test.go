@@ -160,6 +160,21 @@ func TestRetiredKeysAreWarnedOf(t *testing.T) {
 	}
 }
 
+func TestRetiredKeysAreLoggedOnce(t *testing.T) {
+	d, log, _ := testService(t, func(cfg *Config) {
+		own, err := ParseConfig("trimtab.toml", "[tuner]\nexplore = 0.05\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.warnings = own.warnings
+	})
+	d.followMethods(d.session)
+	const want = "trimtab.toml:2: tuner.explore has no effect any more: remove it"
+	if got := strings.Count(log.String(), want); got != 1 || !strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("logged %d times, want once as a warning: %s", got, log)
+	}
+}
+
 func FuzzDaemonConfig(f *testing.F) {
 	f.Add("interval = \"3s\"\n[tuner]\neject = true\n[[upstream]]\nname = \"a\"\ndeadline = \"60ms\"\n")
 	f.Add("[status]\nheaders = { Host = \"x\" }\n")
