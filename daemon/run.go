@@ -144,6 +144,7 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 	if cfg.StateDir != old.StateDir || cfg.Listen != old.Listen {
 		return fmt.Errorf("%s: state_dir and listen cannot change while the daemon runs: restart it", cfg.path)
 	}
+	cfg.methods = old.methods // until the files have been read again
 	next, err := newSession(cfg, d.log)
 	if err != nil {
 		return err
@@ -152,6 +153,7 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 		next.close()
 		return err
 	}
+	d.warn(cfg)
 	d.swap(next)
 	d.begin(ctx, all, next)
 	return nil

@@ -46,6 +46,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	p.gate.Observe(t.params, &t.budget, seconds, q)
 	v := p.gate.Judge(t.params, &t.budget, q)
 	e.Price = v.Price
+	if math.IsInf(v.Price, 1) {
+		e.Price = noneLeft
+	}
 	switch {
 	case len(ejections) > 0:
 		out.want, out.eject = p.changed(want), ejections

@@ -225,7 +225,7 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 	r.Count = served
 	r.DonePerSec = served / seconds
 	// Times are whole milliseconds, so that a mean of 0 is one of less than half.
-	r.ResponseSec = math.Max(float64(p.ResponseMsec), leastMsec*served) / 1e3 / served
+	r.ResponseSec = math.Min(math.Max(float64(p.ResponseMsec), leastMsec*served)/1e3/served, mostResponseSec)
 	if n, sum, square, ok := objective.MomentsOf(*p); ok && n > 1 {
 		mean := sum / n
 		r.SCV = math.Max(scvLeast, square/n/(mean*mean)-1)
@@ -236,7 +236,10 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 // failuresFew are requests of which a server is expected to fail none, before it was asked any: one failure in a few is chance.
 const failuresFew = 20
 
-const leastMsec = 0.4
+const (
+	leastMsec       = 0.4
+	mostResponseSec = 24 * 3600 // a page that shows more is wrong
+)
 
 // spread learns the spread of service times and the deadline from servers where little waits.
 func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {

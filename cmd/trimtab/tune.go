@@ -74,6 +74,9 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 	}
 	switch {
 	case f.check:
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintln(e.stderr, "warning:", w)
+		}
 		fmt.Fprintf(e.stdout, "%s is valid\n", f.config)
 		return nil
 	case f.hold:

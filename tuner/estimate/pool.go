@@ -169,15 +169,16 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 		}
 		b := &m.slots[h]
 		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: make([]float64, n)}
-		speed, served := 0.0, 0.0
+		speed, mean, served := 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] > 0 && t.weight[g] > 0 {
 				speed += b.log[k] - t.log[g]
+				mean += b.log[k]
 				served++
 			}
 		}
 		if served > 0 {
-			speed /= served
+			speed, mean = speed/served, mean/served
 		}
 		for k, g := range m.Group {
 			switch {
@@ -186,6 +187,9 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 				out.SD[k] += q * b.variance[k]
 			case t.weight[g] > 0:
 				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed)
+				out.SD[k] += q * p.ApartSD * p.ApartSD
+			case served > 0: // nobody ever asked for it: as long as what this server does serve
+				hyp.ServiceSec[k] = math.Exp(mean)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			default:
 				return Belief{Fail: out.Fail, SD: out.SD}
