@@ -18,8 +18,8 @@ type Change struct {
 	Pairs []Pair
 }
 
-// Effect is what a change does: what comes out with it divided by what comes out as it is, with the same seeds in the same worlds.
-// Every world counts once, as the geometric mean over its seeds and pairs.
+// Effect is what a change does: what comes out with it divided by what comes out as it is, with the same seeds in the
+// same worlds. Every world counts once, as the geometric mean over its seeds and pairs.
 type Effect struct {
 	Change
 	P99     Estimate // geometric mean over worlds, interval by bootstrap over worlds; so are the others
@@ -44,7 +44,8 @@ const (
 	dispensable = 0.01 // relative difference of p99 below which a part brings nothing
 )
 
-// Ablate compares every change with what it is a change of. kinds are the kinds of every world by the name of its scenario.
+// Ablate compares every change with what it is a change of. kinds are the kinds of every world by the name of its
+// scenario.
 func Ablate(rows []Row, failures []*CellError, changes []Change, kinds map[string][]string) []Effect {
 	at := make(map[cellKey]Row, len(rows))
 	seeds := map[string][]uint64{}
@@ -86,7 +87,8 @@ func Ablate(rows []Row, failures []*CellError, changes []Change, kinds map[strin
 				reloads = append(reloads, math.Exp(stat.Mean(all.reloads, nil)))
 			}
 		}
-		e.P99, e.ART, e.Reloads = bootstrap(p99, bootstrapSeed), bootstrap(art, bootstrapSeed), bootstrap(reloads, bootstrapSeed)
+		e.P99, e.ART = bootstrap(p99, bootstrapSeed), bootstrap(art, bootstrapSeed)
+		e.Reloads = bootstrap(reloads, bootstrapSeed)
 		for j := range change.Pairs {
 			e.ByPair[j] = bootstrap(own[j], bootstrapSeed)
 		}
@@ -158,7 +160,8 @@ func ratioAt(x []float64, alpha float64) Estimate {
 	return Estimate{Mean: math.Exp(e.Mean), Low: math.Exp(e.Low), High: math.Exp(e.High), N: e.N}
 }
 
-// Most is the kind of world in which the change matters most; false: there are too few worlds of any kind, or it matters in none.
+// Most is the kind of world in which the change matters most; false: there are too few worlds of any kind, or it
+// matters in none.
 func (e *Effect) Most() (KindEffect, bool) {
 	if len(e.Kinds) == 0 || e.Kinds[0].P99.Mean == 1 {
 		return KindEffect{}, false
@@ -166,8 +169,8 @@ func (e *Effect) Most() (KindEffect, bool) {
 	return e.Kinds[0], true
 }
 
-// Dispensable reports whether the change costs less than a hundredth of p99 in the mean of all worlds and surely more in no kind of
-// them: a part that can be changed so, off above all, brings nothing.
+// Dispensable reports whether the change costs less than a hundredth of p99 in the mean of all worlds and surely more
+// in no kind of them: a part that can be changed so, off above all, brings nothing.
 func (e *Effect) Dispensable() bool {
 	worse := func(k KindEffect) bool { return k.Sure && k.P99.Mean > 1+dispensable }
 	return e.P99.N > 0 && e.P99.Mean < 1+dispensable && !slices.ContainsFunc(e.Kinds, worse)

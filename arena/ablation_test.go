@@ -45,13 +45,15 @@ func TestAblationSeesWhatIsCrippled(t *testing.T) {
 	}
 	got := Ablate(rows, failures, changes, kinds)
 	idle, needed, fatal := got[0], got[1], got[2]
-	for name, e := range map[string]Estimate{"p99": idle.P99, "ART": idle.ART, "reloads": idle.Reloads, "by pair": idle.ByPair[1]} {
+	none := map[string]Estimate{"p99": idle.P99, "ART": idle.ART, "reloads": idle.Reloads, "by pair": idle.ByPair[1]}
+	for name, e := range none {
 		if e.Mean != 1 || e.N != 2 {
 			t.Errorf("the same arrivals and weights: got %s %v, want 1 over 2 worlds", name, e)
 		}
 	}
 	if !idle.Dispensable() || needed.Dispensable() || fatal.Dispensable() {
-		t.Errorf("dispensable: got %t, %t, %t, want the idle part alone", idle.Dispensable(), needed.Dispensable(), fatal.Dispensable())
+		t.Errorf("dispensable: got %t, %t, %t, want the idle part alone",
+			idle.Dispensable(), needed.Dispensable(), fatal.Dispensable())
 	}
 	if !(needed.P99.Mean > 1.1) || !(needed.ART.Mean > 1.1) || !(needed.ByPair[0].Mean > needed.ByPair[1].Mean) {
 		t.Errorf("equal weights instead of capacity's: got p99 %v, ART %v, by pair %v; want worse, most in round robin",
@@ -82,7 +84,8 @@ func TestAblationNamesTheKindOfWorldWhereAChangeMatters(t *testing.T) {
 		kind        string
 		sure, spare bool
 	}{
-		{"one kind suffers surely", []float64{1.5, 1.52, 1.51, 1.49}, []float64{1, 1.01, 0.99, 1, 0.4, 0.4}, "fault=gc", true, false},
+		{"one kind suffers surely",
+			[]float64{1.5, 1.52, 1.51, 1.49}, []float64{1, 1.01, 0.99, 1, 0.4, 0.4}, "fault=gc", true, false},
 		{"a large effect that may be chance", []float64{1.9, 0.9, 1.2}, []float64{1, 1.01, 0.99}, "fault=gc", false, false},
 		{"nothing", []float64{1, 1, 1}, []float64{1, 1, 1}, "", false, true},
 		{"two worlds are no kind", []float64{9, 9}, []float64{0.9, 0.95, 0.99}, "fault=none", false, false},
@@ -95,7 +98,8 @@ func TestAblationNamesTheKindOfWorldWhereAChangeMatters(t *testing.T) {
 			e := Ablate(rows, nil, []Change{{Part: "P", To: "off", Pairs: []Pair{{"new", "base"}}}}, kinds)[0]
 			most, ok := e.Most()
 			if most.Kind != c.kind || ok != (c.kind != "") || most.Sure != c.sure || e.Dispensable() != c.spare {
-				t.Errorf("got %+v, dispensable %t; want %q, sure %t, dispensable %t", most, e.Dispensable(), c.kind, c.sure, c.spare)
+				t.Errorf("got %+v, dispensable %t; want %q, sure %t, dispensable %t",
+					most, e.Dispensable(), c.kind, c.sure, c.spare)
 			}
 			if e.Reloads.Mean != 2 {
 				t.Errorf("got %v, want (3+1)/(1+1) reloads", e.Reloads)

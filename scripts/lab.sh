@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the figures in docs/lab again, about ten minutes each on two cores: policies over generated worlds, the ablation of
-# the tuner's parameters, and all policies over the built-in scenarios.
+# Makes the figures in docs/lab again, about ten minutes each on two cores: policies over generated worlds, the ablation
+# of the tuner's parameters, and all policies over the built-in scenarios.
 # usage: scripts/lab.sh [worlds] [ablation] [library]      (default: all)
 # Variables: FIRST (1) is the seed of the first world, WORLDS (60) and SEEDS (3) are for worlds, ABLATE_WORLDS (8) and
 # ABLATE_SEEDS (1) for the ablation, LIBRARY_SEEDS (5) for the library; DIR (docs/lab) holds the documents.

@@ -33,12 +33,12 @@ func newArenaAblate(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ablate [flags] [SCENARIO...]",
 		Short: "Halve, double and switch off every parameter of the tuner, and say what that does",
-		Long: `Play the tuner over generated worlds, or over the given scenarios, as it is and with each of its parameters halved,
-doubled and off, with the same arrivals. For every change: p99, ART per request and reloads divided by what they are
+		Long: `Play the tuner over generated worlds, or over the given scenarios, as it is and with each of its parameters
+halved, doubled and off, with the same arrivals. For every change: p99, ART per request and reloads divided by what they are
 without it, as geometric means over worlds with a 95 % interval by bootstrap over worlds, and the kind of world (by
 fault, load, servers, start; or the library) in which p99 changes most. What may be chance there has a question mark:
-1 lies in the interval that is made wider for so many kinds being looked at. ART counts with 0.001 added and reloads with 1
-added to both sides. The last line names the changes that cost less than 1 % and surely hurt in no kind of world.
+1 lies in the interval that is made wider for so many kinds being looked at. ART counts with 0.001 added and reloads
+with 1 added to both sides. The last line names the changes that cost less than 1 % and surely hurt in no kind of world.
 
 A parameter with "off" has a value at which its part of the tuner is not there: docs/lab/parameters.md.`,
 		Example: `  trimtab arena ablate --worlds 8
@@ -55,9 +55,9 @@ A parameter with "off" has a value at which its part of the tuner is not there: 
 	fl.Uint64Var(&f.first, "first", 1, "seed of the first world; the others count up from it")
 	fl.BoolVar(&f.recurring, "recurring", false, "generate worlds of hours in which regimes of load return")
 	fl.BoolVar(&f.library, "library", false, "play the built-in scenarios beside the worlds")
-	fl.StringVar(&f.policies, "policy", ablatePolicies, "comma-separated list of tuned, tuned-eject, or method before either")
+	fl.StringVar(&f.policies, "policy", ablatePolicies, "comma-separated list of tuned, tuned-eject, or METHOD/tuned")
 	fl.StringSliceVar(&f.only, "only", nil, "comma-separated list of the parameters to change (default: all)")
-	fl.StringArrayVar(&f.set, "set", nil, "NAME=VALUE to change a parameter to; may be repeated (default: halved, doubled, off)")
+	fl.StringArrayVar(&f.set, "set", nil, "NAME=VALUE to set a parameter to; may be repeated (default: halved, doubled, off)")
 	fl.IntVar(&f.seeds, "seeds", 1, "number of seeds in each world")
 	fl.Uint64Var(&f.seed, "seed", 1, "first seed; the others count up from it")
 	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live")
@@ -147,8 +147,9 @@ type ablateResults struct {
 
 func runAblate(ctx context.Context, e *env, f *ablateFlags, names []string) error {
 	if f.worlds < 0 || f.worlds < 1 && !f.library || f.seeds < 1 || f.parallel < 0 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d: want at least 1 (0 with --library), 1, 0",
-			f.worlds, f.seeds, f.parallel))
+		err := fmt.Errorf("--worlds %d, --seeds %d, --parallel %d: want at least 1 (0 with --library), 1, 0",
+			f.worlds, f.seeds, f.parallel)
+		return withCode(exitUsage, err)
 	}
 	values, err := f.values()
 	if err != nil {
@@ -162,7 +163,8 @@ func runAblate(ctx context.Context, e *env, f *ablateFlags, names []string) erro
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	r := &ablateResults{worldsResults: worldsResults{e: e, f: &f.worldsFlags, about: map[string]string{}}, f: f, changes: changes}
+	r := &ablateResults{f: f, changes: changes}
+	r.worldsResults = worldsResults{e: e, f: &f.worldsFlags, about: map[string]string{}}
 	if r.worlds, err = r.scenarios(names); err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -188,7 +190,8 @@ func runAblate(ctx context.Context, e *env, f *ablateFlags, names []string) erro
 	}
 	r.progress = newArenaProgress(e, len(r.worlds)*len(policies)*len(seeds))
 	return r.finish(ctx, arena.Play(ctx, arena.Config{
-		Scenarios: r.worlds, Policies: policies, Seeds: seeds, NewWorld: make, Parallel: parallel, OnRow: r.add, OnFailure: r.fail,
+		Scenarios: r.worlds, Policies: policies, Seeds: seeds, NewWorld: make, Parallel: parallel,
+		OnRow: r.add, OnFailure: r.fail,
 	}))
 }
 
@@ -220,7 +223,8 @@ func (r *ablateResults) finish(ctx context.Context, failed error) error {
 		errs = append(errs, report.WriteText(r.e.stdout))
 	}
 	if ctx.Err() != nil {
-		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d cells are complete", len(r.rows), r.progress.total))
+		err := fmt.Errorf("interrupted: %d of %d cells are complete", len(r.rows), r.progress.total)
+		return withCode(exitInterrupted, err)
 	}
 	if r.f.markdown != "" && failed == nil {
 		errs = append(errs, withCode(exitConfig, r.rewriteMarkdown(report, took)))

@@ -17,7 +17,9 @@ import (
 )
 
 // rewriteArenaMarkdown puts the tables of the rows into a document.
-func rewriteArenaMarkdown(path, command string, rows []arena.Row, summaries []arena.Summary, baseline string, took time.Duration) error {
+func rewriteArenaMarkdown(
+	path, command string, rows []arena.Row, summaries []arena.Summary, baseline string, took time.Duration,
+) error {
 	var b strings.Builder
 	seeds, scenarios := map[uint64]bool{}, map[string]bool{}
 	for _, row := range rows {

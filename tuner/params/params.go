@@ -1,11 +1,12 @@
 package params
 
-// Params are the tuned numbers of the tuner. All memories are durations in seconds, all gains follow from the length of the
-// interval.
+// Params are the tuned numbers of the tuner. All memories are durations in seconds, all gains follow from the length
+// of the interval.
 //
-// The tags of a field: unit and about say what it is; from says where the value comes from, a convention (of the field), an estimate
-// (reasoned, not measured) or chosen (by play); off is the value at which the part it belongs to is not there, if there is one; least and
-// most bound what the ablation sets it to; part begins the fields of a package.
+// The tags of a field: unit and about say what it is; from says where the value comes from, a convention (of the
+// field), an estimate (reasoned, not measured) or chosen (by play); off is the value at which the part it belongs to
+// is not there, if there is one; least and most bound what the ablation sets it to; part begins the fields of a
+// package.
 type Params struct {
 	DriftPerMinute float64 `part:"estimate" unit:"log" off:"0" about:"how far the speed of a server drifts in a minute that is no surprise" from:"estimate: 5 % in a minute, 40 % in an hour of chance"`
 	ModelNoise     float64 `unit:"log" off:"0" about:"relative error of the relation between requests inside and slots busy, while requests wait" from:"estimate: order of the error of Sakasegawa's formula"`

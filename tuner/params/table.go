@@ -99,7 +99,8 @@ func WriteMarkdown(w io.Writer) error {
 			if part = p.Part; b.Len() > 0 {
 				b.WriteString("\n")
 			}
-			fmt.Fprintf(&b, "## `tuner/%s`\n\n| parameter | value | unit | off | what it is | where it comes from |\n|---|---:|---|---:|---|---|\n", part)
+			fmt.Fprintf(&b, "## `tuner/%s`\n\n", part)
+			b.WriteString("| parameter | value | unit | off | what it is | where it comes from |\n|---|---:|---|---:|---|---|\n")
 		}
 		off := "–"
 		if p.HasOff {
