@@ -14,9 +14,6 @@ type Member struct {
 	Weight []float64 // by class: the operator's weight, relative within the group; 0: not known
 }
 
-// leastProbable is the probability below which a number of slots is left out of a belief.
-const leastProbable = 0.02
-
 // Believe weighs the numbers of slots of all servers of a pool against each other and returns what is believed of each.
 //
 // Servers of a pool are mostly alike in speed, or in slots, or else as different as the operator's weights say: a server that holds many
@@ -93,13 +90,10 @@ func typical(members []Member, groups int) *pool {
 	return t
 }
 
-// alikeShare is the prior probability that a server is as fast as is typical, and that it has slots as its peers have.
-const alikeShare = 0.5
-
 // posterior sets the probabilities of the numbers of slots.
 func (m *Member) posterior(p *params.Params, t *pool) {
 	var l [choices]float64
-	most := math.Inf(-1)
+	most, alikeShare := math.Inf(-1), p.AlikeShare
 	for h, c := range queueing.Slots {
 		b := &m.slots[h]
 		speed, n, variance, operator := 0.0, 0.0, 0.0, 0.0
@@ -164,7 +158,7 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 	}
 	sum, best := 0.0, m.best()
 	for h, q := range m.Prob {
-		if q < leastProbable && h != best {
+		if q < p.LeastProbable && h != best {
 			continue
 		}
 		b := &m.slots[h]

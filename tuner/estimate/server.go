@@ -72,11 +72,11 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 		done += r[k].DonePerSec
 		inside += r[k].DonePerSec * r[k].ResponseSec
 		if r[k].SCV > 0 && r[k].Count > 0 {
-			g := r[k].Count / (r[k].Count + scvRequests)
+			g := r[k].Count / (r[k].Count + p.SpreadRequests)
 			if s.scv[k] == 0 {
 				g = 1
 			}
-			s.scv[k] += g * (math.Min(r[k].SCV, scvMost) - s.scv[k])
+			s.scv[k] += g * (math.Min(r[k].SCV, p.SpreadMost) - s.scv[k])
 		}
 	}
 	s.done, s.inside = done, inside
@@ -108,14 +108,6 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 }
 
-const (
-	scvRequests = 2000 // requests in which the spread of response times is learned
-	scvMost     = 16
-	scvUnknown  = 1
-	leastPart   = 0.02 // of a response time that is service
-	sampleShare = 0.3  // part of the variance of waits that classes do not share
-)
-
 // learn updates one hypothesis by an interval in which requests waited so long, a share waited of their response time.
 func (s *Server) learn(b *believed, p *params.Params, seconds, wait, waited float64, r []Reading, z *deviation) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
@@ -126,14 +118,14 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, wait, waited floa
 		if !(r[k].Count > 0) || !(r[k].ResponseSec > 0) {
 			continue
 		}
-		service := math.Max(r[k].ResponseSec-wait, leastPart*r[k].ResponseSec)
+		service := math.Max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
 		scv := s.scv[k]
 		if scv == 0 {
-			scv = scvUnknown
+			scv = p.SpreadFirst
 		}
 		noise := scv/r[k].Count + p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
 		if len(r) > 1 {
-			noise += sampleShare * wait * wait / (service * service * r[k].Count)
+			noise += p.SampleShare * wait * wait / (service * service * r[k].Count)
 		}
 		value := math.Log(service)
 		if b.variance[k] == 0 {
