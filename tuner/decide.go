@@ -25,7 +25,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	problem := p.problem(t, beliefs)
 	e.servers(p, problem)
 	if edited {
-		p.gate = gate.State{}
+		p.gate, p.quietSec = gate.State{}, 0
 		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
 		return out
 	}
@@ -38,7 +38,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	x := p.candidate(problem, now)
 	limited := p.limit(x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
+	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change

@@ -21,6 +21,9 @@ type pool struct {
 	servers []*server
 	gate    gate.State
 	last    proposal // of the last interval
+
+	quietSec float64   // since load, servers or weights were last seen to change
+	quiet    []float64 // rate of each group then, per s
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -106,7 +109,22 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		}
 		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
 	}
+	p.listen(t.params, seconds)
 	return p.believe(t.params)
+}
+
+// listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the last news.
+func (p *pool) listen(par *params.Params, seconds float64) {
+	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers, func(sv *server) bool { return sv.known.Changed() })
+	for g := range p.groups {
+		news = news || math.Abs(p.groups[g].rate.PerSec()-p.quiet[g]) > par.LoadNews*p.quiet[g]
+	}
+	if p.quietSec += seconds; news {
+		p.quietSec, p.quiet = 0, make([]float64, len(p.groups))
+		for g, grp := range p.groups {
+			p.quiet[g] = grp.rate.PerSec()
+		}
+	}
 }
 
 func (p *pool) believe(par *params.Params) []estimate.Belief {

@@ -113,6 +113,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 			continue
 		}
 		p.gate.Committed()
+		p.quietSec = 0
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
 			l.eject.Committed(r.Want[g.name][l.server.address].Down, t.elapsed)

@@ -34,6 +34,7 @@ type Params struct {
 	RateSurprise float64 `unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
 	RateSlack    float64 `unit:"ratio" off:"0" about:"of a rate, that is no other one however many requests there are" from:"chosen: by hand"`
 
+	LoadNews    float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
 	Headroom    float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
 	Stress      float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
 	StressShare float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
@@ -41,13 +42,15 @@ type Params struct {
 	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
 	Significant float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
-	MinGain      float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
-	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
-	PatienceSec  float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
-	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
-	Growth       float64 `unit:"ratio" off:"1e9" least:"1" about:"most that the share of a server grows in one change" from:"chosen: by hand"`
-	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
-	RefillSec    float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
+	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
+	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
+	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
+	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
+	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
+	Growth        float64 `unit:"ratio" off:"1e9" least:"1" about:"most that the share of a server grows in one change" from:"chosen: by hand"`
+	BurstChanges  float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
+	RefillSec     float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
 }
 
 // Default returns the parameters in use.
@@ -77,6 +80,7 @@ func Default() Params {
 		RateMemory:     20,
 		RateSurprise:   4,
 		RateSlack:      0.15,
+		LoadNews:       0.25,
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
@@ -86,6 +90,8 @@ func Default() Params {
 		MinGain:        0.03,
 		DeadBand:       0.05,
 		PatienceSec:    4,
+		PatienceShare:  0.05,
+		PatienceMost:   60,
 		SettleSec:      3,
 		Growth:         3,
 		BurstChanges:   6,
