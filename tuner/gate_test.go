@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/deathstarbench"
 	"trimtab/tuner"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
@@ -243,6 +244,23 @@ func TestSnapshotRestoresWhatWasLearned(t *testing.T) {
 	back.Servers[0].Known.Evidence = nil
 	if err := pupil.Restore(back); err == nil {
 		t.Error("a damaged snapshot is refused: got no error")
+	}
+}
+
+func TestHeavyLoadFromEqualWeights(t *testing.T) {
+	for _, use := range []float64{0.7, 0.85} {
+		t.Run(fmt.Sprint(use), func(t *testing.T) {
+			t.Parallel()
+			sc := servers([]int{4, 8, 16}, []float64{1, 1, 1}, use, 90*time.Second)
+			sc.Upstreams[0].Method = deathstarbench.RoundRobin
+			w := newWorld(t, sc, 6, "")
+			for _, iv := range run(t, w, tunerFor(t, sc, "", nil)) {
+				if iv.end > 45*time.Second && iv.p99 > 300*time.Millisecond {
+					t.Errorf("at %v: p99 %v, want the overload of the start worked off", iv.end, iv.p99)
+				}
+			}
+			checkBudget(t, w.changes)
+		})
 	}
 }
 

@@ -30,7 +30,8 @@ type twin struct {
 // ramp is a load that shows what servers are: how waiting grows tells slots from speed.
 var ramp = []float64{0.4, 0.7, 0.9, 0.6}
 
-// newTwin returns servers of so many slots with weights by slots. Each load, a share of all their capacity, is there for so long.
+// newTwin returns servers of so many slots with weights by slots, of which no operator said anything. Each load, a share of all
+// their capacity, is there for so long.
 func newTwin(t *testing.T, m plan.Method, slots []int, loads []float64, each, interval time.Duration, faults ...deathstarbench.Fault) *twin {
 	t.Helper()
 	sc := &deathstarbench.Scenario{Name: "twin", Duration: deathstarbench.Duration(each * time.Duration(len(loads))),
@@ -56,7 +57,7 @@ func newTwin(t *testing.T, m plan.Method, slots []int, loads []float64, each, in
 	}
 	w := &twin{run: run, par: params.Default(), method: m, interval: interval}
 	for _, n := range slots {
-		w.members = append(w.members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}, Weight: []float64{1}})
+		w.members = append(w.members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}, Weight: []float64{0}})
 		w.share = append(w.share, float64(n)/float64(all))
 	}
 	return w
@@ -157,7 +158,7 @@ func TestASlowdownIsFound(t *testing.T) {
 		interval time.Duration
 		within   int // intervals
 	}{
-		{500 * time.Millisecond, 24}, {3 * time.Second, 4}, {30 * time.Second, 2}, {5 * time.Minute, 4},
+		{500 * time.Millisecond, 24}, {3 * time.Second, 4}, {30 * time.Second, 2},
 	} {
 		for _, m := range []plan.Method{plan.RoundRobin, plan.LeastConn} {
 			t.Run(fmt.Sprintf("%s, intervals of %v", m, c.interval), func(t *testing.T) {
