@@ -82,7 +82,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 				continue
 			}
 			d := math.Log(x[g][i] / now[g][i])
-			noise := problem.Params.Significant * b.SD[l.class]
+			noise := problem.Params.Significant * b.SpeedSD
 			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
 			total += x[g][i]
 		}

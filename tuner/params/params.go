@@ -22,6 +22,7 @@ type Params struct {
 	ChangeAlarm    float64 `unit:"sd" off:"1e12" about:"cumulative sum that is a change of a server" from:"convention: 4 to 5 for cumulative sums"`
 	Persistence    float64 `unit:"s" off:"0" about:"what ends sooner, a pause, a burst, a retry, is not news" from:"estimate: pauses of garbage collection last 1 to 3 s"`
 	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
+	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
 	FailureMemory  float64 `unit:"s" about:"how long failures are remembered" from:"convention: fail_timeout of NGINX"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
@@ -40,11 +41,13 @@ type Params struct {
 	StressShare float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
 	MeanShare   float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
 	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
+	Pull        float64 `unit:"nats" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
 	Significant float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
 	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
+	UrgentSec     float64 `unit:"s" off:"0" about:"the same while a server is saturated or fails" from:"chosen: by hand"`
 	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
 	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
 	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
@@ -59,7 +62,7 @@ func Default() Params {
 		DriftPerMinute: 0.05,
 		ModelNoise:     0.06,
 		FloorNoise:     0.02,
-		OutlierSD:      2.5,
+		OutlierSD:      6,
 		AlikeSD:        0.08,
 		AlikeShare:     0.5,
 		ApartSD:        0.8,
@@ -70,6 +73,7 @@ func Default() Params {
 		ChangeAlarm:    5,
 		Persistence:    4,
 		ChangeSD:       0.6,
+		ClassSD:        0.3,
 		FailureMemory:  10,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
@@ -86,10 +90,12 @@ func Default() Params {
 		StressShare:    0.8,
 		MeanShare:      0.2,
 		HorizonSec:     20,
+		Pull:           0.05,
 		Significant:    2,
 		MinGain:        0.03,
 		DeadBand:       0.05,
 		PatienceSec:    4,
+		UrgentSec:      0,
 		PatienceShare:  0.05,
 		PatienceMost:   60,
 		SettleSec:      3,
