@@ -330,8 +330,8 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 }
 
 // demand are the loads that a plan is made for: the present one with headroom, and one that nearly fills the servers, for what fits a
-// quiet hour only fails when the crowd comes. While the present is an emergency, what may come weighs as little as the present does
-// otherwise. capacity is how many times the present load the servers serve.
+// quiet hour only fails when the crowd comes. In an emergency only the present counts. capacity is how many times the present load the
+// servers serve.
 func (t *Tuner) demand(capacity float64, urgent bool) []plan.Demand {
 	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
 	if math.IsInf(full, 1) {
@@ -339,7 +339,7 @@ func (t *Tuner) demand(capacity float64, urgent bool) []plan.Demand {
 	}
 	share := t.params.StressShare
 	if urgent {
-		share = math.Min(share, 1-share)
+		share = 0
 	}
 	return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - share}, {Load: full, Probability: share}}
 }

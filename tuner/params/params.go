@@ -90,7 +90,7 @@ func Default() Params {
 		StressShare:    0.8,
 		MeanShare:      0.2,
 		HorizonSec:     20,
-		Pull:           0.05,
+		Pull:           0.2,
 		Significant:    2,
 		MinGain:        0.03,
 		DeadBand:       0.05,
