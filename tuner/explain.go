@@ -41,6 +41,9 @@ type PoolExplanation struct {
 	ART             float64             `json:"art_per_request"` // measured, failed requests included
 	Basis           objective.Basis     `json:"art_from"`
 	Servers         []ServerExplanation `json:"servers"`
+	// Forecast is what the twin says of the change, or of the last one; nil: none was made yet.
+	Forecast      *ForecastExplanation `json:"forecast,omitempty"`
+	ForecastScore *ForecastScore       `json:"forecast_score,omitempty"`
 }
 
 // ServerExplanation is what the model believes of one server.

@@ -21,6 +21,8 @@ type pool struct {
 	servers []*server
 	gate    gate.State
 	last    proposal // of the last interval
+	outlook outlook
+	bounds  []float64 // of the histograms of the last sample, ms
 }
 
 // server is one server of the proxy, whatever groups use it.

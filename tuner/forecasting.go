@@ -1,0 +1,246 @@
+package tuner
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"trimtab/tuner/forecast"
+	"trimtab/tuner/plan"
+	"trimtab/vts"
+	"trimtab/weights"
+)
+
+// outlook is what the twin says of the changes of a pool.
+type outlook struct {
+	proposed *forecast.Forecast // of the change that is wanted now; nil: none, or it was not played
+	pending  *forecast.Forecast // of the change made last, until it is judged
+	measured forecast.Measured  // since
+	score    forecast.Score
+	explain  *ForecastExplanation // of the change proposed, else of the last one made
+}
+
+const (
+	forecastSec      = 60.0  // s ahead
+	forecastRequests = 40000 // simulated in one step at most
+	forecastFewest   = 8000  // simulated for one change at least
+	forecastLinks    = 256   // of a pool: with more, a play takes too long
+	applyDelay       = 120 * time.Millisecond
+)
+
+// forecast plays the change to want against holding and says so in the explanation.
+func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *PoolExplanation) {
+	o := &p.outlook
+	links := 0
+	for i := range problem.Groups {
+		links += len(problem.Groups[i].Links)
+	}
+	skip := func(format string, args ...any) {
+		o.explain = &ForecastExplanation{Skipped: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case links > forecastLinks:
+		skip("%d servers in groups are more than the %d that can be played in a step", links, forecastLinks)
+	case t.played+forecastFewest > forecastRequests:
+		skip("other groups were played in this step")
+	default:
+		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: p.loadSD()}
+		s := forecast.Settings{HorizonSec: forecastSec, Requests: forecastRequests - t.played, Live: t.cfg.Unlimited, Delay: applyDelay,
+			BoundsMsec: p.bounds}
+		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
+		if err != nil {
+			skip("%v", err)
+			break
+		}
+		t.played += f.Requests
+		o.proposed = &f
+		o.explain = explainForecast(&f)
+	}
+	p.explainOutlook(e)
+}
+
+// watch follows what became of the last change. It is asked once in every interval, before anything is proposed.
+func (p *pool) watch(s *vts.Sample, edited bool) {
+	o := &p.outlook
+	o.proposed = nil
+	p.bounds = nil
+	for _, g := range p.groups {
+		gs := sampleOf(s, g.name)
+		for i := range gs.Peers {
+			if v := &gs.Peers[i]; len(v.Buckets) > 0 {
+				p.bounds = v.BucketsMsec
+			}
+		}
+	}
+	if o.pending == nil {
+		return
+	}
+	if edited {
+		o.drop()
+		return
+	}
+	o.measured.Pass(s.Interval)
+	for _, g := range p.groups {
+		gs := sampleOf(s, g.name)
+		for i := range gs.Peers {
+			v := &gs.Peers[i]
+			o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
+		}
+	}
+	if o.explain != nil {
+		o.explain.MeasuredSec = o.measured.Seconds
+	}
+	if o.measured.Seconds < o.pending.HorizonSec {
+		return
+	}
+	p99, ok := o.measured.P99()
+	if !ok || o.pending.Change.Shown.Median <= 0 {
+		o.drop()
+		return
+	}
+	o.score.Add(o.pending.Change.Shown, p99)
+	if o.explain != nil {
+		o.explain.MeasuredP99MS = p99 * 1e3
+	}
+	o.pending = nil
+}
+
+func (o *outlook) drop() {
+	if o.pending != nil {
+		o.score.Dropped++
+		o.pending = nil
+	}
+}
+
+// committed tells that a change was made.
+func (o *outlook) committed(changed bool) {
+	if !changed {
+		return
+	}
+	o.drop()
+	o.pending, o.measured = o.proposed, forecast.Measured{}
+}
+
+// weights are the settings of all links, as they are in force or as set would make them.
+func (p *pool) weights(set weights.Set) forecast.Weights {
+	out := make(forecast.Weights, len(p.groups))
+	for g, grp := range p.groups {
+		for i := range grp.links {
+			l := &grp.links[i]
+			s := l.setting
+			if own, ok := set[grp.name][l.server.address]; ok {
+				s = own
+			}
+			s.Down = s.Down || l.passed
+			out[g] = append(out[g], s)
+		}
+	}
+	return out
+}
+
+// inside are the requests that servers hold now. What completions show is the queue that requests met when they came: under round
+// robin a server that is sent more than it finishes holds more by now.
+func (p *pool) inside(problem *plan.Problem) []float64 {
+	out, sent := make([]float64, len(problem.Beliefs)), make([]float64, len(problem.Beliefs))
+	aware := false
+	for g, x := range p.inForce(nil) {
+		aware = aware || p.groups[g].method.LoadAware()
+		for i := range x {
+			sent[p.groups[g].links[i].index] += x[i] * p.groups[g].rate.PerSec()
+		}
+	}
+	for j := range out {
+		b := &problem.Beliefs[j]
+		out[j] = b.Inside
+		if aware || b.Done <= 0 || b.Inside < saturated*b.MeanSlots()+3 {
+			continue
+		}
+		response := b.Inside / b.Done
+		out[j] = math.Max(math.Min(b.Inside, b.MeanSlots()), b.Inside+(sent[j]-b.Done)*response)
+	}
+	return out
+}
+
+// loadSD is by how much the load of each group may differ over the horizon.
+func (p *pool) loadSD() []float64 {
+	out := make([]float64, len(p.groups))
+	for g, grp := range p.groups {
+		out[g] = math.Sqrt(loadDrift*loadDrift + 1/math.Max(1, grp.rate.PerSec()*loadCounted))
+	}
+	return out
+}
+
+const (
+	loadDrift   = 0.05 // log
+	loadCounted = 10.0 // s behind a rate
+)
+
+// newForecasts is the source of randomness of the twin.
+func newForecasts(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0xf07eca57)) }
+
+// Forecasts are those of the changes that are wanted now, by pool.
+func (t *Tuner) Forecasts() []PoolForecast {
+	var out []PoolForecast
+	for _, p := range t.pools {
+		if p.outlook.proposed != nil && len(p.last.want) > 0 {
+			out = append(out, PoolForecast{Groups: p.names(), Forecast: *p.outlook.proposed})
+		}
+	}
+	return out
+}
+
+// PoolForecast is what the twin says of a change of the groups named.
+type PoolForecast struct {
+	Groups   []string
+	Forecast forecast.Forecast
+}
+
+// ForecastExplanation is what the twin says of a change, and what came true.
+type ForecastExplanation struct {
+	ExpectedP99MS  Expected `json:"expected_p99_ms"`
+	ExpectedMeanMS Expected `json:"expected_mean_ms"`
+	Better         float64  `json:"better_probability"` // that p99 is lower than by holding
+	HorizonSec     float64  `json:"horizon_s"`
+	MeasuredSec    float64  `json:"measured_s"`      // of the horizon so far
+	MeasuredP99MS  float64  `json:"measured_p99_ms"` // over the horizon; 0: it is not over, or was disturbed
+	Skipped        string   `json:"skipped,omitempty"`
+}
+
+// Expected is what holding and a change are expected to bring; the interval of the change holds nine tenths.
+type Expected struct {
+	Hold   float64 `json:"hold"`
+	Change float64 `json:"change"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+}
+
+// ForecastScore is how well forecasts came true.
+type ForecastScore struct {
+	Judged      int     `json:"judged"`
+	Dropped     int     `json:"not_judgeable"`
+	MedianError float64 `json:"median_error"` // relative
+	Covered     float64 `json:"covered"`      // share of the intervals that held what was measured
+}
+
+func explainForecast(f *forecast.Forecast) *ForecastExplanation {
+	expected := func(hold, change forecast.Range) Expected {
+		return Expected{Hold: hold.Median * 1e3, Change: change.Median * 1e3, Low: change.Low * 1e3, High: change.High * 1e3}
+	}
+	return &ForecastExplanation{
+		ExpectedP99MS: expected(f.Hold.P99, f.Change.P99), ExpectedMeanMS: expected(f.Hold.Mean, f.Change.Mean),
+		Better: f.Better, HorizonSec: f.HorizonSec,
+	}
+}
+
+// explainOutlook states the last forecast and the score of all.
+func (p *pool) explainOutlook(e *PoolExplanation) {
+	o := &p.outlook
+	if o.explain != nil {
+		last := *o.explain // which goes on changing
+		e.Forecast = &last
+	}
+	if s := &o.score; s.Judged+s.Dropped > 0 {
+		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(), Covered: s.Covered()}
+	}
+}
