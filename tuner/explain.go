@@ -124,6 +124,8 @@ func (e Explanation) Text() string {
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
+		p.Forecast.text(&b)
+		p.ForecastScore.text(&b)
 		for _, bound := range p.Bounds {
 			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, bound.Words())
 		}
