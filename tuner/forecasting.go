@@ -45,7 +45,11 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 	case t.played+forecastFewest > forecastRequests:
 		skip("other groups were played in this step")
 	default:
-		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: p.loadSD()}
+		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups)), SCV: make([]float64, len(p.groups)), SpreadSD: make([]float64, len(p.groups))}
+		for g, grp := range p.groups {
+			c.LoadSD[g] = grp.course.sd(grp.rate.PerSec())
+			c.SCV[g], c.SpreadSD[g] = grp.tail.scv()
+		}
 		s := forecast.Settings{HorizonSec: forecastSec, Requests: forecastRequests - t.played, Live: t.cfg.Unlimited, Delay: applyDelay,
 			BoundsMsec: p.bounds}
 		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
@@ -161,20 +165,6 @@ func (p *pool) inside(problem *plan.Problem) []float64 {
 	}
 	return out
 }
-
-// loadSD is by how much the load of each group may differ over the horizon.
-func (p *pool) loadSD() []float64 {
-	out := make([]float64, len(p.groups))
-	for g, grp := range p.groups {
-		out[g] = math.Sqrt(loadDrift*loadDrift + 1/math.Max(1, grp.rate.PerSec()*loadCounted))
-	}
-	return out
-}
-
-const (
-	loadDrift   = 0.05 // log
-	loadCounted = 10.0 // s behind a rate
-)
 
 // newForecasts is the source of randomness of the twin.
 func newForecasts(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0xf07eca57)) }

@@ -40,6 +40,8 @@ type group struct {
 	deadline float64
 	priority float64
 	scv      float64 // of service times
+	tail     tail
+	course   course
 	learned  objective.Moments
 	rate     load.Rate
 	links    []link
@@ -206,6 +208,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		rate = load.Arrivals(asked, shares)
 	}
 	g.rate.Observe(rate, seconds)
+	g.course.observe(seconds, rate)
 	g.spread(s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
 }
@@ -243,6 +246,7 @@ const leastMsec = 0.4
 // spread learns the spread of service times and the deadline from servers where little waits.
 func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
 	sum, n := 0.0, 0.0
+	var quiet []estimate.Reading
 	for i := range g.links {
 		l := &g.links[i]
 		r := readings[l.index][l.class]
@@ -251,10 +255,12 @@ func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, second
 		}
 		sum += r.Count * r.SCV
 		n += r.Count
+		quiet = append(quiet, r)
 		if c, total, square, ok := objective.MomentsOf(s.Peers[i]); ok {
 			g.learned.Add(c, total, square)
 		}
 	}
+	g.tail.observe(seconds, quiet)
 	g.learned.Decay(math.Exp(-seconds / scvMemory))
 	if n > 0 {
 		k := (1 - math.Exp(-seconds/scvMemory)) * n / (n + 100)

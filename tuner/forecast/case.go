@@ -22,6 +22,9 @@ type Case struct {
 	// LoadSD is by how much the load of a group over the horizon may differ from the present one: the standard deviation
 	// of its logarithm, by group; nil: not at all.
 	LoadSD []float64
+	// SCV and SpreadSD are the squared coefficient of variation of service times and the standard deviation of its logarithm,
+	// by group; nil: that of the problem, well known.
+	SCV, SpreadSD []float64
 }
 
 // Weights are the settings of the servers of every group, in the order of Problem.Groups and their links.
@@ -30,7 +33,8 @@ type Weights [][]weights.Setting
 // check reports why a case cannot be played.
 func (c *Case) check(w ...Weights) error {
 	p := c.Problem
-	if len(c.Inside) != len(p.Beliefs) || c.LoadSD != nil && len(c.LoadSD) != len(p.Groups) {
+	other := func(x []float64) bool { return x != nil && len(x) != len(p.Groups) }
+	if len(c.Inside) != len(p.Beliefs) || other(c.LoadSD) || other(c.SCV) || other(c.SpreadSD) {
 		return fmt.Errorf("forecast: %d queues and %d loads of %d servers and %d groups",
 			len(c.Inside), len(c.LoadSD), len(p.Beliefs), len(p.Groups))
 	}
@@ -56,6 +60,21 @@ func (c *Case) check(w ...Weights) error {
 	return nil
 }
 
+// backlog reports whether requests wait at a server that would have room for them if it were not behind.
+func (c *Case) backlog() bool {
+	for j := range c.Problem.Beliefs {
+		if c.Inside[j] > waits*c.Problem.Beliefs[j].MeanSlots()+waitsFew {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	waits    = 1.5 // requests held per slot, beyond a few, that are a backlog
+	waitsFew = 3
+)
+
 // rate is how many requests arrive per second.
 func (c *Case) rate() float64 {
 	sum := 0.0
@@ -72,7 +91,7 @@ type world struct {
 }
 
 // draw draws a world that lasts so long.
-func (c *Case) draw(hold Weights, seconds, spreadSD float64, rng *rand.Rand) world {
+func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 	p := c.Problem
 	w := world{scenario: deathstarbench.Scenario{
 		Name: "forecast", Duration: duration(seconds), ControlInterval: duration(seconds),
@@ -94,19 +113,28 @@ func (c *Case) draw(hold Weights, seconds, spreadSD float64, rng *rand.Rand) wor
 			speeds[j] = append(speeds[j], mean*math.Exp(b.SD[k]*z))
 		}
 	}
-	spread := math.Exp(spreadSD * rng.NormFloat64())
 	work := make([]float64, len(p.Beliefs))
 	for g := range p.Groups {
 		grp := &p.Groups[g]
 		name := strconv.Itoa(g)
 		u := deathstarbench.Upstream{Name: name, Workload: name, Method: method(grp.Method)}
 		share := shares(hold[g])
+		scv, load := grp.SCV, grp.RatePerSec
+		if c.SCV != nil {
+			scv = c.SCV[g]
+		}
+		if c.SpreadSD != nil {
+			scv *= math.Exp(c.SpreadSD[g] * rng.NormFloat64())
+		}
+		if c.LoadSD != nil {
+			load *= math.Exp(c.LoadSD[g] * rng.NormFloat64())
+		}
 		for i, l := range grp.Links {
 			s := &w.scenario.Servers[l.Server]
 			u.Servers, u.Weights = append(u.Servers, s.Name), append(u.Weights, hold[g][i].Weight.Int())
 			s.Service[name] = duration(math.Max(speeds[l.Server][l.Class], leastService))
 			v := grp.RatePerSec*share[i] + leastRate
-			s.ServiceCV += v * grp.SCV * spread
+			s.ServiceCV += v * scv
 			work[l.Server] += v
 			if f := p.Beliefs[l.Server].Fail[l.Class]; f > leastFailing {
 				w.scenario.Faults = append(w.scenario.Faults, deathstarbench.Fault{
@@ -115,12 +143,8 @@ func (c *Case) draw(hold Weights, seconds, spreadSD float64, rng *rand.Rand) wor
 			}
 		}
 		w.scenario.Upstreams = append(w.scenario.Upstreams, u)
-		rate := grp.RatePerSec
-		if c.LoadSD != nil {
-			rate *= math.Exp(c.LoadSD[g] * rng.NormFloat64())
-		}
 		w.scenario.Loads = append(w.scenario.Loads, deathstarbench.Traffic{
-			Workload: name, Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: math.Max(rate, leastRate)}},
+			Workload: name, Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: math.Max(load, leastRate)}},
 		})
 	}
 	for j := range w.scenario.Servers {

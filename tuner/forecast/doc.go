@@ -15,7 +15,7 @@
 // the second part being what the model itself is wrong by. Low and High of a Range are the 5th and 95th percentile.
 //
 // A play that would cost more than its part of Settings.Requests stops earlier, and stands for the rest of the horizon
-// with its second half.
+// with its last quarter.
 //
 //	f, err := forecast.Play(c, hold, change, forecast.Settings{HorizonSec: 60}, rng)
 //	f.Change.P99.Median, f.Better // seconds, probability

@@ -17,10 +17,8 @@ type Settings struct {
 	HorizonSec float64 // that is forecast; default 60
 	Samples    int     // of what is believed; default 12
 	Requests   int     // simulated in all, at most; default 40000
-	// ModelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples; default 0.1.
+	// ModelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples; default 0.14.
 	ModelSD float64
-	// SpreadSD is that of the log of the squared coefficient of variation of service times; default 0.2.
-	SpreadSD float64
 	// BoundsMsec are the bounds of the histogram that the status page shows, for Outcome.Shown; nil: none.
 	BoundsMsec []float64
 	Live       bool          // the change needs no reload: the balancer goes on counting what is under way
@@ -34,8 +32,7 @@ func (s Settings) withDefaults() Settings {
 		}
 	}
 	set(&s.HorizonSec, 60)
-	set(&s.ModelSD, 0.1)
-	set(&s.SpreadSD, 0.2)
+	set(&s.ModelSD, 0.14)
 	if s.Samples == 0 {
 		s.Samples = 12
 	}
@@ -69,11 +66,14 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 		return Forecast{}, err
 	}
 	s = s.withDefaults()
+	if c.backlog() { // whose end is worth more than many samples
+		s.Samples = max(2, s.Samples/3)
+	}
 	seconds := math.Min(s.HorizonSec, float64(s.Requests)/float64(2*s.Samples)/c.rate())
 	out := Forecast{HorizonSec: s.HorizonSec}
 	var plays [2][]played
 	for range s.Samples {
-		w := c.draw(hold, seconds, s.SpreadSD, rng)
+		w := c.draw(hold, seconds, rng)
 		seed := rng.Uint64()
 		for i := range plays {
 			target := change
@@ -117,8 +117,8 @@ func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings
 	if err != nil {
 		return played{}, 0, fmt.Errorf("forecast: %w", err)
 	}
-	// The second half of a play that is shorter than the horizon stands for the rest of it.
-	times := uint32(math.Max(1, math.Round((s.HorizonSec/seconds-0.5)*2)))
+	// The last segment of a play that is shorter than the horizon stands for the rest of it.
+	times := uint32(math.Max(1, math.Round(s.HorizonSec/seconds*segments-segments+1)))
 	var all sim.Histogram
 	for i := 0; !run.Done(); i++ {
 		if _, err := run.Step(); err != nil {
@@ -126,7 +126,7 @@ func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings
 		}
 		for _, g := range run.Interval() {
 			n := uint32(1)
-			if i >= segments/2 {
+			if i == segments-1 {
 				n = times
 			}
 			all.MergeTimes(&g.Latency, n)

@@ -80,7 +80,7 @@ func TestForecastIsWhatTheSimulatorDoes(t *testing.T) {
 		t.Run(string(method), func(t *testing.T) {
 			t.Parallel()
 			c := two(method, 200, 0, 4, 12)
-			f := play(t, c, of(1, 3), of(1, 3), Settings{Requests: 200000, HorizonSec: 60, SpreadSD: 1e-9})
+			f := play(t, c, of(1, 3), of(1, 3), Settings{Requests: 200000, HorizonSec: 60})
 			sc := &deathstarbench.Scenario{
 				Duration: duration(600), ControlInterval: duration(600),
 				Upstreams: []deathstarbench.Upstream{{Name: "0", Workload: "0", Servers: []string{"a", "b"}, Weights: []int{1, 3}, Method: string(sim.Method(method))}},
