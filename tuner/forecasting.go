@@ -45,10 +45,11 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 	case t.played+forecastFewest > forecastRequests:
 		skip("other groups were played in this step")
 	default:
-		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups)), SCV: make([]float64, len(p.groups)), SpreadSD: make([]float64, len(p.groups))}
+		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
 			c.LoadSD[g] = grp.course.sd(grp.rate.PerSec())
-			c.SCV[g], c.SpreadSD[g] = grp.tail.scv()
+			scv, sd := grp.spreads()
+			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
 		}
 		s := forecast.Settings{HorizonSec: forecastSec, Requests: forecastRequests - t.played, Live: t.cfg.Unlimited, Delay: applyDelay,
 			BoundsMsec: p.bounds}

@@ -6,34 +6,45 @@ import (
 	"trimtab/tuner/estimate"
 )
 
-// tail is how service times of a group spread: what the 99th percentile hangs on. It is learned sooner than the spread that plans
-// go by, which must not jump.
+// tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the spread that
+// plans go by, which must not jump.
 type tail struct{ requests, sum float64 } // Σ squared coefficient of variation over requests
 
 const (
 	tailMemory = 300.0 // s
-	tailPrior  = 30.0  // requests that scvFirst counts as
+	tailPrior  = 30.0  // requests that scvFirst counts as, for a group
+	tailPeers  = 100.0 // requests that the spread at its peers counts as, for a server
 	tailChance = 15.0  // variance of the log of what one request says of it
 	tailFloor  = 0.1   // log: the width of the buckets
 )
 
-// observe takes in the readings of servers where little waits.
-func (v *tail) observe(seconds float64, quiet []estimate.Reading) {
+// observe takes in the reading of an interval in which little waited.
+func (v *tail) observe(seconds float64, r estimate.Reading) {
 	keep := math.Exp(-seconds / tailMemory)
 	v.requests, v.sum = keep*v.requests, keep*v.sum
-	for _, r := range quiet {
-		if r.Count > 1 {
-			n := r.Count - 1
-			v.requests += n
-			v.sum += n * math.Min(math.Max(r.SCV, scvLeast), scvMost)
-		}
+	if r.Count > 1 {
+		n := r.Count - 1
+		v.requests += n
+		v.sum += n * math.Min(math.Max(r.SCV, scvLeast), scvMost)
 	}
 }
 
-// scv is the squared coefficient of variation, and the standard deviation of its logarithm.
-func (v *tail) scv() (scv, sd float64) {
-	n := v.requests + tailPrior
-	return (v.sum + tailPrior*scvFirst) / n, math.Hypot(tailFloor, math.Sqrt(tailChance/n))
+// spreads are the squared coefficients of variation of the service times at every server, and the standard deviations of their
+// logarithms.
+func (g *group) spreads() (scv, sd []float64) {
+	all := tail{tailPrior, tailPrior * scvFirst}
+	for i := range g.links {
+		all.requests += g.links[i].tail.requests
+		all.sum += g.links[i].tail.sum
+	}
+	common := all.sum / all.requests
+	for i := range g.links {
+		v := &g.links[i].tail
+		n := v.requests + math.Min(tailPeers, all.requests)
+		scv = append(scv, (v.sum+math.Min(tailPeers, all.requests)*common)/n)
+		sd = append(sd, math.Hypot(tailFloor, math.Sqrt(tailChance/n)))
+	}
+	return scv, sd
 }
 
 // course is how far the load of a group strays: what a minute may bring that the present one does not show.

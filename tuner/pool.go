@@ -40,7 +40,6 @@ type group struct {
 	deadline float64
 	priority float64
 	scv      float64 // of service times
-	tail     tail
 	course   course
 	learned  objective.Moments
 	rate     load.Rate
@@ -58,6 +57,7 @@ type link struct {
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
 	tally   vts.Tally // of late
+	tail    tail
 	eject   gate.Ejection
 }
 
@@ -246,7 +246,6 @@ const leastMsec = 0.4
 // spread learns the spread of service times and the deadline from servers where little waits.
 func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
 	sum, n := 0.0, 0.0
-	var quiet []estimate.Reading
 	for i := range g.links {
 		l := &g.links[i]
 		r := readings[l.index][l.class]
@@ -255,12 +254,11 @@ func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, second
 		}
 		sum += r.Count * r.SCV
 		n += r.Count
-		quiet = append(quiet, r)
+		l.tail.observe(seconds, r)
 		if c, total, square, ok := objective.MomentsOf(s.Peers[i]); ok {
 			g.learned.Add(c, total, square)
 		}
 	}
-	g.tail.observe(seconds, quiet)
 	g.learned.Decay(math.Exp(-seconds / scvMemory))
 	if n > 0 {
 		k := (1 - math.Exp(-seconds/scvMemory)) * n / (n + 100)

@@ -23,8 +23,8 @@ type Case struct {
 	// of its logarithm, by group; nil: not at all.
 	LoadSD []float64
 	// SCV and SpreadSD are the squared coefficient of variation of service times and the standard deviation of its logarithm,
-	// by group; nil: that of the problem, well known.
-	SCV, SpreadSD []float64
+	// by group and link; nil: that of the problem, well known.
+	SCV, SpreadSD [][]float64
 }
 
 // Weights are the settings of the servers of every group, in the order of Problem.Groups and their links.
@@ -33,8 +33,8 @@ type Weights [][]weights.Setting
 // check reports why a case cannot be played.
 func (c *Case) check(w ...Weights) error {
 	p := c.Problem
-	other := func(x []float64) bool { return x != nil && len(x) != len(p.Groups) }
-	if len(c.Inside) != len(p.Beliefs) || other(c.LoadSD) || other(c.SCV) || other(c.SpreadSD) {
+	other := func(x [][]float64) bool { return x != nil && len(x) != len(p.Groups) }
+	if len(c.Inside) != len(p.Beliefs) || c.LoadSD != nil && len(c.LoadSD) != len(p.Groups) || other(c.SCV) || other(c.SpreadSD) {
 		return fmt.Errorf("forecast: %d queues and %d loads of %d servers and %d groups",
 			len(c.Inside), len(c.LoadSD), len(p.Beliefs), len(p.Groups))
 	}
@@ -75,6 +75,33 @@ const (
 	waitsFew = 3
 )
 
+// drained is how long it takes, in s, until no server of a world has a backlog any more.
+func (c *Case) drained(w *world, target Weights) float64 {
+	p := c.Problem
+	used := make([]float64, len(p.Beliefs)) // slots
+	for g := range p.Groups {
+		if p.Groups[g].Method.LoadAware() { // it sends nothing to who is behind
+			continue
+		}
+		share := shares(target[g])
+		for i, l := range p.Groups[g].Links {
+			used[l.Server] += p.Groups[g].RatePerSec * share[i] * w.speeds[l.Server][l.Class]
+		}
+	}
+	longest := 0.0
+	for j := range p.Beliefs {
+		slots := float64(w.scenario.Servers[j].Slots)
+		if waiting := c.Inside[j] - slots; waiting > 0 && len(w.speeds[j]) > 0 {
+			mean := 0.0
+			for _, v := range w.speeds[j] {
+				mean += v / float64(len(w.speeds[j]))
+			}
+			longest = math.Max(longest, waiting*mean/math.Max(slots-used[j], 1e-3))
+		}
+	}
+	return longest
+}
+
 // rate is how many requests arrive per second.
 func (c *Case) rate() float64 {
 	sum := 0.0
@@ -88,6 +115,7 @@ func (c *Case) rate() float64 {
 type world struct {
 	scenario deathstarbench.Scenario
 	held     []sim.Held
+	speeds   [][]float64 // s, by server and class
 }
 
 // draw draws a world that lasts so long.
@@ -97,7 +125,8 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 		Name: "forecast", Duration: duration(seconds), ControlInterval: duration(seconds),
 		Servers: make([]deathstarbench.Server, len(p.Beliefs)),
 	}}
-	speeds := make([][]float64, len(p.Beliefs)) // s by class
+	speeds := make([][]float64, len(p.Beliefs))
+	w.speeds = speeds
 	for j := range p.Beliefs {
 		b := &p.Beliefs[j]
 		s := &w.scenario.Servers[j]
@@ -119,13 +148,7 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 		name := strconv.Itoa(g)
 		u := deathstarbench.Upstream{Name: name, Workload: name, Method: method(grp.Method)}
 		share := shares(hold[g])
-		scv, load := grp.SCV, grp.RatePerSec
-		if c.SCV != nil {
-			scv = c.SCV[g]
-		}
-		if c.SpreadSD != nil {
-			scv *= math.Exp(c.SpreadSD[g] * rng.NormFloat64())
-		}
+		load := grp.RatePerSec
 		if c.LoadSD != nil {
 			load *= math.Exp(c.LoadSD[g] * rng.NormFloat64())
 		}
@@ -133,6 +156,13 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 			s := &w.scenario.Servers[l.Server]
 			u.Servers, u.Weights = append(u.Servers, s.Name), append(u.Weights, hold[g][i].Weight.Int())
 			s.Service[name] = duration(math.Max(speeds[l.Server][l.Class], leastService))
+			scv := grp.SCV
+			if c.SCV != nil {
+				scv = c.SCV[g][i]
+			}
+			if c.SpreadSD != nil {
+				scv *= math.Exp(c.SpreadSD[g][i] * rng.NormFloat64())
+			}
 			v := grp.RatePerSec*share[i] + leastRate
 			s.ServiceCV += v * scv
 			work[l.Server] += v

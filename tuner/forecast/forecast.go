@@ -66,7 +66,7 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 		return Forecast{}, err
 	}
 	s = s.withDefaults()
-	if c.backlog() { // whose end is worth more than many samples
+	if c.backlog() { // which takes longer plays, and two of them
 		s.Samples = max(2, s.Samples/3)
 	}
 	seconds := math.Min(s.HorizonSec, float64(s.Requests)/float64(2*s.Samples)/c.rate())
@@ -105,52 +105,64 @@ type played struct{ p99, mean, shown float64 }
 
 const segments = 4 // of a play
 
-// play plays a world in which the weights hold change to target.
+// play plays a world in which the weights hold change to target. What is played stands for the whole horizon: the last segment for
+// the time after it. Where a backlog stands now, that is the time until it is gone; from then on a second play tells, without it.
 func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings, seed uint64) (played, int, error) {
+	var all sim.Histogram
+	until := s.HorizonSec
+	if seconds < s.HorizonSec && c.backlog() {
+		until = math.Min(s.HorizonSec, math.Max(seconds, c.drained(w, target)))
+	}
+	n, err := c.stretch(&all, w, w.held, hold, target, seconds, until, s, seed)
+	if err == nil && until < s.HorizonSec {
+		var more int
+		more, err = c.stretch(&all, w, nil, target, target, seconds, s.HorizonSec-until, s, seed)
+		n += more
+	}
+	if err != nil {
+		return played{}, 0, fmt.Errorf("forecast: %w", err)
+	}
+	p := played{p99: all.Quantile(0.99).Seconds(), mean: all.Mean().Seconds()}
+	if len(s.BoundsMsec) > 0 {
+		p.shown = Quantile(s.BoundsMsec, shown(&all, s.BoundsMsec), float64(all.Count()), 0.99)
+	}
+	return p, n, nil
+}
+
+// stretch plays for so many seconds and adds what clients saw to all, as of the time given.
+func (c *Case) stretch(all *sim.Histogram, w *world, held []sim.Held, hold, target Weights, seconds, standsFor float64, s *Settings,
+	seed uint64,
+) (requests int, err error) {
 	run, err := sim.New(&w.scenario, sim.Options{
-		Seed: seed, Interval: time.Duration(seconds / segments * 1e9), BucketsMsec: []float64{}, Live: s.Live, ApplyDelay: s.Delay, Held: w.held,
+		Seed: seed, Interval: time.Duration(seconds / segments * 1e9), BucketsMsec: []float64{}, Live: s.Live, ApplyDelay: s.Delay, Held: held,
 		MaxFails: -1,
 	})
 	if err == nil {
 		err = c.start(run, hold, target)
 	}
 	if err != nil {
-		return played{}, 0, fmt.Errorf("forecast: %w", err)
+		return 0, err
 	}
-	// The last segment of a play that is shorter than the horizon stands for the rest of it.
-	times := uint32(math.Max(1, math.Round(s.HorizonSec/seconds*segments-segments+1)))
-	var all sim.Histogram
+	last := uint32(math.Max(1, math.Round(standsFor/seconds*segments-segments+1)))
 	for i := 0; !run.Done(); i++ {
 		if _, err := run.Step(); err != nil {
-			return played{}, 0, fmt.Errorf("forecast: %w", err)
+			return 0, err
+		}
+		times := uint32(1)
+		if i == segments-1 {
+			times = last
 		}
 		for _, g := range run.Interval() {
-			n := uint32(1)
-			if i == segments-1 {
-				n = times
-			}
-			all.MergeTimes(&g.Latency, n)
+			all.MergeTimes(&g.Latency, times)
 		}
 	}
-	p := played{p99: all.Quantile(0.99).Seconds(), mean: all.Mean().Seconds()}
-	if len(s.BoundsMsec) > 0 {
-		p.shown = Quantile(s.BoundsMsec, shown(&all, s.BoundsMsec), float64(all.Count()), 0.99)
-	}
-	return p, int(run.Requests()), nil
+	return int(run.Requests()), nil
 }
 
 // start puts the settings in force.
 func (c *Case) start(run *sim.Sim, hold, target Weights) error {
-	down := false
-	for g := range hold {
-		for i := range hold[g] {
-			down = down || hold[g][i].Down
-		}
-	}
-	if down {
-		if err := run.SetWeightsNow(c.settings(hold)); err != nil {
-			return err
-		}
+	if err := run.SetWeightsNow(c.settings(hold)); err != nil {
+		return err
 	}
 	return run.SetWeights(c.settings(target))
 }
