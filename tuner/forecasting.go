@@ -23,9 +23,10 @@ type outlook struct {
 
 const (
 	forecastSec      = 60.0  // s ahead
-	forecastRequests = 40000 // simulated in one step at most
-	forecastFewest   = 8000  // simulated for one change at least
-	forecastLinks    = 256   // of a pool: with more, a play takes too long
+	forecastRequests = 40000 // simulated in one step at most, of a small pool: about 7 ms of one core
+	forecastHalf     = 64    // servers in groups of a pool with which half as many are simulated: a request costs more
+	forecastFewest   = 6000  // simulated for one change at least
+	forecastLinks    = 256   // servers in groups: with more, a play takes too long
 	applyDelay       = 120 * time.Millisecond
 )
 
@@ -36,13 +37,15 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 	for i := range problem.Groups {
 		links += len(problem.Groups[i].Links)
 	}
+	whole := float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
+	budget := int(whole * (1 - t.played))
 	skip := func(format string, args ...any) {
 		o.explain = &ForecastExplanation{Skipped: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case links > forecastLinks:
 		skip("%d servers in groups are more than the %d that can be played in a step", links, forecastLinks)
-	case t.played+forecastFewest > forecastRequests:
+	case budget < forecastFewest:
 		skip("other groups were played in this step")
 	default:
 		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups))}
@@ -51,14 +54,14 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 			scv, sd := grp.spreads()
 			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
 		}
-		s := forecast.Settings{HorizonSec: forecastSec, Requests: forecastRequests - t.played, Live: t.cfg.Unlimited, Delay: applyDelay,
+		s := forecast.Settings{HorizonSec: forecastSec, Requests: budget, Live: t.cfg.Unlimited, Delay: applyDelay,
 			BoundsMsec: p.bounds}
 		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
 		if err != nil {
 			skip("%v", err)
 			break
 		}
-		t.played += f.Requests
+		t.played += float64(f.Requests) / whole
 		o.proposed = &f
 		o.explain = explainForecast(&f)
 	}

@@ -32,7 +32,7 @@ type Tuner struct {
 	decision control.Decision
 	explain  Explanation
 	rng      *rand.Rand // of the twin
-	played   int        // requests that the twin simulated in this step
+	played   float64    // share of a step that the twin has played
 	restored *Snapshot  // taken over at the first sample
 }
 

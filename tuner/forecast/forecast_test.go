@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -213,14 +214,24 @@ func TestMeasuredWantsEnoughToCompare(t *testing.T) {
 }
 
 func BenchmarkPlay(b *testing.B) {
-	c := two(plan.LeastConn, 400, 0.1, 4, 8, 12, 16)
-	b.ReportAllocs()
-	rng := rand.New(rand.NewPCG(1, 2))
-	for b.Loop() {
-		f, err := Play(c, of(1, 1, 1, 1), of(1, 2, 3, 4), Settings{}, rng)
-		if err != nil {
-			b.Fatal(err)
+	for _, method := range []plan.Method{plan.RoundRobin, plan.LeastConn, plan.LeastTime} {
+		for _, servers := range []int{4, 32, 256} {
+			b.Run(fmt.Sprintf("%s/%d", method, servers), func(b *testing.B) {
+				slots, hold, change := make([]float64, servers), make([]int, servers), make([]int, servers)
+				for i := range slots {
+					slots[i], hold[i], change[i] = float64(4+4*(i%4)), 1, 1+i%4
+				}
+				c := two(method, 100*float64(servers), 0.1, slots...)
+				rng := rand.New(rand.NewPCG(1, 2))
+				b.ReportAllocs()
+				for b.Loop() {
+					f, err := Play(c, of(hold...), of(change...), Settings{}, rng)
+					if err != nil {
+						b.Fatal(err)
+					}
+					b.ReportMetric(float64(f.Requests), "requests")
+				}
+			})
 		}
-		b.ReportMetric(float64(f.Requests), "requests")
 	}
 }
