@@ -83,7 +83,8 @@ func PlayForecasts(ctx context.Context, c Case, p Policy, o SimOptions) (rows []
 		return nil, fmt.Errorf("policy %s: it makes no forecasts", p.Name)
 	}
 	world := NewSimWorld(o)
-	if err := world.Reset(ctx, Run{Scenario: c.Scenario, Method: p.Method, Seed: c.Seed, Deadlines: c.Deadlines}); err != nil {
+	if err := world.Reset(ctx, Run{Scenario: c.Scenario, Method: p.Method, Seed: c.Seed,
+		Deadlines: c.Deadlines}); err != nil {
 		return nil, err
 	}
 	watch := &watched{Forecaster: policy}
@@ -150,7 +151,8 @@ func follow(sc *deathstarbench.Scenario, m *tuner.PoolForecast, at time.Duration
 	}
 	fc := &m.Forecast
 	f := &followed{
-		from: at, to: at + time.Duration(fc.HorizonSec*float64(time.Second)), groups: make([]bool, len(sc.Upstreams)), servers: map[string]bool{},
+		from: at, to: at + time.Duration(fc.HorizonSec*float64(time.Second)), groups: make([]bool, len(sc.Upstreams)),
+		servers: map[string]bool{},
 		row: ForecastRow{
 			AtSec: at.Seconds(), Groups: m.Groups, Better: fc.Better, Simulated: fc.Requests,
 			HoldP99: value(fc.Hold.P99.Median, fc.Hold.P99.Low, fc.Hold.P99.High),
@@ -185,7 +187,8 @@ func (f *followed) judge(sc *deathstarbench.Scenario) ForecastRow {
 	return r
 }
 
-// faulty reports whether a fault of one of the servers begins or ends within the horizon, or is one that is drawn for each request.
+// faulty reports whether a fault of one of the servers begins or ends within the horizon, or is one that is drawn for
+// each request.
 func (f *followed) faulty(sc *deathstarbench.Scenario) bool {
 	const learning = 10 * time.Second // that a policy may take to know of a fault
 	for i := range sc.Faults {

@@ -30,7 +30,8 @@ func SummariseForecasts(rows []ForecastRow) []ForecastSummary {
 			s := ForecastSummary{Policy: policy, Load: load}
 			var errs, ratios, means []float64
 			for _, r := range rows {
-				if r.Policy != policy || r.Unjudged != "" || load == "steady" && r.LoadVaries || load == "varying" && !r.LoadVaries {
+				if r.Policy != policy || r.Unjudged != "" || load == "steady" && r.LoadVaries || load == "varying" &&
+					!r.LoadVaries {
 					continue
 				}
 				s.Judged++

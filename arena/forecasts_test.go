@@ -21,10 +21,12 @@ func tunedPolicy() Policy {
 // lopsided is a world of two servers, one of them three times as large, that begin with equal weights.
 func lopsided(faults ...deathstarbench.Fault) *deathstarbench.Scenario {
 	s := &deathstarbench.Scenario{
-		Name: "lopsided", Duration: deathstarbench.Duration(150 * time.Second), ControlInterval: deathstarbench.Duration(3 * time.Second),
-		Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "w", Servers: []string{"a", "b"}, Deadline: deathstarbench.Duration(100 * time.Millisecond)}},
-		Loads:     []deathstarbench.Traffic{{Workload: "w", Phases: []deathstarbench.Phase{{Rate: 200}}}},
-		Faults:    faults,
+		Name: "lopsided", Duration: deathstarbench.Duration(150 * time.Second),
+		ControlInterval: deathstarbench.Duration(3 * time.Second),
+		Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "w", Servers: []string{"a", "b"},
+			Deadline: deathstarbench.Duration(100 * time.Millisecond)}},
+		Loads:  []deathstarbench.Traffic{{Workload: "w", Phases: []deathstarbench.Phase{{Rate: 200}}}},
+		Faults: faults,
 	}
 	for i, slots := range []int{4, 12} {
 		s.Servers = append(s.Servers, deathstarbench.Server{Name: s.Upstreams[0].Servers[i], Slots: slots, ServiceCV: 0.6,
@@ -55,7 +57,8 @@ func TestForecastsAreComparedWithWhatClientsSaw(t *testing.T) {
 }
 
 func TestForecastsAreNotJudgedWhenSomethingElseHappens(t *testing.T) {
-	always := deathstarbench.Fault{Server: "b", Kind: deathstarbench.Error, Probability: 0.02, Until: deathstarbench.Duration(150 * time.Second)}
+	always := deathstarbench.Fault{Server: "b", Kind: deathstarbench.Error, Probability: 0.02,
+		Until: deathstarbench.Duration(150 * time.Second)}
 	c := Case{Scenario: lopsided(always), Seed: 4, Deadlines: map[string]time.Duration{"u": 100 * time.Millisecond}}
 	rows, err := PlayForecasts(t.Context(), c, tunedPolicy(), SimOptions{})
 	if err != nil || len(rows) == 0 {
@@ -70,13 +73,17 @@ func TestForecastsAreNotJudgedWhenSomethingElseHappens(t *testing.T) {
 
 func TestOnlyForecastersAreAsked(t *testing.T) {
 	hold := Policy{Name: "start", New: Choosers(nil)["start"]}
-	if _, err := PlayForecasts(t.Context(), Case{Scenario: lopsided(), Deadlines: map[string]time.Duration{}}, hold, SimOptions{}); err == nil {
+	if _, err := PlayForecasts(t.Context(), Case{Scenario: lopsided(), Deadlines: map[string]time.Duration{}},
+		hold, SimOptions{}); err == nil {
 		t.Error("a policy without forecasts: got no error")
 	}
 }
 
 func TestSummaryOfForecasts(t *testing.T) {
-	value := func(measured float64) ForecastValue { return ForecastValue{Median: 100, Low: 80, High: 125, Measured: measured} }
+	value := func(measured float64) ForecastValue {
+		return ForecastValue{Median: 100, Low: 80, High: 125,
+			Measured: measured}
+	}
 	rows := []ForecastRow{
 		{Policy: "tuned", P99: value(110), Mean: value(100)},
 		{Policy: "tuned", P99: value(90), Mean: value(100)},
@@ -99,7 +106,8 @@ func TestSummaryOfForecasts(t *testing.T) {
 		t.Errorf("any: got %+v", s)
 	}
 	un := UnjudgedForecasts(rows)
-	if want := map[string]int{"a fault": 1, "the end": 1}; len(un) != 1 || un[0].Made != 5 || !reflect.DeepEqual(un[0].By, want) {
+	if want := map[string]int{"a fault": 1, "the end": 1}; len(un) != 1 || un[0].Made != 5 ||
+		!reflect.DeepEqual(un[0].By, want) {
 		t.Errorf("not judgeable: got %+v", un)
 	}
 }

@@ -147,8 +147,8 @@ func (p *pool) weights(set weights.Set) forecast.Weights {
 	return out
 }
 
-// inside are the requests that servers hold now. What completions show is the queue that requests met when they came: under round
-// robin a server that is sent more than it finishes holds more by now.
+// inside are the requests that servers hold now. What completions show is the queue that requests met when they came:
+// under round robin a server that is sent more than it finishes holds more by now.
 func (p *pool) inside(problem *plan.Problem) []float64 {
 	out, sent := make([]float64, len(problem.Beliefs)), make([]float64, len(problem.Beliefs))
 	aware := false

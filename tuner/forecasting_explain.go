@@ -52,7 +52,8 @@ func (p *pool) explainOutlook(e *PoolExplanation) {
 		e.Forecast = &last
 	}
 	if s := &o.score; s.Judged+s.Dropped > 0 {
-		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(), Covered: s.Covered()}
+		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(),
+			Covered: s.Covered()}
 	}
 }
 
@@ -66,7 +67,8 @@ func (f *ForecastExplanation) text(b *strings.Builder) {
 		return
 	}
 	v := f.ExpectedP99MS
-	fmt.Fprintf(b, "  expected p99 %s → %s ms (90 %%: %s–%s) over %.0f s", msecText(v.Hold), msecText(v.Change), msecText(v.Low), msecText(v.High), f.HorizonSec)
+	fmt.Fprintf(b, "  expected p99 %s → %s ms (90 %%: %s–%s) over %.0f s", msecText(v.Hold), msecText(v.Change),
+		msecText(v.Low), msecText(v.High), f.HorizonSec)
 	switch {
 	case f.MeasuredP99MS > 0:
 		fmt.Fprintf(b, ", measured %s ms", msecText(f.MeasuredP99MS))
@@ -81,7 +83,8 @@ func (s *ForecastScore) text(b *strings.Builder) {
 	if s == nil || s.Judged == 0 {
 		return
 	}
-	fmt.Fprintf(b, "  forecasts so far: %d judged, off by %.0f %% in the median, %.0f %% within their interval\n", s.Judged, 100*s.MedianError, 100*s.Covered)
+	fmt.Fprintf(b, "  forecasts so far: %d judged, off by %.0f %% in the median, %.0f %% within their interval\n",
+		s.Judged, 100*s.MedianError, 100*s.Covered)
 }
 
 // msecText writes ms with two significant digits at least.

@@ -6,8 +6,8 @@ import (
 	"trimtab/tuner/estimate"
 )
 
-// tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the spread that
-// plans go by, which must not jump.
+// tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the
+// spread that plans go by, which must not jump.
 type tail struct{ requests, sum float64 } // Σ squared coefficient of variation over requests
 
 const (
@@ -29,8 +29,8 @@ func (v *tail) observe(seconds float64, r estimate.Reading) {
 	}
 }
 
-// spreads are the squared coefficients of variation of the service times at every server, and the standard deviations of their
-// logarithms.
+// spreads are the squared coefficients of variation of the service times at every server, and the standard deviations
+// of their logarithms.
 func (g *group) spreads() (scv, sd []float64) {
 	all := tail{tailPrior, tailPrior * scvFirst}
 	for i := range g.links {

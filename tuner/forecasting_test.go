@@ -18,9 +18,10 @@ import (
 // uneven is a world of two servers, one of them three times as large, that begin with equal weights.
 func uneven() *deathstarbench.Scenario {
 	s := &deathstarbench.Scenario{
-		Name: "uneven", Duration: deathstarbench.Duration(150 * time.Second), ControlInterval: deathstarbench.Duration(3 * time.Second),
-		Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "w", Servers: []string{"a", "b"}}},
-		Loads:     []deathstarbench.Traffic{{Workload: "w", Phases: []deathstarbench.Phase{{Rate: 200}}}},
+		Name: "uneven", Duration: deathstarbench.Duration(150 * time.Second),
+		ControlInterval: deathstarbench.Duration(3 * time.Second),
+		Upstreams:       []deathstarbench.Upstream{{Name: "u", Workload: "w", Servers: []string{"a", "b"}}},
+		Loads:           []deathstarbench.Traffic{{Workload: "w", Phases: []deathstarbench.Phase{{Rate: 200}}}},
 	}
 	for i, slots := range []int{4, 12} {
 		s.Servers = append(s.Servers, deathstarbench.Server{Name: s.Upstreams[0].Servers[i], Slots: slots, ServiceCV: 0.6,
@@ -29,7 +30,8 @@ func uneven() *deathstarbench.Scenario {
 	return s
 }
 
-// tune lets a tuner control a world whose changes are carried out or not; it returns what was explained in every interval.
+// tune lets a tuner control a world whose changes are carried out or not; it returns what was explained in every
+// interval.
 func tune(t *testing.T, sc *deathstarbench.Scenario, cfg tuner.Config, applied bool) (out []tuner.Explanation) {
 	t.Helper()
 	policy, err := tuner.New(cfg)
@@ -107,7 +109,8 @@ func TestForecastsAreMadeAndJudged(t *testing.T) {
 		t.Errorf("the explanation says what came true: got\n%s", text)
 	}
 	b, err := json.Marshal(last)
-	if err != nil || !strings.Contains(string(b), `"expected_p99_ms":{"hold":`) || !strings.Contains(string(b), `"forecast_score":{"judged":`) {
+	if err != nil || !strings.Contains(string(b), `"expected_p99_ms":{"hold":`) || !strings.Contains(string(b),
+		`"forecast_score":{"judged":`) {
 		t.Errorf("the explanation as data: got %s, %v", b, err)
 	}
 }
@@ -129,7 +132,8 @@ func TestForecastsOfChangesThatWereNotMadeAreNotJudged(t *testing.T) {
 func TestLargePoolsAreNotPlayed(t *testing.T) {
 	// 9 groups on 30 servers; those with fewer slots are sent by equal shares 1.5 times what they serve.
 	base := uneven()
-	sc := &deathstarbench.Scenario{Duration: deathstarbench.Duration(18 * time.Second), ControlInterval: base.ControlInterval}
+	sc := &deathstarbench.Scenario{Duration: deathstarbench.Duration(18 * time.Second),
+		ControlInterval: base.ControlInterval}
 	for i := range 30 {
 		s := base.Servers[i%2]
 		s.Name = "s" + strconv.Itoa(i)

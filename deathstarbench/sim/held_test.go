@@ -45,7 +45,8 @@ func TestServiceMetInTheMiddleLastsAsRenewalTheorySays(t *testing.T) {
 	const mean, cv = 0.1, 0.8
 	sc := one(1, 4000, 1000*mean, cv, 0, 30*time.Second)
 	sc.Loads[0].Phases[0].Rate = 1e-9
-	run, err := New(sc, Options{Seed: 3, Interval: 30 * time.Second, Held: []Held{{Group: "compose_backend", Server: "a0", Requests: 4000}}})
+	run, err := New(sc, Options{Seed: 3, Interval: 30 * time.Second, Held: []Held{{Group: "compose_backend",
+		Server: "a0", Requests: 4000}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ type Case struct {
 	// LoadSD is by how much the load of a group over the horizon may differ from the present one: the standard deviation
 	// of its logarithm, by group; nil: not at all.
 	LoadSD []float64
-	// SCV and SpreadSD are the squared coefficient of variation of service times and the standard deviation of its logarithm,
-	// by group and link; nil: that of the problem, well known.
+	// SCV and SpreadSD are the squared coefficient of variation of service times and the standard deviation of its
+	// logarithm, by group and link; nil: that of the problem, well known.
 	SCV, SpreadSD [][]float64
 }
 
@@ -34,7 +34,8 @@ type Weights [][]weights.Setting
 func (c *Case) check(w ...Weights) error {
 	p := c.Problem
 	other := func(x [][]float64) bool { return x != nil && len(x) != len(p.Groups) }
-	if len(c.Inside) != len(p.Beliefs) || c.LoadSD != nil && len(c.LoadSD) != len(p.Groups) || other(c.SCV) || other(c.SpreadSD) {
+	if len(c.Inside) != len(p.Beliefs) || c.LoadSD != nil && len(c.LoadSD) != len(p.Groups) || other(c.SCV) ||
+		other(c.SpreadSD) {
 		return fmt.Errorf("forecast: %d queues and %d loads of %d servers and %d groups",
 			len(c.Inside), len(c.LoadSD), len(p.Beliefs), len(p.Groups))
 	}
@@ -168,7 +169,8 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 			work[l.Server] += v
 			if f := p.Beliefs[l.Server].Fail[l.Class]; f > leastFailing {
 				w.scenario.Faults = append(w.scenario.Faults, deathstarbench.Fault{
-					Server: s.Name, Kind: deathstarbench.Error, Probability: math.Min(f, 1), Latency: duration(failsAfter), Until: duration(seconds),
+					Server: s.Name, Kind: deathstarbench.Error, Probability: math.Min(f, 1), Latency: duration(failsAfter),
+					Until: duration(seconds),
 				})
 			}
 		}
@@ -227,7 +229,8 @@ func (c *Case) queues(hold Weights, speeds [][]float64, rng *rand.Rand) (out []s
 	return out
 }
 
-// leastPace is the fewest requests per second that a queue is taken to come from: nobody waits longer than some seconds.
+// leastPace is the fewest requests per second that a queue is taken to come from: nobody waits longer than some
+// seconds.
 const leastPace = 1.0
 
 // shares are the shares of the requests that weights give under round robin.

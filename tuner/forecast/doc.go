@@ -1,6 +1,6 @@
-// Package forecast says what a change of weights will bring before it is made: the twin, package sim, is built from what
-// is believed of the servers, and played from the queues that are believed to stand now, once with the weights in force
-// and once with those of the change.
+// Package forecast says what a change of weights will bring before it is made: the twin, package sim, is built from
+// what is believed of the servers, and played from the queues that are believed to stand now, once with the weights in
+// force and once with those of the change.
 //
 // # The model
 //

@@ -42,7 +42,8 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
-// Range is what is expected of a quantity, in s: half of what may come is below Median, nine tenths between Low and High.
+// Range is what is expected of a quantity, in s: half of what may come is below Median, nine tenths between Low and
+// High.
 type Range struct{ Median, Low, High float64 }
 
 // Outcome is what is expected of the horizon with some weights.
@@ -105,8 +106,9 @@ type played struct{ p99, mean, shown float64 }
 
 const segments = 4 // of a play
 
-// play plays a world in which the weights hold change to target. What is played stands for the whole horizon: the last segment for
-// the time after it. Where a backlog stands now, that is the time until it is gone; from then on a second play tells, without it.
+// play plays a world in which the weights hold change to target. What is played stands for the whole horizon: the last
+// segment for the time after it. Where a backlog stands now, that is the time until it is gone; from then on a second
+// play tells, without it.
 func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings, seed uint64) (played, int, error) {
 	var all sim.Histogram
 	until := s.HorizonSec
@@ -130,11 +132,12 @@ func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings
 }
 
 // stretch plays for so many seconds and adds what clients saw to all, as of the time given.
-func (c *Case) stretch(all *sim.Histogram, w *world, held []sim.Held, hold, target Weights, seconds, standsFor float64, s *Settings,
-	seed uint64,
+func (c *Case) stretch(
+	all *sim.Histogram, w *world, held []sim.Held, hold, target Weights, seconds, standsFor float64, s *Settings, seed uint64,
 ) (requests int, err error) {
 	run, err := sim.New(&w.scenario, sim.Options{
-		Seed: seed, Interval: time.Duration(seconds / segments * 1e9), BucketsMsec: []float64{}, Live: s.Live, ApplyDelay: s.Delay, Held: held,
+		Seed: seed, Interval: time.Duration(seconds / segments * 1e9), BucketsMsec: []float64{}, Live: s.Live,
+		ApplyDelay: s.Delay, Held: held,
 		MaxFails: -1,
 	})
 	if err == nil {

@@ -14,12 +14,14 @@ import (
 	"trimtab/weights"
 )
 
-// two returns a case of two servers whose slots and service times are known up to sd, asked for so many requests per second.
+// two returns a case of two servers whose slots and service times are known up to sd, asked for so many requests per
+// second.
 func two(method plan.Method, rate, sd float64, slots ...float64) Case {
 	p := &plan.Problem{Groups: []plan.Group{{Method: method, RatePerSec: rate, SCV: 0.25}}}
 	for i, c := range slots {
 		p.Beliefs = append(p.Beliefs, estimate.Belief{
-			Known: true, Slots: []estimate.Hypothesis{{Slots: c, Probability: 1, ServiceSec: []float64{0.05}}}, SD: []float64{sd}, Fail: []float64{0},
+			Known: true, Slots: []estimate.Hypothesis{{Slots: c, Probability: 1, ServiceSec: []float64{0.05}}},
+			SD: []float64{sd}, Fail: []float64{0},
 			Done: rate / 2,
 		})
 		p.Groups[0].Links = append(p.Groups[0].Links, plan.Link{Server: i})
@@ -84,8 +86,9 @@ func TestForecastIsWhatTheSimulatorDoes(t *testing.T) {
 			f := play(t, c, of(1, 3), of(1, 3), Settings{Requests: 200000, HorizonSec: 60})
 			sc := &deathstarbench.Scenario{
 				Duration: duration(600), ControlInterval: duration(600),
-				Upstreams: []deathstarbench.Upstream{{Name: "0", Workload: "0", Servers: []string{"a", "b"}, Weights: []int{1, 3}, Method: string(sim.Method(method))}},
-				Loads:     []deathstarbench.Traffic{{Workload: "0", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: 200}}}},
+				Upstreams: []deathstarbench.Upstream{{Name: "0", Workload: "0", Servers: []string{"a", "b"},
+					Weights: []int{1, 3}, Method: string(sim.Method(method))}},
+				Loads: []deathstarbench.Traffic{{Workload: "0", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: 200}}}},
 			}
 			for i, n := range []int{4, 12} {
 				sc.Servers = append(sc.Servers, deathstarbench.Server{Name: string(rune('a' + i)), Slots: n, ServiceCV: 0.5,
@@ -124,7 +127,8 @@ func TestForecastIsLessSureWhenLessIsKnown(t *testing.T) {
 	sure := play(t, two(plan.RoundRobin, 200, 0.01, 4, 12), of(1, 3), of(1, 3), Settings{})
 	unsure := play(t, two(plan.RoundRobin, 200, 0.3, 4, 12), of(1, 3), of(1, 3), Settings{})
 	if width(unsure.Change.P99) < 1.5*width(sure.Change.P99) {
-		t.Errorf("width of the interval: got %.2f known and %.2f hardly known", width(sure.Change.P99), width(unsure.Change.P99))
+		t.Errorf("width of the interval: got %.2f known and %.2f hardly known", width(sure.Change.P99),
+			width(unsure.Change.P99))
 	}
 }
 
@@ -152,7 +156,10 @@ func TestForecastRefusesWhatCannotBePlayed(t *testing.T) {
 		{"a load that is not a number", func(c *Case, _, _ Weights) { c.Problem.Groups[0].RatePerSec = math.NaN() }},
 		{"a queue too few", func(c *Case, _, _ Weights) { c.Inside = c.Inside[:1] }},
 		{"weights of other servers", func(_ *Case, _, change Weights) { change[0] = change[0][:1] }},
-		{"a change that leaves nobody", func(_ *Case, _, change Weights) { change[0][0].Down, change[0][1].Down = true, true }},
+		{"a change that leaves nobody", func(_ *Case, _, change Weights) {
+			change[0][0].Down,
+				change[0][1].Down = true, true
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, hold, change := two(plan.RoundRobin, 100, 0.1, 4, 8), of(1, 1), of(1, 2)

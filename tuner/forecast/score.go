@@ -48,7 +48,8 @@ func (s *Score) Covered() float64 {
 	return n / math.Max(1, float64(len(s.covered)))
 }
 
-// Measured collects the response times that the status page shows over the horizon of a forecast. The zero value is empty.
+// Measured collects the response times that the status page shows over the horizon of a forecast. The zero value is
+// empty.
 type Measured struct {
 	Seconds    float64 // so far
 	bounds     []float64
@@ -62,8 +63,8 @@ const leastMeasured = 200
 // Pass lets time pass.
 func (m *Measured) Pass(interval time.Duration) { m.Seconds += interval.Seconds() }
 
-// Add counts a histogram: of count response times, buckets[i] are at most boundsMsec[i] long. Histograms with other bounds
-// than the first are left out.
+// Add counts a histogram: of count response times, buckets[i] are at most boundsMsec[i] long. Histograms with other
+// bounds than the first are left out.
 func (m *Measured) Add(boundsMsec []float64, buckets []uint64, count uint64) {
 	if len(boundsMsec) == 0 || len(boundsMsec) != len(buckets) {
 		return
