@@ -55,6 +55,7 @@ const (
 	courseMean   = 60.0  // s in which the mean follows
 	courseFirst  = 0.08  // log: before anything was seen
 	courseWeight = 60.0  // s that it counts as
+	courseMost   = 0.4   // log: after a night, the next minute is not another night
 	courseRecent = 10.0  // s of arrivals that the present rate is known by
 )
 
@@ -77,5 +78,5 @@ func (c *course) observe(seconds, perSec float64) {
 // sd is the standard deviation of the log of the load over the horizon, perSec being the present one.
 func (c *course) sd(perSec float64) float64 {
 	v := (c.seconds*c.variance + courseWeight*courseFirst*courseFirst) / (c.seconds + courseWeight)
-	return math.Sqrt(v + 1/math.Max(1, perSec*courseRecent))
+	return math.Min(math.Sqrt(v+1/math.Max(1, perSec*courseRecent)), courseMost)
 }

@@ -67,10 +67,19 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 		return Forecast{}, err
 	}
 	s = s.withDefaults()
-	if c.backlog() { // which takes longer plays, and two of them
-		s.Samples = max(2, s.Samples/3)
+	stretches := 1.0
+	if c.backlog() { // which takes longer plays, each of two stretches
+		s.Samples, stretches = max(2, s.Samples/3), 2
 	}
-	seconds := math.Min(s.HorizonSec, float64(s.Requests)/float64(2*s.Samples)/c.rate())
+	held := 0.0
+	for _, n := range c.Inside {
+		held += n
+	}
+	each := float64(s.Requests)/float64(2*s.Samples) - held // requests that arrive in a play
+	if !(each > held) {
+		return Forecast{}, fmt.Errorf("forecast: %.0f requests wait, more than can be played", held)
+	}
+	seconds := math.Min(s.HorizonSec, each/stretches/c.rate())
 	out := Forecast{HorizonSec: s.HorizonSec}
 	var plays [2][]played
 	for range s.Samples {

@@ -152,6 +152,8 @@ func TestForecastRefusesWhatCannotBePlayed(t *testing.T) {
 		spoil func(c *Case, hold, change Weights)
 	}{
 		{"a server of which nothing is known", func(c *Case, _, _ Weights) { c.Problem.Beliefs[1].Slots = nil }},
+		{"queues too long to be played", func(c *Case, _, _ Weights) { c.Inside[0] = 30000 }},
+		{"a queue that is not a number", func(c *Case, _, _ Weights) { c.Inside[0] = math.NaN() }},
 		{"no load", func(c *Case, _, _ Weights) { c.Problem.Groups[0].RatePerSec = 0 }},
 		{"a load that is not a number", func(c *Case, _, _ Weights) { c.Problem.Groups[0].RatePerSec = math.NaN() }},
 		{"a queue too few", func(c *Case, _, _ Weights) { c.Inside = c.Inside[:1] }},
@@ -232,7 +234,7 @@ func BenchmarkPlay(b *testing.B) {
 				rng := rand.New(rand.NewPCG(1, 2))
 				b.ReportAllocs()
 				for b.Loop() {
-					f, err := Play(c, of(hold...), of(change...), Settings{}, rng)
+					f, err := Play(c, of(hold...), of(change...), Settings{Requests: 40000 * 64 / (64 + servers)}, rng)
 					if err != nil {
 						b.Fatal(err)
 					}
