@@ -24,6 +24,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	e.measure(p, t.cfg.ErrorTardiness)
 	problem := p.problem(t, beliefs)
 	e.servers(p, problem)
+	p.explainOutlook(e)
 	if edited {
 		p.gate, p.quietSec = gate.State{}, 0
 		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
@@ -65,6 +66,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 			e.Bounds = append(e.Bounds, gate.BoundStep)
 		}
 		e.change(fmt.Sprintf("%.0f %% better expected", 100*q.GainShare))
+		p.forecast(t, problem, out.want, e)
 	}
 	return out
 }

@@ -41,6 +41,9 @@ type PoolExplanation struct {
 	ART             float64             `json:"art_per_request"` // measured, failed requests included
 	Basis           objective.Basis     `json:"art_from"`
 	Servers         []ServerExplanation `json:"servers"`
+	// Forecast is what the twin says of the change, or of the last one; nil: none was made yet.
+	Forecast      *ForecastExplanation `json:"forecast,omitempty"`
+	ForecastScore *ForecastScore       `json:"forecast_score,omitempty"`
 }
 
 // ServerExplanation is what the model believes of one server.
@@ -124,6 +127,8 @@ func (e Explanation) Text() string {
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
+		p.Forecast.text(&b)
+		p.ForecastScore.text(&b)
 		for _, bound := range p.Bounds {
 			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, bound.Words())
 		}

@@ -25,6 +25,8 @@ type pool struct {
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
+	outlook outlook
+	bounds  []float64 // of the histograms of the last sample, ms
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -42,6 +44,7 @@ type group struct {
 	deadline float64
 	priority float64
 	scv      float64 // of service times
+	course   course
 	learned  objective.Moments
 	rate     load.Rate
 	links    []link
@@ -58,6 +61,7 @@ type link struct {
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
 	tally   vts.Tally // of late
+	tail    tail
 	eject   gate.Ejection
 }
 
@@ -252,6 +256,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		rate = load.Arrivals(asked, shares)
 	}
 	g.rate.Observe(rate, seconds)
+	g.course.observe(seconds, rate)
 	g.spread(s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
 }
@@ -300,6 +305,7 @@ func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, second
 		}
 		sum += r.Count * r.SCV
 		n += r.Count
+		l.tail.observe(seconds, r)
 		if c, total, square, ok := objective.MomentsOf(s.Peers[i]); ok {
 			g.learned.Add(c, total, square)
 		}
