@@ -274,16 +274,6 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		}
 		out.Groups = append(out.Groups, pg)
 	}
-	out.Demand = t.demand(out.Capacity())
+	out.Demand = t.demand(p, out.Capacity())
 	return out
-}
-
-// demand are the loads that a plan is made for: the present one with headroom, and one that nearly fills the servers, for what fits a
-// quiet hour only fails when the crowd comes. capacity is how many times the present load the servers serve.
-func (t *Tuner) demand(capacity float64) []plan.Demand {
-	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
-	if math.IsInf(full, 1) {
-		return nil
-	}
-	return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - t.params.StressShare}, {Load: full, Probability: t.params.StressShare}}
 }

@@ -123,9 +123,9 @@ func (t *Tuner) Committed(r control.Receipt) {
 // Explain says what was decided last and why.
 func (t *Tuner) Explain() Explanation { return t.explain }
 
-// ObservationLeft is how long the regimes are still to be observed at the present interval; 0: they are known.
+// ObservationLeft is how long the regimes are still to be observed; 0: they are known.
 func (t *Tuner) ObservationLeft() time.Duration {
-	return time.Duration(t.regimes.Left()) * max(t.interval, t.cfg.Interval)
+	return t.regimes.Left()
 }
 
 // take brings the settings of a pool up to date and reports whether somebody else has changed them.

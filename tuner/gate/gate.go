@@ -59,6 +59,7 @@ type Question struct {
 	GainShare float64 // predicted relative gain
 	Urgent    bool    // a server is saturated or fails: what it costs to wait is more than any change
 	Differs   bool    // the change is worth writing
+	Fresh     bool    // the load has just become one that is known to last, or soon will: there is nothing to wait for
 }
 
 // Verdict is what became of a question.
@@ -96,7 +97,7 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent, 100*v.Price, b.Left())
 	case s.Changes > 0 && s.SinceSec < p.SettleSec:
 		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
-	case s.LastedSec < p.PatienceSec:
+	case s.LastedSec < p.PatienceSec && !q.Fresh:
 		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent, s.LastedSec, p.PatienceSec)
 	}
 	v.Pass = true
@@ -107,7 +108,7 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if q.Urgent {
+	if q.Urgent || q.Fresh {
 		return p.MinGain
 	}
 	return b.Price(p.MinGain)

@@ -24,6 +24,9 @@ type Params struct {
 	Headroom    float64 `unit:"ratio" about:"load that a plan is made for, in units of the present load"`
 	Stress      float64 `unit:"ratio" about:"utilisation of all servers in the load that a plan must survive"`
 	StressShare float64 `unit:"probability" about:"weight of that load"`
+	KnownStress float64 `unit:"probability" about:"weight of that load while the regime of load is known, and what follows it"`
+	ForecastSec float64 `unit:"s" about:"how far ahead regimes are expected: what a change takes to be made and to pay"`
+	FreshSec    float64 `unit:"s" about:"for so long a regime that is known has just begun: what it needs is not waited for"`
 	MeanShare   float64 `unit:"deadlines" about:"weight of the mean response time beside tardiness"`
 	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long"`
 	Significant float64 `unit:"sd" about:"part of a difference of speeds that is taken for noise"`
@@ -59,6 +62,9 @@ func Default() Params {
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
+		KnownStress:    0.3,
+		ForecastSec:    30,
+		FreshSec:       20,
 		MeanShare:      0.2,
 		HorizonSec:     20,
 		Significant:    2,
