@@ -69,6 +69,11 @@ POLICIES ?=
 worlds: build ## policies over generated worlds: p99 against least_conn, with the worst worlds
 	@exec $(BIN) arena worlds --worlds '$(WORLDS)' --first '$(FIRST)' --seeds '$(SEEDS)' $(if $(POLICIES),--policy '$(POLICIES)') $(ARGS)
 
+# make regimes [WORLDS=30] [FIRST=101]
+.PHONY: regimes
+regimes: build ## what regimes bring in worlds in which load returns; rewrites docs/lab/regimes.md
+	@exec $(BIN) arena returns --worlds '$(WORLDS)' --first '$(FIRST)' --markdown docs/lab/regimes.md $(ARGS)
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi

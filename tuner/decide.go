@@ -38,7 +38,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	x := p.candidate(problem, now)
 	limited := p.limit(problem, x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(beliefs), Fresh: t.fresh(), Differs: differs(rounded, now, t.params.DeadBand)}
+	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
+	q.Fresh, q.Calm = t.settled()
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change

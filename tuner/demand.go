@@ -59,18 +59,20 @@ func (t *Tuner) demand(p *pool, capacity float64) []plan.Demand {
 // leastLikely is the probability below which a regime that may follow is not planned for.
 const leastLikely = 0.02
 
-// fresh reports whether a known regime has just begun, or is about to end: what a change brings then lasts.
-func (t *Tuner) fresh() bool {
+// settled reports whether a known regime has just begun or is about to end, so that what a change brings will last, or
+// else goes on as it does.
+func (t *Tuner) settled() (fresh, calm bool) {
 	f := t.regimes.Forecast()
 	if f == nil {
-		return false
+		return false, false
 	}
 	now, sec := f.Now()
-	if now < 0 || f.Demands()[now].Visits == 0 {
-		return false
-	}
 	_, stays, known := f.Within(t.params.ForecastSec)
-	return known && (sec < t.params.FreshSec || stays < 1-soon)
+	if now < 0 || !known {
+		return false, false
+	}
+	fresh = sec < t.params.FreshSec || stays < 1-soon
+	return fresh, !fresh
 }
 
 // soon is the probability from which a regime that follows is about to begin.

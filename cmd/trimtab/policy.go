@@ -9,6 +9,7 @@ import (
 	"trimtab/objective"
 	"trimtab/rival"
 	"trimtab/tuner"
+	"trimtab/tuner/load"
 )
 
 // choosers returns everyone who may choose weights, by the name that --policy takes.
@@ -19,6 +20,10 @@ func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	}
 	c["tuned-eject"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
+	}
+	c[noRegimes] = func(_ context.Context, k arena.Case) (control.Policy, error) {
+		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(),
+			Regimes: load.RegimeConfig{Observe: -1}})
 	}
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})

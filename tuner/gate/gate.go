@@ -60,6 +60,7 @@ type Question struct {
 	Urgent    bool    // a server is saturated or fails: what it costs to wait is more than any change
 	Differs   bool    // the change is worth writing
 	Fresh     bool    // the load has just become one that is known to last, or soon will: there is nothing to wait for
+	Calm      bool    // a known load goes on as it does: what a change could bring was decided when it began
 }
 
 // Verdict is what became of a question.
@@ -110,6 +111,9 @@ func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	if q.Urgent || q.Fresh {
 		return p.MinGain
+	}
+	if q.Calm {
+		return p.CalmPrice * b.Price(p.MinGain)
 	}
 	return b.Price(p.MinGain)
 }

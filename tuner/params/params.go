@@ -33,6 +33,7 @@ type Params struct {
 
 	// Whether it pays and is safe (package gate).
 	MinGain      float64 `unit:"ratio" about:"least predicted gain of a change, with a full budget"`
+	CalmPrice    float64 `unit:"ratio" about:"how many times that gain while a known regime goes on"`
 	DeadBand     float64 `unit:"ratio" about:"least relative change of a share worth writing"`
 	PatienceSec  float64 `unit:"s" about:"how long a gain must last before it is worth a change"`
 	SettleSec    float64 `unit:"s" about:"time after a change in which nothing is judged"`
@@ -62,13 +63,14 @@ func Default() Params {
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
-		KnownStress:    0.3,
+		KnownStress:    0.6,
 		ForecastSec:    30,
 		FreshSec:       20,
 		MeanShare:      0.2,
 		HorizonSec:     20,
 		Significant:    2,
 		MinGain:        0.03,
+		CalmPrice:      3,
 		DeadBand:       0.05,
 		PatienceSec:    4,
 		SettleSec:      3,
