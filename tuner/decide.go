@@ -24,6 +24,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	e.measure(p, t.cfg.ErrorTardiness)
 	problem := p.problem(t, beliefs)
 	e.servers(p, problem)
+	p.experience.observe(t, p, problem, seconds)
+	e.regimes(t, p, problem)
 	if edited {
 		p.gate = gate.State{}
 		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
@@ -39,7 +41,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	limited := p.limit(problem, x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
-	q.Fresh, q.Calm = t.settled()
+	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"trimtab/tuner/learn"
 	"trimtab/tuner/plan"
 )
 
@@ -13,10 +14,10 @@ import (
 //   - the regimes that are likely to begin before a change made then would have paid (load.Forecast), for a crowd that
 //     follows the night is worth weights before it is there;
 //   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
-//     weighs less where regimes are known.
+//     weighs less where regimes are known, unless experience in the present one speaks for more.
 //
 // capacity is how many times the present load the servers serve.
-func (t *Tuner) demand(p *pool, capacity float64) []plan.Demand {
+func (t *Tuner) demand(p *pool, action learn.Action, capacity float64) []plan.Demand {
 	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
 	if math.IsInf(full, 1) {
 		return nil
@@ -31,7 +32,7 @@ func (t *Tuner) demand(p *pool, capacity float64) []plan.Demand {
 		return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - stress.Probability}, stress}
 	}
 	likely, stays, known := f.Within(t.params.ForecastSec)
-	if known {
+	if known && action == learn.Specific {
 		stress.Probability = t.params.KnownStress
 	}
 	rest := 1 - stress.Probability
@@ -60,8 +61,8 @@ func (t *Tuner) demand(p *pool, capacity float64) []plan.Demand {
 const leastLikely = 0.02
 
 // settled reports whether a known regime has just begun or is about to end, so that what a change brings will last, or
-// else goes on as it does.
-func (t *Tuner) settled() (fresh, calm bool) {
+// else goes on as it does. Methods that go by the requests that servers hold look after a new load by themselves.
+func (t *Tuner) settled(p *pool) (fresh, calm bool) {
 	f := t.regimes.Forecast()
 	if f == nil {
 		return false, false
@@ -71,9 +72,25 @@ func (t *Tuner) settled() (fresh, calm bool) {
 	if now < 0 || !known {
 		return false, false
 	}
-	fresh = sec < t.params.FreshSec || stays < 1-soon
-	return fresh, !fresh
+	moved := sec < t.params.FreshSec || stays < 1-soon
+	for _, g := range p.groups {
+		fresh = fresh || moved && !g.method.LoadAware()
+	}
+	return fresh, !moved
 }
 
 // soon is the probability from which a regime that follows is about to begin.
 const soon = 0.2
+
+// regime is the identity of the present regime and how long it has lasted; −1: none that is known.
+func (t *Tuner) regime() (id int, sec float64) {
+	f := t.regimes.Forecast()
+	if f == nil {
+		return -1, 0
+	}
+	now, sec := f.Now()
+	if now < 0 {
+		return -1, sec
+	}
+	return f.Demands()[now].ID, sec
+}

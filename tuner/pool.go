@@ -20,7 +20,9 @@ type pool struct {
 	groups  []*group
 	servers []*server
 	gate    gate.State
-	last    proposal // of the last interval
+
+	experience experience
+	last       proposal // of the last interval
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -274,6 +276,7 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		}
 		out.Groups = append(out.Groups, pg)
 	}
-	out.Demand = t.demand(p, out.Capacity())
+	regime, _ := t.regime()
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity())
 	return out
 }

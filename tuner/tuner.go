@@ -66,6 +66,7 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 		t.rebuild(&s)
 	}
 	t.explain.Regime = t.regimes.Track(&s)
+	t.explain.Next = t.expected()
 	want := weights.Set{}
 	var reasons []string
 	for _, p := range t.pools {
@@ -214,7 +215,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	t.pools = slices.DeleteFunc(t.pools, func(p *pool) bool { return len(p.groups) == 0 })
 	for _, p := range t.pools {
 		if old := oldPools[p.key()]; old != nil {
-			p.gate = old.gate
+			p.gate, p.experience = old.gate, old.experience
 		}
 		index := map[*server]int{}
 		for j, sv := range p.servers {

@@ -98,7 +98,7 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent, 100*v.Price, b.Left())
 	case s.Changes > 0 && s.SinceSec < p.SettleSec:
 		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
-	case s.LastedSec < p.PatienceSec && !q.Fresh:
+	case s.LastedSec < p.PatienceSec && !s.fresh(p, q):
 		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent, s.LastedSec, p.PatienceSec)
 	}
 	v.Pass = true
@@ -109,11 +109,16 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if q.Urgent || q.Fresh {
+	if q.Urgent || s.fresh(p, q) {
 		return p.MinGain
 	}
 	if q.Calm {
 		return p.CalmPrice * b.Price(p.MinGain)
 	}
 	return b.Price(p.MinGain)
+}
+
+// fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.
+func (s *State) fresh(p *params.Params, q Question) bool {
+	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.FreshSec/2)
 }

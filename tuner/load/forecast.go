@@ -276,7 +276,11 @@ const changeMost = 0.9
 
 // inherit gives demands that ask for what those of an older forecast asked for their identity.
 func (f *Forecast) inherit(old *Forecast) {
-	if !slices.Equal(f.groups, old.groups) {
+	if !slices.Equal(f.groups, old.groups) { // nothing is the same
+		for i := range f.demands {
+			f.demands[i].ID += old.ids
+		}
+		f.ids += old.ids
 		return
 	}
 	taken := map[int]bool{}

@@ -93,6 +93,24 @@ func (r *Regimes) Use(m *cluster.Model) error {
 	return nil
 }
 
+// Restore tracks the regimes of a model with what was learned of them, nil when there is nothing. What is observed here
+// replaces it only when it has been as long as models are fitted again for.
+func (r *Regimes) Restore(m *cluster.Model, known *ForecastSnapshot) error {
+	if known != nil {
+		if err := known.check(groupNames(m.Schema), m.Mixture.K); err != nil {
+			return err
+		}
+	}
+	if err := r.Use(m); err != nil {
+		return err
+	}
+	if known != nil {
+		r.due = refitMost
+		return r.forecast.restore(known)
+	}
+	return nil
+}
+
 func groupNames(s cluster.Schema) []string {
 	out := make([]string, len(s.Groups))
 	for i, g := range s.Groups {
