@@ -56,18 +56,31 @@ bench: setup ## benchmarks and comparisons, as ratios within one run
 	@scripts/bench.sh
 
 .PHONY: arena
-arena: build ## all policies over all scenarios in the simulator; rewrites the tables in docs/arena.md
+arena: build ## all policies over all scenarios in the simulator; rewrites docs/lab/library.md
 	@scripts/arena-table.sh
 
 # make worlds [WORLDS=60] [FIRST=1] [SEEDS=3] [POLICIES=a,b] [ARGS='--recurring --baseline least_time,start']
-WORLDS ?= 60
+# make ablate [WORLDS=8] [FIRST=1] [SEEDS=1] [POLICIES=least_conn/tuned] [ARGS='--only MinGain,DeadBand --library']
+# Both rewrite their table in docs/lab; MARKDOWN=other.md another one's, MARKDOWN= none.
+WORLDS ?=
 FIRST ?= 1
-SEEDS ?= 3
+SEEDS ?=
 POLICIES ?=
+over_worlds = --first '$(FIRST)' $(if $(POLICIES),--policy '$(POLICIES)') $(if $(MARKDOWN),--markdown '$(MARKDOWN)') $(ARGS)
 
 .PHONY: worlds
-worlds: build ## policies over generated worlds: p99 against least_conn, with the worst worlds
-	@exec $(BIN) arena worlds --worlds '$(WORLDS)' --first '$(FIRST)' --seeds '$(SEEDS)' $(if $(POLICIES),--policy '$(POLICIES)') $(ARGS)
+worlds: MARKDOWN ?= docs/lab/worlds.md
+worlds: build ## policies over generated worlds: p99 against least_conn; rewrites docs/lab/worlds.md
+	@exec $(BIN) arena worlds --worlds '$(or $(WORLDS),60)' --seeds '$(or $(SEEDS),3)' $(over_worlds)
+
+.PHONY: ablate
+ablate: MARKDOWN ?= docs/lab/ablation.md
+ablate: build ## the tuner with each parameter halved, doubled, off; rewrites docs/lab/ablation.md
+	@exec $(BIN) arena ablate --worlds '$(or $(WORLDS),8)' --seeds '$(or $(SEEDS),1)' $(over_worlds)
+
+.PHONY: lab
+lab: build ## all figures in docs/lab again; variables: see scripts/lab.sh
+	@scripts/lab.sh
 
 # make regimes [WORLDS=30] [FIRST=101]
 .PHONY: regimes

@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"time"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
 )
 
-// cell plays one policy over one scenario with one seed. A panic of the policy or of the world is its error.
-func playCell(ctx context.Context, world World, name string, c Case, p Policy) (_ Row, _ *Trace, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = newPanicError(v)
-		}
-	}()
+// playCell plays one policy over one scenario with one seed. A panic of the policy or of the world is its error, a *control.Panic.
+func playCell(ctx context.Context, world World, name string, c Case, p Policy) (row Row, trace *Trace, err error) {
+	if fault := control.Contain(func() { row, trace, err = playOnce(ctx, world, name, c, p) }); fault != nil {
+		return Row{}, nil, fault
+	}
+	return row, trace, err
+}
+
+func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (Row, *Trace, error) {
 	began := time.Now()
 	policy, err := p.New(ctx, c)
 	if err != nil {

@@ -16,7 +16,10 @@ type Estimate struct {
 	N               int
 }
 
-func estimate(x []float64) Estimate {
+func estimate(x []float64) Estimate { return estimateAt(x, 0.05) }
+
+// estimateAt is estimate with an interval that leaves alpha outside.
+func estimateAt(x []float64, alpha float64) Estimate {
 	e := Estimate{N: len(x)}
 	if len(x) == 0 {
 		return e
@@ -24,7 +27,7 @@ func estimate(x []float64) Estimate {
 	e.Mean = stat.Mean(x, nil)
 	e.Low, e.High = e.Mean, e.Mean
 	if len(x) > 1 {
-		t := distuv.StudentsT{Sigma: 1, Nu: float64(len(x) - 1)}.Quantile(0.975)
+		t := distuv.StudentsT{Sigma: 1, Nu: float64(len(x) - 1)}.Quantile(1 - alpha/2)
 		half := t * stat.StdDev(x, nil) / math.Sqrt(float64(len(x)))
 		e.Low, e.High = e.Mean-half, e.Mean+half
 	}

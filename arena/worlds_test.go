@@ -9,19 +9,23 @@ import (
 	"strings"
 	"testing"
 
+	"trimtab/control"
 	"trimtab/deathstarbench"
-	"trimtab/tuner"
+	"trimtab/vts"
+	"trimtab/weights"
 )
 
-// stumbling panics at its third decision.
-type stumbling struct{ decisions int }
+// stumbling panics at its third observation.
+type stumbling struct {
+	control.Fixed
+	seen int
+}
 
-func (s *stumbling) Decide(tuner.Observation) tuner.Decision {
-	if s.decisions++; s.decisions == 3 {
+func (s *stumbling) Observe(vts.Sample, weights.Set) {
+	if s.seen++; s.seen == 3 {
 		var none []int
-		_ = none[s.decisions]
+		_ = none[s.seen]
 	}
-	return tuner.Decision{}
 }
 
 func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
@@ -31,7 +35,7 @@ func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
 	}
 	policies, err := ParsePolicies("equal,bad,start", map[string]NewPolicy{
 		"equal": Choosers(nil)["equal"], "start": Choosers(nil)["start"],
-		"bad": func(context.Context, Case) (tuner.Policy, error) { return &stumbling{}, nil },
+		"bad": func(context.Context, Case) (control.Policy, error) { return &stumbling{}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +44,7 @@ func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
 	var failures []*CellError
 	c := Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies, Seeds: []uint64{7, 8},
 		OnRow: func(r Row, _ *Trace) error { rows = append(rows, r); return nil }}
-	const named = "scenario identical, policy bad, seed 7: panic: "
+	const named = "scenario identical, policy bad, seed 7: the policy after 9s: internal fault: panic at "
 	if err := Play(t.Context(), c); err == nil || !strings.Contains(err.Error(), named) {
 		t.Errorf("nobody is told of failures: got %v, want them as the error", err)
 	}
@@ -53,7 +57,7 @@ func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
 		t.Fatalf("got %d rows and %d failures, want 4 of the others and 2", len(rows), len(failures))
 	}
 	for _, f := range failures {
-		var p *PanicError
+		var p *control.Panic
 		if !errors.As(f, &p) || !strings.Contains(p.Place, "worlds_test.go:") || len(p.Stack) == 0 ||
 			!strings.Contains(p.Error(), "index out of range [3]") {
 			t.Errorf("got %v, want the panic with its place", f)

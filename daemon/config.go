@@ -96,15 +96,11 @@ type Config struct {
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
 		MinGain        float64 `toml:"min_gain"`
-
-		Burst int `toml:"burst"`
-
-		PerMinute int  `toml:"per_minute"`
-		Eject     bool `toml:"eject"`
-
-		LearningRate float64 `toml:"learning_rate"`
-
-		Seed uint64 `toml:"seed"`
+		Burst          int     `toml:"burst"`
+		PerMinute      int     `toml:"per_minute"`
+		Eject          bool    `toml:"eject"`
+		LearningRate   float64 `toml:"learning_rate"`
+		Seed           uint64  `toml:"seed"`
 	} `toml:"tuner"`
 
 	Regimes struct {
@@ -123,8 +119,10 @@ type Config struct {
 		Priority float64 `toml:"priority"`
 	} `toml:"upstream"`
 
-	path  string
-	model *cluster.Model
+	path     string
+	warnings []string
+	model    *cluster.Model
+	methods  map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -145,7 +143,7 @@ func Defaults() *Config {
 }
 
 // ReadConfig reads the file at path, all of it or nothing: unknown keys, values out of range and files it names
-// that cannot be read are errors, and all of them are reported.
+// that cannot be read are errors, and all of them are reported. Keys that earlier versions had are not: Warnings.
 func ReadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -165,6 +163,10 @@ func ParseConfig(path, text string) (*Config, error) {
 	at := keyLines(text)
 	var errs []error
 	for _, key := range meta.Undecoded() {
+		if name := key.String(); retired[name] {
+			c.warnings = append(c.warnings, retiredWarning(at.place(path, name), name))
+			continue
+		}
 		errs = append(errs, fmt.Errorf("%s: unknown key %s", at.place(path, key.String()), key))
 	}
 	for _, fault := range faults(c.Validate()) {
@@ -335,6 +337,12 @@ func (c *Config) tunerConfig() tuner.Config {
 	}
 	for _, u := range c.Upstream {
 		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority}
+	}
+	for name, method := range c.methods {
+		if g := t.Groups[name]; g.Method == "" {
+			g.Method = tuner.Method(method)
+			t.Groups[name] = g
+		}
 	}
 	return t
 }

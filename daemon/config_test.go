@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trimtab/objective"
+	"trimtab/tuner/params"
 )
 
 // The example documents every field: with its default, or the default of the package that it goes to.
@@ -60,6 +63,34 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 	}
 }
 
+// What the example says of the tuner is what the tuner does.
+func TestExampleConfigurationHasTheTunersDefaults(t *testing.T) {
+	text, err := os.ReadFile("../scripts/trimtab.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := ParseConfig("trimtab.toml", string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := params.Default()
+	for _, c := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"headroom", example.Tuner.Headroom, p.Headroom},
+		{"dead_band", example.Tuner.DeadBand, p.DeadBand},
+		{"min_gain", example.Tuner.MinGain, p.MinGain},
+		{"burst", float64(example.Tuner.Burst), p.BurstChanges},
+		{"per_minute", float64(example.Tuner.PerMinute), 60 / p.RefillSec},
+		{"error_tardiness", example.Tuner.ErrorTardiness, objective.DefaultErrorTardiness},
+	} {
+		if c.got != c.want {
+			t.Errorf("tuner.%s: the example has %v, the default is %v", c.name, c.got, c.want)
+		}
+	}
+}
+
 func TestConfigurationIsStrict(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"an empty file means the defaults", "", ""},
@@ -67,9 +98,10 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"an unknown key in a section, with its line", "[tuner]\nheadrom = 2.0", "trimtab.toml:2: unknown key tuner.headrom"},
 		{"a number where a text is wanted, with its line", "log_level = 3", "trimtab.toml:1: log_level: "},
 		{"a value out of range in a section, with its line", "[status]\n\nmax_mib = 0", "trimtab.toml:3: status.max_mib 0"},
-		{"a value that the tuner refuses, with its line", "[tuner]\ngamma = 0.0\nheadroom = 0.5", "trimtab.toml:3: tuner.headroom 0.5"},
+		{"a value that the tuner refuses, with its line", "[tuner]\nmin_gain = 0.0\nheadroom = 0.5", "trimtab.toml:3: tuner.headroom 0.5"},
 		{"tardiness without end, with its line", "[tuner]\nerror_tardiness = inf", "trimtab.toml:2: tuner.error_tardiness +Inf"},
-		{"exploration without end", "[tuner]\nexplore = inf", "tuner.explore +Inf"},
+		{"a gain without end", "[tuner]\nmin_gain = inf", "tuner.min_gain +Inf"},
+		{"a retired key outside its section", "explore = 0.05", "unknown key explore"},
 		{"a number that is none", "[tuner]\nheadroom = nan", "tuner.headroom NaN"},
 		{"a negative number without end", "[tuner]\ndead_band = -inf", "tuner.dead_band -Inf"},
 		{"a number whose square is none", "[tuner]\nerror_tardiness = 1e308", "tuner.error_tardiness 1e+308"},
@@ -89,7 +121,7 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"a priority below 1", "[[upstream]]\nname = \"a\"\npriority = 0.5", "priority"},
 		{"a model file that is not there", "[regimes]\nmodel = \"/nonexistent\"", "regimes.model"},
 		{"a password file that is not there", "[status]\nuser = \"u\"\npassword_file = \"/nonexistent\"", "password"},
-		{"several faults at once, all reported", "on_exit = \"x\"\nlog_level = \"loud\"\n[tuner]\ngamma = 2.0", "gamma"},
+		{"several faults at once, all reported", "on_exit = \"x\"\nlog_level = \"loud\"\n[tuner]\nmin_gain = 2.0", "min_gain"},
 	} {
 		_, err := ParseConfig("trimtab.toml", c.text)
 		if c.want == "" && err == nil {
@@ -98,6 +130,48 @@ func TestConfigurationIsStrict(t *testing.T) {
 		if err == nil || c.want == "" || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+func TestRetiredKeysAreWarnedOf(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"none is set", "[tuner]\nheadroom = 1.2", nil},
+		{"one, with its line", "[tuner]\n\nexplore = 0.05", []string{"trimtab.toml:3: tuner.explore has no effect any more: remove it"}},
+		{"a value that it never could have had", "[tuner]\ngamma = \"x\"", []string{"trimtab.toml:2: tuner.gamma has no effect any more: remove it"}},
+		{"all, in the order of the file", "[tuner]\nmin_requests = 50\nburst_window = \"2m\"\nexplore = 0.05\ngamma = 0", []string{
+			"trimtab.toml:2: tuner.min_requests has no effect any more: remove it",
+			"trimtab.toml:3: tuner.burst_window has no effect any more: remove it",
+			"trimtab.toml:4: tuner.explore has no effect any more: remove it",
+			"trimtab.toml:5: tuner.gamma has no effect any more: remove it",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := ParseConfig("trimtab.toml", c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := cfg.Warnings(); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRetiredKeysAreLoggedOnce(t *testing.T) {
+	d, log, _ := testService(t, func(cfg *Config) {
+		own, err := ParseConfig("trimtab.toml", "[tuner]\nexplore = 0.05\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.warnings = own.warnings
+	})
+	d.followMethods(d.session)
+	const want = "trimtab.toml:2: tuner.explore has no effect any more: remove it"
+	if got := strings.Count(log.String(), want); got != 1 || !strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("logged %d times, want once as a warning: %s", got, log)
 	}
 }
 

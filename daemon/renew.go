@@ -43,7 +43,7 @@ func (d *Service) swap(next *Session) {
 	if last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()) {
 		next.policy = last.policy
 	} else {
-		d.carryOver(next, last)
+		d.carryOver(next, last.policy)
 	}
 	d.mu.Lock()
 	d.session = next
@@ -53,11 +53,10 @@ func (d *Service) swap(next *Session) {
 	last.close()
 }
 
-// carryOver gives the next session a policy that goes on where the last one's stands, or else begins with what was
-// kept.
-func (d *Service) carryOver(next, last *Session) {
+// carryOver has the policy of a session go on where the last one stands, or else begin with what was kept.
+func (d *Service) carryOver(next *Session, last control.Policy) {
 	var err error
-	fault := d.contain(inPolicy, func() { err = continueFrom(next.policy, last.policy) })
+	fault := d.contain(inPolicy, func() { err = continueFrom(next.policy, last) })
 	if fault == nil && err == nil {
 		return
 	}

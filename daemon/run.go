@@ -13,6 +13,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/nginx"
+	"trimtab/tuner/params"
 )
 
 // Run holds the state folder and steps at every interval until ctx ends; then it finishes or rolls back what is under
@@ -33,7 +34,7 @@ func (d *Service) Run(ctx context.Context) error {
 	})
 }
 
-// Once runs one step over one interval and ends.
+// Once runs steps until one wants a change, for as long as the tuner wants to see a gain last, and ends.
 func (d *Service) Once(ctx context.Context) error {
 	return d.running(ctx, func(background context.Context, all *sync.WaitGroup) error {
 		d.begin(background, all, d.current())
@@ -41,11 +42,16 @@ func (d *Service) Once(ctx context.Context) error {
 		if _, err := d.current().reader.Sample(ctx); err != nil {
 			return fmt.Errorf("%w: %w", control.ErrTelemetry, err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Duration(d.current().cfg.Interval)):
+		interval, patience := time.Duration(d.current().cfg.Interval), time.Duration(params.Default().PatienceSec*float64(time.Second))
+		var out control.Outcome
+		var err error
+		for seen := time.Duration(0); seen < patience && err == nil && ctx.Err() == nil && len(out.Decision.Weights) == 0; seen += interval {
+			select {
+			case <-ctx.Done():
+			case <-time.After(interval):
+			}
+			out, err = d.Step(ctx) // which saves the state
 		}
-		out, err := d.Step(ctx) // which saves the state
 		if d.opts.DryRun && err == nil && len(out.Decision.Weights) == 0 {
 			d.planned(out.Decision.Reason, "")
 		}
@@ -144,6 +150,7 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 	if cfg.StateDir != old.StateDir || cfg.Listen != old.Listen {
 		return fmt.Errorf("%s: state_dir and listen cannot change while the daemon runs: restart it", cfg.path)
 	}
+	cfg.methods = old.methods // until the files have been read again
 	next, err := newSession(cfg, d.log)
 	if err != nil {
 		return err
@@ -152,6 +159,7 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 		next.close()
 		return err
 	}
+	d.warn(cfg)
 	d.swap(next)
 	d.begin(ctx, all, next)
 	return nil

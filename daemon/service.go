@@ -97,7 +97,15 @@ func New(cfg *Config, o Options) (*Service, error) {
 	if s.policy, err = d.newPolicy(s); err != nil {
 		return nil, &ConfigError{err}
 	}
+	d.warn(cfg)
 	return d, nil
+}
+
+// warn logs what a configuration sets in vain.
+func (d *Service) warn(cfg *Config) {
+	for _, w := range cfg.Warnings() {
+		d.log.Warn(w)
+	}
 }
 
 // told says who told the daemon to change nothing; empty: nobody did.
@@ -155,6 +163,7 @@ func (d *Service) beginStep() *Session {
 }
 
 func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error) {
+	d.followMethods(s)
 	var held string
 	var decided time.Time
 	policy, rest := s.policy, d.recovery.resting(time.Now())

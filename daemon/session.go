@@ -35,9 +35,10 @@ type Session struct {
 	tried   bool   // nginx -t has been tried, see service.tryOut
 
 	mu       sync.Mutex
-	tunable  map[string]bool // upstreams that may be tuned; nil: not read yet
-	unread   string          // why the configuration of NGINX cannot be read
-	excluded []string        // upstreams left alone, and why
+	tunable  map[string]bool   // upstreams that may be tuned; nil: not read yet
+	methods  map[string]string // balancing methods of NGINX's configuration, see methodsOf; nil: not read yet
+	unread   string            // why the configuration of NGINX cannot be read
+	excluded []string          // upstreams left alone, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
 
@@ -121,7 +122,7 @@ func (s *Session) look() {
 		s.unread = err.Error()
 		return
 	}
-	s.tunable, s.excluded = map[string]bool{}, nil
+	s.tunable, s.excluded, s.methods = map[string]bool{}, nil, methodsOf(cfg)
 	wanted := map[string]bool{}
 	for _, name := range s.cfg.Nginx.Upstreams {
 		wanted[name] = true

@@ -11,6 +11,7 @@ import (
 	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
+	"trimtab/nginx"
 	"trimtab/vts"
 )
 
@@ -42,6 +43,9 @@ func Train(ctx context.Context, cfg *Config, from Training) error {
 	st, _, err := store.Load()
 	if err != nil {
 		return err
+	}
+	if conf, err := nginx.ReadConfig(cfg.Nginx.Config); err == nil { // files may be trained on where no NGINX is
+		cfg.methods = methodsOf(conf)
 	}
 	p, err := newTuner(cfg)
 	if err != nil {

@@ -62,8 +62,8 @@ func Measure(g vts.GroupSample, deadline float64) Measured {
 		if deadline <= 0 {
 			continue
 		}
-		if len(p.Buckets) > 0 && len(p.Buckets) == len(p.BucketsMsec) {
-			r.Tardiness += bucketTardiness(p, deadline*1e3)
+		if bounds, counts := histogramOf(p); len(bounds) > 0 {
+			r.Tardiness += bucketTardiness(p, bounds, counts, deadline*1e3)
 			if r.Basis == FromNothing {
 				r.Basis = FromHistogram
 			}
@@ -81,11 +81,11 @@ func Measure(g vts.GroupSample, deadline float64) Measured {
 
 // bucketTardiness is Σ max(0, (t−d)/d) with response times spread evenly inside each bucket. What lies above the last
 // bound is put where the sum of all response times says, at least at the bound.
-func bucketTardiness(p vts.PeerSample, deadlineMsec float64) float64 {
+func bucketTardiness(p vts.PeerSample, bounds, counts []float64, deadlineMsec float64) float64 {
 	total, below, low, spent := 0.0, 0.0, 0.0, 0.0
-	for k, high := range p.BucketsMsec {
-		n := float64(p.Buckets[k]) - below
-		below = float64(p.Buckets[k])
+	for k, high := range bounds {
+		n := counts[k] - below
+		below = counts[k]
 		if n > 0 {
 			spent += n * (low + high) / 2
 			total += n * evenTardiness(low, high, deadlineMsec)
@@ -114,19 +114,17 @@ func evenTardiness(low, high, d float64) float64 {
 // MomentsOf returns count, sum and sum of squares of a peer's response times in seconds, from its histogram with the
 // mean corrected to the exact one; ok is false without a histogram.
 func MomentsOf(p vts.PeerSample) (n, sum, square float64, ok bool) {
-	if p.Requests == 0 || len(p.Buckets) == 0 || len(p.Buckets) != len(p.BucketsMsec) {
-		return 0, 0, 0, false
-	}
+	bounds, counts := histogramOf(p)
 	below, low := 0.0, 0.0
-	for k, high := range p.BucketsMsec {
-		c := float64(p.Buckets[k]) - below
-		below = float64(p.Buckets[k])
+	for k, high := range bounds {
+		c := counts[k] - below
+		below = counts[k]
 		n += c
 		sum += c * (low + high) / 2
 		square += c * (low*low + low*high + high*high) / 3
 		low = high
 	}
-	if above := float64(p.Requests) - below; above > 0 {
+	if above := float64(p.Requests) - below; above > 0 && len(bounds) > 0 {
 		t := math.Max(low, (float64(p.ResponseMsec)-sum)/above)
 		n += above
 		sum += above * t
@@ -140,11 +138,13 @@ func MomentsOf(p vts.PeerSample) (n, sum, square float64, ok bool) {
 	return n, exact, square / 1e6 * scale * scale, true
 }
 
-// DeadlineOf is d = μ + c·σ with c = 1 + 1/priority.
+const secondsPerYear = 365 * 24 * 3600
+
+// DeadlineOf is d = μ + c·σ with c = 1 + 1/priority, at most a year.
 func DeadlineOf(m Moments, priority float64) time.Duration {
 	if priority <= 0 {
 		priority = 1
 	}
 	d := m.Mean() + (1+1/priority)*math.Sqrt(m.Variance())
-	return time.Duration(d * float64(time.Second))
+	return time.Duration(math.Min(d, secondsPerYear) * float64(time.Second))
 }

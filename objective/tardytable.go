@@ -43,9 +43,9 @@ func NewTable() *Table {
 	return t
 }
 
-// At is Tardiness(m, v, d), interpolated; m, √v and d in the same unit.
+// At is Tardiness(m, v, d), interpolated; m, √v and d in the same unit. It is 0 where m, v or d is no number.
 func (t *Table) At(m, v, d float64) float64 {
-	if m <= 0 || d <= 0 {
+	if !(m > 0) || !(d > 0) || !(v >= 0) {
 		return 0
 	}
 	x := (math.Log(m/d) + tardySpan) * tardyPerLog

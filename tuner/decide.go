@@ -27,7 +27,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
 	if edited {
-		p.gate = gate.State{}
+		p.gate, p.quietSec = gate.State{}, 0
 		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
 		return out
 	}
@@ -38,9 +38,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	}
 	now := p.inForce(nil)
 	x := p.candidate(problem, now)
-	limited := p.limit(problem, x, now, t.params.Growth)
+	limited := p.limit(x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand)}
+	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
 	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
@@ -49,6 +49,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	p.gate.Observe(t.params, &t.budget, seconds, q)
 	v := p.gate.Judge(t.params, &t.budget, q)
 	e.Price = v.Price
+	if math.IsInf(v.Price, 1) {
+		e.Price = noneLeft
+	}
 	switch {
 	case len(ejections) > 0:
 		out.want, out.eject = p.changed(want), ejections
@@ -106,20 +109,32 @@ const (
 	comeBack  = 0.3  // of an equal share that a server may be given back at once
 )
 
-// limit bounds how much shares grow; what a server loses is not bounded. It reports whether it did.
-func (p *pool) limit(problem *plan.Problem, x, now plan.Shares, growth float64) (limited bool) {
-	for g, grp := range p.groups {
+// limit goes only a part of the way to x, the same for all, when a share would grow too much: what one server is given another one
+// loses, so that half of the changes is not half as good. What a server loses is not bounded. It reports whether it did.
+func (p *pool) limit(x, now plan.Shares, growth float64) (limited bool) {
+	most := 1.0
+	for g := range x {
+		for i := range x[g] {
+			if from := math.Max(now[g][i], comeBack/float64(len(x[g]))); x[g][i] > from {
+				most = math.Max(most, x[g][i]/from)
+			}
+		}
+	}
+	if most <= growth {
+		return false
+	}
+	part := math.Log(growth) / math.Log(most)
+	for g := range x {
 		total := 0.0
-		for i := range grp.links {
-			most := math.Max(now[g][i]*growth, comeBack/float64(len(grp.links)))
-			if x[g][i] > most {
-				x[g][i], limited = most, true
+		for i := range x[g] {
+			if now[g][i] > 0 && x[g][i] > 0 {
+				x[g][i] = math.Pow(now[g][i], 1-part) * math.Pow(x[g][i], part)
 			}
 			total += x[g][i]
 		}
 		scale(x[g], total)
 	}
-	return limited
+	return true
 }
 
 // inForce are the shares of the weights in force, of what is not off; settings may replace what is in force.
@@ -215,16 +230,19 @@ func (p *pool) rate() float64 {
 	return sum
 }
 
-// urgent reports whether a server of a round robin is saturated, or any fails: load-aware methods look after themselves.
+// urgent reports whether a server of a round robin is saturated or fails: load-aware methods look after themselves.
 func (p *pool) urgent(beliefs []estimate.Belief) bool {
 	for _, g := range p.groups {
+		if g.method.LoadAware() {
+			continue
+		}
 		for i := range g.links {
 			l := &g.links[i]
 			if l.off() {
 				continue
 			}
 			b := &beliefs[l.index]
-			if b.Fail[l.class] > failing || !g.method.LoadAware() && b.Inside > saturated*b.MeanSlots()+3 {
+			if b.Fail[l.class] > failing || b.Inside > saturated*b.MeanSlots()+3 {
 				return true
 			}
 		}

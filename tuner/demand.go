@@ -16,13 +16,17 @@ import (
 //   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
 //     weighs less where regimes are known, unless experience in the present one speaks for more.
 //
-// capacity is how many times the present load the servers serve.
-func (t *Tuner) demand(p *pool, action learn.Action, capacity float64) []plan.Demand {
+// While the present is an emergency, what may come weighs as little as the present does otherwise. capacity is how many
+// times the present load the servers serve.
+func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
 	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
 	if math.IsInf(full, 1) {
 		return nil
 	}
 	stress := plan.Demand{Load: full, Probability: t.params.StressShare}
+	if urgent {
+		stress.Probability = math.Min(stress.Probability, 1-stress.Probability)
+	}
 	f := t.regimes.Forecast()
 	now := -1
 	if f != nil {
@@ -33,7 +37,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64) []plan.De
 	}
 	likely, stays, known := f.Within(t.params.ForecastSec)
 	if known && action == learn.Specific {
-		stress.Probability = t.params.KnownStress
+		stress.Probability = math.Min(stress.Probability, t.params.KnownStress)
 	}
 	rest := 1 - stress.Probability
 	out := []plan.Demand{stress}

@@ -61,6 +61,9 @@ type ServerExplanation struct {
 	ServiceSD      map[string]float64 `json:"log_service_sd"`
 }
 
+// noneLeft is the needed gain when no change is left.
+const noneLeft = -1
+
 func (e *PoolExplanation) hold(bound Bound, reason string) {
 	e.Chosen, e.Reason = "hold", "hold: "+reason
 	e.Bounds = append(e.Bounds, bound)

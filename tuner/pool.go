@@ -20,9 +20,12 @@ type pool struct {
 	groups  []*group
 	servers []*server
 	gate    gate.State
+	last    proposal // of the last interval
 
 	experience experience
-	last       proposal // of the last interval
+
+	quietSec float64   // since load, servers or weights were last seen to change
+	quiet    []float64 // rate of each group then, per s
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -108,7 +111,22 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		}
 		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
 	}
+	p.listen(t.params, seconds)
 	return p.believe(t.params)
+}
+
+// listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the last news.
+func (p *pool) listen(par *params.Params, seconds float64) {
+	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers, func(sv *server) bool { return sv.known.Changed() })
+	for g := range p.groups {
+		news = news || math.Abs(p.groups[g].rate.PerSec()-p.quiet[g]) > par.LoadNews*p.quiet[g]
+	}
+	if p.quietSec += seconds; news {
+		p.quietSec, p.quiet = 0, make([]float64, len(p.groups))
+		for g, grp := range p.groups {
+			p.quiet[g] = grp.rate.PerSec()
+		}
+	}
 }
 
 func (p *pool) believe(par *params.Params) []estimate.Belief {
@@ -227,7 +245,7 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 	r.Count = served
 	r.DonePerSec = served / seconds
 	// Times are whole milliseconds, so that a mean of 0 is one of less than half.
-	r.ResponseSec = math.Max(float64(p.ResponseMsec), leastMsec*served) / 1e3 / served
+	r.ResponseSec = math.Min(math.Max(float64(p.ResponseMsec), leastMsec*served)/1e3/served, mostResponseSec)
 	if n, sum, square, ok := objective.MomentsOf(*p); ok && n > 1 {
 		mean := sum / n
 		r.SCV = math.Max(scvLeast, square/n/(mean*mean)-1)
@@ -238,7 +256,10 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 // failuresFew are requests of which a server is expected to fail none, before it was asked any: one failure in a few is chance.
 const failuresFew = 20
 
-const leastMsec = 0.4
+const (
+	leastMsec       = 0.4
+	mostResponseSec = 24 * 3600 // a page that shows more is wrong
+)
 
 // spread learns the spread of service times and the deadline from servers where little waits.
 func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
@@ -277,6 +298,6 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity())
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
 	return out
 }

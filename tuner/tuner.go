@@ -114,6 +114,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 			continue
 		}
 		p.gate.Committed()
+		p.quietSec = 0
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
 			l.eject.Committed(r.Want[g.name][l.server.address].Down, t.elapsed)
@@ -253,7 +254,10 @@ func (t *Tuner) newGroup(name string, old *group) *group {
 	g := old
 	if g == nil {
 		c := t.cfg.Groups[name]
-		g = &group{name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority, scv: scvFirst}
+		g = &group{
+			name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority,
+			scv: scvFirst, rate: load.NewRate(t.params),
+		}
 		if g.method == "" {
 			g.method = t.cfg.Method
 		}

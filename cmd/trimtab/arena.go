@@ -28,6 +28,7 @@ type arenaFlags struct {
 	telemetryDelay                                            time.Duration
 	lostPolls                                                 float64
 	json                                                      bool
+	command                                                   string // that gives the same figures again
 }
 
 func newArena(e *env) *cobra.Command {
@@ -53,7 +54,10 @@ arena keeps them.`,
   trimtab arena my-world.toml --policy tuned --json | jq .latency_ms.p99
   trimtab arena capacity-1-2-4 --world testbed --policy equal,l3 --seeds 3`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return runArena(cmd.Context(), e, &f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.command = commandLine(cmd, args)
+			return runArena(cmd.Context(), e, &f, args)
+		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.policies, "policy", arenaPolicies, "comma-separated list of chooser or method/chooser")
@@ -69,7 +73,7 @@ arena keeps them.`,
 	fl.DurationVar(&f.telemetryDelay, "telemetry-delay", 0, "how old samples are when a policy sees them (simulator)")
 	fl.Float64Var(&f.lostPolls, "lost-polls", 0, "probability that a poll fails (simulator)")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per finished cell instead of tables")
-	cmd.AddCommand(newArenaWorlds(e), newArenaReturns(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e))
+	cmd.AddCommand(newArenaWorlds(e), newArenaReturns(e), newArenaAblate(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e))
 	return cmd
 }
 
@@ -284,7 +288,7 @@ func (r *arenaResults) finish(ctx context.Context, failed error) error {
 		}
 	}
 	if r.f.markdown != "" && failed == nil {
-		errs = append(errs, rewriteArenaMarkdown(r.f.markdown, r.rows, summaries, baseline, took))
+		errs = append(errs, rewriteArenaMarkdown(r.f.markdown, r.f.command, r.rows, summaries, baseline, took))
 	}
 	if ctx.Err() != nil {
 		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d rows are complete%s: %w", len(r.rows), r.total, r.kept(), cellOf(failed)))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -18,17 +17,16 @@ import (
 )
 
 // rewriteArenaMarkdown puts the tables of the rows into a document.
-func rewriteArenaMarkdown(path string, rows []arena.Row, summaries []arena.Summary, baseline string, took time.Duration) error {
+func rewriteArenaMarkdown(
+	path, command string, rows []arena.Row, summaries []arena.Summary, baseline string, took time.Duration,
+) error {
 	var b strings.Builder
-	seeds := map[uint64]bool{}
+	seeds, scenarios := map[uint64]bool{}, map[string]bool{}
 	for _, row := range rows {
-		seeds[row.Seed] = true
+		seeds[row.Seed], scenarios[row.Scenario] = true, true
 	}
-	fmt.Fprintf(&b, "%d cells with %d seeds", len(rows), len(seeds))
-	if took > 0 {
-		fmt.Fprintf(&b, ", played in %s on %d cores", took.Round(time.Second), runtime.GOMAXPROCS(0))
-	}
-	fmt.Fprintf(&b, " (trimtab %s).\n\n", version)
+	played := fmt.Sprintf("%d scenarios with %d seeds", len(scenarios), len(seeds))
+	fmt.Fprintf(&b, "%s\n\n", origin(command, len(rows), played, took))
 	if err := arena.WriteMarkdown(&b, summaries, baseline); err != nil {
 		return err
 	}
@@ -40,9 +38,9 @@ func newArenaReport(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "report ROWS.ndjson...",
 		Short:   "Print the tables of finished arenas, and rewrite them in a document",
-		Example: "  trimtab arena report arena-out/rows.ndjson --markdown docs/arena.md",
+		Example: "  trimtab arena report arena-out/rows.ndjson --markdown docs/lab/library.md",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var rows []arena.Row
 			var policies []string
 			for _, path := range args {
@@ -62,7 +60,7 @@ func newArenaReport(e *env) *cobra.Command {
 			arena.SortRows(rows, deathstarbench.Names(), policies)
 			summaries := arena.Summarise(rows, baseline)
 			if markdown != "" {
-				return withCode(exitConfig, rewriteArenaMarkdown(markdown, rows, summaries, baseline, 0))
+				return withCode(exitConfig, rewriteArenaMarkdown(markdown, commandLine(cmd, args), rows, summaries, baseline, 0))
 			}
 			return arena.WriteTable(e.stdout, summaries, baseline)
 		},

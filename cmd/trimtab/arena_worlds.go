@@ -44,7 +44,10 @@ A cell that fails, for instance because the policy panics, does not end the othe
   trimtab arena worlds --worlds 200 --first 1001 --policy start,tuned --baseline least_conn/equal,start
   trimtab arena worlds --recurring --worlds 10 --policy least_conn/equal,least_conn/tuned
   trimtab arena worlds my-worlds/*.toml --policy tuned --json`,
-		RunE: func(cmd *cobra.Command, args []string) error { return runWorlds(cmd.Context(), e, &f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.command = commandLine(cmd, args)
+			return runWorlds(cmd.Context(), e, &f, args)
+		},
 	}
 	fl := cmd.Flags()
 	fl.IntVar(&f.worlds, "worlds", 60, "number of generated worlds")
@@ -195,12 +198,16 @@ func (r *worldsResults) finish(ctx context.Context, baselines []string, failed e
 	if r.f.markdown != "" && failed == nil {
 		errs = append(errs, withCode(exitConfig, r.rewriteMarkdown(report, took)))
 	}
+	return errors.Join(append(errs, r.tellFailures())...)
+}
+
+// tellFailures names the cells that could not be played, and is their error.
+func (r *worldsResults) tellFailures() error {
 	for _, f := range r.failures {
 		fmt.Fprintln(r.e.stderr, "arena:", strings.ReplaceAll(f.Error(), "\n", "; "))
 	}
-	if len(r.failures) > 0 {
-		errs = append(errs, fmt.Errorf("%d of %d cells could not be played: see the lines above",
-			len(r.failures), r.progress.total))
+	if len(r.failures) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("%d of %d cells could not be played: see the lines above", len(r.failures), r.progress.total)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 
@@ -81,6 +80,10 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 			}
 		}
 	}
+	return r.printFailures()
+}
+
+func (r *worldsResults) printFailures() error {
 	for _, f := range r.failures {
 		line := failureJSON{
 			Schema: worldsSchema, Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed, Error: f.Err.Error(),
@@ -94,18 +97,22 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 
 func (r *worldsResults) rewriteMarkdown(report *arena.WorldsReport, took time.Duration) error {
 	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", origin(r.f.command, len(r.rows), r.played(), took))
+	if err := report.WriteMarkdown(&b); err != nil {
+		return err
+	}
+	return arena.RewriteMarkdown(r.f.markdown, "worlds", []byte(b.String()))
+}
+
+// played says what was played, in words.
+func (r *worldsResults) played() string {
 	kind := "random"
 	if r.f.recurring {
 		kind = "recurring"
 	}
 	worlds := fmt.Sprintf("%d %s worlds from seed %d on", r.f.worlds, kind, r.f.first)
 	if r.named {
-		worlds = "the worlds that were named"
+		worlds = "the worlds that are named"
 	}
-	fmt.Fprintf(&b, "%d cells over %s with %d seeds each, played in %s on %d cores (trimtab %s).\n\n",
-		len(r.rows), worlds, r.f.seeds, took.Round(time.Second), runtime.GOMAXPROCS(0), version)
-	if err := report.WriteMarkdown(&b); err != nil {
-		return err
-	}
-	return arena.RewriteMarkdown(r.f.markdown, "worlds", []byte(b.String()))
+	return fmt.Sprintf("%s with seeds %d to %d", worlds, r.f.seed, r.f.seed+uint64(r.f.seeds)-1)
 }

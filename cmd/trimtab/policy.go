@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"trimtab/arena"
 	"trimtab/control"
@@ -10,25 +11,38 @@ import (
 	"trimtab/rival"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
+	"trimtab/tuner/params"
 )
 
 // choosers returns everyone who may choose weights, by the name that --policy takes.
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
-	c["tuned"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
-		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std()})
-	}
-	c["tuned-eject"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
-		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: true})
-	}
-	c[noRegimes] = func(_ context.Context, k arena.Case) (control.Policy, error) {
-		return tuner.New(tuner.Config{Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(),
-			Regimes: load.RegimeConfig{Observe: -1}})
-	}
+	maps.Copy(c, tuners())
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
 	}
 	return c
+}
+
+// chooserEject is the name of the tuner that ejects failing servers.
+const chooserEject = "tuned-eject"
+
+// tuners are the choosers that are the tuner.
+func tuners() map[string]arena.NewPolicy {
+	off := load.RegimeConfig{Observe: -1}
+	return map[string]arena.NewPolicy{
+		"tuned": tuned(nil, false, load.RegimeConfig{}), chooserEject: tuned(nil, true, load.RegimeConfig{}), noRegimes: tuned(nil, false, off),
+	}
+}
+
+// tuned makes tuners with the parameters given; nil: the defaults.
+func tuned(p *params.Params, eject bool, regimes load.RegimeConfig) arena.NewPolicy {
+	return func(_ context.Context, k arena.Case) (control.Policy, error) {
+		return tuner.New(tuner.Config{
+			Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: eject, Params: p,
+			Regimes: regimes,
+		})
+	}
 }
 
 // groupConfigs tells a tuner what an operator's configuration would: method, deadline and priority of every group.

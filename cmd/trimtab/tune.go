@@ -47,7 +47,7 @@ weights when that pays, within the limits of its configuration, and returns to t
 	fl := cmd.Flags()
 	fl.StringVar(&f.config, "config", daemon.DefaultPath, "configuration file")
 	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and end")
-	fl.BoolVar(&f.once, "once", false, "one control step, then end")
+	fl.BoolVar(&f.once, "once", false, "one decision, for as long as a gain has to last, then end")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be written as a unified diff and change nothing; does not wait for the observation period")
 	fl.BoolVar(&f.observe, "observe", false, "observe and learn, change nothing")
 	fl.BoolVar(&f.hold, "hold", false, "make the daemon hold, running now or started later, and end")
@@ -74,6 +74,9 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 	}
 	switch {
 	case f.check:
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintln(e.stderr, "warning:", w)
+		}
 		fmt.Fprintf(e.stdout, "%s is valid\n", f.config)
 		return nil
 	case f.hold:

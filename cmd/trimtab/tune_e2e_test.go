@@ -134,7 +134,7 @@ func TestE2EDaemonTunesTheTestbed(t *testing.T) {
 		await(t, path, func() bool { code, _ := b.get(path); return code == 200 })
 	}
 	stdout := new(buffer)
-	if code := run(t.Context(), []string{"explain", "--config", b.config}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "Q ") ||
+	if code := run(t.Context(), []string{"explain", "--config", b.config}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "% used") ||
 		!strings.Contains(stdout.String(), "the daemon at "+b.listen) {
 		t.Errorf("explain: code %d: %s", code, stdout)
 	}
@@ -149,7 +149,7 @@ func TestE2EDaemonTunesTheTestbed(t *testing.T) {
 		t.Errorf("--on-exit restore: got %v, want %v: %s", after, before, stderr)
 	}
 	stdout = new(buffer)
-	if code := run(t.Context(), []string{"explain", "--state", filepath.Join(b.dir, "state", "tuner.db")}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "Q ") {
+	if code := run(t.Context(), []string{"explain", "--state", filepath.Join(b.dir, "state", "tuner.db")}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "% used") {
 		t.Errorf("explain from the state file: code %d: %s", code, stdout)
 	}
 }

@@ -50,3 +50,18 @@ func groupName(workload string) string {
 	}
 	return "user_read_backend"
 }
+
+// Kinds are the kinds of world that a world is of, by what it is made of: "fault=gc" and such for its fault, the
+// course of its load, its servers, the weights it starts from, and the story of a recurring one. about is
+// World.About, or the first comment of a file; what is none of them has no kinds.
+func Kinds(about string) []string {
+	names := map[string]string{"fault": "fault", "load": "load", "kind": "servers", "start": "start", "story": "story"}
+	var out []string
+	for part := range strings.SplitSeq(about, ", ") {
+		key, value, ok := strings.Cut(part, "=")
+		if name := names[key]; ok && name != "" {
+			out = append(out, name+"="+value)
+		}
+	}
+	return out
+}

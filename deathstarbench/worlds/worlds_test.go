@@ -188,3 +188,21 @@ func TestEveryWorldPlays(t *testing.T) {
 		})
 	}
 }
+
+func TestKindsAreReadFromWhatAWorldIsMadeOf(t *testing.T) {
+	for _, c := range []struct {
+		name, about string
+		want        []string
+	}{
+		{"a random world", Random(3).About, []string{"fault=none", "servers=noisy", "load=sine", "start=right"}},
+		{"a recurring world", Recurring(3).About, []string{"servers=spread", "start=equal", "story=batch"}},
+		{"words of somebody else", "two servers, one twice as large", nil},
+		{"nothing", "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Kinds(c.about); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

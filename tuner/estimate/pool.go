@@ -14,9 +14,6 @@ type Member struct {
 	Weight []float64 // by class: the operator's weight, relative within the group; 0: not known
 }
 
-// leastProbable is the probability below which a number of slots is left out of a belief.
-const leastProbable = 0.02
-
 // Believe weighs the numbers of slots of all servers of a pool against each other and returns what is believed of each.
 //
 // Servers of a pool are mostly alike in speed, or in slots, or else as different as the operator's weights say: a server that holds many
@@ -93,13 +90,10 @@ func typical(members []Member, groups int) *pool {
 	return t
 }
 
-// alikeShare is the prior probability that a server is as fast as is typical, and that it has slots as its peers have.
-const alikeShare = 0.5
-
 // posterior sets the probabilities of the numbers of slots.
 func (m *Member) posterior(p *params.Params, t *pool) {
 	var l [choices]float64
-	most := math.Inf(-1)
+	most, alikeShare := math.Inf(-1), p.AlikeShare
 	for h, c := range queueing.Slots {
 		b := &m.slots[h]
 		speed, n, variance, operator := 0.0, 0.0, 0.0, 0.0
@@ -115,12 +109,15 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 				operator += d * d / 2
 			}
 		}
-		l[h] = b.evidence
+		if n > 0 && !m.moved {
+			m.given[h] = -operator / n
+		}
+		l[h] = b.evidence + m.given[h]
 		if n > 0 {
 			speed, variance = speed/n, variance/n/n
 			alike := normal(speed, p.AlikeSD*p.AlikeSD+variance)
 			apart := normal(speed, p.ApartSD*p.ApartSD+variance)
-			l[h] += math.Log(alikeShare*alike+(1-alikeShare)*apart) - operator/n
+			l[h] += math.Log(alikeShare*alike + (1-alikeShare)*apart)
 		}
 		own := broad(c)
 		if others := t.count - 1; others > 0 {
@@ -161,20 +158,21 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 	}
 	sum, best := 0.0, m.best()
 	for h, q := range m.Prob {
-		if q < leastProbable && h != best {
+		if q < p.LeastProbable && h != best {
 			continue
 		}
 		b := &m.slots[h]
 		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: make([]float64, n)}
-		speed, served := 0.0, 0.0
+		speed, mean, served := 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] > 0 && t.weight[g] > 0 {
 				speed += b.log[k] - t.log[g]
+				mean += b.log[k]
 				served++
 			}
 		}
 		if served > 0 {
-			speed /= served
+			speed, mean = speed/served, mean/served
 		}
 		for k, g := range m.Group {
 			switch {
@@ -183,6 +181,9 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 				out.SD[k] += q * b.variance[k]
 			case t.weight[g] > 0:
 				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed)
+				out.SD[k] += q * p.ApartSD * p.ApartSD
+			case served > 0: // nobody ever asked for it: as long as what this server does serve
+				hyp.ServiceSec[k] = math.Exp(mean)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			default:
 				return Belief{Fail: out.Fail, SD: out.SD}

@@ -24,14 +24,17 @@ type Reading struct {
 // by the utilisation law and Little's law (see Observe). The zero value is not usable: NewServer.
 type Server struct {
 	slots  [choices]believed
-	fail   []float64 // by class: probability that a request fails
-	scv    []float64 // of response times, by class
-	inside float64   // requests held in the last interval, mean
-	done   float64   // completions per second in the last interval
-	used   float64   // share of the slots that were busy in the last interval
-	waited float64   // share of the response times of the last interval that was waiting
-	shift  shift     // change statistic
-	seen   bool      // any class was ever served
+	fail   []float64        // by class: probability that a request fails
+	scv    []float64        // of response times, by class
+	inside float64          // requests held in the last interval, mean
+	done   float64          // completions per second in the last interval
+	used   float64          // share of the slots that were busy in the last interval
+	waited float64          // share of the response times of the last interval that was waiting
+	shift  shift            // change statistic
+	seen   bool             // any class was ever served
+	age    float64          // s since it was first served
+	moved  bool             // it has changed: the operator's weights were given to what it was before
+	given  [choices]float64 // log likelihood of the operator's weights, by number of slots
 	Prob   [choices]float64
 }
 
@@ -70,11 +73,11 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 		done += r[k].DonePerSec
 		inside += r[k].DonePerSec * r[k].ResponseSec
 		if r[k].SCV > 0 && r[k].Count > 0 {
-			g := r[k].Count / (r[k].Count + scvRequests)
+			g := r[k].Count / (r[k].Count + p.SpreadRequests)
 			if s.scv[k] == 0 {
 				g = 1
 			}
-			s.scv[k] += g * (math.Min(r[k].SCV, scvMost) - s.scv[k])
+			s.scv[k] += g * (math.Min(r[k].SCV, p.SpreadMost) - s.scv[k])
 		}
 	}
 	s.done, s.inside = done, inside
@@ -100,18 +103,12 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 	s.weigh(p)
 	s.seen = true
+	s.age += seconds
 	if s.shift.observe(p, seconds, z.sd()) {
+		s.moved = s.moved || s.age > p.EvidenceMemory/acquainted
 		s.unsettle(p)
 	}
 }
-
-const (
-	scvRequests = 2000 // requests in which the spread of response times is learned
-	scvMost     = 16
-	scvUnknown  = 1
-	leastPart   = 0.02 // of a response time that is service
-	sampleShare = 0.3  // part of the variance of waits that classes do not share
-)
 
 // learn updates one hypothesis by an interval in which requests waited so long, a share waited of their response time.
 func (s *Server) learn(b *believed, p *params.Params, seconds, wait, waited float64, r []Reading, z *deviation) {
@@ -123,14 +120,14 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, wait, waited floa
 		if !(r[k].Count > 0) || !(r[k].ResponseSec > 0) {
 			continue
 		}
-		service := math.Max(r[k].ResponseSec-wait, leastPart*r[k].ResponseSec)
+		service := math.Max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
 		scv := s.scv[k]
 		if scv == 0 {
-			scv = scvUnknown
+			scv = p.SpreadFirst
 		}
 		noise := scv/r[k].Count + p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
 		if len(r) > 1 {
-			noise += sampleShare * wait * wait / (service * service * r[k].Count)
+			noise += p.SampleShare * wait * wait / (service * service * r[k].Count)
 		}
 		value := math.Log(service)
 		if b.variance[k] == 0 {
@@ -190,3 +187,6 @@ func (s *Server) Waiting() float64 { return s.waited }
 
 // Utilisation is the share of the slots that were busy in the last interval, over the numbers of slots.
 func (s *Server) Utilisation() float64 { return s.used }
+
+// acquainted is the part of EvidenceMemory after which a change is one of the server, and not of what is known of it.
+const acquainted = 30

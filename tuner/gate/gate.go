@@ -61,6 +61,7 @@ type Question struct {
 	Differs   bool    // the change is worth writing
 	Fresh     bool    // the load has just become one that is known to last, or soon will: there is nothing to wait for
 	Calm      bool    // a known load goes on as it does: what a change could bring was decided when it began
+	QuietSec  float64 // time in which load, servers and weights stayed as they were
 }
 
 // Verdict is what became of a question.
@@ -98,11 +99,19 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent, 100*v.Price, b.Left())
 	case s.Changes > 0 && s.SinceSec < p.SettleSec:
 		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
-	case s.LastedSec < p.PatienceSec && !s.fresh(p, q):
-		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent, s.LastedSec, p.PatienceSec)
+	case s.LastedSec < patience(p, q) && !s.fresh(p, q):
+		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent, s.LastedSec, patience(p, q))
 	}
 	v.Pass = true
 	return v
+}
+
+// patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something is.
+func patience(p *params.Params, q Question) float64 {
+	if q.Urgent {
+		return p.PatienceSec
+	}
+	return math.Max(p.PatienceSec, math.Min(p.PatienceShare*q.QuietSec, p.PatienceMost))
 }
 
 // Committed tells that a change was made.

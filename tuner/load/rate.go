@@ -1,30 +1,34 @@
 package load
 
-import "math"
+import (
+	"math"
 
-// Rate follows how many requests arrive per second: the mean over rateMemory while what differs is chance, and the last interval as
-// soon as it is not.
+	"trimtab/tuner/params"
+)
+
+// Rate follows how many requests arrive per second: the mean over Params.RateMemory while what differs is chance, and the
+// last interval as soon as it is not.
 type Rate struct {
+	params *params.Params
 	perSec float64
-	sec    float64 // behind it, at most rateMemory
+	sec    float64 // behind it, at most RateMemory
 }
 
-const (
-	rateMemory   = 20.0 // s
-	rateSurprise = 4.0  // standard deviations of a Poisson stream, twice as irregular, that are another load
-)
+// NewRate returns a rate of which nothing is known.
+func NewRate(p *params.Params) Rate { return Rate{params: p} }
 
 // Observe takes in the arrivals per second of an interval.
 func (r *Rate) Observe(perSec, seconds float64) {
 	if !(seconds > 0) {
 		return
 	}
-	spread := 2 * math.Sqrt((r.perSec+1/seconds)*(1/seconds+1/math.Max(r.sec, seconds)))
-	if r.sec == 0 || math.Abs(perSec-r.perSec) > rateSurprise*spread/2*math.Sqrt2+0.15*r.perSec {
+	// Twice as irregular as a Poisson stream is no other load yet.
+	spread := math.Sqrt((r.perSec + 1/seconds) * (1/seconds + 1/math.Max(r.sec, seconds)))
+	if r.sec == 0 || math.Abs(perSec-r.perSec) > r.params.RateSurprise*math.Sqrt2*spread+r.params.RateSlack*r.perSec {
 		r.perSec, r.sec = perSec, seconds
 		return
 	}
-	r.sec = math.Min(r.sec+seconds, math.Max(rateMemory, seconds))
+	r.sec = math.Min(r.sec+seconds, math.Max(r.params.RateMemory, seconds))
 	r.perSec += seconds / r.sec * (perSec - r.perSec)
 }
 

@@ -1,45 +1,60 @@
 package params
 
-// Params are the tuned numbers of the tuner. All memories are durations in seconds, all gains follow from the length of the
-// interval. Table says of each what removing it costs.
+// Params are the tuned numbers of the tuner. All memories are durations in seconds, all gains follow from the length
+// of the interval.
+//
+// The tags of a field: unit and about say what it is; from says where the value comes from, a convention (of the
+// field), an estimate (reasoned, not measured) or chosen (by play); off is the value at which the part it belongs to
+// is not there, if there is one; least and most bound what the ablation sets it to; part begins the fields of a
+// package.
 type Params struct {
-	// What a server is (package estimate).
-	DriftPerMinute float64 `unit:"log" about:"how far the speed of a server drifts in a minute that is no surprise"`
-	ModelNoise     float64 `unit:"log" about:"relative error of the relation between requests inside and slots busy, while requests wait"`
-	FloorNoise     float64 `unit:"log" about:"relative difference between intervals that no number of requests removes"`
-	OutlierSD      float64 `unit:"sd" about:"innovations beyond it count as this much: a pause is not a slower server"`
-	AlikeSD        float64 `unit:"log" about:"servers of a pool whose speeds differ by less count as alike"`
-	ApartSD        float64 `unit:"log" about:"how far speeds of servers differ that are not alike"`
-	OperatorSD     float64 `unit:"log" about:"how far the operator's weights may be from capacities"`
-	EvidenceMemory float64 `unit:"s" about:"how long what spoke for or against a number of slots is remembered"`
-	EvidenceMost   float64 `unit:"nat" about:"most that can speak against a number of slots"`
-	ChangeSlack    float64 `unit:"sd" about:"deviation per interval that does not count towards a change"`
-	ChangeAlarm    float64 `unit:"sd" about:"cumulative sum that is a change of a server"`
-	Persistence    float64 `unit:"s" about:"what ends sooner, a pause, a burst, a retry, is not news"`
-	ChangeSD       float64 `unit:"log" about:"how far a speed may have moved in a change"`
-	ClassSD        float64 `unit:"log" about:"how far classes of a server differ from its common speed at first"`
-	FailureMemory  float64 `unit:"s" about:"how long failures are remembered"`
+	DriftPerMinute float64 `part:"estimate" unit:"log" off:"0" about:"how far the speed of a server drifts in a minute that is no surprise" from:"estimate: 5 % in a minute, 40 % in an hour of chance"`
+	ModelNoise     float64 `unit:"log" off:"0" about:"relative error of the relation between requests inside and slots busy, while requests wait" from:"estimate: order of the error of Sakasegawa's formula"`
+	FloorNoise     float64 `unit:"log" off:"0" about:"relative difference between intervals that no number of requests removes" from:"estimate: whole milliseconds of the status page at 50 ms"`
+	OutlierSD      float64 `unit:"sd" off:"1e9" about:"innovations beyond it count as this much: a pause is not a slower server" from:"convention: clipping of Huber's filter, 1.5 to 3"`
+	AlikeSD        float64 `unit:"log" off:"1e3" about:"servers of a pool whose speeds differ by less count as alike" from:"estimate: machines of one kind differ by less than a tenth"`
+	AlikeShare     float64 `unit:"probability" off:"0" least:"0" most:"1" about:"that a server is as fast, and has the slots, that is typical of its pool" from:"convention: as likely as not"`
+	ApartSD        float64 `unit:"log" about:"how far speeds of servers differ that are not alike" from:"estimate: a factor of 2.2 either way"`
+	OperatorSD     float64 `unit:"log" off:"1e9" about:"how far the operator's weights may be from capacities" from:"estimate: a factor of 2.2 either way"`
+	EvidenceMemory float64 `unit:"s" off:"1e12" about:"how long what spoke for or against a number of slots is remembered" from:"estimate: machines are replaced in hours, not in minutes"`
+	EvidenceMost   float64 `unit:"nat" off:"1e12" about:"most that can speak against a number of slots" from:"estimate: odds of 160,000 to 1"`
+	ChangeSlack    float64 `unit:"sd" off:"0" about:"deviation per interval that does not count towards a change" from:"convention: half the shift to be found (Page 1954), 1.5 sd"`
+	ChangeAlarm    float64 `unit:"sd" off:"1e12" about:"cumulative sum that is a change of a server" from:"convention: 4 to 5 for cumulative sums"`
+	Persistence    float64 `unit:"s" off:"0" about:"what ends sooner, a pause, a burst, a retry, is not news" from:"estimate: pauses of garbage collection last 1 to 3 s"`
+	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
+	FailureMemory  float64 `unit:"s" about:"how long failures are remembered" from:"convention: fail_timeout of NGINX"`
+	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
+	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
+	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
+	LeastPart      float64 `unit:"ratio" most:"1" about:"least part of a response time that is service" from:"estimate: the queue is 49 services long"`
+	SampleShare    float64 `unit:"ratio" off:"0" most:"1" about:"part of the variance of waits that classes of a server do not share" from:"chosen: by hand"`
+	LeastProbable  float64 `unit:"probability" off:"0" most:"1" about:"numbers of slots below it are left out of a belief" from:"estimate: saves most of the work of a plan"`
 
-	// What a plan is worth (package plan).
-	Headroom    float64 `unit:"ratio" about:"load that a plan is made for, in units of the present load"`
-	Stress      float64 `unit:"ratio" about:"utilisation of all servers in the load that a plan must survive"`
-	StressShare float64 `unit:"probability" about:"weight of that load"`
-	KnownStress float64 `unit:"probability" about:"weight of that load while the regime of load is known, and what follows it"`
-	ForecastSec float64 `unit:"s" about:"how far ahead regimes are expected: what a change takes to be made and to pay"`
-	FreshSec    float64 `unit:"s" about:"for so long a regime that is known has just begun: what it needs is not waited for"`
-	MeanShare   float64 `unit:"deadlines" about:"weight of the mean response time beside tardiness"`
-	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long"`
-	Significant float64 `unit:"sd" about:"part of a difference of speeds that is taken for noise"`
+	RateMemory   float64 `part:"load" unit:"s" about:"time over which the rate of requests is averaged while what differs is chance" from:"estimate: the planning horizon"`
+	RateSurprise float64 `unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
+	RateSlack    float64 `unit:"ratio" off:"0" about:"of a rate, that is no other one however many requests there are" from:"chosen: by hand"`
 
-	// Whether it pays and is safe (package gate).
-	MinGain      float64 `unit:"ratio" about:"least predicted gain of a change, with a full budget"`
-	CalmPrice    float64 `unit:"ratio" about:"how many times that gain while a known regime goes on"`
-	DeadBand     float64 `unit:"ratio" about:"least relative change of a share worth writing"`
-	PatienceSec  float64 `unit:"s" about:"how long a gain must last before it is worth a change"`
-	SettleSec    float64 `unit:"s" about:"time after a change in which nothing is judged"`
-	Growth       float64 `unit:"ratio" about:"most that the share of a server grows in one change"`
-	BurstChanges float64 `unit:"changes" about:"changes that a full budget holds"`
-	RefillSec    float64 `unit:"s" about:"time in which the budget regains a change"`
+	LoadNews    float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
+	Headroom    float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
+	Stress      float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
+	StressShare float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
+	KnownStress float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
+	ForecastSec float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
+	FreshSec    float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
+	MeanShare   float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
+	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
+	Significant float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
+
+	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
+	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
+	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
+	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
+	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
+	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
+	Growth        float64 `unit:"ratio" off:"1e9" least:"1" about:"most that the share of a server grows in one change" from:"chosen: by hand"`
+	BurstChanges  float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
+	RefillSec     float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
 }
 
 // Default returns the parameters in use.
@@ -50,6 +65,7 @@ func Default() Params {
 		FloorNoise:     0.02,
 		OutlierSD:      2.5,
 		AlikeSD:        0.08,
+		AlikeShare:     0.5,
 		ApartSD:        0.8,
 		OperatorSD:     0.8,
 		EvidenceMemory: 1800,
@@ -58,8 +74,17 @@ func Default() Params {
 		ChangeAlarm:    5,
 		Persistence:    4,
 		ChangeSD:       0.6,
-		ClassSD:        0.5,
 		FailureMemory:  10,
+		SpreadRequests: 2000,
+		SpreadFirst:    1,
+		SpreadMost:     16,
+		LeastPart:      0.02,
+		SampleShare:    0.3,
+		LeastProbable:  0.02,
+		RateMemory:     20,
+		RateSurprise:   4,
+		RateSlack:      0.15,
+		LoadNews:       0.25,
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
@@ -73,6 +98,8 @@ func Default() Params {
 		CalmPrice:      3,
 		DeadBand:       0.05,
 		PatienceSec:    4,
+		PatienceShare:  0.05,
+		PatienceMost:   60,
 		SettleSec:      3,
 		Growth:         3,
 		BurstChanges:   6,

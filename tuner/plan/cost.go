@@ -76,7 +76,7 @@ func (p *Problem) Capacity() float64 {
 		capacity := 0.0
 		for _, l := range grp.Links {
 			if b := &p.Beliefs[l.Server]; !l.Off && len(b.Slots) > 0 {
-				capacity += b.Capacity(l.Class)
+				capacity += b.Capacity(l.Class) * (1 - b.Fail[l.Class])
 			}
 		}
 		if capacity > 0 {

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"maps"
+	"reflect"
+
+	"trimtab/nginx"
+	"trimtab/tuner"
+)
+
+// methodsOf are the balancing methods of the upstreams of NGINX's configuration that a learner plans for as such.
+func methodsOf(cfg *nginx.Config) map[string]string {
+	methods := map[string]string{}
+	for _, u := range cfg.Upstreams {
+		if tuner.Method(u.Method).LoadAware() {
+			methods[u.Name] = u.Method
+		}
+	}
+	return methods
+}
+
+// followMethods gives the session a policy that plans for the balancing methods that NGINX's configuration says now. It goes on
+// where the last one stands.
+func (d *Service) followMethods(s *Session) {
+	s.mu.Lock()
+	methods := s.methods
+	s.mu.Unlock()
+	if methods == nil || maps.Equal(methods, s.cfg.methods) {
+		return
+	}
+	before := s.cfg.tunerConfig()
+	s.cfg.methods = methods
+	if reflect.DeepEqual(before, s.cfg.tunerConfig()) {
+		return
+	}
+	last := s.policy
+	next, err := d.newPolicy(s)
+	if err != nil {
+		d.log.Error("the balancing methods of NGINX's configuration are not planned for", "error", err)
+		return
+	}
+	s.policy = next
+	d.carryOver(s, last)
+	d.log.Info("planning for the balancing methods of NGINX's configuration", "methods", methods)
+}

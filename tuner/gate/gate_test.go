@@ -1,0 +1,175 @@
+package gate
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"trimtab/tuner/params"
+)
+
+func full() Budget { return Budget{Level: 6, Most: 6, RefillSec: 30} }
+
+func TestBudget(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		play func(*Budget)
+		left int
+		// price of a change that gains 3 % at least with a full budget
+		price float64
+	}{
+		{"a full one asks for the least gain", func(*Budget) {}, 6, 0.03},
+		{"each change makes the next one dearer, by the square", func(b *Budget) { b.Spend(); b.Spend() }, 4, 0.03 * 36 / 16},
+		{"the last change is kept for what is worth it", func(b *Budget) {
+			for range 5 {
+				b.Spend()
+			}
+		}, 1, 0.03 * 36},
+		{"without a change left nothing is worth it", func(b *Budget) {
+			for range 9 {
+				b.Spend()
+			}
+		}, 0, math.Inf(1)},
+		{"two changes come back in a minute", func(b *Budget) {
+			for range 6 {
+				b.Spend()
+			}
+			b.Advance(60)
+		}, 2, 0.03 * 36 / 4},
+		{"it holds no more than it holds", func(b *Budget) { b.Advance(1e6) }, 6, 0.03},
+		{"time does not run backwards", func(b *Budget) { b.Spend(); b.Advance(-600) }, 5, 0.03 * 36 / 25},
+		{"a live actuator has no budget", func(b *Budget) {
+			b.Unlimited = true
+			for range 9 {
+				b.Spend()
+			}
+		}, 6, 0.03},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := full()
+			c.play(&b)
+			if got := b.Left(); got != c.left {
+				t.Errorf("got %d changes left, want %d", got, c.left)
+			}
+			if got := b.Price(0.03); got != c.price && math.Abs(got-c.price) > 1e-9 {
+				t.Errorf("got a price of %v, want %v", got, c.price)
+			}
+		})
+	}
+}
+
+func TestJudge(t *testing.T) {
+	p := params.Params{MinGain: 0.03, PatienceSec: 4, SettleSec: 3}
+	good := Question{GainShare: 0.2, Differs: true}
+	for _, c := range []struct {
+		name  string
+		state State
+		level float64
+		q     Question
+		want  Bound // "": it passes
+	}{
+		{"a gain that has lasted passes", State{LastedSec: 6, SinceSec: 100}, 6, good, ""},
+		{"one that has not waits", State{LastedSec: 3, SinceSec: 100}, 6, good, BoundPatience},
+		{"a change that is not worth writing", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: 0.9}, BoundDeadBand},
+		{"a gain that does not pay", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: 0.02, Differs: true}, BoundGain},
+		{"a gain that would pay with a full budget", State{LastedSec: 6, SinceSec: 100}, 2, good, BoundGain},
+		{"no change left", State{LastedSec: 6, SinceSec: 100}, 0.9, good, BoundBudget},
+		{"after a change nothing is judged", State{LastedSec: 6, SinceSec: 2, Changes: 1}, 6, good, BoundSettle},
+		{"before the first one there is nothing to settle", State{LastedSec: 6, SinceSec: 2}, 6, good, ""},
+		{"a change for the worse", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: -5, Differs: true}, BoundGain},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := full()
+			b.Level = c.level
+			before := c.state
+			v := c.state.Judge(&p, &b, c.q)
+			if v.Bound != c.want || v.Pass != (c.want == "") {
+				t.Errorf("got %+v, want bound %q", v, c.want)
+			}
+			if c.want != "" && (v.Reason == "" || strings.Contains(v.Reason, "Inf")) {
+				t.Errorf("got the reason %q, want one for people", v.Reason)
+			}
+			if c.state != before || b.Level != c.level {
+				t.Errorf("judging changed %+v to %+v, and the budget to %v", before, c.state, b.Level)
+			}
+		})
+	}
+}
+
+func TestPatienceBeginsAnew(t *testing.T) {
+	p := params.Params{MinGain: 0.03, PatienceSec: 4, SettleSec: 3}
+	pays, not := Question{GainShare: 0.2, Differs: true}, Question{GainShare: 0.01, Differs: true}
+	for _, c := range []struct {
+		name    string
+		seconds float64
+		seen    []Question
+		want    float64 // s that a gain has lasted
+	}{
+		{"two intervals of 3 s", 3, []Question{pays, pays}, 6},
+		{"one of five minutes", 300, []Question{pays}, 300},
+		{"eight of half a second", 0.5, []Question{pays, pays, pays, pays, pays, pays, pays, pays}, 4},
+		{"an interval without a gain", 3, []Question{pays, pays, not, pays}, 3},
+		{"the same weights", 3, []Question{pays, {GainShare: 0.2}}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var s State
+			b := full()
+			for _, q := range c.seen {
+				s.Observe(&p, &b, c.seconds, q)
+			}
+			if s.LastedSec != c.want || s.SinceSec != c.seconds*float64(len(c.seen)) {
+				t.Errorf("got %+v, want a gain that lasted %v s", s, c.want)
+			}
+			if s.Committed(); s != (State{Changes: 1}) {
+				t.Errorf("after a change: got %+v, want nothing but its count", s)
+			}
+		})
+	}
+}
+
+func TestEjection(t *testing.T) {
+	var e Ejection
+	for _, c := range []struct {
+		name string
+		at   float64
+		down bool
+		wait float64
+		due  float64 // when it is tried again
+	}{
+		{"the first time for half a minute", 100, true, 30, 130},
+		{"it is let back", 130, false, 30, math.Inf(1)},
+		{"a relapse doubles the wait", 140, true, 60, 200},
+		{"it is let back again", 200, false, 60, math.Inf(1)},
+		{"and doubles again", 201, true, 120, 321},
+		{"told again it stays as it is", 250, true, 120, 321},
+		{"let back", 321, false, 120, math.Inf(1)},
+		{"after a good while the next one is the first", 321 + 481, true, 30, 321 + 481 + 30},
+	} {
+		if e.Committed(c.down, c.at); e.Active != c.down || e.WaitSec != c.wait {
+			t.Fatalf("%s: got %+v, want active %t and a wait of %v s", c.name, e, c.down, c.wait)
+		}
+		if !math.IsInf(c.due, 1) && (e.Due(c.due-1) || !e.Due(c.due)) || math.IsInf(c.due, 1) && e.Due(1e9) {
+			t.Errorf("%s: due at %v, want at %v", c.name, e, c.due)
+		}
+		if e.Fails(0.9) == c.down || e.Fails(0.1) {
+			t.Errorf("%s: a server that is out fails no more, one that is in does at nine tenths of its requests", c.name)
+		}
+	}
+}
+
+func TestMostEjected(t *testing.T) {
+	for _, c := range []struct{ servers, want int }{{2, 1}, {9, 1}, {10, 1}, {20, 2}, {200, 20}} {
+		if got := MostEjected(c.servers); got != c.want {
+			t.Errorf("%d servers: got %d, want %d", c.servers, got, c.want)
+		}
+	}
+}
+
+func TestEveryBoundHasWords(t *testing.T) {
+	for _, b := range []Bound{BoundStep, BoundDeadBand, BoundBudget, BoundGain, BoundPatience, BoundSettle, BoundStale, BoundEject,
+		BoundOperator, BoundAllFailing, BoundIdle, BoundUnknown, BoundOne} {
+		if b.Words() == "" {
+			t.Errorf("%s has no words", b)
+		}
+	}
+}

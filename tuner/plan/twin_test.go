@@ -1,0 +1,54 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/sim"
+	"trimtab/tuner/queueing"
+)
+
+// TestWaitsAreThoseOfTheTwin measures the mean wait at servers of 2, 4 and 8 slots behind a smooth round robin by capacity and
+// compares it with the formula.
+func TestWaitsAreThoseOfTheTwin(t *testing.T) {
+	const seconds, service, scv = 300, 0.020, 0.25
+	slots := []int{2, 4, 8}
+	for _, load := range []float64{0.75, 0.85, 0.92} {
+		t.Run(fmt.Sprintf("at %.0f %%", 100*load), func(t *testing.T) {
+			sc := &deathstarbench.Scenario{Name: "waits", Duration: deathstarbench.Duration(seconds * time.Second),
+				ControlInterval: deathstarbench.Duration(3 * time.Second),
+				Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "compose-post", Method: deathstarbench.RoundRobin,
+					Servers: []string{"a", "b", "c"}, Weights: slots}},
+				Loads: []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: load * 14 / service}}}}}
+			for i, n := range slots {
+				sc.Servers = append(sc.Servers, deathstarbench.Server{Name: sc.Upstreams[0].Servers[i], Slots: n, ServiceCV: math.Sqrt(scv), QueueLimit: 100000,
+					Service: map[string]deathstarbench.Duration{"compose-post": deathstarbench.Duration(service * 1e9)}})
+			}
+			run, err := sim.New(sc, sim.Options{Seed: 11})
+			if err != nil {
+				t.Fatal(err)
+			}
+			spent, done := make([]float64, len(slots)), make([]float64, len(slots))
+			for !run.Done() {
+				sample, err := run.Step()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, p := range sample.Groups[0].Peers {
+					done[i] += float64(p.Requests)
+					spent[i] += float64(p.ResponseMsec) / 1e3
+				}
+			}
+			for i, n := range slots {
+				rho := done[i] * service / seconds / float64(n)
+				want := service * queueing.Wait(rho, float64(n), FlowTo(RoundRobin, float64(n)/14, scv))
+				if got := spent[i]/done[i] - service; math.Abs(got-want) > 0.35*want+0.5e-3 {
+					t.Errorf("server of %d slots: the wait is %.2f ms, the formula says %.2f ms, want it within 35 %% and half a millisecond", n, got*1e3, want*1e3)
+				}
+			}
+		})
+	}
+}
