@@ -44,8 +44,8 @@ func (x *Experience) words() string {
 			values = append(values, fmt.Sprintf("%s %.2f", a, v))
 		}
 	}
-	return fmt.Sprintf("%.0f visits of load %d: costs were %.2f times the model's; the plan is %s (values: %s)", x.Visits, x.Regime,
-		math.Exp(x.Correction), x.Action, strings.Join(values, ", "))
+	return fmt.Sprintf("%.0f visits of load %d: costs were %.2f times the model's; the plan is %s (values: %s)",
+		x.Visits, x.Regime, math.Exp(x.Correction), x.Action, strings.Join(values, ", "))
 }
 
 // regimes states what is planned for and what experience says.
@@ -56,8 +56,8 @@ func (e *PoolExplanation) regimes(t *Tuner, p *pool, problem *plan.Problem) {
 		return
 	}
 	known := p.experience.regimes[id]
-	x := &Experience{Regime: id, Action: p.experience.visit.action, Values: map[learn.Action]float64{}, Visits: known.Visits,
-		Correction: known.Correction}
+	x := &Experience{Regime: id, Action: p.experience.visit.action, Values: map[learn.Action]float64{},
+		Visits: known.Visits, Correction: known.Correction}
 	for i, a := range learn.Actions() {
 		if known.Cells[i].Visits > 0 {
 			x.Values[a] = known.Cells[i].Value
@@ -78,7 +78,8 @@ func (t *Tuner) expected() (out []Expected) {
 			continue
 		}
 		d := f.Demands()[l.Demand]
-		x := Expected{Regime: d.ID, Probability: l.Probability, WithinSec: t.params.ForecastSec, RatePerSec: map[string]float64{}}
+		x := Expected{Regime: d.ID, Probability: l.Probability, WithinSec: t.params.ForecastSec}
+		x.RatePerSec = make(map[string]float64, len(f.Groups()))
 		for g, name := range f.Groups() {
 			x.RatePerSec[name] = d.RatePerSec[g]
 		}

@@ -70,7 +70,8 @@ const (
 
 // NewForecast knows nothing yet of the components of a mixture.
 func NewForecast(groups []string, components int) *Forecast {
-	f := &Forecast{groups: groups, parts: make([]part, components), largest: make([]float64, len(groups)), now: -1, next: -1}
+	f := &Forecast{groups: groups, parts: make([]part, components), now: -1, next: -1}
+	f.largest = make([]float64, len(groups))
 	for i := range f.parts {
 		f.parts[i] = part{demand: -1, rates: make([]float64, len(groups))}
 	}
@@ -240,8 +241,8 @@ func (f *Forecast) Within(sec float64) (likely []Likely, stays float64, known bo
 	if d.Visits == 0 {
 		return nil, 1, false
 	}
-	variance := (d.Visits*math.Max(0, d.LogSquare-d.LogLength*d.LogLength) + lengthVisits*lengthSD*lengthSD) / (d.Visits + lengthVisits)
-	sd := math.Max(math.Sqrt(variance), lengthLeast)
+	sum := d.Visits*math.Max(0, d.LogSquare-d.LogLength*d.LogLength) + lengthVisits*lengthSD*lengthSD
+	sd := math.Max(math.Sqrt(sum/(d.Visits+lengthVisits)), lengthLeast)
 	survives := func(t float64) float64 { return math.Erfc((math.Log(t)-d.LogLength)/sd/math.Sqrt2) / 2 }
 	change := changeMost
 	if s := survives(age); s > 1e-6 {

@@ -37,7 +37,8 @@ func (f *Forecast) Snapshot() *ForecastSnapshot {
 // check reports what is wrong with a snapshot for a mixture of so many components.
 func (s *ForecastSnapshot) check(groups []string, components int) error {
 	if !slices.Equal(s.Groups, groups) || len(s.Parts) != components {
-		return fmt.Errorf("forecast of %d groups and %d components: the model has %d and %d", len(s.Groups), len(s.Parts), len(groups), components)
+		return fmt.Errorf("forecast of %d groups and %d components: the model has %d and %d",
+			len(s.Groups), len(s.Parts), len(groups), components)
 	}
 	for i, p := range s.Parts {
 		if p.Demand < -1 || p.Demand >= len(s.Demands) || len(p.RatePerSec) != len(groups) || !sound(p.Sec) || !sound(p.RatePerSec...) {
