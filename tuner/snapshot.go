@@ -107,6 +107,8 @@ func (t *Tuner) Restore(s Snapshot) error {
 		if err != nil {
 			return fmt.Errorf("restore regimes: %w", err)
 		}
+	} else {
+		s.Experience = nil // of regimes of another model
 	}
 	t.restored = &s
 	return nil
@@ -142,7 +144,7 @@ func (t *Tuner) adopt() {
 	}
 	for _, p := range t.pools {
 		for _, x := range s.Experience {
-			if slices.Equal(x.Groups, p.names()) && t.regimes.Model() != nil {
+			if slices.Equal(x.Groups, p.names()) {
 				p.experience = experience{regimes: x.Regimes, visit: visit{regime: -1}}
 			}
 		}
