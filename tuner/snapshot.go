@@ -58,7 +58,7 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 			return Snapshot{}, fmt.Errorf("write regimes: %w", err)
 		}
 		s.Model = b.Bytes()
-		s.Forecast = t.regimes.Forecast().Snapshot()
+		s.Forecast = t.regimes.Learned()
 	}
 	for _, p := range t.pools {
 		if len(p.experience.regimes) > 0 {

@@ -127,8 +127,21 @@ func (r *Regimes) Model() *cluster.Model {
 	return r.tracker.Model()
 }
 
-// Forecast is what is known of regimes and what follows them; nil: there is no model yet.
-func (r *Regimes) Forecast() *Forecast { return r.forecast }
+// Forecast is what is known of regimes and what follows them; nil: there is no model yet, or regimes are off.
+func (r *Regimes) Forecast() *Forecast {
+	if r.cfg.Observe < 0 {
+		return nil
+	}
+	return r.forecast
+}
+
+// Learned is what the forecast has learned, also while regimes are off; nil: there is no model.
+func (r *Regimes) Learned() *ForecastSnapshot {
+	if r.forecast == nil {
+		return nil
+	}
+	return r.forecast.Snapshot()
+}
 
 // Left is how long is still to be observed before regimes are known.
 func (r *Regimes) Left() time.Duration {
