@@ -61,7 +61,8 @@ arena: build ## all policies over all scenarios in the simulator; rewrites docs/
 
 # make worlds [WORLDS=60] [FIRST=1] [SEEDS=3] [POLICIES=a,b] [ARGS='--recurring --baseline least_time,start']
 # make ablate [WORLDS=8] [FIRST=1] [SEEDS=1] [POLICIES=least_conn/tuned] [ARGS='--only MinGain,DeadBand --library']
-# Both rewrite their table in docs/lab; MARKDOWN=other.md another one's, MARKDOWN= none.
+# make regimes [WORLDS=10] [FIRST=101] [SEEDS=1] [ARGS='--method least_conn']
+# All rewrite their table in docs/lab; MARKDOWN=other.md another one's, MARKDOWN= none.
 WORLDS ?=
 FIRST ?= 1
 SEEDS ?=
@@ -77,6 +78,13 @@ worlds: build ## policies over generated worlds: p99 against least_conn; rewrite
 ablate: MARKDOWN ?= docs/lab/ablation.md
 ablate: build ## the tuner with each parameter halved, doubled, off; rewrites docs/lab/ablation.md
 	@exec $(BIN) arena ablate --worlds '$(or $(WORLDS),8)' --seeds '$(or $(SEEDS),1)' $(over_worlds)
+
+.PHONY: regimes
+regimes: MARKDOWN ?= docs/lab/regimes.md
+regimes: FIRST := $(if $(filter file,$(origin FIRST)),101,$(FIRST))
+regimes: build ## what regimes bring in worlds in which load returns; rewrites docs/lab/regimes.md
+	@exec $(BIN) arena returns --worlds '$(or $(WORLDS),10)' --first '$(FIRST)' --seeds '$(or $(SEEDS),1)' \
+		$(if $(MARKDOWN),--markdown '$(MARKDOWN)') $(ARGS)
 
 .PHONY: lab
 lab: build ## all figures in docs/lab again; variables: see scripts/lab.sh

@@ -60,6 +60,20 @@ func (c *Collector) Matrix() *mat.Dense {
 	return mat.NewDense(c.n, c.schema.Dim(), c.data)
 }
 
+// Thin returns a collector of at most n of the intervals gathered, evenly spread.
+func (c *Collector) Thin(n int) *Collector {
+	if c.n <= n || n < 1 {
+		return c
+	}
+	d := c.schema.Dim()
+	out := &Collector{set: c.set, schema: c.schema, n: n, data: make([]float64, 0, n*d)}
+	for i := range n {
+		at := i * c.n / n * d
+		out.data = append(out.data, c.data[at:at+d]...)
+	}
+	return out
+}
+
 // Fit fits a model to what was gathered.
 func (c *Collector) Fit(ctx context.Context, s Settings) (*Model, error) {
 	if c.n == 0 {

@@ -211,6 +211,17 @@ func (s Schema) FeaturesTo(dst []float64, sample *vts.Sample) error {
 	return nil
 }
 
+// RatesTo writes to dst the requests per second of every group, in the order of Groups, that features of the load set
+// stand for.
+func (s Schema) RatesTo(dst, features []float64) {
+	if s.Set != LoadFeatures || len(dst) != len(s.Groups) {
+		panic(fmt.Sprintf("cluster: rates of %d groups of feature set %s into %d elements", len(s.Groups), s.Set, len(dst)))
+	}
+	for g := range dst {
+		dst[g] = math.Expm1(features[g*perGroup])
+	}
+}
+
 func groupFeatures(dst []float64, g *vts.GroupSample, seconds, total float64) {
 	var requests, in, out, errors float64
 	for i := range g.Peers {

@@ -331,7 +331,7 @@ func (c *Config) tunerConfig() tuner.Config {
 		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}
-	t.Regimes.Observe = int(time.Duration(c.Regimes.Observe) / max(time.Duration(c.Interval), time.Millisecond))
+	t.Regimes.Observe = time.Duration(c.Regimes.Observe)
 	if c.Regimes.Off {
 		t.Regimes.Observe = -1
 	}

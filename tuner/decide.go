@@ -25,6 +25,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	problem := p.problem(t, beliefs)
 	e.servers(p, problem)
 	p.explainOutlook(e)
+	p.experience.observe(t, p, problem, seconds)
+	e.regimes(t, p, problem)
 	if edited {
 		p.gate, p.quietSec = gate.State{}, 0
 		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
@@ -40,6 +42,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	limited := p.limit(x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
+	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change

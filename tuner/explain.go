@@ -23,6 +23,7 @@ type Explanation struct {
 	At      time.Time         `json:"at"`
 	Reason  string            `json:"reason"`
 	Regime  load.Regime       `json:"regime"`
+	Next    []Coming          `json:"next,omitempty"` // regimes expected soon, see params.ForecastSec
 	Pools   []PoolExplanation `json:"pools"`
 	Budget  int               `json:"changes_left"`
 	Changed bool              `json:"changed"` // a change is wanted
@@ -44,6 +45,8 @@ type PoolExplanation struct {
 	// Forecast is what the twin says of the change, or of the last one; nil: none was made yet.
 	Forecast      *ForecastExplanation `json:"forecast,omitempty"`
 	ForecastScore *ForecastScore       `json:"forecast_score,omitempty"`
+	Demand        []plan.Demand        `json:"demand,omitempty"`     // the loads that were planned for
+	Experience    *Experience          `json:"experience,omitempty"` // in the present regime; nil: none that is known
 }
 
 // ServerExplanation is what the model believes of one server.
@@ -124,6 +127,9 @@ func (e Explanation) Text() string {
 	default:
 		fmt.Fprintf(&b, "Load regime %d (%s) with probability %.2f.\n", e.Regime.Index, e.Regime.Label, e.Regime.Probability)
 	}
+	for _, n := range e.Next {
+		fmt.Fprintf(&b, "Expected within %.0f s with probability %.2f: %s.\n", n.WithinSec, n.Probability, n.words())
+	}
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
@@ -131,6 +137,9 @@ func (e Explanation) Text() string {
 		p.ForecastScore.text(&b)
 		for _, bound := range p.Bounds {
 			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, bound.Words())
+		}
+		if x := p.Experience; x != nil {
+			fmt.Fprintf(&b, "  experience: %s\n", x.words())
 		}
 		for _, s := range p.Servers {
 			slots := "slots"

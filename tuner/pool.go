@@ -22,11 +22,13 @@ type pool struct {
 	gate    gate.State
 	last    proposal // of the last interval
 
+	experience experience
+
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
-	outlook outlook
-	bounds  []float64 // of the histograms of the last sample, ms
+	outlook  outlook
+	bounds   []float64 // of the histograms of the last sample, ms
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -331,21 +333,7 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		}
 		out.Groups = append(out.Groups, pg)
 	}
-	out.Demand = t.demand(out.Capacity(), p.urgent(beliefs))
+	regime, _ := t.regime()
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
 	return out
-}
-
-// demand are the loads that a plan is made for: the present one with headroom, and one that nearly fills the servers, for what fits a
-// quiet hour only fails when the crowd comes. In an emergency only the present counts. capacity is how many times the present load the
-// servers serve.
-func (t *Tuner) demand(capacity float64, urgent bool) []plan.Demand {
-	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
-	if math.IsInf(full, 1) {
-		return nil
-	}
-	share := t.params.StressShare
-	if urgent {
-		share = 0
-	}
-	return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - share}, {Load: full, Probability: share}}
 }

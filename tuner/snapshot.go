@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"trimtab/cluster"
 	"trimtab/tuner/estimate"
+	"trimtab/tuner/learn"
+	"trimtab/tuner/load"
 )
 
 // SnapshotVersion is the version of the snapshots that this package writes, and the only one it reads.
@@ -19,10 +22,18 @@ var ErrSnapshotVersion = errors.New("unknown snapshot version")
 
 // Snapshot is everything a tuner has learned. It is plain data for a state store.
 type Snapshot struct {
-	Version int                      `json:"version"`
-	Model   json.RawMessage          `json:"model,omitempty"` // of the regimes, as package cluster writes it
-	Groups  map[string]GroupSnapshot `json:"groups"`
-	Servers []ServerSnapshot         `json:"servers"`
+	Version    int                      `json:"version"`
+	Model      json.RawMessage          `json:"model,omitempty"`    // of the regimes, as package cluster writes it
+	Forecast   *load.ForecastSnapshot   `json:"forecast,omitempty"` // of what follows what among the regimes
+	Experience []ExperienceSnapshot     `json:"experience,omitempty"`
+	Groups     map[string]GroupSnapshot `json:"groups"`
+	Servers    []ServerSnapshot         `json:"servers"`
+}
+
+// ExperienceSnapshot is what a set of groups that share servers has learned in each regime of load.
+type ExperienceSnapshot struct {
+	Groups  []string              `json:"groups"`
+	Regimes map[int]*learn.Regime `json:"regimes"` // by the identity of their demand
 }
 
 // GroupSnapshot is what was learned of one upstream group.
@@ -47,8 +58,12 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 			return Snapshot{}, fmt.Errorf("write regimes: %w", err)
 		}
 		s.Model = b.Bytes()
+		s.Forecast = t.regimes.Learned()
 	}
 	for _, p := range t.pools {
+		if len(p.experience.regimes) > 0 {
+			s.Experience = append(s.Experience, ExperienceSnapshot{Groups: p.names(), Regimes: p.experience.copied()})
+		}
 		for _, g := range p.groups {
 			s.Groups[g.name] = GroupSnapshot{DeadlineMsec: g.deadline * 1e3, SCV: g.scv}
 		}
@@ -61,7 +76,7 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 		}
 	}
 	if t.restored != nil { // not a sample since: what was taken over is still all that is known
-		s.Groups, s.Servers = t.restored.Groups, t.restored.Servers
+		s.Groups, s.Servers, s.Experience = t.restored.Groups, t.restored.Servers, t.restored.Experience
 	}
 	return s, nil
 }
@@ -77,14 +92,23 @@ func (t *Tuner) Restore(s Snapshot) error {
 			return fmt.Errorf("restore server %s: %w", sv.Address, err)
 		}
 	}
+	for _, x := range s.Experience {
+		for id, r := range x.Regimes {
+			if r == nil || !r.Valid() {
+				return fmt.Errorf("restore experience of groups %v: regime %d is not sound", x.Groups, id)
+			}
+		}
+	}
 	if len(s.Model) > 0 && t.cfg.Regimes.Model == nil {
 		m, err := cluster.ReadModel(bytes.NewReader(s.Model))
 		if err == nil {
-			err = t.regimes.Use(m)
+			err = t.regimes.Restore(m, s.Forecast)
 		}
 		if err != nil {
 			return fmt.Errorf("restore regimes: %w", err)
 		}
+	} else {
+		s.Experience = nil // of regimes of another model
 	}
 	t.restored = &s
 	return nil
@@ -119,6 +143,11 @@ func (t *Tuner) adopt() {
 		known[sv.Address] = sv
 	}
 	for _, p := range t.pools {
+		for _, x := range s.Experience {
+			if slices.Equal(x.Groups, p.names()) {
+				p.experience = experience{regimes: x.Regimes, visit: visit{regime: -1}}
+			}
+		}
 		for _, g := range p.groups {
 			if k, ok := s.Groups[g.name]; ok {
 				if !g.given {

@@ -70,6 +70,7 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 		t.rebuild(&s)
 	}
 	t.explain.Regime = t.regimes.Track(&s)
+	t.explain.Next = t.expected()
 	want := weights.Set{}
 	var reasons []string
 	for _, p := range t.pools {
@@ -130,9 +131,9 @@ func (t *Tuner) Committed(r control.Receipt) {
 // Explain says what was decided last and why.
 func (t *Tuner) Explain() Explanation { return t.explain }
 
-// ObservationLeft is how long the regimes are still to be observed at the present interval; 0: they are known.
+// ObservationLeft is how long the regimes are still to be observed; 0: they are known.
 func (t *Tuner) ObservationLeft() time.Duration {
-	return time.Duration(t.regimes.Left()) * max(t.interval, t.cfg.Interval)
+	return t.regimes.Left()
 }
 
 // take brings the settings of a pool up to date and reports whether somebody else has changed them.
@@ -221,7 +222,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	t.pools = slices.DeleteFunc(t.pools, func(p *pool) bool { return len(p.groups) == 0 })
 	for _, p := range t.pools {
 		if old := oldPools[p.key()]; old != nil {
-			p.gate, p.outlook = old.gate, old.outlook
+			p.gate, p.outlook, p.experience = old.gate, old.outlook, old.experience
 		}
 		index := map[*server]int{}
 		for j, sv := range p.servers {

@@ -14,6 +14,7 @@ import (
 	"trimtab/arena"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/worlds"
+	"trimtab/tuner/load"
 	"trimtab/tuner/params"
 )
 
@@ -128,7 +129,7 @@ func vary(bases []arena.Policy, values []value) ([]arena.Policy, []arena.Change,
 		for _, base := range bases {
 			changed := base
 			changed.Name = fmt.Sprintf("%s, %s %s", base.Name, v.param.Name, v.to)
-			changed.New = tuned(&p, base.Chooser == chooserEject)
+			changed.New = tuned(&p, base.Chooser == chooserEject, load.RegimeConfig{})
 			policies = append(policies, changed)
 			change.Pairs = append(change.Pairs, arena.Pair{Changed: changed.Name, AsItIs: base.Name})
 		}

@@ -10,6 +10,7 @@ import (
 	"trimtab/objective"
 	"trimtab/rival"
 	"trimtab/tuner"
+	"trimtab/tuner/load"
 	"trimtab/tuner/params"
 )
 
@@ -28,14 +29,18 @@ const chooserEject = "tuned-eject"
 
 // tuners are the choosers that are the tuner.
 func tuners() map[string]arena.NewPolicy {
-	return map[string]arena.NewPolicy{"tuned": tuned(nil, false), chooserEject: tuned(nil, true)}
+	off := load.RegimeConfig{Observe: -1}
+	return map[string]arena.NewPolicy{
+		"tuned": tuned(nil, false, load.RegimeConfig{}), chooserEject: tuned(nil, true, load.RegimeConfig{}), noRegimes: tuned(nil, false, off),
+	}
 }
 
 // tuned makes tuners with the parameters given; nil: the defaults.
-func tuned(p *params.Params, eject bool) arena.NewPolicy {
+func tuned(p *params.Params, eject bool, regimes load.RegimeConfig) arena.NewPolicy {
 	return func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return tuner.New(tuner.Config{
 			Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: eject, Params: p,
+			Regimes: regimes,
 		})
 	}
 }

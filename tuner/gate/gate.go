@@ -59,6 +59,8 @@ type Question struct {
 	GainShare float64 // predicted relative gain
 	Urgent    bool    // a server is saturated or fails: what it costs to wait is more than any change
 	Differs   bool    // the change is worth writing
+	Fresh     bool    // the load has just become one that is known to last, or soon will: there is nothing to wait for
+	Calm      bool    // a known load goes on as it does: what a change could bring was decided when it began
 	QuietSec  float64 // time in which load, servers and weights stayed as they were
 }
 
@@ -97,17 +99,18 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent, 100*v.Price, b.Left())
 	case s.Changes > 0 && s.SinceSec < p.SettleSec:
 		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
-	case s.LastedSec < patience(p, q):
+	case s.LastedSec < patience(p, q) && !s.fresh(p, q):
 		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent, s.LastedSec, patience(p, q))
 	}
 	v.Pass = true
 	return v
 }
 
-// patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something is.
+// patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something is. An emergency is
+// not waited for.
 func patience(p *params.Params, q Question) float64 {
 	if q.Urgent {
-		return p.UrgentSec
+		return 0
 	}
 	return math.Max(p.PatienceSec, math.Min(p.PatienceShare*q.QuietSec, p.PatienceMost))
 }
@@ -116,8 +119,16 @@ func patience(p *params.Params, q Question) float64 {
 func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if q.Urgent && (b.Unlimited || b.Level >= 1) {
+	if (q.Urgent || s.fresh(p, q)) && (b.Unlimited || b.Level >= 1) {
 		return p.MinGain
 	}
+	if q.Calm {
+		return p.CalmPrice * b.Price(p.MinGain)
+	}
 	return b.Price(p.MinGain)
+}
+
+// fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.
+func (s *State) fresh(p *params.Params, q Question) bool {
+	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.FreshSec/2)
 }

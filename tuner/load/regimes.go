@@ -3,6 +3,8 @@ package load
 import (
 	"context"
 	"fmt"
+	"math"
+	"time"
 
 	"trimtab/cluster"
 	"trimtab/vts"
@@ -10,11 +12,12 @@ import (
 
 // RegimeConfig says how load regimes are found. The zero value of a field means its default.
 type RegimeConfig struct {
-	// Model is a fitted model; nil: observe Observe intervals, fit, and go on.
+	// Model is a fitted model; nil: observe for the time Observe, fit, and go on.
 	Model *cluster.Model
-	// Observe is the observation period in control intervals; default 600 (half an hour at 3 s). Until it is over one
-	// regime stands for all load. A negative number turns regimes off.
-	Observe int
+	// Observe is the observation period; default 20 min. Until it is over one regime stands for all load. The model is
+	// fitted again when as long again has been seen, and at every doubling up to refitMost. A negative time turns
+	// regimes off.
+	Observe time.Duration
 	// Count is the largest number of regimes of a model that is fitted here; default 27, and at most one per 20
 	// intervals. How many there are is decided by the Bayesian information criterion.
 	Count int
@@ -33,22 +36,33 @@ type Regime struct {
 	Learning    bool    `json:"learning"` // regimes are still being observed
 }
 
-// Regimes says which load regime an interval belongs to, and learns the regimes when no model is given.
+// Regimes says which load regime an interval belongs to, and learns the regimes when no model is given. What follows
+// what is in its Forecast.
 type Regimes struct {
 	cfg       RegimeConfig
 	seed      uint64
 	tracker   *cluster.Tracker
 	collector *cluster.Collector
-	epoch     int // counts models: what was learned under an older one is not used
+	seconds   []float64 // of the intervals collected
+	seen      time.Duration
+	due       time.Duration // seen at which the model is fitted again
+	forecast  *Forecast
 	fault     error
 }
 
-const intervalsPerRegime = 20
+const (
+	observeDefault     = 20 * time.Minute
+	refitMost          = 4 * time.Hour // beyond it the model only drifts with what it sees
+	intervalsPerRegime = 20
+	fitIntervals       = 1200 // of which a model is fitted: more take too long within a control step
+	shortestObserved   = 40   // intervals below which nothing is fitted, however long they are
+	fitPatience        = 2    // numbers of regimes in a row that may fail to explain more
+)
 
 // NewRegimes returns a tracker of regimes; seed is that of the fits made here.
 func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	if cfg.Observe == 0 {
-		cfg.Observe = 600
+		cfg.Observe = observeDefault
 	}
 	if cfg.Count == 0 {
 		cfg.Count = cluster.DefaultK
@@ -59,7 +73,7 @@ func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	if cfg.NovelShare == 0 {
 		cfg.NovelShare = 0.3
 	}
-	r := &Regimes{cfg: cfg, seed: seed, collector: cluster.NewCollector(cluster.LoadFeatures)}
+	r := &Regimes{cfg: cfg, seed: seed, due: cfg.Observe, collector: cluster.NewCollector(cluster.LoadFeatures)}
 	if cfg.Model != nil {
 		if err := r.Use(cfg.Model); err != nil {
 			return nil, err
@@ -68,15 +82,41 @@ func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	return r, nil
 }
 
-// Use tracks the regimes of a model from now on.
+// Use tracks the regimes of a model from now on. Nothing is known yet of what follows what in it.
 func (r *Regimes) Use(m *cluster.Model) error {
 	tracker, err := cluster.NewTracker(m, cluster.TrackerSettings{Threshold: r.cfg.NovelShare})
 	if err != nil {
 		return fmt.Errorf("track regimes: %w", err)
 	}
 	r.tracker = tracker
-	r.epoch++
+	r.forecast = NewForecast(groupNames(m.Schema), m.Mixture.K)
 	return nil
+}
+
+// Restore tracks the regimes of a model with what was learned of them, nil when there is nothing. What is observed here
+// replaces it only when it has been as long as models are fitted again for.
+func (r *Regimes) Restore(m *cluster.Model, known *ForecastSnapshot) error {
+	if known != nil {
+		if err := known.check(groupNames(m.Schema), m.Mixture.K); err != nil {
+			return err
+		}
+	}
+	if err := r.Use(m); err != nil {
+		return err
+	}
+	if known != nil {
+		r.due = refitMost
+		return r.forecast.restore(known)
+	}
+	return nil
+}
+
+func groupNames(s cluster.Schema) []string {
+	out := make([]string, len(s.Groups))
+	for i, g := range s.Groups {
+		out[i] = g.Name
+	}
+	return out
 }
 
 // Model is the model whose regimes are tracked; nil: none yet.
@@ -87,15 +127,28 @@ func (r *Regimes) Model() *cluster.Model {
 	return r.tracker.Model()
 }
 
-// Epoch counts models: what was learned of the regimes of another one is not of these.
-func (r *Regimes) Epoch() int { return r.epoch }
+// Forecast is what is known of regimes and what follows them; nil: there is no model yet, or regimes are off.
+func (r *Regimes) Forecast() *Forecast {
+	if r.cfg.Observe < 0 {
+		return nil
+	}
+	return r.forecast
+}
 
-// Left is how many intervals are still to be observed before regimes are known.
-func (r *Regimes) Left() int {
+// Learned is what the forecast has learned, also while regimes are off; nil: there is no model.
+func (r *Regimes) Learned() *ForecastSnapshot {
+	if r.forecast == nil {
+		return nil
+	}
+	return r.forecast.Snapshot()
+}
+
+// Left is how long is still to be observed before regimes are known.
+func (r *Regimes) Left() time.Duration {
 	if r.tracker != nil || r.cfg.Observe < 0 {
 		return 0
 	}
-	return max(0, r.cfg.Observe-r.collector.Len())
+	return max(0, r.cfg.Observe-r.seen)
 }
 
 // Track assigns a sample; regime −1 is unknown.
@@ -107,58 +160,108 @@ func (r *Regimes) Track(s *vts.Sample) Regime {
 	if r.tracker == nil {
 		return Regime{Label: "all load", Probability: 1, Learning: true}
 	}
-	a, err := r.tracker.Track(s)
-	if err != nil {
+	m := r.tracker.Model()
+	features, rates := make([]float64, m.Schema.Dim()), make([]float64, len(m.Schema.Groups))
+	if err := m.Schema.FeaturesTo(features, s); err != nil {
 		return Regime{Index: -1, Label: err.Error(), Novel: true}
 	}
-	e := Regime{Index: a.Regime, Label: r.tracker.Model().Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
+	a := r.tracker.TrackFeatures(features)
+	e := Regime{Index: a.Regime, Label: m.Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
 	if a.Novel || a.Probability < r.cfg.Certain {
 		e.Index = -1
 	}
+	m.Schema.RatesTo(rates, features)
+	r.forecast.Observe(interval{component: e.Index, sec: s.Interval.Seconds(), rates: rates})
 	return e
 }
 
-// observe collects intervals and fits a model when the observation period is over, or again when the world has
-// changed so much that the old one explains too little.
+// observe collects intervals and fits a model when the observation period is over, when as much again has been seen,
+// and when the world has changed so much that the old model explains too little.
 func (r *Regimes) observe(s *vts.Sample) {
-	if r.cfg.Observe < 0 || s.Reloaded {
+	if r.cfg.Observe < 0 || r.cfg.Model != nil && !r.tracker.Recalibrate() && r.collector.Len() == 0 {
 		return
 	}
-	if err := r.collector.Add(s); err != nil { // other groups than before: begin again
-		r.collector = cluster.NewCollector(cluster.LoadFeatures)
-		if err := r.collector.Add(s); err != nil {
-			r.fault = err
-		}
+	if err := r.collect(s); err != nil {
+		r.fault = err
+		return
 	}
-	stale := r.tracker == nil || r.tracker.Recalibrate()
-	if !stale || r.collector.Len() < r.cfg.Observe {
-		if r.collector.Len() >= 4*r.cfg.Observe {
-			r.collector = cluster.NewCollector(cluster.LoadFeatures)
-		}
+	stale := r.tracker != nil && r.tracker.Recalibrate()
+	if r.collector.Len() < shortestObserved || r.seen < r.due && !(stale && r.seen >= r.cfg.Observe) {
 		return
 	}
 	model, err := r.fit()
-	r.collector = cluster.NewCollector(cluster.LoadFeatures)
 	if err == nil {
-		err = r.Use(model)
+		err = r.learned(model)
 	}
 	r.fault = err
+	if r.due *= 2; r.due > refitMost || stale { // begin again
+		r.restart()
+		if !stale {
+			r.due = math.MaxInt64
+		}
+	}
+}
+
+func (r *Regimes) restart() {
+	r.collector, r.seconds, r.seen, r.due = cluster.NewCollector(cluster.LoadFeatures), nil, 0, r.cfg.Observe
+}
+
+// collect adds an interval to what was observed.
+func (r *Regimes) collect(s *vts.Sample) error {
+	if r.due == math.MaxInt64 && !r.tracker.Recalibrate() {
+		return nil
+	}
+	if err := r.collector.Add(s); err != nil { // other groups than before: begin again
+		r.restart()
+		if err := r.collector.Add(s); err != nil {
+			return err
+		}
+	}
+	r.seen += s.Interval
+	r.seconds = append(r.seconds, s.Interval.Seconds())
+	return nil
+}
+
+// learned tracks a new model and tells its forecast the past.
+func (r *Regimes) learned(m *cluster.Model) error {
+	old := r.forecast
+	if err := r.Use(m); err != nil {
+		return err
+	}
+	data, w := r.collector.Matrix(), m.NewWorkspace()
+	past := make([]interval, len(r.seconds))
+	for i, sec := range r.seconds {
+		row := data.RawRowView(i)
+		a := m.Assign(w, row)
+		past[i] = interval{component: a.Regime, sec: sec, rates: make([]float64, len(m.Schema.Groups))}
+		if a.Novel || a.Probability < r.cfg.Certain {
+			past[i].component = -1
+		}
+		m.Schema.RatesTo(past[i].rates, row)
+	}
+	r.forecast.replay(past)
+	if old != nil {
+		r.forecast.inherit(old)
+	}
+	return nil
 }
 
 // fit tries numbers of regimes up to the one asked for and takes the one with the lowest Bayesian information
 // criterion: a steady load has one regime, however much it is looked at, and what is learned must not be scattered.
 func (r *Regimes) fit() (*cluster.Model, error) {
 	var best *cluster.Model
-	most := min(r.cfg.Count, max(1, r.collector.Len()/intervalsPerRegime))
+	sample := r.collector.Thin(fitIntervals)
+	most := min(r.cfg.Count, max(1, sample.Len()/intervalsPerRegime))
+	worse := 0
 	for k := 1; ; k = min(most, k+max(1, k/2)) {
-		m, err := r.collector.Fit(context.Background(), cluster.Settings{K: k, Covariance: cluster.Diag, Seed: r.seed})
+		m, err := sample.Fit(context.Background(), cluster.Settings{K: k, Covariance: cluster.Diag, Seed: r.seed})
 		if err != nil {
 			return nil, err
 		}
-		if best == nil || m.Mixture.Fit.BIC < best.Mixture.Fit.BIC {
-			best = m
+		if worse++; best == nil || m.Mixture.Fit.BIC < best.Mixture.Fit.BIC {
+			best, worse = m, 0
 		}
-		if k == most {
+		if k == most || worse > fitPatience {
 			return best, nil
 		}
 	}

@@ -11,7 +11,7 @@ type Params struct {
 	DriftPerMinute float64 `part:"estimate" unit:"log" off:"0" about:"how far the speed of a server drifts in a minute that is no surprise" from:"estimate: 5 % in a minute, 40 % in an hour of chance"`
 	ModelNoise     float64 `unit:"log" off:"0" about:"relative error of the relation between requests inside and slots busy, while requests wait" from:"estimate: order of the error of Sakasegawa's formula"`
 	FloorNoise     float64 `unit:"log" off:"0" about:"relative difference between intervals that no number of requests removes" from:"estimate: whole milliseconds of the status page at 50 ms"`
-	OutlierSD      float64 `unit:"sd" off:"1e9" about:"innovations beyond it count as this much: a pause is not a slower server" from:"convention: clipping of Huber's filter, 1.5 to 3"`
+	OutlierSD      float64 `unit:"sd" off:"1e9" about:"innovations beyond it count as this much: a pause is not a slower server" from:"chosen: by play, 2.5 answers overloads late, 6 answers pauses"`
 	AlikeSD        float64 `unit:"log" off:"1e3" about:"servers of a pool whose speeds differ by less count as alike" from:"estimate: machines of one kind differ by less than a tenth"`
 	AlikeShare     float64 `unit:"probability" off:"0" least:"0" most:"1" about:"that a server is as fast, and has the slots, that is typical of its pool" from:"convention: as likely as not"`
 	ApartSD        float64 `unit:"log" about:"how far speeds of servers differ that are not alike" from:"estimate: a factor of 2.2 either way"`
@@ -39,15 +39,18 @@ type Params struct {
 	Headroom    float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
 	Stress      float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
 	StressShare float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
+	KnownStress float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
+	ForecastSec float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
+	FreshSec    float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
 	MeanShare   float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
 	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
-	Pull        float64 `unit:"nats" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
+	Pull        float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
 	Significant float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
-	UrgentSec     float64 `unit:"s" off:"0" about:"the same while a server is saturated or fails" from:"chosen: by hand"`
 	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
 	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
 	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
@@ -62,7 +65,7 @@ func Default() Params {
 		DriftPerMinute: 0.05,
 		ModelNoise:     0.06,
 		FloorNoise:     0.02,
-		OutlierSD:      6,
+		OutlierSD:      4,
 		AlikeSD:        0.08,
 		AlikeShare:     0.5,
 		ApartSD:        0.8,
@@ -88,14 +91,17 @@ func Default() Params {
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
+		KnownStress:    0.6,
+		ForecastSec:    30,
+		FreshSec:       20,
 		MeanShare:      0.2,
 		HorizonSec:     20,
 		Pull:           0.2,
 		Significant:    2,
 		MinGain:        0.03,
+		CalmPrice:      3,
 		DeadBand:       0.05,
 		PatienceSec:    4,
-		UrgentSec:      0,
 		PatienceShare:  0.05,
 		PatienceMost:   60,
 		SettleSec:      3,

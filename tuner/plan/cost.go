@@ -37,10 +37,14 @@ func (p *Problem) gradient(s *scratch, x, grad Shares) float64 {
 		demand = present
 	}
 	total := 0.0
-	for _, d := range demand {
+	for i := range demand {
+		d := &demand[i]
+		for g := range p.Groups {
+			s.asked[g] = p.rate(d, g)
+		}
 		cost := 0.0
 		for j := range p.Beliefs {
-			cost += p.serverCost(s, x, j, d.Load, nil)
+			cost += p.serverCost(s, x, j, nil)
 		}
 		if cost <= 0 {
 			continue
@@ -53,7 +57,7 @@ func (p *Problem) gradient(s *scratch, x, grad Shares) float64 {
 			clear(s.grad[g])
 		}
 		for j := range p.Beliefs {
-			p.serverCost(s, x, j, d.Load, s.grad)
+			p.serverCost(s, x, j, s.grad)
 		}
 		for g := range grad {
 			for i := range grad[g] {
@@ -88,6 +92,7 @@ func (p *Problem) Capacity() float64 {
 // scratch holds the links of every server and room for what is worked out of one.
 type scratch struct {
 	links [][]place // by server
+	asked []float64 // requests per second by group in the demand at hand
 	rate  []float64
 	grad  Shares
 }
@@ -95,7 +100,7 @@ type scratch struct {
 type place struct{ group, link int }
 
 func (p *Problem) newScratch() *scratch {
-	s := &scratch{links: make([][]place, len(p.Beliefs)), grad: p.NewShares()}
+	s := &scratch{links: make([][]place, len(p.Beliefs)), grad: p.NewShares(), asked: make([]float64, len(p.Groups))}
 	for g := range p.Groups {
 		for i, l := range p.Groups[g].Links {
 			s.links[l.Server] = append(s.links[l.Server], place{g, i})
@@ -104,9 +109,9 @@ func (p *Problem) newScratch() *scratch {
 	return s
 }
 
-// serverCost is what one server costs per second at so many times the present rates. With grad it adds the derivatives by the
+// serverCost is what one server costs per second at the rates of s.asked. With grad it adds the derivatives by the
 // shares to grad.
-func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Shares) float64 {
+func (p *Problem) serverCost(s *scratch, x Shares, j int, grad Shares) float64 {
 	b := &p.Beliefs[j]
 	places := s.links[j]
 	s.rate = s.rate[:0]
@@ -114,7 +119,7 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Sha
 	var method Method
 	for _, at := range places {
 		g := &p.Groups[at.group]
-		r := load * g.RatePerSec * x[at.group][at.link]
+		r := s.asked[at.group] * x[at.group][at.link]
 		s.rate = append(s.rate, r)
 		rate += r
 		spread += r * x[at.group][at.link]
@@ -126,7 +131,7 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Sha
 		fails := b.Fail[g.Links[at.link].Class] * p.ErrorTardiness
 		total += s.rate[n] * fails
 		if grad != nil {
-			grad[at.group][at.link] += load * g.RatePerSec * fails
+			grad[at.group][at.link] += s.asked[at.group] * fails
 		}
 	}
 	for i := range b.Slots {
@@ -165,7 +170,7 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Sha
 			if grad == nil {
 				continue
 			}
-			grad[at.group][at.link] += h.Probability * load * g.RatePerSec * c
+			grad[at.group][at.link] += h.Probability * s.asked[at.group] * c
 			if s.rate[n] > 0 {
 				bump := 1e-3*wait + 1e-6*v
 				steeper += s.rate[n] * (p.response(g, v, wait+bump, rho) - c) / bump
@@ -175,7 +180,7 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, load float64, grad Sha
 			for _, at := range places {
 				g := &p.Groups[at.group]
 				v := h.ServiceSec[g.Links[at.link].Class]
-				grad[at.group][at.link] += h.Probability * steeper * slope * load * g.RatePerSec * v / h.Slots
+				grad[at.group][at.link] += h.Probability * steeper * slope * s.asked[at.group] * v / h.Slots
 			}
 		}
 	}

@@ -169,7 +169,7 @@ func TestGradientAgainstDifferences(t *testing.T) {
 		{"least connections at 60 %", LeastConn, 0.6, nil, 0.02},
 		{"least connections at 90 %", LeastConn, 0.9, nil, 0.02},
 		{"least connections beyond full use", LeastConn, 1.3, nil, 0.02},
-		{"least connections for a load that may come", LeastConn, 0.5, []Demand{{1.15, 0.2}, {1.8, 0.8}}, 0.02},
+		{"least connections for a load that may come", LeastConn, 0.5, []Demand{{Load: 1.15, Probability: 0.2}, {Load: 1.8, Probability: 0.8}}, 0.02},
 		// Under round robin the gradient leaves out that the flow to a server is less regular with a larger share.
 		{"round robin at 60 %", RoundRobin, 0.6, nil, 0.35},
 		{"round robin at 90 %", RoundRobin, 0.9, nil, 0.35},

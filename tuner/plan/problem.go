@@ -33,8 +33,18 @@ type Problem struct {
 
 // Demand is a load that may come.
 type Demand struct {
-	Load        float64 `json:"load"` // in units of the present rates
+	Load        float64 `json:"load"` // in units of the present rates, or of RatePerSec
 	Probability float64 `json:"probability"`
+	// RatePerSec are requests per second by group; nil: the present ones.
+	RatePerSec []float64 `json:"rate_per_s,omitempty"`
+}
+
+// rate is how many requests per second of a group the demand asks for.
+func (p *Problem) rate(d *Demand, g int) float64 {
+	if d.RatePerSec != nil {
+		return d.Load * d.RatePerSec[g]
+	}
+	return d.Load * p.Groups[g].RatePerSec
 }
 
 // Group is one upstream group of a pool.

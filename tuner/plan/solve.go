@@ -40,16 +40,17 @@ func (p *Problem) Solve(start Shares) Shares {
 		}
 		grp.normalise(x[g])
 	}
+	part := p.parts()
 	base := p.NewShares()
 	for g := range x {
 		copy(base[g], x[g])
 	}
-	cost := p.gradient(s, x, grad) + p.pull(x, base, grad)
+	cost := p.gradient(s, x, grad) + p.pull(x, base, part, grad)
 	stride := solveFirst
 	for range solveSteps {
 		largest := 0.0
 		for g := range x {
-			if p.Groups[g].RatePerSec <= 0 {
+			if part[g] <= 0 {
 				continue
 			}
 			mean := 0.0
@@ -59,7 +60,7 @@ func (p *Problem) Solve(start Shares) Shares {
 			for i := range x[g] {
 				grad[g][i] -= mean
 				if x[g][i] > 0 {
-					largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i])/p.share(g))
+					largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i])/part[g])
 				}
 			}
 		}
@@ -72,8 +73,8 @@ func (p *Problem) Solve(start Shares) Shares {
 				grp := &p.Groups[g]
 				for i, l := range grp.Links {
 					step := 0.0
-					if grp.RatePerSec > 0 {
-						step = math.Max(-1, math.Min(1, stride*grad[g][i]/p.share(g)/largest))
+					if part[g] > 0 {
+						step = math.Max(-1, math.Min(1, stride*grad[g][i]/part[g]/largest))
 					}
 					next[g][i] = x[g][i] * math.Exp(-step)
 					if !l.Off {
@@ -82,7 +83,7 @@ func (p *Problem) Solve(start Shares) Shares {
 				}
 				grp.normalise(next[g])
 			}
-			if c := p.Cost(next) + p.pull(next, base, nil); c < cost {
+			if c := p.Cost(next) + p.pull(next, base, part, nil); c < cost {
 				accepted = true
 				better := cost - c
 				x, next = next, x
@@ -97,25 +98,37 @@ func (p *Problem) Solve(start Shares) Shares {
 		if !accepted {
 			break
 		}
-		cost = p.gradient(s, x, grad) + p.pull(x, base, grad)
+		cost = p.gradient(s, x, grad) + p.pull(x, base, part, grad)
 	}
 	return x
 }
 
-// share is the part of all requests that are of a group.
-func (p *Problem) share(g int) float64 {
-	sum := 0.0
-	for i := range p.Groups {
-		sum += p.Groups[i].RatePerSec
+// parts are the parts of all requests that are of each group, over the demand.
+func (p *Problem) parts() []float64 {
+	out, sum := make([]float64, len(p.Groups)), 0.0
+	demand := p.Demand
+	if len(demand) == 0 {
+		demand = present
 	}
-	return p.Groups[g].RatePerSec / sum
+	for g := range out {
+		for i := range demand {
+			out[g] += demand[i].Probability * p.rate(&demand[i], g)
+		}
+		sum += out[g]
+	}
+	if sum > 0 {
+		for g := range out {
+			out[g] /= sum
+		}
+	}
+	return out
 }
 
 // pull is the price of shares x beside base; with grad it adds the derivatives.
-func (p *Problem) pull(x, base, grad Shares) float64 {
+func (p *Problem) pull(x, base Shares, part []float64, grad Shares) float64 {
 	total := 0.0
 	for g := range x {
-		price := p.Params.Pull * p.share(g)
+		price := p.Params.Pull * part[g]
 		for i := range x[g] {
 			if x[g][i] <= 0 || base[g][i] <= 0 {
 				continue

@@ -1,0 +1,100 @@
+package tuner
+
+import (
+	"math"
+	"slices"
+
+	"trimtab/tuner/learn"
+	"trimtab/tuner/plan"
+)
+
+// demand are the loads that a plan is made for:
+//
+//   - the present one with headroom;
+//   - the regimes that are likely to begin before a change made then would have paid (load.Forecast), for a crowd that
+//     follows the night is worth weights before it is there;
+//   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
+//     weighs less where regimes are known, unless experience in the present one speaks for more.
+//
+// While the present is an emergency, only the present counts. capacity is how many
+// times the present load the servers serve.
+func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
+	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
+	if math.IsInf(full, 1) {
+		return nil
+	}
+	stress := plan.Demand{Load: full, Probability: t.params.StressShare}
+	if urgent {
+		stress.Probability = 0
+	}
+	f := t.regimes.Forecast()
+	now := -1
+	if f != nil {
+		now, _ = f.Now()
+	}
+	if now < 0 {
+		return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - stress.Probability}, stress}
+	}
+	likely, stays, known := f.Within(t.params.ForecastSec)
+	if known && action == learn.Specific {
+		stress.Probability = math.Min(stress.Probability, t.params.KnownStress)
+	}
+	rest := 1 - stress.Probability
+	out := []plan.Demand{stress}
+	add := func(demand int, probability float64) {
+		d := plan.Demand{Load: t.params.Headroom, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
+		for g, grp := range p.groups {
+			if i := slices.Index(f.Groups(), grp.name); i >= 0 {
+				d.RatePerSec[g] = f.Demands()[demand].RatePerSec[i]
+			}
+		}
+		out = append(out, d)
+	}
+	add(now, stays)
+	for _, l := range likely {
+		if l.Probability >= leastLikely {
+			add(l.Demand, l.Probability)
+		} else {
+			out[1].Probability += rest * l.Probability
+		}
+	}
+	return out
+}
+
+// leastLikely is the probability below which a regime that may follow is not planned for.
+const leastLikely = 0.02
+
+// settled reports whether a known regime has just begun or is about to end, so that what a change brings will last, or
+// else goes on as it does. Methods that go by the requests that servers hold look after a new load by themselves.
+func (t *Tuner) settled(p *pool) (fresh, calm bool) {
+	f := t.regimes.Forecast()
+	if f == nil {
+		return false, false
+	}
+	now, sec := f.Now()
+	_, stays, known := f.Within(t.params.ForecastSec)
+	if now < 0 || !known {
+		return false, false
+	}
+	moved := sec < t.params.FreshSec || stays < 1-soon
+	for _, g := range p.groups {
+		fresh = fresh || moved && !g.method.LoadAware()
+	}
+	return fresh, !moved
+}
+
+// soon is the probability from which a regime that follows is about to begin.
+const soon = 0.2
+
+// regime is the identity of the present regime and how long it has lasted; −1: none that is known.
+func (t *Tuner) regime() (id int, sec float64) {
+	f := t.regimes.Forecast()
+	if f == nil {
+		return -1, 0
+	}
+	now, sec := f.Now()
+	if now < 0 {
+		return -1, sec
+	}
+	return f.Demands()[now].ID, sec
+}

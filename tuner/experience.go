@@ -1,0 +1,95 @@
+package tuner
+
+import (
+	"math"
+	"slices"
+
+	"trimtab/tuner/learn"
+	"trimtab/tuner/plan"
+)
+
+// experience is what a pool has learned of the regimes of load, by the identity of their demand, and the visit that is
+// going on.
+type experience struct {
+	regimes map[int]*learn.Regime
+	visit   visit
+}
+
+// visit is one visit of a regime.
+type visit struct {
+	regime int // −1: none that is known
+	action learn.Action
+	sum    float64 // of the rewards of its intervals, by their length
+	sec    float64
+}
+
+const (
+	visitLeast = 60.0 // s below which a visit says nothing
+	visitFirst = 15.0 // s that still belong to the regime before
+)
+
+// enter begins a visit when the regime is another one than before and learns from the one that has ended. It returns the
+// action of the visit.
+func (x *experience) enter(regime int, least float64) learn.Action {
+	if x.regimes == nil {
+		x.regimes, x.visit.regime = map[int]*learn.Regime{}, -1
+	}
+	v := &x.visit
+	if regime == v.regime {
+		return v.action
+	}
+	if known := x.regimes[v.regime]; known != nil && v.sec >= visitLeast {
+		known.Learn(v.action, v.sum/v.sec, least)
+	}
+	*v = visit{regime: regime, action: learn.General}
+	if regime < 0 {
+		return v.action
+	}
+	if x.regimes[regime] == nil {
+		x.regimes[regime] = learn.NewRegime()
+	}
+	v.action = x.regimes[regime].Choose()
+	return v.action
+}
+
+// observe takes in an interval of the visit that is going on.
+func (x *experience) observe(t *Tuner, p *pool, problem *plan.Problem, seconds float64) {
+	_, lasted := t.regime()
+	if x.visit.regime < 0 || lasted <= visitFirst {
+		return
+	}
+	if r := p.reward(problem, seconds); !math.IsNaN(r) && !math.IsInf(r, 0) {
+		x.visit.sum += r * seconds
+		x.visit.sec += seconds
+	}
+}
+
+// reward is −log of what an interval cost to what the model says weights in proportion to capacity cost at the present
+// load; NaN without requests.
+func (p *pool) reward(problem *plan.Problem, seconds float64) float64 {
+	cost := 0.0
+	for _, g := range p.groups {
+		m := &g.measured
+		cost += m.Tardiness + m.Errors*problem.ErrorTardiness
+		if g.deadline > 0 {
+			cost += problem.Params.MeanShare * m.MeanSec / g.deadline * m.Requests
+		}
+	}
+	if cost <= 0 || seconds <= 0 {
+		return math.NaN()
+	}
+	present := *problem
+	present.Demand = nil
+	return present.Cost(present.Proportional()) - math.Log(cost/seconds)
+}
+
+// copied is a copy of what was learned.
+func (x *experience) copied() map[int]*learn.Regime {
+	out := make(map[int]*learn.Regime, len(x.regimes))
+	for id, r := range x.regimes {
+		c := *r
+		c.Cells = slices.Clone(r.Cells)
+		out[id] = &c
+	}
+	return out
+}

@@ -1,0 +1,72 @@
+package learn
+
+import "math"
+
+// Action is how general the plan of a regime is: for what may come beside what is there.
+type Action string
+
+// The actions, the first the one that is taken while nothing speaks against it.
+const (
+	Specific Action = "specific" // for the load of the regime, and of those that follow
+	General  Action = "general"  // for any load that fills the servers
+)
+
+// Actions are all actions, in the order of Regime.Cells.
+func Actions() []Action { return []Action{Specific, General} }
+
+// Regime is what was learned in one regime of load: the value of each action and how far the model is off. The reward of
+// an action is −log(measured cost ÷ cost that the model gives weights in proportion to capacity), the mean over a visit,
+// so that what a regime costs anyhow is in the model and what is learned is its error.
+type Regime struct {
+	Cells      []Cell  `json:"cells"`      // by action
+	Correction float64 `json:"correction"` // mean log(measured ÷ model's cost)
+	Visits     float64 `json:"visits"`
+}
+
+const (
+	explore   = 0.15 // log cost: how much is hoped of an action that was never taken; falls with the visits of each
+	leastStep = 0.1  // least step of an update: what was learned ten visits ago is nearly forgotten
+)
+
+// NewRegime knows nothing yet.
+func NewRegime() *Regime { return &Regime{Cells: make([]Cell, len(Actions()))} }
+
+// Choose is the action with the highest value, one seldom taken counting for more (an upper confidence bound).
+func (r *Regime) Choose() Action {
+	best, most := 0, math.Inf(-1)
+	for i, c := range r.Cells {
+		v := c.Value + explore/math.Sqrt(1+c.Visits)
+		if c.Visits == 0 { // as good as the regime is on average
+			v = -r.Correction + explore/2
+		}
+		if v > most {
+			best, most = i, v
+		}
+	}
+	return Actions()[best]
+}
+
+// Learn takes in the reward of a visit in which the action was taken; least is the smallest step of the update.
+func (r *Regime) Learn(a Action, reward, least float64) {
+	if math.IsNaN(reward) || math.IsInf(reward, 0) {
+		return
+	}
+	r.Visits++
+	r.Correction += math.Max(1/r.Visits, leastStep) * (-reward - r.Correction)
+	for i, known := range Actions() {
+		if known == a {
+			r.Cells[i].Update(reward, 0, 0, math.Max(least, leastStep))
+		}
+	}
+}
+
+// Valid reports whether a regime that was read from a file can be used.
+func (r *Regime) Valid() bool {
+	ok := len(r.Cells) == len(Actions()) && finite(r.Correction) && finite(r.Visits)
+	for _, c := range r.Cells {
+		ok = ok && finite(c.Value) && finite(c.Visits) && c.Visits >= 0
+	}
+	return ok
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
