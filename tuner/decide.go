@@ -26,6 +26,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	e.servers(p, problem)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
+	p.explainOutlook(e)
 	if edited {
 		p.gate, p.quietSec = gate.State{}, 0
 		e.hold(gate.BoundOperator, gate.BoundOperator.Words())
@@ -68,6 +69,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 			e.Bounds = append(e.Bounds, gate.BoundStep)
 		}
 		e.change(fmt.Sprintf("%.0f %% better expected", 100*q.GainShare))
+		p.forecast(t, problem, out.want, e)
 	}
 	return out
 }
@@ -85,7 +87,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 				continue
 			}
 			d := math.Log(x[g][i] / now[g][i])
-			noise := problem.Params.Significant * b.SD[l.class]
+			noise := problem.Params.Significant * b.SpeedSD
 			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
 			total += x[g][i]
 		}

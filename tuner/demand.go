@@ -16,8 +16,7 @@ import (
 //   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
 //     weighs less where regimes are known, unless experience in the present one speaks for more.
 //
-// While the present is an emergency, what may come weighs as little as the present does otherwise. capacity is how many
-// times the present load the servers serve.
+// In an emergency the last does not count. capacity is how many times the present load the servers serve.
 func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
 	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
 	if math.IsInf(full, 1) {
@@ -25,7 +24,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bo
 	}
 	stress := plan.Demand{Load: full, Probability: t.params.StressShare}
 	if urgent {
-		stress.Probability = math.Min(stress.Probability, 1-stress.Probability)
+		stress.Probability = 0
 	}
 	f := t.regimes.Forecast()
 	now := -1

@@ -23,7 +23,7 @@ type Explanation struct {
 	At      time.Time         `json:"at"`
 	Reason  string            `json:"reason"`
 	Regime  load.Regime       `json:"regime"`
-	Next    []Expected        `json:"next,omitempty"` // regimes expected soon, see params.ForecastSec
+	Next    []NextRegime      `json:"next,omitempty"` // regimes expected soon, see params.ForecastSec
 	Pools   []PoolExplanation `json:"pools"`
 	Budget  int               `json:"changes_left"`
 	Changed bool              `json:"changed"` // a change is wanted
@@ -44,6 +44,9 @@ type PoolExplanation struct {
 	Servers         []ServerExplanation `json:"servers"`
 	Demand          []plan.Demand       `json:"demand,omitempty"`     // the loads that were planned for
 	Experience      *Experience         `json:"experience,omitempty"` // in the present regime; nil: none that is known
+	// Forecast is what the twin says of the change, or of the last one; nil: none was made yet.
+	Forecast      *ForecastExplanation `json:"forecast,omitempty"`
+	ForecastScore *ForecastScore       `json:"forecast_score,omitempty"`
 }
 
 // ServerExplanation is what the model believes of one server.
@@ -130,6 +133,8 @@ func (e Explanation) Text() string {
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
+		p.Forecast.text(&b)
+		p.ForecastScore.text(&b)
 		for _, bound := range p.Bounds {
 			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, bound.Words())
 		}

@@ -9,15 +9,15 @@ import (
 	"trimtab/tuner/plan"
 )
 
-// Expected is a regime of load that may begin soon.
-type Expected struct {
+// NextRegime is a regime of load that may begin soon.
+type NextRegime struct {
 	Regime      int                `json:"regime"` // its identity
 	Probability float64            `json:"probability"`
 	WithinSec   float64            `json:"within_s"`
 	RatePerSec  map[string]float64 `json:"rate_per_s"` // by upstream group
 }
 
-func (x Expected) words() string {
+func (x NextRegime) words() string {
 	total := 0.0
 	for _, r := range x.RatePerSec {
 		total += r
@@ -67,7 +67,7 @@ func (e *PoolExplanation) regimes(t *Tuner, p *pool, problem *plan.Problem) {
 }
 
 // expected are the regimes that may begin soon.
-func (t *Tuner) expected() (out []Expected) {
+func (t *Tuner) expected() (out []NextRegime) {
 	f := t.regimes.Forecast()
 	if f == nil {
 		return nil
@@ -78,7 +78,7 @@ func (t *Tuner) expected() (out []Expected) {
 			continue
 		}
 		d := f.Demands()[l.Demand]
-		x := Expected{Regime: d.ID, Probability: l.Probability, WithinSec: t.params.ForecastSec}
+		x := NextRegime{Regime: d.ID, Probability: l.Probability, WithinSec: t.params.ForecastSec}
 		x.RatePerSec = make(map[string]float64, len(f.Groups()))
 		for g, name := range f.Groups() {
 			x.RatePerSec[name] = d.RatePerSec[g]

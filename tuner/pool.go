@@ -24,8 +24,11 @@ type pool struct {
 
 	experience experience
 
+	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
+	outlook  outlook
+	bounds   []float64 // of the histograms of the last sample, ms
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -43,6 +46,7 @@ type group struct {
 	deadline float64
 	priority float64
 	scv      float64 // of service times
+	course   course
 	learned  objective.Moments
 	rate     load.Rate
 	links    []link
@@ -59,6 +63,7 @@ type link struct {
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
 	tally   vts.Tally // of late
+	tail    tail
 	eject   gate.Ejection
 }
 
@@ -80,6 +85,7 @@ const (
 	scvMost     = 8
 	scvMemory   = 60.0 // s
 	passedOver  = 20   // requests that a server should have been sent before one that ended none counts as passed over
+	triedAgain  = 0.2  // of what a server should have been sent, at most, is what it is sent while NGINX passes over it
 	quietWait   = 0.3  // wait per response time up to which response times say how service times spread
 	learnedFrom = 100  // requests behind a deadline that is learned
 )
@@ -93,6 +99,7 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 	for _, g := range p.groups {
 		g.observe(t, sampleOf(s, g.name), seconds, readings)
 	}
+	p.hint(readings)
 	for j, sv := range p.servers {
 		share, rate, square, aware := 0.0, 0.0, 0.0, false
 		for k, g := range sv.groups {
@@ -142,7 +149,31 @@ func (p *pool) believe(par *params.Params) []estimate.Belief {
 			members[j].Weight[k] = float64(g.ledger.operator[sv.address].Weight.Int())
 		}
 	}
-	return estimate.Believe(par, members, len(p.groups))
+	out := estimate.Believe(par, members, len(p.groups))
+	p.typical = estimate.Typical(members, len(p.groups))
+	return out
+}
+
+// hint says in the readings what service time is typical of each group: what was believed of the interval before, or else the least
+// response time of any server.
+func (p *pool) hint(readings [][]estimate.Reading) {
+	for g, grp := range p.groups {
+		typical := 0.0
+		if len(p.typical) == len(p.groups) {
+			typical = p.typical[g]
+		}
+		if typical == 0 {
+			for i := range grp.links {
+				r := &readings[grp.links[i].index][grp.links[i].class]
+				if r.ResponseSec > 0 && (typical == 0 || r.ResponseSec < typical) {
+					typical = r.ResponseSec
+				}
+			}
+		}
+		for i := range grp.links {
+			readings[grp.links[i].index][grp.links[i].class].TypicalSec = typical
+		}
+	}
 }
 
 func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
@@ -197,12 +228,15 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		if !l.setting.Down && sum > 0 {
 			shares[i] = float64(l.setting.Weight.Int()) / sum
 		}
-		if p.Requests > 0 || g.method.LoadAware() {
+		served := p.Requests > p.Responses.Errors()
+		switch expected := shares[i] * g.rate.PerSec() * seconds; {
+		case served:
 			l.passed, l.hangs = false, false
-		} else if !l.passed && !l.hangs && shares[i]*g.rate.PerSec()*seconds >= passedOver {
+		case l.passed || l.hangs || expected < passedOver || float64(p.Requests) > expected*triedAgain:
+		default:
 			// Its peers get its share when NGINX passes over it, and only their own when it hangs.
 			others := load.Arrivals(asked, shares)
-			l.hangs = others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
+			l.hangs = !g.method.LoadAware() && others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
 			l.passed = !l.hangs
 		}
 		if l.off() {
@@ -224,6 +258,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		rate = load.Arrivals(asked, shares)
 	}
 	g.rate.Observe(rate, seconds)
+	g.course.observe(seconds, rate)
 	g.spread(s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
 }
@@ -272,6 +307,7 @@ func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, second
 		}
 		sum += r.Count * r.SCV
 		n += r.Count
+		l.tail.observe(seconds, r)
 		if c, total, square, ok := objective.MomentsOf(s.Peers[i]); ok {
 			g.learned.Add(c, total, square)
 		}

@@ -3,6 +3,7 @@ package tuner
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,9 @@ type Tuner struct {
 	interval time.Duration
 	decision control.Decision
 	explain  Explanation
-	restored *Snapshot // taken over at the first sample
+	rng      *rand.Rand // of the twin
+	played   float64    // share of a step that the twin has played
+	restored *Snapshot  // taken over at the first sample
 }
 
 // New returns a tuner.
@@ -44,7 +47,7 @@ func New(cfg Config) (*Tuner, error) {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
 	p := cfg.Params
-	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r,
+	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r, rng: newForecasts(cfg.Seed),
 		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec, Unlimited: cfg.Unlimited}}, nil
 }
 
@@ -60,6 +63,7 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	}
 	seconds := s.Interval.Seconds()
 	t.interval = s.Interval
+	t.played = 0
 	t.elapsed += seconds
 	t.budget.Advance(seconds)
 	if !t.fits(&s) {
@@ -71,6 +75,7 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	var reasons []string
 	for _, p := range t.pools {
 		edited := p.take(&s, inForce)
+		p.watch(&s, edited)
 		p.last = p.propose(t, p.observe(t, &s, seconds), seconds, edited)
 		maps.Copy(want, p.last.want)
 		t.explain.Pools = append(t.explain.Pools, p.last.explain)
@@ -115,6 +120,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		}
 		p.gate.Committed()
 		p.quietSec = 0
+		p.outlook.committed(r.Changed)
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
 			l.eject.Committed(r.Want[g.name][l.server.address].Down, t.elapsed)
@@ -207,7 +213,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
-			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, eject: l.eject})
+			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, tail: l.tail, eject: l.eject})
 		}
 		if !slices.Contains(t.pools, p) {
 			t.pools = append(t.pools, p)
@@ -216,7 +222,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	t.pools = slices.DeleteFunc(t.pools, func(p *pool) bool { return len(p.groups) == 0 })
 	for _, p := range t.pools {
 		if old := oldPools[p.key()]; old != nil {
-			p.gate, p.experience = old.gate, old.experience
+			p.gate, p.outlook, p.experience = old.gate, old.outlook, old.experience
 		}
 		index := map[*server]int{}
 		for j, sv := range p.servers {

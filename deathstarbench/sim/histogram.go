@@ -100,8 +100,11 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 }
 
 // Merge adds all times of o.
-func (h *Histogram) Merge(o *Histogram) {
-	if o.n == 0 {
+func (h *Histogram) Merge(o *Histogram) { h.MergeTimes(o, 1) }
+
+// MergeTimes adds all times of o, each so many times.
+func (h *Histogram) MergeTimes(o *Histogram, times uint32) {
+	if o.n == 0 || times == 0 {
 		return
 	}
 	if h.n == 0 || o.min < h.min {
@@ -109,11 +112,31 @@ func (h *Histogram) Merge(o *Histogram) {
 	}
 	h.max = max(h.max, o.max)
 	for i := bucketOf(o.min); i <= bucketOf(o.max); i++ {
-		h.counts[i] += o.counts[i]
+		h.counts[i] += times * o.counts[i]
 	}
-	h.n += o.n
-	h.sum += o.sum
-	h.squares += o.squares
+	h.n += uint64(times) * o.n
+	h.sum += float64(times) * o.sum
+	h.squares += float64(times) * o.squares
+}
+
+// Below is how many times are shorter than d, linear inside a bucket.
+func (h *Histogram) Below(d time.Duration) float64 {
+	us := float64(d) / 1000
+	if h.n == 0 || us <= float64(h.min) {
+		return 0
+	}
+	if us > float64(h.max) {
+		return float64(h.n)
+	}
+	sum := 0.0
+	for i := bucketOf(h.min); i <= bucketOf(h.max); i++ {
+		low, high := bounds(i)
+		if us < high {
+			return sum + float64(h.counts[i])*(us-low)/(high-low)
+		}
+		sum += float64(h.counts[i])
+	}
+	return sum
 }
 
 // Reset forgets all times.

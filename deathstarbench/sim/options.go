@@ -58,6 +58,8 @@ type Options struct {
 	PassedOnUncounted bool
 	// ExponentialService makes service times exponential whatever service_cv says, for checks against M/M/c.
 	ExponentialService bool
+	// Held are the requests that servers hold when the run begins; nil: none, every queue is empty.
+	Held []Held
 	// Epoch is the wall-clock time of the start; zero: 2026-01-01 UTC.
 	Epoch time.Time
 }

@@ -109,7 +109,10 @@ func (s *Sim) build(sc *deathstarbench.Scenario) error {
 		src.group, src.class = g, s.groups[g].class
 		s.sources = append(s.sources, src)
 	}
-	return s.schedule(sc.Faults, servers)
+	if err := s.schedule(sc.Faults, servers); err != nil {
+		return err
+	}
+	return s.hold(s.opts.Held)
 }
 
 func (s *Sim) schedule(faults []deathstarbench.Fault, servers map[string]int32) error {

@@ -6,6 +6,30 @@ import "fmt"
 // after Options.ApplyDelay. Nothing is set when a name is unknown, a weight is outside 1…100 or a group would be left
 // without a live server.
 func (s *Sim) SetWeights(settings map[string]map[string]Setting) error {
+	if err := s.checkWeights(settings); err != nil {
+		return err
+	}
+	if s.opts.ApplyDelay == 0 {
+		s.apply(settings)
+		return nil
+	}
+	s.pending = append(s.pending, pending{at: s.now + int64(s.opts.ApplyDelay), settings: settings})
+	return nil
+}
+
+// SetWeightsNow makes settings be in force at once as if they had always been: nothing is reloaded.
+func (s *Sim) SetWeightsNow(settings map[string]map[string]Setting) error {
+	if err := s.checkWeights(settings); err != nil {
+		return err
+	}
+	live := s.opts.Live
+	s.opts.Live = true
+	s.apply(settings)
+	s.opts.Live = live
+	return nil
+}
+
+func (s *Sim) checkWeights(settings map[string]map[string]Setting) error {
 	for name, servers := range settings {
 		g := s.group(name)
 		if g == nil {
@@ -29,11 +53,6 @@ func (s *Sim) SetWeights(settings map[string]map[string]Setting) error {
 			}
 		}
 	}
-	if s.opts.ApplyDelay == 0 {
-		s.apply(settings)
-		return nil
-	}
-	s.pending = append(s.pending, pending{at: s.now + int64(s.opts.ApplyDelay), settings: settings})
 	return nil
 }
 

@@ -5,12 +5,13 @@ import "math"
 // Belief is what is believed of one server, as a value: the numbers of slots that it may have with their probabilities, and the
 // service times that go with each.
 type Belief struct {
-	Known  bool         `json:"known"`
-	Slots  []Hypothesis `json:"slots"`          // probabilities sum to 1
-	SD     []float64    `json:"log_service_sd"` // by class: standard deviation of the log service time, the slots being given
-	Fail   []float64    `json:"fail_share"`     // by class: probability that a request fails
-	Inside float64      `json:"inside"`         // requests held in the last interval, mean
-	Done   float64      `json:"done_per_s"`     // served in the last interval
+	Known   bool         `json:"known"`
+	Slots   []Hypothesis `json:"slots"`          // probabilities sum to 1
+	SD      []float64    `json:"log_service_sd"` // by class: standard deviation of the log service time, the slots being given
+	SpeedSD float64      `json:"log_speed_sd"`   // of what all classes of the server share
+	Fail    []float64    `json:"fail_share"`     // by class: probability that a request fails
+	Inside  float64      `json:"inside"`         // requests held in the last interval, mean
+	Done    float64      `json:"done_per_s"`     // served in the last interval
 }
 
 // Hypothesis is one number of slots.

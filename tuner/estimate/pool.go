@@ -63,10 +63,10 @@ func typical(members []Member, groups int) *pool {
 				b := &m.slots[h]
 				mean += q * b.log[k]
 				square += q * b.log[k] * b.log[k]
-				variance += q * b.variance[k]
+				variance += q * (b.common + b.variance[k])
 				capacity += q * (math.Log(queueing.Slots[h]) - b.log[k])
 			}
-			if variance == 0 {
+			if m.slots[0].variance[k] == 0 {
 				continue
 			}
 			// What depends on the number of slots is not known.
@@ -114,7 +114,7 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 		}
 		l[h] = b.evidence + m.given[h]
 		if n > 0 {
-			speed, variance = speed/n, variance/n/n
+			speed, variance = speed/n, b.common+variance/n/n
 			alike := normal(speed, p.AlikeSD*p.AlikeSD+variance)
 			apart := normal(speed, p.ApartSD*p.ApartSD+variance)
 			l[h] += math.Log(alikeShare*alike + (1-alikeShare)*apart)
@@ -178,7 +178,8 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 			switch {
 			case b.variance[k] > 0:
 				hyp.ServiceSec[k] = math.Exp(b.log[k])
-				out.SD[k] += q * b.variance[k]
+				out.SD[k] += q * (b.common + b.variance[k])
+				out.SpeedSD += q * b.common
 			case t.weight[g] > 0:
 				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
@@ -197,6 +198,19 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 	}
 	for k := range out.SD {
 		out.SD[k] = math.Sqrt(out.SD[k] / sum)
+	}
+	out.SpeedSD = math.Sqrt(out.SpeedSD / sum / float64(n))
+	return out
+}
+
+// Typical returns the service time that is typical of each group's servers, in seconds; 0 where nothing is known.
+func Typical(members []Member, groups int) []float64 {
+	t := typical(members, groups)
+	out := make([]float64, groups)
+	for g := range out {
+		if t.weight[g] > 0 {
+			out[g] = math.Exp(t.log[g])
+		}
 	}
 	return out
 }

@@ -17,6 +17,7 @@ type Reading struct {
 	Count       float64 // how many they were
 	SCV         float64 // squared coefficient of variation of their response times; 0: unknown
 	FailShare   float64 // probability that a request fails
+	TypicalSec  float64 // service time of the class at the other servers; 0: not known
 }
 
 // Server is what was seen of one server, by class. For every number of slots it may have, the service time of every class is
@@ -41,7 +42,8 @@ type Server struct {
 // believed is what is believed if the server has a certain number of slots.
 type believed struct {
 	log      []float64 // log service time by class, s
-	variance []float64 // 0: the class was never served
+	variance []float64 // of a class beside the server's speed; 0: the class was never served
+	common   float64   // variance of the speed that all classes share
 	evidence float64   // log likelihood of what was seen, forgetting
 }
 
@@ -64,8 +66,9 @@ func (s *Server) Changed() bool { return s.shift.found }
 // Observe learns from an interval of the given length; r are the readings by class.
 //
 // The server holds L = Σ λ_k R_k requests (Little), of which b = Busy(L, c) are in service and the others wait, each for
-// W = (L−b)/λ. So the service time of class k was R_k − W, for every number of slots c: near full use, beyond it, and while a
-// queue drains, where no formula of a steady state holds, b is c and W is what the queue is.
+// W = (L−b)/λ. Two things follow for every number of slots c: all classes together took Σ λ_k s_k = b (the utilisation law), which
+// says how fast the server is, and class k took R_k − W, which says how the classes differ. The first holds near full use, beyond it,
+// and while a queue drains, where no formula of a steady state does; the second says little there, for waits differ by chance.
 func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, r []Reading) {
 	done, inside := 0.0, 0.0
 	for k := range r {
@@ -99,7 +102,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 		if h == best {
 			own, s.waited = &z, wait*done/inside
 		}
-		s.learn(b, p, seconds, wait, wait*done/inside, r, own)
+		s.learn(b, p, seconds, busy, wait, wait*done/inside, r, own)
 	}
 	s.weigh(p)
 	s.seen = true
@@ -110,41 +113,89 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 }
 
-// learn updates one hypothesis by an interval in which requests waited so long, a share waited of their response time.
-func (s *Server) learn(b *believed, p *params.Params, seconds, wait, waited float64, r []Reading, z *deviation) {
+// learn updates one hypothesis by an interval in which so many slots were busy and requests waited so long, a share waited of their
+// response time. It is z that the deviation of the common speed is added to.
+func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waited float64, r []Reading, z *deviation) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
+	known := b.common > 0
+	for k := range r {
+		if r[k].Count > 0 && r[k].ResponseSec > 0 && b.variance[k] == 0 {
+			first := r[k].TypicalSec
+			if first <= 0 {
+				first = r[k].ResponseSec
+			}
+			b.log[k], b.variance[k] = math.Log(first), p.ClassSD*p.ClassSD
+			if len(r) == 1 {
+				b.variance[k] = p.FloorNoise * p.FloorNoise
+			}
+		}
+	}
+	work, count, spread := 0.0, 0.0, 0.0
 	for k := range r {
 		if b.variance[k] > 0 {
-			b.variance[k] = math.Min(b.variance[k]+drift, p.ApartSD*p.ApartSD)
+			work += r[k].DonePerSec * math.Exp(b.log[k])
+			count += r[k].Count
+			spread += r[k].Count * s.spread(k, p)
 		}
-		if !(r[k].Count > 0) || !(r[k].ResponseSec > 0) {
-			continue
-		}
-		service := math.Max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
-		scv := s.scv[k]
-		if scv == 0 {
-			scv = p.SpreadFirst
-		}
-		noise := scv/r[k].Count + p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
-		if len(r) > 1 {
-			noise += p.SampleShare * wait * wait / (service * service * r[k].Count)
-		}
-		value := math.Log(service)
-		if b.variance[k] == 0 {
-			b.log[k], b.variance[k] = value, noise+p.ModelNoise*p.ModelNoise
-			continue
-		}
-		e, total := value-b.log[k], b.variance[k]+noise
+	}
+	if !(work > 0) || !(busy > 0) {
+		return
+	}
+	// All classes together.
+	model := p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
+	noise := spread/count/count + model
+	e := math.Log(busy / work)
+	if !known {
+		b.common = noise + p.ModelNoise*p.ModelNoise
+		b.shift(e)
+	} else {
+		b.common = math.Min(b.common+drift, p.ApartSD*p.ApartSD)
+		total := b.common + noise
 		if z != nil {
 			z.add(e, total)
 		}
 		most := p.OutlierSD * math.Sqrt(total)
 		e = math.Max(-most, math.Min(most, e))
+		gain := b.common / total
+		b.shift(gain * e)
+		b.common *= 1 - gain
+		b.evidence -= (e*e/total + math.Log(total)) / 2
+	}
+	if len(r) == 1 {
+		return
+	}
+	// Each class beside the others.
+	for k := range r {
+		if !(r[k].Count > 0) || !(r[k].ResponseSec > 0) {
+			continue
+		}
+		service := math.Max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
+		noise := s.spread(k, p)/r[k].Count + model + p.SampleShare*wait*wait/(service*service*r[k].Count)
+		b.variance[k] = math.Min(b.variance[k]+drift, p.ApartSD*p.ApartSD)
+		e, total := math.Log(service)-b.log[k], b.variance[k]+noise
+		most := p.OutlierSD * math.Sqrt(total)
+		e = math.Max(-most, math.Min(most, e))
 		gain := b.variance[k] / total
 		b.log[k] += gain * e
 		b.variance[k] *= 1 - gain
-		b.evidence -= (e*e/total + math.Log(total)) / 2 / float64(len(r))
 	}
+}
+
+// shift makes all classes slower by so much, in the logarithm.
+func (b *believed) shift(by float64) {
+	for k := range b.log {
+		if b.variance[k] > 0 {
+			b.log[k] += by
+		}
+	}
+}
+
+// spread is the squared coefficient of variation of the response times of a class.
+func (s *Server) spread(class int, p *params.Params) float64 {
+	if s.scv[class] > 0 {
+		return s.scv[class]
+	}
+	return p.SpreadFirst
 }
 
 // weigh keeps the evidence relative to the best number of slots and bounded, so that what was believed for hours can be unlearned.
@@ -163,11 +214,7 @@ func (s *Server) unsettle(p *params.Params) {
 	for h := range s.slots {
 		b := &s.slots[h]
 		b.evidence /= 2
-		for k := range b.variance {
-			if b.variance[k] > 0 {
-				b.variance[k] += p.ChangeSD * p.ChangeSD
-			}
-		}
+		b.common += p.ChangeSD * p.ChangeSD
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 type Snapshot struct {
 	LogServiceSec [][]float64 `json:"log_service_s"`
 	Variance      [][]float64 `json:"variance"`
+	Common        []float64   `json:"common_variance"`
 	Evidence      []float64   `json:"evidence_nats"`
 	Probability   []float64   `json:"probability"`
 	SCV           []float64   `json:"response_scv"`
@@ -22,6 +23,7 @@ func (s *Server) Snapshot() Snapshot {
 		b := &s.slots[h]
 		out.LogServiceSec = append(out.LogServiceSec, slices.Clone(b.log))
 		out.Variance = append(out.Variance, slices.Clone(b.variance))
+		out.Common = append(out.Common, b.common)
 		out.Evidence = append(out.Evidence, b.evidence)
 	}
 	return out
@@ -29,7 +31,8 @@ func (s *Server) Snapshot() Snapshot {
 
 // Check reports whether the snapshot is one of a server of so many classes.
 func (s Snapshot) Check(classes int) error {
-	if len(s.LogServiceSec) != choices || len(s.Variance) != choices || len(s.Evidence) != choices || len(s.Probability) != choices {
+	if len(s.LogServiceSec) != choices || len(s.Variance) != choices || len(s.Evidence) != choices || len(s.Probability) != choices ||
+		len(s.Common) != choices {
 		return fmt.Errorf("%d numbers of slots: want %d", len(s.LogServiceSec), choices)
 	}
 	if len(s.SCV) != classes {
@@ -44,6 +47,9 @@ func (s Snapshot) Check(classes int) error {
 			if v := s.LogServiceSec[h][k]; math.IsNaN(v) || math.Abs(v) > 50 || !(s.Variance[h][k] >= 0) || math.IsInf(s.Variance[h][k], 0) {
 				return fmt.Errorf("log service time %v with variance %v: not usable", v, s.Variance[h][k])
 			}
+		}
+		if !(s.Common[h] >= 0) || math.IsInf(s.Common[h], 0) {
+			return fmt.Errorf("variance of the speed %v: not usable", s.Common[h])
 		}
 		if !(s.Probability[h] >= 0) || math.IsNaN(s.Evidence[h]) || math.IsInf(s.Evidence[h], 0) {
 			return fmt.Errorf("probability %v, evidence %v: not usable", s.Probability[h], s.Evidence[h])
@@ -65,6 +71,7 @@ func Restore(s Snapshot) *Server {
 		b := &out.slots[h]
 		copy(b.log, s.LogServiceSec[h])
 		copy(b.variance, s.Variance[h])
+		b.common = s.Common[h]
 		b.evidence = s.Evidence[h]
 		for _, v := range b.variance {
 			out.seen = out.seen || v > 0

@@ -109,7 +109,7 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 // patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something is.
 func patience(p *params.Params, q Question) float64 {
 	if q.Urgent {
-		return p.PatienceSec
+		return p.UrgentSec
 	}
 	return math.Max(p.PatienceSec, math.Min(p.PatienceShare*q.QuietSec, p.PatienceMost))
 }
@@ -118,7 +118,7 @@ func patience(p *params.Params, q Question) float64 {
 func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if q.Urgent || s.fresh(p, q) {
+	if (q.Urgent || s.fresh(p, q)) && (b.Unlimited || b.Level >= 1) {
 		return p.MinGain
 	}
 	if q.Calm {

@@ -22,6 +22,7 @@ type Params struct {
 	ChangeAlarm    float64 `unit:"sd" off:"1e12" about:"cumulative sum that is a change of a server" from:"convention: 4 to 5 for cumulative sums"`
 	Persistence    float64 `unit:"s" off:"0" about:"what ends sooner, a pause, a burst, a retry, is not news" from:"estimate: pauses of garbage collection last 1 to 3 s"`
 	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
+	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
 	FailureMemory  float64 `unit:"s" about:"how long failures are remembered" from:"convention: fail_timeout of NGINX"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
@@ -43,12 +44,14 @@ type Params struct {
 	FreshSec    float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
 	MeanShare   float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
 	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
+	Pull        float64 `unit:"nats" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
 	Significant float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
 	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
+	UrgentSec     float64 `unit:"s" off:"0" about:"the same while a server is saturated or fails" from:"chosen: by hand"`
 	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
 	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
 	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
@@ -63,7 +66,7 @@ func Default() Params {
 		DriftPerMinute: 0.05,
 		ModelNoise:     0.06,
 		FloorNoise:     0.02,
-		OutlierSD:      2.5,
+		OutlierSD:      6,
 		AlikeSD:        0.08,
 		AlikeShare:     0.5,
 		ApartSD:        0.8,
@@ -74,6 +77,7 @@ func Default() Params {
 		ChangeAlarm:    5,
 		Persistence:    4,
 		ChangeSD:       0.6,
+		ClassSD:        0.3,
 		FailureMemory:  10,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
@@ -93,11 +97,13 @@ func Default() Params {
 		FreshSec:       20,
 		MeanShare:      0.2,
 		HorizonSec:     20,
+		Pull:           0.2,
 		Significant:    2,
 		MinGain:        0.03,
 		CalmPrice:      3,
 		DeadBand:       0.05,
 		PatienceSec:    4,
+		UrgentSec:      0,
 		PatienceShare:  0.05,
 		PatienceMost:   60,
 		SettleSec:      3,

@@ -136,18 +136,21 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, grad Shares) float64 {
 	}
 	for i := range b.Slots {
 		h := &b.Slots[i]
-		work, square := 0.0, 0.0
+		// The spread of service times is that of all classes in their usual mix: parting them to make it less is not what weights are for.
+		work, all, first, square := 0.0, 0.0, 0.0, 0.0
 		for n, at := range places {
 			g := &p.Groups[at.group]
 			v := h.ServiceSec[g.Links[at.link].Class]
 			work += s.rate[n] * v
-			square += s.rate[n] * v * v * (1 + g.SCV)
+			all += g.RatePerSec
+			first += g.RatePerSec * v
+			square += g.RatePerSec * v * v * (1 + g.SCV)
 		}
 		mean, flow := 0.0, pooled
 		if rate > 0 {
 			mean = work / rate
 			if !method.LoadAware() {
-				flow = queueing.Flow{Arrivals: math.Min(spread/rate, 1), Service: math.Max(square/rate/mean/mean-1, 0)}
+				flow = queueing.Flow{Arrivals: math.Min(spread/rate, 1), Service: math.Max(square*all/first/first-1, 0)}
 			}
 		} else {
 			for _, v := range h.ServiceSec {

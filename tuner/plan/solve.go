@@ -24,7 +24,9 @@ const (
 	leastShared = 1e-4 // of an equal share: what no weight can say
 )
 
-// Solve returns the shares that cost least, found by exponentiated gradient from start.
+// Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards by Params.Pull
+// times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that cost the same, they are spread as
+// in start.
 func (p *Problem) Solve(start Shares) Shares {
 	s := p.newScratch()
 	x, next, grad := p.NewShares(), p.NewShares(), p.NewShares()
@@ -38,8 +40,11 @@ func (p *Problem) Solve(start Shares) Shares {
 		}
 		grp.normalise(x[g])
 	}
-	part := p.parts()
-	cost := p.gradient(s, x, grad)
+	base, part := p.NewShares(), p.parts()
+	for g := range x {
+		copy(base[g], x[g])
+	}
+	cost := p.gradient(s, x, grad) + p.pull(x, base, grad, part)
 	stride := solveFirst
 	for range solveSteps {
 		largest := 0.0
@@ -77,7 +82,7 @@ func (p *Problem) Solve(start Shares) Shares {
 				}
 				grp.normalise(next[g])
 			}
-			if c := p.Cost(next); c < cost {
+			if c := p.Cost(next) + p.pull(next, base, nil, part); c < cost {
 				accepted = true
 				better := cost - c
 				x, next = next, x
@@ -92,7 +97,7 @@ func (p *Problem) Solve(start Shares) Shares {
 		if !accepted {
 			break
 		}
-		cost = p.gradient(s, x, grad)
+		cost = p.gradient(s, x, grad) + p.pull(x, base, grad, part)
 	}
 	return x
 }
@@ -116,4 +121,23 @@ func (p *Problem) parts() []float64 {
 		}
 	}
 	return out
+}
+
+// pull is the price of shares x beside base; with grad it adds the derivatives.
+func (p *Problem) pull(x, base, grad Shares, part []float64) float64 {
+	total := 0.0
+	for g := range x {
+		price := p.Params.Pull * part[g]
+		for i := range x[g] {
+			if x[g][i] <= 0 || base[g][i] <= 0 {
+				continue
+			}
+			log := math.Log(x[g][i] / base[g][i])
+			total += price * x[g][i] * log
+			if grad != nil {
+				grad[g][i] += price * (1 + log)
+			}
+		}
+	}
+	return total
 }

@@ -1,0 +1,235 @@
+package forecast
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"gonum.org/v1/gonum/stat"
+
+	"trimtab/deathstarbench/sim"
+)
+
+// Settings say how a case is played. The zero value of a field means its default.
+type Settings struct {
+	HorizonSec float64 // that is forecast; default 60
+	Samples    int     // of what is believed; default 12
+	Requests   int     // simulated in all, at most; default 40000
+	// ModelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples; default 0.14.
+	ModelSD float64
+	// BoundsMsec are the bounds of the histogram that the status page shows, for Outcome.Shown; nil: none.
+	BoundsMsec []float64
+	Live       bool          // the change needs no reload: the balancer goes on counting what is under way
+	Delay      time.Duration // until the change is in force
+}
+
+func (s Settings) withDefaults() Settings {
+	set := func(v *float64, to float64) {
+		if *v == 0 {
+			*v = to
+		}
+	}
+	set(&s.HorizonSec, 60)
+	set(&s.ModelSD, 0.14)
+	if s.Samples == 0 {
+		s.Samples = 12
+	}
+	if s.Requests == 0 {
+		s.Requests = 40000
+	}
+	return s
+}
+
+// Range is what is expected of a quantity, in s: half of what may come is below Median, nine tenths between Low and
+// High.
+type Range struct{ Median, Low, High float64 }
+
+// Outcome is what is expected of the horizon with some weights.
+type Outcome struct {
+	P99, Mean Range // of response times
+	// Shown is the 99th percentile as the histogram of the status page will show it, with its bounds; zero without them.
+	Shown Range
+}
+
+// Forecast compares holding with a change.
+type Forecast struct {
+	Hold, Change Outcome
+	Better       float64 // probability that the change has the lower 99th percentile
+	HorizonSec   float64
+	Requests     int // simulated
+}
+
+// Play forecasts what holding and a change will bring.
+func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, error) {
+	if err := c.check(hold, change); err != nil {
+		return Forecast{}, err
+	}
+	s = s.withDefaults()
+	stretches := 1.0
+	if c.backlog() { // which takes longer plays, each of two stretches
+		s.Samples, stretches = max(2, s.Samples/3), 2
+	}
+	held := 0.0
+	for _, n := range c.Inside {
+		held += n
+	}
+	each := float64(s.Requests)/float64(2*s.Samples) - held // requests that arrive in a play
+	if !(each > held) {
+		return Forecast{}, fmt.Errorf("forecast: %.0f requests wait, more than can be played", held)
+	}
+	seconds := math.Min(s.HorizonSec, each/stretches/c.rate())
+	out := Forecast{HorizonSec: s.HorizonSec}
+	var plays [2][]played
+	for range s.Samples {
+		w := c.draw(hold, seconds, rng)
+		seed := rng.Uint64()
+		for i := range plays {
+			target := change
+			if i == 0 {
+				target = hold
+			}
+			p, n, err := c.play(&w, hold, target, seconds, &s, seed)
+			if err != nil {
+				return Forecast{}, err
+			}
+			out.Requests += n
+			plays[i] = append(plays[i], p)
+		}
+	}
+	for i := range plays[0] {
+		switch a, b := plays[0][i].p99, plays[1][i].p99; {
+		case b < a:
+			out.Better += 1 / float64(s.Samples)
+		case b == a:
+			out.Better += 0.5 / float64(s.Samples)
+		}
+	}
+	out.Hold, out.Change = outcome(plays[0], s.ModelSD), outcome(plays[1], s.ModelSD)
+	return out, nil
+}
+
+// played is what one play showed, in s.
+type played struct{ p99, mean, shown float64 }
+
+const segments = 4 // of a play
+
+// play plays a world in which the weights hold change to target. What is played stands for the whole horizon: the last
+// segment for the time after it. Where a backlog stands now, that is the time until it is gone; from then on a second
+// play tells, without it.
+func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings, seed uint64) (played, int, error) {
+	var all sim.Histogram
+	until := s.HorizonSec
+	if seconds < s.HorizonSec && c.backlog() {
+		until = math.Min(s.HorizonSec, math.Max(seconds, c.drained(w, target)))
+	}
+	n, err := c.stretch(&all, w, w.held, hold, target, seconds, until, s, seed)
+	if err == nil && until < s.HorizonSec {
+		var more int
+		more, err = c.stretch(&all, w, nil, target, target, seconds, s.HorizonSec-until, s, seed)
+		n += more
+	}
+	if err != nil {
+		return played{}, 0, fmt.Errorf("forecast: %w", err)
+	}
+	p := played{p99: all.Quantile(0.99).Seconds(), mean: all.Mean().Seconds()}
+	if len(s.BoundsMsec) > 0 {
+		p.shown = Quantile(s.BoundsMsec, shown(&all, s.BoundsMsec), float64(all.Count()), 0.99)
+	}
+	return p, n, nil
+}
+
+// stretch plays for so many seconds and adds what clients saw to all, as of the time given.
+func (c *Case) stretch(
+	all *sim.Histogram, w *world, held []sim.Held, hold, target Weights, seconds, standsFor float64, s *Settings, seed uint64,
+) (requests int, err error) {
+	run, err := sim.New(&w.scenario, sim.Options{
+		Seed: seed, Interval: time.Duration(seconds / segments * 1e9), BucketsMsec: []float64{}, Live: s.Live,
+		ApplyDelay: s.Delay, Held: held,
+		MaxFails: -1,
+	})
+	if err == nil {
+		err = c.start(run, hold, target)
+	}
+	if err != nil {
+		return 0, err
+	}
+	last := uint32(math.Max(1, math.Round(standsFor/seconds*segments-segments+1)))
+	for i := 0; !run.Done(); i++ {
+		if _, err := run.Step(); err != nil {
+			return 0, err
+		}
+		times := uint32(1)
+		if i == segments-1 {
+			times = last
+		}
+		for _, g := range run.Interval() {
+			all.MergeTimes(&g.Latency, times)
+		}
+	}
+	return int(run.Requests()), nil
+}
+
+// start puts the settings in force.
+func (c *Case) start(run *sim.Sim, hold, target Weights) error {
+	if err := run.SetWeightsNow(c.settings(hold)); err != nil {
+		return err
+	}
+	return run.SetWeights(c.settings(target))
+}
+
+// shown are the cumulative counts of a histogram with other bounds.
+func shown(h *sim.Histogram, boundsMsec []float64) []float64 {
+	out := make([]float64, len(boundsMsec))
+	for i, b := range boundsMsec {
+		out[i] = h.Below(time.Duration(b * float64(time.Millisecond)))
+	}
+	return out
+}
+
+// Quantile is the q-quantile in s of count response times of which cumulative are at most as long as each bound, in ms:
+// geometric inside a bucket. What is longer than the last bound counts as that bound.
+func Quantile(boundsMsec, cumulative []float64, count, q float64) float64 {
+	rank, before, low := q*count, 0.0, 0.0
+	for i, n := range cumulative {
+		high := boundsMsec[i] / 1e3
+		if n >= rank && n > before {
+			if low == 0 {
+				low = high / 4
+			}
+			return low * math.Pow(high/low, (rank-before)/(n-before))
+		}
+		before, low = n, high
+	}
+	return low
+}
+
+// outcome sums up the plays of all samples.
+func outcome(plays []played, modelSD float64) Outcome {
+	of := func(value func(played) float64) Range {
+		logs := make([]float64, 0, len(plays))
+		for _, p := range plays {
+			logs = append(logs, math.Log(math.Max(value(p), leastService)))
+		}
+		return rangeOf(logs, modelSD)
+	}
+	out := Outcome{P99: of(func(p played) float64 { return p.p99 }), Mean: of(func(p played) float64 { return p.mean })}
+	if plays[0].shown > 0 {
+		out.Shown = of(func(p played) float64 { return p.shown })
+	}
+	return out
+}
+
+const ninety = 1.645 // standard deviations on either side of nine tenths of a normal distribution
+
+func rangeOf(logs []float64, modelSD float64) Range {
+	slices.Sort(logs)
+	n := len(logs)
+	median := (logs[(n-1)/2] + logs[n/2]) / 2
+	sd := modelSD
+	if n > 1 {
+		sd = math.Hypot(modelSD, stat.StdDev(logs, nil))
+	}
+	return Range{Median: math.Exp(median), Low: math.Exp(median - ninety*sd), High: math.Exp(median + ninety*sd)}
+}

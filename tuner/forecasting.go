@@ -1,0 +1,191 @@
+package tuner
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"trimtab/tuner/forecast"
+	"trimtab/tuner/plan"
+	"trimtab/vts"
+	"trimtab/weights"
+)
+
+// outlook is what the twin says of the changes of a pool.
+type outlook struct {
+	proposed *forecast.Forecast // of the change that is wanted now; nil: none, or it was not played
+	pending  *forecast.Forecast // of the change made last, until it is judged
+	measured forecast.Measured  // since
+	score    forecast.Score
+	explain  *ForecastExplanation // of the change proposed, else of the last one made
+}
+
+const (
+	forecastSec      = 60.0  // s ahead
+	forecastRequests = 40000 // simulated in one step at most, of a small pool: about 7 ms of one core
+	forecastHalf     = 64    // servers in groups of a pool with which half as many are simulated: a request costs more
+	forecastFewest   = 6000  // simulated for one change at least
+	forecastLinks    = 256   // servers in groups: with more, a play takes too long
+	applyDelay       = 120 * time.Millisecond
+)
+
+// forecast plays the change to want against holding and says so in the explanation.
+func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *PoolExplanation) {
+	o := &p.outlook
+	links := 0
+	for i := range problem.Groups {
+		links += len(problem.Groups[i].Links)
+	}
+	whole := float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
+	budget := int(whole * (1 - t.played))
+	skip := func(format string, args ...any) {
+		o.explain = &ForecastExplanation{Skipped: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case links > forecastLinks:
+		skip("%d servers in groups are more than the %d that can be played in a step", links, forecastLinks)
+	case budget < forecastFewest:
+		skip("other groups were played in this step")
+	default:
+		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups))}
+		for g, grp := range p.groups {
+			c.LoadSD[g] = grp.course.sd(grp.rate.PerSec())
+			scv, sd := grp.spreads()
+			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
+		}
+		s := forecast.Settings{HorizonSec: forecastSec, Requests: budget, Live: t.cfg.Unlimited, Delay: applyDelay,
+			BoundsMsec: p.bounds}
+		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
+		if err != nil {
+			skip("%v", err)
+			break
+		}
+		t.played += float64(f.Requests) / whole
+		o.proposed = &f
+		o.explain = explainForecast(&f)
+	}
+	p.explainOutlook(e)
+}
+
+// watch follows what became of the last change. It is asked once in every interval, before anything is proposed.
+func (p *pool) watch(s *vts.Sample, edited bool) {
+	o := &p.outlook
+	o.proposed = nil
+	p.bounds = nil
+	for _, g := range p.groups {
+		gs := sampleOf(s, g.name)
+		for i := range gs.Peers {
+			if v := &gs.Peers[i]; len(v.Buckets) > 0 {
+				p.bounds = v.BucketsMsec
+			}
+		}
+	}
+	if o.pending == nil {
+		return
+	}
+	if edited {
+		o.drop()
+		return
+	}
+	o.measured.Pass(s.Interval)
+	for _, g := range p.groups {
+		gs := sampleOf(s, g.name)
+		for i := range gs.Peers {
+			v := &gs.Peers[i]
+			o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
+		}
+	}
+	if o.explain != nil {
+		o.explain.MeasuredSec = o.measured.Seconds
+	}
+	if o.measured.Seconds < o.pending.HorizonSec {
+		return
+	}
+	p99, ok := o.measured.P99()
+	if !ok || o.pending.Change.Shown.Median <= 0 {
+		o.drop()
+		return
+	}
+	o.score.Add(o.pending.Change.Shown, p99)
+	if o.explain != nil {
+		o.explain.MeasuredP99MS = p99 * 1e3
+	}
+	o.pending = nil
+}
+
+func (o *outlook) drop() {
+	if o.pending != nil {
+		o.score.Dropped++
+		o.pending = nil
+	}
+}
+
+// committed tells that a change was made.
+func (o *outlook) committed(changed bool) {
+	if !changed {
+		return
+	}
+	o.drop()
+	o.pending, o.measured = o.proposed, forecast.Measured{}
+}
+
+// weights are the settings of all links, as they are in force or as set would make them.
+func (p *pool) weights(set weights.Set) forecast.Weights {
+	out := make(forecast.Weights, len(p.groups))
+	for g, grp := range p.groups {
+		for i := range grp.links {
+			l := &grp.links[i]
+			s := l.setting
+			if own, ok := set[grp.name][l.server.address]; ok {
+				s = own
+			}
+			s.Down = s.Down || l.passed
+			out[g] = append(out[g], s)
+		}
+	}
+	return out
+}
+
+// inside are the requests that servers hold now. What completions show is the queue that requests met when they came:
+// under round robin a server that is sent more than it finishes holds more by now.
+func (p *pool) inside(problem *plan.Problem) []float64 {
+	out, sent := make([]float64, len(problem.Beliefs)), make([]float64, len(problem.Beliefs))
+	aware := false
+	for g, x := range p.inForce(nil) {
+		aware = aware || p.groups[g].method.LoadAware()
+		for i := range x {
+			sent[p.groups[g].links[i].index] += x[i] * p.groups[g].rate.PerSec()
+		}
+	}
+	for j := range out {
+		b := &problem.Beliefs[j]
+		out[j] = b.Inside
+		if aware || b.Done <= 0 || b.Inside < saturated*b.MeanSlots()+3 {
+			continue
+		}
+		response := b.Inside / b.Done
+		out[j] = math.Max(math.Min(b.Inside, b.MeanSlots()), b.Inside+(sent[j]-b.Done)*response)
+	}
+	return out
+}
+
+// newForecasts is the source of randomness of the twin.
+func newForecasts(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0xf07eca57)) }
+
+// Forecasts are those of the changes that are wanted now, by pool.
+func (t *Tuner) Forecasts() []PoolForecast {
+	var out []PoolForecast
+	for _, p := range t.pools {
+		if p.outlook.proposed != nil && len(p.last.want) > 0 {
+			out = append(out, PoolForecast{Groups: p.names(), Forecast: *p.outlook.proposed})
+		}
+	}
+	return out
+}
+
+// PoolForecast is what the twin says of a change of the groups named.
+type PoolForecast struct {
+	Groups   []string
+	Forecast forecast.Forecast
+}

@@ -1,0 +1,82 @@
+package tuner
+
+import (
+	"math"
+
+	"trimtab/tuner/estimate"
+)
+
+// tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the
+// spread that plans go by, which must not jump.
+type tail struct{ requests, sum float64 } // Σ squared coefficient of variation over requests
+
+const (
+	tailMemory = 300.0 // s
+	tailPrior  = 30.0  // requests that scvFirst counts as, for a group
+	tailPeers  = 100.0 // requests that the spread at its peers counts as, for a server
+	tailChance = 15.0  // variance of the log of what one request says of it
+	tailFloor  = 0.1   // log: the width of the buckets
+)
+
+// observe takes in the reading of an interval in which little waited.
+func (v *tail) observe(seconds float64, r estimate.Reading) {
+	keep := math.Exp(-seconds / tailMemory)
+	v.requests, v.sum = keep*v.requests, keep*v.sum
+	if r.Count > 1 {
+		n := r.Count - 1
+		v.requests += n
+		v.sum += n * math.Min(math.Max(r.SCV, scvLeast), scvMost)
+	}
+}
+
+// spreads are the squared coefficients of variation of the service times at every server, and the standard deviations
+// of their logarithms.
+func (g *group) spreads() (scv, sd []float64) {
+	all := tail{tailPrior, tailPrior * scvFirst}
+	for i := range g.links {
+		all.requests += g.links[i].tail.requests
+		all.sum += g.links[i].tail.sum
+	}
+	common := all.sum / all.requests
+	for i := range g.links {
+		v := &g.links[i].tail
+		n := v.requests + math.Min(tailPeers, all.requests)
+		scv = append(scv, (v.sum+math.Min(tailPeers, all.requests)*common)/n)
+		sd = append(sd, math.Hypot(tailFloor, math.Sqrt(tailChance/n)))
+	}
+	return scv, sd
+}
+
+// course is how far the load of a group strays: what a minute may bring that the present one does not show.
+type course struct{ log, variance, seconds float64 }
+
+const (
+	courseMemory = 300.0 // s
+	courseMean   = 60.0  // s in which the mean follows
+	courseFirst  = 0.08  // log: before anything was seen
+	courseWeight = 60.0  // s that it counts as
+	courseMost   = 0.4   // log: after a night, the next minute is not another night
+	courseRecent = 10.0  // s of arrivals that the present rate is known by
+)
+
+// observe takes in the rate of an interval.
+func (c *course) observe(seconds, perSec float64) {
+	if !(perSec > 0) {
+		return
+	}
+	value := math.Log(perSec)
+	if c.seconds == 0 {
+		c.log = value
+	}
+	d := value - c.log
+	c.log += (1 - math.Exp(-seconds/courseMean)) * d
+	chance := 1 / math.Max(1, perSec*seconds)
+	c.seconds = math.Min(c.seconds+seconds, courseMemory)
+	c.variance += math.Min(1, seconds/c.seconds) * (math.Max(0, d*d-chance) - c.variance)
+}
+
+// sd is the standard deviation of the log of the load over the horizon, perSec being the present one.
+func (c *course) sd(perSec float64) float64 {
+	v := (c.seconds*c.variance + courseWeight*courseFirst*courseFirst) / (c.seconds + courseWeight)
+	return math.Min(math.Sqrt(v+1/math.Max(1, perSec*courseRecent)), courseMost)
+}

@@ -1,0 +1,167 @@
+package tuner_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"trimtab/control"
+	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/sim"
+	"trimtab/tuner"
+	"trimtab/weights"
+)
+
+// uneven is a world of two servers, one of them three times as large, that begin with equal weights.
+func uneven() *deathstarbench.Scenario {
+	s := &deathstarbench.Scenario{
+		Name: "uneven", Duration: deathstarbench.Duration(150 * time.Second),
+		ControlInterval: deathstarbench.Duration(3 * time.Second),
+		Upstreams:       []deathstarbench.Upstream{{Name: "u", Workload: "w", Servers: []string{"a", "b"}}},
+		Loads:           []deathstarbench.Traffic{{Workload: "w", Phases: []deathstarbench.Phase{{Rate: 200}}}},
+	}
+	for i, slots := range []int{4, 12} {
+		s.Servers = append(s.Servers, deathstarbench.Server{Name: s.Upstreams[0].Servers[i], Slots: slots, ServiceCV: 0.6,
+			Service: map[string]deathstarbench.Duration{"w": deathstarbench.Duration(50 * time.Millisecond)}})
+	}
+	return s
+}
+
+// tune lets a tuner control a world whose changes are carried out or not; it returns what was explained in every
+// interval.
+func tune(t *testing.T, sc *deathstarbench.Scenario, cfg tuner.Config, applied bool) (out []tuner.Explanation) {
+	t.Helper()
+	policy, err := tuner.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := sim.New(sc, sim.Options{Seed: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !run.Done() {
+		sample, err := run.Step()
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy.Observe(sample, control.InForce(sample))
+		want := policy.Choose().Weights
+		if again := policy.Choose().Weights; !reflect.DeepEqual(want, again) {
+			t.Fatalf("asked twice: got %v and %v", want, again)
+		}
+		out = append(out, policy.Explain())
+		if len(want) == 0 || !applied {
+			continue
+		}
+		if err := run.SetWeights(settings(want)); err != nil {
+			t.Fatal(err)
+		}
+		policy.Committed(control.Receipt{Want: want, Changed: true, Reloaded: true})
+	}
+	return out
+}
+
+func settings(want weights.Set) map[string]map[string]sim.Setting {
+	out := map[string]map[string]sim.Setting{}
+	for group, servers := range want {
+		out[group] = map[string]sim.Setting{}
+		for server, s := range servers {
+			out[group][server] = sim.Setting{Weight: s.Weight.Int(), Down: s.Down}
+		}
+	}
+	return out
+}
+
+func TestForecastsAreMadeAndJudged(t *testing.T) {
+	explained := tune(t, uneven(), tuner.Config{Seed: 1}, true)
+	var made *tuner.ForecastExplanation
+	for _, e := range explained {
+		p := e.Pools[0]
+		if p.Chosen != "change" {
+			continue
+		}
+		if p.Forecast == nil || p.Forecast.Skipped != "" {
+			t.Fatalf("a change is forecast: got %+v", p.Forecast)
+		}
+		if made == nil {
+			made = p.Forecast
+			if text := e.Text(); !strings.Contains(text, "expected p99 ") || !strings.Contains(text, " ms (90 %: ") {
+				t.Errorf("the explanation says what is expected: got\n%s", text)
+			}
+		}
+	}
+	if made == nil {
+		t.Fatal("equal weights are bad here: got no change")
+	}
+	if x := made.ExpectedP99MS; x.Change >= x.Hold || x.Low > x.Change || x.High < x.Change || made.Better < 0.9 {
+		t.Errorf("the first change is expected to help: got %+v with probability %.2f", x, made.Better)
+	}
+	last := explained[len(explained)-1]
+	score := last.Pools[0].ForecastScore
+	if score == nil || score.Judged == 0 || score.MedianError > 0.3 || score.Covered == 0 {
+		t.Fatalf("what came true is kept, and was near: got %+v", score)
+	}
+	text := last.Text()
+	if !strings.Contains(text, "measured ") || !strings.Contains(text, "forecasts so far: ") {
+		t.Errorf("the explanation says what came true: got\n%s", text)
+	}
+	b, err := json.Marshal(last)
+	if err != nil || !strings.Contains(string(b), `"expected_p99_ms":{"hold":`) || !strings.Contains(string(b),
+		`"forecast_score":{"judged":`) {
+		t.Errorf("the explanation as data: got %s, %v", b, err)
+	}
+}
+
+func TestForecastsFollowFromTheSeed(t *testing.T) {
+	a, b := tune(t, uneven(), tuner.Config{Seed: 1}, true), tune(t, uneven(), tuner.Config{Seed: 1}, true)
+	if !reflect.DeepEqual(a, b) {
+		t.Error("the same seed gives the same explanations: got others")
+	}
+}
+
+func TestForecastsOfChangesThatWereNotMadeAreNotJudged(t *testing.T) {
+	explained := tune(t, uneven(), tuner.Config{Seed: 1}, false)
+	if p := explained[len(explained)-1].Pools[0]; p.ForecastScore != nil || p.Forecast == nil {
+		t.Errorf("got %+v, want a forecast of what is wanted and no score", p.ForecastScore)
+	}
+}
+
+func TestLargePoolsAreNotPlayed(t *testing.T) {
+	// 9 groups on 30 servers; those with fewer slots are sent by equal shares 1.5 times what they serve.
+	base := uneven()
+	sc := &deathstarbench.Scenario{Duration: deathstarbench.Duration(18 * time.Second),
+		ControlInterval: base.ControlInterval}
+	for i := range 30 {
+		s := base.Servers[i%2]
+		s.Name = "s" + strconv.Itoa(i)
+		s.Service = map[string]deathstarbench.Duration{}
+		sc.Servers = append(sc.Servers, s)
+	}
+	for g := range 9 {
+		u := deathstarbench.Upstream{Name: "u" + strconv.Itoa(g), Workload: "w" + strconv.Itoa(g)}
+		for i := range sc.Servers {
+			sc.Servers[i].Service[u.Workload] = base.Servers[0].Service["w"]
+			u.Servers = append(u.Servers, sc.Servers[i].Name)
+		}
+		sc.Upstreams = append(sc.Upstreams, u)
+		sc.Loads = append(sc.Loads, deathstarbench.Traffic{Workload: u.Workload, Phases: []deathstarbench.Phase{{Rate: 400}}})
+	}
+	skipped := 0
+	for _, e := range tune(t, sc, tuner.Config{Seed: 1}, true) {
+		if f := e.Pools[0].Forecast; f != nil {
+			if f.Skipped == "" {
+				t.Fatalf("270 servers in groups: got a forecast: %+v", f)
+			}
+			skipped++
+			if !strings.Contains(e.Text(), "not forecast: 270 servers") {
+				t.Errorf("the explanation says why: got\n%.600s", e.Text())
+			}
+		}
+	}
+	if skipped == 0 {
+		t.Error("got no change: the test shows nothing")
+	}
+}
