@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"trimtab/arena"
 	"trimtab/control"
 	"trimtab/deathstarbench/sim"
 	"trimtab/deathstarbench/worlds"
@@ -18,9 +17,9 @@ import (
 func inRecurringWorld(t *testing.T, seed uint64, lasts time.Duration) (*Tuner, *worlds.World) {
 	t.Helper()
 	w := worlds.Recurring(seed)
-	deadlines, err := arena.Deadlines(w.Scenario)
-	if err != nil {
-		t.Fatal(err)
+	deadlines := map[string]time.Duration{}
+	for _, u := range w.Scenario.Upstreams {
+		deadlines[u.Name] = 300 * time.Millisecond
 	}
 	s, err := sim.New(w.Scenario, sim.Options{Seed: 1, Deadlines: deadlines})
 	if err != nil {
