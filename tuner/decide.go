@@ -106,9 +106,10 @@ func scale(x []float64, total float64) {
 }
 
 const (
-	failing   = 0.05 // share of failures from which a server is one that fails
-	saturated = 1.5  // requests held per slot at which a server is saturated, beyond a few
-	comeBack  = 0.3  // of an equal share that a server may be given back at once
+	failing    = 0.05 // share of failures from which a server is one that fails
+	saturated  = 1.5  // requests held per slot at which a server is saturated, beyond a few
+	overloaded = 0.97 // utilisation from which a queue does not go by itself
+	comeBack   = 0.3  // of an equal share that a server may be given back at once
 )
 
 // limit goes only a part of the way to x, the same for all, when a share would grow too much: what one server is given another one
@@ -232,8 +233,19 @@ func (p *pool) rate() float64 {
 	return sum
 }
 
-// urgent reports whether a server of a round robin is saturated or fails: load-aware methods look after themselves.
+// urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A queue is no
+// emergency while the server is sent less than it serves, for then it goes by itself.
 func (p *pool) urgent(beliefs []estimate.Belief) bool {
+	used := make([]float64, len(p.servers))
+	now := p.inForce(nil)
+	for g, grp := range p.groups {
+		for i := range grp.links {
+			l := &grp.links[i]
+			for _, h := range beliefs[l.index].Slots {
+				used[l.index] += h.Probability * grp.rate.PerSec() * now[g][i] * h.ServiceSec[l.class] / h.Slots
+			}
+		}
+	}
 	for _, g := range p.groups {
 		if g.method.LoadAware() {
 			continue
@@ -244,7 +256,7 @@ func (p *pool) urgent(beliefs []estimate.Belief) bool {
 				continue
 			}
 			b := &beliefs[l.index]
-			if b.Fail[l.class] > failing || b.Inside > saturated*b.MeanSlots()+3 {
+			if b.Fail[l.class] > failing || used[l.index] > overloaded && b.Inside > saturated*b.MeanSlots()+3 {
 				return true
 			}
 		}

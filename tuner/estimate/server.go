@@ -176,16 +176,19 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 		most := p.OutlierSD * math.Sqrt(total)
 		e = math.Max(-most, math.Min(most, e))
 		gain := b.variance[k] / total
-		b.log[k] += gain * e
+		b.log[k] = math.Max(-mostLog, math.Min(mostLog, b.log[k]+gain*e))
 		b.variance[k] *= 1 - gain
 	}
 }
+
+// mostLog bounds log service times: from 0.1 µs to four months.
+const mostLog = 16
 
 // shift makes all classes slower by so much, in the logarithm.
 func (b *believed) shift(by float64) {
 	for k := range b.log {
 		if b.variance[k] > 0 {
-			b.log[k] += by
+			b.log[k] = math.Max(-mostLog, math.Min(mostLog, b.log[k]+by))
 		}
 	}
 }
