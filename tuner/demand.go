@@ -19,7 +19,9 @@ import (
 // While the present is an emergency, only the present counts. capacity is how many
 // times the present load the servers serve.
 func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
-	full := math.Max(t.params.Stress*capacity, t.params.Headroom)
+	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
+	full := math.Max(t.params.Stress*capacity, 1)
+	headroom := math.Min(t.params.Headroom, full)
 	if math.IsInf(full, 1) {
 		return nil
 	}
@@ -33,7 +35,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bo
 		now, _ = f.Now()
 	}
 	if now < 0 {
-		return []plan.Demand{{Load: t.params.Headroom, Probability: 1 - stress.Probability}, stress}
+		return []plan.Demand{{Load: headroom, Probability: 1 - stress.Probability}, stress}
 	}
 	likely, stays, known := f.Within(t.params.ForecastSec)
 	if known && action == learn.Specific {
@@ -42,7 +44,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bo
 	rest := 1 - stress.Probability
 	out := []plan.Demand{stress}
 	add := func(demand int, probability float64) {
-		d := plan.Demand{Load: t.params.Headroom, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
+		d := plan.Demand{Load: headroom, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
 			if i := slices.Index(f.Groups(), grp.name); i >= 0 {
 				d.RatePerSec[g] = f.Demands()[demand].RatePerSec[i]
