@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"trimtab/tuner/learn"
+	"trimtab/tuner/load"
 	"trimtab/tuner/plan"
 )
 
@@ -74,15 +75,31 @@ func (t *Tuner) settled(p *pool) (fresh, calm bool) {
 		return false, false
 	}
 	now, sec := f.Now()
-	_, stays, known := f.Within(t.params.ForecastSec)
+	likely, stays, known := f.Within(t.params.ForecastSec)
 	if now < 0 || !known {
 		return false, false
 	}
-	moved := sec < t.params.FreshSec || stays < 1-soon
+	// Two regimes of a load that is steady to the eye are none to hurry for.
+	began := sec < t.params.FreshSec && p.quietSec < t.params.FreshSec
+	ends := false
+	for _, l := range likely {
+		ends = ends || stays < 1-soon && l.Probability >= leastLikely && t.differ(f.Demands()[now], f.Demands()[l.Demand])
+	}
+	moved := began || ends
 	for _, g := range p.groups {
 		fresh = fresh || moved && !g.method.LoadAware()
 	}
 	return fresh, !moved
+}
+
+// differ reports whether the rates of two regimes differ by what is news.
+func (t *Tuner) differ(a, b load.Demand) bool {
+	for g := range a.RatePerSec {
+		if math.Abs(a.RatePerSec[g]-b.RatePerSec[g]) > t.params.LoadNews*a.RatePerSec[g] {
+			return true
+		}
+	}
+	return false
 }
 
 // soon is the probability from which a regime that follows is about to begin.

@@ -119,7 +119,6 @@ func (t *Tuner) Committed(r control.Receipt) {
 			continue
 		}
 		p.gate.Committed()
-		p.quietSec = 0
 		p.outlook.committed(r.Changed)
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]

@@ -122,10 +122,15 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	if (q.Urgent || s.fresh(p, q)) && (b.Unlimited || b.Level >= 1) {
 		return p.MinGain
 	}
-	if q.Calm {
-		return p.CalmPrice * b.Price(p.MinGain)
+	// The longer nothing was new, the likelier a gain is one of the model only.
+	least := p.MinGain
+	if q.QuietSec > 0 {
+		least *= math.Min(1+q.QuietSec/p.QuietSec, p.QuietMost)
 	}
-	return b.Price(p.MinGain)
+	if q.Calm {
+		least = math.Max(least, p.CalmPrice*p.MinGain)
+	}
+	return b.Price(least)
 }
 
 // fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.

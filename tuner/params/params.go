@@ -53,6 +53,8 @@ type Params struct {
 	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
 	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
 	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
+	QuietSec      float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
+	QuietMost     float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by" from:"chosen: by hand"`
 	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
 	Growth        float64 `unit:"ratio" off:"1e9" least:"1" about:"most that the share of a server grows in one change" from:"chosen: by hand"`
 	BurstChanges  float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
@@ -104,6 +106,8 @@ func Default() Params {
 		PatienceSec:    4,
 		PatienceShare:  0.05,
 		PatienceMost:   60,
+		QuietSec:       120,
+		QuietMost:      8,
 		SettleSec:      3,
 		Growth:         3,
 		BurstChanges:   6,
