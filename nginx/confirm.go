@@ -167,8 +167,8 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 		}
 		shown := map[string]int{}
 		for _, p := range s.Upstreams[name] {
-			if p.Server == name && p.Weight == 0 {
-				continue // the module's stand-in when no server is live
+			if p.Weight == 0 {
+				continue // no server of a configuration: the module's stand-in when none is live, or one that was removed
 			}
 			shown[p.Server]++
 		}

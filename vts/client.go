@@ -47,6 +47,7 @@ type Client struct {
 	http     *resty.Client
 	url      string
 	maxBytes int
+	timeout  time.Duration
 	bodies   sync.Pool // of *[]byte
 }
 
@@ -99,7 +100,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			c.Header.Add(key, v)
 		}
 	}
-	return &Client{http: c, url: target, maxBytes: cfg.MaxBytes}, nil
+	return &Client{http: c, url: target, maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
 }
 
 // silent keeps resty from logging.
@@ -194,6 +195,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // StatusInto is Status into memory that is used again: see Decode.
 func (c *Client) StatusInto(ctx context.Context, st *Status) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout) // of the whole poll: asking, reading and decoding
+	defer cancel()
 	sent := time.Now()
 	buf, _ := c.bodies.Get().(*[]byte)
 	if buf == nil {
@@ -206,7 +209,7 @@ func (c *Client) StatusInto(ctx context.Context, st *Status) error {
 	}
 	*buf = body
 	at := time.Now()
-	if err := Decode(body, at, st); err != nil {
+	if err := DecodeContext(ctx, body, at, st); err != nil {
 		return fmt.Errorf("decode the reply of %s: %w", c.url, err)
 	}
 	st.Took = at.Sub(sent)

@@ -35,7 +35,7 @@ func (c *Client) Diagnose(ctx context.Context, polls int) (Diagnosis, error) {
 			return d, err
 		}
 		at := time.Now()
-		if err := Decode(body, at, &st); err != nil {
+		if err := DecodeContext(ctx, body, at, &st); err != nil {
 			return d, fmt.Errorf("decode the reply of %s: %w", c.url, err)
 		}
 		took := time.Since(began)

@@ -31,7 +31,9 @@ func AppendRecord(dst []byte, st *Status) []byte {
 	z := &st.Zone
 	dst = appendUint(dst, `},"zone":{"max_bytes":`, z.MaxBytes)
 	dst = appendUint(dst, `,"used_bytes":`, z.UsedBytes)
-	dst = appendUint(dst, `,"free_bytes":`, z.FreeBytes)
+	if z.FreeKnown {
+		dst = appendUint(dst, `,"free_bytes":`, z.FreeBytes)
+	}
 	dst = appendUint(dst, `,"dropped":`, z.Dropped)
 	dst = append(dst, `},"upstreams":{`...)
 	for i := range st.Upstreams {
@@ -192,7 +194,7 @@ func (s *scanner) recordZone(z *Zone) {
 		case "used_bytes":
 			z.UsedBytes = s.uint()
 		case "free_bytes":
-			z.FreeBytes = s.uint()
+			z.FreeBytes, z.FreeKnown = s.uint(), true
 		case "dropped":
 			z.Dropped = s.uint()
 		default:
@@ -216,7 +218,9 @@ func (s *scanner) recordUpstreams(st *Status) {
 			if s.err != nil {
 				return
 			}
-			u.Peers = append(u.Peers, p)
+			if !p.gone(u.Name) {
+				u.Peers = append(u.Peers, p)
+			}
 		}
 		st.Upstreams = append(st.Upstreams, u)
 	}

@@ -18,7 +18,10 @@ type Status struct {
 
 // Zone is the shared memory that the page keeps its counters in.
 type Zone struct {
-	MaxBytes, UsedBytes, FreeBytes uint64
+	MaxBytes, UsedBytes uint64
+	// FreeBytes is what new servers may take; modules before 0.2.7 do not say, and then FreeKnown is false.
+	FreeBytes uint64
+	FreeKnown bool
 	// Dropped is how often the shim could not count something because its dictionary was full; the module does not
 	// say, and simply stops counting new servers.
 	Dropped uint64
