@@ -26,6 +26,9 @@ func newNginxShow(e *env) *cobra.Command {
 			if err != nil {
 				return withCode(exitConfig, err)
 			}
+			for _, note := range cfg.Notes() {
+				fmt.Fprintln(e.stderr, "note:", note)
+			}
 			if asJSON {
 				return printUpstreamsJSON(e.stdout, cfg)
 			}
@@ -49,7 +52,7 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 		}
 	}
 	if len(cfg.Upstreams) == 0 {
-		fmt.Fprintf(w, "%s has no upstream block\n", cfg.Path)
+		fmt.Fprintf(w, "%s has no upstream block in http or stream\n", cfg.Path)
 	}
 	return w.Flush()
 }

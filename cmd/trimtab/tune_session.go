@@ -145,7 +145,7 @@ func (s *session) look() {
 		if len(wanted) > 0 && !wanted[u.Name] {
 			continue
 		}
-		if err := cfg.Editable(u.Name); err != nil {
+		if err := s.mayTune(cfg, u.Name); err != nil {
 			s.excluded = append(s.excluded, err.Error())
 			continue
 		}
@@ -155,6 +155,15 @@ func (s *session) look() {
 	for name := range wanted {
 		s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: not in %s", name, s.cfg.Nginx.Config))
 	}
+}
+
+// mayTune says why an upstream cannot be tuned. A reload is decided from the status page, on which every server must be
+// known by its address; the live actuator knows them by their place.
+func (s *session) mayTune(cfg *nginx.Config, upstream string) error {
+	if s.live != nil {
+		return cfg.Editable(upstream)
+	}
+	return cfg.Tunable(upstream)
 }
 
 // Sample implements control.Source: what happened since the last step, of the upstreams that are tuned.
