@@ -21,6 +21,7 @@ type Applier struct {
 	PIDFile  string // empty: the pid directive, else compiled in
 
 	Status StatusFunc // what the status page says; nil: only NGINX's worker processes are looked at
+	Origin OriginFunc // who serves the status page; nil: not asked
 	Eject  bool       // allow servers to be marked down
 	Budget *Budget    // nil: no limit on reloads
 	// Manual says that a person asked for the change: neither the budget nor the circuit breaker holds it.
@@ -38,6 +39,7 @@ type Applier struct {
 
 	mu        sync.Mutex
 	owned     owned
+	elsewhere bool                               // it has been said that the status page comes from elsewhere
 	intercept func(s step, f func() error) error // tests stand between the pipeline and the machine
 }
 

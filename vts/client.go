@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -18,8 +19,9 @@ import (
 
 // ClientConfig says where the status page is and how to ask for it.
 type ClientConfig struct {
-	// URL of the page, such as http://127.0.0.1:8080/status/format/json. http+unix:///run/nginx.sock:/status/format/json
-	// asks over a Unix socket; the path follows a colon, as in NGINX's proxy_pass.
+	// URL of the page, such as http://127.0.0.1:8080/status/format/json.
+	// http+unix:///run/nginx.sock:/status/format/json asks over a Unix socket; the path follows a colon, as in
+	// NGINX's proxy_pass.
 	URL string
 	// Timeout of one request, from dialling to the last byte of the body; 0 means 2 s.
 	Timeout time.Duration
@@ -31,8 +33,8 @@ type ClientConfig struct {
 	Header http.Header
 	// TLS is used for https; nil means the system's roots.
 	TLS *tls.Config
-	// FreshConnections makes every request open a connection of its own. After a reload only that reaches a worker of the
-	// new configuration for certain.
+	// FreshConnections makes every request open a connection of its own. After a reload only that reaches a worker of
+	// the new configuration for certain.
 	FreshConnections bool
 }
 
@@ -45,6 +47,7 @@ const (
 // request in flight.
 type Client struct {
 	http     *resty.Client
+	kept     *resty.Client // keeps its connection, see Origin
 	url      string
 	maxBytes int
 	timeout  time.Duration
@@ -86,6 +89,13 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		}
 	}
+	kept := transport.Clone()
+	kept.DisableKeepAlives = false
+	return &Client{http: ask(cfg, transport), kept: ask(cfg, kept), url: target, maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
+}
+
+// ask returns what sends the requests over the transport.
+func ask(cfg ClientConfig, transport *http.Transport) *resty.Client {
 	// A redirect is an answer from something that is not the status page.
 	c := resty.NewWithClient(&http.Client{Transport: transport, Timeout: cfg.Timeout}).
 		SetRedirectPolicy(resty.NoRedirectPolicy()).
@@ -100,7 +110,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			c.Header.Add(key, v)
 		}
 	}
-	return &Client{http: c, url: target, maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
+	return c
 }
 
 // silent keeps resty from logging.
@@ -130,9 +140,37 @@ func splitURL(raw string) (target, socket string, err error) {
 }
 
 // Close drops the idle connection.
-func (c *Client) Close() { c.http.GetClient().CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.GetClient().CloseIdleConnections()
+	c.kept.GetClient().CloseIdleConnections()
+}
 
-// Body asks for the page once and returns the bytes of the reply, in buf if it is large enough. Its errors carry a Reason.
+// Origin asks for the page once and has look see the connection when the answer has begun, so that the far end can be
+// recognised. The connection is a new one, and a kept one, since a server that is to close it may have done so already.
+// Origin fails with what Body fails with, and with what look returns.
+func (c *Client) Origin(ctx context.Context, look func(net.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var conn net.Conn
+	trace := &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { conn = got.Conn }}
+	c.kept.GetClient().CloseIdleConnections()
+	defer c.kept.GetClient().CloseIdleConnections()
+	resp, err := c.kept.R().SetContext(httptrace.WithClientTrace(ctx, trace)).SetDoNotParseResponse(true).Get(c.url)
+	if err != nil {
+		return c.classify(ctx, err)
+	}
+	defer resp.RawResponse.Body.Close()
+	if resp.RawResponse.StatusCode != http.StatusOK {
+		return reject(ReasonHTTP, "get %s: %s", c.url, resp.RawResponse.Status)
+	}
+	if conn == nil {
+		return reject(ReasonConnect, "get %s: no connection", c.url)
+	}
+	return look(conn)
+}
+
+// Body asks for the page once and returns the bytes of the reply, in buf if it is large enough. Its errors carry a
+// Reason.
 func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 	// The body is read here rather than by resty, into memory that is used again.
 	resp, err := c.http.R().SetContext(ctx).SetDoNotParseResponse(true).Get(c.url)

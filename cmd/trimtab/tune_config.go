@@ -59,6 +59,7 @@ type daemonConfig struct {
 		User         string            `toml:"user"`
 		PasswordFile string            `toml:"password_file"`
 		CA           string            `toml:"ca"`
+		Proxied      bool              `toml:"proxied"`
 		Headers      map[string]string `toml:"headers"`
 	} `toml:"status"`
 
@@ -76,6 +77,7 @@ type daemonConfig struct {
 		Kind           string `toml:"kind"`
 		Address        string `toml:"address"`
 		TokenFile      string `toml:"token_file"`
+		Unseen         bool   `toml:"unseen"`
 		Burst          int    `toml:"burst"`
 		Every          span   `toml:"every"`
 		Interval       span   `toml:"interval"`

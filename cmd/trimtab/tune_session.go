@@ -82,8 +82,15 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 			MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
 		},
 	}
+	if !cfg.Status.Proxied {
+		s.applier.Origin = s.fresh.Origin
+	}
 	if a.Kind == "live" {
-		if s.live, err = live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}); err != nil {
+		control := live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}
+		if !a.Unseen {
+			control.Prove = s.applier.Answers
+		}
+		if s.live, err = live.New(control); err != nil {
 			return nil, err
 		}
 	}
