@@ -139,6 +139,9 @@ func (a *Applier) apply(ctx context.Context, want, from Settings, r *Receipt) er
 	if err := a.stateApart(cfg); err != nil {
 		return err
 	}
+	if err := a.trust(cfg); err != nil {
+		return err
+	}
 	last, err := a.readJournal(lastName)
 	if err != nil {
 		return err
@@ -171,7 +174,7 @@ func (a *Applier) stateApart(cfg *Config) error {
 		}
 	}
 	for _, pattern := range cfg.Patterns {
-		if matchPart(filepath.Base(pattern), ".trimtab-") {
+		if matchPart(filepath.Base(pattern), tempPrefix) {
 			return refuse("include %s also reads hidden files, and files are replaced through one: use a pattern without a leading dot", pattern)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/nginx"
+	"trimtab/trusted"
 )
 
 type tuneFlags struct {
@@ -134,7 +135,7 @@ func holdFile(e *env, path string, hold bool) error {
 	}
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = os.WriteFile(path, []byte("trimtab tune holds while this file exists\n"), 0o600)
+		err = trusted.WriteFile(path, []byte("trimtab tune holds while this file exists\n"), 0o600)
 	}
 	if err != nil {
 		return withCode(exitConfig, fmt.Errorf("hold: %w", err))

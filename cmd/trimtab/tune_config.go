@@ -18,6 +18,7 @@ import (
 
 	"trimtab/cluster"
 	"trimtab/nginx/live"
+	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
 	"trimtab/vts"
@@ -262,7 +263,7 @@ func (c *daemonConfig) statusClient(fresh bool) (*vts.Client, error) {
 		cfg.Header.Set(name, value)
 	}
 	if c.Status.PasswordFile != "" {
-		text, err := os.ReadFile(c.Status.PasswordFile)
+		text, err := trusted.Secret(c.Status.PasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the password: %w", err)
 		}

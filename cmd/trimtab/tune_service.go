@@ -17,6 +17,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/nginx"
+	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/weights"
 )
@@ -70,8 +71,11 @@ func lockDaemon(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create state folder: %w", err)
 	}
+	if err := trusted.Folder(dir, false); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
 	path := filepath.Join(dir, "daemon.lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if errors.Is(err, unix.EROFS) {
 		f, err = os.Open(path) // a lock needs no writing; without the file there is no lock to have
 	}

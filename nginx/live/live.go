@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,13 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"trimtab/nginx"
 	"trimtab/nginx/lua"
+	"trimtab/trusted"
 )
 
 // Config says where the control call is.
@@ -324,15 +323,11 @@ func (a *Actuator) failure(status int, text []byte) error {
 }
 
 func readToken(path string) (string, error) {
-	f, err := os.Open(path)
+	text, err := trusted.Secret(path)
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}
-	defer f.Close()
-	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read token: %w", err)
-	}
+	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSpace(line); len(line) < 32 {
 		return "", fmt.Errorf("token in %s: want at least 32 characters", path)
 	}
