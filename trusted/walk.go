@@ -33,6 +33,7 @@ type walk struct {
 	uid   int
 	any   bool // files and folders may belong to anybody, links may not
 	links int
+	asked string // the path that was given
 	path  string // of dir, without links
 	dir   int    // open with O_PATH
 }
@@ -48,7 +49,7 @@ func descend(path string, follow, anybody bool) (_ *walk, name string, err error
 	if err != nil {
 		return nil, "", fmt.Errorf("open /: %w", err)
 	}
-	down := &walk{uid: os.Geteuid(), any: anybody, path: "/", dir: root}
+	down := &walk{uid: os.Geteuid(), any: anybody, asked: abs, path: "/", dir: root}
 	defer func() {
 		if err != nil {
 			down.close()
@@ -72,7 +73,7 @@ func (w *walk) to(rest []string, follow bool) (_ *walk, name string, err error) 
 		case errors.Is(err, unix.ENOENT) && len(rest) == 0:
 			return w, name, nil
 		case err != nil:
-			return nil, "", &os.PathError{Op: "open", Path: w.join(name), Err: err}
+			return nil, "", &os.PathError{Op: "open", Path: w.asked, Err: err}
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK && (len(rest) > 0 || follow) {
 			if rest, err = w.link(name, &st, rest); err != nil {
@@ -97,7 +98,7 @@ func (w *walk) join(name string) string { return filepath.Join(w.path, name) }
 func (w *walk) enter(name string) error {
 	fd, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: w.join(name), Err: err}
+		return &os.PathError{Op: "open", Path: w.asked, Err: err}
 	}
 	_ = unix.Close(w.dir)
 	w.dir, w.path = fd, w.join(name)

@@ -49,6 +49,7 @@ type Client struct {
 	http     *resty.Client
 	kept     *resty.Client // keeps its connection, see Origin
 	url      string
+	shown    string // url without secrets, for people
 	maxBytes int
 	timeout  time.Duration
 	bodies   sync.Pool // of *[]byte
@@ -58,7 +59,7 @@ type Client struct {
 func NewClient(cfg ClientConfig) (*Client, error) {
 	target, socket, err := splitURL(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("status URL %q: %w", cfg.URL, err)
+		return nil, fmt.Errorf("status URL %q: %w", Redact(cfg.URL), err)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
@@ -91,7 +92,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	kept := transport.Clone()
 	kept.DisableKeepAlives = false
-	return &Client{http: ask(cfg, transport), kept: ask(cfg, kept), url: target, maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
+	return &Client{http: ask(cfg, transport), kept: ask(cfg, kept), url: target, shown: Redact(target), maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
 }
 
 // ask returns what sends the requests over the transport.
@@ -130,6 +131,9 @@ func splitURL(raw string) (target, socket string, err error) {
 		return "http://localhost" + path, socket, nil
 	}
 	u, err := url.Parse(raw)
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		return "", "", e.Err // without the address, which the caller shows redacted
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -161,10 +165,10 @@ func (c *Client) Origin(ctx context.Context, look func(net.Conn) error) error {
 	}
 	defer resp.RawResponse.Body.Close()
 	if resp.RawResponse.StatusCode != http.StatusOK {
-		return reject(ReasonHTTP, "get %s: %s", c.url, resp.RawResponse.Status)
+		return reject(ReasonHTTP, "get %s: %s", c.shown, resp.RawResponse.Status)
 	}
 	if conn == nil {
-		return reject(ReasonConnect, "get %s: no connection", c.url)
+		return reject(ReasonConnect, "get %s: no connection", c.shown)
 	}
 	return look(conn)
 }
@@ -180,10 +184,10 @@ func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 	raw := resp.RawResponse
 	defer raw.Body.Close()
 	if raw.StatusCode != http.StatusOK {
-		return nil, reject(ReasonHTTP, "get %s: %s", c.url, raw.Status)
+		return nil, reject(ReasonHTTP, "get %s: %s", c.shown, raw.Status)
 	}
 	if raw.ContentLength > int64(c.maxBytes) {
-		return nil, reject(ReasonTooLarge, "get %s: %d bytes, more than %d", c.url, raw.ContentLength, c.maxBytes)
+		return nil, reject(ReasonTooLarge, "get %s: %d bytes, more than %d", c.shown, raw.ContentLength, c.maxBytes)
 	}
 	if need := int(raw.ContentLength) + 1; need > cap(buf) { // with room for the read that finds the end
 		buf = make([]byte, 0, need)
@@ -194,7 +198,7 @@ func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 		}
 		n, err := raw.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; len(buf) > c.maxBytes {
-			return nil, reject(ReasonTooLarge, "get %s: more than %d bytes", c.url, c.maxBytes)
+			return nil, reject(ReasonTooLarge, "get %s: more than %d bytes", c.shown, c.maxBytes)
 		}
 		if err == io.EOF {
 			return buf, nil
@@ -207,7 +211,7 @@ func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 
 func (c *Client) classify(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, context.Canceled) {
-		return fmt.Errorf("get %s: %w", c.url, cause)
+		return fmt.Errorf("get %s: %w", c.shown, cause)
 	}
 	reason := ReasonConnect
 	var timeout interface{ Timeout() bool }
@@ -221,7 +225,7 @@ func (c *Client) classify(ctx context.Context, err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return reject(reason, "get %s: %w", c.url, err)
+	return reject(reason, "get %s: %w", c.shown, err)
 }
 
 // Status asks for the page once. Its errors carry a Reason.
@@ -248,7 +252,7 @@ func (c *Client) StatusInto(ctx context.Context, st *Status) error {
 	*buf = body
 	at := time.Now()
 	if err := DecodeContext(ctx, body, at, st); err != nil {
-		return fmt.Errorf("decode the reply of %s: %w", c.url, err)
+		return fmt.Errorf("decode the reply of %s: %w", c.shown, err)
 	}
 	st.Took = at.Sub(sent)
 	return nil

@@ -36,7 +36,7 @@ func (c *Client) Diagnose(ctx context.Context, polls int) (Diagnosis, error) {
 		}
 		at := time.Now()
 		if err := DecodeContext(ctx, body, at, &st); err != nil {
-			return d, fmt.Errorf("decode the reply of %s: %w", c.url, err)
+			return d, fmt.Errorf("decode the reply of %s: %w", c.shown, err)
 		}
 		took := time.Since(began)
 		d.PollMean += (took - d.PollMean) / time.Duration(i+1)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trimtab/localhttp"
 	"trimtab/tuner"
 	"trimtab/weights"
 )
@@ -99,11 +100,12 @@ func findReport(ctx context.Context, config, state string, given bool) (explainR
 func askDaemon(ctx context.Context, address string) (r explainReport, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/explain", nil)
+	client, base := localhttp.Client(address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/explain", nil)
 	if err != nil {
 		return r, err
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return r, err
 	}

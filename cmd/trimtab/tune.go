@@ -156,11 +156,7 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, d *service, reg *prometh
 	}
 	cfg := d.current().cfg
 	if cfg.Listen != "" && !f.once && !f.dryRun {
-		addr, err := d.serve(ctx, cfg.Listen, reg)
-		if err != nil {
-			return withCode(exitConfig, err)
-		}
-		d.log.Info("listening", "address", addr)
+		listen(ctx, d.log, cfg.Listen, d.routes(reg), listenAgain)
 	}
 	background, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup

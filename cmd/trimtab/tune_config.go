@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"trimtab/cluster"
+	"trimtab/localhttp"
 	"trimtab/nginx/live"
 	"trimtab/trusted"
 	"trimtab/tuner"
@@ -127,7 +127,7 @@ type daemonConfig struct {
 func defaultDaemonConfig() *daemonConfig {
 	c := &daemonConfig{
 		Interval: span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: span(30 * time.Minute),
-		LogLevel: "info", LogFormat: "text", Listen: "127.0.0.1:9146",
+		LogLevel: "info", LogFormat: "text", Listen: "unix:/run/trimtab/trimtab.sock",
 	}
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
 	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = span(500*time.Millisecond), span(2*time.Second), span(10*time.Second), 16
@@ -185,7 +185,9 @@ func (c *daemonConfig) validate() error {
 	_, err := c.level()
 	check(err == nil, "log_level %q: want debug, info, warn or error", c.LogLevel)
 	check(c.LogFormat == "text" || c.LogFormat == "json", "log_format %q: want text or json", c.LogFormat)
-	check(c.Listen == "" || isLoopback(c.Listen), "listen %q: want a loopback address such as 127.0.0.1:9146, or \"\" for none", c.Listen)
+	if c.Listen != "" {
+		errs = append(errs, localhttp.CheckAddress(c.Listen))
+	}
 	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
 	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
 	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")
@@ -226,12 +228,6 @@ func (c *daemonConfig) validate() error {
 		errs = append(errs, fmt.Errorf("tuner.%w", fault))
 	}
 	return errors.Join(errs...)
-}
-
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	return err == nil && ip != nil && ip.IsLoopback()
 }
 
 func (c *daemonConfig) level() (slog.Level, error) {

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,12 +62,8 @@ func (m *daemonMetrics) nginx(s *session) {
 	m.memory.Set(float64(l.MemoryBytes))
 }
 
-// serve answers on a loopback address until ctx ends: metrics, health, and the last decision.
-func (d *service) serve(ctx context.Context, address string, reg *prometheus.Registry) (addr string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("listen %s: %w: change listen in the configuration", address, err)
-	}
+// routes are what the daemon answers: metrics, health, and the last decision.
+func (d *service) routes(reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.healthy()) })
@@ -79,25 +72,7 @@ func (d *service) serve(ctx context.Context, address string, reg *prometheus.Reg
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(d.report())
 	})
-	server := &http.Server{Handler: localOnly(mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	go func() { _ = server.Serve(l) }()
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	return l.Addr().String(), nil
-}
-
-// localOnly refuses requests for another host: a browser on this machine must not be led here by a foreign page.
-func localOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "this address answers to localhost only", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return mux
 }
 
 func answer(w http.ResponseWriter, err error) {
