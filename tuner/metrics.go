@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trimtab/control"
+	"trimtab/plain"
 	"trimtab/vts"
 )
 
@@ -163,6 +164,9 @@ type gauges struct {
 }
 
 func (g *gauges) set(value float64, labels ...string) {
+	for i := range labels {
+		labels[i] = plain.Text(labels[i]) // a label that is no UTF-8 is a panic
+	}
 	g.vec.WithLabelValues(labels...).Set(value)
 	if g.now == nil {
 		g.now = map[string][]string{}

@@ -83,6 +83,8 @@ func Delta(prev, cur *Status) (Sample, error) {
 				}
 				continue
 			}
+			g.Ever += p.Requests
+			g.Upgraded += p.Responses[0]
 			d := PeerSample{Server: p.Server, Weight: p.Weight, Backup: p.Backup, Down: p.Down}
 			if base != nil {
 				if err := differ(&d, base, p, interval); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/localhttp"
+	"trimtab/plain"
 	"trimtab/tuner"
 	"trimtab/weights"
 )
@@ -137,7 +138,12 @@ func (r explainReport) text(from string) string {
 	default:
 		b.WriteString("\nNothing has been decided yet.\n")
 	}
-	return b.String()
+	// Names come from NGINX's configuration and may hold what a terminal obeys.
+	lines := strings.Split(b.String(), "\n")
+	for i := range lines {
+		lines[i] = plain.Text(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // weights lists the weights in force, and the operator's where they differ.

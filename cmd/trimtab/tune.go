@@ -99,6 +99,14 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 			return withCode(exitConfig, err)
 		}
 		defer release()
+		switch release, err := lockConfiguration(cfg.Nginx.Config); {
+		case errors.Is(err, errOtherDaemon):
+			return withCode(exitConfig, err)
+		case err != nil: // no folder for locks: a change still takes the lock of its own
+			log.Warn("whether another daemon tunes this configuration cannot be known", "error", err)
+		default:
+			defer release()
+		}
 	}
 	reg := prometheus.NewRegistry()
 	d, err := newService(cfg, log, reg)

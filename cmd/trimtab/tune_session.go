@@ -39,9 +39,10 @@ type session struct {
 	tried   bool         // nginx -t has been tried, see service.tryOut
 
 	mu       sync.Mutex
-	tunable  map[string]bool // upstreams that may be tuned; nil: not read yet
-	unread   string          // why the configuration of NGINX cannot be read
-	excluded []string        // upstreams left alone, and why
+	tunable  map[string]bool   // upstreams that may be tuned; nil: not read yet
+	unread   string            // why the configuration of NGINX cannot be read
+	excluded []string          // upstreams left alone, and why
+	unfit    map[string]string // upstreams left alone because of what the page shows, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
 
@@ -130,7 +131,11 @@ func (s *session) names() []string {
 func (s *session) leftOut() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.excluded
+	out := slices.Clone(s.excluded)
+	for _, name := range slices.Sorted(maps.Keys(s.unfit)) {
+		out = append(out, s.unfit[name])
+	}
+	return out
 }
 
 // look reads NGINX's configuration to know which upstreams may be tuned.
@@ -189,7 +194,7 @@ func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 	s.mu.Unlock()
 	groups := make([]vts.GroupSample, 0, len(sample.Groups))
 	for _, g := range sample.Groups {
-		if tunable[g.Name] {
+		if tunable[g.Name] && s.fits(g) {
 			groups = append(groups, g)
 		}
 	}
