@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -223,5 +224,24 @@ func TestWithoutInotifyTheRescanGoesOn(t *testing.T) {
 				t.Errorf("got %+v, want the configuration that was mended", got)
 			}
 		})
+	}
+}
+
+// When the kernel's queue of signs overflows, everything is looked at.
+func TestOverflowOfTheNotifierIsALook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nginx.conf")
+	write(t, path, "http { upstream u { server 10.0.0.1; } }\n")
+	signs := make(chan *fsnotify.Watcher, 1)
+	changes := watched(t, &Watcher{Config: path, Settle: time.Hour, Rescan: time.Hour, notify: func() (*fsnotify.Watcher, error) {
+		w, err := fsnotify.NewWatcher()
+		signs <- w
+		return w, err
+	}})
+	notifier := <-signs
+	notifier.Errors <- errors.New("the first look is over once this is received")
+	replace(t, path, "http { upstream u { server 10.0.0.1; server 10.0.0.2; } }\n")
+	notifier.Errors <- fsnotify.ErrEventOverflow
+	if got := next(t, changes); got.Config == nil || len(got.Config.Upstreams[0].Peers) != 2 {
+		t.Errorf("got %+v, want the new configuration", got)
 	}
 }
