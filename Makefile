@@ -59,6 +59,14 @@ bench: setup ## benchmarks and comparisons, as ratios within one run
 arena: build ## all policies over all scenarios in the simulator; rewrites the tables in docs/arena.md
 	@scripts/arena-table.sh
 
+.PHONY: notices
+notices: ## write THIRD_PARTY_NOTICES, the licences of all that is linked in
+	@scripts/notices.sh
+
+.PHONY: attack
+attack: ## what another user can do to a running daemon; needs root
+	@scripts/attack.sh
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi
