@@ -254,6 +254,9 @@ func (c *Client) StatusInto(ctx context.Context, st *Status) error {
 	if err := DecodeContext(ctx, body, at, st); err != nil {
 		return fmt.Errorf("decode the reply of %s: %w", c.shown, err)
 	}
+	if err := st.Shows(); err != nil {
+		return fmt.Errorf("%s: %w", c.shown, err)
+	}
 	st.Took = at.Sub(sent)
 	return nil
 }

@@ -31,7 +31,7 @@ func DecodeContext(ctx context.Context, body []byte, at time.Time, st *Status) e
 	}
 	upstreams := st.Upstreams[:0]
 	nginx, module := st.NginxVer, st.ModuleVer
-	*st = Status{At: at, NginxVer: nginx, ModuleVer: module}
+	*st = Status{At: at, NginxVer: nginx, ModuleVer: module, Zone: Zone{FreeUnknown: true}}
 	s.pos++
 	var seen uint
 	for first := true; ; first = false {
@@ -77,9 +77,7 @@ func DecodeContext(ctx context.Context, body []byte, at time.Time, st *Status) e
 	if seen&hasPage != hasPage || st.NowMsec == 0 {
 		return reject(ReasonMissing, "the reply is no status page of nginx-module-vts: it lacks loadMsec, nowMsec or connections")
 	}
-	if len(upstreams) == 0 {
-		return noUpstreams(seen)
-	}
+	st.keys = seen
 	st.Upstreams = upstreams
 	return sortUpstreams(st)
 }
@@ -93,13 +91,16 @@ const (
 	hasPage = hasLoad | hasNow | hasConnections
 )
 
-// noUpstreams says why a page without any upstream may be one.
-func noUpstreams(seen uint) error {
+// Shows fails with ReasonNoUpstream, and says why that may be, when a page that was decoded shows no upstream at all: there is
+// nothing to be learned from it, now or later. A client refuses such a page; in a file it is only a moment without any.
+func (st *Status) Shows() error {
 	switch {
-	case seen&hasStream != 0:
+	case len(st.Upstreams) > 0:
+		return nil
+	case st.keys&hasStream != 0:
 		return reject(ReasonNoUpstream, "the page shows no upstream of http: it is that of nginx-module-sts (stream), "+
 			"where that of nginx-module-vts is needed")
-	case seen&hasUpstreams != 0:
+	case st.keys&hasUpstreams != 0:
 		return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has no upstream block in http")
 	}
 	return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has none in http, or it has "+
@@ -155,7 +156,7 @@ func (s *scanner) zone(z *Zone) {
 		case "usedSize":
 			z.UsedBytes = s.uint()
 		case "freeSize":
-			z.FreeBytes, z.FreeKnown = s.uint(), true
+			z.FreeBytes, z.FreeUnknown = s.uint(), false
 		case "dropped":
 			z.Dropped = s.uint()
 		default:
@@ -271,7 +272,7 @@ func (s *scanner) peer(group string, p *Peer) {
 	}
 	*p = Peer{}
 	s.expect('{')
-	var seen uint
+	var seen, classes uint
 	for first := true; ; first = false {
 		key, ok := s.key(first)
 		if !ok {
@@ -293,7 +294,7 @@ func (s *scanner) peer(group string, p *Peer) {
 			p.OutBytes = s.uint()
 			seen |= hasOut
 		case "responses":
-			s.responses(&p.Responses)
+			classes = s.responses(&p.Responses)
 			seen |= hasResponses
 		case "requestMsecCounter":
 			p.RequestMsec = s.uint()
@@ -322,6 +323,22 @@ func (s *scanner) peer(group string, p *Peer) {
 	if s.err == nil && seen != hasPeer {
 		s.err = lacks(group, p.Server, seen)
 	}
+	if s.err == nil && !p.Responses.complete(classes, p.Requests) {
+		s.err = reject(ReasonMissing, "server %.200q of upstream %.200q has responses of unknown classes", p.Server, group)
+	}
+}
+
+// complete reports whether classes that are absent, those not in the mask, are known to be 0: when the others account for
+// all requests.
+func (r Responses) complete(mask uint, requests uint64) bool {
+	if mask == 1<<len(r)-1 {
+		return true
+	}
+	var sum uint64
+	for _, n := range r {
+		sum += n
+	}
+	return sum >= requests
 }
 
 // lacks is the error for a server without something that is needed; seen is what it has.
@@ -350,10 +367,9 @@ func (s *scanner) small() int {
 	return int(n)
 }
 
-// responses reads the counts of all five classes: a class that is absent is not 0.
-func (s *scanner) responses(r *Responses) {
+// responses reads the counts by class and returns a mask of those that are there.
+func (s *scanner) responses(r *Responses) (seen uint) {
 	s.expect('{')
-	var seen uint
 	for first := true; ; first = false {
 		key, ok := s.key(first)
 		if !ok {
@@ -366,9 +382,7 @@ func (s *scanner) responses(r *Responses) {
 		}
 		s.skip()
 	}
-	if s.err == nil && seen != 1<<len(r)-1 {
-		s.err = reject(ReasonMissing, "byte %d: responses without all classes from 1xx to 5xx", s.pos)
-	}
+	return seen
 }
 
 // buckets reads a histogram of the page or of a record: rising bounds and as many counts, which rise too and are

@@ -126,9 +126,9 @@ func judgeTelemetry(d vts.Diagnosis, text string, counted bool, probeErr error) 
 	switch z := d.Zone; {
 	case z.Dropped > 0:
 		add("zone", false, "full: %d attempts could not be counted; install the shim anew with a larger --dict-kib", z.Dropped)
-	case !z.FreeKnown && z.MaxBytes > 0 && z.UsedBytes > z.MaxBytes/2:
+	case z.FreeUnknown && z.MaxBytes > 0 && z.UsedBytes > z.MaxBytes/2:
 		add("zone", false, "counters take %d KiB of %d KiB, and this module does not say how much is free: when nothing is, new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew), or renew the module (0.2.7)", z.UsedBytes>>10, z.MaxBytes>>10)
-	case !z.FreeKnown:
+	case z.FreeUnknown:
 		add("zone", true, "counters take %d KiB of %d KiB; this module does not say how much is free", z.UsedBytes>>10, z.MaxBytes>>10)
 	case !shim && z.MaxBytes > 0 && z.FreeBytes < z.MaxBytes/20:
 		add("zone", false, "nearly full: %d KiB of %d KiB left, after which new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew)", z.FreeBytes>>10, z.MaxBytes>>10)

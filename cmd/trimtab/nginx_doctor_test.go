@@ -15,7 +15,7 @@ import (
 
 func TestDoctorSaysWhatToChange(t *testing.T) {
 	good := vts.Diagnosis{Version: "v0.2.7", NginxVer: "1.22.1", Servers: 3, Bytes: 9000, PollMean: time.Millisecond, Requests: 10, Histograms: true,
-		Zone: vts.Zone{MaxBytes: 1 << 20, FreeBytes: 1 << 19, FreeKnown: true}}
+		Zone: vts.Zone{MaxBytes: 1 << 20, FreeBytes: 1 << 19}}
 	for _, c := range []struct {
 		sentence string
 		change   func(*vts.Diagnosis)
@@ -39,10 +39,10 @@ func TestDoctorSaysWhatToChange(t *testing.T) {
 		{"a full dictionary", func(d *vts.Diagnosis) { d.Version, d.Zone.Dropped = "trimtab-lua-1", 7 }, "", true, nil, "zone", false, "7 attempts could not be counted"},
 		{"a zone that is nearly full", func(d *vts.Diagnosis) { d.Zone.FreeBytes = 100 }, "", true, nil, "zone", false, "nearly full"},
 		{"a zone of a module that does not say what is free", func(d *vts.Diagnosis) {
-			d.Zone = vts.Zone{MaxBytes: 20971520, UsedBytes: 3516}
+			d.Zone = vts.Zone{MaxBytes: 20971520, UsedBytes: 3516, FreeUnknown: true}
 		}, "", true, nil, "zone", true, "counters take 3 KiB of 20480 KiB"},
 		{"such a zone that is more than half full", func(d *vts.Diagnosis) {
-			d.Zone = vts.Zone{MaxBytes: 1 << 20, UsedBytes: 600 << 10}
+			d.Zone = vts.Zone{MaxBytes: 1 << 20, UsedBytes: 600 << 10, FreeUnknown: true}
 		}, "", true, nil, "zone", false, "does not say how much is free"},
 		{"clocks that differ", func(d *vts.Diagnosis) { d.ClockSkew = -time.Hour }, "", true, nil, "clock", true, "-1h0m0s"},
 		{"a hook that hides the shim's", func(d *vts.Diagnosis) { d.Version = "trimtab-lua-1" },
