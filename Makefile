@@ -90,6 +90,14 @@ regimes: build ## what regimes bring in worlds in which load returns; rewrites d
 lab: build ## all figures in docs/lab again; variables: see scripts/lab.sh
 	@scripts/lab.sh
 
+.PHONY: notices
+notices: ## write THIRD_PARTY_NOTICES, the licences of all that is linked in
+	@scripts/notices.sh
+
+.PHONY: attack
+attack: ## what another user can do to a running daemon; needs root
+	@scripts/attack.sh
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted" >&2; exit 1; fi

@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"trimtab/deathstarbench"
+	"trimtab/trusted"
 )
 
 //go:embed page.html
@@ -84,7 +85,7 @@ func (p *Page) Write(dir string) (page string, plots []string, err error) {
 			if err != nil {
 				return "", nil, err
 			}
-			path := filepath.Join(dir, f.name+".png")
+			path := filepath.Join(dir, trusted.FileName(f.name)+".png")
 			if err := replaceFile(path, png, 0o644); err != nil {
 				return "", nil, err
 			}

@@ -21,6 +21,7 @@ type CSVFile struct {
 	Path    string
 	Columns []string
 	start   int64 // offset of the first row
+	header  bool  // the first line is no row
 }
 
 // segmentBytes is how much text is parsed at once. Results of a streaming fit depend on it in the last digits.
@@ -49,24 +50,58 @@ func OpenCSV(path string) (*CSVFile, error) {
 	if !complete && n == segmentBytes {
 		return nil, fmt.Errorf("%s:1: header longer than %d bytes: not a file of numbers", path, segmentBytes)
 	}
-	columns, err := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(line, []byte("\ufeff")))).Read()
+	if err := notCSV(head[:n], line); err != nil {
+		return nil, fmt.Errorf("%s:1: %w", path, err)
+	}
+	mark := len(line) - len(bytes.TrimPrefix(line, byteOrderMark))
+	columns, err := csv.NewReader(bytes.NewReader(line[mark:])).Read()
 	if err != nil {
 		return nil, fmt.Errorf("%s:1: parse header: %w", path, err)
 	}
-	c := &CSVFile{Path: path, Columns: columns, start: int64(len(line)) + 1}
-	numbers := true
+	c := &CSVFile{Path: path, Columns: columns, start: int64(len(line)) + 1, header: true}
+	numbers, blanks := 0, 0
 	for i, name := range columns {
 		columns[i] = strings.TrimSpace(name)
-		_, err := strconv.ParseFloat(columns[i], 64)
-		numbers = numbers && err == nil
+		if columns[i] == "" {
+			blanks++
+		} else if _, err := strconv.ParseFloat(columns[i], 64); err == nil {
+			numbers++
+		}
 	}
-	if numbers {
-		c.start = 0
+	switch {
+	case numbers == len(columns):
+		c.start, c.header = int64(mark), false
 		for i := range columns {
 			columns[i] = fmt.Sprintf("x%d", i+1)
 		}
+	case numbers > 0 && numbers+blanks == len(columns):
+		return nil, fmt.Errorf("%s:1: %d of %d columns are numbers and the others are empty: a header would have names, and a row of numbers all of them",
+			path, numbers, len(columns))
 	}
 	return c, nil
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// notCSV says what else the text is, from its beginning and its first line; nil when it may be what is wanted.
+func notCSV(head, line []byte) error {
+	switch {
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}), bytes.IndexByte(line, 0) >= 0:
+		return errors.New("the text is in UTF-16, or not text at all: convert it with iconv -f utf-16 -t utf-8")
+	case bytes.IndexByte(bytes.TrimRight(line, "\r\n"), '\r') >= 0:
+		return errors.New("lines end in a carriage return only: convert the file with tr '\\r' '\\n'")
+	}
+	if bytes.IndexByte(line, ',') < 0 {
+		for _, other := range []struct {
+			separator byte
+			name      string
+		}{{';', ";"}, {'\t', "tabs"}, {'|', "|"}} {
+			if bytes.IndexByte(line, other.separator) >= 0 {
+				return fmt.Errorf("columns are separated by %s, want commas (and decimal points)", other.name)
+			}
+		}
+	}
+	return nil
 }
 
 // Read returns all rows, n×d.
@@ -119,7 +154,7 @@ func (e *rowError) Error() string { return e.err.Error() }
 func (c *CSVFile) locate(err error, before int) error {
 	if r := (*rowError)(nil); errors.As(err, &r) {
 		line := before + r.row + 1
-		if c.start > 0 {
+		if c.header {
 			line++
 		}
 		return fmt.Errorf("%s:%d: %w", c.Path, line, r.err)
@@ -134,8 +169,8 @@ func (c *CSVFile) parse(dst []float64, text []byte) ([]float64, error) {
 		line, rest, _ := bytes.Cut(text, []byte{'\n'})
 		text = rest
 		line = bytes.TrimSuffix(line, []byte{'\r'})
-		if len(line) == 0 && len(rest) == 0 {
-			break // a blank line at the end
+		if len(bytes.TrimSpace(line)) == 0 && len(bytes.TrimSpace(rest)) == 0 {
+			break // blank lines at the end
 		}
 		for j := range d {
 			field := line
@@ -172,8 +207,14 @@ func parseNumber(field []byte) (float64, error) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0, fmt.Errorf("%q is not a finite number", field)
 	}
+	if math.Abs(v) > maxNumber {
+		return 0, fmt.Errorf("%.40q is too large: numbers above %g cannot be squared and added up; use another unit", field, maxNumber)
+	}
 	return v, nil
 }
+
+// maxNumber is the largest number that is read: the squares of 10^7 of them still have a sum.
+const maxNumber = 1e150
 
 // csvScan reads the text of a file in segments of whole lines.
 type csvScan struct {
@@ -221,6 +262,10 @@ func (s *csvScan) next(buf []byte) ([]byte, error) {
 	end := bytes.LastIndexByte(buf, '\n') + 1
 	if end == 0 {
 		return nil, fmt.Errorf("a line longer than %d bytes", segmentBytes)
+	}
+	// Blank lines go with what follows them, which says whether the file ends there.
+	if full := len(bytes.TrimRight(buf[:end], "\r\n\t ")); full > 0 {
+		end = full + bytes.IndexByte(buf[full:end], '\n') + 1
 	}
 	s.rest = append(s.rest[:0], buf[end:]...)
 	return buf[:end], nil

@@ -45,6 +45,24 @@ func TestCSV(t *testing.T) {
 		{"a,b,c\n1,2,3\n4,5", ":3: 2 columns, want 3: a row cut short?"},
 		// a row too long => the line
 		{"a,b\n1,2,3\n", ":2: more than 2 columns"},
+		// blank lines at the end => passed over
+		{"a,b\n1,2\n\n \r\n\n", "[1 2]"},
+		// more of them than a segment holds => passed over
+		{"a,b\n1,2\n" + strings.Repeat("\n", 3<<20), "[1 2]"},
+		// a byte order mark before numbers => skipped, and lines are counted from the first
+		{"\ufeff1.2,5\n0.9,4\n", "[1.2 5 0.9 4]"},
+		{"\ufeff1.2,5\n0.9,x\n", `:2: column 2 (x2): "x" is not a number`},
+		// a first row that is not complete => not taken for a header
+		{"1.0,\n1.2,5.1\n", ":1: 1 of 2 columns are numbers and the others are empty: a header would have names, and a row of numbers all of them"},
+		// semicolons, tabs => say so
+		{"\"a x\";\"b y\"\n1.2;5.1\n", ":1: columns are separated by ;, want commas (and decimal points)"},
+		{"a\tb\n1\t2\n", ":1: columns are separated by tabs, want commas (and decimal points)"},
+		// old line ends => say so
+		{"a,b\r1.2,5.1\r", `:1: lines end in a carriage return only: convert the file with tr '\r' '\n'`},
+		// UTF-16 => say so
+		{"\xff\xfea\x00,\x00b\x00\n\x00", ":1: the text is in UTF-16, or not text at all: convert it with iconv -f utf-16 -t utf-8"},
+		// numbers whose squares overflow => say so
+		{"a,b\n1.2e160,5\n", `:2: column 1 (a): "1.2e160" is too large: numbers above 1e+150 cannot be squared and added up; use another unit`},
 		// an empty line between rows => the line
 		{"a,b\n1,2\n\n3,4\n", ":3: 1 columns, want 2: a row cut short?"},
 	} {

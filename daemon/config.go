@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +18,9 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"trimtab/cluster"
+	"trimtab/localhttp"
 	"trimtab/nginx/live"
+	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
 	"trimtab/vts"
@@ -65,6 +66,7 @@ type Config struct {
 		User         string            `toml:"user"`
 		PasswordFile string            `toml:"password_file"`
 		CA           string            `toml:"ca"`
+		Proxied      bool              `toml:"proxied"`
 		Headers      map[string]string `toml:"headers"`
 	} `toml:"status"`
 
@@ -82,6 +84,7 @@ type Config struct {
 		Kind           string `toml:"kind"`
 		Address        string `toml:"address"`
 		TokenFile      string `toml:"token_file"`
+		Unseen         bool   `toml:"unseen"`
 		Burst          int    `toml:"burst"`
 		Every          Span   `toml:"every"`
 		Interval       Span   `toml:"interval"`
@@ -129,7 +132,7 @@ type Config struct {
 func Defaults() *Config {
 	c := &Config{
 		Interval: Span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: Span(30 * time.Minute),
-		LogLevel: "info", LogFormat: "text", Listen: "127.0.0.1:9146",
+		LogLevel: "info", LogFormat: "text", Listen: "unix:/run/trimtab/trimtab.sock",
 	}
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
 	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = Span(500*time.Millisecond), Span(2*time.Second), Span(10*time.Second), 16
@@ -193,7 +196,9 @@ func (c *Config) Validate() error {
 	_, err := c.level()
 	check(err == nil, "log_level %q: want debug, info, warn or error", c.LogLevel)
 	check(c.LogFormat == "text" || c.LogFormat == "json", "log_format %q: want text or json", c.LogFormat)
-	check(c.Listen == "" || isLoopback(c.Listen), "listen %q: want a loopback address such as 127.0.0.1:9146, or \"\" for none", c.Listen)
+	if c.Listen != "" {
+		errs = append(errs, localhttp.CheckAddress(c.Listen))
+	}
 	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
 	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
 	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")
@@ -265,12 +270,6 @@ func oddNumbers(key string, v reflect.Value) (errs []error) {
 	return errs
 }
 
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	return err == nil && ip != nil && ip.IsLoopback()
-}
-
 func (c *Config) level() (slog.Level, error) {
 	var l slog.Level
 	return l, l.UnmarshalText([]byte(c.LogLevel))
@@ -304,7 +303,7 @@ func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 		cfg.Header.Set(name, value)
 	}
 	if c.Status.PasswordFile != "" {
-		text, err := os.ReadFile(c.Status.PasswordFile)
+		text, err := trusted.Secret(c.Status.PasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the password: %w", err)
 		}

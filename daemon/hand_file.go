@@ -54,7 +54,8 @@ func (h fileHand) standing(context.Context) (weights.Set, error) {
 // overlay: the page shows everything.
 func (fileHand) overlay(context.Context, *vts.Sample) error { return nil }
 
-func (fileHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error { return cfg.Editable(u.Name) }
+// mayTune: a reload is decided from the status page, on which every server must be known by its address.
+func (fileHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error { return cfg.Tunable(u.Name) }
 
 // reloadBudget is the kind of hold that passes by itself within moments of a change.
 const reloadBudget = "reload budget"

@@ -47,7 +47,7 @@ func (p *wildPage) Status(context.Context) (vts.Status, error) {
 			peer := &st.Upstreams[i].Peers[j]
 			n := uint64(p.rng.IntN(4)) * uint64(p.rng.IntN(1<<uint(p.rng.IntN(16))))
 			peer.Requests += n
-			peer.Responses[p.rng.IntN(len(peer.Responses))] += n
+			peer.Responses[1+p.rng.IntN(len(peer.Responses)-1)] += n // with 1xx it would be left out, see Session.fits
 			peer.ResponseMsec += n * uint64(p.rng.IntN(1<<uint(p.rng.IntN(20))))
 			peer.RequestMsec += n * uint64(p.rng.IntN(1<<uint(p.rng.IntN(20))))
 			for b := range peer.Buckets {

@@ -1,14 +1,10 @@
 package daemon
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -16,12 +12,8 @@ import (
 	"trimtab/control"
 )
 
-// serve answers on a loopback address until ctx ends: metrics, health, and the last decision.
-func (d *Service) serve(ctx context.Context, address string) (addr string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("listen %s: %w: change listen in the configuration", address, err)
-	}
+// routes are what the daemon answers: metrics, health, and the last decision.
+func (d *Service) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.opts.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.healthy()) })
@@ -35,15 +27,7 @@ func (d *Service) serve(ctx context.Context, address string) (addr string, err e
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(text, '\n'))
 	})
-	server := &http.Server{Handler: d.contained(localOnly(mux)), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
-		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	go func() { // a panic of a handler is contained by itself, and Serve does nothing but accept
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("the page is not served any more", "error", err)
-		}
-	}()
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	return l.Addr().String(), nil
+	return d.contained(mux)
 }
 
 // contained makes a panic of a handler an internal fault. One that net/http asks for passes.
@@ -58,21 +42,6 @@ func (d *Service) contained(next http.Handler) http.Handler {
 		}
 		d.fault(inPage, fault)
 		http.Error(w, fault.Error(), http.StatusInternalServerError)
-	})
-}
-
-// localOnly refuses requests for another host: a browser on this machine must not be led here by a foreign page.
-func localOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "this address answers to localhost only", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"trimtab/trusted"
 )
 
 // lock makes this the only daemon of the state folder until release is called.
@@ -15,8 +17,11 @@ func lock(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create state folder: %w", err)
 	}
+	if err := trusted.Folder(dir, false); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
 	path := filepath.Join(dir, "daemon.lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if errors.Is(err, unix.EROFS) {
 		f, err = os.Open(path) // a lock needs no writing; without the file there is no lock to have
 	}
@@ -40,7 +45,7 @@ func (c *Config) Hold() (path string, err error) {
 	path = c.HoldPath()
 	err = os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = os.WriteFile(path, []byte("trimtab tune holds while this file exists\n"), 0o600)
+		err = trusted.WriteFile(path, []byte("trimtab tune holds while this file exists\n"), 0o600)
 	}
 	if err != nil {
 		return path, fmt.Errorf("hold: %w", err)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -23,11 +24,7 @@ func (d *Service) Run(ctx context.Context) error {
 	return d.running(ctx, func(background context.Context, all *sync.WaitGroup) error {
 		cfg := d.current().cfg
 		if cfg.Listen != "" && !d.opts.DryRun {
-			addr, err := d.serve(background, cfg.Listen)
-			if err != nil {
-				return &ConfigError{err}
-			}
-			d.log.Info("listening", "address", addr)
+			listen(background, d.log, cfg.Listen, d.routes(), listenAgain)
 		}
 		d.begin(background, all, d.current())
 		return d.loop(ctx, background, all)
@@ -68,6 +65,14 @@ func (d *Service) running(ctx context.Context, f func(background context.Context
 			return &ConfigError{err}
 		}
 		defer release()
+		switch release, err := lockConfiguration(d.current().cfg.Nginx.Config); {
+		case errors.Is(err, errOtherDaemon):
+			return &ConfigError{err}
+		case err != nil: // no folder for locks: a change still takes the lock of its own
+			d.log.Warn("whether another daemon tunes this configuration cannot be known", "error", err)
+		default:
+			defer release()
+		}
 	}
 	defer func() { d.current().close() }()
 	if err := d.restore(ctx); err != nil {

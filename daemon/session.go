@@ -39,6 +39,7 @@ type Session struct {
 	methods  map[string]string // balancing methods of NGINX's configuration, see methodsOf; nil: not read yet
 	unread   string            // why the configuration of NGINX cannot be read
 	excluded []string          // upstreams left alone, and why
+	unfit    map[string]string // upstreams left alone because of what the page shows, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
 
@@ -79,9 +80,16 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 			MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
 		},
 	}
+	if !cfg.Status.Proxied {
+		s.applier.Origin = s.fresh.Origin
+	}
 	s.hand = fileHand{s}
 	if a.Kind == "live" {
-		setter, err := live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)})
+		call := live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}
+		if !a.Unseen {
+			call.Prove = s.applier.Answers
+		}
+		setter, err := live.New(call)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +117,11 @@ func (s *Session) names() []string {
 func (s *Session) leftOut() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.excluded
+	out := slices.Clone(s.excluded)
+	for _, name := range slices.Sorted(maps.Keys(s.unfit)) {
+		out = append(out, s.unfit[name])
+	}
+	return out
 }
 
 // look reads NGINX's configuration to know which upstreams may be tuned.
@@ -160,7 +172,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	s.mu.Unlock()
 	groups := make([]vts.GroupSample, 0, len(sample.Groups))
 	for _, g := range sample.Groups {
-		if tunable[g.Name] {
+		if tunable[g.Name] && s.fits(g) {
 			groups = append(groups, g)
 		}
 	}

@@ -21,6 +21,7 @@ type Applier struct {
 	PIDFile  string // empty: the pid directive, else compiled in
 
 	Status StatusFunc // what the status page says; nil: only NGINX's worker processes are looked at
+	Origin OriginFunc // who serves the status page; nil: not asked
 	Eject  bool       // allow servers to be marked down
 	Budget *Budget    // nil: no limit on reloads
 	// Manual says that a person asked for the change: neither the budget nor the circuit breaker holds it.
@@ -38,6 +39,7 @@ type Applier struct {
 
 	mu        sync.Mutex
 	owned     owned
+	elsewhere bool                               // it has been said that the status page comes from elsewhere
 	intercept func(s step, f func() error) error // tests stand between the pipeline and the machine
 }
 
@@ -137,6 +139,9 @@ func (a *Applier) apply(ctx context.Context, want, from Settings, r *Receipt) er
 	if err := a.stateApart(cfg); err != nil {
 		return err
 	}
+	if err := a.trust(cfg); err != nil {
+		return err
+	}
 	last, err := a.readJournal(lastName)
 	if err != nil {
 		return err
@@ -169,7 +174,7 @@ func (a *Applier) stateApart(cfg *Config) error {
 		}
 	}
 	for _, pattern := range cfg.Patterns {
-		if matchPart(filepath.Base(pattern), ".trimtab-") {
+		if matchPart(filepath.Base(pattern), tempPrefix) {
 			return refuse("include %s also reads hidden files, and files are replaced through one: use a pattern without a leading dot", pattern)
 		}
 	}

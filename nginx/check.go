@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -157,7 +156,7 @@ var configureArgument = regexp.MustCompile(`--(prefix|pid-path|error-log-path)=(
 
 // compiledIn returns the paths that were compiled into the binary, from nginx -V.
 func (a *Applier) compiledIn(ctx context.Context) (map[string]string, error) {
-	out, err := exec.CommandContext(ctx, a.binary(), "-V").CombinedOutput()
+	_, out, err := Output(ctx, 0, a.binary(), "-V") // it prints there
 	if err != nil {
 		return nil, fmt.Errorf("run %s -V: %w", a.binary(), err)
 	}

@@ -128,6 +128,9 @@ func (a *Applier) before(ctx context.Context, c *change, r *Receipt) (*master, g
 		return nil, generation{}, refuse("%v", err)
 	}
 	old, err := a.generation(ctx, m)
+	if err == nil {
+		err = a.samePage(ctx, m)
+	}
 	if err == nil && a.Status != nil {
 		err = c.config.MatchPeers(old.status, c.config.httpOnly(sortedKeys(c.weights))...)
 	}

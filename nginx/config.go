@@ -23,8 +23,11 @@ type Config struct {
 	Path      string      // of the main file, absolute
 	Files     []*File     // every file once, in the order first read, the main file first
 	Upstreams []*Upstream // in reading order
-	PIDFile   string      // the pid directive as written; empty when there is none
-	ErrorLog  string      // the file of the first error_log directive of the main context; empty when there is none
+	// Stray are upstream blocks outside of http and stream, which NGINX refuses there: the file is one that another one
+	// includes within them. Their servers are not read.
+	Stray    []*Upstream
+	PIDFile  string // the pid directive as written; empty when there is none
+	ErrorLog string // the file of the first error_log directive of the main context; empty when there is none
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
@@ -49,10 +52,12 @@ type Upstream struct {
 	// least_time, or the name of another module's directive.
 	Method     string
 	MethodArgs []string
-	Zone       string
-	File       *File
-	Line       int
-	Peers      []*Peer
+	// Feeder is a directive by which the servers come from elsewhere, such as upsync; empty when there is none.
+	Feeder string
+	Zone   string
+	File   *File
+	Line   int
+	Peers  []*Peer
 }
 
 // Peer is one server line of an upstream.
@@ -70,12 +75,6 @@ type Peer struct {
 	address, weight, down token // weight and down: valid when hasWeight, Down
 	hasWeight             bool
 	end                   int // offset of the closing ;
-}
-
-// balancers are the directives that choose the method of an upstream.
-var balancers = map[string]bool{
-	"least_conn": true, "ip_hash": true, "hash": true, "random": true, "least_time": true, "sticky": true, "fair": true,
-	"sticky_cookie": true, "least_sess": true, "ewma": true, "balancer_by_lua_block": true, "balancer_by_lua_file": true,
 }
 
 // maxDepth bounds nested includes; a file that includes itself would nest for ever.
@@ -144,7 +143,7 @@ func (r *reader) file(path string, in place, depth int) error {
 		case blockOpen:
 			name := l.args[0].value(f.Data)
 			if strings.HasSuffix(name, "_by_lua_block") {
-				if at.upstream != nil && at.blocks != "" && balancers[name] {
+				if at.upstream != nil && at.blocks != "" && luaBalancers[name] {
 					at.upstream.Method = name
 				}
 				if err := l.luaBlock(); err != nil {
@@ -220,6 +219,9 @@ func (r *reader) enter(at place, name string, f *File, l *lexer) place {
 		}
 		r.config.Upstreams = append(r.config.Upstreams, in.upstream)
 	}
+	if in.blocks == "upstream" && len(l.args) == 2 {
+		r.config.Stray = append(r.config.Stray, &Upstream{Name: l.args[1].value(f.Data), File: f, Line: l.args[0].line})
+	}
 	in.geo = name == "geo"
 	return in
 }
@@ -242,11 +244,12 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 			u.Peers = append(u.Peers, p)
 		case name == "zone" && len(l.args) > 1:
 			u.Zone = l.args[1].value(f.Data)
-		case balancers[name]:
-			u.Method, u.MethodArgs = name, nil
+		case name != "server" && name != "zone":
+			var args []string
 			for _, a := range l.args[1:] {
-				u.MethodArgs = append(u.MethodArgs, a.value(f.Data))
+				args = append(args, a.value(f.Data))
 			}
+			u.directive(name, args)
 		}
 		return nil
 	}

@@ -167,8 +167,8 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 		}
 		shown := map[string]int{}
 		for _, p := range s.Upstreams[name] {
-			if p.Server == name && p.Weight == 0 {
-				continue // the module's stand-in when no server is live
+			if p.Weight == 0 {
+				continue // no server of a configuration: the module's stand-in when none is live, or one that was removed
 			}
 			shown[p.Server]++
 		}
@@ -179,8 +179,7 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 		written := map[string]int{}
 		for _, p := range u.Peers {
 			if p.Server == "" {
-				return refuse("%s:%d: server %s of upstream %q is a host name, which may stand for several servers on the status page; write its address",
-					p.File.Path, p.Line, p.Address, name)
+				return p.hostName(u)
 			}
 			if written[p.Server]++; written[p.Server] > 1 {
 				return refuse("%s:%d: server %s stands twice in upstream %q: which one the status page means cannot be known", p.File.Path, p.Line, p.Server, name)

@@ -1,10 +1,8 @@
 package nginx
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,14 +36,9 @@ func (a *Applier) CompareFiles(ctx context.Context, cfg *Config) error {
 // dumpedFiles lists the files that nginx -T prints.
 func (a *Applier) dumpedFiles(ctx context.Context) ([]string, error) {
 	v := a.validator()
-	ctx, cancel := context.WithTimeout(ctx, v.timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, v.binary, append(slices.Clone(v.args), "-T", "-q")...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+	out, errs, err := Output(ctx, v.timeout, v.binary, append(slices.Clone(v.args), "-T", "-q")...)
 	if err != nil {
-		if text := firstEmerg(errs.String()); text != "" {
+		if text := firstEmerg(string(errs)); text != "" && ctx.Err() == nil {
 			return nil, fmt.Errorf("nginx -T: %s", text)
 		}
 		return nil, fmt.Errorf("run %s -T: %w", v.binary, err)

@@ -86,17 +86,23 @@ func (a *Applier) readJournal(name string) (*journal, error) {
 		if err == nil {
 			err = fmt.Errorf("schema %d, want %d", j.Schema, schema)
 		}
-		aside := fmt.Sprintf("%s.unreadable-%d", path, time.Now().UnixNano())
-		if renameErr := a.do("put aside", path, func() error { return os.Rename(path, aside) }); renameErr != nil {
-			return nil, renameErr
-		}
-		a.log().Warn("put aside a journal that cannot be read", "file", aside, "error", err)
-		return nil, nil
+		return nil, a.putAside(name, err)
 	}
 	if j.Config != a.Config {
 		return nil, refuse("the state folder %s belongs to %s, not to %s: use another --state-dir", a.StateDir, j.Config, a.Config)
 	}
 	return j, nil
+}
+
+// putAside takes a journal from which nothing can or may be done out of the way, for people to look at.
+func (a *Applier) putAside(name string, why error) error {
+	path := filepath.Join(a.StateDir, name)
+	aside := fmt.Sprintf("%s.unreadable-%d", path, time.Now().UnixNano())
+	if err := a.do("put aside", path, func() error { return os.Rename(path, aside) }); err != nil {
+		return err
+	}
+	a.log().Warn("put aside a journal that cannot be used", "file", aside, "error", why)
+	return nil
 }
 
 // Pending reports whether a crash has left a change unfinished. A change that is under way right now is none.

@@ -35,7 +35,12 @@ func (a *Applier) lock(ctx context.Context) (func(), error) {
 	release := func() { dir.Close(); f.Close() }
 	deadline := time.Now().Add(a.lockWait())
 	for _, file := range []*os.File{f, dir} {
-		if err := a.flock(ctx, file, deadline); err != nil {
+		err := a.flock(ctx, file, deadline)
+		if file == dir && errors.Is(err, unix.EWOULDBLOCK) && strangersHold(dir) {
+			a.log().Warn("another user of this machine holds a lock on the folder of the configuration: it is passed over", "folder", dir.Name())
+			err = nil
+		}
+		if err != nil {
 			holder := readHolder(f)
 			release()
 			if errors.Is(err, unix.EWOULDBLOCK) {

@@ -40,7 +40,7 @@ func printedAddress(address, protocol string) string {
 		return address
 	}
 	if ap, err := netip.ParseAddrPort(address); err == nil {
-		return ap.String()
+		return printedAddrPort(ap)
 	}
 	if protocol != "http" {
 		return ""
@@ -51,7 +51,7 @@ func printedAddress(address, protocol string) string {
 	if err != nil || a.Is6() != strings.HasPrefix(address, "[") {
 		return ""
 	}
-	return netip.AddrPortFrom(a, 80).String()
+	return printedAddrPort(netip.AddrPortFrom(a, 80))
 }
 
 // names reports whether key means the peer: as written or as printed.

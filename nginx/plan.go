@@ -95,6 +95,9 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		if note := u.note(); note != "" {
 			p.Notes = append(p.Notes, note)
 		}
+		if note := u.reduced(want[name], target); note != "" {
+			p.Notes = append(p.Notes, note)
+		}
 	}
 	for _, f := range c.Files {
 		if e := edits[f]; len(e) > 0 {
@@ -103,12 +106,6 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		}
 	}
 	return p, nil
-}
-
-// Editable says why the upstream cannot be edited; nil when it can.
-func (c *Config) Editable(upstream string) error {
-	_, err := c.editable(upstream)
-	return err
 }
 
 // editable returns the only upstream of that name, or says why it cannot be edited.
@@ -125,6 +122,11 @@ func (c *Config) editable(name string) (*Upstream, error) {
 		found = u
 	}
 	if found == nil {
+		for _, u := range c.Stray {
+			if u.Name == name {
+				return nil, refuse("%s", u.stray(c))
+			}
+		}
 		return nil, refuse("no upstream %q in %s", name, c.Path)
 	}
 	for i, p := range found.Peers {
@@ -233,6 +235,31 @@ func (u *Upstream) reduce(target []Setting, named []bool) {
 	}
 }
 
+// reduced says that the file gets other numbers than those asked for, in the same proportions; empty when it does not.
+func (u *Upstream) reduced(want map[string]Setting, target []Setting) string {
+	asked, written := make([]string, len(u.Peers)), make([]string, len(u.Peers))
+	differ := false
+	for i, p := range u.Peers {
+		s, ok := want[p.Address]
+		if !ok && p.Server != "" {
+			s, ok = want[p.Server]
+		}
+		if !ok {
+			return "" // some keep what they have: then the numbers are not divided
+		}
+		asked[i], written[i] = strconv.Itoa(s.Weight), strconv.Itoa(target[i].Weight)
+		differ = differ || s.Weight != target[i].Weight
+	}
+	if !differ {
+		return ""
+	}
+	if len(u.Peers) == 1 {
+		return fmt.Sprintf("upstream %q has one server: its weight means nothing, and %s stays %s", u.Name, asked[0], written[0])
+	}
+	return fmt.Sprintf("upstream %q: only the proportions of weights count, so that %s is written as %s",
+		u.Name, strings.Join(asked, ":"), strings.Join(written, ":"))
+}
+
 // ejectsAll reports whether the target marks the last server down that was up.
 func (u *Upstream) ejectsAll(target []Setting) bool {
 	before, after := 0, 0
@@ -284,16 +311,6 @@ func (p *Peer) edits(u *Upstream, want Setting, opt PlanOptions) ([]Edit, error)
 		edits = append(edits, Edit{Offset: from, Old: string(p.File.Data[from:p.down.end])})
 	}
 	return edits, nil
-}
-
-func (u *Upstream) note() string {
-	switch u.Method {
-	case "ip_hash", "hash":
-		return fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers", u.Name, u.Method)
-	case "balancer_by_lua_block", "balancer_by_lua_file":
-		return fmt.Sprintf("upstream %q uses %s: whether weights count is up to that code", u.Name, u.Method)
-	}
-	return ""
 }
 
 // Apply returns the file's new content.

@@ -30,6 +30,9 @@ func (a *Applier) recover(ctx context.Context) (*Recovery, error) {
 	if err != nil || j == nil {
 		return nil, err
 	}
+	if err := a.trustJournal(j); err != nil {
+		return nil, a.putAside(journalName, err)
+	}
 	ctx = context.WithoutCancel(ctx)
 	rec := &Recovery{Phase: j.Phase}
 	reload := j.Phase != phaseReplace

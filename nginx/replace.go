@@ -28,9 +28,12 @@ func newReplacement(f *File, data []byte) *replacement {
 	}
 }
 
+// tempPrefix begins the names of temporary files.
+const tempPrefix = ".trimtab-"
+
 // tempFor names a file beside path. The leading dot keeps it out of include patterns.
 func tempFor(path string) string {
-	return filepath.Join(filepath.Dir(path), ".trimtab-"+rand.Text()[:12])
+	return filepath.Join(filepath.Dir(path), tempPrefix+rand.Text()[:12])
 }
 
 // replaceable checks, before anything is written, that the file can be replaced in one step.

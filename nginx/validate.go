@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -42,13 +41,18 @@ func (v validator) spawn(ctx context.Context, overlays []overlay, done chan<- er
 	go func() {
 		// Never unlocked: the runtime then ends the thread instead of reusing it.
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The process's first thread cannot be ended, so it must not be the one that leaves the namespace.
+			v.spawn(ctx, overlays, done)
+			runtime.UnlockOSThread()
+			return
+		}
+		// Logs and temporary files that the test creates must get the mode that they would get from an operator's own
+		// command, whatever this process's umask is. Where the thread cannot have one of its own, it stays as it is.
+		if unix.Unshare(unix.CLONE_FS) == nil {
+			unix.Umask(operatorsUmask)
+		}
 		if len(overlays) > 0 {
-			if unix.Gettid() == unix.Getpid() {
-				// The process's first thread cannot be ended, so it must not be the one that leaves the namespace.
-				v.spawn(ctx, overlays, done)
-				runtime.UnlockOSThread()
-				return
-			}
 			if err := privateMounts(overlays); err != nil {
 				done <- err
 				return
@@ -57,6 +61,9 @@ func (v validator) spawn(ctx context.Context, overlays []overlay, done chan<- er
 		done <- v.run(ctx)
 	}()
 }
+
+// operatorsUmask is what a root shell has.
+const operatorsUmask = 0o022
 
 func privateMounts(overlays []overlay) error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
@@ -74,11 +81,8 @@ func privateMounts(overlays []overlay) error {
 }
 
 func (v validator) run(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, v.binary, append(append([]string{}, v.args...), "-t", "-q")...)
-	// A group of its own, so that whatever the test started ends with it; the death signal covers our own death.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd := child(ctx, v.binary, append(append([]string{}, v.args...), "-t", "-q")...)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // covers our own death
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()

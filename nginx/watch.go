@@ -3,13 +3,13 @@ package nginx
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -25,6 +25,8 @@ type Watcher struct {
 	Rescan time.Duration // how often everything is looked at, should a sign be missed; 0: 30 s
 	Logger *slog.Logger  // nil: discard
 
+	notify func() (*fsnotify.Watcher, error) // nil: fsnotify.NewWatcher
+
 	seen   map[string]Hash // by path
 	failed string          // why the configuration could not be read at the last look
 }
@@ -38,7 +40,8 @@ type Change struct {
 }
 
 // Look compares the configuration with the last look and returns what someone else changed; nil when nothing was. The
-// first look only remembers. A configuration that cannot be read is reported once, and again when it can be.
+// first look that can read it only remembers, unless one before could not. A configuration that cannot be read is
+// reported once, and again when it can be.
 func (w *Watcher) Look() *Change {
 	cfg, err := ReadConfig(w.Config)
 	if err != nil {
@@ -54,7 +57,7 @@ func (w *Watcher) Look() *Change {
 	}
 	before, failed := w.seen, w.failed
 	w.seen, w.failed = now, ""
-	if before == nil {
+	if before == nil && failed == "" {
 		return nil
 	}
 	c := &Change{Config: cfg}
@@ -79,12 +82,22 @@ func (w *Watcher) Look() *Change {
 // Run calls report with every change until ctx ends. It watches folders, not files, because editors and Trimtab itself
 // put new files in the place of old ones.
 func (w *Watcher) Run(ctx context.Context, report func(Change)) error {
-	fsw, err := fsnotify.NewWatcher()
+	fsw, err := w.notifier()
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", w.Config, err)
+		// Without signs from the kernel the rescan finds everything, later.
+		w.log().Warn("changes of NGINX's configuration are noticed by the rescan only",
+			"rescan", orDefault(w.Rescan, 30*time.Second), "error", err, "remedy", inotifyRemedy(err))
+		fsw = nil
 	}
-	defer fsw.Close()
-	w.Look()
+	var events <-chan fsnotify.Event // nil, and so never ready, without a notifier
+	var failures <-chan error
+	if fsw != nil {
+		defer fsw.Close()
+		events, failures = fsw.Events, fsw.Errors
+	}
+	if c := w.Look(); c != nil && c.Err == nil {
+		report(*c) // a look before Run could not read it
+	}
 	w.follow(fsw)
 	rescan := time.NewTicker(orDefault(w.Rescan, 30*time.Second))
 	defer rescan.Stop()
@@ -97,7 +110,7 @@ func (w *Watcher) Run(ctx context.Context, report func(Change)) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-fsw.Events:
+		case _, ok := <-events:
 			if !ok {
 				return errors.New("watch configuration: the notifier ended")
 			}
@@ -106,7 +119,7 @@ func (w *Watcher) Run(ctx context.Context, report func(Change)) error {
 				pending = true
 			}
 			continue
-		case err, ok := <-fsw.Errors:
+		case err, ok := <-failures:
 			if !ok {
 				return errors.New("watch configuration: the notifier ended")
 			}
@@ -134,8 +147,29 @@ func (w *Watcher) Run(ctx context.Context, report func(Change)) error {
 	}
 }
 
-// follow watches the folders that matter now.
+func (w *Watcher) notifier() (*fsnotify.Watcher, error) {
+	if w.notify != nil {
+		return w.notify()
+	}
+	return fsnotify.NewWatcher()
+}
+
+// inotifyRemedy names the limit of the kernel that stands in the way; empty when it is none.
+func inotifyRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return "raise fs.inotify.max_user_instances (sysctl), or the limit of open files"
+	case errors.Is(err, syscall.ENOSPC):
+		return "raise fs.inotify.max_user_watches (sysctl)"
+	}
+	return ""
+}
+
+// follow watches the folders that matter now; fsw is nil without a notifier.
 func (w *Watcher) follow(fsw *fsnotify.Watcher) {
+	if fsw == nil {
+		return
+	}
 	want := map[string]bool{}
 	cfg, err := ReadConfig(w.Config)
 	if err != nil {
@@ -164,7 +198,8 @@ func (w *Watcher) follow(fsw *fsnotify.Watcher) {
 	}
 	for dir := range want {
 		if err := fsw.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.log().Warn("cannot watch a folder; changes in it are noticed by the rescan only", "folder", dir, "error", err)
+			w.log().Warn("cannot watch a folder; changes in it are noticed by the rescan only", "folder", dir, "error", err,
+				"remedy", inotifyRemedy(err))
 		}
 	}
 }

@@ -57,7 +57,7 @@ logs() { in_it journalctl -u trimtab -o cat --no-pager --since "@$since" "$@"; }
 logged() { logs | grep -qE -- "$1"; }
 show() { in_it systemctl show trimtab --value -p "$1"; }
 shows() { [ "$(show "$1")" = "$2" ]; }
-get() { in_it curl -sf "http://127.0.0.1:9146/$1"; }
+get() { in_it curl -sf --unix-socket /run/trimtab/trimtab.sock "http://localhost/$1"; }
 metric() { get metrics | grep -qxF -- "$1"; }
 conf=$root/etc/trimtab/trimtab.toml app=$root/etc/nginx/sites-available/app
 set_field() { sed -i "s|^$1 = .*|$1 = $2|" "$conf"; }

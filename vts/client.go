@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -18,8 +19,9 @@ import (
 
 // ClientConfig says where the status page is and how to ask for it.
 type ClientConfig struct {
-	// URL of the page, such as http://127.0.0.1:8080/status/format/json. http+unix:///run/nginx.sock:/status/format/json
-	// asks over a Unix socket; the path follows a colon, as in NGINX's proxy_pass.
+	// URL of the page, such as http://127.0.0.1:8080/status/format/json.
+	// http+unix:///run/nginx.sock:/status/format/json asks over a Unix socket; the path follows a colon, as in
+	// NGINX's proxy_pass.
 	URL string
 	// Timeout of one request, from dialling to the last byte of the body; 0 means 2 s.
 	Timeout time.Duration
@@ -31,8 +33,8 @@ type ClientConfig struct {
 	Header http.Header
 	// TLS is used for https; nil means the system's roots.
 	TLS *tls.Config
-	// FreshConnections makes every request open a connection of its own. After a reload only that reaches a worker of the
-	// new configuration for certain.
+	// FreshConnections makes every request open a connection of its own. After a reload only that reaches a worker of
+	// the new configuration for certain.
 	FreshConnections bool
 }
 
@@ -45,8 +47,11 @@ const (
 // request in flight.
 type Client struct {
 	http     *resty.Client
+	kept     *resty.Client // keeps its connection, see Origin
 	url      string
+	shown    string // url without secrets, for people
 	maxBytes int
+	timeout  time.Duration
 	bodies   sync.Pool // of *[]byte
 }
 
@@ -54,7 +59,7 @@ type Client struct {
 func NewClient(cfg ClientConfig) (*Client, error) {
 	target, socket, err := splitURL(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("status URL %q: %w", cfg.URL, err)
+		return nil, fmt.Errorf("status URL %q: %w", Redact(cfg.URL), err)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
@@ -85,6 +90,13 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		}
 	}
+	kept := transport.Clone()
+	kept.DisableKeepAlives = false
+	return &Client{http: ask(cfg, transport), kept: ask(cfg, kept), url: target, shown: Redact(target), maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
+}
+
+// ask returns what sends the requests over the transport.
+func ask(cfg ClientConfig, transport *http.Transport) *resty.Client {
 	// A redirect is an answer from something that is not the status page.
 	c := resty.NewWithClient(&http.Client{Transport: transport, Timeout: cfg.Timeout}).
 		SetRedirectPolicy(resty.NoRedirectPolicy()).
@@ -99,7 +111,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			c.Header.Add(key, v)
 		}
 	}
-	return &Client{http: c, url: target, maxBytes: cfg.MaxBytes}, nil
+	return c
 }
 
 // silent keeps resty from logging.
@@ -119,6 +131,9 @@ func splitURL(raw string) (target, socket string, err error) {
 		return "http://localhost" + path, socket, nil
 	}
 	u, err := url.Parse(raw)
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		return "", "", e.Err // without the address, which the caller shows redacted
+	}
 	if err != nil {
 		return "", "", err
 	}
@@ -129,9 +144,37 @@ func splitURL(raw string) (target, socket string, err error) {
 }
 
 // Close drops the idle connection.
-func (c *Client) Close() { c.http.GetClient().CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.GetClient().CloseIdleConnections()
+	c.kept.GetClient().CloseIdleConnections()
+}
 
-// Body asks for the page once and returns the bytes of the reply, in buf if it is large enough. Its errors carry a Reason.
+// Origin asks for the page once and has look see the connection when the answer has begun, so that the far end can be
+// recognised. The connection is a new one, and a kept one, since a server that is to close it may have done so already.
+// Origin fails with what Body fails with, and with what look returns.
+func (c *Client) Origin(ctx context.Context, look func(net.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var conn net.Conn
+	trace := &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { conn = got.Conn }}
+	c.kept.GetClient().CloseIdleConnections()
+	defer c.kept.GetClient().CloseIdleConnections()
+	resp, err := c.kept.R().SetContext(httptrace.WithClientTrace(ctx, trace)).SetDoNotParseResponse(true).Get(c.url)
+	if err != nil {
+		return c.classify(ctx, err)
+	}
+	defer resp.RawResponse.Body.Close()
+	if resp.RawResponse.StatusCode != http.StatusOK {
+		return reject(ReasonHTTP, "get %s: %s", c.shown, resp.RawResponse.Status)
+	}
+	if conn == nil {
+		return reject(ReasonConnect, "get %s: no connection", c.shown)
+	}
+	return look(conn)
+}
+
+// Body asks for the page once and returns the bytes of the reply, in buf if it is large enough. Its errors carry a
+// Reason.
 func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 	// The body is read here rather than by resty, into memory that is used again.
 	resp, err := c.http.R().SetContext(ctx).SetDoNotParseResponse(true).Get(c.url)
@@ -141,10 +184,10 @@ func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 	raw := resp.RawResponse
 	defer raw.Body.Close()
 	if raw.StatusCode != http.StatusOK {
-		return nil, reject(ReasonHTTP, "get %s: %s", c.url, raw.Status)
+		return nil, reject(ReasonHTTP, "get %s: %s", c.shown, raw.Status)
 	}
 	if raw.ContentLength > int64(c.maxBytes) {
-		return nil, reject(ReasonTooLarge, "get %s: %d bytes, more than %d", c.url, raw.ContentLength, c.maxBytes)
+		return nil, reject(ReasonTooLarge, "get %s: %d bytes, more than %d", c.shown, raw.ContentLength, c.maxBytes)
 	}
 	if need := int(raw.ContentLength) + 1; need > cap(buf) { // with room for the read that finds the end
 		buf = make([]byte, 0, need)
@@ -155,7 +198,7 @@ func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 		}
 		n, err := raw.Body.Read(buf[len(buf):cap(buf)])
 		if buf = buf[:len(buf)+n]; len(buf) > c.maxBytes {
-			return nil, reject(ReasonTooLarge, "get %s: more than %d bytes", c.url, c.maxBytes)
+			return nil, reject(ReasonTooLarge, "get %s: more than %d bytes", c.shown, c.maxBytes)
 		}
 		if err == io.EOF {
 			return buf, nil
@@ -168,7 +211,7 @@ func (c *Client) Body(ctx context.Context, buf []byte) ([]byte, error) {
 
 func (c *Client) classify(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, context.Canceled) {
-		return fmt.Errorf("get %s: %w", c.url, cause)
+		return fmt.Errorf("get %s: %w", c.shown, cause)
 	}
 	reason := ReasonConnect
 	var timeout interface{ Timeout() bool }
@@ -182,7 +225,7 @@ func (c *Client) classify(ctx context.Context, err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return reject(reason, "get %s: %w", c.url, err)
+	return reject(reason, "get %s: %w", c.shown, err)
 }
 
 // Status asks for the page once. Its errors carry a Reason.
@@ -194,6 +237,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // StatusInto is Status into memory that is used again: see Decode.
 func (c *Client) StatusInto(ctx context.Context, st *Status) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout) // of the whole poll: asking, reading and decoding
+	defer cancel()
 	sent := time.Now()
 	buf, _ := c.bodies.Get().(*[]byte)
 	if buf == nil {
@@ -206,8 +251,11 @@ func (c *Client) StatusInto(ctx context.Context, st *Status) error {
 	}
 	*buf = body
 	at := time.Now()
-	if err := Decode(body, at, st); err != nil {
-		return fmt.Errorf("decode the reply of %s: %w", c.url, err)
+	if err := DecodeContext(ctx, body, at, st); err != nil {
+		return fmt.Errorf("decode the reply of %s: %w", c.shown, err)
+	}
+	if err := st.Shows(); err != nil {
+		return fmt.Errorf("%s: %w", c.shown, err)
 	}
 	st.Took = at.Sub(sent)
 	return nil

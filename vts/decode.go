@@ -1,24 +1,37 @@
 package vts
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
-// Decode reads one reply of /status/format/json into st, reusing the memory that st holds: a Status that is kept
-// must not be decoded into again. Only what a Status has is read; the rings of recent times and every other key are
-// passed over. at is when the reply was read. After an error st holds nothing of use.
+// Decode reads one reply of /status/format/json into st, reusing the memory that st holds: a Status that is kept must
+// not be decoded into again. Only what a Status has is read; the rings of recent times and every other key are passed
+// over, servers outside of upstream groups among them (::nogroups: one row per target of a proxy whose targets come
+// from variables), and so are rows that are no server of a configuration: of weight 0, which the module keeps for
+// servers that were removed or that another balancer chose, or with a name longer than NGINX reads. at is when the
+// reply was read. After an error st holds nothing of use.
+//
+// It takes time and memory in proportion to the body.
 func Decode(body []byte, at time.Time, st *Status) error {
-	s := scanner{buf: body}
+	return DecodeContext(context.Background(), body, at, st)
+}
+
+// DecodeContext is Decode that fails with ReasonTimeout soon after ctx has ended.
+func DecodeContext(ctx context.Context, body []byte, at time.Time, st *Status) error {
+	s := scanner{buf: body, ctx: ctx}
 	if s.peek() != '{' {
 		if len(body) == 0 {
 			return reject(ReasonNotJSON, "the reply is empty")
 		}
-		return reject(ReasonNotJSON, "the reply is not a JSON object: it starts with %.40q", body)
+		return reject(ReasonNotJSON, "the reply is not a JSON object: it starts with %.40q; "+
+			"is the address that of …/format/json?", body[:min(len(body), 40)])
 	}
 	upstreams := st.Upstreams[:0]
 	nginx, module := st.NginxVer, st.ModuleVer
-	*st = Status{At: at, NginxVer: nginx, ModuleVer: module}
+	*st = Status{At: at, NginxVer: nginx, ModuleVer: module, Zone: Zone{FreeUnknown: true}}
 	s.pos++
 	var seen uint
 	for first := true; ; first = false {
@@ -44,6 +57,10 @@ func Decode(body []byte, at time.Time, st *Status) error {
 			s.zone(&st.Zone)
 		case "upstreamZones":
 			upstreams = s.upstreams(upstreams)
+			seen |= hasUpstreams
+		case "streamServerZones", "streamUpstreamZones":
+			seen |= hasStream
+			s.skip()
 		default:
 			s.skip()
 		}
@@ -57,9 +74,10 @@ func Decode(body []byte, at time.Time, st *Status) error {
 	if s.err != nil {
 		return s.err
 	}
-	if seen != hasLoad|hasNow|hasConnections || st.NowMsec == 0 {
-		return reject(ReasonMissing, "the reply is no status page: it lacks loadMsec, nowMsec or connections")
+	if seen&hasPage != hasPage || st.NowMsec == 0 {
+		return reject(ReasonMissing, "the reply is no status page of nginx-module-vts: it lacks loadMsec, nowMsec or connections")
 	}
+	st.keys = seen
 	st.Upstreams = upstreams
 	return sortUpstreams(st)
 }
@@ -68,7 +86,26 @@ const (
 	hasLoad = 1 << iota
 	hasNow
 	hasConnections
+	hasUpstreams
+	hasStream
+	hasPage = hasLoad | hasNow | hasConnections
 )
+
+// Shows fails with ReasonNoUpstream, and says why that may be, when a page that was decoded shows no upstream at all: there is
+// nothing to be learned from it, now or later. A client refuses such a page; in a file it is only a moment without any.
+func (st *Status) Shows() error {
+	switch {
+	case len(st.Upstreams) > 0:
+		return nil
+	case st.keys&hasStream != 0:
+		return reject(ReasonNoUpstream, "the page shows no upstream of http: it is that of nginx-module-sts (stream), "+
+			"where that of nginx-module-vts is needed")
+	case st.keys&hasUpstreams != 0:
+		return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has no upstream block in http")
+	}
+	return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has none in http, or it has "+
+		"vhost_traffic_status_stats_by_upstream off (it must be on, which is the default)")
+}
 
 // reuse returns b as a string: old when it says the same, so that a steady page costs no allocation.
 func reuse(b []byte, old string) string {
@@ -119,7 +156,7 @@ func (s *scanner) zone(z *Zone) {
 		case "usedSize":
 			z.UsedBytes = s.uint()
 		case "freeSize":
-			z.FreeBytes = s.uint()
+			z.FreeBytes, z.FreeUnknown = s.uint(), false
 		case "dropped":
 			z.Dropped = s.uint()
 		default:
@@ -136,6 +173,10 @@ func (s *scanner) upstreams(dst []Upstream) []Upstream {
 		if !ok {
 			return dst
 		}
+		if string(key) == noGroups || len(key) > maxName {
+			s.skip()
+			continue
+		}
 		if len(dst) < cap(dst) {
 			dst = dst[:len(dst)+1]
 		} else {
@@ -143,11 +184,18 @@ func (s *scanner) upstreams(dst []Upstream) []Upstream {
 		}
 		u := &dst[len(dst)-1]
 		u.Name = reuse(key, u.Name)
-		u.Peers = s.peers(u.Peers[:0])
+		u.Peers = s.peers(u.Name, u.Peers[:0])
 	}
 }
 
-func (s *scanner) peers(dst []Peer) []Peer {
+// maxName is the length of the longest name that can be meant: NGINX's configuration has no longer word.
+const maxName = 4096
+
+// fewPeers is up to how many servers of a group each is compared with all before it, which takes no memory.
+const fewPeers = 128
+
+func (s *scanner) peers(group string, dst []Peer) []Peer {
+	var index map[string]int // of dst, once there are more than fewPeers
 	s.expect('[')
 	for first := true; s.more(first); first = false {
 		if len(dst) < cap(dst) {
@@ -155,20 +203,43 @@ func (s *scanner) peers(dst []Peer) []Peer {
 		} else {
 			dst = append(dst, Peer{})
 		}
-		p := &dst[len(dst)-1]
-		s.peer(p)
+		last := len(dst) - 1
+		p := &dst[last]
+		s.peer(group, p)
 		if s.err != nil {
 			return dst
 		}
-		for i := range dst[:len(dst)-1] {
-			if dst[i].Server == p.Server {
-				merge(&dst[i], p)
-				dst = dst[:len(dst)-1]
-				break
+		if p.gone(group) {
+			dst = dst[:last]
+			continue
+		}
+		if last == fewPeers {
+			index = make(map[string]int, 2*fewPeers)
+			for i := range dst[:last] {
+				index[dst[i].Server] = i
 			}
+		}
+		same := -1
+		if index == nil {
+			same = slices.IndexFunc(dst[:last], func(other Peer) bool { return other.Server == p.Server })
+		} else if i, ok := index[p.Server]; ok {
+			same = i
+		} else {
+			index[p.Server] = last
+		}
+		if same >= 0 {
+			merge(&dst[same], p)
+			dst = dst[:last]
 		}
 	}
 	return dst
+}
+
+// gone reports whether the row is of no server of the configuration: NGINX gives every server a weight of 1 or more,
+// but the module goes on listing servers that were removed, and lists those that another balancer chose, with weight
+// 0. Its group's stand-in, also of weight 0, is kept.
+func (p *Peer) gone(group string) bool {
+	return p.Server == "" || p.Weight == 0 && !p.Pseudo(group)
 }
 
 // merge adds to p another line of the same group with the same address. The page has one set of counters for both and
@@ -194,14 +265,14 @@ const (
 	hasPeer = 1<<iota - 1
 )
 
-func (s *scanner) peer(p *Peer) {
+func (s *scanner) peer(group string, p *Peer) {
 	server, counts := p.Server, p.Buckets[:0]
 	if s.bounds == nil {
 		s.bounds = p.BucketsMsec
 	}
 	*p = Peer{}
 	s.expect('{')
-	var seen uint
+	var seen, classes uint
 	for first := true; ; first = false {
 		key, ok := s.key(first)
 		if !ok {
@@ -209,7 +280,9 @@ func (s *scanner) peer(p *Peer) {
 		}
 		switch string(key) {
 		case "server":
-			p.Server = reuse(s.str(), server)
+			if name := s.str(); len(name) <= maxName {
+				p.Server = reuse(name, server)
+			}
 			seen |= hasServer
 		case "requestCounter":
 			p.Requests = s.uint()
@@ -221,7 +294,7 @@ func (s *scanner) peer(p *Peer) {
 			p.OutBytes = s.uint()
 			seen |= hasOut
 		case "responses":
-			s.responses(&p.Responses)
+			classes = s.responses(&p.Responses)
 			seen |= hasResponses
 		case "requestMsecCounter":
 			p.RequestMsec = s.uint()
@@ -248,8 +321,40 @@ func (s *scanner) peer(p *Peer) {
 	}
 	p.Buckets = counts
 	if s.err == nil && seen != hasPeer {
-		s.err = reject(ReasonMissing, "byte %d: a server of an upstream group lacks its address, weight or a counter", s.pos)
+		s.err = lacks(group, p.Server, seen)
 	}
+	if s.err == nil && !p.Responses.complete(classes, p.Requests) {
+		s.err = reject(ReasonMissing, "server %.200q of upstream %.200q has responses of unknown classes", p.Server, group)
+	}
+}
+
+// complete reports whether classes that are absent, those not in the mask, are known to be 0: when the others account for
+// all requests.
+func (r Responses) complete(mask uint, requests uint64) bool {
+	if mask == 1<<len(r)-1 {
+		return true
+	}
+	var sum uint64
+	for _, n := range r {
+		sum += n
+	}
+	return sum >= requests
+}
+
+// lacks is the error for a server without something that is needed; seen is what it has.
+func lacks(group, server string, seen uint) error {
+	var missing []string
+	for i, key := range [...]string{"server", "requestCounter", "inBytes", "outBytes", "responses",
+		"requestMsecCounter", "responseMsecCounter", "weight"} {
+		if seen&(1<<i) == 0 {
+			missing = append(missing, key)
+		}
+	}
+	remedy := ""
+	if seen&(hasRequestMsec|hasResponseMsec) != hasRequestMsec|hasResponseMsec {
+		remedy = "; nginx-module-vts has it from 0.1.16 on: renew the module"
+	}
+	return reject(ReasonMissing, "server %.200q of upstream %.200q lacks %s%s", server, group, strings.Join(missing, ", "), remedy)
 }
 
 // small reads a number of the configuration, such as a weight.
@@ -262,23 +367,26 @@ func (s *scanner) small() int {
 	return int(n)
 }
 
-func (s *scanner) responses(r *Responses) {
+// responses reads the counts by class and returns a mask of those that are there.
+func (s *scanner) responses(r *Responses) (seen uint) {
 	s.expect('{')
 	for first := true; ; first = false {
 		key, ok := s.key(first)
 		if !ok {
-			return
+			break
 		}
 		if len(key) == 3 && key[1] == 'x' && key[2] == 'x' && key[0] >= '1' && key[0] <= '5' {
 			r[key[0]-'1'] = s.uint()
+			seen |= 1 << (key[0] - '1')
 			continue
 		}
 		s.skip()
 	}
+	return seen
 }
 
-// buckets reads a histogram of the page or of a record: rising bounds and as many counts, which rise too and are appended
-// to counts. Histograms with equal bounds share them; they are never written to again.
+// buckets reads a histogram of the page or of a record: rising bounds and as many counts, which rise too and are
+// appended to counts. Histograms with equal bounds share them; they are never written to again.
 func (s *scanner) buckets(counts []uint64) ([]float64, []uint64) {
 	bounds := s.scratch[:0]
 	s.expect('{')

@@ -31,8 +31,6 @@ func TestDecodeRejectsWhatIsNoStatusPage(t *testing.T) {
 		{"cut off in the middle", good[:len(good)/2], ReasonMalformed},
 		{"cut off by one byte", good[:len(good)-1], ReasonMalformed},
 		{"cut off at 128 KiB", string(page(20, 20, 8, 63)[:128<<10]), ReasonMalformed},
-		{"a byte 0x1f in a name", change(`"group_000"`, "\"group\x1f000\""), ReasonMalformed},
-		{"a byte 0x1f in a part that is passed over", change(`"hostName":"vm"`, "\"hostName\":\"v\x1fm\""), ReasonMalformed},
 		{"a byte 0x00 between the tokens", change(`,"nowMsec"`, ",\x00\"nowMsec\""), ReasonMalformed},
 		{"NaN", change(`"requestCounter":167`, `"requestCounter":NaN`), ReasonMalformed},
 		{"a negative counter", change(`"requestCounter":167`, `"requestCounter":-1`), ReasonMalformed},
@@ -44,6 +42,7 @@ func TestDecodeRejectsWhatIsNoStatusPage(t *testing.T) {
 		{"a weight beyond any setting", change(`"weight":2`, `"weight":99999999999`), ReasonMalformed},
 		{"a server without a counter", change(`"outBytes":43049,`, ``), ReasonMissing},
 		{"a server without its weight", change(`"weight":2,`, ``), ReasonMissing},
+		{"responses without a class that is not 0", change(`"4xx":0,"5xx":1`, `"4xx":0`), ReasonMissing},
 		{"no clock", change(`"nowMsec":1795300582389,`, ``), ReasonMissing},
 		{"a clock at zero", change(`"nowMsec":1795300582389,`, `"nowMsec":0,`), ReasonMissing},
 		{"the same group twice", change(`"group_001"`, `"group_000"`), ReasonDuplicate},
@@ -77,6 +76,15 @@ func TestDecodeTakesWhatAStatusPageMayHold(t *testing.T) {
 		{"an IPv6 address", `"10.0.0.0:8080"`, `"[::1]:8080"`, func(s Status) bool { return s.Upstreams[0].Peers[0].Server == "[::1]:8080" }},
 		{"a server listed twice is one, its weights added up", `"10.0.0.1:8080"`, `"10.0.0.0:8080"`, func(s Status) bool {
 			return len(s.Upstreams[0].Peers) == 1 && s.Upstreams[0].Peers[0].Weight == 4 && s.Upstreams[0].Peers[0].Requests == 167
+		}},
+		{"a byte 0x1f in a name", `"group_000"`, "\"group\x1f000\"", func(s Status) bool { return s.Upstreams[0].Name == "group\x1f000" }},
+		{"a byte 0x1f in a part that is passed over", `"hostName":"vm"`, "\"hostName\":\"v\x1fm\"", func(s Status) bool { return len(s.Upstreams) == 2 }},
+		{"a name with a backslash that was not escaped", `"group_000"`, `"a\d\uzz"`, func(s Status) bool { return s.Upstreams[0].Name == `a\d\uzz` }},
+		{"responses without a class that must be 0", `"4xx":0,"5xx":1`, `"5xx":1`, func(s Status) bool {
+			return s.Upstreams[0].Peers[0].Responses == Responses{1: 166, 4: 1}
+		}},
+		{"no upstream: nothing is wrong with the page, but a client does not take it", `"upstreamZones"`, `"otherZones"`, func(s Status) bool {
+			return len(s.Upstreams) == 0 && ReasonOf(s.Shows()) == ReasonNoUpstream
 		}},
 		{"bounds with a fraction", `"responseBuckets":{"msecs":[5,10`, `"responseBuckets":{"msecs":[0.5,10`, func(s Status) bool { return s.Upstreams[0].Peers[0].BucketsMsec[0] == 0.5 }},
 	} {

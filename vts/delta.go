@@ -14,13 +14,13 @@ const (
 	absurdRequestMsec = 31 * 24 * 3600 * 1000
 )
 
-// Delta returns what happened between two statuses of one server, prev read before cur. Neither is changed, and nothing of
-// them is kept but strings and the bounds of histograms.
+// Delta returns what happened between two statuses of one server, prev read before cur. Neither is changed, and
+// nothing of them is kept but strings and the bounds of histograms.
 //
 // It fails with a RejectError, and there is no sample, when any counter went down or the zone changed its size
 // (ReasonEpoch: a restart or a reset), when the server's clock stood still, went back, or disagrees with the local
-// monotonic clock (ReasonClock), when cur comes from an older configuration than prev, as a draining worker's reply does
-// (ReasonGeneration), and when a difference is beyond anything a server can do (ReasonAbsurd).
+// monotonic clock (ReasonClock), when cur comes from an older configuration than prev, as a draining worker's reply
+// does (ReasonGeneration), and when a difference is beyond anything a server can do (ReasonAbsurd).
 //
 // Servers that only prev lists are left out. Servers that only cur lists, and whose counters have therefore no base,
 // are in the sample with Known = false and zeros.
@@ -63,9 +63,9 @@ func Delta(prev, cur *Status) (Sample, error) {
 		for before < len(prev.Upstreams) && prev.Upstreams[before].Name < u.Name {
 			before++
 		}
-		var old []Peer
+		var old lookup
 		if before < len(prev.Upstreams) && prev.Upstreams[before].Name == u.Name {
-			old = prev.Upstreams[before].Peers
+			old.peers = prev.Upstreams[before].Peers
 		}
 		if u.Name == noGroups {
 			continue
@@ -74,7 +74,7 @@ func Delta(prev, cur *Status) (Sample, error) {
 		from := len(peers)
 		for j := range u.Peers {
 			p := &u.Peers[j]
-			base := find(old, p.Server, j)
+			base := old.find(p.Server, j)
 			if p.Pseudo(u.Name) {
 				if base != nil {
 					g.NoLive = p.Requests - base.Requests
@@ -83,6 +83,8 @@ func Delta(prev, cur *Status) (Sample, error) {
 				}
 				continue
 			}
+			g.Ever += p.Requests
+			g.Upgraded += p.Responses[0]
 			d := PeerSample{Server: p.Server, Weight: p.Weight, Backup: p.Backup, Down: p.Down}
 			if base != nil {
 				if err := differ(&d, base, p, interval); err != nil {
@@ -105,15 +107,33 @@ const noGroups = "::nogroups"
 // that found no live server to it, with weight 0.
 func (p *Peer) Pseudo(group string) bool { return p.Weight == 0 && p.Server == group }
 
+// lookup finds servers of a group by their addresses.
+type lookup struct {
+	peers []Peer
+	index map[string]int // made when more than fewPeers have moved
+}
+
 // find returns the peer with the address: at the same place as before unless the configuration changed.
-func find(peers []Peer, server string, hint int) *Peer {
-	if hint < len(peers) && peers[hint].Server == server {
-		return &peers[hint]
+func (l *lookup) find(server string, hint int) *Peer {
+	if hint < len(l.peers) && l.peers[hint].Server == server {
+		return &l.peers[hint]
 	}
-	for i := range peers {
-		if peers[i].Server == server {
-			return &peers[i]
+	if len(l.peers) <= fewPeers {
+		for i := range l.peers {
+			if l.peers[i].Server == server {
+				return &l.peers[i]
+			}
 		}
+		return nil
+	}
+	if l.index == nil {
+		l.index = make(map[string]int, len(l.peers))
+		for i := range l.peers {
+			l.index[l.peers[i].Server] = i
+		}
+	}
+	if i, ok := l.index[server]; ok {
+		return &l.peers[i]
 	}
 	return nil
 }
@@ -163,9 +183,9 @@ func checkEpoch(prev, cur *Status) error {
 		if before == len(prev.Upstreams) || prev.Upstreams[before].Name != u.Name {
 			continue
 		}
-		old := prev.Upstreams[before].Peers
+		old := lookup{peers: prev.Upstreams[before].Peers}
 		for j := range u.Peers {
-			if base := find(old, u.Peers[j].Server, j); base != nil && wentDown(base, &u.Peers[j]) {
+			if base := old.find(u.Peers[j].Server, j); base != nil && wentDown(base, &u.Peers[j]) {
 				return reject(ReasonEpoch, "a counter of server %s of %s went down: NGINX was restarted or the counters were reset", u.Peers[j].Server, u.Name)
 			}
 		}

@@ -187,3 +187,33 @@ func TestReasonsAreInTheWords(t *testing.T) {
 		t.Errorf("got %v, want the server and its group named", err)
 	}
 }
+
+func TestWebSocketsAreNoMeasure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name           string
+		ever, upgraded uint64
+		left           bool
+	}{
+		{"no request yet", 0, 0, false},
+		{"plain requests", 100000, 0, false},
+		{"one stray upgrade among many requests", 100000, 1, false},
+		{"one in a thousand", 100000, 100, true},
+		{"nothing but WebSockets", 3, 3, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			prev := &Status{NowMsec: 1000, Upstreams: []Upstream{{Name: "web", Peers: []Peer{{Server: "a:1", Weight: 1}}}}}
+			cur := &Status{NowMsec: 2000, Upstreams: []Upstream{{Name: "web", Peers: []Peer{
+				{Server: "a:1", Weight: 1, Requests: c.ever, Responses: Responses{c.upgraded, c.ever - c.upgraded}},
+			}}}}
+			s, err := Delta(prev, cur)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Groups[0].LongLived(); (got != "") != c.left || c.left && !strings.Contains(got, "WebSockets") {
+				t.Errorf("got %q, want a reason: %t", got, c.left)
+			}
+		})
+	}
+}

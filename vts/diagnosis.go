@@ -35,8 +35,11 @@ func (c *Client) Diagnose(ctx context.Context, polls int) (Diagnosis, error) {
 			return d, err
 		}
 		at := time.Now()
-		if err := Decode(body, at, &st); err != nil {
-			return d, fmt.Errorf("decode the reply of %s: %w", c.url, err)
+		if err := DecodeContext(ctx, body, at, &st); err != nil {
+			return d, fmt.Errorf("decode the reply of %s: %w", c.shown, err)
+		}
+		if err := st.Shows(); err != nil {
+			return d, fmt.Errorf("%s: %w", c.shown, err)
 		}
 		took := time.Since(began)
 		d.PollMean += (took - d.PollMean) / time.Duration(i+1)

@@ -284,7 +284,7 @@ func samplesOf(path string, skipBad bool, rejected map[Reason]int, yield func(Sa
 	}
 	defer f.Close()
 	f.SkipBad = skipBad
-	var series Series
+	series := Series{Recorded: true}
 	for {
 		st, err := f.Next()
 		if err == io.EOF {

@@ -16,6 +16,8 @@ const (
 	ReasonNotJSON    Reason = "not_json"         // HTML, empty, anything that does not start as a JSON object
 	ReasonMalformed  Reason = "malformed"        // JSON that is broken, cut off, or holds a number that no counter can have
 	ReasonMissing    Reason = "missing_field"    // JSON, but not a status page: something needed is absent
+	ReasonNoUpstream Reason = "no_upstream"      // a page that shows no upstream group, or that of another module
+	ReasonGap        Reason = "gap"              // a recording was interrupted: nobody looked in between
 	ReasonDuplicate  Reason = "duplicate_group"  // the same upstream group twice
 	ReasonEpoch      Reason = "epoch"            // a counter went down or the zone changed: restart or reset
 	ReasonClock      Reason = "clock"            // the server's clock stood still, went back or jumped

@@ -31,7 +31,9 @@ func AppendRecord(dst []byte, st *Status) []byte {
 	z := &st.Zone
 	dst = appendUint(dst, `},"zone":{"max_bytes":`, z.MaxBytes)
 	dst = appendUint(dst, `,"used_bytes":`, z.UsedBytes)
-	dst = appendUint(dst, `,"free_bytes":`, z.FreeBytes)
+	if !z.FreeUnknown {
+		dst = appendUint(dst, `,"free_bytes":`, z.FreeBytes)
+	}
 	dst = appendUint(dst, `,"dropped":`, z.Dropped)
 	dst = append(dst, `},"upstreams":{`...)
 	for i := range st.Upstreams {
@@ -120,7 +122,7 @@ func DecodeRecord(line []byte, st *Status) error {
 	if s.peek() != '{' {
 		return reject(ReasonNotJSON, "the line is no JSON object")
 	}
-	*st = Status{}
+	*st = Status{Zone: Zone{FreeUnknown: true}}
 	s.pos++
 	seenNow := false
 	for first := true; ; first = false {
@@ -192,7 +194,7 @@ func (s *scanner) recordZone(z *Zone) {
 		case "used_bytes":
 			z.UsedBytes = s.uint()
 		case "free_bytes":
-			z.FreeBytes = s.uint()
+			z.FreeBytes, z.FreeUnknown = s.uint(), false
 		case "dropped":
 			z.Dropped = s.uint()
 		default:
@@ -216,7 +218,9 @@ func (s *scanner) recordUpstreams(st *Status) {
 			if s.err != nil {
 				return
 			}
-			u.Peers = append(u.Peers, p)
+			if !p.gone(u.Name) {
+				u.Peers = append(u.Peers, p)
+			}
 		}
 		st.Upstreams = append(st.Upstreams, u)
 	}
@@ -255,7 +259,7 @@ func (s *scanner) recordPeer(p *Peer) {
 			p.OutBytes = s.uint()
 			seen |= hasOut
 		case "status":
-			s.responses(&p.Responses)
+			_ = s.responses(&p.Responses) // a record has all classes
 			seen |= hasResponses
 		case "request_ms":
 			p.RequestMsec = s.uint()

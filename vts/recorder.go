@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"trimtab/trusted"
 )
 
 // RecorderConfig says where statuses are stored.
@@ -60,11 +62,13 @@ func OpenRecorder(cfg RecorderConfig) (*Recorder, error) {
 func (r *Recorder) compressed() bool { return strings.HasSuffix(r.cfg.Path, ".zst") }
 
 func (r *Recorder) open(appending bool) error {
-	flags := os.O_CREATE | os.O_RDWR | os.O_EXCL
+	var f *os.File
+	var err error
 	if appending {
-		flags &^= os.O_EXCL
+		f, err = trusted.Create(r.cfg.Path, 0o644, true)
+	} else {
+		f, err = os.OpenFile(r.cfg.Path, os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o644)
 	}
-	f, err := os.OpenFile(r.cfg.Path, flags, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("record to %s: it exists: append to it or choose another name", r.cfg.Path)
 	}

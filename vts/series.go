@@ -1,11 +1,48 @@
 package vts
 
+import (
+	"slices"
+	"time"
+)
+
 // Series turns a sequence of statuses into samples. It is the part that the poller and the readers of files share. The
 // zero Series is ready.
 type Series struct {
 	prev    *Status
 	epochs  uint64 // how often it had to start anew
 	refused int    // replies refused in a row, prev staying what it was
+
+	// Recorded says that the statuses come from a file: a pause in it is no observation time. Whatever lies in an interval
+	// that is longer than 5 s and than 5 times the median of the last ones is left out, with ReasonGap.
+	Recorded bool
+	recent   []time.Duration // the last intervals, up to recentIntervals
+	turn     int             // the next of them to be replaced
+}
+
+const (
+	recentIntervals = 15
+	gapAbove        = 5 * time.Second
+	gapIntervals    = 5
+)
+
+// gap notes an interval and reports whether it is a pause of the recorder.
+func (s *Series) gap(interval time.Duration) bool {
+	if !s.Recorded {
+		return false
+	}
+	if len(s.recent) > 0 && interval > gapAbove {
+		sorted := slices.Sorted(slices.Values(s.recent))
+		if interval > gapIntervals*sorted[len(sorted)/2] {
+			return true // it says nothing of how often the recorder looks
+		}
+	}
+	if len(s.recent) < recentIntervals {
+		s.recent = append(s.recent, interval)
+		return false
+	}
+	s.recent[s.turn] = interval
+	s.turn = (s.turn + 1) % recentIntervals
+	return false
 }
 
 // patience is how many replies in a row are left out as coming from an older configuration or as absurd before the
@@ -32,5 +69,8 @@ func (s *Series) Next(cur *Status) (Sample, error) {
 		s.epochs++
 	}
 	s.prev = cur
+	if err == nil && s.gap(sample.Interval) {
+		return Sample{}, reject(ReasonGap, "nothing was recorded for %v", sample.Interval)
+	}
 	return sample, err
 }

@@ -14,11 +14,16 @@ type Status struct {
 	Connections Connections
 	Zone        Zone
 	Upstreams   []Upstream // sorted by name
+
+	keys uint // those that the page had, see Shows
 }
 
 // Zone is the shared memory that the page keeps its counters in.
 type Zone struct {
-	MaxBytes, UsedBytes, FreeBytes uint64
+	MaxBytes, UsedBytes uint64
+	// FreeBytes is what new servers may take; modules before 0.2.7 do not say, and then FreeUnknown is true.
+	FreeBytes   uint64
+	FreeUnknown bool
 	// Dropped is how often the shim could not count something because its dictionary was full; the module does not
 	// say, and simply stops counting new servers.
 	Dropped uint64

@@ -16,6 +16,7 @@ import (
 
 	"trimtab/arena"
 	"trimtab/deathstarbench"
+	"trimtab/trusted"
 )
 
 // arenaPolicies are played when --policy does not say which.
@@ -209,10 +210,10 @@ func newArenaResults(e *env, f *arenaFlags, scenarios []*deathstarbench.Scenario
 			return nil, fmt.Errorf("create the output directory: %w", err)
 		}
 		var err error
-		if r.rowFile, err = os.Create(filepath.Join(f.out, "rows.ndjson")); err != nil {
+		if r.rowFile, err = trusted.Create(filepath.Join(f.out, "rows.ndjson"), 0o644, false); err != nil {
 			return nil, err
 		}
-		if r.traceFile, err = os.Create(filepath.Join(f.out, "trace.ndjson")); err != nil {
+		if r.traceFile, err = trusted.Create(filepath.Join(f.out, "trace.ndjson"), 0o644, false); err != nil {
 			r.rowFile.Close()
 			return nil, err
 		}

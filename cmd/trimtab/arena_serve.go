@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"trimtab/arena"
+	"trimtab/localhttp"
 )
 
 func newArenaServe(e *env) *cobra.Command {
@@ -25,18 +25,19 @@ docs/arena.md describes the calls and holds a Python client. Runs until interrup
   curl -s -d '{"scenario":"capacity-1-2-4","seed":1}' http://127.0.0.1:18081/envs`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			host, _, err := net.SplitHostPort(listen)
-			if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-				return withCode(exitUsage, fmt.Errorf("--listen %s: want an address on loopback such as 127.0.0.1:18081", listen))
+			if err := localhttp.CheckAddress(listen); err != nil {
+				return withCode(exitUsage, fmt.Errorf("serve the arena: %w", err))
 			}
 			if actuator != "reload" && actuator != "live" || most < 1 {
 				return withCode(exitUsage, fmt.Errorf("--actuator %s, --envs %d: want reload or live, and at least 1", actuator, most))
 			}
-			l, err := net.Listen("tcp", listen)
+			// A step of an environment may take minutes to play.
+			limits := localhttp.Limits{Connections: 4 * most, Read: time.Minute, Write: 10 * time.Minute}
+			l, err := localhttp.Listen(cmd.Context(), listen, limits)
 			if err != nil {
 				return withCode(exitConfig, fmt.Errorf("serve the arena: %w", err))
 			}
-			server := &http.Server{Handler: arena.NewServer(arena.SimOptions{Live: actuator == "live"}, most).Handler(), ReadTimeout: time.Minute}
+			server := localhttp.NewServer(arena.NewServer(arena.SimOptions{Live: actuator == "live"}, most).Handler(), limits)
 			ctx := cmd.Context()
 			stop := context.AfterFunc(ctx, func() {
 				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trimtab/trusted"
 	"trimtab/vts"
 )
 
@@ -48,7 +49,7 @@ func (f *statusFlags) client() (*vts.Client, error) {
 		cfg.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	if f.passwordFile != "" {
-		text, err := os.ReadFile(f.passwordFile)
+		text, err := trusted.Secret(f.passwordFile)
 		if err != nil {
 			return nil, withCode(exitConfig, fmt.Errorf("read the password: %w", err))
 		}

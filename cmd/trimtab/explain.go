@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/daemon"
+	"trimtab/localhttp"
+	"trimtab/plain"
 	"trimtab/tuner"
 )
 
@@ -86,11 +88,12 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 func askDaemon(ctx context.Context, address string) (r daemon.Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/explain", nil)
+	client, base := localhttp.Client(address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/explain", nil)
 	if err != nil {
 		return r, err
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return r, err
 	}
@@ -123,7 +126,12 @@ func reportText(r daemon.Report, from string) string {
 	default:
 		b.WriteString("\nNothing has been decided yet.\n")
 	}
-	return b.String()
+	// Names come from NGINX's configuration and may hold what a terminal obeys.
+	lines := strings.Split(b.String(), "\n")
+	for i := range lines {
+		lines[i] = plain.Text(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // explanation is that of a report; nil: there is none, or it is of a version that this program does not read.

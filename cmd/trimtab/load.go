@@ -7,12 +7,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"trimtab/loadgen"
+	"trimtab/trusted"
 )
 
 // loadFlags are the flags of trimtab load.
@@ -163,7 +163,7 @@ func header(lines []string) (http.Header, error) {
 
 // create opens a file for writing, or hands out stdout for "-".
 func create(path string) (io.WriteCloser, error) {
-	file, err := os.Create(path)
+	file, err := trusted.Create(path, 0o644, false)
 	if err != nil {
 		return nil, withCode(exitConfig, err)
 	}

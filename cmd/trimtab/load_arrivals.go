@@ -15,6 +15,7 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/loadgen"
 	"trimtab/loadgen/arrival"
+	"trimtab/trusted"
 )
 
 // loadArrivals says when requests are due.
@@ -227,7 +228,7 @@ func (a *loadArrivals) publish(e *env, schedule *loadgen.Schedule) error {
 	if _, err := schedule.WriteTo(&text); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+	if err := trusted.WriteFile(path, text.Bytes(), 0o644); err != nil {
 		return withCode(exitConfig, fmt.Errorf("save schedule: %w", err))
 	}
 	for _, b := range schedule.Bursts {

@@ -11,6 +11,7 @@ import (
 // nginxFlags are common to the commands that act on a configuration.
 type nginxFlags struct {
 	config, stateDir, binary, prefix, pidFile, status string
+	proxied                                           bool // the status page comes through another program
 }
 
 func (f *nginxFlags) add(cmd *cobra.Command) {
@@ -23,6 +24,7 @@ func (f *nginxFlags) addApply(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
 	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it shows (default: by NGINX's worker processes)")
+	cmd.Flags().BoolVar(&f.proxied, "status-proxied", false, "the status page comes through another program on this machine: that it is this NGINX's is not checked")
 	cmd.Flags().StringVar(&f.pidFile, "pid-file", "", "pid file of the master (default: the pid directive)")
 }
 
@@ -37,6 +39,9 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 		return nil, nil, withCode(exitUsage, err)
 	}
 	a.Status = reload.StatusOf(client)
+	if !f.proxied {
+		a.Origin = client.Origin
+	}
 	return a, client.Close, nil
 }
 

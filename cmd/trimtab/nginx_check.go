@@ -85,6 +85,9 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 	}
 	add("config", nil, "%s: %d files, %d upstreams", cfg.Path, len(cfg.Files), len(cfg.Upstreams))
 	add("files", a.CompareFiles(ctx, cfg), "the same as nginx -T reads")
+	for _, note := range cfg.Notes() {
+		add("note", nil, "%s", note)
+	}
 	for _, u := range cfg.Upstreams {
 		add("upstream", cfg.Editable(u.Name), "%s: %d servers can be edited", u.Name, len(u.Peers))
 	}

@@ -8,12 +8,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
+	"trimtab/nginx"
 	"trimtab/nginx/instance"
 	"trimtab/nginx/lua"
 	"trimtab/vts"
@@ -51,12 +51,12 @@ func dumpConfig(ctx context.Context, f nginxFlags) (text, prefix string) {
 	args := []string{"-T", "-q", "-c", f.config}
 	if prefix = f.prefix; prefix != "" {
 		args = append(args, "-p", prefix)
-	} else if out, err := exec.CommandContext(ctx, f.binary, "-V").CombinedOutput(); err == nil {
+	} else if _, out, err := nginx.Output(ctx, 0, f.binary, "-V"); err == nil {
 		if m := compiledPrefix.FindSubmatch(out); m != nil {
 			prefix = string(m[1])
 		}
 	}
-	if out, err := exec.CommandContext(ctx, f.binary, args...).Output(); err == nil {
+	if out, _, err := nginx.Output(ctx, 30*time.Second, f.binary, args...); err == nil {
 		text = string(out)
 	}
 	return text, prefix
@@ -126,6 +126,10 @@ func judgeTelemetry(d vts.Diagnosis, text string, counted bool, probeErr error) 
 	switch z := d.Zone; {
 	case z.Dropped > 0:
 		add("zone", false, "full: %d attempts could not be counted; install the shim anew with a larger --dict-kib", z.Dropped)
+	case z.FreeUnknown && z.MaxBytes > 0 && z.UsedBytes > z.MaxBytes/2:
+		add("zone", false, "counters take %d KiB of %d KiB, and this module does not say how much is free: when nothing is, new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew), or renew the module (0.2.7)", z.UsedBytes>>10, z.MaxBytes>>10)
+	case z.FreeUnknown:
+		add("zone", true, "counters take %d KiB of %d KiB; this module does not say how much is free", z.UsedBytes>>10, z.MaxBytes>>10)
 	case !shim && z.MaxBytes > 0 && z.FreeBytes < z.MaxBytes/20:
 		add("zone", false, "nearly full: %d KiB of %d KiB left, after which new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew)", z.FreeBytes>>10, z.MaxBytes>>10)
 	default:
@@ -217,11 +221,11 @@ func probeRetries(ctx context.Context, shim bool, text, prefix string) (counted 
 	}
 	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s%s    access_log off;\n    upstream probe { server %s max_fails=0; server %s backup; }\n    server { listen %s; %s\n        location / { proxy_pass http://probe; } }\n}\n",
 		modules.String(), main, instance.HTTPPaths(dir), source, dead, backend.Addr(), front, page)
-	nginx, err := instance.Start(ctx, dir, conf, front)
+	private, err := instance.Start(ctx, dir, conf, front)
 	if err != nil {
 		return false, err
 	}
-	defer nginx.Stop()
+	defer private.Stop()
 	return countRetries(ctx, front, path, dead)
 }
 

@@ -38,6 +38,12 @@ func TestDoctorSaysWhatToChange(t *testing.T) {
 		{"a page that is too large", func(d *vts.Diagnosis) { d.Bytes = 8 << 20 }, "", true, nil, "polling", false, "vhost_traffic_status_filter"},
 		{"a full dictionary", func(d *vts.Diagnosis) { d.Version, d.Zone.Dropped = "trimtab-lua-1", 7 }, "", true, nil, "zone", false, "7 attempts could not be counted"},
 		{"a zone that is nearly full", func(d *vts.Diagnosis) { d.Zone.FreeBytes = 100 }, "", true, nil, "zone", false, "nearly full"},
+		{"a zone of a module that does not say what is free", func(d *vts.Diagnosis) {
+			d.Zone = vts.Zone{MaxBytes: 20971520, UsedBytes: 3516, FreeUnknown: true}
+		}, "", true, nil, "zone", true, "counters take 3 KiB of 20480 KiB"},
+		{"such a zone that is more than half full", func(d *vts.Diagnosis) {
+			d.Zone = vts.Zone{MaxBytes: 1 << 20, UsedBytes: 600 << 10, FreeUnknown: true}
+		}, "", true, nil, "zone", false, "does not say how much is free"},
 		{"clocks that differ", func(d *vts.Diagnosis) { d.ClockSkew = -time.Hour }, "", true, nil, "clock", true, "-1h0m0s"},
 		{"a hook that hides the shim's", func(d *vts.Diagnosis) { d.Version = "trimtab-lua-1" },
 			"log_by_lua_block {\n    package.loaded[\"trimtab.status\"].log()\n}\nserver {\n  location / { log_by_lua_block { x() } }\n}\n", true, nil, "log_by_lua", false, "1 more log_by_lua"},

@@ -118,9 +118,14 @@ func printPlan(e *env, config string, settings nginx.Settings) error {
 	for _, note := range plan.Notes {
 		fmt.Fprintln(e.stderr, "note:", note)
 	}
+	if plan.Empty() {
+		fmt.Fprintln(e.stderr, nothingToChange)
+	}
 	_, err = fmt.Fprint(e.stdout, plan.Diff())
 	return err
 }
+
+const nothingToChange = "nothing to change: weights in these proportions stand in the configuration already"
 
 func printReceipt(e *env, r nginx.Receipt) {
 	for _, note := range r.Notes {
@@ -135,7 +140,7 @@ func printReceipt(e *env, r nginx.Receipt) {
 	case !r.Changed && r.Recovered != nil:
 		fmt.Fprintln(e.stdout, "the interrupted change is undone; nothing else to change")
 	case !r.Changed:
-		fmt.Fprintln(e.stdout, "nothing to change: the weights stand in the configuration already")
+		fmt.Fprintln(e.stdout, nothingToChange)
 	case !r.Reloaded:
 		fmt.Fprintf(e.stdout, "%swritten, not reloaded\n", r.Diff)
 	default:

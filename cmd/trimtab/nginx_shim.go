@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"trimtab/nginx"
 	"trimtab/nginx/instance"
 	"trimtab/nginx/lua"
 )
@@ -114,7 +115,7 @@ func (f *shimInstall) link(ctx context.Context, e *env, shim lua.Status) error {
 	default:
 		return withCode(exitConfig, fmt.Errorf("enable the shim: %s exists and is not the link to %s: remove it first", link, shim.HTTPSnippet()))
 	}
-	out, err := exec.CommandContext(ctx, binary, "-t", "-q", "-c", f.config).CombinedOutput()
+	_, out, err := nginx.Output(ctx, 30*time.Second, binary, "-t", "-q", "-c", f.config)
 	if err != nil {
 		_ = os.Remove(link)
 		return withCode(exitRefused, fmt.Errorf("nginx -t refused the shim, %s is removed again: %s%s", link, bytes.TrimSpace(out), refusalHint(out)))
@@ -139,7 +140,7 @@ func refusalHint(out []byte) string {
 
 // included reports whether the configuration that nginx -T prints holds the file.
 func included(ctx context.Context, binary, config, path string) bool {
-	out, err := exec.CommandContext(ctx, binary, "-T", "-q", "-c", config).Output()
+	out, _, err := nginx.Output(ctx, 30*time.Second, binary, "-T", "-q", "-c", config)
 	return err == nil && bytes.Contains(out, []byte("# configuration file "+path+":"))
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/nginx"
+	"trimtab/plain"
 )
 
 func newNginxShow(e *env) *cobra.Command {
@@ -25,6 +26,9 @@ func newNginxShow(e *env) *cobra.Command {
 			cfg, err := nginx.ReadConfig(flags.config)
 			if err != nil {
 				return withCode(exitConfig, err)
+			}
+			for _, note := range cfg.Notes() {
+				fmt.Fprintln(e.stderr, "note:", plain.Text(note))
 			}
 			if asJSON {
 				return printUpstreamsJSON(e.stdout, cfg)
@@ -43,13 +47,13 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", u.Name, u.Protocol, strings.Join(append([]string{u.Method}, u.MethodArgs...), " "), u.File.Path, u.Line)
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", plain.Text(u.Name), u.Protocol, plain.Text(strings.Join(append([]string{u.Method}, u.MethodArgs...), " ")), plain.Text(u.File.Path), u.Line)
 		for _, p := range u.Peers {
-			fmt.Fprintf(w, "  %s\tweight %d\t%s\t\t%s:%d\n", p.Label(), p.Weight, strings.Join(peerMarks(p), " "), p.File.Path, p.Line)
+			fmt.Fprintf(w, "  %s\tweight %d\t%s\t\t%s:%d\n", plain.Text(p.Label()), p.Weight, strings.Join(peerMarks(p), " "), plain.Text(p.File.Path), p.Line)
 		}
 	}
 	if len(cfg.Upstreams) == 0 {
-		fmt.Fprintf(w, "%s has no upstream block\n", cfg.Path)
+		fmt.Fprintf(w, "%s has no upstream block in http or stream\n", cfg.Path)
 	}
 	return w.Flush()
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"trimtab/control"
+	"trimtab/plain"
 )
 
 // env is what every command is given instead of globals.
@@ -40,7 +41,7 @@ func end(stderr io.Writer, command func() error) int {
 		err = withCode(exitInternal, fault)
 	}
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(stderr, "trimtab:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintln(stderr, "trimtab:", plain.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
 	return exitCode(err)
 }

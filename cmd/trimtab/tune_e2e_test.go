@@ -21,11 +21,12 @@ import (
 // tunedBed is a testbed with what a daemon needs to tune it.
 type tunedBed struct {
 	*testbed.Testbed
-	t      *testing.T
-	dir    string
-	config string
-	listen string
-	pace   string // interval, poll and stale_after of the configuration
+	t       *testing.T
+	dir     string
+	config  string
+	listen  string
+	pace    string // interval, poll and stale_after of the configuration
+	proxied bool   // the status page comes through the test
 }
 
 // startBed brings up the testbed of capacities 1:2:4.
@@ -69,6 +70,7 @@ observe_first = "0s"
 url = %q
 poll = %q
 stale_after = %q
+proxied = %t
 [nginx]
 config = %q
 binary = %q
@@ -77,7 +79,7 @@ prefix = %q
 [actuator]
 interval = "100ms"
 max_generations = -1
-`, pace[0], filepath.Join(b.dir, "state"), b.listen, top, b.StatusURL, pace[1], pace[2], b.NGINX.Config, b.NGINX.Binary, b.NGINX.PIDFile(), b.NGINX.Dir)
+`, pace[0], filepath.Join(b.dir, "state"), b.listen, top, b.StatusURL, pace[1], pace[2], b.proxied, b.NGINX.Config, b.NGINX.Binary, b.NGINX.PIDFile(), b.NGINX.Dir)
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 	p := &page{target: b.StatusURL}
 	server := httptest.NewServer(p)
 	defer server.Close()
-	b.StatusURL = server.URL
+	b.StatusURL, b.proxied = server.URL, true
 	b.configure("")
 	stopLoad := b.load()
 	_, log, stop := start(t, "tune", "--config", b.config)

@@ -1,6 +1,7 @@
 package socialnet
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"trimtab/deathstarbench"
+	"trimtab/localhttp"
 )
 
 // Stats says how a server is doing.
@@ -108,11 +110,12 @@ func (b *Backends) ServeAdmin(addr string) (string, error) {
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 		return "", fmt.Errorf("admin address %q: want a loopback address such as 127.0.0.1:18081", addr)
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := localhttp.Listen(context.Background(), addr, localhttp.Limits{})
 	if err != nil {
 		return "", fmt.Errorf("serve the admin call: %w", err)
 	}
-	b.admin = &http.Server{Handler: b.Admin(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug)}
+	b.admin = localhttp.NewServer(b.Admin(), localhttp.Limits{})
+	b.admin.ErrorLog = slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug)
 	b.adminDone = make(chan struct{})
 	go func() {
 		defer close(b.adminDone)

@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,13 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"trimtab/nginx"
 	"trimtab/nginx/lua"
+	"trimtab/trusted"
 )
 
 // Config says where the control call is.
@@ -24,6 +23,10 @@ type Config struct {
 	Address   string        // "127.0.0.1:port" or "unix:/path", as in the listen directive of the control call
 	TokenFile string        // file whose first line is the token; read at every call, so that it may be renewed
 	Timeout   time.Duration // of one call; 0 means 5 s
+	// Prove, when not nil, says whether the far end of the connection is the NGINX that is meant; something has been read
+	// from it then. The token is sent only on a connection that passes: a program that took the address while NGINX was
+	// down must not learn it.
+	Prove func(ctx context.Context, conn net.Conn) error
 }
 
 // Actuator sets weights through the control call. It may be used from several goroutines.
@@ -60,7 +63,11 @@ func New(cfg Config) (*Actuator, error) {
 			// A connection of its own for every call: a kept one may end at a worker that drains after a reload.
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, network, address)
+				conn, err := dialer.DialContext(ctx, network, address)
+				if err != nil || cfg.Prove == nil {
+					return conn, err
+				}
+				return proved(ctx, conn, cfg)
 			},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -316,15 +323,11 @@ func (a *Actuator) failure(status int, text []byte) error {
 }
 
 func readToken(path string) (string, error) {
-	f, err := os.Open(path)
+	text, err := trusted.Secret(path)
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}
-	defer f.Close()
-	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read token: %w", err)
-	}
+	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSpace(line); len(line) < 32 {
 		return "", fmt.Errorf("token in %s: want at least 32 characters", path)
 	}

@@ -196,7 +196,10 @@ func TestShimWithoutUpstreams(t *testing.T) {
 	if resp.StatusCode != http.StatusNotFound {
 		t.Errorf("got %d for another path on the page's port, want 404", resp.StatusCode)
 	}
-	if st := w.settled(t, "a page without upstreams", func(vts.Status) bool { return true }); len(st.Upstreams) != 0 || !strings.HasPrefix(st.ModuleVer, lua.StatusModule) {
-		t.Errorf("got %+v, want the shim's page without upstreams", st)
+	if zones := w.upstreamZones(t); len(zones) != 0 {
+		t.Errorf("got %v, want the shim's page without upstreams", zones)
+	}
+	if _, err := w.client.Status(t.Context()); vts.ReasonOf(err) != vts.ReasonNoUpstream {
+		t.Errorf("got %v, want reason %s", err, vts.ReasonNoUpstream)
 	}
 }

@@ -1,0 +1,74 @@
+package nginx
+
+import "fmt"
+
+// Editable says why the weights of the upstream cannot be edited; nil when those of all its servers can.
+func (c *Config) Editable(upstream string) error {
+	u, err := c.editable(upstream)
+	if err != nil {
+		return err
+	}
+	return u.distinct()
+}
+
+// Tunable says why the upstream cannot be tuned by what the status page shows, which is more than that it can be
+// edited: every server has to be known by the address that the page prints.
+func (c *Config) Tunable(upstream string) error {
+	if err := c.Editable(upstream); err != nil {
+		return err
+	}
+	u, err := c.editable(upstream)
+	if err != nil {
+		return err
+	}
+	for _, p := range u.Peers {
+		if p.Server == "" {
+			return p.hostName(u)
+		}
+	}
+	if u.Feeder != "" {
+		return refuse("%s:%d: upstream %q has its servers from elsewhere (%s), not from the configuration",
+			u.File.Path, u.Line, u.Name, u.Feeder)
+	}
+	return nil
+}
+
+// hostName is the refusal for a server that is written as a name: it may stand for several addresses, IPv4 and IPv6,
+// each of which is a server of its own on the page and takes the weight of the line; and NGINX looks it up only when
+// it loads the configuration, so that the page may show other addresses than the name has now.
+func (p *Peer) hostName(u *Upstream) error {
+	return refuse("%s:%d: server %s of upstream %q is a host name, which may stand for several servers on the status page; write its address",
+		p.File.Path, p.Line, p.Address, u.Name)
+}
+
+// distinct refuses an upstream with two servers of one address: which one is meant cannot be known, neither on the
+// status page nor in settings.
+func (u *Upstream) distinct() error {
+	_, twice := u.index()
+	for _, name := range sortedKeys(twice) {
+		p := twice[name]
+		return refuse("%s:%d: upstream %q has server %s twice: which one is meant cannot be known; keep one line and add up the weights",
+			p.File.Path, p.Line, u.Name, name)
+	}
+	return nil
+}
+
+// stray says what an upstream block outside of http and stream is.
+func (u *Upstream) stray(c *Config) string {
+	return fmt.Sprintf("upstream %q stands at %s:%d outside of http and stream: %s is a file that another one includes there; name the main file, such as /etc/nginx/nginx.conf",
+		u.Name, u.File.Path, u.Line, c.Path)
+}
+
+// Notes are what is odd about the configuration as a whole.
+func (c *Config) Notes() []string {
+	var notes []string
+	for _, u := range c.Stray {
+		notes = append(notes, u.stray(c))
+	}
+	for _, u := range c.Upstreams {
+		if note := u.note(); note != "" {
+			notes = append(notes, note)
+		}
+	}
+	return notes
+}
