@@ -213,11 +213,11 @@ func (p *pool) changed(want weights.Set) weights.Set {
 	return out
 }
 
-// differs reports whether any share differs by more than band, relatively, or is worth a tenth of it absolutely.
+// differs reports whether any share differs by more than band of itself, and by half of it of an equal share.
 func differs(x, now plan.Shares, band float64) bool {
 	for g := range x {
 		for i := range x[g] {
-			if d := math.Abs(x[g][i] - now[g][i]); d > band*now[g][i] && d > band/10 {
+			if d := math.Abs(x[g][i] - now[g][i]); d > band*now[g][i] && d > band/2/float64(len(x[g])) {
 				return true
 			}
 		}

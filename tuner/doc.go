@@ -1,28 +1,23 @@
-// Package tuner decides upstream weights: the objective, the latency model, the proposals, the per-regime Q-learner,
-// the safety gate and the control loop. It knows neither how the status is fetched nor how weights reach NGINX: a
-// Source gives samples, a Policy decides, an Actuator applies.
+// Package tuner decides upstream weights. It is a control.Policy of three verbs: Observe learns from an interval and works out what is
+// wanted, Choose says it, and Committed tells that it was applied and confirmed; nothing else spends budget or moves the ledger.
 //
 //	policy, err := tuner.New(tuner.Config{Groups: map[string]tuner.GroupConfig{"api": {Method: tuner.LeastConn}}})
-//	loop := tuner.NewLoop(source, policy, actuator)
+//	loop := control.NewLoop(source, policy, actuator)
 //	for range ticker.C {
-//		outcome, err := loop.Step(ctx) // one interval: sample, decide, apply
+//		outcome, err := loop.Step(ctx) // one interval: sample, observe, choose, apply
 //	}
 //	fmt.Print(policy.Explain().Text())
 //
-// Objective: for a group with deadline d the tardiness of an answer after t is max(0, (t−d)/d), that of a failed
-// request Config.ErrorTardiness; the tuner minimises their sum per request and a small share of the mean response
-// time.
+// Groups that share servers form a pool, decided as a whole. Every interval runs through these, each a package that knows values only:
 //
-// Model: every server is a station with c slots and a service time s_g per group, L_g = s_g + W(ρ, c) by Sakasegawa's
-// approximation of G/G/c; all likely c are carried along by their probability (station.go). Arrivals under round
-// robin follow from the weights, so that completions below arrivals show a server's capacity at once (backlog.go).
+//	estimate  what servers are: slots and service times, from completions and response times
+//	load      what load there is: rates, regimes, which regime comes next
+//	plan      the shares that cost least for the present load and those that may come
+//	learn     what experience in the regime says about how far to trust it
+//	gate      whether a change pays, has lasted, and can be afforded
+//	forecast  what the change is expected to bring, played by the simulator
 //
-// Decision: groups that share servers form a pool, decided as a whole. Each interval several proposals (proposal.go),
-// whole weight vectors, are scored by the model and by what each earned in this load regime (learner.go), and the
-// gate lets a change through only when it pays (gate.go, decide.go). Every hold and every change has a reason, named
-// Bounds included, in Explain.
+// The formulas of queues are in queueing, all tuned numbers in params. docs/tuner.md explains the model and the control.
 //
-// Equal, Random, L3 and Grid are the policies that Tuner is compared with.
-//
-// The package does not predict load, does not start NGINX, and never removes a server from a configuration.
+// The package does not fetch the status page, does not know how weights reach NGINX, and never removes a server from a configuration.
 package tuner
