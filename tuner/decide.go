@@ -109,6 +109,8 @@ const (
 	failing    = 0.05 // share of failures from which a server is one that fails
 	saturated  = 1.5  // requests held per slot at which a server is saturated, beyond a few
 	overloaded = 0.97 // utilisation from which a queue does not go by itself
+	longQueue  = 1.0  // s of waiting work that is no short queue,
+	longWait   = 10   // when it is so many services too
 	comeBack   = 0.3  // of an equal share that a server may be given back at once
 )
 
@@ -233,7 +235,7 @@ func (p *pool) rate() float64 {
 	return sum
 }
 
-// urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A queue is no
+// urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A short queue is no
 // emergency while the server is sent less than it serves, for then it goes by itself.
 func (p *pool) urgent(beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
@@ -256,7 +258,15 @@ func (p *pool) urgent(beliefs []estimate.Belief) bool {
 				continue
 			}
 			b := &beliefs[l.index]
-			if b.Fail[l.class] > failing || used[l.index] > overloaded && b.Inside > saturated*b.MeanSlots()+3 {
+			if b.Fail[l.class] > failing {
+				return true
+			}
+			queue := b.Inside - saturated*b.MeanSlots() - 3
+			if queue <= 0 || len(b.Slots) == 0 {
+				continue
+			}
+			service := b.Service(l.class)
+			if used[l.index] > overloaded || queue*service/b.MeanSlots() > math.Max(longQueue, longWait*service) {
 				return true
 			}
 		}

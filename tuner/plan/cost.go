@@ -157,10 +157,15 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, grad Shares) float64 {
 				mean += v / float64(len(h.ServiceSec))
 			}
 		}
-		// What waits there already is more work within the horizon.
-		backlog := math.Max(0, b.Inside-h.Slots*(1+queueing.Wait(nearlyFull, h.Slots, flow)))
-		rho := (work + backlog*mean/p.Params.HorizonSec) / h.Slots
+		rho := work / h.Slots
 		wait, slope := queueing.Planned(rho, h.Slots, mean, flow, p.Params.HorizonSec)
+		usual := mean // of what waits there: the usual mix
+		if all > 0 {
+			usual = first / all
+		}
+		backlog := math.Max(0, b.Inside-h.Slots*(1+queueing.Wait(nearlyFull, h.Slots, flow)))
+		more, steep := queueing.Draining(backlog*usual/h.Slots, rho, p.Params.HorizonSec)
+		wait, slope = wait+more, slope+steep
 		steeper := 0.0
 		for n, at := range places {
 			g := &p.Groups[at.group]

@@ -20,3 +20,18 @@ func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, s
 	}
 	return waitSec, slope
 }
+
+// Draining returns how long requests wait on average over the next horizon seconds for a backlog that takes backlogSec to serve, at a
+// server that is sent rho of what it serves meanwhile, and its derivative with respect to rho: half of the backlog for the part of the
+// horizon in which it lasts, backlog/(1−ρ), and all of it when it outlasts the horizon twice.
+func Draining(backlogSec, rho, horizonSec float64) (waitSec, slope float64) {
+	if !(backlogSec > 0) {
+		return 0, 0
+	}
+	left := 2 * horizonSec * (1 - rho)
+	if left <= backlogSec {
+		return backlogSec, 0
+	}
+	waitSec = backlogSec * backlogSec / left
+	return waitSec, waitSec / (1 - rho)
+}
