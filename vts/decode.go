@@ -232,16 +232,22 @@ func (s *scanner) peer(p *Peer) {
 		case "responseBuckets":
 			p.BucketsMsec, counts = s.buckets(counts)
 		case "weight":
-			p.Weight = s.small()
+			if p.NoWeight = s.null(); !p.NoWeight {
+				p.Weight = s.small()
+			}
 			seen |= hasWeight
 		case "maxFails":
-			p.MaxFails = s.small()
+			if !s.null() {
+				p.MaxFails = s.small()
+			}
 		case "failTimeout":
-			p.FailTimeout = s.small()
+			if !s.null() {
+				p.FailTimeout = s.small()
+			}
 		case "backup":
-			p.Backup = s.flag()
+			p.Backup = !s.null() && s.flag()
 		case "down":
-			p.Down = s.flag()
+			p.Down = !s.null() && s.flag()
 		default:
 			s.skip()
 		}

@@ -38,7 +38,10 @@ type Upstream struct {
 
 // Peer is one server of an upstream group, with its counters since the server started.
 type Peer struct {
-	Server       string // address as NGINX prints it, such as 127.0.0.1:9001
+	Server string // address as NGINX prints it, such as 127.0.0.1:9001
+	// NoWeight says that the page does not know the server's settings (null): the shim on an NGINX whose memory it does
+	// not read. Weight, MaxFails, FailTimeout, Backup and Down are then to be taken from the configuration.
+	NoWeight     bool
 	Weight       int
 	MaxFails     int
 	FailTimeout  int // s

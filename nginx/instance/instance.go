@@ -22,8 +22,8 @@ import (
 // ErrMissing is returned when NGINX or a module that the configuration loads is not installed.
 var ErrMissing = errors.New("not installed")
 
-// MinVersion is the oldest NGINX that the status shim knows: Debian 12's, and older than Ubuntu 24.04's.
-var MinVersion = [3]int{1, 22, 0}
+// MinVersion is the oldest NGINX on which the status shim is tested: that of Debian 11.
+var MinVersion = [3]int{1, 18, 0}
 
 const hint = "run scripts/setup.sh, or apt-get install nginx libnginx-mod-http-lua"
 
