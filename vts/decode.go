@@ -175,6 +175,11 @@ func (s *scanner) peers(dst []Peer) []Peer {
 // repeats it on every line; their share of the requests is the sum of the weights of those that are not down.
 func merge(p, other *Peer) {
 	switch {
+	case p.Down == other.Down && p.Backup != other.Backup:
+		// The primary line counts: the backup stands in for the second until a name is resolved.
+		if p.Backup {
+			p.Weight, p.Backup = other.Weight, false
+		}
 	case p.Down == other.Down:
 		p.Weight += other.Weight
 	case p.Down:

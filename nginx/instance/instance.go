@@ -53,6 +53,19 @@ func Binary(ctx context.Context) (string, error) {
 	return path, nil
 }
 
+// Version is the version of the binary that Binary finds.
+func Version(ctx context.Context) ([3]int, error) {
+	path, err := Binary(ctx)
+	if err != nil {
+		return [3]int{}, err
+	}
+	out, err := exec.CommandContext(ctx, path, "-v").CombinedOutput()
+	if err != nil {
+		return [3]int{}, fmt.Errorf("run %s -v: %w", path, err)
+	}
+	return parseVersion(string(out))
+}
+
 func lookBinary() (string, error) {
 	if path := os.Getenv("TRIMTAB_NGINX"); path != "" {
 		if _, err := exec.LookPath(path); err != nil {

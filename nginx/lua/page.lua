@@ -11,6 +11,9 @@ local function quoted(s)
     return '"' .. s:gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
 end
 
+-- Groups of live.conf that only show what a method looks like.
+local REFERENCES = "trimtab-method-"
+
 local RING = '{"times":[],"msecs":[]}'
 local CACHE = { "miss", "bypass", "expired", "stale", "updating", "revalidated", "hit", "scarce" }
 local NO_CACHE = ',"' .. table.concat(CACHE, '":0,"') .. '":0'
@@ -85,12 +88,24 @@ function M.new(of)
             cell[of.requests] > 0
     end
 
+    -- once leaves out backups whose address is a primary's too: they stand in until the name is resolved, and share its counters.
+    local function once(list)
+        local primary, out = {}, {}
+        for _, s in ipairs(list) do
+            if not s.backup then primary[s.server] = true end
+        end
+        for _, s in ipairs(list) do
+            if not s.backup or not primary[s.server] then out[#out + 1] = s end
+        end
+        return out
+    end
+
     local function no_server(name) return { server = name, weight = 0, max_fails = 0, fail_timeout = 0, backup = false, down = false } end
 
     -- in_force lists the servers of a group with the settings that its balancer goes by now.
     local function in_force(g)
         local list = running.current(g)
-        if list then return list end
+        if list then return once(list) end
         list = {}
         for i, s in ipairs(g.servers) do
             local weight, down = running.in_force(s)
@@ -102,12 +117,14 @@ function M.new(of)
     local function from_memory(groups, loose)
         local out = {}
         for _, g in ipairs(groups) do
+            if g.name:sub(1, #REFERENCES) == REFERENCES then goto continue end
             local peers = {}
             for i, s in ipairs(in_force(g)) do peers[i] = peer(g.name, s) end
             -- Requests that found no live server are charged to the group itself, as the module does.
             local self, used = peer(g.name, no_server(g.name))
             if used then peers[#peers + 1] = self end
             out[#out + 1] = quoted(g.name) .. ":[" .. table.concat(peers, ",") .. "]"
+            ::continue::
         end
         local peers, seen = {}, {}
         for _, s in ipairs(loose) do

@@ -183,7 +183,9 @@ local function servers_of(u)
     local servers, n = array_of(u.servers[0], "trimtab_server_t")
     for i = 0, n - 1 do
         local s = servers[i]
-        for j = 0, tonumber(s.naddrs) - 1 do
+        -- Since 1.27.3 the first word behind backup is the length of a name that is resolved while NGINX runs.
+        local addresses = M.layout.resolves and s.spare[0] ~= 0 and 0 or tonumber(s.naddrs)
+        for j = 0, addresses - 1 do
             list[#list + 1] = {
                 server = text(s.addrs[j].name),
                 written = tonumber(s.name.len) > 0 and text(s.name) or "", -- an address that proxy_pass names has none
