@@ -31,12 +31,21 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	if f.status == "" {
 		return a, func() {}, nil
 	}
-	client, err := vts.NewClient(vts.ClientConfig{URL: f.status, FreshConnections: true})
+	status, end, err := freshStatus(f.status)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.Status = status
+	return a, end, nil
+}
+
+// freshStatus reads the status page over a new connection each time.
+func freshStatus(url string) (nginx.StatusFunc, func(), error) {
+	client, err := vts.NewClient(vts.ClientConfig{URL: url, FreshConnections: true})
 	if err != nil {
 		return nil, nil, withCode(exitUsage, err)
 	}
-	a.Status = statusFunc(client)
-	return a, client.Close, nil
+	return statusFunc(client), client.Close, nil
 }
 
 func newNginx(e *env) *cobra.Command {
@@ -49,6 +58,7 @@ func newNginx(e *env) *cobra.Command {
 	cmd.AddCommand(
 		newNginxShow(e),
 		newNginxSet(e),
+		newNginxDNS(e),
 		newNginxLive(e),
 		newNginxCheck(e),
 		newNginxRollback(e),

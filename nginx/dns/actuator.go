@@ -17,10 +17,8 @@ type Config struct {
 	Zone   string // empty: DefaultZone
 	Store  Store
 	// Status shows what NGINX's balancers go by. nil, or a page that does not know weights: a change counts as made when
-	// NGINX has asked for it (Asked), which proves less.
+	// NGINX has asked for it, which proves less, and the receipt says so.
 	Status nginx.StatusFunc
-	// Asked returns when NGINX was last told the servers of an upstream. nil: not known.
-	Asked func(upstream string) time.Time
 	// Valid is how long NGINX goes by an answer; 0 means the 2 s that follow from the time to live of 1 s. Confirm is how
 	// long after that a change may take to show; 0 means 1 s.
 	Valid, Confirm time.Duration
@@ -102,7 +100,7 @@ func (a *Actuator) change(ctx context.Context, names []string, change func(*Stat
 	written := time.Now()
 	err = a.answered(ctx, after.Serial, about)
 	if err == nil {
-		err = a.seen(ctx, after, names, written)
+		err = a.seen(ctx, after, names, written, r)
 	}
 	if err != nil {
 		restore := a.takeBack(ctx, before, after, names)
@@ -150,9 +148,8 @@ func (a *Actuator) answered(ctx context.Context, serial uint64, before About) er
 var errUnknown = errors.New("the status page does not know weights")
 
 // seen waits until NGINX is seen to go by the state.
-func (a *Actuator) seen(ctx context.Context, st *State, names []string, written time.Time) error {
-	limit := a.cfg.Valid + a.cfg.Confirm
-	return poll(ctx, limit, func(ctx context.Context) error {
+func (a *Actuator) seen(ctx context.Context, st *State, names []string, written time.Time, r *nginx.Receipt) error {
+	return poll(ctx, a.cfg.Valid+a.cfg.Confirm, func(ctx context.Context) error {
 		err := errUnknown
 		if a.cfg.Status != nil {
 			page, failed := a.cfg.Status(ctx)
@@ -164,15 +161,17 @@ func (a *Actuator) seen(ctx context.Context, st *State, names []string, written 
 		if !errors.Is(err, errUnknown) {
 			return err
 		}
-		if a.cfg.Asked == nil {
-			return fmt.Errorf("%w, and whether NGINX has asked is not known here", errUnknown)
-		}
 		for _, name := range names {
+			at, err := LastAsked(ctx, a.cfg.Listen, a.zone, name)
+			if err != nil {
+				return err
+			}
 			// NGINX asks for the addresses and puts the list in force in the moment after the answer.
-			if at := a.cfg.Asked(name); !at.After(written) || time.Since(at) < settleTime {
+			if !at.After(written) || time.Since(at) < settleTime {
 				return fmt.Errorf("NGINX has not asked for upstream %q since the change", name)
 			}
 		}
+		r.Notes = append(r.Notes, "no status page shows weights: that NGINX goes by them is known only from its having asked for them")
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -22,11 +23,12 @@ type zone struct {
 	about   string              // for people who ask
 	servers map[string][]dns.RR // SRV records by label
 	known   map[netip.Addr]bool // addresses that are answered
+	asked   func(label string) time.Time
 }
 
 // newZone makes the answers for a state that has been validated.
-func newZone(name, about string, s *State) *zone {
-	z := &zone{name: name, serial: s.Serial, about: about, servers: map[string][]dns.RR{}, known: map[netip.Addr]bool{}}
+func newZone(name, about string, s *State, asked func(string) time.Time) *zone {
+	z := &zone{name: name, serial: s.Serial, about: about, asked: asked, servers: map[string][]dns.RR{}, known: map[netip.Addr]bool{}}
 	for upstream, u := range s.Upstreams {
 		label := Label(upstream)
 		owner := servicePrefix + label + "." + name
@@ -104,19 +106,30 @@ func (z *zone) records(q dns.Question, rest string) (answer []dns.RR, label stri
 		}
 		return answer, "", true
 	}
-	switch rest {
-	case "":
-		switch q.Qtype {
-		case dns.TypeSOA:
-			answer = []dns.RR{z.soa()}
-		case dns.TypeTXT:
-			answer = []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{
-				fmt.Sprintf("serial=%d", z.serial), z.about,
-			}}}
+	if name, ok := strings.CutPrefix(rest, askedPrefix); ok && z.servers[name] != nil {
+		if at := z.asked(name); q.Qtype == dns.TypeTXT && !at.IsZero() {
+			answer = []dns.RR{text(q.Name, fmt.Sprintf("%d", at.UnixNano()))}
 		}
 		return answer, "", true
 	}
-	return nil, "", false
+	if rest != "" {
+		return nil, "", false
+	}
+	switch q.Qtype {
+	case dns.TypeSOA:
+		answer = []dns.RR{z.soa()}
+	case dns.TypeTXT:
+		answer = []dns.RR{text(q.Name, fmt.Sprintf("serial=%d", z.serial), z.about)}
+	}
+	return answer, "", true
+}
+
+// askedPrefix is asked by Trimtab itself, for when NGINX was last told the servers of an upstream.
+const askedPrefix = "_asked."
+
+// text is an answer for Trimtab itself; it is not kept.
+func text(name string, parts ...string) dns.RR {
+	return &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: parts}
 }
 
 func (z *zone) soa() dns.RR {

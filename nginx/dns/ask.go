@@ -47,6 +47,7 @@ func Ask(ctx context.Context, listen, zone string) (About, error) {
 // Lookup asks as NGINX does, and returns what it is told: the servers of an upstream with their weights.
 func Lookup(ctx context.Context, listen, zone, upstream string) ([]Peer, error) {
 	q := new(dns.Msg)
+	q.SetEdns0(dns.DefaultMsgSize, false)
 	q.SetQuestion(servicePrefix+Label(upstream)+"."+dns.Fqdn(zone), dns.TypeSRV)
 	m, err := exchange(ctx, listen, q)
 	if err != nil {
@@ -77,6 +78,23 @@ func Lookup(ctx context.Context, listen, zone, upstream string) ([]Peer, error) 
 		})
 	}
 	return out, nil
+}
+
+// LastAsked returns when NGINX was last told the servers of an upstream; zero: never since the server began.
+func LastAsked(ctx context.Context, listen, zone, upstream string) (time.Time, error) {
+	q := new(dns.Msg)
+	q.SetQuestion(askedPrefix+Label(upstream)+"."+dns.Fqdn(zone), dns.TypeTXT)
+	m, err := exchange(ctx, listen, q)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask DNS at %s: %w", listen, err)
+	}
+	for _, rr := range m.Answer {
+		if txt, ok := rr.(*dns.TXT); ok && len(txt.Txt) == 1 {
+			ns, err := strconv.ParseInt(txt.Txt[0], 10, 64)
+			return time.Unix(0, ns), err
+		}
+	}
+	return time.Time{}, nil
 }
 
 func exchange(ctx context.Context, listen string, q *dns.Msg) (*dns.Msg, error) {

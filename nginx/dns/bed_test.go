@@ -254,15 +254,16 @@ func within(t testing.TB, what string, limit time.Duration, done func() error) {
 
 // load sends POSTs over kept connections until stopped, and counts those that were not answered with 200.
 type load struct {
+	mu           sync.Mutex
+	got          []int // answers by server since the last shares
 	sent, failed int
 	first        string // what failed first
-	stop         func() load
+	stop         func() *load
 }
 
 func (b *bed) load(t testing.TB, connections int) *load {
 	t.Helper()
-	l := &load{}
-	var mu sync.Mutex
+	l := &load{got: make([]int, len(b.servers))}
 	stopped := make(chan struct{})
 	var all sync.WaitGroup
 	for range connections {
@@ -276,26 +277,31 @@ func (b *bed) load(t testing.TB, connections int) *load {
 				default:
 				}
 				resp, err := client.Post(b.url, "text/plain", strings.NewReader("post"))
+				at := -1
 				if err == nil {
-					_, _ = io.Copy(io.Discard, resp.Body)
+					text, _ := io.ReadAll(resp.Body)
 					resp.Body.Close()
+					at = slices.Index(b.servers, string(text))
 					if resp.StatusCode != 200 {
 						err = errors.New(resp.Status)
 					}
 				}
-				mu.Lock()
+				l.mu.Lock()
 				l.sent++
+				if at >= 0 {
+					l.got[at]++
+				}
 				if err != nil {
 					if l.failed++; l.first == "" {
 						l.first = err.Error()
 					}
 				}
-				mu.Unlock()
+				l.mu.Unlock()
 			}
 		})
 	}
 	end := sync.OnceFunc(func() { close(stopped); all.Wait() })
 	t.Cleanup(end)
-	l.stop = func() load { end(); return load{sent: l.sent, failed: l.failed, first: l.first} }
+	l.stop = func() *load { end(); return l }
 	return l
 }

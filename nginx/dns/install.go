@@ -94,7 +94,10 @@ func Plan(ctx context.Context, cfg *nginx.Config, opt InstallOptions) (*Installa
 		in.edit(u, state, opt, zone, edits)
 	}
 	if len(in.State)+len(in.Present) == 0 {
-		return nil, refuse("no upstream in %s can take its weights by DNS: %s", cfg.Path, strings.Join(append(in.Skipped, "there is no http upstream"), "; "))
+		if len(in.Skipped) == 0 {
+			in.Skipped = []string{"it has none"}
+		}
+		return nil, refuse("no upstream in %s can take its weights by DNS: %s", cfg.Path, strings.Join(in.Skipped, "; "))
 	}
 	in.Files = changes(cfg, edits)
 	return in, nil

@@ -130,6 +130,12 @@ func (s *Server) Asked(upstream string) time.Time {
 	return s.asked[Label(upstream)]
 }
 
+func (s *Server) askedLabel(label string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[label]
+}
+
 // serve listens and answers until ctx ends or a socket fails.
 func (s *Server) serve(ctx context.Context) error {
 	packets, err := net.ListenPacket("udp", s.cfg.Listen)
@@ -207,9 +213,10 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	if m == nil {
 		return
 	}
+	own := q.IsEdns0() != nil // Trimtab's own questions carry the mark of a newer resolver; NGINX's do not
 	_, udp := w.LocalAddr().(*net.UDPAddr)
 	fit(q, m, udp)
-	if err := w.WriteMsg(m); err == nil && label != "" && m.Rcode == dns.RcodeSuccess && !m.Truncated {
+	if err := w.WriteMsg(m); err == nil && !own && label != "" && m.Rcode == dns.RcodeSuccess && !m.Truncated {
 		s.mu.Lock()
 		s.asked[label] = time.Now()
 		s.mu.Unlock()
@@ -226,7 +233,7 @@ func (s *Server) load() {
 	if old := s.now.Load(); old != nil && old.serial == st.Serial {
 		return
 	}
-	s.now.Store(newZone(s.zone, fmt.Sprintf("pid=%d state=%s", os.Getpid(), s.cfg.Store.Path), st))
+	s.now.Store(newZone(s.zone, fmt.Sprintf("pid=%d state=%s", os.Getpid(), s.cfg.Store.Path), st, s.askedLabel))
 }
 
 // rescan is how often the state is looked at although nobody has said that it changed.

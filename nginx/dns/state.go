@@ -140,6 +140,27 @@ func (s *State) Set(want nginx.Settings) (changed bool, err error) {
 	return changed, nil
 }
 
+// Reset gives the named upstreams, or all, the operator's weights and puts every server back in. It reports whether anything
+// changed.
+func (s *State) Reset(names ...string) (changed bool, err error) {
+	for _, name := range names {
+		if _, ok := s.Upstreams[name]; !ok {
+			return false, refuse("upstream %q does not come by DNS", name)
+		}
+	}
+	for name, u := range s.Upstreams {
+		if len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
+		for i, o := range u.Servers {
+			if o.Weight != o.Base || o.Down {
+				u.Servers[i].Weight, u.Servers[i].Down, changed = o.Base, false, true
+			}
+		}
+	}
+	return changed, nil
+}
+
 // Member is a server that an upstream is to have, with the operator's weight.
 type Member struct {
 	Address string

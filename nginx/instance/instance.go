@@ -59,6 +59,11 @@ func Version(ctx context.Context) ([3]int, error) {
 	if err != nil {
 		return [3]int{}, err
 	}
+	return VersionOf(ctx, path)
+}
+
+// VersionOf is the version of an nginx binary.
+func VersionOf(ctx context.Context, path string) ([3]int, error) {
 	out, err := exec.CommandContext(ctx, path, "-v").CombinedOutput()
 	if err != nil {
 		return [3]int{}, fmt.Errorf("run %s -v: %w", path, err)
