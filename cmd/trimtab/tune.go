@@ -299,6 +299,9 @@ func (d *service) begin(ctx context.Context, all *sync.WaitGroup, s *session) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.look()
 	all.Go(func() { _ = s.poller.Run(ctx) })
+	if s.dns != nil {
+		s.dns.begin(ctx, all)
+	}
 	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
 	all.Go(func() {
 		err := w.Run(ctx, func(c nginx.Change) {

@@ -92,6 +92,10 @@ func (d *service) putBack(ctx context.Context) error {
 		if _, ours := d.state.LastGood[u.Name]; !ours {
 			continue
 		}
+		if s.dns != nil { // its servers do not stand in the file
+			base[u.Name] = d.state.Base[u.Name]
+			continue
+		}
 		for _, p := range u.Peers {
 			if was, ok := d.state.Base[u.Name][p.Label()]; ok {
 				if base[u.Name] == nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"trimtab/cluster"
+	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
 	"trimtab/tuner"
 	"trimtab/vts"
@@ -81,6 +82,11 @@ type daemonConfig struct {
 		MaxGenerations int    `toml:"max_generations"`
 		MaxDraining    int    `toml:"max_draining"`
 		MaxMemoryMiB   int    `toml:"max_memory_mib"`
+
+		DNSListen  string         `toml:"dns_listen"`
+		DNSZone    string         `toml:"dns_zone"`
+		DNSConfirm span           `toml:"dns_confirm"`
+		Members    []memberConfig `toml:"members"`
 	} `toml:"actuator"`
 
 	Tuner struct {
@@ -131,6 +137,7 @@ func defaultDaemonConfig() *daemonConfig {
 	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = span(30*time.Second), span(5*time.Second)
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
 	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, span(30*time.Second), span(2*time.Second), 2
+	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), span(time.Second)
 	c.Tuner.Learner = "tuned"
 	c.Regimes.Observe = span(30 * time.Minute)
 	return c
@@ -200,9 +207,19 @@ func (c *daemonConfig) validate() error {
 			errs = append(errs, fmt.Errorf("actuator: %w", err))
 		}
 		check(filepath.IsAbs(c.Actuator.TokenFile), "actuator.token_file %q: want an absolute path", c.Actuator.TokenFile)
+	case "dns":
+		if _, err := dns.New(dns.Config{Listen: c.Actuator.DNSListen, Zone: c.Actuator.DNSZone}); err != nil {
+			errs = append(errs, fmt.Errorf("actuator: %w", err))
+		}
 	default:
-		check(false, "actuator.kind %q: want reload or live", c.Actuator.Kind)
+		check(false, "actuator.kind %q: want dns, live or reload", c.Actuator.Kind)
 	}
+	for _, m := range c.Actuator.Members {
+		if _, err := m.members(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
 	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
 	seen := map[string]bool{}
@@ -282,7 +299,7 @@ func (c *daemonConfig) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, MinRequests: c.Tuner.MinRequests, Burst: c.Tuner.Burst,
-		BurstWindow: time.Duration(c.Tuner.BurstWindow), PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind == "live", Eject: c.Tuner.Eject,
+		BurstWindow: time.Duration(c.Tuner.BurstWindow), PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject,
 		Explore: c.Tuner.Explore, LearningRate: c.Tuner.LearningRate, Gamma: c.Tuner.Gamma, Seed: c.Tuner.Seed,
 		Regimes: tuner.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}

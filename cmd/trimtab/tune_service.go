@@ -106,7 +106,7 @@ func (d *service) restore(ctx context.Context) error {
 	d.state = st
 	d.learned(st)
 	d.explain = st.Explanation
-	if d.session.live != nil {
+	if d.session.live != nil || d.session.dns != nil {
 		return nil
 	}
 	r, err := d.session.applier.Recover(ctx)
@@ -205,7 +205,7 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	d.metrics.Telemetry(s.poller.Health())
 	d.own.nginx(s)
 	d.note(sample, held, out, e, err)
-	if sample != nil && !s.tried && s.live == nil && !d.dry {
+	if sample != nil && !s.tried && s.live == nil && s.dns == nil && !d.dry {
 		d.tryOut(ctx, s)
 	}
 	if !d.dry && (d.saved.IsZero() || time.Since(d.saved) >= saveEvery || out.Applied) {
@@ -261,7 +261,7 @@ func (d *service) save(s *session) {
 func (d *service) swap(next *session) {
 	d.mu.Lock()
 	last := d.session
-	if last.cfg.Actuator == next.cfg.Actuator {
+	if reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
 		next.applier.Budget = last.applier.Budget
 	}
 	switch {

@@ -29,7 +29,8 @@ type session struct {
 	poller  *vts.Poller
 	reader  *vts.Reader
 	applier *nginx.Applier
-	live    *live.Actuator // nil: weights change by reload
+	live    *live.Actuator // nil: weights are not set live
+	dns     *dnsSession    // nil: weights are not set by DNS; without both they change by reload
 	policy  tuner.Policy
 	tuned   *tuner.Tuner // nil: the policy explains nothing
 	cancel  func()       // ends what runs in the background
@@ -81,6 +82,11 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 	}
 	if a.Kind == "live" {
 		if s.live, err = live.New(live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}); err != nil {
+			return nil, err
+		}
+	}
+	if a.Kind == "dns" {
+		if s.dns, err = newDNSSession(cfg, s.applier.Status, log); err != nil {
 			return nil, err
 		}
 	}
@@ -146,6 +152,12 @@ func (s *session) look() {
 			s.excluded = append(s.excluded, err.Error())
 			continue
 		}
+		if s.dns != nil {
+			if why := s.dns.leftOut(u); why != "" {
+				s.excluded = append(s.excluded, why)
+				continue
+			}
+		}
 		s.tunable[u.Name] = true
 		delete(wanted, u.Name)
 	}
@@ -175,6 +187,11 @@ func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 		}
 	}
 	sample.Groups = groups
+	if s.dns != nil {
+		if err := s.dns.overlay(&sample); err != nil {
+			return sample, err
+		}
+	}
 	if s.live != nil {
 		if err := s.overlay(ctx, &sample); err != nil {
 			return sample, err
@@ -254,6 +271,13 @@ func (s *session) put(ctx context.Context, w tuner.Weights, from nginx.Settings)
 		r, err := s.live.Apply(context.WithoutCancel(ctx), nginxSettings(w))
 		return tuner.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
 	}
+	if s.dns != nil {
+		r, err := s.dns.put(ctx, w, from)
+		if err == nil {
+			s.change = &pageAfter{at: time.Now()}
+		}
+		return r, err
+	}
 	r, err := fileActuator{applier: s.applier, from: from}.Apply(ctx, w)
 	if err == nil {
 		s.change = &pageAfter{at: time.Now(), reloaded: r.Reloaded, before: s.generation}
@@ -263,6 +287,9 @@ func (s *session) put(ctx context.Context, w tuner.Weights, from nginx.Settings)
 
 // plan is what Apply would write, as a diff.
 func (s *session) plan(w tuner.Weights) (string, error) {
+	if s.dns != nil {
+		return s.dns.plan(w)
+	}
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	if err != nil {
 		return "", withCode(exitConfig, err)
@@ -287,6 +314,9 @@ func (s *session) obstacle(ctx context.Context, dry bool) string {
 	}
 	if s.live != nil {
 		return ""
+	}
+	if s.dns != nil {
+		return s.dns.obstacle()
 	}
 	if b, err := s.applier.Breaker(); err == nil && b.Open(time.Now()) {
 		return "circuit breaker: " + b.String()
