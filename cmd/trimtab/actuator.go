@@ -5,7 +5,6 @@ import (
 
 	"trimtab/nginx"
 	"trimtab/tuner"
-	"trimtab/vts"
 )
 
 // fileActuator changes weights in NGINX's configuration files and reloads.
@@ -34,7 +33,7 @@ func nginxSettings(w tuner.Weights) nginx.Settings {
 }
 
 // statusFunc shows package nginx what the status page says. The client must open a new connection for every request.
-func statusFunc(client *vts.Client) nginx.StatusFunc {
+func statusFunc(client statusReader) nginx.StatusFunc {
 	return func(ctx context.Context) (nginx.Status, error) {
 		s, err := client.Status(ctx)
 		if err != nil {

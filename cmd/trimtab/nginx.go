@@ -31,7 +31,7 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	if f.status == "" {
 		return a, func() {}, nil
 	}
-	status, end, err := freshStatus(f.status)
+	status, end, err := freshStatus(f.status, f.config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -39,13 +39,17 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	return a, end, nil
 }
 
-// freshStatus reads the status page over a new connection each time.
-func freshStatus(url string) (nginx.StatusFunc, func(), error) {
+// freshStatus reads the status page over a new connection each time. What the page does not know comes from the configuration;
+// without one it stays unknown.
+func freshStatus(url, config string) (nginx.StatusFunc, func(), error) {
 	client, err := vts.NewClient(vts.ClientConfig{URL: url, FreshConnections: true})
 	if err != nil {
 		return nil, nil, withCode(exitUsage, err)
 	}
-	return statusFunc(client), client.Close, nil
+	if config == "" {
+		return statusFunc(client), client.Close, nil
+	}
+	return statusFunc(filled{client, &nginx.Loaded{Path: config}}), client.Close, nil
 }
 
 func newNginx(e *env) *cobra.Command {

@@ -39,7 +39,7 @@ func (f *dnsFlags) actuator() (*dns.Actuator, func(), error) {
 	cfg := dns.Config{Listen: f.listen, Zone: f.zone, Store: dns.Store{Path: f.state}}
 	end := func() {}
 	if f.status != "" {
-		status, stop, err := freshStatus(f.status)
+		status, stop, err := freshStatus(f.status, "")
 		if err != nil {
 			return nil, nil, err
 		}

@@ -183,7 +183,7 @@ func testbedActuator(bed *testbed.Testbed) (tuner.Actuator, func(), error) {
 	}
 	return fileActuator{applier: &nginx.Applier{
 		Config: bed.NGINX.Config, StateDir: filepath.Join(bed.Dir, "state"), Binary: bed.NGINX.Binary,
-		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: statusFunc(client),
+		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: statusFunc(filled{client, &nginx.Loaded{Path: bed.NGINX.Config}}),
 	}}, client.Close, nil
 }
 

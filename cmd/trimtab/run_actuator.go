@@ -72,7 +72,7 @@ func (a byDNS) Apply(ctx context.Context, w tuner.Weights) (tuner.Receipt, error
 
 // dnsActuator answers a testbed's NGINX and sets its weights.
 func dnsActuator(bed *testbed.Testbed, resolver string) (tuner.Actuator, func(), error) {
-	status, closeStatus, err := freshStatus(bed.StatusURL)
+	status, closeStatus, err := freshStatus(bed.StatusURL, "")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -63,7 +63,8 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 	if s.fresh, err = cfg.statusClient(true); err != nil {
 		return nil, err
 	}
-	s.poller, err = vts.NewPoller(s.client, vts.PollerConfig{
+	loaded := &nginx.Loaded{Path: cfg.Nginx.Config}
+	s.poller, err = vts.NewPoller(filled{s.client, loaded}, vts.PollerConfig{
 		Interval: time.Duration(cfg.Status.Poll), StaleAfter: time.Duration(cfg.Status.StaleAfter), Logger: log,
 	})
 	if err != nil {
@@ -73,7 +74,7 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 	n, a := cfg.Nginx, cfg.Actuator
 	s.applier = &nginx.Applier{
 		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
-		Status: statusFunc(s.fresh), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
+		Status: statusFunc(filled{s.fresh, loaded}), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
 		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 		Budget: &nginx.Budget{
 			Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,

@@ -164,7 +164,7 @@ function M.new(of)
         local capacity, free = 0, 0
         if dict.capacity then capacity, free = dict:capacity(), dict:free_space() end
         ngx.update_time()
-        return '{"hostName":' .. quoted(ngx.var.hostname) .. ',"moduleVersion":"' .. of.version .. '","nginxVersion":"' .. ngx.var.nginx_version ..
+        return '{"hostName":' .. quoted(ngx.var.hostname) .. ',"moduleVersion":"' .. of.version .. (closed and "-variables" or "") .. '","nginxVersion":"' .. ngx.var.nginx_version ..
             '","loadMsec":' .. number(of.load_ms) .. ',"nowMsec":' .. number(floor(ngx.now() * 1000 + 0.5)) ..
             ',"connections":{"active":' .. active .. ',"reading":' .. reading .. ',"writing":' .. writing .. ',"waiting":' .. waiting ..
             ',"accepted":' .. number(accepted) .. ',"handled":' .. number(handled) .. ',"requests":' .. number(requests) .. "}" ..
