@@ -217,7 +217,10 @@ func TestE2EWeightsByDNS(t *testing.T) {
 
 	second := daemon()
 	defer func() { _ = second.Process.Kill() }()
-	await(t, "the daemon to answer again", func() bool { code, out, _ := b.dns(t, "show", "--status", b.page); return code == 0 && !strings.Contains(out, "not ") })
+	await(t, "the daemon to answer again", func() bool {
+		code, out, _ := b.dns(t, "show", "--status", b.page)
+		return code == 0 && !strings.Contains(out, "not ")
+	})
 	if now := b.weights(t); now[1] <= now[0] {
 		t.Errorf("after the restart: got %v, want the weights to go on from %v: %s", now, learned, said())
 	}

@@ -185,7 +185,12 @@ func Start(ctx context.Context, dir, config string, ready ...string) (*Instance,
 	if err != nil {
 		return nil, err
 	}
-	dir, err = filepath.Abs(dir)
+	return StartBinary(ctx, binary, dir, config, ready...)
+}
+
+// StartBinary is Start for a binary that is given.
+func StartBinary(ctx context.Context, binary, dir, config string, ready ...string) (*Instance, error) {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
