@@ -28,6 +28,8 @@ type Config struct {
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
+	// Fragments are upstream blocks outside http and stream: the file is one that another includes.
+	Fragments []*Upstream
 }
 
 // File is one file of a configuration.
@@ -49,6 +51,7 @@ type Upstream struct {
 	// least_time, or the name of another module's directive.
 	Method     string
 	MethodArgs []string
+	Sources    []string // directives by which the servers come from elsewhere
 	Zone       string
 	ZoneSize   string   // as written, such as 128k; empty when the line only names a zone
 	Resolver   []string // the words of its own resolver directive; nil when it has none
@@ -71,6 +74,7 @@ type Peer struct {
 	Weight       int
 	Down, Backup bool
 	Resolve      bool
+	Resolved     []string // addresses that the status page shows for a host name; see Config.Resolve
 	Service      string   // of service=; empty when there is none
 	Params       []string // everything behind the address, as written
 	File         *File
@@ -84,12 +88,6 @@ type Peer struct {
 
 // Span is the text of the line in File: from the word server to behind its semicolon.
 func (p *Peer) Span() (start, end int) { return p.start, p.end + 1 }
-
-// balancers are the directives that choose the method of an upstream.
-var balancers = map[string]bool{
-	"least_conn": true, "ip_hash": true, "hash": true, "random": true, "least_time": true, "sticky": true, "fair": true,
-	"sticky_cookie": true, "least_sess": true, "ewma": true, "balancer_by_lua_block": true, "balancer_by_lua_file": true,
-}
 
 // referencePrefix begins the names of upstreams that live weights bring along and that nothing uses.
 const referencePrefix = "trimtab-method-"
@@ -238,6 +236,9 @@ func (r *reader) enter(at place, name string, f *File, l *lexer) place {
 			r.config.Upstreams = append(r.config.Upstreams, in.upstream)
 		}
 	}
+	if in.blocks == "upstream" && len(l.args) == 2 {
+		r.config.Fragments = append(r.config.Fragments, &Upstream{Name: l.args[1].value(f.Data), File: f, Line: l.args[0].line})
+	}
 	in.geo = name == "geo"
 	return in
 }
@@ -265,6 +266,8 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 			}
 		case name == "resolver" && len(l.args) > 1:
 			u.Resolver = l.values(f.Data)
+		case sources[name]:
+			u.Sources = append(u.Sources, name)
 		case balancers[name]:
 			u.Method, u.MethodArgs = name, l.values(f.Data)
 		}

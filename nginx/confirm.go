@@ -178,9 +178,17 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 		}
 		written := map[string]int{}
 		for _, p := range u.Peers {
+			if p.Service != "" {
+				continue
+			}
 			if p.Server == "" {
-				return refuse("%s:%d: server %s of upstream %q is a host name, which may stand for several servers on the status page; write its address",
-					p.File.Path, p.Line, p.Address, name)
+				for _, address := range p.Resolved {
+					written[address]++
+				}
+				if len(p.Resolved) == 0 {
+					return refuse("%s:%d: server %s of upstream %q is a host name, and the status page shows no address for it", p.File.Path, p.Line, p.Address, name)
+				}
+				continue
 			}
 			if written[p.Server]++; written[p.Server] > 1 {
 				return refuse("%s:%d: server %s stands twice in upstream %q: which one the status page means cannot be known", p.File.Path, p.Line, p.Server, name)

@@ -1,7 +1,9 @@
 package nginx
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,7 +49,7 @@ func printedAddress(address, protocol string) string {
 		return address
 	}
 	if ap, err := netip.ParseAddrPort(address); err == nil {
-		return ap.String()
+		return printed(ap)
 	}
 	if protocol != "http" {
 		return ""
@@ -58,11 +60,33 @@ func printedAddress(address, protocol string) string {
 	if err != nil || a.Is6() != strings.HasPrefix(address, "[") {
 		return ""
 	}
-	return netip.AddrPortFrom(a, 80).String()
+	return printed(netip.AddrPortFrom(a, 80))
+}
+
+// printed is how NGINX prints an address: as everybody does, but for IPv6 addresses that begin with 96 zero bits, whose last
+// 32 it takes for an IPv4 address (ngx_inet6_ntop).
+func printed(ap netip.AddrPort) string {
+	a := ap.Addr()
+	if !a.Is6() || a.Zone() != "" {
+		return ap.String()
+	}
+	b := a.As16()
+	for _, c := range b[:12] {
+		if c != 0 {
+			return ap.String()
+		}
+	}
+	short := b[12] == 0 && b[13] == 0 // so that seven groups are zero, or all
+	if short && (b[14] == 0 || b[15] == 1) {
+		return ap.String()
+	}
+	return fmt.Sprintf("[::%d.%d.%d.%d]:%d", b[12], b[13], b[14], b[15], ap.Port())
 }
 
 // names reports whether key means the peer: as written or as printed.
-func (p *Peer) names(key string) bool { return key == p.Address || p.Server != "" && key == p.Server }
+func (p *Peer) names(key string) bool {
+	return key == p.Address || p.Server != "" && key == p.Server || slices.Contains(p.Resolved, key)
+}
 
 // Label is the printed address, or as written when that is not known.
 func (p *Peer) Label() string {

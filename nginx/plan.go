@@ -76,9 +76,18 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, p := range u.Peers {
+			if p.Service != "" {
+				return nil, refuse("%s:%d: upstream %q takes its servers and weights by DNS (%s): what stands in the file does not count; trimtab nginx dns set changes them",
+					p.File.Path, p.Line, name, p.Address)
+			}
+		}
 		target, err := u.target(want[name])
 		if err != nil {
 			return nil, err
+		}
+		if note := u.reducedNote(target, want[name]); note != "" {
+			p.Notes = append(p.Notes, note)
 		}
 		if u.ejectsAll(target) {
 			return nil, refuse("upstream %q (%s:%d): no server would be left up", name, u.File.Path, u.Line)
@@ -86,13 +95,16 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		p.Weights[name] = map[string]Setting{}
 		for i, peer := range u.Peers {
 			p.Weights[name][peer.Label()] = target[i]
+			for _, address := range peer.Resolved {
+				p.Weights[name][address] = target[i]
+			}
 			peerEdits, err := peer.edits(u, target[i], opt)
 			if err != nil {
 				return nil, err
 			}
 			edits[peer.File] = append(edits[peer.File], peerEdits...)
 		}
-		if note := u.note(); note != "" {
+		if note := u.Note(); note != "" {
 			p.Notes = append(p.Notes, note)
 		}
 	}
@@ -107,8 +119,29 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 
 // Editable says why the upstream cannot be edited; nil when it can.
 func (c *Config) Editable(upstream string) error {
-	_, err := c.editable(upstream)
-	return err
+	u, err := c.editable(upstream)
+	if err != nil {
+		return err
+	}
+	for _, p := range u.Peers {
+		if other, twice := u.twice(p); twice {
+			return refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",
+				u.Name, p.Label(), p.File.Path, p.Line, other.File.Path, other.Line)
+		}
+	}
+	return nil
+}
+
+// twice finds another line of the same server; a backup beside a primary is another thing.
+func (u *Upstream) twice(p *Peer) (*Peer, bool) {
+	after := false
+	for _, o := range u.Peers {
+		if after && o.Label() == p.Label() && o.Backup == p.Backup {
+			return o, true
+		}
+		after = after || o == p
+	}
+	return nil, false
 }
 
 // editable returns the only upstream of that name, or says why it cannot be edited.
@@ -123,6 +156,11 @@ func (c *Config) editable(name string) (*Upstream, error) {
 				name, found.File.Path, found.Line, found.Protocol, u.File.Path, u.Line, u.Protocol)
 		}
 		found = u
+	}
+	for _, u := range c.Fragments {
+		if found == nil && u.Name == name {
+			return nil, refuse("upstream %q stands outside http and stream at %s:%d: this is a file that another includes; name the main file, which includes it", name, u.File.Path, u.Line)
+		}
 	}
 	if found == nil {
 		return nil, refuse("no upstream %q in %s", name, c.Path)
@@ -169,7 +207,11 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 			return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",
 				u.Name, key, u.Peers[match].File.Path, u.Peers[match].Line, p.File.Path, p.Line)
 		}
-		if named[match] {
+		if named[match] && target[match] != want[key] && len(u.Peers[match].Resolved) > 1 {
+			return nil, refuse("upstream %q: %s is %d servers (%s), which share the one weight of their line: weights by DNS can differ", u.Name,
+				u.Peers[match].Address, len(u.Peers[match].Resolved), strings.Join(u.Peers[match].Resolved, ", "))
+		}
+		if named[match] && len(u.Peers[match].Resolved) < 2 {
 			return nil, refuse("upstream %q: server %s is named twice in the settings", u.Name, u.Peers[match].Label())
 		}
 		if w := want[key].Weight; w < 1 || w > MaxWeight {
@@ -185,7 +227,7 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 func (u *Upstream) index() (index map[string]int, twice map[string]*Peer) {
 	index, twice = make(map[string]int, 2*len(u.Peers)), map[string]*Peer{}
 	for i, p := range u.Peers {
-		for _, name := range []string{p.Address, p.Server} {
+		for _, name := range append([]string{p.Address, p.Server}, p.Resolved...) {
 			if first, ok := index[name]; ok && first != i {
 				twice[name] = p
 			} else if name != "" {
@@ -231,6 +273,19 @@ func (u *Upstream) reduce(target []Setting, named []bool) {
 			}
 		}
 	}
+}
+
+// reducedNote says when other weights are written than were asked for.
+func (u *Upstream) reducedNote(target []Setting, want map[string]Setting) string {
+	for i, p := range u.Peers {
+		for key, w := range want {
+			if p.names(key) && target[i].Weight != w.Weight {
+				return fmt.Sprintf("upstream %q: only the proportions of its weights count, and a common factor is left out: %d for server %s is written as %d",
+					u.Name, w.Weight, p.Label(), target[i].Weight)
+			}
+		}
+	}
+	return ""
 }
 
 // ejectsAll reports whether the target marks the last server down that was up.
@@ -284,16 +339,6 @@ func (p *Peer) edits(u *Upstream, want Setting, opt PlanOptions) ([]Edit, error)
 		edits = append(edits, Edit{Offset: from, Old: string(p.File.Data[from:p.down.end])})
 	}
 	return edits, nil
-}
-
-func (u *Upstream) note() string {
-	switch u.Method {
-	case "ip_hash", "hash":
-		return fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers", u.Name, u.Method)
-	case "balancer_by_lua_block", "balancer_by_lua_file":
-		return fmt.Sprintf("upstream %q uses %s: whether weights count is up to that code", u.Name, u.Method)
-	}
-	return ""
 }
 
 // Apply returns the file's new content.

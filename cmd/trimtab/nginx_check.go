@@ -86,7 +86,11 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 	add("config", nil, "%s: %d files, %d upstreams", cfg.Path, len(cfg.Files), len(cfg.Upstreams))
 	add("files", a.CompareFiles(ctx, cfg), "the same as nginx -T reads")
 	for _, u := range cfg.Upstreams {
-		add("upstream", cfg.Editable(u.Name), "%s: %d servers can be edited", u.Name, len(u.Peers))
+		detail := fmt.Sprintf("%s (%s): %d servers can be edited", u.Name, u.MethodText(), len(u.Peers))
+		if note := u.Note(); note != "" {
+			detail += "; note: " + note
+		}
+		add("upstream", cfg.Editable(u.Name), "%s", detail)
 	}
 	add("nginx -t", a.Test(ctx), "passes")
 	pid, err := a.Master(ctx, cfg)
@@ -100,7 +104,11 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 		add("status", err, "the page can be read; configuration loaded at %s", time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
 		for _, u := range cfg.Upstreams {
 			if err == nil && u.Protocol == "http" {
-				add("servers", cfg.MatchPeers(status, u.Name), "%s: the page shows the %d servers of the configuration", u.Name, len(u.Peers))
+				match := cfg.Resolve(ctx, status, u.Name)
+				if match == nil {
+					match = cfg.MatchPeers(status, u.Name)
+				}
+				add("servers", match, "%s: the page shows the %d servers of the configuration", u.Name, len(u.Peers))
 			}
 		}
 	}

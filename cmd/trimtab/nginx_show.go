@@ -43,15 +43,29 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", u.Name, u.Protocol, strings.Join(append([]string{u.Method}, u.MethodArgs...), " "), u.File.Path, u.Line)
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", u.Name, u.Protocol, u.MethodText(), u.File.Path, u.Line)
 		for _, p := range u.Peers {
 			fmt.Fprintf(w, "  %s\tweight %d\t%s\t\t%s:%d\n", p.Label(), p.Weight, strings.Join(peerMarks(p), " "), p.File.Path, p.Line)
 		}
 	}
-	if len(cfg.Upstreams) == 0 {
+	for _, u := range cfg.Fragments {
+		fmt.Fprintf(w, "%s\toutside http and stream at %s:%d: this is a file that another includes; name the main file with -c\n", u.Name, u.File.Path, u.Line)
+	}
+	if len(cfg.Upstreams)+len(cfg.Fragments) == 0 {
 		fmt.Fprintf(w, "%s has no upstream block\n", cfg.Path)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, u := range cfg.Upstreams {
+		if note := u.Note(); note != "" {
+			fmt.Fprintln(out, "note:", note)
+		}
+	}
+	if len(cfg.Fragments) > 0 && len(cfg.Upstreams) == 0 {
+		return withCode(exitConfig, fmt.Errorf("%s is a part of a configuration: it is included by another file", cfg.Path))
+	}
+	return nil
 }
 
 func peerMarks(p *nginx.Peer) []string {
@@ -72,6 +86,8 @@ type upstreamJSON struct {
 	Protocol string     `json:"protocol"`
 	Method   string     `json:"method"`
 	Args     []string   `json:"method_args,omitempty"`
+	Sources  []string   `json:"servers_by,omitempty"`
+	Note     string     `json:"note,omitempty"`
 	Zone     string     `json:"zone,omitempty"`
 	File     string     `json:"file"`
 	Line     int        `json:"line"`
@@ -93,7 +109,7 @@ func printUpstreamsJSON(out io.Writer, cfg *nginx.Config) error {
 	enc := json.NewEncoder(out)
 	for _, u := range cfg.Upstreams {
 		row := upstreamJSON{
-			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Zone: u.Zone,
+			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Sources: u.Sources, Note: u.Note(), Zone: u.Zone,
 			File: u.File.Path, Line: u.Line, Servers: []peerJSON{},
 		}
 		for _, p := range u.Peers {
