@@ -120,6 +120,9 @@ type daemonConfig struct {
 		Method   string  `toml:"method"`
 		Deadline span    `toml:"deadline"`
 		Priority float64 `toml:"priority"`
+		// SlowStart and Tune are the operator's wishes for the whole upstream.
+		SlowStart span  `toml:"slow_start"`
+		Tune      *bool `toml:"tune"`
 	} `toml:"upstream"`
 
 	path  string

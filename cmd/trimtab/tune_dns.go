@@ -112,7 +112,8 @@ func (s *dnsSession) leftOut(u *nginx.Upstream) string {
 	return ""
 }
 
-// overlay puts in the weights that NGINX is told where the page does not show any.
+// overlay puts in the weights that NGINX is told where the page does not show any, and the servers that are left out, which the
+// page shows as the backups that stand in or not at all.
 func (s *dnsSession) overlay(sample *vts.Sample) error {
 	st, err := s.State()
 	if err != nil {
@@ -125,6 +126,14 @@ func (s *dnsSession) overlay(sample *vts.Sample) error {
 			p := &g.Peers[j]
 			if w, ok := told[g.Name][p.Server]; ok && p.Weight == 0 {
 				p.Weight, p.Down, p.Backup = w.Weight, w.Down, false
+			} else if ok && w.Down && p.Backup {
+				p.Weight, p.Down, p.Backup = w.Weight, true, false
+			}
+		}
+		for _, server := range slices.Sorted(maps.Keys(told[g.Name])) {
+			w := told[g.Name][server]
+			if w.Down && !slices.ContainsFunc(g.Peers, func(p vts.PeerSample) bool { return p.Server == server }) {
+				g.Peers = append(slices.Clone(g.Peers), vts.PeerSample{Server: server, Weight: w.Weight, Down: true})
 			}
 		}
 	}

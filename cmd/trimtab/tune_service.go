@@ -185,6 +185,7 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	if d.dry {
 		options = append(options, tuner.WithDryRun())
 	}
+	s.dry = d.dry
 	out, err := tuner.NewLoop(s, s.policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
@@ -197,6 +198,15 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 	if s.tuned != nil && sample != nil {
 		last := s.tuned.Explain()
 		e = &last
+	}
+	if sample != nil && err == nil && !d.dry {
+		changed, failed := s.enforce(ctx, time.Now())
+		if failed != nil {
+			d.log.Error("orders are not in force", "error", failed)
+		}
+		if len(changed) > 0 {
+			d.log.Info("weights set as ordered", "upstreams", changed)
+		}
 	}
 	if sample != nil && err == nil {
 		d.account(s, sample, out, e)

@@ -43,7 +43,9 @@ type session struct {
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
 
-	generation int64      // of NGINX's configuration in the last sample
+	generation int64 // of NGINX's configuration in the last sample
+	orders     ordered
+	dry        bool
 	change     *pageAfter // what the page must show before it is used; nil: anything
 }
 
@@ -149,6 +151,11 @@ func (s *session) look() {
 		if len(wanted) > 0 && !wanted[u.Name] {
 			continue
 		}
+		if !s.cfg.tunes(u.Name) {
+			s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: tune = false", u.Name))
+			delete(wanted, u.Name)
+			continue
+		}
 		if err := cfg.Editable(u.Name); err != nil {
 			s.excluded = append(s.excluded, err.Error())
 			continue
@@ -178,33 +185,41 @@ func (s *session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
+	if err := s.overlays(ctx, &sample); err != nil {
+		return sample, err
+	}
+	ordered, err := s.see(&sample, time.Now())
+	if err != nil {
+		return sample, err
+	}
 	s.mu.Lock()
 	tunable := s.tunable
 	s.mu.Unlock()
 	groups := make([]vts.GroupSample, 0, len(sample.Groups))
 	for _, g := range sample.Groups {
-		if tunable[g.Name] {
+		if tunable[g.Name] && !ordered[g.Name] {
 			groups = append(groups, g)
 		}
 	}
 	sample.Groups = groups
-	if s.dns != nil {
-		if err := s.dns.overlay(&sample); err != nil {
-			return sample, err
-		}
-	}
-	if s.live != nil {
-		if err := s.overlay(ctx, &sample); err != nil {
-			return sample, err
-		}
-	}
 	s.mu.Lock()
 	s.last = &sample
 	s.mu.Unlock()
-	if len(groups) == 0 {
+	if len(groups) == 0 && len(ordered) == 0 {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
 	}
 	return sample, nil
+}
+
+// overlays puts in the weights in force where a page may not show them.
+func (s *session) overlays(ctx context.Context, sample *vts.Sample) error {
+	if s.dns != nil {
+		return s.dns.overlay(sample)
+	}
+	if s.live != nil {
+		return s.overlay(ctx, sample)
+	}
+	return nil
 }
 
 // overlay puts in the weights set live: a status page that is not the shim's shows those of the file.
