@@ -72,3 +72,4 @@ clean: ## remove what was built and the default output directory
 .PHONY: matrix
 matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/nginx-versions.md
 	@scripts/nginx-matrix.sh test
+	@scripts/nginx-matrix.sh table

@@ -5,7 +5,8 @@
 #   scripts/nginx-matrix.sh list             suites and versions of the roots that are there
 #   scripts/nginx-matrix.sh with SUITE CMD…  run CMD with TRIMTAB_NGINX set to that suite's NGINX
 #   scripts/nginx-matrix.sh test [-short]    every test that starts an NGINX, on each of them
-#   scripts/nginx-matrix.sh ci               shim, live, dns, apply and one end-to-end run, on each of them
+#   scripts/nginx-matrix.sh table            measure each of them and write the table of docs/nginx-versions.md
+#   scripts/nginx-matrix.sh ci               shim, live, dns, apply and end-to-end runs on those that are not the machine's own
 #
 # SUITES (default "bookworm trixie sid") chooses; "bullseye" (1.18), and Ubuntu's "noble" (1.24) and "resolute" (1.28) are known too.
 # TRIMTAB_MATRIX is the folder of the roots (default: trimtab/matrix in the user's cache folder).
@@ -100,10 +101,24 @@ case ${1:-} in
     make_roots
     on_each go test -count=1 "$@" -timeout 20m ./nginx/... ./loadgen/ ./deathstarbench/sim/ ./arena/testbed/ ./cmd/trimtab/
     ;;
-  ci)
+  table)
     make_roots
-    on_each go test -count=1 -short -timeout 10m ./nginx/...
-    on_each go test -count=1 -timeout 5m -run 'E2E' ./cmd/trimtab/
+    on_each env TRIMTAB_MATRIX_TABLE="$PWD/docs/nginx-versions.md" go test -count=1 -run TestMatrixTable -timeout 20m -v ./cmd/trimtab/
     ;;
-  *) die "usage: $0 roots | list | with SUITE CMD… | test [-short] | ci" ;;
+  ci)
+    if [ "$(id -u)" -ne 0 ]; then
+      say "skipped: roots and mount namespaces need root"
+      exit 0
+    fi
+    # The machine's own NGINX has been through all of make test.
+    own=$(nginx -v 2>&1 | sed 's|.*/||; s| .*||' || true)
+    make_roots
+    others=()
+    for suite in "${suites[@]}"; do [ "$(version "$suite")" = "$own" ] || others+=("$suite"); done
+    suites=("${others[@]}")
+    on_each go test -count=1 -short -timeout 10m ./nginx/lua ./nginx/live ./nginx/dns ./nginx/instance
+    on_each go test -count=1 -timeout 5m -run 'TestApply|TestStatus|TestMaster|TestIncludes|TestLive|TestKill' ./nginx
+    on_each go test -count=1 -timeout 5m -run 'TestE2EWeightsByDNS|TestE2EOrders|TestE2EDaemonWithLiveWeights|TestE2EDaemonTunesTheTestbed|TestE2EPageWithout|TestShimInstall' ./cmd/trimtab/
+    ;;
+  *) die "usage: $0 roots | list | with SUITE CMD… | test [-short] | table | ci" ;;
 esac

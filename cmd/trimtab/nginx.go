@@ -1,6 +1,10 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"trimtab/nginx"
@@ -13,12 +17,12 @@ type nginxFlags struct {
 }
 
 func (f *nginxFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.config, "config", "c", "/etc/nginx/nginx.conf", "main configuration file")
+	cmd.Flags().StringVarP(&f.config, "config", "c", defaultNginxConfig, "main configuration file")
 }
 
 func (f *nginxFlags) addApply(cmd *cobra.Command) {
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.stateDir, "state-dir", "/var/lib/trimtab/nginx", "folder of the lock, the journal and the backups")
+	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder of the lock, the journal and the backups (default: that of a daemon for this configuration)")
 	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
 	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it shows (default: by NGINX's worker processes)")
@@ -27,7 +31,11 @@ func (f *nginxFlags) addApply(cmd *cobra.Command) {
 
 // applier returns the pipeline for a person's change, and what ends it.
 func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
-	a := &nginx.Applier{Config: f.config, StateDir: f.stateDir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile, Manual: true}
+	dir := f.stateDir
+	if dir == "" {
+		dir = filepath.Join(stateDirFor(f.config), "nginx")
+	}
+	a := &nginx.Applier{Config: f.config, StateDir: dir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile, Manual: true}
 	if f.status == "" {
 		return a, func() {}, nil
 	}
@@ -37,6 +45,21 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	}
 	a.Status = status
 	return a, end, nil
+}
+
+// defaultNginxConfig is the configuration of most machines.
+const defaultNginxConfig = "/etc/nginx/nginx.conf"
+
+// stateDirFor is the state folder for a configuration of NGINX: that of the usual one, or one of its own, so that two NGINX
+// on a machine never are in each other's way.
+func stateDirFor(config string) string {
+	const base = "/var/lib/trimtab"
+	abs, err := filepath.Abs(config)
+	if err != nil || abs == defaultNginxConfig {
+		return base
+	}
+	sum := sha256.Sum256([]byte(abs))
+	return filepath.Join(base, "of-"+filepath.Base(filepath.Dir(abs))+"-"+hex.EncodeToString(sum[:4]))
 }
 
 // freshStatus reads the status page over a new connection each time. What the page does not know comes from the configuration;

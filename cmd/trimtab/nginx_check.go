@@ -41,6 +41,7 @@ counted (tried out on a private NGINX with the same modules), what a poll costs.
 			defer end()
 			findings := checkNginx(cmd.Context(), a)
 			findings = append(findings, checkTelemetry(cmd.Context(), flags)...)
+			findings = append(findings, checkWays(cmd.Context(), a, flags)...)
 			failed := 0
 			for _, f := range findings {
 				if !f.OK {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -18,16 +19,20 @@ import (
 	"trimtab/nginx/instance"
 )
 
-// defaultDNSState is the state file of a daemon with the default state folder.
-const defaultDNSState = "/var/lib/trimtab/dns.json"
-
 // dnsFlags say where DNS is answered, and from what.
 type dnsFlags struct{ listen, zone, state, status string }
+
+// of takes the state of the daemon for a configuration unless another was named.
+func (f *dnsFlags) of(config string) {
+	if f.state == "" {
+		f.state = filepath.Join(stateDirFor(config), "dns.json")
+	}
+}
 
 func (f *dnsFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.listen, "listen", dns.DefaultListen, "loopback address where Trimtab answers DNS")
 	cmd.Flags().StringVar(&f.zone, "zone", strings.TrimSuffix(dns.DefaultZone, "."), "domain of the names that NGINX asks for")
-	cmd.Flags().StringVar(&f.state, "state", defaultDNSState, "file with what NGINX is told; the daemon's is dns.json in its state folder")
+	cmd.Flags().StringVar(&f.state, "state", "", "file with what NGINX is told (default: dns.json in the state folder of a daemon for the configuration)")
 }
 
 func (f *dnsFlags) addStatus(cmd *cobra.Command) {
@@ -79,6 +84,7 @@ trimtab nginx dns reset --lines.`,
   sudo trimtab nginx dns install --upstream backend --write`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			where.of(flags.config)
 			opt.Listen, opt.Zone = where.listen, where.zone
 			return installDNS(cmd.Context(), e, flags, where, opt, write, asJSON)
 		},
@@ -188,6 +194,7 @@ that: servers and weights come from Trimtab.
 }
 
 func newDNSShow(e *env) *cobra.Command {
+	var flags nginxFlags
 	var where dnsFlags
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -196,6 +203,7 @@ func newDNSShow(e *env) *cobra.Command {
 		Example: "  trimtab nginx dns show --status http://127.0.0.1:8081/status/format/json",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			where.of(flags.config)
 			a, end, err := where.actuator()
 			if err != nil {
 				return err
@@ -204,6 +212,7 @@ func newDNSShow(e *env) *cobra.Command {
 			return showDNS(cmd.Context(), e, a, where, asJSON)
 		},
 	}
+	flags.add(cmd)
 	where.add(cmd)
 	where.addStatus(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -261,6 +270,7 @@ func showDNS(ctx context.Context, e *env, a *dns.Actuator, where dnsFlags, asJSO
 }
 
 func newDNSSet(e *env) *cobra.Command {
+	var flags nginxFlags
 	var where dnsFlags
 	var upstream string
 	var weights []string
@@ -271,6 +281,7 @@ func newDNSSet(e *env) *cobra.Command {
 		Example: "  sudo trimtab nginx dns set --upstream backend --weight 10.0.0.1:80=300 --weight 10.0.0.2:80=500",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			where.of(flags.config)
 			want, err := weightPairs(upstream, weights)
 			if err != nil {
 				return err
@@ -285,6 +296,7 @@ func newDNSSet(e *env) *cobra.Command {
 			})
 		},
 	}
+	flags.add(cmd)
 	where.add(cmd)
 	where.addStatus(cmd)
 	cmd.Flags().StringVar(&upstream, "upstream", "", "name of the upstream (required)")
@@ -328,6 +340,7 @@ func newDNSReset(e *env) *cobra.Command {
   sudo trimtab nginx dns reset --lines`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			where.of(flags.config)
 			where.status = flags.status
 			if lines {
 				return resetLines(cmd.Context(), e, flags, where, upstreams)
@@ -373,6 +386,7 @@ func resetLines(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, u
 }
 
 func newDNSServe(e *env) *cobra.Command {
+	var flags nginxFlags
 	var where dnsFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -381,6 +395,7 @@ func newDNSServe(e *env) *cobra.Command {
 as this process ends.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			where.of(flags.config)
 			s, err := dns.NewServer(dns.ServerConfig{
 				Listen: where.listen, Zone: where.zone, Store: dns.Store{Path: where.state}, Logger: slog.New(slog.NewTextHandler(e.stderr, nil)),
 			})
@@ -390,6 +405,7 @@ as this process ends.`,
 			return s.Run(cmd.Context())
 		},
 	}
+	flags.add(cmd)
 	where.add(cmd)
 	return cmd
 }

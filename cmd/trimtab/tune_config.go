@@ -163,6 +163,9 @@ func parseDaemonConfig(path, text string) (*daemonConfig, error) {
 	if err != nil {
 		return nil, decodeError(path, err)
 	}
+	if !meta.IsDefined("state_dir") {
+		c.StateDir = stateDirFor(c.Nginx.Config)
+	}
 	at := keyLines(text)
 	var errs []error
 	for _, key := range meta.Undecoded() {
