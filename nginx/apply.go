@@ -21,6 +21,11 @@ type Applier struct {
 	Prefix   string // nginx -p; empty: compiled in
 	PIDFile  string // empty: the pid directive, else compiled in
 
+	// TestCommand and ReloadCommand, a program and its arguments, stand in for nginx -t and the signal to the master where
+	// NGINX runs in namespaces of its own, as in a container. Then the candidate is tested in its place, and only the status
+	// page confirms a reload.
+	TestCommand, ReloadCommand []string
+
 	Status StatusFunc // what the status page says; nil: only NGINX's worker processes are looked at
 	Eject  bool       // allow servers to be marked down
 	Budget *Budget    // nil: no limit on reloads

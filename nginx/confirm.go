@@ -36,6 +36,7 @@ type confirmation struct {
 	now     func() time.Time
 	weights Settings
 	master  int
+	unseen  bool // its processes are not to be seen from here
 
 	sentTicks uint64       // the same in the kernel's clock for the start of processes
 	old       map[int]bool // processes that were there before
@@ -112,7 +113,7 @@ func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
 	if err := poll(ctx, limit, c.ready); err != nil {
 		return err
 	}
-	if c.status != nil {
+	if c.status != nil && !c.unseen {
 		_ = poll(ctx, drainGrace, c.newWorkers)
 	}
 	return nil

@@ -22,9 +22,11 @@ type overlay struct{ candidate, live string }
 
 // validator runs nginx -t.
 type validator struct {
-	binary  string
-	args    []string // before -t: -p, -c, -g
-	timeout time.Duration
+	binary string
+	args   []string // before -t: -p, -c, -g
+	// complete: the arguments are all there are
+	complete bool
+	timeout  time.Duration
 }
 
 // test runs nginx -t against what is on the disk, with each overlay's candidate in place of its live file in a mount
@@ -74,7 +76,11 @@ func privateMounts(overlays []overlay) error {
 }
 
 func (v validator) run(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, v.binary, append(append([]string{}, v.args...), "-t", "-q")...)
+	args := append([]string{}, v.args...)
+	if !v.complete {
+		args = append(args, "-t", "-q")
+	}
+	cmd := exec.CommandContext(ctx, v.binary, args...)
 	// A group of its own, so that whatever the test started ends with it; the death signal covers our own death.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -92,7 +98,7 @@ func (v validator) run(ctx context.Context) error {
 			}
 			return &testFailure{text}
 		}
-		return fmt.Errorf("run %s -t: %w", v.binary, err)
+		return fmt.Errorf("run %s %s: %w", v.binary, strings.Join(args, " "), err)
 	}
 	return nil
 }

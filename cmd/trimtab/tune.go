@@ -302,6 +302,9 @@ func (d *service) begin(ctx context.Context, all *sync.WaitGroup, s *session) {
 	if s.dns != nil {
 		s.dns.begin(ctx, all)
 	}
+	if s.cfg.Nginx.Config == "" {
+		return
+	}
 	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
 	all.Go(func() {
 		err := w.Run(ctx, func(c nginx.Change) {

@@ -83,11 +83,19 @@ func (d *service) putBack(ctx context.Context) error {
 		d.log.Warn("the operator's weights are not restored: changes are held", "reason", told)
 		return nil
 	}
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	cfg, err := &nginx.Config{}, error(nil)
+	if s.cfg.Nginx.Config != "" {
+		cfg, err = nginx.ReadConfig(s.cfg.Nginx.Config)
+	}
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
 	base := tuner.Weights{}
+	if s.cfg.Nginx.Config == "" {
+		for name := range d.state.LastGood {
+			base[name] = d.state.Base[name]
+		}
+	}
 	for _, u := range cfg.Upstreams { // those that are still there
 		if _, ours := d.state.LastGood[u.Name]; !ours {
 			continue

@@ -67,6 +67,8 @@ type daemonConfig struct {
 		Binary         string   `toml:"binary"`
 		Prefix         string   `toml:"prefix"`
 		PIDFile        string   `toml:"pid_file"`
+		TestCommand    []string `toml:"test_command"`
+		ReloadCommand  []string `toml:"reload_command"`
 		Upstreams      []string `toml:"upstreams"`
 		TestTimeout    span     `toml:"test_timeout"`
 		ConfirmTimeout span     `toml:"confirm_timeout"`
@@ -203,7 +205,9 @@ func (c *daemonConfig) validate() error {
 	} else {
 		client.Close()
 	}
-	check(filepath.IsAbs(c.Nginx.Config), "nginx.config %q: want an absolute path", c.Nginx.Config)
+	check(filepath.IsAbs(c.Nginx.Config) || c.Nginx.Config == "" && c.Actuator.Kind != "reload",
+		"nginx.config %q: want an absolute path, or with dns and live \"\" for one that cannot be read from here", c.Nginx.Config)
+	check((len(c.Nginx.TestCommand) > 0) == (len(c.Nginx.ReloadCommand) > 0), "nginx.test_command and nginx.reload_command: want both or none")
 	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
 	switch c.Actuator.Kind {
 	case "reload":

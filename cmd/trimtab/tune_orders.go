@@ -237,7 +237,7 @@ func (s *session) obey(ctx context.Context, name string, want map[string]orders.
 func (s *session) ordersApplier() *nginx.Applier {
 	a := s.applier
 	return &nginx.Applier{
-		Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, PIDFile: a.PIDFile, Status: a.Status, Eject: true, Manual: true,
+		Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, PIDFile: a.PIDFile, TestCommand: a.TestCommand, ReloadCommand: a.ReloadCommand, Status: a.Status, Eject: true, Manual: true,
 		HoldUnloaded: a.HoldUnloaded, TestTimeout: a.TestTimeout, ConfirmTimeout: a.ConfirmTimeout, Logger: a.Logger,
 	}
 }

@@ -75,7 +75,7 @@ func newSession(cfg *daemonConfig, log *slog.Logger) (*session, error) {
 	s.reader = s.poller.Reader()
 	n, a := cfg.Nginx, cfg.Actuator
 	s.applier = &nginx.Applier{
-		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
+		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile, TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand),
 		Status: statusFunc(filled{s.fresh, loaded}), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
 		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 		Budget: &nginx.Budget{
@@ -134,6 +134,10 @@ func (s *session) leftOut() []string {
 
 // look reads NGINX's configuration to know which upstreams may be tuned.
 func (s *session) look() {
+	if s.cfg.Nginx.Config == "" {
+		s.lookElsewhere()
+		return
+	}
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,6 +176,49 @@ func (s *session) look() {
 	for name := range wanted {
 		s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: not in %s", name, s.cfg.Nginx.Config))
 	}
+}
+
+// lookElsewhere finds the upstreams without a configuration of NGINX that could be read: those that NGINX is told by DNS, or,
+// where weights are set live, all that it then says can be set.
+func (s *session) lookElsewhere() {
+	tunable := map[string]bool{}
+	unread := ""
+	if s.dns != nil {
+		st, err := s.dns.State()
+		if err != nil {
+			unread = err.Error()
+		} else {
+			for name := range st.Upstreams {
+				tunable[name] = s.cfg.tunes(name)
+			}
+		}
+	} else if s.live != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if state, err := s.live.State(ctx); err != nil {
+			unread = err.Error()
+		} else {
+			for name, g := range state.Upstreams {
+				tunable[name] = g.Live && s.cfg.tunes(name)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread, s.tunable, s.excluded = unread, tunable, nil
+	for name := range tunable {
+		if wanted := s.cfg.Nginx.Upstreams; len(wanted) > 0 && !slices.Contains(wanted, name) {
+			delete(tunable, name)
+		}
+	}
+}
+
+// orNil is nil for an empty list.
+func orNil(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // Sample implements tuner.Source: what happened since the last step, of the upstreams that are tuned.
@@ -347,6 +394,9 @@ func (s *session) obstacle(ctx context.Context, dry bool) string {
 	if err := s.writable(cfg); err != nil && !dry {
 		return "read-only: " + err.Error()
 	}
+	if s.applier.ReloadCommand != nil {
+		return "" // its processes are not to be seen from here
+	}
 	pid, err := s.applier.Master(ctx, cfg)
 	if err != nil {
 		return "master: " + err.Error()
@@ -375,6 +425,9 @@ func (s *session) writable(cfg *nginx.Config) error {
 	}
 	for _, dir := range dirs {
 		if err := unix.Access(dir, unix.W_OK); err != nil {
+			if dir != s.cfg.StateDir {
+				return fmt.Errorf("%s: %w: weights can change without writing there by kind = \"dns\" (NGINX 1.27.3) or \"live\"", dir, err)
+			}
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}

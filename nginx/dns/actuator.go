@@ -262,11 +262,16 @@ func (a *Actuator) InForce(ctx context.Context) (nginx.Settings, error) {
 func poll(ctx context.Context, limit time.Duration, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var last error
 	for pause := 2 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		err := ready(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil && last != nil {
+			err = last // that the last try was cut off says nothing
+		}
+		last = err
 		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
