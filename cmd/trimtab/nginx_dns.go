@@ -186,7 +186,7 @@ every server, and asks for the servers again every two seconds. The static lines
 of NGINX until the first answer, about a second, and while all others fail. What you change in them from now on does not count beyond
 that: servers and weights come from Trimtab.
 `)
-	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"dns\"\n    address = %q\n", where.listen)
+	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"dns\"\n    dns_listen = %q\n", where.listen)
 	for _, name := range slices.Sorted(maps.Keys(in.Names)) {
 		fmt.Fprintf(out, "\n    [[actuator.members]]\n    upstream = %q\n    name = %q\n", name, in.Names[name])
 	}

@@ -88,12 +88,14 @@ func (s *session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 			}
 		}
 	}
+	for name, servers := range fresh {
+		if len(servers) == len(seen[name]) {
+			delete(fresh, name) // everybody is new: nobody to take the load meanwhile
+		}
+	}
 	if len(fresh) > 0 && !s.dry {
 		if o, err = store.Update(func(o *orders.Orders) (bool, error) {
 			for name, servers := range fresh {
-				if len(servers) == len(seen[name]) {
-					continue // everybody is new: nobody to take the load meanwhile
-				}
 				for server := range servers {
 					give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.slowStart(name), By: "slow start"})
 				}

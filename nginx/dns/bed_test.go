@@ -165,6 +165,18 @@ func newBed(t testing.TB, n int, extra string, silent bool) *bed {
 	return b
 }
 
+// restart starts NGINX anew with another configuration.
+func (b *bed) restart(t testing.TB, text string) {
+	t.Helper()
+	b.Stop()
+	again, err := instance.Start(t.Context(), b.Dir, text, strings.TrimPrefix(b.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Stop)
+	b.Instance = again
+}
+
 // serve starts a DNS server from the bed's state.
 func (b *bed) serve(t testing.TB) *dns.Server {
 	t.Helper()
