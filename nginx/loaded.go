@@ -41,7 +41,8 @@ func (l *Loaded) At(loadMsec int64) (*Config, error) {
 			return nil, fmt.Errorf("what NGINX has loaded is not known: %w", err)
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && time.Unix(st.Ctim.Unix()).After(loaded.Add(loadSlack)) {
-			return nil, fmt.Errorf("what NGINX has loaded is not known: %s was saved after that, at %s; reload NGINX", f.Path, loaded.Format(time.TimeOnly))
+			return nil, fmt.Errorf("what NGINX has loaded is not known: %s was saved after that, at %s; reload NGINX",
+				f.Path, loaded.Format(time.TimeOnly))
 		}
 	}
 	l.known, l.since = cfg, loadMsec

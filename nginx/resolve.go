@@ -32,7 +32,8 @@ func (u *Upstream) resolve(ctx context.Context, page []PeerStatus) error {
 		if p.Weight == 0 && p.Server == u.Name {
 			continue // the module's stand-in when no server is live
 		}
-		if !slices.ContainsFunc(u.Peers, func(o *Peer) bool { return o.Server == p.Server }) && !slices.Contains(rest, p.Server) {
+		if !slices.ContainsFunc(u.Peers, func(o *Peer) bool { return o.Server == p.Server }) && !slices.Contains(rest,
+			p.Server) {
 			rest = append(rest, p.Server)
 		}
 	}
@@ -63,7 +64,8 @@ func (u *Upstream) resolve(ctx context.Context, page []PeerStatus) error {
 	}
 	for _, p := range named {
 		if len(p.Resolved) == 0 && len(page) > 0 {
-			return refuse("%s:%d: the status page shows no address for server %s of upstream %q", p.File.Path, p.Line, p.Address, u.Name)
+			return refuse("%s:%d: the status page shows no address for server %s of upstream %q", p.File.Path, p.Line,
+				p.Address, u.Name)
 		}
 	}
 	return nil

@@ -69,20 +69,24 @@ func (o *Orders) Validate() error {
 		for _, server := range slices.Sorted(maps.Keys(o.Upstreams[name])) {
 			order := o.Upstreams[name][server]
 			if !(order.Pin >= 0 && order.Pin < 1) {
-				errs = append(errs, fmt.Errorf("upstream %q: server %s: a share of %g: want more than 0 and less than 1", name, server, order.Pin))
+				errs = append(errs,
+					fmt.Errorf("upstream %q: server %s: a share of %g: want more than 0 and less than 1", name,
+						server, order.Pin))
 			}
 			if order.Pin > 0 && order.Drain {
 				errs = append(errs, fmt.Errorf("upstream %q: server %s cannot be drained and pinned", name, server))
 			}
 			if order.Ramp < 0 {
-				errs = append(errs, fmt.Errorf("upstream %q: server %s: a slow start of %v: want more than 0", name, server, order.Ramp))
+				errs = append(errs, fmt.Errorf("upstream %q: server %s: a slow start of %v: want more than 0", name,
+					server, order.Ramp))
 			}
 			if !order.Drain {
 				sum += order.Pin
 			}
 		}
 		if sum >= 1 {
-			errs = append(errs, fmt.Errorf("upstream %q: the pinned shares add up to %.4g %%, want less than 100", name, 100*sum))
+			errs = append(errs, fmt.Errorf("upstream %q: the pinned shares add up to %.4g %%, want less than 100",
+				name, 100*sum))
 		}
 	}
 	return errors.Join(errs...)

@@ -30,7 +30,8 @@ func (o Order) rampShare(now time.Time) float64 {
 
 // Shape returns the weights, at most most, under which the requests fall as base says, changed as the orders and limits say.
 // Servers of base that are down stay so.
-func Shape(base map[string]Weight, orders map[string]Order, limits map[string]Limits, most int, now time.Time) (map[string]Weight, error) {
+func Shape(base map[string]Weight, orders map[string]Order, limits map[string]Limits, most int,
+	now time.Time) (map[string]Weight, error) {
 	shares, pinned := map[string]float64{}, map[string]bool{}
 	out := make(map[string]Weight, len(base))
 	sum := 0.0

@@ -32,7 +32,8 @@ func connectionsTo(server string) (int, error) {
 				continue
 			}
 			remote, ok := kernelAddress(string(fields[2]))
-			if state := string(fields[3]); ok && remote == want && (state == "01" || state == "02" || state == "08") { // established, SYN sent, CLOSE_WAIT
+			if state := string(fields[3]); ok && remote == want && (state == "01" || state == "02" ||
+				state == "08") { // established, SYN sent, CLOSE_WAIT
 				n++
 			}
 		}

@@ -63,7 +63,8 @@ func TestE2EPageWithoutWeights(t *testing.T) {
 	source := filled{client, &nginx.Loaded{Path: n.Config}}
 	await(t, "every server with its weight, before the first request", func() bool {
 		st, err := source.Status(t.Context())
-		return err == nil && len(st.Upstreams) == 1 && len(st.Upstreams[0].Peers) == 2 && st.Upstreams[0].Peers[0].Weight == 3 && st.Upstreams[0].Peers[1].Weight == 1
+		return err == nil && len(st.Upstreams) == 1 && len(st.Upstreams[0].Peers) == 2 &&
+			st.Upstreams[0].Peers[0].Weight == 3 && st.Upstreams[0].Peers[1].Weight == 1
 	})
 	for range 8 {
 		resp, err := http.Get("http://" + front)
@@ -77,9 +78,11 @@ func TestE2EPageWithoutWeights(t *testing.T) {
 		return err == nil && st.Upstreams[0].Peers[0].Requests == 6 && st.Upstreams[0].Peers[1].Requests == 2
 	})
 	stdout, stderr := new(buffer), new(buffer)
-	args := []string{"nginx", "set", "-c", n.Config, "--nginx", n.Binary, "--prefix", n.Dir, "--state-dir", filepath.Join(dir, "state"), "--status", page,
+	args := []string{"nginx", "set", "-c", n.Config, "--nginx", n.Binary, "--prefix", n.Dir, "--state-dir",
+		filepath.Join(dir, "state"), "--status", page,
 		"--upstream", "app", "--weight", servers[1] + "=5"}
-	if code := run(t.Context(), args, stdout, stderr); code != 0 || !strings.Contains(stdout.String(), "in force after") {
+	if code := run(t.Context(), args, stdout, stderr); code != 0 || !strings.Contains(stdout.String(),
+		"in force after") {
 		t.Fatalf("set: code %d: %s%s", code, stdout, stderr)
 	}
 	st, err := source.Status(t.Context())
@@ -100,14 +103,16 @@ func TestE2EPageWithoutWeights(t *testing.T) {
 		t.Errorf("after an edit: got %+v, %v, want what is loaded", st.Upstreams, err)
 	}
 	newcomer := filled{client, &nginx.Loaded{Path: n.Config}}
-	if _, err := newcomer.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "what NGINX has loaded is not known") {
+	if _, err := newcomer.Status(t.Context()); err == nil || !strings.Contains(err.Error(),
+		"what NGINX has loaded is not known") {
 		t.Errorf("a newcomer: got %v, want to be told that it is not known", err)
 	}
 }
 
 func TestFillGivesLooseAttemptsToTheirOnlyOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nginx.conf")
-	if err := os.WriteFile(path, []byte("http { upstream a { server 10.0.0.1; server 10.0.0.2 backup; } upstream b { server 10.0.0.1; server web.example weight=4; } }"), 0o644); err != nil {
+	if err := os.WriteFile(path,
+		[]byte("http { upstream a { server 10.0.0.1; server 10.0.0.2 backup; } upstream b { server 10.0.0.1; server web.example weight=4; } }"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := nginx.ReadConfig(path)
@@ -115,7 +120,8 @@ func TestFillGivesLooseAttemptsToTheirOnlyOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fillUpstreams([]vts.Upstream{
-		{Name: "::nogroups", Peers: []vts.Peer{{Server: "10.0.0.1:80", Requests: 3}, {Server: "10.0.0.2:80", Requests: 5}}},
+		{Name: "::nogroups", Peers: []vts.Peer{{Server: "10.0.0.1:80", Requests: 3}, {Server: "10.0.0.2:80",
+			Requests: 5}}},
 		{Name: "a", Peers: []vts.Peer{{Server: "10.0.0.2:80", Requests: 1, NoWeight: true}}},
 		{Name: "b", Peers: []vts.Peer{{Server: "10.9.9.9:80", Requests: 7, NoWeight: true}}},
 		{Name: "elsewhere.example", Peers: []vts.Peer{{Server: "10.8.8.8:80", Requests: 7, NoWeight: true}}},
@@ -123,7 +129,8 @@ func TestFillGivesLooseAttemptsToTheirOnlyOwner(t *testing.T) {
 	var rows []string
 	for _, u := range got {
 		for _, p := range u.Peers {
-			rows = append(rows, fmt.Sprintf("%s %s requests=%d weight=%d backup=%t unknown=%t", u.Name, p.Server, p.Requests, p.Weight, p.Backup, p.NoWeight))
+			rows = append(rows, fmt.Sprintf("%s %s requests=%d weight=%d backup=%t unknown=%t", u.Name, p.Server,
+				p.Requests, p.Weight, p.Backup, p.NoWeight))
 		}
 	}
 	want := `a 10.0.0.1:80 requests=0 weight=1 backup=false unknown=false

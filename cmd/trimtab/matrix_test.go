@@ -93,7 +93,10 @@ func newMatrixBed(t *testing.T, way string) *matrixBed {
 	b := &matrixBed{front: addr(0)}
 	page, control := addr(1), addr(2)
 	for range 2 {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, "ok")
+		}))
 		t.Cleanup(s.Close)
 		b.servers = append(b.servers, s.Listener.Addr().String())
 	}
@@ -111,7 +114,8 @@ func newMatrixBed(t *testing.T, way string) *matrixBed {
 	}
 	conf := func(head, app string) string {
 		return modules + main + "worker_processes 1;\nevents { worker_connections 4096; }\nhttp {\n" + instance.HTTPPaths(dir) + "    access_log off;\n    keepalive_requests 10000000;\n" +
-			head + upstream("native", "") + app + fmt.Sprintf("    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\";\n"+
+			head + upstream("native",
+			"") + app + fmt.Sprintf("    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\";\n"+
 			"        location /native { proxy_pass http://native; log_by_lua_block { } }\n        location / { proxy_pass http://app; }\n    }\n}\n", b.front)
 	}
 	path := filepath.Join(dir, "nginx.conf")
@@ -138,7 +142,8 @@ func newMatrixBed(t *testing.T, way string) *matrixBed {
 	switch way {
 	case "shim", "reload":
 		text, ready = conf(include, upstream("app", "")), append(ready, page)
-		a := &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state"), Prefix: dir, Status: status, Manual: true}
+		a := &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state"), Prefix: dir, Status: status,
+			Manual: true}
 		b.apply = func(ctx context.Context, w int) error {
 			if a.Binary = b.Binary; w == 50 {
 				w = 51 // 50:51 has no common factor, so that each change is one
@@ -147,7 +152,8 @@ func newMatrixBed(t *testing.T, way string) *matrixBed {
 			return err
 		}
 	case "live":
-		in, err := live.Plan(write(conf("", upstream("app", "zone app 256k;"))), live.InstallOptions{Listen: control, Upstreams: []string{"app"}})
+		in, err := live.Plan(write(conf("", upstream("app", "zone app 256k;"))), live.InstallOptions{Listen: control,
+			Upstreams: []string{"app"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,14 +171,20 @@ func newMatrixBed(t *testing.T, way string) *matrixBed {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := dns.Plan(t.Context(), write(conf(include, upstream("app", ""))), dns.InstallOptions{Listen: resolver, Upstreams: []string{"app"}})
+		in, err := dns.Plan(t.Context(), write(conf(include, upstream("app", ""))),
+			dns.InstallOptions{Listen: resolver, Upstreams: []string{"app"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		text, ready = string(in.Files[0].Apply()), append(ready, page)
-		text = strings.Replace(text, "location / { proxy_pass http://app; }", "location / { proxy_pass http://app; log_by_lua_block { } }", 1)
+		text = strings.Replace(text, "location / { proxy_pass http://app; }",
+			"location / { proxy_pass http://app; log_by_lua_block { } }", 1)
 		store := dns.Store{Path: filepath.Join(dir, "state", "dns.json")}
-		if _, _, err := store.Update(t.Context(), func(s *dns.State) (bool, error) { s.Upstreams = in.State; return true, nil }); err != nil {
+		if _, _, err := store.Update(t.Context(), func(s *dns.State) (bool,
+			error) {
+			s.Upstreams = in.State
+			return true, nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 		server, err := dns.NewServer(dns.ServerConfig{Listen: resolver, Store: store})
@@ -272,7 +284,8 @@ func (b *matrixBed) lost(t *testing.T) string {
 			t.Fatal(err)
 		}
 		if i%10 == 9 { // live changes are so fast that the load would see none but for a pause
-			await(t, "more of the load", func() func() bool { from := sent.Load(); return func() bool { return sent.Load() > from+500 } }())
+			await(t, "more of the load",
+				func() func() bool { from := sent.Load(); return func() bool { return sent.Load() > from+500 } }())
 		}
 	}
 	cancel()

@@ -156,16 +156,22 @@ func (c *contained) shown(t *testing.T) map[string]int {
 
 // An NGINX whose master is not to be seen is tested and reloaded by the operator's commands, and the page confirms.
 func TestE2EContainerByCommands(t *testing.T) {
-	c := startContained(t, func(s []string) string { return fmt.Sprintf("        server %s weight=3;\n        server %s;\n", s[0], s[1]) }, false)
+	c := startContained(t,
+		func(s []string) string {
+			return fmt.Sprintf("        server %s weight=3;\n        server %s;\n", s[0],
+				s[1])
+		}, false)
 	binary, err := instance.Binary(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	enter := func(args ...string) string {
-		all := append([]string{"nsenter", "-t", fmt.Sprint(c.inside), "-m", "-p", binary, "-p", c.dir, "-c", c.conf()}, args...)
+		all := append([]string{"nsenter", "-t", fmt.Sprint(c.inside), "-m", "-p", binary, "-p", c.dir, "-c",
+			c.conf()}, args...)
 		return `["` + strings.Join(all, `", "`) + `"]`
 	}
-	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = %q\ntest_command = %s\nreload_command = %s\n", c.conf(), enter("-t", "-q"), enter("-s", "reload")))
+	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = %q\ntest_command = %s\nreload_command = %s\n", c.conf(),
+		enter("-t", "-q"), enter("-s", "reload")))
 	_, stderr, stop := start(t, "tune", "--config", config)
 	defer func() {
 		if t.Failed() {
@@ -198,12 +204,14 @@ func TestE2EContainerByDNS(t *testing.T) {
 	}
 	store := dns.Store{Path: filepath.Join(c.dir, "state", "dns.json")}
 	if _, _, err := store.Update(t.Context(), func(s *dns.State) (bool, error) {
-		s.Upstreams["app"] = dns.Upstream{Servers: []dns.Peer{{Address: c.servers[0], Weight: 3, Base: 3}, {Address: c.servers[1], Weight: 1, Base: 1}}}
+		s.Upstreams["app"] = dns.Upstream{Servers: []dns.Peer{{Address: c.servers[0], Weight: 3, Base: 3},
+			{Address: c.servers[1], Weight: 1, Base: 1}}}
 		return true, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = \"\"\n[actuator]\nkind = \"dns\"\ndns_listen = %q\n", resolver))
+	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = \"\"\n[actuator]\nkind = \"dns\"\ndns_listen = %q\n",
+		resolver))
 	_, stderr, stop := start(t, "tune", "--config", config)
 	await(t, "equal weights", func() bool { w := c.shown(t); return len(w) == 2 && w[c.servers[0]] == w[c.servers[1]] })
 	if code := stop(); code != 0 || strings.Contains(stderr.String(), "level=ERROR") {

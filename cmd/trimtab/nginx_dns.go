@@ -31,12 +31,15 @@ func (f *dnsFlags) of(config string) {
 
 func (f *dnsFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.listen, "listen", dns.DefaultListen, "loopback address where Trimtab answers DNS")
-	cmd.Flags().StringVar(&f.zone, "zone", strings.TrimSuffix(dns.DefaultZone, "."), "domain of the names that NGINX asks for")
-	cmd.Flags().StringVar(&f.state, "state", "", "file with what NGINX is told (default: dns.json in the state folder of a daemon for the configuration)")
+	cmd.Flags().StringVar(&f.zone, "zone", strings.TrimSuffix(dns.DefaultZone, "."),
+		"domain of the names that NGINX asks for")
+	cmd.Flags().StringVar(&f.state, "state", "",
+		"file with what NGINX is told (default: dns.json in the state folder of a daemon for the configuration)")
 }
 
 func (f *dnsFlags) addStatus(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; a change then counts once it is seen there (default: once it is answered)")
+	cmd.Flags().StringVar(&f.status, "status", "",
+		"URL of the status page; a change then counts once it is seen there (default: once it is answered)")
 }
 
 // actuator returns what sets weights, and what ends it.
@@ -91,8 +94,10 @@ trimtab nginx dns reset --lines.`,
 	}
 	flags.addApply(cmd)
 	where.add(cmd)
-	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream to change; repeat for several (default: every one that can be)")
-	cmd.Flags().BoolVar(&opt.Bare, "bare", false, "change upstreams too whose method takes no backup servers: nobody stands in for the first second after a start")
+	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil,
+		"upstream to change; repeat for several (default: every one that can be)")
+	cmd.Flags().BoolVar(&opt.Bare, "bare", false,
+		"change upstreams too whose method takes no backup servers: nobody stands in for the first second after a start")
 	cmd.Flags().BoolVar(&write, "write", false, "write the change and reload NGINX")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -110,7 +115,8 @@ func tooOld(ctx context.Context, binary string) (string, error) {
 	return "", nil
 }
 
-func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, opt dns.InstallOptions, write, asJSON bool) error {
+func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, opt dns.InstallOptions, write,
+	asJSON bool) error {
 	old, err := tooOld(ctx, flags.binary)
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -150,7 +156,8 @@ func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, o
 	}
 	if asJSON {
 		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"diff": diff, "tested": tested, "written": r.Changed, "upstreams": slices.Sorted(maps.Keys(in.State)), "present": in.Present,
+			"diff": diff, "tested": tested, "written": r.Changed, "upstreams": slices.Sorted(maps.Keys(in.State)),
+			"present": in.Present,
 			"skipped": in.Skipped, "notes": in.Notes, "names": in.Names, "state": where.state,
 		})
 	}
@@ -174,11 +181,13 @@ func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, teste
 	fmt.Fprintf(out, "%s\n", diff)
 	switch {
 	case r.Changed:
-		fmt.Fprintf(out, "Written, and in force after %d ms. What NGINX is told stands in %s.\n", r.Took.Milliseconds(), where.state)
+		fmt.Fprintf(out, "Written, and in force after %d ms. What NGINX is told stands in %s.\n",
+			r.Took.Milliseconds(), where.state)
 	case tested:
 		fmt.Fprintln(out, "nginx -t accepts this. Nothing was written: run it again with --write.")
 	default:
-		fmt.Fprintln(out, "Not tested: this process may not make a private mount namespace. Nothing was written: run it again with --write, which tests in place.")
+		fmt.Fprintln(out,
+			"Not tested: this process may not make a private mount namespace. Nothing was written: run it again with --write, which tests in place.")
 	}
 	fmt.Fprint(out, `
 The resolver line says whom NGINX asks, and the service line for what: it asks for _http._tcp of that name, then for the address of
@@ -186,7 +195,8 @@ every server, and asks for the servers again every two seconds. The static lines
 of NGINX until the first answer, about a second, and while all others fail. What you change in them from now on does not count beyond
 that: servers and weights come from Trimtab.
 `)
-	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"dns\"\n    dns_listen = %q\n", where.listen)
+	_, err := fmt.Fprintf(out,
+		"\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"dns\"\n    dns_listen = %q\n", where.listen)
 	for _, name := range slices.Sorted(maps.Keys(in.Names)) {
 		fmt.Fprintf(out, "\n    [[actuator.members]]\n    upstream = %q\n    name = %q\n", name, in.Names[name])
 	}
@@ -240,7 +250,8 @@ func showDNS(ctx context.Context, e *env, a *dns.Actuator, where dnsFlags, asJSO
 	}
 	if asJSON {
 		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"state": st, "answered": answered == "", "not_answered_because": answered, "in_force": force == "" && where.status != "", "not_in_force_because": force,
+			"state": st, "answered": answered == "", "not_answered_because": answered, "in_force": force == "" &&
+				where.status != "", "not_in_force_because": force,
 		})
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
@@ -306,7 +317,8 @@ func newDNSSet(e *env) *cobra.Command {
 }
 
 // changeDNS makes a change and says what became of it.
-func changeDNS(ctx context.Context, e *env, where dnsFlags, asJSON bool, names []string, change func(*dns.State) (bool, error)) error {
+func changeDNS(ctx context.Context, e *env, where dnsFlags, asJSON bool, names []string,
+	change func(*dns.State) (bool, error)) error {
 	a, end, err := where.actuator()
 	if err != nil {
 		return err
@@ -397,7 +409,8 @@ as this process ends.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			where.of(flags.config)
 			s, err := dns.NewServer(dns.ServerConfig{
-				Listen: where.listen, Zone: where.zone, Store: dns.Store{Path: where.state}, Logger: slog.New(slog.NewTextHandler(e.stderr, nil)),
+				Listen: where.listen, Zone: where.zone, Store: dns.Store{Path: where.state},
+				Logger: slog.New(slog.NewTextHandler(e.stderr, nil)),
 			})
 			if err != nil {
 				return withCode(exitUsage, err)

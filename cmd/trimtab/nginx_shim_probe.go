@@ -29,7 +29,8 @@ type shimAbility struct {
 
 // lines are the ability in words.
 func (a shimAbility) lines() []string {
-	out := []string{fmt.Sprintf("NGINX %s counts requests, bytes, times, errors and histograms of every server", a.Version)}
+	out := []string{fmt.Sprintf("NGINX %s counts requests, bytes, times, errors and histograms of every server",
+		a.Version)}
 	if a.Retries {
 		out = append(out, "an attempt that is passed on is counted for the server that failed")
 	} else {
@@ -77,7 +78,10 @@ func probeShim(ctx context.Context, shim lua.Status, binary, text, prefix string
 	if err != nil {
 		return a, err
 	}
-	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		_, _ = io.WriteString(w, "ok")
+	})}
 	go func() { _ = server.Serve(backend) }()
 	defer server.Close()
 	modules := loadedModules(text, prefix)
@@ -87,7 +91,8 @@ func probeShim(ctx context.Context, shim lua.Status, binary, text, prefix string
 		}
 	}
 	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s    include %s;\n    access_log off;\n    upstream probe { zone probe 64k; server %s max_fails=0; server %s backup; }\n"+
-		"    server { listen %s; location / { proxy_pass http://probe; } }\n}\n", modules, main, instance.HTTPPaths(dir), shim.HTTPSnippet(), dead, backend.Addr(), front)
+		"    server { listen %s; location / { proxy_pass http://probe; } }\n}\n", modules, main,
+		instance.HTTPPaths(dir), shim.HTTPSnippet(), dead, backend.Addr(), front)
 	nginx, err := instance.StartBinary(ctx, binary, dir, conf, front, page)
 	if err != nil {
 		return a, fmt.Errorf("%w%s", err, refusalHint([]byte(err.Error())))

@@ -48,9 +48,13 @@ func TestShimInstallSaysWhatItCanDoHere(t *testing.T) {
 		want       []string
 		linked     bool
 	}{
-		{"what works", "", page, 0, []string{fmt.Sprintf("NGINX 1.%d.%d counts requests", version[1], version[2]), weights, "enabled by"}, true},
-		{"another server that takes the page's place, which nginx -t only logs", "server { listen " + page + "; server_name trimtab-status; }", page, exitRefused, []string{"nginx -t passes, but logs", "conflicting server name"}, false},
-		{"the operator's log hooks", "server { listen " + page + "1; log_by_lua_block { } }", page, 0, []string{"1 log_by_lua of your own"}, true},
+		{"what works", "", page, 0, []string{fmt.Sprintf("NGINX 1.%d.%d counts requests", version[1], version[2]),
+			weights, "enabled by"}, true},
+		{"another server that takes the page's place, which nginx -t only logs",
+			"server { listen " + page + "; server_name trimtab-status; }", page, exitRefused,
+			[]string{"nginx -t passes, but logs", "conflicting server name"}, false},
+		{"the operator's log hooks", "server { listen " + page + "1; log_by_lua_block { } }", page, 0,
+			[]string{"1 log_by_lua of your own"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(dir, strconv.Itoa(i))
@@ -60,11 +64,13 @@ func TestShimInstallSaysWhatItCanDoHere(t *testing.T) {
 			}
 			config := filepath.Join(dir, "nginx.conf")
 			http := strings.Replace(c.http, page+"1", "unix:"+filepath.Join(dir, "s"), 1)
-			if err := os.WriteFile(config, []byte(modules+main+"events {}\nhttp {\ninclude "+confd+"/*.conf;\n"+http+"\n}\n"), 0o644); err != nil {
+			if err := os.WriteFile(config,
+				[]byte(modules+main+"events {}\nhttp {\ninclude "+confd+"/*.conf;\n"+http+"\n}\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			stdout, stderr := new(buffer), new(buffer)
-			code := run(t.Context(), []string{"nginx", "shim", "install", "--dir", filepath.Join(dir, "trimtab"), "--enable", confd, "--listen", c.listen, "-c", config, "--nginx", path}, stdout, stderr)
+			code := run(t.Context(), []string{"nginx", "shim", "install", "--dir", filepath.Join(dir, "trimtab"),
+				"--enable", confd, "--listen", c.listen, "-c", config, "--nginx", path}, stdout, stderr)
 			out := stdout.String() + stderr.String()
 			if code != c.code {
 				t.Errorf("got code %d, want %d: %s", code, c.code, out)
@@ -86,7 +92,8 @@ func TestShimInstallSaysWhatItCanDoHere(t *testing.T) {
 		}
 		defer l.Close()
 		stdout, stderr := new(buffer), new(buffer)
-		code := run(t.Context(), []string{"nginx", "shim", "install", "--dir", filepath.Join(dir, "other"), "--listen", page, "-c", "/nonexistent", "--nginx", path}, stdout, stderr)
+		code := run(t.Context(), []string{"nginx", "shim", "install", "--dir", filepath.Join(dir, "other"),
+			"--listen", page, "-c", "/nonexistent", "--nginx", path}, stdout, stderr)
 		if code != exitRefused || !strings.Contains(stderr.String(), "something that is not the shim") {
 			t.Errorf("got code %d: %s", code, stderr)
 		}
@@ -104,7 +111,8 @@ nginx: [warn] the "user" directive makes sense only if the master process runs w
 2026/11/29 16:00:00 [notice] 1#1: trimtab status: weights are not shown: it was installed so
 nginx: the configuration file /etc/nginx/nginx.conf syntax is ok
 `
-	want := []string{"1#1: init_by_lua error: status.lua:3: no such file", `conflicting server name "trimtab-status" on 127.0.0.1:8081, ignored`}
+	want := []string{"1#1: init_by_lua error: status.lua:3: no such file",
+		`conflicting server name "trimtab-status" on 127.0.0.1:8081, ignored`}
 	if got := badLines([]byte(out)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

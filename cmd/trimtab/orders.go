@@ -30,13 +30,15 @@ type orderFlags struct {
 }
 
 func (f *orderFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.config, "config", defaultDaemonConfigPath, "configuration of the daemon, which says how weights are set; it need not be running")
+	cmd.Flags().StringVar(&f.config, "config", defaultDaemonConfigPath,
+		"configuration of the daemon, which says how weights are set; it need not be running")
 	cmd.Flags().StringVar(&f.upstream, "upstream", "", "name of the upstream (required)")
 	cmd.Flags().StringVar(&f.server, "server", "", "address of the server as the status page shows it (required)")
 }
 
 func (f *orderFlags) addTimes(cmd *cobra.Command, wait time.Duration) {
-	cmd.Flags().DurationVar(&f.during, "for", 0, "take the order back by itself after this time, such as 20m (default: until it is taken back)")
+	cmd.Flags().DurationVar(&f.during, "for", 0,
+		"take the order back by itself after this time, such as 20m (default: until it is taken back)")
 	cmd.Flags().DurationVar(&f.wait, "wait", wait, "how long to wait until it is in force")
 }
 
@@ -136,7 +138,8 @@ func printOrders(e *env, o *orders.Orders, now time.Time) error {
 	for _, name := range slices.Sorted(maps.Keys(o.Upstreams)) {
 		for _, server := range slices.Sorted(maps.Keys(o.Upstreams[name])) {
 			order := o.Upstreams[name][server]
-			fmt.Fprintf(w, "%s\t%s\t%s\tsince %s by %s\n", name, server, order.Text(now), order.Since.Format(time.TimeOnly), order.By)
+			fmt.Fprintf(w, "%s\t%s\t%s\tsince %s by %s\n", name, server, order.Text(now),
+				order.Since.Format(time.TimeOnly), order.By)
 		}
 	}
 	if len(o.Upstreams) == 0 {
@@ -184,7 +187,8 @@ func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order ord
 	i := slices.IndexFunc(status, func(p vts.Peer) bool { return p.Server == f.server })
 	take := order == (orders.Order{})
 	if i < 0 && !take {
-		return withCode(exitRefused, fmt.Errorf("the status page shows no server %s in upstream %q", f.server, f.upstream))
+		return withCode(exitRefused, fmt.Errorf("the status page shows no server %s in upstream %q", f.server,
+			f.upstream))
 	}
 	up := 0
 	for _, p := range status {
@@ -241,7 +245,8 @@ func (f *orderFlags) awaitDaemon(ctx context.Context, e *env, cfg *daemonConfig,
 			err = s.follows(ctx, f.upstream, o, time.Now())
 		}
 		if err == nil {
-			fmt.Fprintf(e.stdout, "%s: %s; in force after %d ms\n", f.server, f.said(order, time.Now()), time.Since(began).Milliseconds())
+			fmt.Fprintf(e.stdout, "%s: %s; in force after %d ms\n", f.server, f.said(order, time.Now()),
+				time.Since(began).Milliseconds())
 			return nil
 		}
 		select {
@@ -298,7 +303,8 @@ func (s *session) orderNow(ctx context.Context, now time.Time) error {
 		g := vts.GroupSample{Name: u.Name}
 		for i := range u.Peers {
 			if p := &u.Peers[i]; !p.Pseudo(u.Name) {
-				g.Peers = append(g.Peers, vts.PeerSample{Server: p.Server, Weight: p.Weight, Down: p.Down, Backup: p.Backup})
+				g.Peers = append(g.Peers, vts.PeerSample{Server: p.Server, Weight: p.Weight, Down: p.Down,
+					Backup: p.Backup})
 			}
 		}
 		sample.Groups = append(sample.Groups, g)
@@ -346,7 +352,9 @@ func (f *orderFlags) drained(ctx context.Context, e *env) error {
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return withCode(exitReload, fmt.Errorf("%s gets no new requests, but %d connections to it are still open after %s", f.server, n, f.wait))
+				return withCode(exitReload,
+					fmt.Errorf("%s gets no new requests, but %d connections to it are still open after %s", f.server,
+						n, f.wait))
 			}
 			return withCode(exitInterrupted, ctx.Err())
 		case <-tick.C:

@@ -80,7 +80,8 @@ slow_start = "4s"
 	}
 	if kind == "dns" {
 		out, errs := new(buffer), new(buffer)
-		args := []string{"nginx", "dns", "install", "--write", "--listen", resolver, "--state", filepath.Join(dir, "state", "dns.json"), "-c", n.Config, "--nginx", n.Binary,
+		args := []string{"nginx", "dns", "install", "--write", "--listen", resolver, "--state", filepath.Join(dir,
+			"state", "dns.json"), "-c", n.Config, "--nginx", n.Binary,
 			"--prefix", dir, "--state-dir", filepath.Join(dir, "edits")}
 		if code := run(t.Context(), args, out, errs); code != 0 {
 			t.Fatalf("install: %s%s", out, errs)
@@ -139,7 +140,8 @@ func TestE2EOrders(t *testing.T) {
 			order := func(want int, args ...string) string {
 				t.Helper()
 				out, errs := new(buffer), new(buffer)
-				if code := run(t.Context(), append(args, "--config", config, "--upstream", "app"), out, errs); code != want {
+				if code := run(t.Context(), append(args, "--config", config, "--upstream", "app"), out,
+					errs); code != want {
 					t.Fatalf("%v: code %d, want %d: %s%s", args, code, want, out, errs)
 				}
 				return out.String() + errs.String()
@@ -148,10 +150,15 @@ func TestE2EOrders(t *testing.T) {
 			await(t, "the daemon", func() bool { return strings.Contains(stderr.String(), "started") })
 			await(t, "equal weights", func() bool { s := share(peers(), servers[0]); return s > 0.33 && s < 0.34 })
 
-			if out := order(0, "pin", "--server", servers[2], "--share", "5%"); !strings.Contains(out, "pinned to 5 %") {
+			if out := order(0, "pin", "--server", servers[2], "--share", "5%"); !strings.Contains(out,
+				"pinned to 5 %") {
 				t.Errorf("pin: %s", out)
 			}
-			await(t, "the canary's share", func() bool { s := share(peers(), servers[2]); return s > 0.049 && s < 0.051 })
+			await(t, "the canary's share", func() bool {
+				s := share(peers(), servers[2])
+				return s > 0.049 &&
+					s < 0.051
+			})
 			if out := order(0, "drain", "--server", servers[0]); !strings.Contains(out, "drained") {
 				t.Errorf("drain: %s", out)
 			}
@@ -159,7 +166,8 @@ func TestE2EOrders(t *testing.T) {
 				p, s := peers(), share(peers(), servers[2])
 				return (p[servers[0]].Down || p[servers[0]].Backup) && s > 0.049 && s < 0.051
 			})
-			if out := new(buffer); run(t.Context(), []string{"orders", "--config", config}, out, out) != 0 || strings.Count(out.String(), "since") != 2 {
+			if out := new(buffer); run(t.Context(), []string{"orders", "--config", config}, out, out) != 0 ||
+				strings.Count(out.String(), "since") != 2 {
 				t.Errorf("orders: %s", out)
 			}
 			order(0, "drain", "--server", servers[2], "--wait", "20s")
@@ -181,10 +189,15 @@ func TestE2EOrders(t *testing.T) {
 
 			// Without a daemon the command sets the weights itself; with --for the order is over after that.
 			if kind == "reload" {
-				if out := order(0, "pin", "--server", servers[1], "--share", "10%", "--for", "1h"); !strings.Contains(out, "no daemon runs") {
+				if out := order(0, "pin", "--server", servers[1], "--share", "10%", "--for",
+					"1h"); !strings.Contains(out, "no daemon runs") {
 					t.Errorf("pin without a daemon: %s", out)
 				}
-				await(t, "the share without a daemon", func() bool { s := share(peers(), servers[1]); return s > 0.099 && s < 0.101 })
+				await(t, "the share without a daemon", func() bool {
+					s := share(peers(),
+						servers[1])
+					return s > 0.099 && s < 0.101
+				})
 			}
 		})
 	}

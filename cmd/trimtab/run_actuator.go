@@ -41,7 +41,8 @@ func actuatorFor(ctx context.Context, kind string) (resolver string, _ newActuat
 	if resolver, err = freeResolver(); err != nil {
 		return "", nil, withCode(exitConfig, err)
 	}
-	return resolver, func(bed *testbed.Testbed) (tuner.Actuator, func(), error) { return dnsActuator(bed, resolver) }, nil
+	return resolver, func(bed *testbed.Testbed) (tuner.Actuator, func(), error) { return dnsActuator(bed, resolver) },
+		nil
 }
 
 // freeResolver is a loopback address whose port is free for UDP and TCP.

@@ -63,19 +63,25 @@ type dnsSession struct {
 func newDNSSession(cfg *daemonConfig, status nginx.StatusFunc, log *slog.Logger) (*dnsSession, error) {
 	store := dns.Store{Path: filepath.Join(cfg.StateDir, "dns.json")}
 	a, err := dns.New(dns.Config{
-		Listen: cfg.Actuator.DNSListen, Zone: cfg.Actuator.DNSZone, Store: store, Status: status, Confirm: time.Duration(cfg.Actuator.DNSConfirm),
+		Listen: cfg.Actuator.DNSListen, Zone: cfg.Actuator.DNSZone, Store: store, Status: status,
+		Confirm: time.Duration(cfg.Actuator.DNSConfirm),
 	})
 	if err != nil {
 		return nil, err
 	}
 	s := &dnsSession{Actuator: a, zone: cfg.Actuator.DNSZone}
 	// After a reload of the daemon's configuration the session before gives the port up within moments.
-	s.server, err = dns.NewServer(dns.ServerConfig{Listen: cfg.Actuator.DNSListen, Zone: cfg.Actuator.DNSZone, Store: store, RetryPort: 200 * time.Millisecond, Logger: log})
+	s.server, err = dns.NewServer(dns.ServerConfig{Listen: cfg.Actuator.DNSListen, Zone: cfg.Actuator.DNSZone,
+		Store: store, RetryPort: 200 * time.Millisecond, Logger: log})
 	if err != nil || len(cfg.Actuator.Members) == 0 {
 		return s, err
 	}
-	s.follower = &dns.Follower{Logger: log, Join: func(ctx context.Context, upstream string, members []dns.Member) error {
-		_, err := s.Change(ctx, []string{upstream}, func(st *dns.State) (bool, error) { return st.Join(upstream, members) })
+	s.follower = &dns.Follower{Logger: log, Join: func(ctx context.Context, upstream string,
+		members []dns.Member) error {
+		_, err := s.Change(ctx, []string{upstream}, func(st *dns.State) (bool, error) {
+			return st.Join(upstream,
+				members)
+		})
 		return err
 	}}
 	for _, m := range cfg.Actuator.Members {
@@ -107,7 +113,8 @@ func (s *dnsSession) obstacle() string {
 // leftOut says why an upstream is not tuned.
 func (s *dnsSession) leftOut(u *nginx.Upstream) string {
 	if !dns.Installed(u, s.zone) {
-		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install", u.Name, u.File.Path, u.Line)
+		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
+			u.Name, u.File.Path, u.Line)
 	}
 	return ""
 }
@@ -148,7 +155,8 @@ func (s *dnsSession) put(ctx context.Context, w tuner.Weights, from nginx.Settin
 		for name, servers := range st.Settings(slices.Sorted(maps.Keys(from))...) {
 			for server, now := range servers {
 				if was, ok := from[name][server]; ok && was != now {
-					return false, &nginx.Refusal{Reason: fmt.Sprintf("upstream %q: server %s has weight %d, and had %d when the change was decided: somebody else has changed it", name, server, now.Weight, was.Weight)}
+					return false,
+						&nginx.Refusal{Reason: fmt.Sprintf("upstream %q: server %s has weight %d, and had %d when the change was decided: somebody else has changed it", name, server, now.Weight, was.Weight)}
 				}
 			}
 		}

@@ -46,9 +46,14 @@ func startDNSBed(t *testing.T) *dnsBed {
 	t.Helper()
 	needDNS(t)
 	dir := t.TempDir()
-	b := &dnsBed{conf: filepath.Join(dir, "nginx.conf"), config: filepath.Join(dir, "trimtab.toml"), state: filepath.Join(dir, "state", "dns.json")}
+	b := &dnsBed{conf: filepath.Join(dir, "nginx.conf"), config: filepath.Join(dir, "trimtab.toml"),
+		state: filepath.Join(dir, "state", "dns.json")}
 	for _, delay := range []time.Duration{30 * time.Millisecond, 3 * time.Millisecond} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { <-time.After(delay); fmt.Fprint(w, "ok") }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			<-time.After(delay)
+			fmt.Fprint(w, "ok")
+		}))
 		t.Cleanup(s.Close)
 		b.servers = append(b.servers, s.Listener.Addr().String())
 	}
@@ -59,7 +64,8 @@ func startDNSBed(t *testing.T) *dnsBed {
 	if b.listen, err = freeResolver(); err != nil {
 		t.Fatal(err)
 	}
-	b.front, b.page = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d%s", ports[1], lua.StatusPath)
+	b.front, b.page = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d%s", ports[1],
+		lua.StatusPath)
 	modules, err := instance.LuaModules()
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +116,8 @@ func (b *dnsBed) dns(t *testing.T, verb string, args ...string) (code int, stdou
 	t.Helper()
 	all := append([]string{"nginx", "dns", verb, "--listen", b.listen, "--state", b.state}, args...)
 	if verb == "install" || verb == "reset" {
-		all = append(all, "-c", b.conf, "--nginx", b.Binary, "--prefix", b.Dir, "--state-dir", filepath.Join(b.Dir, "nginx-state"))
+		all = append(all, "-c", b.conf, "--nginx", b.Binary, "--prefix", b.Dir, "--state-dir", filepath.Join(b.Dir,
+			"nginx-state"))
 	}
 	out, errs := new(buffer), new(buffer)
 	code = run(t.Context(), all, out, errs)
@@ -174,7 +181,8 @@ func TestE2EWeightsByDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := b.posts(t)
-	if code, out, errs := b.dns(t, "install"); code != 0 || !strings.Contains(out, "nginx -t accepts this") || !strings.Contains(out, "Nothing was written") {
+	if code, out, errs := b.dns(t, "install"); code != 0 || !strings.Contains(out, "nginx -t accepts this") ||
+		!strings.Contains(out, "Nothing was written") {
 		t.Fatalf("install: code %d: %s%s", code, out, errs)
 	}
 	if code, out, errs := b.dns(t, "install", "--write"); code != 0 || !strings.Contains(out, "Written, and in force") {
@@ -249,7 +257,8 @@ func TestDNSInstallOnAnOldNGINX(t *testing.T) {
 	}
 	stdout, stderr := new(buffer), new(buffer)
 	code := run(t.Context(), []string{"nginx", "dns", "install", "--nginx", fake, "-c", "/nonexistent"}, stdout, stderr)
-	if code != exitRefused || !strings.Contains(stderr.String(), "1.27.3") || !strings.Contains(stderr.String(), "live install") {
+	if code != exitRefused || !strings.Contains(stderr.String(), "1.27.3") || !strings.Contains(stderr.String(),
+		"live install") {
 		t.Errorf("got code %d: %s, want to be told the version that is needed and what works", code, stderr)
 	}
 }

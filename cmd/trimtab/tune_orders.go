@@ -105,7 +105,8 @@ func (s *session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 			return nil, err
 		}
 		for name, servers := range fresh {
-			s.log.Info("slow start", "upstream", name, "servers", slices.Sorted(maps.Keys(servers)), "for", s.cfg.slowStart(name))
+			s.log.Info("slow start", "upstream", name, "servers", slices.Sorted(maps.Keys(servers)), "for",
+				s.cfg.slowStart(name))
 		}
 	}
 	active := map[string]bool{}
@@ -157,7 +158,11 @@ func (s *session) enforce(ctx context.Context, now time.Time) (changed []string,
 			for server, w := range inForce {
 				base[server] = orders.Weight{Weight: w.Weight.Int(), Down: w.Down}
 			}
-			if o, err = store.Update(func(o *orders.Orders) (bool, error) { o.Before[name] = base; return true, nil }); err != nil {
+			if o, err = store.Update(func(o *orders.Orders) (bool, error) {
+				o.Before[name] = base
+				return true,
+					nil
+			}); err != nil {
 				return changed, err
 			}
 		}
@@ -172,7 +177,8 @@ func (s *session) enforce(ctx context.Context, now time.Time) (changed []string,
 		active := o.Active(name, now)
 		want := base
 		if active {
-			if want, err = orders.Shape(base, stepped(o.Upstreams[name], now), nil, s.cfg.mostWeight(), now); err != nil {
+			if want, err = orders.Shape(base, stepped(o.Upstreams[name], now), nil, s.cfg.mostWeight(),
+				now); err != nil {
 				return changed, fmt.Errorf("orders for upstream %q: %w", name, err)
 			}
 		}
@@ -239,7 +245,8 @@ func (s *session) obey(ctx context.Context, name string, want map[string]orders.
 func (s *session) ordersApplier() *nginx.Applier {
 	a := s.applier
 	return &nginx.Applier{
-		Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, PIDFile: a.PIDFile, TestCommand: a.TestCommand, ReloadCommand: a.ReloadCommand, Status: a.Status, Eject: true, Manual: true,
+		Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, PIDFile: a.PIDFile,
+		TestCommand: a.TestCommand, ReloadCommand: a.ReloadCommand, Status: a.Status, Eject: true, Manual: true,
 		HoldUnloaded: a.HoldUnloaded, TestTimeout: a.TestTimeout, ConfirmTimeout: a.ConfirmTimeout, Logger: a.Logger,
 	}
 }

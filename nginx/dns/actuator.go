@@ -65,7 +65,8 @@ func (a *Actuator) Apply(ctx context.Context, want nginx.Settings) (nginx.Receip
 }
 
 // Change is Apply for any change of the state; names are the upstreams that it is about.
-func (a *Actuator) Change(ctx context.Context, names []string, change func(*State) (bool, error)) (nginx.Receipt, error) {
+func (a *Actuator) Change(ctx context.Context, names []string, change func(*State) (bool, error)) (nginx.Receipt,
+	error) {
 	began := time.Now()
 	r := nginx.Receipt{Weights: nginx.Settings{}}
 	err := a.change(ctx, names, change, &r)
@@ -76,7 +77,8 @@ func (a *Actuator) Change(ctx context.Context, names []string, change func(*Stat
 	return r, err
 }
 
-func (a *Actuator) change(ctx context.Context, names []string, change func(*State) (bool, error), r *nginx.Receipt) error {
+func (a *Actuator) change(ctx context.Context, names []string, change func(*State) (bool, error),
+	r *nginx.Receipt) error {
 	about, err := Ask(ctx, a.cfg.Listen, a.zone)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -171,7 +173,8 @@ func (a *Actuator) seen(ctx context.Context, st *State, names []string, written 
 				return fmt.Errorf("NGINX has not asked for upstream %q since the change", name)
 			}
 		}
-		r.Notes = append(r.Notes, "no status page shows weights: that NGINX goes by them is known only from its having asked for them")
+		r.Notes = append(r.Notes,
+			"no status page shows weights: that NGINX goes by them is known only from its having asked for them")
 		return nil
 	})
 }
@@ -203,7 +206,8 @@ func shows(page nginx.Status, st *State, names []string) error {
 			case p.Backup != o.Backup:
 				return fmt.Errorf("the status page shows server %s in upstream %q as backup: %t, want %t: NGINX does not go by DNS", o.Address, name, p.Backup, o.Backup)
 			case p.Weight != o.Weight && !o.Backup: // a backup's weight is mixed with the static line's
-				return fmt.Errorf("the status page shows weight %d of server %s in upstream %q, want %d", p.Weight, o.Address, name, o.Weight)
+				return fmt.Errorf("the status page shows weight %d of server %s in upstream %q, want %d", p.Weight,
+					o.Address, name, o.Weight)
 			}
 		}
 		for server, p := range shown {

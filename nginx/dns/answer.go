@@ -28,7 +28,8 @@ type zone struct {
 
 // newZone makes the answers for a state that has been validated.
 func newZone(name, about string, s *State, asked func(string) time.Time) *zone {
-	z := &zone{name: name, serial: s.Serial, about: about, asked: asked, servers: map[string][]dns.RR{}, known: map[netip.Addr]bool{}}
+	z := &zone{name: name, serial: s.Serial, about: about, asked: asked, servers: map[string][]dns.RR{},
+		known: map[netip.Addr]bool{}}
 	for upstream, u := range s.Upstreams {
 		label := Label(upstream)
 		owner := servicePrefix + label + "." + name
@@ -135,7 +136,8 @@ func text(name string, parts ...string) dns.RR {
 func (z *zone) soa() dns.RR {
 	return &dns.SOA{
 		Hdr: dns.RR_Header{Name: z.name, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: serversTTL},
-		Ns:  "localhost.", Mbox: "root.localhost.", Serial: uint32(z.serial), Refresh: 1, Retry: 1, Expire: 1, Minttl: serversTTL,
+		Ns:  "localhost.", Mbox: "root.localhost.", Serial: uint32(z.serial), Refresh: 1, Retry: 1, Expire: 1,
+		Minttl: serversTTL,
 	}
 }
 

@@ -11,12 +11,15 @@ import (
 )
 
 func testZone(servers int) *zone {
-	st := &State{Format: 1, Serial: 7, Upstreams: map[string]Upstream{"app": {}, "Web.Front": {Servers: []Peer{{Address: "[2001:db8::1]:8080", Weight: 65535, Base: 1}}}}}
+	st := &State{Format: 1, Serial: 7, Upstreams: map[string]Upstream{"app": {},
+		"Web.Front": {Servers: []Peer{{Address: "[2001:db8::1]:8080", Weight: 65535, Base: 1}}}}}
 	u := Upstream{}
 	for i := range servers {
-		u.Servers = append(u.Servers, Peer{Address: fmt.Sprintf("10.0.%d.%d:80", i/250, 1+i%250), Weight: 1 + i, Base: 1})
+		u.Servers = append(u.Servers, Peer{Address: fmt.Sprintf("10.0.%d.%d:80", i/250, 1+i%250), Weight: 1 + i,
+			Base: 1})
 	}
-	u.Servers = append(u.Servers, Peer{Address: "10.1.0.1:80", Weight: 5, Base: 5, Down: true}, Peer{Address: "10.1.0.2:81", Weight: 6, Base: 6, Backup: true})
+	u.Servers = append(u.Servers, Peer{Address: "10.1.0.1:80", Weight: 5, Base: 5, Down: true},
+		Peer{Address: "10.1.0.2:81", Weight: 6, Base: 6, Backup: true})
 	st.Upstreams["app"] = u
 	return newZone("trimtab.", "pid=1", st, func(string) time.Time { return time.Unix(3, 4) })
 }
@@ -29,15 +32,21 @@ func TestAnswers(t *testing.T) {
 		rcode          int
 		answer         string
 	}{
-		{"the servers of an upstream, without those left out", "_http._tcp.app.trimtab.", dns.TypeSRV, dns.RcodeSuccess, "1 1 80 a-10-0-0-1.trimtab. | 2 6 81 a-10-1-0-2.trimtab."},
-		{"capitals are the same name", "_HTTP._tcp.App.TrimTab.", dns.TypeSRV, dns.RcodeSuccess, "1 1 80 a-10-0-0-1.trimtab. | 2 6 81 a-10-1-0-2.trimtab."},
-		{"an upstream whose name DNS has no room for", "_http._tcp." + Label("Web.Front") + ".trimtab.", dns.TypeSRV, dns.RcodeSuccess, "1 65535 8080 s-20010db8000000000000000000000001.trimtab."},
+		{"the servers of an upstream, without those left out", "_http._tcp.app.trimtab.", dns.TypeSRV,
+			dns.RcodeSuccess, "1 1 80 a-10-0-0-1.trimtab. | 2 6 81 a-10-1-0-2.trimtab."},
+		{"capitals are the same name", "_HTTP._tcp.App.TrimTab.", dns.TypeSRV, dns.RcodeSuccess,
+			"1 1 80 a-10-0-0-1.trimtab. | 2 6 81 a-10-1-0-2.trimtab."},
+		{"an upstream whose name DNS has no room for", "_http._tcp." + Label("Web.Front") + ".trimtab.", dns.TypeSRV,
+			dns.RcodeSuccess, "1 65535 8080 s-20010db8000000000000000000000001.trimtab."},
 		{"the address of a server", "a-10-0-0-1.trimtab.", dns.TypeA, dns.RcodeSuccess, "10.0.0.1"},
 		{"an address that is left out is known still", "a-10-1-0-1.trimtab.", dns.TypeA, dns.RcodeSuccess, "10.1.0.1"},
-		{"an IPv6 address", "s-20010db8000000000000000000000001.trimtab.", dns.TypeAAAA, dns.RcodeSuccess, "2001:db8::1"},
-		{"an IPv4 name has no IPv6 address, which is no failure", "a-10-0-0-1.trimtab.", dns.TypeAAAA, dns.RcodeSuccess, ""},
+		{"an IPv6 address", "s-20010db8000000000000000000000001.trimtab.", dns.TypeAAAA, dns.RcodeSuccess,
+			"2001:db8::1"},
+		{"an IPv4 name has no IPv6 address, which is no failure", "a-10-0-0-1.trimtab.", dns.TypeAAAA,
+			dns.RcodeSuccess, ""},
 		{"an address that belongs to nobody", "a-10-9-9-9.trimtab.", dns.TypeA, dns.RcodeServerFailure, ""},
-		{"an upstream that is not known: never NXDOMAIN, which would empty it", "_http._tcp.other.trimtab.", dns.TypeSRV, dns.RcodeServerFailure, ""},
+		{"an upstream that is not known: never NXDOMAIN, which would empty it", "_http._tcp.other.trimtab.",
+			dns.TypeSRV, dns.RcodeServerFailure, ""},
 		{"another service", "_https._tcp.app.trimtab.", dns.TypeSRV, dns.RcodeServerFailure, ""},
 		{"names outside the zone are refused", "example.com.", dns.TypeA, dns.RcodeRefused, ""},
 		{"names that end like the zone too", "nottrimtab.", dns.TypeA, dns.RcodeRefused, ""},
@@ -79,7 +88,8 @@ func TestAnswersRefuseOddQuestions(t *testing.T) {
 			q.SetQuestion("_http._tcp.app.trimtab.", dns.TypeSRV)
 			c.odd(q)
 			if m, _ := z.answer(q); m.Rcode != c.rcode || len(m.Answer) != 0 {
-				t.Errorf("got %s with %d answers, want %s", dns.RcodeToString[m.Rcode], len(m.Answer), dns.RcodeToString[c.rcode])
+				t.Errorf("got %s with %d answers, want %s", dns.RcodeToString[m.Rcode], len(m.Answer),
+					dns.RcodeToString[c.rcode])
 			}
 		})
 	}
@@ -115,8 +125,10 @@ func TestLongAnswersAreCutOverUDP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.Truncated != c.truncated || c.answers >= 0 && len(m.Answer) != c.answers || c.udp && len(packed) > 512 {
-				t.Errorf("got %d answers in %d bytes, truncated %v; want %d, %v", len(m.Answer), len(packed), m.Truncated, c.answers, c.truncated)
+			if m.Truncated != c.truncated || c.answers >= 0 && len(m.Answer) != c.answers || c.udp &&
+				len(packed) > 512 {
+				t.Errorf("got %d answers in %d bytes, truncated %v; want %d, %v", len(m.Answer), len(packed),
+					m.Truncated, c.answers, c.truncated)
 			}
 		})
 	}
@@ -154,7 +166,8 @@ func TestNamesSpellOutWhatTheyMean(t *testing.T) {
 
 // FuzzQuestion feeds the server whatever may arrive.
 func FuzzQuestion(f *testing.F) {
-	for _, name := range []string{"_http._tcp.app.trimtab.", "a-10-0-0-1.trimtab.", "example.com.", strings.Repeat("a.", 100) + "trimtab."} {
+	for _, name := range []string{"_http._tcp.app.trimtab.", "a-10-0-0-1.trimtab.", "example.com.",
+		strings.Repeat("a.", 100) + "trimtab."} {
 		q := new(dns.Msg)
 		q.SetQuestion(name, dns.TypeSRV)
 		if packed, err := q.Pack(); err == nil {

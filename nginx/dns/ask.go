@@ -41,7 +41,8 @@ func Ask(ctx context.Context, listen, zone string) (About, error) {
 			}
 		}
 	}
-	return About{}, fmt.Errorf("%w at %s: something else answers there (%s)", ErrSilent, listen, dns.RcodeToString[m.Rcode])
+	return About{}, fmt.Errorf("%w at %s: something else answers there (%s)", ErrSilent, listen,
+		dns.RcodeToString[m.Rcode])
 }
 
 // Lookup asks as NGINX does, and returns what it is told: the servers of an upstream with their weights.
@@ -71,10 +72,12 @@ func Lookup(ctx context.Context, listen, zone, upstream string) ([]Peer, error) 
 		label, _, _ := strings.Cut(srv.Target, ".")
 		a, ok := addressOf(label)
 		if !ok {
-			return nil, fmt.Errorf("ask DNS at %s for upstream %q: target %s is not Trimtab's", listen, upstream, srv.Target)
+			return nil, fmt.Errorf("ask DNS at %s for upstream %q: target %s is not Trimtab's", listen, upstream,
+				srv.Target)
 		}
 		out = append(out, Peer{
-			Address: net.JoinHostPort(a.String(), strconv.Itoa(int(srv.Port))), Weight: int(srv.Weight), Backup: srv.Priority != lowest,
+			Address: net.JoinHostPort(a.String(), strconv.Itoa(int(srv.Port))), Weight: int(srv.Weight),
+			Backup: srv.Priority != lowest,
 		})
 	}
 	return out, nil

@@ -135,7 +135,8 @@ func newBed(t testing.TB, n int, extra string, silent bool) *bed {
 	if !silent {
 		b.serve(t)
 	}
-	if b.Instance, err = instance.Start(t.Context(), dir, string(plan.Files[0].Apply()), front, shim.Listen); err != nil {
+	if b.Instance, err = instance.Start(t.Context(), dir, string(plan.Files[0].Apply()), front,
+		shim.Listen); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
@@ -153,7 +154,8 @@ func newBed(t testing.TB, n int, extra string, silent bool) *bed {
 		for _, u := range st.Upstreams {
 			for _, p := range u.Peers {
 				if !p.Pseudo(u.Name) {
-					out.Upstreams[u.Name] = append(out.Upstreams[u.Name], nginx.PeerStatus{Server: p.Server, Weight: p.Weight, Down: p.Down, Backup: p.Backup})
+					out.Upstreams[u.Name] = append(out.Upstreams[u.Name], nginx.PeerStatus{Server: p.Server,
+						Weight: p.Weight, Down: p.Down, Backup: p.Backup})
 				}
 			}
 		}

@@ -139,7 +139,11 @@ func TestAnOldStateIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := dns.Store{Path: filepath.Join(t.TempDir(), "dns.json")}
-	if _, _, err := old.Update(t.Context(), func(s *dns.State) (bool, error) { s.Upstreams = st.Upstreams; return true, nil }); err != nil {
+	if _, _, err := old.Update(t.Context(), func(s *dns.State) (bool,
+		error) {
+		s.Upstreams = st.Upstreams
+		return true, nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	current := b.store
@@ -176,7 +180,11 @@ func TestSlowAnswers(t *testing.T) {
 	}
 	l.shares(t, 1, 1)
 	d.set(0)
-	within(t, "a change", 20*time.Second, func() error { _, err := b.actuator(t).Apply(t.Context(), b.want(2, 3)); return err })
+	within(t, "a change", 20*time.Second, func() error {
+		_, err := b.actuator(t).Apply(t.Context(), b.want(2,
+			3))
+		return err
+	})
 	none(t, l)
 }
 
@@ -243,7 +251,8 @@ func TestTwoServers(t *testing.T) {
 	done.Go(func() { _ = second.Run(ctx) })
 	t.Cleanup(func() { cancel(); done.Wait() })
 	within(t, "the second to say who is in its way", 5*time.Second, func() error {
-		if err := second.Answering(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another Trimtab (pid=%d", os.Getpid())) {
+		if err := second.Answering(); err == nil || !strings.Contains(err.Error(),
+			fmt.Sprintf("another Trimtab (pid=%d", os.Getpid())) {
 			return fmt.Errorf("got %v", err)
 		}
 		return nil
@@ -251,7 +260,11 @@ func TestTwoServers(t *testing.T) {
 	l := b.load(t, 2)
 	first()
 	within(t, "the second to take over", 5*time.Second, second.Answering)
-	within(t, "a change", 10*time.Second, func() error { _, err := b.actuator(t).Apply(t.Context(), b.want(4, 1)); return err })
+	within(t, "a change", 10*time.Second, func() error {
+		_, err := b.actuator(t).Apply(t.Context(), b.want(4,
+			1))
+		return err
+	})
 	none(t, l)
 	b.shares(t, 4, 1)
 }
@@ -284,7 +297,8 @@ func TestThePortIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Apply(t.Context(), nginx.Settings{}); err == nil || !strings.Contains(err.Error(), "no Trimtab answers DNS") {
+	if _, err := a.Apply(t.Context(), nginx.Settings{}); err == nil || !strings.Contains(err.Error(),
+		"no Trimtab answers DNS") {
 		t.Errorf("got %v, want to be told that nobody answers", err)
 	}
 }
@@ -307,7 +321,8 @@ func TestAStateThatIsDamagedWhileItIsAnswered(t *testing.T) {
 			return err
 		})
 	}
-	if _, err := b.actuator(t).Apply(t.Context(), b.want(1, 1)); err == nil || !strings.Contains(err.Error(), "read DNS state") {
+	if _, err := b.actuator(t).Apply(t.Context(), b.want(1, 1)); err == nil || !strings.Contains(err.Error(),
+		"read DNS state") {
 		t.Errorf("got %v, want to be told that the state cannot be read", err)
 	}
 	b.shares(t, 2, 5)
@@ -321,7 +336,8 @@ func TestWeightBesideResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Stop()
-	again, err := instance.Start(t.Context(), b.Dir, strings.Replace(string(text), "service=http resolve", "service=http resolve weight=3", 1), strings.TrimPrefix(b.url, "http://"))
+	again, err := instance.Start(t.Context(), b.Dir, strings.Replace(string(text), "service=http resolve",
+		"service=http resolve weight=3", 1), strings.TrimPrefix(b.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,8 +367,12 @@ func TestServersComeAndGoByFile(t *testing.T) {
 		}
 	}
 	write(b.servers...)
-	f := &dns.Follower{Members: []dns.Members{{Upstream: "app", File: file}}, Join: func(ctx context.Context, upstream string, members []dns.Member) error {
-		_, err := a.Change(ctx, []string{upstream}, func(s *dns.State) (bool, error) { return s.Join(upstream, members) })
+	f := &dns.Follower{Members: []dns.Members{{Upstream: "app", File: file}}, Join: func(ctx context.Context,
+		upstream string, members []dns.Member) error {
+		_, err := a.Change(ctx, []string{upstream}, func(s *dns.State) (bool, error) {
+			return s.Join(upstream,
+				members)
+		})
 		return err
 	}}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -97,7 +97,8 @@ func Plan(ctx context.Context, cfg *nginx.Config, opt InstallOptions) (*Installa
 		if len(in.Skipped) == 0 {
 			in.Skipped = []string{"it has none"}
 		}
-		return nil, refuse("no upstream in %s can take its weights by DNS: %s", cfg.Path, strings.Join(in.Skipped, "; "))
+		return nil, refuse("no upstream in %s can take its weights by DNS: %s", cfg.Path, strings.Join(in.Skipped,
+			"; "))
 	}
 	in.Files = changes(cfg, edits)
 	return in, nil
@@ -222,7 +223,8 @@ func (in *Installation) members(ctx context.Context, u *nginx.Upstream) (Upstrea
 		}
 		in.Names[u.Name] = net.JoinHostPort(host, port)
 		for _, a := range found {
-			out.Servers = append(out.Servers, Peer{Address: netip.AddrPortFrom(a.Unmap(), uint16(n)).String(), Weight: p.Weight, Base: p.Weight, Down: p.Down})
+			out.Servers = append(out.Servers, Peer{Address: netip.AddrPortFrom(a.Unmap(), uint16(n)).String(),
+				Weight: p.Weight, Base: p.Weight, Down: p.Down})
 		}
 	}
 	if err := out.validate(u.Name); err != nil {
@@ -241,7 +243,8 @@ func maxWeight(u *nginx.Upstream) int {
 }
 
 // edit works out the change of one upstream.
-func (in *Installation) edit(u *nginx.Upstream, state Upstream, opt InstallOptions, zone string, edits map[*nginx.File][]nginx.Edit) {
+func (in *Installation) edit(u *nginx.Upstream, state Upstream, opt InstallOptions, zone string,
+	edits map[*nginx.File][]nginx.Edit) {
 	var primaries []*nginx.Peer
 	for _, p := range u.Peers {
 		if !p.Backup {
@@ -251,14 +254,18 @@ func (in *Installation) edit(u *nginx.Upstream, state Upstream, opt InstallOptio
 	first := primaries[0]
 	start, _ := first.Span()
 	indent, _ := lead(first.File.Data, start)
-	v6 := slices.ContainsFunc(state.Servers, func(o Peer) bool { return netip.MustParseAddrPort(o.Address).Addr().Is6() })
-	lines := []string{resolverLines(opt.Listen, v6), "server " + Host(u.Name, zone) + " service=" + Service + " resolve" + paramsOf(first) + ";"}
+	v6 := slices.ContainsFunc(state.Servers,
+		func(o Peer) bool { return netip.MustParseAddrPort(o.Address).Addr().Is6() })
+	lines := []string{resolverLines(opt.Listen, v6), "server " + Host(u.Name,
+		zone) + " service=" + Service + " resolve" + paramsOf(first) + ";"}
 	need := ZoneKiB(len(state.Servers))
 	switch have := kib(u.ZoneSize); {
 	case u.Zone == "":
 		lines = append([]string{fmt.Sprintf("zone %s %dk;", u.Name, need)}, lines...)
 	case have > 0 && have < need:
-		in.Notes = append(in.Notes, fmt.Sprintf("upstream %q: its zone of %s is small for %d servers that come and go: make it %dk", u.Name, u.ZoneSize, len(state.Servers), need))
+		in.Notes = append(in.Notes,
+			fmt.Sprintf("upstream %q: its zone of %s is small for %d servers that come and go: make it %dk", u.Name,
+				u.ZoneSize, len(state.Servers), need))
 	}
 	for i, p := range primaries {
 		start, end := p.Span()
@@ -285,10 +292,13 @@ func (in *Installation) edit(u *nginx.Upstream, state Upstream, opt InstallOptio
 		edits[p.File] = append(edits[p.File], nginx.Edit{Offset: start, Old: old, New: text})
 	}
 	if u.Method == "hash" || u.Method == "ip_hash" {
-		in.Notes = append(in.Notes, fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers", u.Name, u.Method))
+		in.Notes = append(in.Notes, fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers",
+			u.Name, u.Method))
 	}
 	if slices.ContainsFunc(u.Peers, func(p *nginx.Peer) bool { return p.Backup }) {
-		in.Notes = append(in.Notes, fmt.Sprintf("upstream %q: when all its servers fail, NGINX tries the static lines beside its own backups", u.Name))
+		in.Notes = append(in.Notes,
+			fmt.Sprintf("upstream %q: when all its servers fail, NGINX tries the static lines beside its own backups",
+				u.Name))
 	}
 }
 
@@ -375,13 +385,15 @@ func wayBack(u *nginx.Upstream) ([]nginx.Edit, error) {
 			end = at + i + 1
 		}
 		line := strings.TrimSpace(string(data[at:end]))
-		if strings.HasSuffix(line, " # trimtab dns") && !strings.HasPrefix(line, "#") || line == "# trimtab dns: nobody stands in" {
+		if strings.HasSuffix(line, " # trimtab dns") && !strings.HasPrefix(line, "#") ||
+			line == "# trimtab dns: nobody stands in" {
 			edits = append(edits, nginx.Edit{Offset: at, Old: string(data[at:end])})
 		} else if was, ok := strings.CutPrefix(line, mark); ok {
 			from := at + bytes.Index(data[at:end], []byte(mark))
 			to := end
 			for _, p := range u.Peers {
-				if start, behind := p.Span(); start >= end && strings.TrimSpace(string(data[end:start])) == "" && p.Backup {
+				if start, behind := p.Span(); start >= end && strings.TrimSpace(string(data[end:start])) == "" &&
+					p.Backup {
 					to = behind
 				}
 			}
@@ -397,7 +409,9 @@ func wayBack(u *nginx.Upstream) ([]nginx.Edit, error) {
 		}
 	}
 	if restored == 0 {
-		return nil, refuse("%s:%d: upstream %q: the lines of before are gone: the comments %q that held them are not there", u.File.Path, u.Line, u.Name, strings.TrimSpace(mark))
+		return nil,
+			refuse("%s:%d: upstream %q: the lines of before are gone: the comments %q that held them are not there",
+				u.File.Path, u.Line, u.Name, strings.TrimSpace(mark))
 	}
 	return edits, nil
 }

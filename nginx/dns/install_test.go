@@ -73,7 +73,8 @@ func TestInstallAndTheWayBack(t *testing.T) {
 				t.Fatalf("got\n%s\nwant\n%s", got, want)
 			}
 			again := configOf(t, got)
-			if in, err := dns.Plan(t.Context(), again, dns.InstallOptions{}); err != nil || len(in.Files) != 0 || len(in.Present) != 1 {
+			if in, err := dns.Plan(t.Context(), again, dns.InstallOptions{}); err != nil || len(in.Files) != 0 ||
+				len(in.Present) != 1 {
 				t.Errorf("installed again: got %+v, %v, want nothing to do", in, err)
 			}
 			files, names, err := dns.PlanReset(again, "", nil)
@@ -94,7 +95,8 @@ func TestInstallOnOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	installed := configOf(t, string(in.Files[0].Apply()))
-	if u := installed.Upstreams[0]; len(u.Peers) != 3 || !dns.Installed(u, dns.DefaultZone) || u.Zone != "app" || !u.Peers[2].Backup {
+	if u := installed.Upstreams[0]; len(u.Peers) != 3 || !dns.Installed(u, dns.DefaultZone) || u.Zone != "app" ||
+		!u.Peers[2].Backup {
 		t.Fatalf("got %s", in.Files[0].Apply())
 	}
 	files, _, err := dns.PlanReset(installed, "", nil)
@@ -124,7 +126,8 @@ func TestInstallLeavesOut(t *testing.T) {
 			if err != nil || len(in.Skipped) != 1 || !strings.Contains(in.Skipped[0], c.why) || len(in.State) != 1 {
 				t.Errorf("got %+v, %v, want a left out: %q", in, err, c.why)
 			}
-			if _, err := dns.Plan(t.Context(), cfg, dns.InstallOptions{Upstreams: []string{"a"}}); err == nil || !strings.Contains(err.Error(), c.why) {
+			if _, err := dns.Plan(t.Context(), cfg, dns.InstallOptions{Upstreams: []string{"a"}}); err == nil ||
+				!strings.Contains(err.Error(), c.why) {
 				t.Errorf("asked for by name: got %v, want %q", err, c.why)
 			}
 		})
@@ -140,7 +143,8 @@ func TestInstallLeavesOut(t *testing.T) {
 		}
 	})
 	for _, address := range []string{"0.0.0.0:53", "10.0.0.1:53", "localhost:53", "127.0.0.1"} {
-		if _, err := dns.Plan(t.Context(), configOf(t, "http { upstream a { server 10.0.0.1; } }"), dns.InstallOptions{Listen: address}); err == nil {
+		if _, err := dns.Plan(t.Context(), configOf(t, "http { upstream a { server 10.0.0.1; } }"),
+			dns.InstallOptions{Listen: address}); err == nil {
 			t.Errorf("listen %s: got no error, want only loopback taken", address)
 		}
 	}

@@ -200,7 +200,10 @@ func (f *Follower) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case e := <-events:
-			if !slices.ContainsFunc(f.Members, func(m Members) bool { return m.File != "" && filepath.Clean(m.File) == filepath.Clean(e.Name) }) {
+			if !slices.ContainsFunc(f.Members, func(m Members) bool {
+				return m.File != "" &&
+					filepath.Clean(m.File) == filepath.Clean(e.Name)
+			}) {
 				continue
 			}
 		}

@@ -24,7 +24,8 @@ const maxLabel = 63
 // Dots, capitals and all that a name may not hold would make NGINX ask for something else, or not at all.
 func Label(upstream string) string {
 	plain := upstream != "" && len(upstream) <= maxLabel && !strings.HasPrefix(upstream, "u--") &&
-		strings.Trim(upstream, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && upstream[0] != '-' && upstream[len(upstream)-1] != '-'
+		strings.Trim(upstream, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && upstream[0] != '-' &&
+		upstream[len(upstream)-1] != '-'
 	if plain {
 		return upstream
 	}
@@ -75,7 +76,8 @@ func cleanZone(zone string) (string, error) {
 		return DefaultZone, nil
 	}
 	zone = strings.ToLower(dns.Fqdn(zone))
-	if _, ok := dns.IsDomainName(zone); !ok || zone == "." || strings.Trim(zone, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+	if _, ok := dns.IsDomainName(zone); !ok || zone == "." || strings.Trim(zone,
+		"abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
 		return "", refuse("DNS zone %q: want a name such as trimtab", zone)
 	}
 	if len(zone) > 100 {

@@ -74,7 +74,9 @@ func loopback(address string) (netip.AddrPort, error) {
 		return ap, fmt.Errorf("DNS server: address %q: want 127.0.0.1:port", address)
 	}
 	if !ap.Addr().IsLoopback() {
-		return ap, fmt.Errorf("DNS server: address %q is not loopback: anybody could ask for the servers of every upstream", address)
+		return ap,
+			fmt.Errorf("DNS server: address %q is not loopback: anybody could ask for the servers of every upstream",
+				address)
 	}
 	return ap, nil
 }

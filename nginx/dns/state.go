@@ -124,7 +124,8 @@ func (s *State) Set(want nginx.Settings) (changed bool, err error) {
 			}
 			w := want[name][server]
 			if w.Weight < 1 || w.Weight > MaxWeight {
-				return false, refuse("upstream %q: weight %d of server %s: want 1 to %d", name, w.Weight, server, MaxWeight)
+				return false, refuse("upstream %q: weight %d of server %s: want 1 to %d", name, w.Weight, server,
+					MaxWeight)
 			}
 			if u.Servers[i].Weight != w.Weight || u.Servers[i].Down != w.Down {
 				u.Servers[i].Weight, u.Servers[i].Down, changed = w.Weight, w.Down, true

@@ -28,11 +28,14 @@ func TestSetRefuses(t *testing.T) {
 		name, why string
 		want      nginx.Settings
 	}{
-		{"an upstream that does not come by DNS", "does not come by DNS", nginx.Settings{"web": {"10.0.0.1:80": {Weight: 1}}}},
+		{"an upstream that does not come by DNS", "does not come by DNS",
+			nginx.Settings{"web": {"10.0.0.1:80": {Weight: 1}}}},
 		{"a server that is not there", "has no server", nginx.Settings{"app": {"10.0.0.9:80": {Weight: 1}}}},
 		{"weight 0", "want 1 to 65535", nginx.Settings{"app": {"10.0.0.1:80": {}}}},
-		{"a weight that no record can hold", "want 1 to 65535", nginx.Settings{"app": {"10.0.0.1:80": {Weight: 65536}}}},
-		{"to leave nobody", "no server would be left", nginx.Settings{"app": {"10.0.0.1:80": {Weight: 1, Down: true}, "10.0.0.2:80": {Weight: 1, Down: true}}}},
+		{"a weight that no record can hold", "want 1 to 65535",
+			nginx.Settings{"app": {"10.0.0.1:80": {Weight: 65536}}}},
+		{"to leave nobody", "no server would be left", nginx.Settings{"app": {"10.0.0.1:80": {Weight: 1, Down: true},
+			"10.0.0.2:80": {Weight: 1, Down: true}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := app(2, 3)
@@ -54,12 +57,17 @@ func TestJoin(t *testing.T) {
 		members []Member
 		want    []Peer
 	}{
-		{"who stays keeps the weight that was learned", []Member{{Address: "10.0.0.1:80", Weight: 1}, {Address: "10.0.0.2:80", Weight: 1}},
+		{"who stays keeps the weight that was learned", []Member{{Address: "10.0.0.1:80", Weight: 1},
+			{Address: "10.0.0.2:80", Weight: 1}},
 			[]Peer{{Address: "10.0.0.1:80", Weight: 30, Base: 1}, {Address: "10.0.0.2:80", Weight: 10, Base: 1}}},
-		{"who comes gets the share that the operator's weights give", []Member{{Address: "10.0.0.1:80", Weight: 1}, {Address: "10.0.0.2:80", Weight: 1}, {Address: "10.0.0.3:80", Weight: 2}},
-			[]Peer{{Address: "10.0.0.1:80", Weight: 30, Base: 1}, {Address: "10.0.0.2:80", Weight: 10, Base: 1}, {Address: "10.0.0.3:80", Weight: 40, Base: 2}}},
-		{"who goes goes", []Member{{Address: "10.0.0.2:80", Weight: 1}}, []Peer{{Address: "10.0.0.2:80", Weight: 10, Base: 1}}},
-		{"another weight of the operator's counts", []Member{{Address: "10.0.0.1:80", Weight: 7}}, []Peer{{Address: "10.0.0.1:80", Weight: 7, Base: 7}}},
+		{"who comes gets the share that the operator's weights give", []Member{{Address: "10.0.0.1:80", Weight: 1},
+			{Address: "10.0.0.2:80", Weight: 1}, {Address: "10.0.0.3:80", Weight: 2}},
+			[]Peer{{Address: "10.0.0.1:80", Weight: 30, Base: 1}, {Address: "10.0.0.2:80", Weight: 10, Base: 1},
+				{Address: "10.0.0.3:80", Weight: 40, Base: 2}}},
+		{"who goes goes", []Member{{Address: "10.0.0.2:80", Weight: 1}}, []Peer{{Address: "10.0.0.2:80", Weight: 10,
+			Base: 1}}},
+		{"another weight of the operator's counts", []Member{{Address: "10.0.0.1:80", Weight: 7}},
+			[]Peer{{Address: "10.0.0.1:80", Weight: 7, Base: 7}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := app(30, 10)
@@ -83,7 +91,11 @@ func TestJoin(t *testing.T) {
 // Changes of several processes come one after the other: none is lost.
 func TestUpdatesTakeTurns(t *testing.T) {
 	store := Store{Path: filepath.Join(t.TempDir(), "dns.json")}
-	if _, _, err := store.Update(t.Context(), func(s *State) (bool, error) { s.Upstreams = app(1, 1).Upstreams; return true, nil }); err != nil {
+	if _, _, err := store.Update(t.Context(), func(s *State) (bool, error) {
+		s.Upstreams = app(1,
+			1).Upstreams
+		return true, nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
@@ -113,22 +125,29 @@ func TestUpdatesTakeTurns(t *testing.T) {
 
 func TestMembers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.json")
-	if err := os.WriteFile(file, []byte(`["10.0.0.2:80", {"server": "10.0.0.1:80", "weight": 3}, {"server": "[::1]:81", "backup": true}]`), 0o644); err != nil {
+	if err := os.WriteFile(file,
+		[]byte(`["10.0.0.2:80", {"server": "10.0.0.1:80", "weight": 3}, {"server": "[::1]:81", "backup": true}]`),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	m := Members{Upstream: "app", File: file, Name: "web.example:8080", Servers: []Member{{Address: "10.0.0.9:80", Weight: 1}}}
+	m := Members{Upstream: "app", File: file, Name: "web.example:8080", Servers: []Member{{Address: "10.0.0.9:80",
+		Weight: 1}}}
 	got, err := m.now(t.Context(), func(_ context.Context, host string) ([]netip.Addr, error) {
 		if host != "web.example" {
 			t.Errorf("got %q resolved", host)
 		}
 		return []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("::ffff:10.1.0.2")}, nil
 	})
-	want := []Member{{"10.0.0.1:80", 3, false}, {"10.0.0.2:80", 1, false}, {"10.0.0.9:80", 1, false}, {"10.1.0.1:8080", 1, false}, {"10.1.0.2:8080", 1, false}, {"[::1]:81", 1, true}}
+	want := []Member{{"10.0.0.1:80", 3, false}, {"10.0.0.2:80", 1, false}, {"10.0.0.9:80", 1, false},
+		{"10.1.0.1:8080", 1, false}, {"10.1.0.2:8080", 1, false}, {"[::1]:81", 1, true}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 	t.Run("a name that cannot be resolved leaves nobody out", func(t *testing.T) {
-		if got, err := m.now(t.Context(), func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }); err == nil {
+		if got, err := m.now(t.Context(), func(context.Context, string) ([]netip.Addr, error) {
+			return nil,
+				errors.New("no such host")
+		}); err == nil {
 			t.Errorf("got %v, want an error", got)
 		}
 	})

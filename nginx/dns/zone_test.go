@@ -21,9 +21,14 @@ func TestZonesHoldTheirServers(t *testing.T) {
 			port, _, _ := strings.Cut(b.servers[0][strings.LastIndexByte(b.servers[0], ':')+1:], "/")
 			u := dns.Upstream{}
 			for i := range n {
-				u.Servers = append(u.Servers, dns.Peer{Address: net.JoinHostPort(fmt.Sprintf("127.0.%d.%d", i/200, 1+i%200), port), Weight: 1, Base: 1})
+				u.Servers = append(u.Servers, dns.Peer{Address: net.JoinHostPort(fmt.Sprintf("127.0.%d.%d", i/200,
+					1+i%200), port), Weight: 1, Base: 1})
 			}
-			if _, _, err := b.store.Update(t.Context(), func(s *dns.State) (bool, error) { s.Upstreams["app"] = u; return true, nil }); err != nil {
+			if _, _, err := b.store.Update(t.Context(), func(s *dns.State) (bool,
+				error) {
+				s.Upstreams["app"] = u
+				return true, nil
+			}); err != nil {
 				t.Fatal(err)
 			}
 			text, err := os.ReadFile(b.Config)
@@ -33,7 +38,11 @@ func TestZonesHoldTheirServers(t *testing.T) {
 			b.restart(t, strings.Replace(string(text), "zone app 64k", fmt.Sprintf("zone app %dk", dns.ZoneKiB(n)), 1))
 			b.serve(t)
 			a := b.actuator(t)
-			within(t, "all servers on the page", 15*time.Second, func() error { _, err := a.InForce(t.Context()); return err })
+			within(t, "all servers on the page", 15*time.Second, func() error {
+				_,
+					err := a.InForce(t.Context())
+				return err
+			})
 			for round := range 2 {
 				want := nginx.Settings{"app": {}}
 				for i, s := range u.Servers {
@@ -43,7 +52,8 @@ func TestZonesHoldTheirServers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if log, err := os.ReadFile(b.ErrorLog()); err != nil || strings.Contains(string(log), "memory exhausted") || strings.Contains(string(log), "no memory") {
+			if log, err := os.ReadFile(b.ErrorLog()); err != nil || strings.Contains(string(log),
+				"memory exhausted") || strings.Contains(string(log), "no memory") {
 				t.Errorf("the zone of %d KiB is too small: %v", dns.ZoneKiB(n), err)
 			}
 		})
