@@ -32,11 +32,15 @@ func (d *service) account(s *session, sample *vts.Sample, out tuner.Outcome, e *
 	for name, now := range inForce {
 		base, known := d.state.Base[name]
 		ours, set := d.state.LastGood[name]
+		moved := known && !sameKeys(base, now)
 		edited := operator || e == nil || !d.based || !sameKeys(base, now)
 		follow(base, now)
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.
 		if mine := set && maps.Equal(ours, now); !known || edited && !mine {
+			if known && set && d.rendered(s, name, base, ours, now, moved) {
+				continue
+			}
 			d.state.Base[name] = maps.Clone(now)
 			delete(d.state.LastGood, name)
 		}

@@ -68,6 +68,7 @@ type daemonConfig struct {
 		Prefix         string   `toml:"prefix"`
 		PIDFile        string   `toml:"pid_file"`
 		TestCommand    []string `toml:"test_command"`
+		OnRender       string   `toml:"on_render"`
 		ReloadCommand  []string `toml:"reload_command"`
 		Upstreams      []string `toml:"upstreams"`
 		TestTimeout    span     `toml:"test_timeout"`
@@ -139,6 +140,7 @@ func defaultDaemonConfig() *daemonConfig {
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
 	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = span(500*time.Millisecond), span(2*time.Second), span(10*time.Second), 16
 	c.Nginx.Config, c.Nginx.Binary = "/etc/nginx/nginx.conf", "nginx"
+	c.Nginx.OnRender = renderNewBase
 	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = span(30*time.Second), span(5*time.Second)
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
 	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, span(30*time.Second), span(2*time.Second), 2
@@ -207,6 +209,8 @@ func (c *daemonConfig) validate() error {
 	}
 	check(filepath.IsAbs(c.Nginx.Config) || c.Nginx.Config == "" && c.Actuator.Kind != "reload",
 		"nginx.config %q: want an absolute path, or with dns and live \"\" for one that cannot be read from here", c.Nginx.Config)
+	check(c.Nginx.OnRender == renderKeep || c.Nginx.OnRender == renderNewBase || c.Nginx.OnRender == renderHold,
+		"nginx.on_render %q: want %q, %q or %q", c.Nginx.OnRender, renderKeep, renderNewBase, renderHold)
 	check((len(c.Nginx.TestCommand) > 0) == (len(c.Nginx.ReloadCommand) > 0), "nginx.test_command and nginx.reload_command: want both or none")
 	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
 	switch c.Actuator.Kind {

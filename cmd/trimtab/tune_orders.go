@@ -117,6 +117,9 @@ func (s *session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 		active[name] = true
 	}
 	s.mu.Lock()
+	for name := range s.alone {
+		active[name] = true
+	}
 	s.orders = ordered{active: active, seen: seen, all: all}
 	s.mu.Unlock()
 	return active, nil

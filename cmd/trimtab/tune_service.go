@@ -50,6 +50,7 @@ type service struct {
 	lastMade time.Time
 	inForce  tuner.Weights // as the last sample showed them
 	base     tuner.Weights // the operator's
+	renders  renders       // of the loop alone
 }
 
 func newService(cfg *daemonConfig, log *slog.Logger, reg *prometheus.Registry) (*service, error) {
@@ -186,6 +187,7 @@ func (d *service) Step(ctx context.Context) (tuner.Outcome, error) {
 		options = append(options, tuner.WithDryRun())
 	}
 	s.dry = d.dry
+	d.reassert(ctx, s)
 	out, err := tuner.NewLoop(s, s.policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {

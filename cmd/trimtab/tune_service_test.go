@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -235,6 +236,54 @@ func TestWhoseWeightsAreInForce(t *testing.T) {
 			}
 			if _, ours := d.state.LastGood["app"]; ours != c.wantOurs {
 				t.Errorf("ours: got %t, want %t", ours, c.wantOurs)
+			}
+		})
+	}
+}
+
+func TestRendersOfAGenerator(t *testing.T) {
+	operator := &tuner.Explanation{Pools: []tuner.PoolExplanation{{Bounds: []tuner.Bound{tuner.BoundOperator}}}}
+	for _, c := range []struct {
+		name, answer string
+		now          map[string]tuner.Setting
+		again        map[string]tuner.Setting
+		wantOurs     bool
+		alone        bool
+	}{
+		{"the operator's weights come back: a new base", renderNewBase, weights(1, 1), nil, false, false},
+		{"the same, kept", renderKeep, weights(1, 1), weights(3, 5), true, false},
+		{"the same, held", renderHold, weights(1, 1), nil, false, true},
+		{"a server came with the operator's weights: what was learned is kept", renderNewBase, weights(1, 1, 9), weights(3, 5, 9), true, false},
+		{"a server went with the operator's weights", renderHold, weights(0, 1), weights(0, 5), true, false},
+		{"other weights are an edit, whatever is answered to renders", renderKeep, weights(7, 1), nil, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, log, _ := testService(t, nil)
+			d.session.cfg.Nginx.OnRender = c.answer
+			g := vts.GroupSample{Name: "app"}
+			for server, s := range c.now {
+				g.Peers = append(g.Peers, vts.PeerSample{Server: server, Weight: s.Weight.Int()})
+			}
+			for range renderMany {
+				d.based = true
+				d.state.Base, d.state.LastGood = tuner.Weights{"app": weights(1, 1)}, tuner.Weights{"app": weights(3, 5)}
+				d.account(d.session, &vts.Sample{Groups: []vts.GroupSample{g}}, tuner.Outcome{}, operator)
+			}
+			if _, ours := d.state.LastGood["app"]; ours != c.wantOurs {
+				t.Errorf("ours: got %t, want %t", ours, c.wantOurs)
+			}
+			if got := d.renders.again["app"]; !maps.Equal(got, c.again) {
+				t.Errorf("to put in force again: got %v, want %v", got, c.again)
+			}
+			if got := d.session.alone["app"]; got != c.alone {
+				t.Errorf("left alone: got %t, want %t", got, c.alone)
+			}
+			want := 1
+			if c.now["s0"] == weights(7)["s0"] {
+				want = 0
+			}
+			if n := strings.Count(log.String(), "again and again"); n != want {
+				t.Errorf("said %d times, want %d: %s", n, want, log)
 			}
 		})
 	}

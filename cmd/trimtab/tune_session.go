@@ -45,6 +45,7 @@ type session struct {
 
 	generation int64 // of NGINX's configuration in the last sample
 	orders     ordered
+	alone      map[string]bool // upstreams that on_render = "hold" has taken out
 	dry        bool
 	change     *pageAfter // what the page must show before it is used; nil: anything
 }
