@@ -216,6 +216,12 @@ func (w *World) SetWeights(ctx context.Context, weights tuner.Weights) (tuner.Re
 			w.weights[group][server] = s
 		}
 	}
+	// What happened while a change took its time belongs to neither the weights of before nor the new ones.
+	if slow := w.bed.Scenario.ControlInterval.Std() / 4; w.session != nil && receipt.Changed && receipt.Took > slow {
+		if _, err := w.session.reader.Sample(ctx); err != nil && ctx.Err() != nil {
+			return receipt, ctx.Err()
+		}
+	}
 	return receipt, nil
 }
 

@@ -28,6 +28,7 @@ type explainReport struct {
 	LastChange  *time.Time         `json:"last_change_at"`
 	InForce     tuner.Weights      `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
 	Operator    tuner.Weights      `json:"weights_of_operator"` // what --on-exit restore returns to
+	Orders      []string           `json:"orders"`              // what is ordered of single servers
 	Explanation *tuner.Explanation `json:"explanation"`         // nil: nothing decided yet, or a learner that explains nothing
 }
 
@@ -50,6 +51,9 @@ measured reward.`,
 			r, from, err := findReport(cmd.Context(), config, state, cmd.Flags().Changed("config"))
 			if err != nil {
 				return err
+			}
+			if r.Orders, err = orderLines(config, state); err != nil {
+				return withCode(exitConfig, err)
 			}
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(r)
@@ -126,6 +130,9 @@ func (r explainReport) text(from string) string {
 		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
 	}
 	r.weights(&b)
+	for _, line := range r.Orders {
+		fmt.Fprintf(&b, "Ordered, and not tuned meanwhile: %s.\n", line)
+	}
 	switch {
 	case r.Explanation != nil:
 		b.WriteString("\n" + r.Explanation.Text())

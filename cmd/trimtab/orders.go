@@ -148,6 +148,30 @@ func printOrders(e *env, o *orders.Orders, now time.Time) error {
 	return w.Flush()
 }
 
+// orderLines are the orders in words: those beside the state file when one is named, else those of the daemon's configuration.
+func orderLines(config, state string) ([]string, error) {
+	store := orders.Store{Path: filepath.Join(filepath.Dir(state), "orders.json")}
+	if state == "" {
+		cfg, err := ordersConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		store = cfg.ordersFile()
+	}
+	o, err := store.Read()
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	now := time.Now()
+	for _, name := range slices.Sorted(maps.Keys(o.Upstreams)) {
+		for _, server := range slices.Sorted(maps.Keys(o.Upstreams[name])) {
+			lines = append(lines, fmt.Sprintf("server %s of %s is %s", server, name, o.Upstreams[name][server].Text(now)))
+		}
+	}
+	return lines, nil
+}
+
 func ordersConfig(path string) (*daemonConfig, error) {
 	cfg, err := readDaemonConfig(path)
 	if errors.Is(err, fs.ErrNotExist) && path == defaultDaemonConfigPath {

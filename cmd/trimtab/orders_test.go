@@ -170,6 +170,10 @@ func TestE2EOrders(t *testing.T) {
 				strings.Count(out.String(), "since") != 2 {
 				t.Errorf("orders: %s", out)
 			}
+			if out := new(buffer); run(t.Context(), []string{"explain", "--config", config}, out, out) != 0 ||
+				!strings.Contains(out.String(), "server "+servers[0]+" of app is drained") {
+				t.Errorf("explain: %s", out)
+			}
 			order(0, "drain", "--server", servers[2], "--wait", "20s")
 			order(exitRefused, "drain", "--server", servers[1])
 			order(exitRefused, "drain", "--server", "10.9.9.9:80")

@@ -339,6 +339,10 @@ func (s *session) put(ctx context.Context, w tuner.Weights, from nginx.Settings)
 		r, err := s.dns.put(ctx, w, from)
 		if err == nil {
 			s.change = &pageAfter{at: time.Now()}
+			if r.Changed {
+				// What happened while NGINX had not yet asked belongs to neither the weights of before nor the new ones.
+				_, _ = s.reader.Sample(ctx)
+			}
 		}
 		return r, err
 	}

@@ -28,6 +28,7 @@ type Config struct {
 type Actuator struct {
 	cfg  Config
 	zone string
+	turn chan struct{} // holds one change at a time: a second would see the first one's weights, or hide them
 }
 
 // defaultValid follows from serversTTL: NGINX asks one second after the time to live is over.
@@ -51,7 +52,7 @@ func New(cfg Config) (*Actuator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Actuator{cfg: cfg, zone: z}, nil
+	return &Actuator{cfg: cfg, zone: z, turn: make(chan struct{}, 1)}, nil
 }
 
 // State returns what NGINX is told.
@@ -69,6 +70,12 @@ func (a *Actuator) Change(ctx context.Context, names []string, change func(*Stat
 	error) {
 	began := time.Now()
 	r := nginx.Receipt{Weights: nginx.Settings{}}
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return r, context.Cause(ctx)
+	}
 	err := a.change(ctx, names, change, &r)
 	r.Took = time.Since(began)
 	if refusal := (*nginx.Refusal)(nil); errors.As(err, &refusal) && !r.Changed {

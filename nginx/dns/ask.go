@@ -24,7 +24,7 @@ type About struct {
 }
 
 // askTimeout bounds one question over loopback.
-const askTimeout = 500 * time.Millisecond
+const askTimeout = 2 * time.Second
 
 // Ask asks the server at listen what it answers from.
 func Ask(ctx context.Context, listen, zone string) (About, error) {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"trimtab/nginx"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/instance"
@@ -271,6 +273,7 @@ func TestTwoServers(t *testing.T) {
 
 // Somebody else's program on the port is named as such, and nothing is changed.
 func TestThePortIsTaken(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	address := freeAddress(t)
 	other, err := net.ListenPacket("udp", address)
 	if err != nil {
