@@ -107,3 +107,8 @@ lint: ## gofmt, go vet, staticcheck
 .PHONY: clean
 clean: ## remove what was built and the default output directory
 	@rm -rf bin out
+
+.PHONY: matrix
+matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/nginx-versions.md
+	@scripts/nginx-matrix.sh test
+	@scripts/nginx-matrix.sh table

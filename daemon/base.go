@@ -27,11 +27,15 @@ func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e
 	for name, now := range inForce {
 		base, known := d.state.Base[name]
 		ours, set := d.state.LastGood[name]
-		edited := operator || e == nil || !d.based || !base.SameServers(now)
+		moved := known && !base.SameServers(now)
+		edited := operator || e == nil || !d.based || moved
 		follow(base, now)
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.
 		if mine := set && ours.Equal(now); !known || edited && !mine {
+			if known && set && d.rendered(s, name, base, ours, now, moved) {
+				continue
+			}
 			d.state.Base[name] = maps.Clone(now)
 			delete(d.state.LastGood, name)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"trimtab/cluster"
 	"trimtab/localhttp"
+	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
 	"trimtab/trusted"
 	"trimtab/tuner"
@@ -75,6 +76,9 @@ type Config struct {
 		Binary         string   `toml:"binary"`
 		Prefix         string   `toml:"prefix"`
 		PIDFile        string   `toml:"pid_file"`
+		TestCommand    []string `toml:"test_command"`
+		OnRender       string   `toml:"on_render"`
+		ReloadCommand  []string `toml:"reload_command"`
 		Upstreams      []string `toml:"upstreams"`
 		TestTimeout    Span     `toml:"test_timeout"`
 		ConfirmTimeout Span     `toml:"confirm_timeout"`
@@ -91,6 +95,11 @@ type Config struct {
 		MaxGenerations int    `toml:"max_generations"`
 		MaxDraining    int    `toml:"max_draining"`
 		MaxMemoryMiB   int    `toml:"max_memory_mib"`
+
+		DNSListen  string         `toml:"dns_listen"`
+		DNSZone    string         `toml:"dns_zone"`
+		DNSConfirm Span           `toml:"dns_confirm"`
+		Members    []MemberConfig `toml:"members"`
 	} `toml:"actuator"`
 
 	Tuner struct {
@@ -120,6 +129,9 @@ type Config struct {
 		Method   string  `toml:"method"`
 		Deadline Span    `toml:"deadline"`
 		Priority float64 `toml:"priority"`
+		// SlowStart and Tune are the operator's wishes for the whole upstream.
+		SlowStart Span  `toml:"slow_start"`
+		Tune      *bool `toml:"tune"`
 	} `toml:"upstream"`
 
 	path     string
@@ -136,10 +148,12 @@ func Defaults() *Config {
 	}
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
 	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = Span(500*time.Millisecond), Span(2*time.Second), Span(10*time.Second), 16
-	c.Nginx.Config, c.Nginx.Binary = "/etc/nginx/nginx.conf", "nginx"
+	c.Nginx.Config, c.Nginx.Binary = DefaultNginxConfig, "nginx"
+	c.Nginx.OnRender = renderNewBase
 	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = Span(30*time.Second), Span(5*time.Second)
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
 	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second), Span(2*time.Second), 2
+	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner = "tuned"
 	c.Regimes.Observe = Span(30 * time.Minute)
 	return c
@@ -162,6 +176,9 @@ func ParseConfig(path, text string) (*Config, error) {
 	meta, err := toml.Decode(text, c)
 	if err != nil {
 		return nil, decodeError(path, err)
+	}
+	if !meta.IsDefined("state_dir") {
+		c.StateDir = StateDirFor(c.Nginx.Config)
 	}
 	at := keyLines(text)
 	var errs []error
@@ -207,7 +224,11 @@ func (c *Config) Validate() error {
 	} else {
 		client.Close()
 	}
-	check(filepath.IsAbs(c.Nginx.Config), "nginx.config %q: want an absolute path", c.Nginx.Config)
+	check(filepath.IsAbs(c.Nginx.Config) || c.Nginx.Config == "" && c.Actuator.Kind != "reload",
+		"nginx.config %q: want an absolute path, or with dns and live \"\" for one that cannot be read from here", c.Nginx.Config)
+	check(c.Nginx.OnRender == renderKeep || c.Nginx.OnRender == renderNewBase || c.Nginx.OnRender == renderHold,
+		"nginx.on_render %q: want %q, %q or %q", c.Nginx.OnRender, renderKeep, renderNewBase, renderHold)
+	check((len(c.Nginx.TestCommand) > 0) == (len(c.Nginx.ReloadCommand) > 0), "nginx.test_command and nginx.reload_command: want both or none")
 	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
 	switch c.Actuator.Kind {
 	case "reload":
@@ -217,9 +238,19 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("actuator: %w", err))
 		}
 		check(filepath.IsAbs(c.Actuator.TokenFile), "actuator.token_file %q: want an absolute path", c.Actuator.TokenFile)
+	case "dns":
+		if _, err := dns.New(dns.Config{Listen: c.Actuator.DNSListen, Zone: c.Actuator.DNSZone}); err != nil {
+			errs = append(errs, fmt.Errorf("actuator: %w", err))
+		}
 	default:
-		check(false, "actuator.kind %q: want reload or live", c.Actuator.Kind)
+		check(false, "actuator.kind %q: want dns, live or reload", c.Actuator.Kind)
 	}
+	for _, m := range c.Actuator.Members {
+		if _, err := m.members(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
 	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
 	seen := map[string]bool{}
@@ -326,7 +357,7 @@ func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
-		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind == "live", Eject: c.Tuner.Eject,
+		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject,
 		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}

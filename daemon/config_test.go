@@ -114,7 +114,7 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"polls rarer than decisions", "[status]\npoll = \"1m\"", "status.poll"},
 		{"metrics for everybody", "listen = \"0.0.0.0:9146\"", "loopback"},
 		{"a relative state folder", "state_dir = \"state\"", "absolute"},
-		{"an unknown actuator", "[actuator]\nkind = \"magic\"", "reload or live"},
+		{"an unknown actuator", "[actuator]\nkind = \"magic\"", "dns, live or reload"},
 		{"a control call on another machine", "[actuator]\nkind = \"live\"\naddress = \"10.0.0.1:9147\"", "loopback"},
 		{"an upstream named twice", "[[upstream]]\nname = \"a\"\n[[upstream]]\nname = \"a\"", "twice"},
 		{"an upstream that is not to be tuned", "[nginx]\nupstreams = [\"a\"]\n[[upstream]]\nname = \"b\"", "not among"},

@@ -27,10 +27,11 @@ const (
 	inPage        part = "page" // the HTTP page
 	inPoller      part = "poller"
 	inWatcher     part = "watcher" // of NGINX's configuration
+	inDNS         part = "dns"     // answering NGINX, following who the servers are
 	inReload      part = "reload"  // of the daemon's own configuration
 )
 
-var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inWatcher, inReload}
+var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inWatcher, inDNS, inReload}
 
 // faultLog counts internal faults and logs them: each one once, and again when it still happens ten minutes later.
 type faultLog struct {

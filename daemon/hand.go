@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"sync"
 
 	"trimtab/control"
 	"trimtab/nginx"
@@ -13,6 +14,8 @@ import (
 type hand interface {
 	// put makes weights effective; from is what they were decided from, nil: whatever is in force.
 	put(ctx context.Context, w weights.Set, from nginx.Settings) (control.Receipt, error)
+	// order makes what the operator has ordered effective: it may take servers out, and no budget holds it.
+	order(ctx context.Context, want nginx.Settings) (nginx.Receipt, error)
 	// plan says what put would change, for people.
 	plan(w weights.Set) (string, error)
 	// InForce says what is in force, of every group that can be set.
@@ -26,4 +29,10 @@ type hand interface {
 	mayTune(cfg *nginx.Config, u *nginx.Upstream) error
 	// obstacle says why no change may be made now; empty when nothing stands in the way.
 	obstacle(ctx context.Context, dry bool) string
+}
+
+// beginner is a hand that has work in the background.
+type beginner interface {
+	// begin starts it, until ctx ends; all then waits for it.
+	begin(ctx context.Context, d *Service, all *sync.WaitGroup)
 }

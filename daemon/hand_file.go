@@ -29,6 +29,16 @@ func (h fileHand) put(ctx context.Context, w weights.Set, from nginx.Settings) (
 	return r, err
 }
 
+func (h fileHand) order(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
+	a := h.applier
+	ordered := &nginx.Applier{
+		Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, PIDFile: a.PIDFile,
+		TestCommand: a.TestCommand, ReloadCommand: a.ReloadCommand, Status: a.Status, Origin: a.Origin, Eject: true, Manual: true,
+		HoldUnloaded: a.HoldUnloaded, TestTimeout: a.TestTimeout, ConfirmTimeout: a.ConfirmTimeout, Logger: a.Logger,
+	}
+	return ordered.Apply(ctx, want)
+}
+
 func (h fileHand) InForce(ctx context.Context) (weights.Set, error) {
 	return reload.Actuator{Applier: h.applier}.InForce(ctx)
 }
@@ -74,6 +84,9 @@ func (h fileHand) obstacle(ctx context.Context, dry bool) string {
 	if err := h.writable(cfg); err != nil && !dry {
 		return "read-only: " + err.Error()
 	}
+	if h.applier.ReloadCommand != nil {
+		return "" // its processes are not to be seen from here
+	}
 	pid, err := h.applier.Master(ctx, cfg)
 	if err != nil {
 		return "master: " + err.Error()
@@ -102,6 +115,9 @@ func (h fileHand) writable(cfg *nginx.Config) error {
 	}
 	for _, dir := range dirs {
 		if err := unix.Access(dir, unix.W_OK); err != nil {
+			if dir != h.cfg.StateDir {
+				return fmt.Errorf("%s: %w: weights can change without writing there by kind = \"dns\" (NGINX 1.27.3) or \"live\"", dir, err)
+			}
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}

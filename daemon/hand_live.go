@@ -26,6 +26,10 @@ func (h liveHand) put(ctx context.Context, w weights.Set, _ nginx.Settings) (con
 	return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, err
 }
 
+func (h liveHand) order(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
+	return h.setter.Apply(context.WithoutCancel(ctx), want)
+}
+
 func (h liveHand) InForce(ctx context.Context) (weights.Set, error) {
 	state, err := h.setter.State(ctx)
 	if err != nil {

@@ -17,6 +17,7 @@ type Report struct {
 	LastChange  *time.Time      `json:"last_change_at"`
 	InForce     weights.Set     `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
 	Operator    weights.Set     `json:"weights_of_operator"` // what --on-exit restore returns to
+	Orders      []string        `json:"orders"`              // what is ordered of single servers; whoever prints the report fills it in
 	Explanation json.RawMessage `json:"explanation"`         // a tuner.Explanation; nil: nothing decided yet, or a learner that explains nothing
 }
 

@@ -196,6 +196,12 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.look()
 	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
+	if b, ok := s.hand.(beginner); ok {
+		b.begin(ctx, d, all)
+	}
+	if s.cfg.Nginx.Config == "" {
+		return
+	}
 	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
 	all.Go(func() {
 		d.keepRunning(ctx, inWatcher, func() {

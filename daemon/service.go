@@ -40,6 +40,7 @@ type Service struct {
 
 	faults   faultLog
 	recovery recovery
+	renders  renders // of the loop alone
 
 	mu            sync.Mutex
 	session       *Session
@@ -180,6 +181,8 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	if d.opts.DryRun {
 		options = append(options, control.WithDryRun())
 	}
+	s.dry = d.opts.DryRun
+	d.reassert(ctx, s)
 	out, err := control.NewLoop(s, policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
@@ -193,6 +196,9 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	}
 	sample := s.lastSample()
 	e := d.explain(policy, sample, err)
+	if sample != nil && err == nil && !d.opts.DryRun {
+		d.obey(ctx, s)
+	}
 	if sample != nil && (err == nil || out.Applied) {
 		d.account(s, sample, out, e)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -288,6 +289,54 @@ func TestWhoseWeightsAreInForce(t *testing.T) {
 			}
 			if _, ours := d.state.LastGood["app"]; ours != c.wantOurs {
 				t.Errorf("ours: got %t, want %t", ours, c.wantOurs)
+			}
+		})
+	}
+}
+
+func TestRendersOfAGenerator(t *testing.T) {
+	operator := &tuner.Explanation{Pools: []tuner.PoolExplanation{{Bounds: []tuner.Bound{tuner.BoundOperator}}}}
+	for _, c := range []struct {
+		name, answer string
+		now          weights.Group
+		again        weights.Group
+		wantOurs     bool
+		alone        bool
+	}{
+		{"the operator's weights come back: a new base", renderNewBase, setOf(1, 1), nil, false, false},
+		{"the same, kept", renderKeep, setOf(1, 1), setOf(3, 5), true, false},
+		{"the same, held", renderHold, setOf(1, 1), nil, false, true},
+		{"a server came with the operator's weights: what was learned is kept", renderNewBase, setOf(1, 1, 9), setOf(3, 5, 9), true, false},
+		{"a server went with the operator's weights", renderHold, setOf(0, 1), setOf(0, 5), true, false},
+		{"other weights are an edit, whatever is answered to renders", renderKeep, setOf(7, 1), nil, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, log, _ := testService(t, nil)
+			d.session.cfg.Nginx.OnRender = c.answer
+			g := vts.GroupSample{Name: "app"}
+			for server, s := range c.now {
+				g.Peers = append(g.Peers, vts.PeerSample{Server: server, Weight: s.Weight.Int()})
+			}
+			for range renderMany {
+				d.based = true
+				d.state.Base, d.state.LastGood = weights.Set{"app": setOf(1, 1)}, weights.Set{"app": setOf(3, 5)}
+				d.account(d.session, &vts.Sample{Groups: []vts.GroupSample{g}}, control.Outcome{}, operator)
+			}
+			if _, ours := d.state.LastGood["app"]; ours != c.wantOurs {
+				t.Errorf("ours: got %t, want %t", ours, c.wantOurs)
+			}
+			if got := d.renders.again["app"]; !maps.Equal(got, c.again) {
+				t.Errorf("to put in force again: got %v, want %v", got, c.again)
+			}
+			if got := d.session.alone["app"]; got != c.alone {
+				t.Errorf("left alone: got %t, want %t", got, c.alone)
+			}
+			want := 1
+			if c.now["s0"] == setOf(7)["s0"] {
+				want = 0
+			}
+			if n := strings.Count(log.String(), "again and again"); n != want {
+				t.Errorf("said %d times, want %d: %s", n, want, log)
 			}
 		})
 	}

@@ -43,6 +43,10 @@ type Session struct {
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
 
+	orders ordered
+	alone  map[string]bool // upstreams that on_render = "hold" has taken out
+	dry    bool
+
 	generation int64      // of NGINX's configuration in the last sample
 	change     *pageAfter // what the page must show before it is used; nil: anything
 }
@@ -63,7 +67,8 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 	if s.fresh, err = cfg.statusClient(true); err != nil {
 		return nil, err
 	}
-	s.poller, err = vts.NewPoller(s.client, vts.PollerConfig{
+	loaded := &nginx.Loaded{Path: cfg.Nginx.Config}
+	s.poller, err = vts.NewPoller(reload.Filled{StatusSource: s.client, Loaded: loaded}, vts.PollerConfig{
 		Interval: time.Duration(cfg.Status.Poll), StaleAfter: time.Duration(cfg.Status.StaleAfter), Logger: log,
 	})
 	if err != nil {
@@ -73,7 +78,8 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 	n, a := cfg.Nginx, cfg.Actuator
 	s.applier = &nginx.Applier{
 		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
-		Status: reload.StatusOf(s.fresh), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
+		TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand),
+		Status: reload.StatusOf(reload.Filled{StatusSource: s.fresh, Loaded: loaded}), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
 		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 		Budget: &nginx.Budget{
 			Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
@@ -95,7 +101,20 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 		}
 		s.hand = liveHand{Session: s, setter: setter}
 	}
+	if a.Kind == "dns" {
+		if s.hand, err = newDNSHand(s, log); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
+}
+
+// orNil is nil for an empty list.
+func orNil(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // reloads reports whether weights change by files and reloads.
@@ -126,6 +145,10 @@ func (s *Session) leftOut() []string {
 
 // look reads NGINX's configuration to know which upstreams may be tuned.
 func (s *Session) look() {
+	if s.cfg.Nginx.Config == "" {
+		s.lookElsewhere()
+		return
+	}
 	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,6 +166,11 @@ func (s *Session) look() {
 		if len(wanted) > 0 && !wanted[u.Name] {
 			continue
 		}
+		if !s.cfg.tunes(u.Name) {
+			s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: tune = false", u.Name))
+			delete(wanted, u.Name)
+			continue
+		}
 		if err := s.hand.mayTune(cfg, u); err != nil {
 			s.excluded = append(s.excluded, err.Error())
 			continue
@@ -152,6 +180,24 @@ func (s *Session) look() {
 	}
 	for name := range wanted {
 		s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: not in %s", name, s.cfg.Nginx.Config))
+	}
+}
+
+// lookElsewhere finds the upstreams without a configuration of NGINX that could be read: all that can be set now.
+func (s *Session) lookElsewhere() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	standing, err := s.hand.standing(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread, s.tunable, s.excluded = "", map[string]bool{}, nil
+	if err != nil {
+		s.unread = err.Error()
+	}
+	for name := range standing {
+		if wanted := s.cfg.Nginx.Upstreams; len(wanted) == 0 || slices.Contains(wanted, name) {
+			s.tunable[name] = s.cfg.tunes(name)
+		}
 	}
 }
 
@@ -167,23 +213,28 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
+	sample.Groups = slices.Clone(sample.Groups)
+	if err := s.hand.overlay(ctx, &sample); err != nil {
+		return sample, err
+	}
+	ordered, err := s.see(&sample, time.Now())
+	if err != nil {
+		return sample, err
+	}
 	s.mu.Lock()
 	tunable := s.tunable
 	s.mu.Unlock()
 	groups := make([]vts.GroupSample, 0, len(sample.Groups))
 	for _, g := range sample.Groups {
-		if tunable[g.Name] && s.fits(g) {
+		if tunable[g.Name] && !ordered[g.Name] && s.fits(g) {
 			groups = append(groups, g)
 		}
 	}
 	sample.Groups = groups
-	if err := s.hand.overlay(ctx, &sample); err != nil {
-		return sample, err
-	}
 	s.mu.Lock()
 	s.last = &sample
 	s.mu.Unlock()
-	if len(groups) == 0 {
+	if len(groups) == 0 && len(ordered) == 0 {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
 	}
 	return sample, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,11 @@ type Applier struct {
 	Binary   string // the nginx binary; empty: nginx
 	Prefix   string // nginx -p; empty: compiled in
 	PIDFile  string // empty: the pid directive, else compiled in
+
+	// TestCommand and ReloadCommand, a program and its arguments, stand in for nginx -t and the signal to the master where
+	// NGINX runs in namespaces of its own, as in a container. Then the candidate is tested in its place, and only the status
+	// page confirms a reload.
+	TestCommand, ReloadCommand []string
 
 	Status StatusFunc // what the status page says; nil: only NGINX's worker processes are looked at
 	Origin OriginFunc // who serves the status page; nil: not asked
@@ -147,6 +153,9 @@ func (a *Applier) apply(ctx context.Context, want, from Settings, r *Receipt) er
 		return err
 	}
 	a.sweep(last)
+	if err := a.resolve(ctx, cfg, sortedKeys(want)); err != nil {
+		return err
+	}
 	plan, err := cfg.Plan(want, PlanOptions{Eject: a.Eject, Ejected: last.ejected})
 	if err != nil {
 		return err
@@ -164,6 +173,22 @@ func (a *Applier) apply(ctx context.Context, want, from Settings, r *Receipt) er
 		c.files = append(c.files, newReplacement(f.File, f.Apply()))
 	}
 	return a.commit(ctx, c, r)
+}
+
+// resolve finds the addresses of servers that are written by name, where a status page shows them.
+func (a *Applier) resolve(ctx context.Context, cfg *Config, names []string) error {
+	byName := slices.DeleteFunc(cfg.httpOnly(names), func(name string) bool {
+		u, err := cfg.editable(name)
+		return err != nil || !slices.ContainsFunc(u.Peers, func(p *Peer) bool { return p.Server == "" })
+	})
+	if a.Status == nil || len(byName) == 0 {
+		return nil
+	}
+	status, err := a.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStatus, err)
+	}
+	return cfg.Resolve(ctx, status, byName...)
 }
 
 // stateApart refuses a state folder from which NGINX would read.

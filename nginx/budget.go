@@ -93,7 +93,7 @@ func (b *Budget) allow(now time.Time, masterPID int, forced bool) error {
 	if generations == 0 {
 		generations = 2
 	}
-	if generations < 0 && b.MaxDraining == 0 && b.MaxMemoryBytes == 0 {
+	if masterPID == 0 || generations < 0 && b.MaxDraining == 0 && b.MaxMemoryBytes == 0 { // 0: its processes are not to be seen
 		return nil
 	}
 	l, err := ReadLoad(masterPID)

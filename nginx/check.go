@@ -15,6 +15,9 @@ import (
 // validate has nginx -t read the candidates in place of the live files. It reports false when that needs rights that
 // the process does not have.
 func (a *Applier) validate(ctx context.Context, files []*replacement) (bool, error) {
+	if a.TestCommand != nil {
+		return false, nil // what this process would lay over a file, a command elsewhere does not see
+	}
 	var overlays []overlay
 	for _, r := range files {
 		if _, err := a.keep(r.before); err != nil {
@@ -62,7 +65,9 @@ func (a *Applier) runTest(ctx context.Context, overlays []overlay) error {
 
 func (a *Applier) validator() validator {
 	v := validator{binary: a.binary(), args: []string{"-c", a.Config}, timeout: a.TestTimeout}
-	if a.Prefix != "" {
+	if len(a.TestCommand) > 0 {
+		v = validator{binary: a.TestCommand[0], args: a.TestCommand[1:], complete: true, timeout: a.TestTimeout}
+	} else if a.Prefix != "" {
 		v.args = append([]string{"-p", a.Prefix}, v.args...)
 	}
 	if v.timeout == 0 {
@@ -98,6 +103,12 @@ func (a *Applier) Master(ctx context.Context, cfg *Config) (int, error) {
 
 // master finds the running master of the configuration.
 func (a *Applier) master(ctx context.Context, cfg *Config) (*master, error) {
+	if a.ReloadCommand != nil {
+		if a.Status == nil {
+			return nil, errors.New("NGINX is reloaded by a command, and nothing shows whether it did: name the status page")
+		}
+		return &master{command: a.ReloadCommand, fd: -1}, nil
+	}
 	pidFile := a.PIDFile
 	if pidFile == "" {
 		pidFile = cfg.PIDFile

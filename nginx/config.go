@@ -52,13 +52,19 @@ type Upstream struct {
 	// least_time, or the name of another module's directive.
 	Method     string
 	MethodArgs []string
-	// Feeder is a directive by which the servers come from elsewhere, such as upsync; empty when there is none.
-	Feeder string
-	Zone   string
-	File   *File
-	Line   int
-	Peers  []*Peer
+	Sources    []string // directives by which the servers come from elsewhere, such as upsync
+	Zone       string
+	ZoneSize   string   // as written, such as 128k; empty when the line only names a zone
+	Resolver   []string // the words of its own resolver directive; nil when it has none
+	File       *File
+	Line       int
+	Peers      []*Peer
+
+	body int // offset behind the opening brace
 }
+
+// Body is the offset in File behind the opening brace.
+func (u *Upstream) Body() int { return u.body }
 
 // Peer is one server line of an upstream.
 type Peer struct {
@@ -69,13 +75,23 @@ type Peer struct {
 	Weight       int
 	Down, Backup bool
 	Resolve      bool
+	Resolved     []string // addresses that the status page shows for a host name; see Config.Resolve
+	Service      string   // of service=; empty when there is none
+	Params       []string // everything behind the address, as written
 	File         *File
 	Line         int
 
 	address, weight, down token // weight and down: valid when hasWeight, Down
 	hasWeight             bool
+	start                 int // offset of the word server
 	end                   int // offset of the closing ;
 }
+
+// Span is the text of the line in File: from the word server to behind its semicolon.
+func (p *Peer) Span() (start, end int) { return p.start, p.end + 1 }
+
+// referencePrefix begins the names of upstreams that live weights bring along and that nothing uses.
+const referencePrefix = "trimtab-method-"
 
 // maxDepth bounds nested includes; a file that includes itself would nest for ever.
 const maxDepth = 64
@@ -102,7 +118,7 @@ func readConfig(path string, read func(string) ([]byte, error)) (*Config, error)
 type place struct {
 	blocks   string // names of the open blocks, joined by a blank: "http upstream"
 	upstream *Upstream
-	geo      bool // include takes no wildcards in a geo block
+	geo      bool // include took no wildcards in a geo block before 1.27
 }
 
 type reader struct {
@@ -215,9 +231,11 @@ func (r *reader) enter(at place, name string, f *File, l *lexer) place {
 		}
 		in.upstream = &Upstream{
 			Name: l.args[1].value(f.Data), Protocol: strings.TrimSuffix(in.blocks, " upstream"), Method: "round_robin",
-			File: f, Line: l.args[0].line,
+			File: f, Line: l.args[0].line, body: l.pos,
 		}
-		r.config.Upstreams = append(r.config.Upstreams, in.upstream)
+		if !strings.HasPrefix(in.upstream.Name, referencePrefix) {
+			r.config.Upstreams = append(r.config.Upstreams, in.upstream)
+		}
 	}
 	if in.blocks == "upstream" && len(l.args) == 2 {
 		r.config.Stray = append(r.config.Stray, &Upstream{Name: l.args[1].value(f.Data), File: f, Line: l.args[0].line})
@@ -244,12 +262,13 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 			u.Peers = append(u.Peers, p)
 		case name == "zone" && len(l.args) > 1:
 			u.Zone = l.args[1].value(f.Data)
-		case name != "server" && name != "zone":
-			var args []string
-			for _, a := range l.args[1:] {
-				args = append(args, a.value(f.Data))
+			if len(l.args) > 2 {
+				u.ZoneSize = l.args[2].value(f.Data)
 			}
-			u.directive(name, args)
+		case name == "resolver" && len(l.args) > 1:
+			u.Resolver = l.values(f.Data)
+		case name != "server" && name != "zone":
+			u.directive(name, l.values(f.Data))
 		}
 		return nil
 	}
@@ -270,7 +289,7 @@ func (r *reader) include(pattern string, at place, f *File, line, depth int) err
 	if !strings.HasPrefix(full, "/") {
 		full = filepath.Dir(r.config.Path) + "/" + full
 	}
-	if at.geo || !strings.ContainsAny(full, "*?[") {
+	if !strings.ContainsAny(full, "*?[") || at.geo && isFile(full) {
 		if err := r.file(full, at, depth+1); err != nil {
 			if e := (*SyntaxError)(nil); !errors.As(err, &e) && errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%s:%d: include: %w", f.Path, line, err)
@@ -290,4 +309,9 @@ func (r *reader) include(pattern string, at place, f *File, line, depth int) err
 		}
 	}
 	return nil
+}
+
+func isFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -36,6 +36,7 @@ type confirmation struct {
 	now     func() time.Time
 	weights Settings
 	master  int
+	unseen  bool // its processes are not to be seen from here
 
 	sentTicks uint64       // the same in the kernel's clock for the start of processes
 	old       map[int]bool // processes that were there before
@@ -112,7 +113,7 @@ func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
 	if err := poll(ctx, limit, c.ready); err != nil {
 		return err
 	}
-	if c.status != nil {
+	if c.status != nil && !c.unseen {
 		_ = poll(ctx, drainGrace, c.newWorkers)
 	}
 	return nil
@@ -178,8 +179,17 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 		}
 		written := map[string]int{}
 		for _, p := range u.Peers {
+			if p.Service != "" {
+				continue
+			}
 			if p.Server == "" {
-				return p.hostName(u)
+				for _, address := range p.Resolved {
+					written[address]++
+				}
+				if len(p.Resolved) == 0 {
+					return p.hostName(u)
+				}
+				continue
 			}
 			if written[p.Server]++; written[p.Server] > 1 {
 				return refuse("%s:%d: server %s stands twice in upstream %q: which one the status page means cannot be known", p.File.Path, p.Line, p.Server, name)

@@ -63,6 +63,15 @@ func (t token) is(data []byte, s string) bool {
 	return t.end-t.start == len(s) && string(data[t.start:t.end]) == s
 }
 
+// values are the words behind the directive's name.
+func (l *lexer) values(data []byte) []string {
+	var out []string
+	for _, a := range l.args[1:] {
+		out = append(out, a.value(data))
+	}
+	return out
+}
+
 // ending is how a directive ends.
 type ending uint8
 

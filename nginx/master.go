@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,7 +23,8 @@ const masterTitle = "nginx: master process"
 type master struct {
 	pid      int
 	fd       int
-	errorLog string // path; empty when the configuration names none
+	errorLog string   // path; empty when the configuration names none
+	command  []string // reloads an NGINX that this process does not see; then pid and fd mean nothing
 }
 
 // findMaster opens the master whose pid stands in pidFile and checks through /proc that it is one.
@@ -80,9 +82,26 @@ func (m *master) runs(config string) error {
 }
 
 // gone reports whether the master has ended.
-func (m *master) gone() bool { return errors.Is(unix.PidfdSendSignal(m.fd, 0, nil, 0), unix.ESRCH) }
+func (m *master) gone() bool {
+	return m.command == nil && errors.Is(unix.PidfdSendSignal(m.fd, 0, nil, 0), unix.ESRCH)
+}
 
-func (m *master) close() { _ = unix.Close(m.fd) }
+func (m *master) close() {
+	if m.command == nil {
+		_ = unix.Close(m.fd)
+	}
+}
+
+// reload tells the master to read its configuration again.
+func (m *master) reload(ctx context.Context) error {
+	if m.command == nil {
+		return m.signal(unix.SIGHUP)
+	}
+	if _, out, err := Output(ctx, 30*time.Second, m.command[0], m.command[1:]...); err != nil {
+		return fmt.Errorf("run %s: %w: %s", strings.Join(m.command, " "), err, firstEmerg(string(out)))
+	}
+	return nil
+}
 
 // signal sends s to the master and to no other process.
 func (m *master) signal(s unix.Signal) error {

@@ -1,12 +1,15 @@
 package nginx
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // What the directives of an upstream block mean for weights. Names that stand in none of these lists belong to
 // modules that nobody here knows, and count as a method: whether weights mean anything to it is not known.
 var (
 	// settings are directives that choose no method.
-	settings = nameSet("server", "zone", "state", "keepalive", "keepalive_requests", "keepalive_time", "keepalive_timeout",
+	settings = nameSet("server", "zone", "keepalive", "keepalive_requests", "keepalive_time", "keepalive_timeout",
 		"ntlm", "queue", "resolver", "resolver_timeout", "sticky_no_cookie", "sticky_hide_cookie",
 		"session_sticky_hide_cookie", "server_init_weight", "slow_start", "max_conns", "allow_non_server",
 		"check", "check_http_send", "check_http_expect_alive", "check_keepalive_requests", "check_fastcgi_param",
@@ -17,7 +20,8 @@ var (
 	movers = nameSet("ip_hash", "hash", "url_hash", "consistent_hash", "chash", "session_sticky", "sticky", "sticky_cookie", "jvm_route")
 
 	// feeders are directives that fill or renew the list of servers from elsewhere, after NGINX has read its files.
-	feeders = nameSet("upsync", "dynamic_resolve", "jdomain", "dyups", "dynamic_upstream", "consul", "zone_sync")
+	feeders = nameSet("upsync", "dynamic_resolve", "jdomain", "dyups", "dynamic_upstream", "consul", "zone_sync", "state",
+		"dyups_interface", "upstream_conf", "nacos_subscribe_service")
 
 	// luaBalancers are methods of the Lua module.
 	luaBalancers = nameSet("balancer_by_lua_block", "balancer_by_lua_file")
@@ -38,18 +42,27 @@ func nameSet(names ...string) map[string]bool {
 func (u *Upstream) directive(name string, args []string) {
 	switch {
 	case feeders[name]:
-		u.Feeder = name
+		u.Sources = append(u.Sources, name)
 	case settings[name]:
 	case movers[name], luaBalancers[name], weighted[name], u.Method == "round_robin":
 		u.Method, u.MethodArgs = name, args
 	}
 }
 
-// note says what an operator should know of changing weights in this upstream; empty when there is nothing.
-func (u *Upstream) note() string {
-	if u.Feeder != "" {
+// MethodText is the method with its arguments, and where the servers come from.
+func (u *Upstream) MethodText() string {
+	text := strings.Join(append([]string{u.Method}, u.MethodArgs...), " ")
+	if len(u.Sources) > 0 {
+		text += ", servers by " + strings.Join(u.Sources, ", ")
+	}
+	return text
+}
+
+// Note says what an operator should know of changing weights in this upstream; empty when there is nothing.
+func (u *Upstream) Note() string {
+	if len(u.Sources) > 0 {
 		return fmt.Sprintf("upstream %q has its servers from elsewhere (%s): what it sets later overrides weights in the file",
-			u.Name, u.Feeder)
+			u.Name, strings.Join(u.Sources, ", "))
 	}
 	switch {
 	case movers[u.Method]:

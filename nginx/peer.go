@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -9,11 +10,16 @@ import (
 // readPeer reads a server line of u from the words that l has just read.
 func readPeer(u *Upstream, f *File, l *lexer) (*Peer, error) {
 	p := &Peer{
-		Address: l.args[1].value(f.Data), Weight: 1, File: f, Line: l.args[0].line, address: l.args[1], end: l.pos - 1,
+		Address: l.args[1].value(f.Data), Weight: 1, File: f, Line: l.args[0].line, address: l.args[1],
+		start: l.args[0].start, end: l.pos - 1,
+	}
+	if l.args[0].quoted {
+		p.start--
 	}
 	p.Server = printedAddress(p.Address, u.Protocol)
 	for _, t := range l.args[2:] {
 		raw := f.Data[t.start:t.end]
+		p.Params = append(p.Params, string(raw))
 		switch {
 		case strings.HasPrefix(string(raw), "weight="):
 			n, err := strconv.Atoi(string(raw[len("weight="):]))
@@ -28,6 +34,8 @@ func readPeer(u *Upstream, f *File, l *lexer) (*Peer, error) {
 			p.Backup = true
 		case t.is(f.Data, "resolve"):
 			p.Resolve = true
+		case strings.HasPrefix(string(raw), "service="):
+			p.Service = string(raw[len("service="):])
 		}
 	}
 	return p, nil
@@ -55,7 +63,9 @@ func printedAddress(address, protocol string) string {
 }
 
 // names reports whether key means the peer: as written or as printed.
-func (p *Peer) names(key string) bool { return key == p.Address || p.Server != "" && key == p.Server }
+func (p *Peer) names(key string) bool {
+	return key == p.Address || p.Server != "" && key == p.Server || slices.Contains(p.Resolved, key)
+}
 
 // Label is the printed address, or as written when that is not known.
 func (p *Peer) Label() string {

@@ -76,6 +76,11 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, p := range u.Peers {
+			if p.Service != "" {
+				return nil, p.byDNS(u)
+			}
+		}
 		target, err := u.target(want[name])
 		if err != nil {
 			return nil, err
@@ -86,13 +91,16 @@ func (c *Config) Plan(want Settings, opt PlanOptions) (*Plan, error) {
 		p.Weights[name] = map[string]Setting{}
 		for i, peer := range u.Peers {
 			p.Weights[name][peer.Label()] = target[i]
+			for _, address := range peer.Resolved {
+				p.Weights[name][address] = target[i]
+			}
 			peerEdits, err := peer.edits(u, target[i], opt)
 			if err != nil {
 				return nil, err
 			}
 			edits[peer.File] = append(edits[peer.File], peerEdits...)
 		}
-		if note := u.note(); note != "" {
+		if note := u.Note(); note != "" {
 			p.Notes = append(p.Notes, note)
 		}
 		if note := u.reduced(want[name], target); note != "" {
@@ -171,7 +179,11 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 			return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",
 				u.Name, key, u.Peers[match].File.Path, u.Peers[match].Line, p.File.Path, p.Line)
 		}
-		if named[match] {
+		if named[match] && target[match] != want[key] && len(u.Peers[match].Resolved) > 1 {
+			return nil, refuse("upstream %q: %s is %d servers (%s), which share the one weight of their line: weights by DNS can differ", u.Name,
+				u.Peers[match].Address, len(u.Peers[match].Resolved), strings.Join(u.Peers[match].Resolved, ", "))
+		}
+		if named[match] && len(u.Peers[match].Resolved) < 2 {
 			return nil, refuse("upstream %q: server %s is named twice in the settings", u.Name, u.Peers[match].Label())
 		}
 		if w := want[key].Weight; w < 1 || w > MaxWeight {
@@ -187,7 +199,7 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 func (u *Upstream) index() (index map[string]int, twice map[string]*Peer) {
 	index, twice = make(map[string]int, 2*len(u.Peers)), map[string]*Peer{}
 	for i, p := range u.Peers {
-		for _, name := range []string{p.Address, p.Server} {
+		for _, name := range append([]string{p.Address, p.Server}, p.Resolved...) {
 			if first, ok := index[name]; ok && first != i {
 				twice[name] = p
 			} else if name != "" {
@@ -235,15 +247,22 @@ func (u *Upstream) reduce(target []Setting, named []bool) {
 	}
 }
 
+// wanted is the setting of the peer among those of its upstream.
+func (p *Peer) wanted(want map[string]Setting) (Setting, bool) {
+	for _, key := range append([]string{p.Address, p.Server}, p.Resolved...) {
+		if s, ok := want[key]; ok && key != "" {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}
+
 // reduced says that the file gets other numbers than those asked for, in the same proportions; empty when it does not.
 func (u *Upstream) reduced(want map[string]Setting, target []Setting) string {
 	asked, written := make([]string, len(u.Peers)), make([]string, len(u.Peers))
 	differ := false
 	for i, p := range u.Peers {
-		s, ok := want[p.Address]
-		if !ok && p.Server != "" {
-			s, ok = want[p.Server]
-		}
+		s, ok := p.wanted(want)
 		if !ok {
 			return "" // some keep what they have: then the numbers are not divided
 		}

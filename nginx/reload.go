@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // generation is what NGINX runs at one moment, to tell later whether it runs something newer.
@@ -23,13 +21,16 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 	g := generation{workers: map[int]bool{}, errorLog: m.errorLog}
 	ctx, cancel := context.WithTimeout(ctx, a.confirmTimeout())
 	defer cancel()
-	ws, err := workers(m.pid)
-	if err != nil {
-		return g, err
-	}
-	pids, err := children(m.pid)
-	if err != nil {
-		return g, err
+	var ws []worker
+	var pids []int
+	if m.command == nil {
+		var err error
+		if ws, err = workers(m.pid); err != nil {
+			return g, err
+		}
+		if pids, err = children(m.pid); err != nil {
+			return g, err
+		}
 	}
 	for _, pid := range pids {
 		g.workers[pid] = true
@@ -54,8 +55,8 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 
 // reload sends HUP and waits until a newer generation than old, with the weights, is in force.
 func (a *Applier) reload(ctx context.Context, m *master, old generation, weights Settings) error {
-	c := confirmation{status: a.Status, weights: weights, master: m.pid, before: old.status.LoadMsec, old: old.workers, sent: a.now(), now: a.now, sentTicks: bootTicks()}
-	if err := a.do("send HUP", "", func() error { return m.signal(unix.SIGHUP) }); err != nil {
+	c := confirmation{status: a.Status, weights: weights, master: m.pid, unseen: m.command != nil, before: old.status.LoadMsec, old: old.workers, sent: a.now(), now: a.now, sentTicks: bootTicks()}
+	if err := a.do("send HUP", "", func() error { return m.reload(ctx) }); err != nil {
 		return err
 	}
 	err := a.do("confirm", "", func() error { return c.wait(ctx, a.confirmTimeout()) })
@@ -90,6 +91,9 @@ func (a *Applier) unchanged(ctx context.Context, m *master, g generation) bool {
 	now, err := a.generation(ctx, m)
 	if err != nil || now.status.LoadMsec != g.status.LoadMsec {
 		return false
+	}
+	if m.command != nil {
+		return true
 	}
 	ws, err := workers(m.pid)
 	if err != nil {

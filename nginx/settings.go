@@ -13,3 +13,15 @@ func SettingsOf(w weights.Set) Settings {
 	}
 	return out
 }
+
+// SetOf is the set of weights of settings.
+func SetOf(s Settings) weights.Set {
+	out := make(weights.Set, len(s))
+	for group, servers := range s {
+		out[group] = make(weights.Group, len(servers))
+		for server, now := range servers {
+			out[group][server] = weights.Setting{Weight: weights.Clamp(now.Weight), Down: now.Down}
+		}
+	}
+	return out
+}

@@ -1,6 +1,9 @@
 package nginx
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Editable says why the weights of the upstream cannot be edited; nil when those of all its servers can.
 func (c *Config) Editable(upstream string) error {
@@ -22,15 +25,24 @@ func (c *Config) Tunable(upstream string) error {
 		return err
 	}
 	for _, p := range u.Peers {
+		if p.Service != "" {
+			return p.byDNS(u)
+		}
 		if p.Server == "" {
 			return p.hostName(u)
 		}
 	}
-	if u.Feeder != "" {
+	if len(u.Sources) > 0 {
 		return refuse("%s:%d: upstream %q has its servers from elsewhere (%s), not from the configuration",
-			u.File.Path, u.Line, u.Name, u.Feeder)
+			u.File.Path, u.Line, u.Name, strings.Join(u.Sources, ", "))
 	}
 	return nil
+}
+
+// byDNS is the refusal for an upstream whose weights in the file count for nothing.
+func (p *Peer) byDNS(u *Upstream) error {
+	return refuse("%s:%d: upstream %q takes its servers and weights by DNS (%s): what stands in the file does not count; trimtab nginx dns set changes them",
+		p.File.Path, p.Line, u.Name, p.Address)
 }
 
 // hostName is the refusal for a server that is written as a name: it may stand for several addresses, IPv4 and IPv6,
@@ -66,7 +78,7 @@ func (c *Config) Notes() []string {
 		notes = append(notes, u.stray(c))
 	}
 	for _, u := range c.Upstreams {
-		if note := u.note(); note != "" {
+		if note := u.Note(); note != "" {
 			notes = append(notes, note)
 		}
 	}

@@ -21,9 +21,11 @@ type overlay struct{ candidate, live string }
 
 // validator runs nginx -t.
 type validator struct {
-	binary  string
-	args    []string // before -t: -p, -c, -g
-	timeout time.Duration
+	binary string
+	args   []string // before -t: -p, -c, -g
+	// complete: the arguments are all there are
+	complete bool
+	timeout  time.Duration
 }
 
 // test runs nginx -t against what is on the disk, with each overlay's candidate in place of its live file in a mount
@@ -81,7 +83,11 @@ func privateMounts(overlays []overlay) error {
 }
 
 func (v validator) run(ctx context.Context) error {
-	cmd := child(ctx, v.binary, append(append([]string{}, v.args...), "-t", "-q")...)
+	args := append([]string{}, v.args...)
+	if !v.complete {
+		args = append(args, "-t", "-q")
+	}
+	cmd := child(ctx, v.binary, args...)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // covers our own death
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -96,7 +102,7 @@ func (v validator) run(ctx context.Context) error {
 			}
 			return &testFailure{text}
 		}
-		return fmt.Errorf("run %s -t: %w", v.binary, err)
+		return fmt.Errorf("run %s %s: %w", v.binary, strings.Join(args, " "), err)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ const (
 // nothing to be learned from it, now or later. A client refuses such a page; in a file it is only a moment without any.
 func (st *Status) Shows() error {
 	switch {
-	case len(st.Upstreams) > 0:
+	case len(st.Upstreams) > 0 || st.CountsOnly():
 		return nil
 	case st.keys&hasStream != 0:
 		return reject(ReasonNoUpstream, "the page shows no upstream of http: it is that of nginx-module-sts (stream), "+
@@ -173,7 +173,7 @@ func (s *scanner) upstreams(dst []Upstream) []Upstream {
 		if !ok {
 			return dst
 		}
-		if string(key) == noGroups || len(key) > maxName {
+		if len(key) > maxName {
 			s.skip()
 			continue
 		}
@@ -185,6 +185,9 @@ func (s *scanner) upstreams(dst []Upstream) []Upstream {
 		u := &dst[len(dst)-1]
 		u.Name = reuse(key, u.Name)
 		u.Peers = s.peers(u.Name, u.Peers[:0])
+		if u.Name == noGroups && len(u.Peers) == 0 {
+			dst = dst[:len(dst)-1] // only a shim that reads no memory says there what may be a server's of a group
+		}
 	}
 }
 
@@ -237,15 +240,20 @@ func (s *scanner) peers(group string, dst []Peer) []Peer {
 
 // gone reports whether the row is of no server of the configuration: NGINX gives every server a weight of 1 or more,
 // but the module goes on listing servers that were removed, and lists those that another balancer chose, with weight
-// 0. Its group's stand-in, also of weight 0, is kept.
+// 0. Its group's stand-in, also of weight 0, is kept, and so is a server whose weight the page does not know.
 func (p *Peer) gone(group string) bool {
-	return p.Server == "" || p.Weight == 0 && !p.Pseudo(group)
+	return p.Server == "" || p.Weight == 0 && !p.NoWeight && !p.Pseudo(group)
 }
 
 // merge adds to p another line of the same group with the same address. The page has one set of counters for both and
 // repeats it on every line; their share of the requests is the sum of the weights of those that are not down.
 func merge(p, other *Peer) {
 	switch {
+	case p.Down == other.Down && p.Backup != other.Backup:
+		// The primary line counts: the backup stands in for the second until a name is resolved.
+		if p.Backup {
+			p.Weight, p.Backup = other.Weight, false
+		}
 	case p.Down == other.Down:
 		p.Weight += other.Weight
 	case p.Down:
@@ -305,16 +313,22 @@ func (s *scanner) peer(group string, p *Peer) {
 		case "responseBuckets":
 			p.BucketsMsec, counts = s.buckets(counts)
 		case "weight":
-			p.Weight = s.small()
+			if p.NoWeight = s.null(); !p.NoWeight {
+				p.Weight = s.small()
+			}
 			seen |= hasWeight
 		case "maxFails":
-			p.MaxFails = s.small()
+			if !s.null() {
+				p.MaxFails = s.small()
+			}
 		case "failTimeout":
-			p.FailTimeout = s.small()
+			if !s.null() {
+				p.FailTimeout = s.small()
+			}
 		case "backup":
-			p.Backup = s.flag()
+			p.Backup = !s.null() && s.flag()
 		case "down":
-			p.Down = s.flag()
+			p.Down = !s.null() && s.flag()
 		default:
 			s.skip()
 		}

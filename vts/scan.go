@@ -256,6 +256,16 @@ func (s *scanner) float() float64 {
 	return f
 }
 
+// null reads null if it comes next, and reports whether it did.
+func (s *scanner) null() bool {
+	s.peek()
+	if s.err != nil || len(s.buf)-s.pos < 4 || string(s.buf[s.pos:s.pos+4]) != "null" {
+		return false
+	}
+	s.pos += 4
+	return true
+}
+
 // flag returns the next value, which must be true, false, 1 or 0: the older recorder wrote numbers.
 func (s *scanner) flag() bool {
 	s.peek()

@@ -1,6 +1,9 @@
 package vts
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Status is one reply of the status page: cumulative counters as read.
 type Status struct {
@@ -43,7 +46,10 @@ type Upstream struct {
 
 // Peer is one server of an upstream group, with its counters since the server started.
 type Peer struct {
-	Server       string // address as NGINX prints it, such as 127.0.0.1:9001
+	Server string // address as NGINX prints it, such as 127.0.0.1:9001
+	// NoWeight says that the page does not know the server's settings (null): the shim on an NGINX whose memory it does
+	// not read. Weight, MaxFails, FailTimeout, Backup and Down are then to be taken from the configuration.
+	NoWeight     bool
 	Weight       int
 	MaxFails     int
 	FailTimeout  int // s
@@ -65,3 +71,7 @@ type Responses [5]uint64
 
 // Errors is the number of 5xx responses.
 func (r Responses) Errors() uint64 { return r[4] }
+
+// CountsOnly reports whether the page is that of a shim that does not read NGINX's memory: it lists no server before its
+// first request, and no settings.
+func (st *Status) CountsOnly() bool { return strings.HasSuffix(st.ModuleVer, "-variables") }

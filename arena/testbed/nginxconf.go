@@ -6,6 +6,7 @@ import (
 	"text/template"
 
 	"trimtab/deathstarbench"
+	"trimtab/nginx/dns"
 	"trimtab/nginx/instance"
 	"trimtab/nginx/lua"
 )
@@ -31,8 +32,12 @@ http {
         least_conn;
 {{- end}}
         zone {{.Name}} 256k;
+{{- if $.DNS}}
+        resolver {{$.DNS}} ipv6=off; resolver_timeout 1s;
+        server {{.Host}} service=http resolve;
+{{- end}}
 {{- range .Servers}}
-        server {{.Addr}} weight={{.Weight}};
+        server {{.Addr}} weight={{.Weight}}{{if $.DNS}} backup{{end}};
 {{- end}}
         keepalive 256;
     }
@@ -60,14 +65,16 @@ type confServer struct {
 
 type confGroup struct {
 	Name      string
+	Host      string // its name in DNS
 	LeastConn bool
 	Servers   []confServer
 }
 
 type confLocation struct{ Path, Group string }
 
-// nginxConf renders the configuration for the scenario; addr gives a server's address by its name.
-func nginxConf(dir, listen string, sc *deathstarbench.Scenario, addr func(server string) string, shim lua.Status) (string, error) {
+// nginxConf renders the configuration for the scenario; addr gives a server's address by its name. resolver is where NGINX asks
+// for the weights; empty: they stand in the file.
+func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr func(server string) string, shim lua.Status) (string, error) {
 	modules, err := instance.LuaModules()
 	if err != nil {
 		return "", err
@@ -77,17 +84,17 @@ func nginxConf(dir, listen string, sc *deathstarbench.Scenario, addr func(server
 		return "", err
 	}
 	data := struct {
-		Scenario, Modules, Main, Paths, Listen, ShimHTTP, ShimServer string
-		ReadTimeout                                                  int // clients give up first, as in the simulator
-		Groups                                                       []confGroup
-		Locations                                                    []confLocation
+		Scenario, Modules, Main, Paths, Listen, DNS, ShimHTTP, ShimServer string
+		ReadTimeout                                                       int // clients give up first, as in the simulator
+		Groups                                                            []confGroup
+		Locations                                                         []confLocation
 	}{
-		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen,
+		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen, DNS: resolver,
 		ShimHTTP: shim.HTTPSnippet(), ShimServer: shim.LocationSnippet(),
 		ReadTimeout: max(60, int(sc.Timeout.Std().Seconds())+30),
 	}
 	for _, u := range sc.Upstreams {
-		g := confGroup{Name: u.Name, LeastConn: u.Method == deathstarbench.LeastConn}
+		g := confGroup{Name: u.Name, Host: dns.Host(u.Name, dns.DefaultZone), LeastConn: u.Method == deathstarbench.LeastConn}
 		for i, name := range u.Servers {
 			weight := 1
 			if i < len(u.Weights) {

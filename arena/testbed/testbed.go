@@ -27,6 +27,8 @@ type Options struct {
 	Seed     uint64 // of service times, injected errors and the social graph
 	Store    string // of the social network, as socialnet.OpenStore wants it; empty means in memory
 	Admin    string // loopback address of the backends' admin call; empty means 127.0.0.1 and a free port
+	// Resolver is the loopback address where the upstreams ask for their weights; empty: they stand in nginx.conf.
+	Resolver string
 	Logger   *slog.Logger
 }
 
@@ -90,7 +92,7 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 	if err := install(shim); err != nil {
 		return nil, err
 	}
-	conf, err := nginxConf(prefix, listen, opts.Scenario, t.Backends.Addr, shim)
+	conf, err := nginxConf(prefix, listen, opts.Resolver, opts.Scenario, t.Backends.Addr, shim)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,9 @@ import (
 
 // WorldConfig says how a World plays its runs.
 type WorldConfig struct {
-	Dir    string // of NGINX's files; a run overwrites what the one before left
-	Listen string // address of NGINX; empty means 127.0.0.1 and a free port
+	Dir      string // of NGINX's files; a run overwrites what the one before left
+	Listen   string // address of NGINX; empty means 127.0.0.1 and a free port
+	Resolver string // as in Options
 	// NewActuator returns what changes the weights of a testbed, and how to end it.
 	NewActuator  func(*Testbed) (control.Actuator, func(), error)
 	Duration     time.Duration           // of the load; 0 means the scenario's
@@ -75,7 +76,7 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.bed, err = Start(ctx, Options{Scenario: sc, Dir: w.cfg.Dir, Listen: w.cfg.Listen, Seed: run.Seed, Logger: w.cfg.Logger}); err != nil {
+	if w.bed, err = Start(ctx, Options{Scenario: sc, Dir: w.cfg.Dir, Listen: w.cfg.Listen, Resolver: w.cfg.Resolver, Seed: run.Seed, Logger: w.cfg.Logger}); err != nil {
 		return err
 	}
 	defer func() {
@@ -214,6 +215,12 @@ func (w *World) SetWeights(ctx context.Context, set weights.Set) (control.Receip
 	for group, servers := range set {
 		for server, s := range servers {
 			w.weights[group][server] = s
+		}
+	}
+	// What happened while a change took its time belongs to neither the weights of before nor the new ones.
+	if slow := w.bed.Scenario.ControlInterval.Std() / 4; w.session != nil && receipt.Changed && receipt.Took > slow {
+		if _, err := w.session.reader.Sample(ctx); err != nil && ctx.Err() != nil {
+			return receipt, ctx.Err()
 		}
 	}
 	return receipt, nil

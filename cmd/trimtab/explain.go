@@ -41,6 +41,9 @@ measured reward.`,
 			if err != nil {
 				return err
 			}
+			if r.Orders, err = orderLines(config, state); err != nil {
+				return withCode(exitConfig, err)
+			}
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(r)
 			}
@@ -117,6 +120,9 @@ func reportText(r daemon.Report, from string) string {
 		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
 	}
 	listWeights(&b, r)
+	for _, line := range r.Orders {
+		fmt.Fprintf(&b, "Ordered, and not tuned meanwhile: %s.\n", line)
+	}
 	e := explanation(r)
 	switch {
 	case e != nil:

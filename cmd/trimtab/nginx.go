@@ -1,8 +1,11 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
+	"trimtab/daemon"
 	"trimtab/nginx"
 	"trimtab/nginx/reload"
 	"trimtab/vts"
@@ -15,12 +18,12 @@ type nginxFlags struct {
 }
 
 func (f *nginxFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.config, "config", "c", "/etc/nginx/nginx.conf", "main configuration file")
+	cmd.Flags().StringVarP(&f.config, "config", "c", daemon.DefaultNginxConfig, "main configuration file")
 }
 
 func (f *nginxFlags) addApply(cmd *cobra.Command) {
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.stateDir, "state-dir", "/var/lib/trimtab/nginx", "folder of the lock, the journal and the backups")
+	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder of the lock, the journal and the backups (default: that of a daemon for this configuration)")
 	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
 	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it shows (default: by NGINX's worker processes)")
@@ -30,7 +33,11 @@ func (f *nginxFlags) addApply(cmd *cobra.Command) {
 
 // applier returns the pipeline for a person's change, and what ends it.
 func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
-	a := &nginx.Applier{Config: f.config, StateDir: f.stateDir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile, Manual: true}
+	dir := f.stateDir
+	if dir == "" {
+		dir = filepath.Join(daemon.StateDirFor(f.config), "nginx")
+	}
+	a := &nginx.Applier{Config: f.config, StateDir: dir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile, Manual: true}
 	if f.status == "" {
 		return a, func() {}, nil
 	}
@@ -38,11 +45,28 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	if err != nil {
 		return nil, nil, withCode(exitUsage, err)
 	}
-	a.Status = reload.StatusOf(client)
+	a.Status = pageOf(client, f.config)
 	if !f.proxied {
 		a.Origin = client.Origin
 	}
 	return a, client.Close, nil
+}
+
+// freshStatus reads the status page over a new connection each time. What the page does not know comes from the configuration;
+// without one it stays unknown.
+func freshStatus(url, config string) (nginx.StatusFunc, func(), error) {
+	client, err := vts.NewClient(vts.ClientConfig{URL: url, FreshConnections: true})
+	if err != nil {
+		return nil, nil, withCode(exitUsage, err)
+	}
+	return pageOf(client, config), client.Close, nil
+}
+
+func pageOf(client *vts.Client, config string) nginx.StatusFunc {
+	if config == "" {
+		return reload.StatusOf(client)
+	}
+	return reload.StatusOf(reload.Filled{StatusSource: client, Loaded: &nginx.Loaded{Path: config}})
 }
 
 func newNginx(e *env) *cobra.Command {
@@ -55,6 +79,7 @@ func newNginx(e *env) *cobra.Command {
 	cmd.AddCommand(
 		newNginxShow(e),
 		newNginxSet(e),
+		newNginxDNS(e),
 		newNginxLive(e),
 		newNginxCheck(e),
 		newNginxRollback(e),

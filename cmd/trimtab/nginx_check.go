@@ -41,6 +41,7 @@ counted (tried out on a private NGINX with the same modules), what a poll costs.
 			defer end()
 			findings := checkNginx(cmd.Context(), a)
 			findings = append(findings, checkTelemetry(cmd.Context(), flags)...)
+			findings = append(findings, checkWays(cmd.Context(), a, flags)...)
 			failed := 0
 			for _, f := range findings {
 				if !f.OK {
@@ -89,7 +90,8 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 		add("note", nil, "%s", note)
 	}
 	for _, u := range cfg.Upstreams {
-		add("upstream", cfg.Editable(u.Name), "%s: %d servers can be edited", u.Name, len(u.Peers))
+		detail := fmt.Sprintf("%s (%s): %d servers can be edited", u.Name, u.MethodText(), len(u.Peers))
+		add("upstream", cfg.Editable(u.Name), "%s", detail)
 	}
 	add("nginx -t", a.Test(ctx), "passes")
 	pid, err := a.Master(ctx, cfg)
@@ -103,7 +105,11 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 		add("status", err, "the page can be read; configuration loaded at %s", time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
 		for _, u := range cfg.Upstreams {
 			if err == nil && u.Protocol == "http" {
-				add("servers", cfg.MatchPeers(status, u.Name), "%s: the page shows the %d servers of the configuration", u.Name, len(u.Peers))
+				match := cfg.Resolve(ctx, status, u.Name)
+				if match == nil {
+					match = cfg.MatchPeers(status, u.Name)
+				}
+				add("servers", match, "%s: the page shows the %d servers of the configuration", u.Name, len(u.Peers))
 			}
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -177,14 +176,7 @@ func probeRetries(ctx context.Context, shim bool, text, prefix string) (counted 
 	if text == "" {
 		return false, errors.New("the configuration's modules are not known: nginx -T gave nothing")
 	}
-	var modules strings.Builder
-	for _, m := range loadModule.FindAllStringSubmatch(comment.ReplaceAllString(text, ""), -1) {
-		path := m[1]
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(prefix, path)
-		}
-		fmt.Fprintf(&modules, "load_module %s;\n", path)
-	}
+	modules := loadedModules(text, prefix)
 	dir, err := os.MkdirTemp("", "trimtab-probe-")
 	if err != nil {
 		return false, err
@@ -220,17 +212,17 @@ func probeRetries(ctx context.Context, shim bool, text, prefix string) (counted 
 		source, page = "    include "+files.HTTPSnippet()+";\n", "include "+files.LocationSnippet()+";"
 	}
 	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s%s    access_log off;\n    upstream probe { server %s max_fails=0; server %s backup; }\n    server { listen %s; %s\n        location / { proxy_pass http://probe; } }\n}\n",
-		modules.String(), main, instance.HTTPPaths(dir), source, dead, backend.Addr(), front, page)
+		modules, main, instance.HTTPPaths(dir), source, dead, backend.Addr(), front, page)
 	private, err := instance.Start(ctx, dir, conf, front)
 	if err != nil {
 		return false, err
 	}
 	defer private.Stop()
-	return countRetries(ctx, front, path, dead)
+	return countRetries(ctx, front, "http://"+front+path, dead)
 }
 
 // countRetries sends requests to the probe's NGINX and reports whether the page charges attempts to the dead server.
-func countRetries(ctx context.Context, front, path, dead string) (bool, error) {
+func countRetries(ctx context.Context, front, page, dead string) (bool, error) {
 	const requests = 10
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -248,7 +240,7 @@ func countRetries(ctx context.Context, front, path, dead string) (bool, error) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	client, err := vts.NewClient(vts.ClientConfig{URL: "http://" + front + path})
+	client, err := vts.NewClient(vts.ClientConfig{URL: page})
 	if err != nil {
 		return false, err
 	}

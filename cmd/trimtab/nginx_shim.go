@@ -46,8 +46,11 @@ func newNginxShimInstall(e *env) *cobra.Command {
 (Debian and Ubuntu: libnginx-mod-http-lua). Use the module itself where it is available.
 
 The files go into --dir. With --enable the snippet is also linked into a folder whose *.conf files the http block
-includes, and the configuration is tested with nginx -t; when that fails the link is removed again and nothing is
-changed. NGINX itself is not reloaded: the last line says how.`,
+includes, and the configuration is tested with nginx -t; when that fails, or only logs that something of the shim does not
+work, the link is removed again and nothing is changed. NGINX itself is not reloaded: the last line says how.
+
+Before anything is written the shim is tried on a private NGINX with the same binary and modules, and what will and will not
+work there is printed.`,
 		Example: `  trimtab nginx shim install --enable /etc/nginx/conf.d && nginx -s reload
   trimtab nginx shim install --dir /opt/lb/trimtab --listen unix:/run/nginx-status.sock
   trimtab nginx shim install --buckets 5,10,50,100,500,1000`,
@@ -82,6 +85,25 @@ func (f *shimInstall) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
+	if f.binary == "" {
+		if f.binary, err = instance.Binary(ctx); err != nil {
+			return withCode(exitConfig, err)
+		}
+	}
+	text, prefix := dumpConfig(ctx, nginxFlags{config: f.config, binary: f.binary})
+	ability, err := probeShim(ctx, shim, f.binary, text, prefix)
+	if err != nil {
+		return withCode(exitRefused, fmt.Errorf("%w, nothing was written: %w", errNoShim, err))
+	}
+	for _, line := range ability.lines() {
+		fmt.Fprintln(e.stdout, line)
+	}
+	if n := otherLogHooks(text); n > 0 && !f.hooked {
+		fmt.Fprintf(e.stdout, "%d log_by_lua of your own: where one applies, the shim's does not, and nothing is counted; call package.loaded[\"trimtab.status\"].log() in each\n", n)
+	}
+	if err := portInTheWay(ctx, f.listen); err != nil {
+		return withCode(exitRefused, err)
+	}
 	if err := installFiles(f.dir, files); err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -99,12 +121,7 @@ func (f *shimInstall) run(ctx context.Context, e *env) error {
 // link makes the snippet part of the configuration if NGINX then still accepts it.
 func (f *shimInstall) link(ctx context.Context, e *env, shim lua.Status) error {
 	binary := f.binary
-	if binary == "" {
-		var err error
-		if binary, err = instance.Binary(ctx); err != nil {
-			return withCode(exitConfig, err)
-		}
-	}
+	before, _ := testAloud(ctx, binary, f.config)
 	link := filepath.Join(f.enable, "trimtab-status.conf")
 	switch at, err := os.Readlink(link); {
 	case err == nil && at == shim.HTTPSnippet():
@@ -115,7 +132,11 @@ func (f *shimInstall) link(ctx context.Context, e *env, shim lua.Status) error {
 	default:
 		return withCode(exitConfig, fmt.Errorf("enable the shim: %s exists and is not the link to %s: remove it first", link, shim.HTTPSnippet()))
 	}
-	_, out, err := nginx.Output(ctx, 30*time.Second, binary, "-t", "-q", "-c", f.config)
+	out, err := testAloud(ctx, binary, f.config)
+	if bad := newBadLines(before, out); err == nil && len(bad) > 0 {
+		_ = os.Remove(link)
+		return withCode(exitRefused, fmt.Errorf("nginx -t passes, but logs that the shim would not work, %s is removed again: %s", link, strings.Join(bad, "; ")))
+	}
 	if err != nil {
 		_ = os.Remove(link)
 		return withCode(exitRefused, fmt.Errorf("nginx -t refused the shim, %s is removed again: %s%s", link, bytes.TrimSpace(out), refusalHint(out)))

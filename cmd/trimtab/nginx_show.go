@@ -47,7 +47,7 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", plain.Text(u.Name), u.Protocol, plain.Text(strings.Join(append([]string{u.Method}, u.MethodArgs...), " ")), plain.Text(u.File.Path), u.Line)
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", plain.Text(u.Name), u.Protocol, plain.Text(u.MethodText()), plain.Text(u.File.Path), u.Line)
 		for _, p := range u.Peers {
 			fmt.Fprintf(w, "  %s\tweight %d\t%s\t\t%s:%d\n", plain.Text(p.Label()), p.Weight, strings.Join(peerMarks(p), " "), plain.Text(p.File.Path), p.Line)
 		}
@@ -55,7 +55,13 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 	if len(cfg.Upstreams) == 0 {
 		fmt.Fprintf(w, "%s has no upstream block in http or stream\n", cfg.Path)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(cfg.Stray) > 0 && len(cfg.Upstreams) == 0 {
+		return withCode(exitConfig, fmt.Errorf("%s is a part of a configuration: it is included by another file", cfg.Path))
+	}
+	return nil
 }
 
 func peerMarks(p *nginx.Peer) []string {
@@ -76,6 +82,8 @@ type upstreamJSON struct {
 	Protocol string     `json:"protocol"`
 	Method   string     `json:"method"`
 	Args     []string   `json:"method_args,omitempty"`
+	Sources  []string   `json:"servers_by,omitempty"`
+	Note     string     `json:"note,omitempty"`
 	Zone     string     `json:"zone,omitempty"`
 	File     string     `json:"file"`
 	Line     int        `json:"line"`
@@ -97,7 +105,7 @@ func printUpstreamsJSON(out io.Writer, cfg *nginx.Config) error {
 	enc := json.NewEncoder(out)
 	for _, u := range cfg.Upstreams {
 		row := upstreamJSON{
-			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Zone: u.Zone,
+			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Sources: u.Sources, Note: u.Note(), Zone: u.Zone,
 			File: u.File.Path, Line: u.Line, Servers: []peerJSON{},
 		}
 		for _, p := range u.Peers {

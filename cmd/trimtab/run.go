@@ -27,11 +27,11 @@ import (
 const defaultScenario = "capacity-1-2-4"
 
 type runFlags struct {
-	scenario, out, policy, listen string
-	duration                      time.Duration
-	seed                          uint64
-	json                          bool
-	client                        clientFlags
+	scenario, out, policy, listen, actuator string
+	duration                                time.Duration
+	seed                                    uint64
+	json                                    bool
+	client                                  clientFlags
 }
 
 func newRun(e *env) *cobra.Command {
@@ -70,6 +70,7 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's; with --lb 5h)")
 	fl.StringVar(&f.out, "out", "out", "output directory")
 	fl.StringVar(&f.policy, "policy", "tuned", "who decides in the second part, as in trimtab arena")
+	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload, or dns (NGINX 1.27.3 and newer)")
 	fl.StringVar(&f.listen, "listen", "", "address of the testbed's NGINX (default: loopback, a free port)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of arrivals, requests and service times (default: drawn, and printed)")
 	f.client.add(fl)
@@ -101,11 +102,15 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	if err := checkTestbed(ctx); err != nil {
 		return withCode(exitConfig, err)
 	}
+	resolver, newActuator, err := actuatorFor(ctx, f.actuator)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(e.stderr, "scenario %s, %s of load, policy %s, seed %d\n", sc.Name, f.duration, f.policy, f.seed)
 	var recorder *vts.Recorder
 	live := newStatusLine(e)
 	world := testbed.NewWorld(testbed.WorldConfig{
-		Dir: f.out, Listen: f.listen, Duration: f.duration, Progress: live.trial,
+		Dir: f.out, Listen: f.listen, Resolver: resolver, Duration: f.duration, Progress: live.trial,
 		Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		NewActuator: func(bed *testbed.Testbed) (control.Actuator, func(), error) {
 			// The first moment at which the output directory is ours: another run may have it until then.
@@ -116,7 +121,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 				return nil, nil, withCode(exitConfig, err)
 			}
 			printAddresses(e, bed)
-			return testbedActuator(bed)
+			return newActuator(bed)
 		},
 		Stats: func(s *vts.Status) error { return recorder.Write(s) },
 	})
@@ -180,7 +185,7 @@ func testbedActuator(bed *testbed.Testbed) (control.Actuator, func(), error) {
 	}
 	return reload.Actuator{Applier: &nginx.Applier{
 		Config: bed.NGINX.Config, StateDir: filepath.Join(bed.Dir, "state"), Binary: bed.NGINX.Binary,
-		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: reload.StatusOf(client),
+		Prefix: bed.NGINX.Dir, PIDFile: bed.NGINX.PIDFile(), Status: pageOf(client, bed.NGINX.Config),
 	}}, client.Close, nil
 }
 

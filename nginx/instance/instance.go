@@ -22,8 +22,8 @@ import (
 // ErrMissing is returned when NGINX or a module that the configuration loads is not installed.
 var ErrMissing = errors.New("not installed")
 
-// MinVersion is the oldest NGINX that the status shim knows: Debian 12's, and older than Ubuntu 24.04's.
-var MinVersion = [3]int{1, 22, 0}
+// MinVersion is the oldest NGINX on which the status shim is tested: that of Debian 11.
+var MinVersion = [3]int{1, 18, 0}
 
 const hint = "run scripts/setup.sh, or apt-get install nginx libnginx-mod-http-lua"
 
@@ -51,6 +51,24 @@ func Binary(ctx context.Context) (string, error) {
 		}
 	}
 	return path, nil
+}
+
+// Version is the version of the binary that Binary finds.
+func Version(ctx context.Context) ([3]int, error) {
+	path, err := Binary(ctx)
+	if err != nil {
+		return [3]int{}, err
+	}
+	return VersionOf(ctx, path)
+}
+
+// VersionOf is the version of an nginx binary.
+func VersionOf(ctx context.Context, path string) ([3]int, error) {
+	out, err := exec.CommandContext(ctx, path, "-v").CombinedOutput()
+	if err != nil {
+		return [3]int{}, fmt.Errorf("run %s -v: %w", path, err)
+	}
+	return parseVersion(string(out))
 }
 
 func lookBinary() (string, error) {
@@ -167,7 +185,12 @@ func Start(ctx context.Context, dir, config string, ready ...string) (*Instance,
 	if err != nil {
 		return nil, err
 	}
-	dir, err = filepath.Abs(dir)
+	return StartBinary(ctx, binary, dir, config, ready...)
+}
+
+// StartBinary is Start for a binary that is given.
+func StartBinary(ctx context.Context, binary, dir, config string, ready ...string) (*Instance, error) {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func TestStartSaysWhyItFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("TRIMTAB_NGINX", fake)
-		if _, err := Binary(t.Context()); err == nil || !strings.Contains(err.Error(), "1.22.0 or newer") {
+		if _, err := Binary(t.Context()); err == nil || !strings.Contains(err.Error(), "1.18.0 or newer") {
 			t.Errorf("got %v, want an error that names the oldest version", err)
 		}
 	})

@@ -53,6 +53,11 @@ func install(t *testing.T, listen string) *site {
 	if errors.Is(err, instance.ErrMissing) {
 		t.Skip(err)
 	}
+	if v, err := instance.Version(t.Context()); err != nil {
+		t.Fatal(err)
+	} else if v[1] < 22 {
+		t.Skipf("live weights need NGINX 1.22, this is %v", v)
+	}
 	s := &site{}
 	for range 3 {
 		b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -31,6 +31,32 @@ type Live struct {
 	// Hooked leaves init_by_lua, init_worker_by_lua and log_by_lua out of the snippet, of which an http block can hold only
 	// one each: the operator's own run Hooks.
 	Hooked bool
+	// Without names methods that this NGINX was built without: least_conn, ip_hash, hash, random, keepalive.
+	Without []string
+}
+
+// ReferencePrefix is how the names of the upstreams begin that show what a method looks like in NGINX's memory.
+const ReferencePrefix = "trimtab-method-"
+
+// references are upstreams that nothing uses, one per method of NGINX's own. An upstream that picks with the same function
+// has the same method.
+func (l Live) references() string {
+	var b strings.Builder
+	for _, m := range []struct{ name, directive, module string }{
+		{"least_conn", "least_conn;", "least_conn"},
+		{"ip_hash", "ip_hash;", "ip_hash"},
+		{"hash", "hash $uri;", "hash"},
+		{"consistent", "hash $uri consistent;", "hash"},
+		{"random", "random;", "random"},
+	} {
+		if !slices.Contains(l.Without, m.module) {
+			fmt.Fprintf(&b, "upstream %s%s { %s server 127.0.0.1:1; }\n", ReferencePrefix, m.name, m.directive)
+		}
+	}
+	if !slices.Contains(l.Without, "keepalive") {
+		fmt.Fprintf(&b, "upstream %skeepalive { server 127.0.0.1:1; keepalive 1; }\n", ReferencePrefix)
+	}
+	return b.String()
 }
 
 // Validate reports what keeps the description from being rendered.
@@ -127,6 +153,7 @@ func (l Live) http() string {
 	if l.Status != nil {
 		fmt.Fprintf(&b, "include %s;\n", l.shim().HTTPSnippet())
 	}
+	b.WriteString(l.references())
 	fmt.Fprintf(&b, `server {
     listen %s;
     access_log off;

@@ -161,8 +161,10 @@ local function start()
     if broken then error(broken, 0) end
     local before = dict:get("newest") or 0
     if before < load then dict:set("newest", load) end
-    for _, g in ipairs(running.upstreams("")) do
-        if wanted_here(g.name) then
+    local groups = running.upstreams("")
+    weights.learn_methods(groups)
+    for _, g in ipairs(groups) do
+        if wanted_here(g.name) and not weights.is_reference(g.name) then
             local sign = {}
             for i, s in ipairs(g.servers) do
                 sign[i] = s.server .. " " .. s.weight .. (s.down and " down" or "") .. (s.backup and " backup" or "")

@@ -62,6 +62,7 @@ func start(t *testing.T, workers, n int, upstream, location string) *world {
 	if _, err := instance.LuaModules(); errors.Is(err, instance.ErrMissing) {
 		t.Skip(err)
 	}
+	needMemory(t)
 	w := &world{t: t}
 	args := make([]any, n)
 	for i := range n {

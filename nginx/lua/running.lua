@@ -7,20 +7,27 @@
 --
 -- Structures are laid out as in the headers of NGINX. That is the contract on which NGINX loads binary modules, and it
 -- comes with a check that is made here too: version and build signature must be known, and every array says how large
--- its elements are. Anything unknown is refused with a reason; nothing is guessed.
+-- its elements are. Where anything is unknown nothing is read, and variables.lua counts with less.
 
-require "resty.core"
 -- Loaded once, whoever asks: FFI refuses to declare a structure twice.
 if package.loaded["trimtab.running"] then return package.loaded["trimtab.running"] end
 
-local ffi = require "ffi"
-local base = require "resty.core.base"
-
-local C = ffi.C
-local cast, str = ffi.cast, ffi.string
 local tonumber = tonumber
 
 local M = {}
+
+-- Without LuaJIT's FFI, or with a Lua module whose requests FFI does not reach, memory stays closed.
+local has_ffi, ffi = pcall(require, "ffi")
+local has_base, base = pcall(require, "resty.core.base")
+if not has_ffi or not has_base or not base.get_request then
+    M.unknown = function() return "NGINX's Lua module gives no access to memory: it lacks LuaJIT's FFI or lua-resty-core" end
+    M.check = M.unknown
+    package.loaded["trimtab.running"] = M
+    return M
+end
+
+local C = ffi.C
+local cast, str = ffi.cast, ffi.string
 
 ffi.cdef [[
 typedef struct { size_t len; const char *data; } trimtab_str_t;
@@ -38,16 +45,8 @@ typedef struct {
     uintptr_t naddrs, weight, max_conns, max_fails; intptr_t fail_timeout; uintptr_t slow_start, down;
     unsigned backup:1; uint64_t spare[6];
 } trimtab_server_t;
-typedef struct trimtab_peer_s {
-    void *sockaddr; uint32_t socklen; trimtab_str_t name, server;
-    intptr_t current_weight, effective_weight, weight; uintptr_t conns, max_conns, fails;
-    intptr_t accessed, checked; uintptr_t max_fails; intptr_t fail_timeout; uintptr_t slow_start, start_time, down;
-    void *ssl_session; int ssl_session_len; uintptr_t lock; struct trimtab_peer_s *next;
-} trimtab_peer_t;
-typedef struct trimtab_peers_s {
-    uintptr_t number; void *shpool; uintptr_t rwlock; struct trimtab_peers_s *zone_next;
-    uintptr_t total_weight, tries; unsigned single:1, weighted:1; trimtab_str_t *name; struct trimtab_peers_s *next; trimtab_peer_t *peer;
-} trimtab_peers_t;
+typedef struct trimtab_peer_s trimtab_peer_t;
+typedef struct trimtab_peers_s trimtab_peers_t;
 typedef struct {
     void *init_upstream, *init; trimtab_peers_t *data; void **srv_conf; trimtab_array_t *servers;
     uintptr_t flags; trimtab_str_t host; const char *file_name; uintptr_t line; uint16_t port; uintptr_t no_port;
@@ -70,6 +69,8 @@ int trimtab_var_get(void *r, const char *name, size_t name_len, char *lowcase, i
     char **err) __asm__("ngx_http_lua_ffi_var_get");
 int trimtab_status(void *r) __asm__("ngx_http_lua_ffi_get_resp_status");
 double trimtab_start_time(void *r) __asm__("ngx_http_lua_ffi_req_start_time");
+void trimtab_rlock(uintptr_t *lock) __asm__("ngx_rwlock_rlock");
+void trimtab_unlock(uintptr_t *lock) __asm__("ngx_rwlock_unlock");
 
 extern trimtab_cycle_t *trimtab_cycle __asm__("ngx_cycle");
 extern trimtab_module_t trimtab_http __asm__("ngx_http_module");
@@ -83,18 +84,45 @@ extern uintptr_t *trimtab_writing __asm__("ngx_stat_writing");
 extern uintptr_t *trimtab_waiting __asm__("ngx_stat_waiting");
 ]]
 
--- Versions whose headers agree with the structures above.
-local OLDEST, NEWEST = 1022000, 1027002
+-- What differs between the versions, by the last version of each layout: what stands between a peer's TLS session and the
+-- next peer, what stands between a list's lock and the next list of its zone, how large the record of an attempt is, and
+-- where keepalive's configuration holds the method that it wraps and hash's the points of a consistent hash (both in
+-- words; nil: it wraps none).
+local OLDEST = 1022000
+local LAYOUTS = {
+    { to = 1027002, peer = "uintptr_t lock;", peers = "", state = { 72 }, kept = 8, points = 6 },
+    { to = 1029005, peer = "unsigned zombie:1; uintptr_t lock, refs; void *host;", peers = "uintptr_t *config; trimtab_peer_t *resolve;",
+      state = { 72 }, kept = 8, points = 7 },
+    { to = 1029006, peer = "unsigned route:1, zombie:1; uintptr_t lock, refs; void *host; trimtab_str_t sid;",
+      peers = "uintptr_t *config; trimtab_peer_t *resolve;", state = { 72 }, kept = 8, points = 7 },
+    { to = 1031005, peer = "unsigned route:1, zombie:1; uintptr_t lock, refs; void *host; trimtab_str_t sid;",
+      peers = "uintptr_t *config; trimtab_peer_t *resolve;", state = { 72, 88 }, points = 7 },
+}
+local NEWEST = LAYOUTS[#LAYOUTS].to
+
+local PEER = [[
+struct trimtab_peer_s {
+    void *sockaddr; uint32_t socklen; trimtab_str_t name, server;
+    intptr_t current_weight, effective_weight, weight; uintptr_t conns, max_conns, fails;
+    intptr_t accessed, checked; uintptr_t max_fails; intptr_t fail_timeout; uintptr_t slow_start, start_time, down;
+    void *ssl_session; int ssl_session_len; %s trimtab_peer_t *next;
+};
+struct trimtab_peers_s {
+    uintptr_t number; void *shpool; uintptr_t rwlock; %s trimtab_peers_t *zone_next;
+    uintptr_t total_weight, tries; unsigned single:1, weighted:1; trimtab_str_t *name; trimtab_peers_t *next; trimtab_peer_t *peer;
+};
+]]
+
 -- Pointers and time_t of 64 bits; built with proxy cache, upstream zones and --with-compat, as every distribution does.
 local SIGNATURE = "^8,%d+,8,%d+111$"
 
 local EXPLICIT = 1 -- NGX_HTTP_UPSTREAM_CREATE: an upstream block, not an address that proxy_pass names
 local HTTP = 0x50545448
 local MAX_NAME = 1024
-local STATE_SIZE = ffi.sizeof("trimtab_state_t")
 
 local request_p = ffi.typeof("trimtab_request_t *")
 local state_p = ffi.typeof("trimtab_state_t *")
+local bytes_p = ffi.typeof("const char *")
 local words_p = ffi.typeof("int64_t *")
 local get_request = base.get_request
 
@@ -111,6 +139,13 @@ function M.unknown()
     local signature = str(module.signature)
     if not signature:find(SIGNATURE) then
         return "NGINX was built with options that Trimtab does not know (signature " .. signature .. ")"
+    end
+    if not M.layout then
+        for _, layout in ipairs(LAYOUTS) do
+            if version <= layout.to then M.layout = layout break end
+        end
+        ffi.cdef(string.format(PEER, M.layout.peer, M.layout.peers))
+        M.layout.resolves = M.layout.peers ~= ""
     end
 end
 
@@ -148,7 +183,9 @@ local function servers_of(u)
     local servers, n = array_of(u.servers[0], "trimtab_server_t")
     for i = 0, n - 1 do
         local s = servers[i]
-        for j = 0, tonumber(s.naddrs) - 1 do
+        -- Since 1.27.3 the first word behind backup is the length of a name that is resolved while NGINX runs.
+        local addresses = M.layout.resolves and s.spare[0] ~= 0 and 0 or tonumber(s.naddrs)
+        for j = 0, addresses - 1 do
             list[#list + 1] = {
                 server = text(s.addrs[j].name),
                 written = tonumber(s.name.len) > 0 and text(s.name) or "", -- an address that proxy_pass names has none
@@ -278,18 +315,106 @@ function M.status(r) return C.trimtab_status(r) end
 -- start_seconds is when the request began, in seconds since the Unix epoch.
 function M.start_seconds(r) return C.trimtab_start_time(r) end
 
--- attempts returns the list of attempts that NGINX made for a request, as (states, n), or nil when none was made.
+-- attempts returns the list of attempts that NGINX made for a request, as (states, n, size of one), or nil when none was made.
 function M.attempts(r)
     local a = r.upstream_states
     if a == nil then return nil, 0 end
-    if a.size ~= STATE_SIZE then error("NGINX's record of an attempt has " .. tonumber(a.size) .. " bytes, not " .. STATE_SIZE) end
-    return cast(state_p, a.elts), tonumber(a.nelts)
+    return a.elts, tonumber(a.nelts), tonumber(a.size)
+end
+
+-- state returns attempt i of those that attempts found.
+function M.state(states, i, size)
+    if size ~= 72 and size ~= M.layout.state[2] then error("NGINX's record of an attempt has " .. size .. " bytes") end
+    return cast(state_p, cast(bytes_p, states) + i * size)
 end
 
 -- pointer returns the key of by_pointer for an attempt, nil when the attempt is only the mark of a redirect.
 function M.pointer(state)
     if state.peer == nil then return nil end
     return tonumber(cast("uintptr_t", state.peer))
+end
+
+-- conf_of returns the upstream block that the request was sent to last, as a number, 0 for none known. Its place in NGINX's
+-- record is found as that of the length: by elimination among the words that hold a known block.
+local FIRST_CONF, LAST_CONF = 20, 90 -- of 8 bytes; with NGINX 1.30.6 of Debian it is looked at in the tests
+local confs, learned
+local conf_place
+
+local function conf_words(upstream)
+    local words, found = cast(words_p, upstream), {}
+    for i = FIRST_CONF, LAST_CONF do
+        if confs[tonumber(words[i])] then found[i] = true end
+    end
+    return found
+end
+
+-- conf_key is the key of learn_confs' table for a group.
+function M.conf_key(g) return tonumber(cast("uintptr_t", g.conf)) end
+
+-- learn_confs says which blocks there are: a table whose keys are their addresses.
+function M.learn_confs(known) confs, learned, conf_place = known, nil, nil end
+
+function M.conf_of(r)
+    local upstream = r.upstream
+    if upstream == nil then return 0 end
+    if conf_place then
+        local at = tonumber(cast(words_p, upstream)[conf_place])
+        return confs[at] and at or 0
+    end
+    local found = conf_words(upstream)
+    if not next(found) then return 0 end -- an address that proxy_pass names
+    if learned then
+        for i in pairs(found) do
+            if not learned.places[i] then found[i] = nil end
+        end
+    end
+    learned = { places = found, agreed = (learned and learned.agreed or 0) + 1 }
+    local place = next(found)
+    if place and not next(found, place) then
+        if learned.agreed >= LEARN then conf_place = place end
+        return tonumber(cast(words_p, upstream)[place])
+    end
+    return 0
+end
+
+local function inside(zone, p, n)
+    local at = tonumber(cast("uintptr_t", p)) - tonumber(cast("uintptr_t", zone.addr))
+    return p ~= nil and at >= 0 and at % 8 == 0 and at + n <= tonumber(zone.size)
+end
+
+local function walk(zone, peers, host, backup, into)
+    if not inside(zone, peers, ffi.sizeof("trimtab_peers_t")) or peers.shpool ~= zone.addr or not inside(zone, peers.name, 16) or
+        M.text(peers.name[0]) ~= host then error("its list of servers is not where it should be", 0) end
+    local peer, number = peers.peer, tonumber(peers.number)
+    for _ = 1, number do
+        if not inside(zone, peer, ffi.sizeof("trimtab_peer_t")) then error("a server's record lies outside its zone", 0) end
+        into[#into + 1] = {
+            server = M.text(peer.name), written = M.text(peer.server), weight = tonumber(peer.weight), max_fails = tonumber(peer.max_fails),
+            fail_timeout = tonumber(peer.fail_timeout), down = peer.down ~= 0, backup = backup, resolved = peer.host ~= nil,
+            active = tonumber(peer.conns),
+        }
+        peer = peer.next
+    end
+    if peer ~= nil then error("its list of servers does not end where it should", 0) end
+end
+
+-- current returns the servers that the balancer of a group goes by now, those resolved from a name included, for a version
+-- that resolves and a group with a zone; else nil, and why where something is wrong.
+function M.current(g)
+    local u = g.conf
+    if not M.layout.resolves or u.zone == nil or u.data == nil then return nil end
+    local peers, list = u.data, {}
+    if not inside(u.zone, peers, ffi.sizeof("trimtab_peers_t")) then return nil, "its list of servers lies outside its zone" end
+    for _, backup in ipairs { false, true } do
+        if peers == nil then break end
+        local lock = cast("uintptr_t *", cast("char *", peers) + ffi.offsetof("trimtab_peers_t", "rwlock"))
+        C.trimtab_rlock(lock)
+        local ok, why = pcall(walk, u.zone, peers, g.name, backup, list)
+        C.trimtab_unlock(lock)
+        if not ok then return nil, why end
+        peers = peers.next
+    end
+    return list
 end
 
 -- in_force returns weight and down of a server as its balancer goes by them now: a zone's may have been changed since the

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed status.lua running.lua
+//go:embed status.lua page.lua running.lua variables.lua
 var statusFiles embed.FS
 
 // StatusPath is where the status page is served, as nginx-module-vts' documentation has it.
@@ -33,6 +33,8 @@ type Status struct {
 	// Hooked leaves init_by_lua and log_by_lua out of the snippet, of which an http block can hold only one each: another
 	// snippet, such as that of Live, runs InitLua and LogLua in its own.
 	Hooked bool
+	// NoMemory counts by NGINX's variables alone, on every version: weights on the page are null then.
+	NoMemory bool
 }
 
 func (s Status) withDefaults() Status {
@@ -77,7 +79,7 @@ func (s Status) Files() (map[string]string, error) {
 		return nil, err
 	}
 	files := map[string]string{s.HTTPSnippet(): s.http(), s.LocationSnippet(): s.location("")}
-	for _, name := range []string{"status.lua", "running.lua"} {
+	for _, name := range []string{"status.lua", "page.lua", "running.lua", "variables.lua"} {
 		text, err := statusFiles.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -94,8 +96,12 @@ func (s Status) InitLua() string {
 	for i, b := range s.BucketsMsec {
 		bounds[i] = strconv.Itoa(b)
 	}
-	return fmt.Sprintf("package.loaded[\"trimtab.status\"] = dofile(%s).setup{ dict = \"trimtab_status\", running = dofile(%s), buckets_ms = { %s } }",
-		quote(filepath.Join(s.Dir, "status.lua")), quote(filepath.Join(s.Dir, "running.lua")), strings.Join(bounds, ", "))
+	parts := make([]string, 0, 3)
+	for _, name := range []string{"running", "variables", "page"} {
+		parts = append(parts, fmt.Sprintf("%s = dofile(%s)", name, quote(filepath.Join(s.Dir, name+".lua"))))
+	}
+	return fmt.Sprintf("package.loaded[\"trimtab.status\"] = dofile(%s).setup{ dict = \"trimtab_status\", memory = %t, %s, buckets_ms = { %s } }",
+		quote(filepath.Join(s.Dir, "status.lua")), !s.NoMemory, strings.Join(parts, ", "), strings.Join(bounds, ", "))
 }
 
 // LogLua is the statement that log_by_lua has to run.

@@ -18,14 +18,23 @@ local VERSION = "trimtab-lua-1"
 local REQUESTS, IN, OUT, CLASS, REQUEST_MS, RESPONSE_MS, HISTOGRAMS = 1, 2, 3, 3, 9, 10, 10
 
 local M = {}
-local dict, dict_name, bounds, n_bounds, running
+local dict, dict_name, bounds, n_bounds, running, variables, render
 local load_ms             -- when this configuration was loaded, ms
-local broken              -- why the shim cannot work on this NGINX, or nil
+local closed              -- why memory is not read on this NGINX, or nil
 local fields, n_fields    -- names of the counters, in the order of a cell
 
 -- Which bucket a time falls into, for the times that nearly all requests have, and which class a status is of.
 local SLOTS, STATUSES = 1000, 1000
-local slot_of, class_of = ffi.new("int32_t[?]", SLOTS + 1), ffi.new("int32_t[?]", STATUSES)
+local slot_of = has_ffi and ffi.new("int32_t[?]", SLOTS + 1) or {}
+local class_of = has_ffi and ffi.new("int32_t[?]", STATUSES) or {}
+
+-- new_counts returns n counts and the mark before them: numbers of C where there are any.
+local function new_counts(n)
+    if has_ffi then return ffi.new("double[?]", n + 1) end
+    local counts = {}
+    for i = 0, n do counts[i] = 0 end
+    return counts
+end
 
 local function slow_slot(ms)
     for i = 1, n_bounds do
@@ -37,16 +46,16 @@ end
 -- setup runs in init_by_lua: in the master, at every load of a configuration, before it is known whether NGINX will
 -- run it. It only prepares what the workers inherit, which exist only if it does; so the page shows its loadMsec only
 -- if this configuration is in force. cfg: dict (name of the lua_shared_dict), buckets_ms (rising bounds, may be empty),
--- running (the module running.lua).
+-- running, variables, page (the modules of those names), memory (false: leave NGINX's memory alone).
 function M.setup(cfg)
     update_time()
     load_ms = floor(now() * 1000 + 0.5)
-    dict_name, dict, running = cfg.dict, ngx.shared[cfg.dict], cfg.running
+    dict_name, dict, running, variables = cfg.dict, ngx.shared[cfg.dict], cfg.running, cfg.variables
     bounds = cfg.buckets_ms or {}
     n_bounds = #bounds
     if not dict then error("trimtab status: no lua_shared_dict " .. tostring(cfg.dict)) end
-    broken = running.check()
-    if broken then ngx.log(ngx.ERR, "trimtab status: ", broken) end
+    if cfg.memory == false then closed = "it was installed so" else closed = running.check() end
+    if closed then ngx.log(ngx.NOTICE, "trimtab status: weights are not shown: ", closed) end
     fields = { "n", "in", "out", "1xx", "2xx", "3xx", "4xx", "5xx", "qms", "pms" }
     local set = table.concat(bounds, ",")
     for _, kind in ipairs { "q", "p" } do
@@ -62,6 +71,10 @@ function M.setup(cfg)
     dict:safe_add("begun", 0)
     dict:safe_add("ended", 0)
     dict:safe_add("zones", 0)
+    dict:safe_add("peers", 0)
+    render = cfg.page.new { dict = dict, dict_name = dict_name, version = VERSION, nogroup = NOGROUP, fields = fields, bounds = bounds, load_ms = load_ms,
+        class = CLASS, histograms = HISTOGRAMS, requests = REQUESTS, bytes_in = IN, bytes_out = OUT, request_ms = REQUEST_MS,
+        response_ms = RESPONSE_MS, running = running, variables = variables }
     return M
 end
 
@@ -89,20 +102,29 @@ end
 local function new_cell(kind, name)
     local keys = {}
     for i = 1, n_fields do keys[i] = kind .. name .. "\0" .. fields[i] end
-    local cell = { keys = keys, counts = ffi.new("double[?]", n_fields + 1), attempts = kind == "u" and 1 or 0 }
+    local cell = { keys = keys, counts = new_counts(n_fields), attempts = kind == "u" and 1 or 0 }
     if not reserve(keys) then cell.full = true end
     if kind == "s" and not cell.full and dict:safe_add("zone\0" .. name, true) then
         dict:safe_set("zone" .. dict:incr("zones", 1, 0), name)
+    end
+    -- A server that only its requests made known: without memory, and with a name that was resolved, the page has no other list.
+    if kind == "u" and not cell.full and dict:safe_add("peer\0" .. name, true) then
+        dict:safe_set("peer" .. dict:incr("peers", 1, 0), name)
     end
     return cell
 end
 
 local server_cells, cells_by_key = {}, {}
 
-local function server_cell(key)
-    local name = ngx.var.server_name
+local function zone_cell(name)
     local c = server_cells[name] or new_cell("s", name)
-    server_cells[name], cells_by_key[key] = c, c
+    server_cells[name] = c
+    return c
+end
+
+local function server_cell(key)
+    local c = zone_cell(ngx.var.server_name)
+    cells_by_key[key] = c
     return c
 end
 
@@ -160,16 +182,26 @@ local function touch(cell)
 end
 
 -- What this worker knows of its configuration, read at its first request.
-local groups, loose, by_pointer, known_group, only_group
+local groups, loose, by_pointer, known_group, only_group, group_of_conf
 local started = false
 local count -- what counter returned
 
 -- by_name finds the cell of an attempt on a server that no configured peer's record belongs to, such as one that a
--- balancer_by_lua chose: by the name of its group if that is known, else by its address.
-local function by_name(name)
-    local group = ngx.var.trimtab_group -- a map of the snippet: $proxy_host itself cannot be asked for by name
+-- balancer_by_lua chose or that was resolved from a name: by the block that the request went to where its record says
+-- that, else by the name that proxy_pass gives if that is a group, else by the server's address.
+local cells_by_conf = {}
+
+local function by_name(name, conf)
+    local of_conf = cells_by_conf[conf]
+    local cell = of_conf and of_conf[name]
+    if cell then return cell end
+    local group = group_of_conf[conf] or ngx.var.trimtab_group -- a map of the snippet: $proxy_host itself cannot be asked for by name
     if not (group and known_group[group]) then group = known_group[name] and name or only_group[name] or NOGROUP end
-    return peer_cell(group, name)
+    cell = peer_cell(group, name)
+    if group_of_conf[conf] then
+        if not of_conf then cells_by_conf[conf] = { [name] = cell } else of_conf[name] = cell end
+    end
+    return cell
 end
 
 -- counter returns the function that counts the current request. What it needs stands around it and never changes, so that its
@@ -177,6 +209,7 @@ end
 local function counter(from, by_pointer, n_bounds)
     local request, server_key, bytes_sent, request_length = from.request, from.server_key, from.bytes_sent, from.request_length
     local status_of, start_seconds, attempts, pointer_of, peer_name = from.status, from.start_seconds, from.attempts, from.pointer, from.peer_name
+    local state_of, conf_of = from.state, from.conf_of
     local of_request, of_response = HISTOGRAMS, HISTOGRAMS + n_bounds + 1
 
     local function add(cell, status, bytes_in, bytes_out, request_ms, response_ms)
@@ -198,10 +231,10 @@ local function counter(from, by_pointer, n_bounds)
     -- charge counts one attempt. The last one is the one that answered the client: it is charged the client's bytes and the
     -- whole request's time, as the module does. An attempt that was passed on is charged its own time and its own status,
     -- and no bytes, so that the sums over all servers are what the clients saw.
-    local function charge(state, last, status, bytes_in, bytes_out, request_ms)
+    local function charge(state, last, conf, status, bytes_in, bytes_out, request_ms)
         local pointer = pointer_of(state)
         if not pointer then return end
-        local cell = by_pointer[pointer] or by_name(peer_name(state))
+        local cell = by_pointer[pointer] or by_name(peer_name(state), conf)
         local response_ms = tonumber(state.response_time)
         if response_ms > 1e15 then response_ms = 0 end -- -1: it never began
         local got = tonumber(state.status)
@@ -221,172 +254,106 @@ local function counter(from, by_pointer, n_bounds)
         if request_ms < 0 then request_ms = 0 end
         local key = server_key(r)
         add(cells_by_key[key] or server_cell(key), status, bytes_in, bytes_out, request_ms, request_ms)
-        local states, n = attempts(r)
-        if n == 1 then
-            charge(states[0], true, status, bytes_in, bytes_out, request_ms)
-        else
-            for i = 0, n - 1 do charge(states[i], i == n - 1, status, bytes_in, bytes_out, request_ms) end
+        local states, n, size = attempts(r)
+        if n == 0 then return end
+        local conf = conf_of(r)
+        if n == 1 then return charge(state_of(states, 0, size), true, conf, status, bytes_in, bytes_out, request_ms) end
+        -- The record says where the request went last: an attempt of before an internal redirect may have been of another group.
+        local first = 0
+        for i = 0, n - 1 do
+            if not pointer_of(state_of(states, i, size)) then first = i + 1 end
         end
+        for i = 0, n - 1 do
+            charge(state_of(states, i, size), i == n - 1, i >= first and conf or 0, status, bytes_in, bytes_out, request_ms)
+        end
+    end
+end
+
+-- counter_of_variables is counter where memory is closed.
+local function counter_of_variables()
+    local of_request, of_response = HISTOGRAMS, HISTOGRAMS + n_bounds + 1
+    local function add(cell, status, bytes_in, bytes_out, request_ms, response_ms)
+        local counts = cell.counts
+        if counts[0] ~= DIRTY and not touch(cell) then return end
+        for at, v in pairs { [REQUESTS] = 1, [IN] = bytes_in, [OUT] = bytes_out, [REQUEST_MS] = request_ms, [RESPONSE_MS] = response_ms,
+            [CLASS + (status < STATUSES and class_of[status] or 5)] = 1, [of_request + slow_slot(request_ms)] = 1,
+            [of_response + slow_slot(response_ms)] = 1 } do
+            counts[at] = counts[at] + v
+        end
+    end
+    local status, bytes_in, bytes_out, request_ms
+    local function charge(group, server, last, got, response_ms)
+        if got == 0 and last then got = status end -- the client went away first
+        add(peer_cell(group or NOGROUP, server), got, last and bytes_in or 0, last and bytes_out or 0, last and request_ms or response_ms, response_ms)
+    end
+    return function()
+        local name
+        status, bytes_in, bytes_out, request_ms, name = variables.request()
+        add(zone_cell(name), status, bytes_in, bytes_out, request_ms, request_ms)
+        variables.attempts(charge)
+    end
+end
+
+-- look reads the groups of the configuration out of memory. What does not fit the known layout closes memory for this worker.
+local function look()
+    local ok, why = pcall(function()
+        groups, loose, by_pointer = running.upstreams(NOGROUP)
+        for _, g in ipairs(groups) do
+            local _, wrong = running.current(g)
+            if wrong then error("upstream " .. g.name .. ": " .. wrong, 0) end
+        end
+    end)
+    if not ok then
+        closed = tostring(why)
+        ngx.log(ngx.WARN, "trimtab status: weights are not shown: ", closed)
     end
 end
 
 local function start()
     started = true
-    groups, loose, by_pointer = running.upstreams(NOGROUP)
-    known_group, only_group = {}, {}
-    for _, g in ipairs(groups) do
-        known_group[g.name] = true
-        for _, s in ipairs(g.servers) do
-            local before = only_group[s.server]
-            only_group[s.server] = (before == nil or before == g.name) and g.name
+    if not closed then look() end
+    if closed then
+        count = counter_of_variables()
+    else
+        known_group, only_group, group_of_conf = {}, {}, {}
+        for _, g in ipairs(groups) do
+            known_group[g.name], group_of_conf[running.conf_key(g)] = true, g.name
+            for _, s in ipairs(g.servers) do
+                local before = only_group[s.server]
+                only_group[s.server] = (before == nil or before == g.name) and g.name
+            end
         end
+        running.learn_confs(group_of_conf)
+        for pointer, where in pairs(by_pointer) do by_pointer[pointer] = peer_cell(where[1], where[2]) end
+        count = counter(running, by_pointer, n_bounds)
     end
-    for pointer, where in pairs(by_pointer) do by_pointer[pointer] = peer_cell(where[1], where[2]) end
-    count = counter(running, by_pointer, n_bounds)
     local ok, err = ngx.timer.every(FLUSH_SECONDS, tick)
     if not ok then error("trimtab status: no timer: " .. tostring(err)) end
 end
 
 -- log runs in log_by_lua, once per request.
 function M.log()
-    if broken then return end
     if not started then start() end
     count()
     if ending then flush() end -- no timer comes any more
 end
 
--- The page.
-
-local function number(n) return string.format("%.0f", n) end
-
-local function quoted(s)
-    return '"' .. s:gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
-end
-
-local function read(kind, name)
-    local cell = {}
-    for i = 1, n_fields do cell[i] = dict:get(kind .. name .. "\0" .. fields[i]) or 0 end
-    return cell
-end
-
-local function histogram(cell, from)
-    if n_bounds == 0 then return '{"msecs":[],"counters":[]}' end
-    local counts, sum = {}, 0
-    for i = 1, n_bounds do
-        sum = sum + cell[from + i]
-        counts[i] = number(sum)
-    end
-    return '{"msecs":[' .. table.concat(bounds, ",") .. '],"counters":[' .. table.concat(counts, ",") .. ']}'
-end
-
-local RING = '{"times":[],"msecs":[]}'
-local CACHE = { "miss", "bypass", "expired", "stale", "updating", "revalidated", "hit", "scarce" }
-local NO_CACHE = ',"' .. table.concat(CACHE, '":0,"') .. '":0'
-
-local function counters(cell, cache)
-    local classes = {}
-    for i = 1, 5 do classes[i] = '"' .. i .. 'xx":' .. number(cell[CLASS + i]) end
-    return '"requestCounter":' .. number(cell[REQUESTS]) .. ',"inBytes":' .. number(cell[IN]) .. ',"outBytes":' .. number(cell[OUT]) ..
-        ',"responses":{' .. table.concat(classes, ",") .. cache .. '},"requestMsecCounter":' .. number(cell[REQUEST_MS]) ..
-        ',"requestMsec":0,"requestMsecs":' .. RING
-end
-
--- Counters here are whole up to 2^53 and never wrap: the counts of wraps are constant.
-local function over(cache, last)
-    return '"overCounts":{"maxIntegerSize":9007199254740992,"requestCounter":0,"inBytes":0,"outBytes":0,' ..
-        '"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":0' .. cache .. ',"requestMsecCounter":0' .. last .. '}'
-end
-
-local function server_zone(name, cell, buckets)
-    return quoted(name) .. ":{" .. counters(cell, NO_CACHE) .. ',"requestBuckets":' .. buckets .. "," .. over(NO_CACHE, "") .. "}"
-end
-
-local function peer(s, cell)
-    local used = cell[REQUESTS] > 0
-    return '{"server":' .. quoted(s.server) .. "," .. counters(cell, "") ..
-        ',"requestBuckets":' .. histogram(cell, HISTOGRAMS) ..
-        ',"responseMsecCounter":' .. number(cell[RESPONSE_MS]) .. ',"responseMsec":0,"responseMsecs":' .. RING ..
-        ',"responseBuckets":' .. histogram(cell, HISTOGRAMS + n_bounds + 1) ..
-        ',"weight":' .. s.weight .. ',"maxFails":' .. s.max_fails .. ',"failTimeout":' .. s.fail_timeout ..
-        ',"backup":' .. tostring(s.backup) .. ',"down":' .. tostring(s.down) .. "," .. over("", ',"responseMsecCounter":0') .. "}", used
-end
-
-local function server_zones()
-    local out, total = {}, {}
-    for i = 1, n_fields do total[i] = 0 end
-    for i = 1, dict:get("zones") or 0 do
-        local name = dict:get("zone" .. i)
-        if name then
-            local cell = read("s", name)
-            for j = 1, n_fields do total[j] = total[j] + cell[j] end
-            out[#out + 1] = server_zone(name, cell, histogram(cell, HISTOGRAMS))
-        end
-    end
-    out[#out + 1] = server_zone("*", total, '{"msecs":[],"counters":[]}')
-    return table.concat(out, ",")
-end
-
-local function upstream_zones()
-    local out = {}
-    for _, g in ipairs(groups) do
-        local peers = {}
-        for i, s in ipairs(g.servers) do
-            local weight, down = running.in_force(s)
-            local shown = setmetatable({ weight = weight, down = down }, { __index = s })
-            peers[i] = peer(shown, read("u", g.name .. "\0" .. s.server))
-        end
-        -- Requests that found no live server are charged to the group itself, as the module does.
-        local self, used = peer({ server = g.name, weight = 0, max_fails = 0, fail_timeout = 0, backup = false, down = false },
-            read("u", g.name .. "\0" .. g.name))
-        if used then peers[#peers + 1] = self end
-        out[#out + 1] = quoted(g.name) .. ":[" .. table.concat(peers, ",") .. "]"
-    end
-    local peers, seen = {}, {}
-    for _, s in ipairs(loose) do
-        if not seen[s.server] then
-            seen[s.server] = true
-            local text, used = peer({ server = s.server, weight = 0, max_fails = 0, fail_timeout = 0, backup = false, down = false },
-                read("u", NOGROUP .. "\0" .. s.server))
-            if used then peers[#peers + 1] = text end
-        end
-    end
-    if #peers > 0 then out[#out + 1] = quoted(NOGROUP) .. ":[" .. table.concat(peers, ",") .. "]" end
-    return table.concat(out, ",")
-end
-
-local function render()
-    local active, reading, writing, waiting, accepted, handled, requests = running.connections()
-    local capacity, free = dict:capacity(), dict:free_space()
-    update_time()
-    return '{"hostName":' .. quoted(ngx.var.hostname) .. ',"moduleVersion":"' .. VERSION .. '","nginxVersion":"' .. ngx.var.nginx_version ..
-        '","loadMsec":' .. number(load_ms) .. ',"nowMsec":' .. number(now() * 1000) ..
-        ',"connections":{"active":' .. active .. ',"reading":' .. reading .. ',"writing":' .. writing .. ',"waiting":' .. waiting ..
-        ',"accepted":' .. number(accepted) .. ',"handled":' .. number(handled) .. ',"requests":' .. number(requests) .. "}" ..
-        ',"sharedZones":{"name":' .. quoted(dict_name) .. ',"maxSize":' .. number(capacity) .. ',"usedSize":' .. number(capacity - free) ..
-        ',"usedNode":' .. number(dict:get("zones") or 0) .. ',"freeSize":' .. number(free) .. ',"dropped":' .. number(dict:get("dropped") or 0) .. "}" ..
-        ',"serverZones":{' .. server_zones() .. '},"upstreamZones":{' .. upstream_zones() .. "}}"
-end
-
 -- page runs in content_by_lua. A page during whose making a worker passed on its sums is made anew, so that the counters
 -- on it belong together; after three of those it is served as it is.
 function M.page()
-    if broken then
-        ngx.status = 501
-        ngx.header["Content-Type"] = "text/plain"
-        return ngx.print("trimtab status: ", broken, "\n")
-    end
     if not started then start() end
     flush()
     local body
     for _ = 1, 3 do
         local ended = dict:get("ended")
         local begun = dict:get("begun")
-        body = render()
+        body = render(closed, groups, loose)
         if begun == ended and dict:get("begun") == begun then break end
     end
     ngx.header["Content-Type"] = "application/json"
     ngx.header["Content-Length"] = #body
     ngx.header["Cache-Control"] = "no-store"
+    ngx.header["Trimtab-Weights"] = closed and "null: " .. closed:gsub("%c", " ") or "in force"
     return ngx.print(body)
 end
 

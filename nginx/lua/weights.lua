@@ -9,25 +9,21 @@
 
 if package.loaded["trimtab.weights"] then return package.loaded["trimtab.weights"] end
 
-local ffi = require "ffi"
-local C, cast = ffi.C, ffi.cast
-local tonumber, ipairs, pcall, floor, abs = tonumber, ipairs, pcall, math.floor, math.abs
+local has_ffi, ffi = pcall(require, "ffi")
+local C, cast = has_ffi and ffi.C, has_ffi and ffi.cast
+local tonumber, ipairs, pcall, floor = tonumber, ipairs, pcall, math.floor
 
 local M = {}
 local running
 
-ffi.cdef [[
+local DECLARED = [[
 void trimtab_lock(uintptr_t *lock) __asm__("ngx_rwlock_wlock");
-void trimtab_unlock(uintptr_t *lock) __asm__("ngx_rwlock_unlock");
 int trimtab_round_robin(void *cf, void *us) __asm__("ngx_http_upstream_init_round_robin");
-extern trimtab_module_t trimtab_least_conn __asm__("ngx_http_upstream_least_conn_module");
-extern trimtab_module_t trimtab_ip_hash __asm__("ngx_http_upstream_ip_hash_module");
-extern trimtab_module_t trimtab_hash __asm__("ngx_http_upstream_hash_module");
-extern trimtab_module_t trimtab_random __asm__("ngx_http_upstream_random_module");
 extern trimtab_module_t trimtab_keepalive __asm__("ngx_http_upstream_keepalive_module");
 ]]
 
-local PEER, PEERS = ffi.sizeof("trimtab_peer_t"), ffi.sizeof("trimtab_peers_t")
+-- Sizes and offsets, known with the layout of the running version.
+local PEER, PEERS, EFFECTIVE, LOCK
 
 local function address(p) return tonumber(cast("uintptr_t", p)) end
 
@@ -38,6 +34,11 @@ function M.use(module) running = module end
 function M.unknown()
     local why = running.unknown()
     if why then return why end
+    if not PEER then
+        ffi.cdef(DECLARED)
+        PEER, PEERS = ffi.sizeof("trimtab_peer_t"), ffi.sizeof("trimtab_peers_t")
+        EFFECTIVE, LOCK = ffi.offsetof("trimtab_peer_t", "effective_weight"), ffi.offsetof("trimtab_peers_t", "rwlock")
+    end
     if not pcall(function() return C.trimtab_lock, C.trimtab_unlock, C.trimtab_round_robin end) then
         return "NGINX does not export ngx_rwlock_wlock, ngx_rwlock_unlock and its round robin"
     end
@@ -48,55 +49,44 @@ end
 
 -- The method of an upstream ------------------------------------------------------------------------------------
 
--- What an upstream picks by, NGINX keeps as the address of a function without a name. It stands in the same source file,
--- and so within some hundred bytes of machine code, as the function that reads the directive: that one is in the module's
--- list of directives. What is near none of them belongs to another module.
-local NEAR = 16384
-local handlers
+-- What an upstream picks by, NGINX keeps as the address of a function without a name, and where the linker put it says
+-- nothing. So live.conf holds one upstream per method, which nothing uses: what picks as they do has their method.
+local REFERENCE = "^trimtab%-method%-(.+)$"
+local references, keepalive_at
 
-local function handler_near(f)
-    if not handlers then
-        handlers = {}
-        for name, symbol in pairs { least_conn = "trimtab_least_conn", ip_hash = "trimtab_ip_hash", hash = "trimtab_hash",
-                                    random = "trimtab_random", keepalive = "trimtab_keepalive" } do
-            local ok, module = pcall(function() return C[symbol] end) -- NGINX may have been built without it
-            if ok then handlers[name] = { at = address(module.commands[0].set), index = tonumber(module.ctx_index) } end
+-- is_reference tells whether a group is one of those of live.conf.
+function M.is_reference(name) return name:match(REFERENCE) ~= nil end
+
+-- learn_methods is given all groups before any of them is read.
+function M.learn_methods(groups)
+    references, keepalive_at = {}, nil
+    for _, g in ipairs(groups) do
+        local name = g.name:match(REFERENCE)
+        if name == "keepalive" then
+            keepalive_at = running.layout.kept and address(g.conf.init_upstream)
+        elseif name then
+            references[address(g.conf.init_upstream)] = name
         end
     end
-    local best, found
-    for name, h in pairs(handlers) do
-        local far = abs(h.at - f)
-        if far < NEAR and (not best or far < best) then best, found = far, name end
-    end
-    return found
 end
 
-local KEPT = 8    -- word of keepalive's configuration: the method that it wraps
-local POINTS = 6  -- word of hash's configuration: the points of a consistent hash
-local TAKES_BACKUP = 0x20
-
-local function own_conf(u, name) return cast("void **", u.srv_conf[handlers[name].index]) end
+local function keepalive_conf(u) return cast("void **", u.srv_conf[tonumber(C.trimtab_keepalive.ctx_index)]) end
 
 -- method returns round_robin, least_conn, ip_hash or hash, or nil and why the weights of the upstream cannot be changed
 -- while NGINX runs.
 local function method(u)
     local f = address(u.init_upstream)
-    local found = handler_near(f)
-    if found == "keepalive" then
-        f = address(own_conf(u, found)[KEPT])
-        found = handler_near(f)
-    end
-    local takes_backup = bit.band(tonumber(u.flags), TAKES_BACKUP) ~= 0
-    if f == 0 or f == address(C.trimtab_round_robin) then found = "round_robin" end
-    if (found == "round_robin" or found == "least_conn") and takes_backup then return found end
-    if found == "ip_hash" and not takes_backup then return found end
-    if found == "hash" and not takes_backup then
-        if own_conf(u, found)[POINTS] == nil then return found end
+    if f == keepalive_at then f = address(keepalive_conf(u)[running.layout.kept]) end
+    if f == 0 or f == address(C.trimtab_round_robin) then return "round_robin" end
+    local found = references[f]
+    if found == "least_conn" or found == "ip_hash" or found == "hash" then return found end
+    if found == "consistent" then
         return nil, "its method is hash with consistent, whose points NGINX works out from the weights when it loads the configuration"
     end
     if found == "random" then
         return nil, "its method is random, whose ranges NGINX works out from the weights once in every worker"
     end
+    if not next(references) then return nil, "its method is not known: run trimtab nginx live install again and reload NGINX" end
     return nil, "its method is another module's, or Lua's"
 end
 
@@ -156,6 +146,10 @@ function M.read(g)
     if u.zone == nil then
         return nil, "it has no zone: add the line `zone " .. g.name .. " " .. room(#g.servers) .. "k;` to it"
     end
+    if running.layout.resolves and u.data ~= nil and inside(u.zone, u.data, PEERS) and
+        (u.data.resolve ~= nil or u.data.next ~= nil and u.data.next.resolve ~= nil) then
+        return nil, "its servers come from DNS, which would bring its own weights back: use weights by DNS"
+    end
     local wanted, seen = { [false] = {}, [true] = {} }, {}
     for _, s in ipairs(g.servers) do
         if seen[s.server] then return nil, "server " .. s.server .. " stands in it twice" end
@@ -179,8 +173,6 @@ function M.read(g)
 end
 
 -- Writing ------------------------------------------------------------------------------------------------------
-
-local EFFECTIVE, LOCK = ffi.offsetof("trimtab_peer_t", "effective_weight"), ffi.offsetof("trimtab_peers_t", "rwlock")
 
 -- prepare works out what to store, so that nothing is left to do under the lock but to store it.
 local function prepare(list, wanted)

@@ -42,7 +42,7 @@ func (a Actuator) InForce(ctx context.Context) (weights.Set, error) {
 
 // StatusOf shows package nginx what the status page says. The client must open a new connection for every request: a
 // kept one may end at a worker that drains after a reload.
-func StatusOf(client *vts.Client) nginx.StatusFunc {
+func StatusOf(client vts.StatusSource) nginx.StatusFunc {
 	return func(ctx context.Context) (nginx.Status, error) {
 		s, err := client.Status(ctx)
 		if err != nil {

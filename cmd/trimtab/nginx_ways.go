@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"trimtab/nginx"
+	"trimtab/nginx/dns"
+	"trimtab/nginx/instance"
+	"trimtab/nginx/live"
+)
+
+// checkWays says which ways of changing weights this NGINX has, the best first.
+func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
+	cfg, err := nginx.ReadConfig(a.Config)
+	if err != nil {
+		return nil // said before
+	}
+	v, err := instance.VersionOf(ctx, f.binary)
+	if err != nil {
+		return []finding{{"ways", true, "not known: " + err.Error()}}
+	}
+	version := fmt.Sprintf("NGINX %d.%d.%d", v[0], v[1], v[2])
+	var ways []string
+	if slices.Compare(v[:], dns.FirstVersion[:]) >= 0 {
+		switch in, err := dns.Plan(ctx, cfg, dns.InstallOptions{}); {
+		case err != nil:
+			ways = append(ways, "dns is not possible: "+strings.TrimPrefix(err.Error(), "refused: "))
+		case len(in.State) == 0:
+			ways = append(ways, "dns is in use")
+		default:
+			ways = append(ways, "dns is recommended: no reload, no module (trimtab nginx dns install)")
+		}
+	}
+	if slices.Compare(v[:], []int{1, 22, 0}) >= 0 && slices.Compare(v[:], []int{1, 31, 5}) <= 0 {
+		_, missing := instance.LuaModules()
+		switch _, err := live.Plan(cfg, live.InstallOptions{}); {
+		case errors.Is(missing, instance.ErrMissing):
+			ways = append(ways, "live would be possible with NGINX's Lua module")
+		case err == nil:
+			ways = append(ways, "live is possible: no reload, with the Lua module (trimtab nginx live install)")
+		}
+	}
+	ways = append(ways, "reload is always possible")
+	return []finding{{"ways", true, version + ": " + strings.Join(ways, "; ")}}
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"trimtab/nginx/dns"
+	"trimtab/nginx/instance"
+	"trimtab/nginx/lua"
+)
+
+// dnsBed is an NGINX of two servers, one slower, with the status shim; trimtab nginx dns install has not been run yet.
+type dnsBed struct {
+	*instance.Instance
+	front, page, listen, conf, state, config string
+	servers                                  []string
+	before                                   string // nginx.conf
+}
+
+// needDNS skips the test where NGINX takes no weights by DNS.
+func needDNS(t *testing.T) {
+	t.Helper()
+	needNGINX(t)
+	path, err := instance.Binary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old, err := tooOld(t.Context(), path); err != nil || old != "" {
+		t.Skip(old, err)
+	}
+}
+
+func startDNSBed(t *testing.T) *dnsBed {
+	t.Helper()
+	needDNS(t)
+	dir := t.TempDir()
+	b := &dnsBed{conf: filepath.Join(dir, "nginx.conf"), config: filepath.Join(dir, "trimtab.toml"),
+		state: filepath.Join(dir, "state", "dns.json")}
+	for _, delay := range []time.Duration{30 * time.Millisecond, 3 * time.Millisecond} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			<-time.After(delay)
+			fmt.Fprint(w, "ok")
+		}))
+		t.Cleanup(s.Close)
+		b.servers = append(b.servers, s.Listener.Addr().String())
+	}
+	ports, err := instance.FreePorts(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.listen, err = freeResolver(); err != nil {
+		t.Fatal(err)
+	}
+	b.front, b.page = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d%s", ports[1],
+		lua.StatusPath)
+	modules, err := instance.LuaModules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, err := instance.Prepare(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: fmt.Sprintf("127.0.0.1:%d", ports[1])}
+	files, err := shim.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := installFiles(shim.Dir, files); err != nil {
+		t.Fatal(err)
+	}
+	b.before = modules + main + fmt.Sprintf("worker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    include %s;\n    upstream app {\n        server %s;\n        server %s;\n"+
+		"        keepalive 8;\n    }\n    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\";\n        location / { proxy_pass http://app; }\n    }\n}\n",
+		instance.HTTPPaths(dir), shim.HTTPSnippet(), b.servers[0], b.servers[1], b.front)
+	if b.Instance, err = instance.Start(t.Context(), dir, b.before, b.front, shim.Listen); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	if err := os.WriteFile(b.config, []byte(fmt.Sprintf(`interval = "1s"
+state_dir = %q
+listen = "127.0.0.1:%d"
+observe_first = "0s"
+[status]
+url = %q
+poll = "200ms"
+[nginx]
+config = %q
+binary = %q
+prefix = %q
+[actuator]
+kind = "dns"
+dns_listen = %q
+[tuner]
+learner = "l3"
+`, filepath.Join(dir, "state"), ports[2], b.page, b.conf, b.Binary, dir, b.listen)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// dns runs trimtab nginx dns VERB against the bed.
+func (b *dnsBed) dns(t *testing.T, verb string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	all := append([]string{"nginx", "dns", verb, "--listen", b.listen, "--state", b.state}, args...)
+	if verb == "install" || verb == "reset" {
+		all = append(all, "-c", b.conf, "--nginx", b.Binary, "--prefix", b.Dir, "--state-dir", filepath.Join(b.Dir,
+			"nginx-state"))
+	}
+	out, errs := new(buffer), new(buffer)
+	code = run(t.Context(), all, out, errs)
+	return code, out.String(), errs.String()
+}
+
+func (b *dnsBed) weights(t *testing.T) []int {
+	t.Helper()
+	st, err := dns.Store{Path: b.state}.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w []int
+	for _, o := range st.Upstreams["app"].Servers {
+		w = append(w, o.Weight)
+	}
+	return w
+}
+
+// posts sends POSTs over kept connections until stop is called, which returns how many there were and what failed first.
+func (b *dnsBed) posts(t *testing.T) (stop func() (int, error)) {
+	t.Helper()
+	var mu sync.Mutex
+	sent, first := 0, error(nil)
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 6 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				resp, err := http.Post("http://"+b.front, "text/plain", strings.NewReader("x"))
+				if err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+					if resp.StatusCode != 200 {
+						err = errors.New(resp.Status)
+					}
+				}
+				mu.Lock()
+				if sent++; first == nil {
+					first = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	stop = sync.OnceValues(func() (int, error) { close(done); clients.Wait(); return sent, first })
+	t.Cleanup(func() { _, _ = stop() })
+	return stop
+}
+
+// The whole way: installed by the command, tuned by the daemon, killed without notice, started again, and taken out.
+func TestE2EWeightsByDNS(t *testing.T) {
+	b := startDNSBed(t)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := b.dns(t, "install"); code != 0 || !strings.Contains(out, "nginx -t accepts this") ||
+		!strings.Contains(out, "Nothing was written") {
+		t.Fatalf("install: code %d: %s%s", code, out, errs)
+	}
+	if code, out, errs := b.dns(t, "install", "--write"); code != 0 || !strings.Contains(out, "Written, and in force") {
+		t.Fatalf("install --write: code %d: %s%s", code, out, errs)
+	}
+	// A reload may cut an idle connection, which is not what this is about: the load runs between the two.
+	stop := b.posts(t)
+	daemon := func() *exec.Cmd {
+		cmd := exec.Command(path, "tune", "--config", b.config)
+		log, err := os.OpenFile(filepath.Join(b.Dir, "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stderr = log
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	said := func() string { text, _ := os.ReadFile(filepath.Join(b.Dir, "daemon.log")); return string(text) }
+	first := daemon()
+	defer func() { _ = first.Process.Kill() }()
+	await(t, "the faster server to get more", func() bool { w := b.weights(t); return w[1] > w[0] })
+	await(t, "NGINX to show it", func() bool {
+		code, out, _ := b.dns(t, "show", "--status", b.page)
+		return code == 0 && !strings.Contains(out, "not ")
+	})
+
+	_ = first.Process.Signal(syscall.SIGKILL)
+	_ = first.Wait()
+	learned := b.weights(t)
+	if code, out, _ := b.dns(t, "show"); code != 0 || !strings.Contains(out, "not answered") {
+		t.Errorf("show while nobody answers: code %d: %s", code, out)
+	}
+	if code, _, errs := b.dns(t, "set", "--upstream", "app", "--weight", b.servers[0]+"=7"); code != exitRefused {
+		t.Errorf("set while nobody answers: code %d: %s, want %d", code, errs, exitRefused)
+	}
+	if now := b.weights(t); !slices.Equal(now, learned) {
+		t.Errorf("after kill -9: got %v, want the weights to stay %v", now, learned)
+	}
+
+	second := daemon()
+	defer func() { _ = second.Process.Kill() }()
+	await(t, "the daemon to answer again", func() bool {
+		code, out, _ := b.dns(t, "show", "--status", b.page)
+		return code == 0 && !strings.Contains(out, "not ")
+	})
+	if now := b.weights(t); now[1] <= now[0] {
+		t.Errorf("after the restart: got %v, want the weights to go on from %v: %s", now, learned, said())
+	}
+	_ = second.Process.Signal(syscall.SIGTERM)
+	if err := second.Wait(); err != nil {
+		t.Errorf("stopped: %v: %s", err, said())
+	}
+	if sent, err := stop(); err != nil || sent == 0 {
+		t.Errorf("%d requests, the first that was lost: %v", sent, err)
+	}
+	if code, out, errs := b.dns(t, "reset", "--lines"); code != 0 {
+		t.Fatalf("reset --lines: code %d: %s%s", code, out, errs)
+	}
+	if now, err := os.ReadFile(b.conf); err != nil || string(now) != b.before {
+		t.Errorf("the way back: got %v\n%s", err, now)
+	}
+	if strings.Contains(said(), "level=ERROR") {
+		t.Errorf("the daemon logged errors: %s", said())
+	}
+}
+
+func TestDNSInstallOnAnOldNGINX(t *testing.T) {
+	fake := filepath.Join(t.TempDir(), "nginx")
+	if err := os.WriteFile(fake, []byte("#!/bin/sh\necho 'nginx version: nginx/1.26.3' >&2\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := new(buffer), new(buffer)
+	code := run(t.Context(), []string{"nginx", "dns", "install", "--nginx", fake, "-c", "/nonexistent"}, stdout, stderr)
+	if code != exitRefused || !strings.Contains(stderr.String(), "1.27.3") || !strings.Contains(stderr.String(),
+		"live install") {
+		t.Errorf("got code %d: %s, want to be told the version that is needed and what works", code, stderr)
+	}
+}

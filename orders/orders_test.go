@@ -1,0 +1,153 @@
+package orders
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func weights(w ...int) map[string]Weight {
+	out := map[string]Weight{}
+	for i, n := range w {
+		out[string(rune('a'+i))] = Weight{Weight: n}
+	}
+	return out
+}
+
+func TestShape(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		base   map[string]Weight
+		orders map[string]Order
+		limits map[string]Limits
+		after  time.Duration
+		want   map[string]float64 // shares
+	}{
+		{"no orders change nothing", weights(1, 2, 4), nil, nil, 0, map[string]float64{"a": 1. / 7, "b": 2. / 7,
+			"c": 4. / 7}},
+		{"a drained server gets nothing, the others what they had of the rest", weights(1, 2, 4),
+			map[string]Order{"c": {Drain: true}}, nil, 0, map[string]float64{"a": 1. / 3, "b": 2. / 3, "c": 0}},
+		{"a canary gets its share whatever its weight", weights(1, 2, 4), map[string]Order{"c": {Pin: 0.05}}, nil, 0,
+			map[string]float64{"a": 0.95 / 3, "b": 2 * 0.95 / 3, "c": 0.05}},
+		{"a slow start begins small", weights(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}}, nil, 0,
+			map[string]float64{"a": 1 / 1.05, "b": 0.05 / 1.05}},
+		{"and has half of its weight after half the time", weights(1, 1), map[string]Order{"b": {Since: began,
+			Ramp: time.Minute}}, nil, 30 * time.Second, map[string]float64{"a": 2. / 3, "b": 1. / 3}},
+		{"and all of it at the end", weights(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}}, nil,
+			time.Minute, map[string]float64{"a": 0.5, "b": 0.5}},
+		{"an order that is over counts no more", weights(1, 1), map[string]Order{"b": {Drain: true,
+			Until: began.Add(time.Minute)}}, nil, time.Minute, map[string]float64{"a": 0.5, "b": 0.5}},
+		{"a least share", weights(1, 9), nil, map[string]Limits{"a": {Min: 0.25}}, 0, map[string]float64{"a": 0.25,
+			"b": 0.75}},
+		{"a largest share, divided among the others in proportion", weights(1, 3, 16), nil,
+			map[string]Limits{"c": {Max: 0.5}}, 0, map[string]float64{"a": 0.125, "b": 0.375, "c": 0.5}},
+		{"a limit within a canary's rest", weights(1, 9, 5), map[string]Order{"c": {Pin: 0.2}},
+			map[string]Limits{"a": {Min: 0.2}}, 0, map[string]float64{"a": 0.2, "b": 0.6, "c": 0.2}},
+		{"everybody is pinned: in proportion", weights(1, 1), map[string]Order{"a": {Pin: 0.2}, "b": {Pin: 0.6}}, nil,
+			0, map[string]float64{"a": 0.25, "b": 0.75}},
+	} {
+		for _, most := range []int{100, 65535} {
+			t.Run(fmt.Sprintf("%s, weights to %d", c.name, most), func(t *testing.T) {
+				got, err := Shape(c.base, c.orders, c.limits, most, began.Add(c.after))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum := 0.0
+				for _, w := range got {
+					if !w.Down {
+						sum += float64(w.Weight)
+					}
+				}
+				for server, want := range c.want {
+					w := got[server]
+					if want == 0 {
+						if !w.Down {
+							t.Errorf("server %s: got %+v, want it out", server, w)
+						}
+						continue
+					}
+					if share := float64(w.Weight) / sum; w.Down || math.Abs(share-want) > 0.012*want ||
+						w.Weight < 1 || w.Weight > most {
+						t.Errorf("server %s: got weight %d, share %.4f; want %.4f (%v)", server, w.Weight, share,
+							want, got)
+					}
+				}
+			})
+		}
+	}
+	if _, err := Shape(weights(1, 1), map[string]Order{"a": {Drain: true}, "b": {Drain: true}}, nil, 100,
+		began); !errors.Is(err, ErrNobody) {
+		t.Errorf("everybody drained: got %v", err)
+	}
+	if _, err := Shape(weights(1, 1), nil, map[string]Limits{"a": {Max: 0.2}, "b": {Max: 0.3}}, 100,
+		began); err == nil || !strings.Contains(err.Error(), "to nobody") {
+		t.Errorf("limits that cannot hold: got %v", err)
+	}
+}
+
+func TestOrdersAreKeptAndExpire(t *testing.T) {
+	s := Store{Path: filepath.Join(t.TempDir(), "state", "orders.json")}
+	_, err := s.Update(func(o *Orders) (bool, error) {
+		o.Upstreams["app"] = map[string]Order{"a": {Pin: 0.05, Since: began, Until: began.Add(20 * time.Minute),
+			By: "test"}, "b": {Drain: true, Since: began}}
+		o.Before["app"] = weights(1, 2)
+		return true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Read()
+	if err != nil || o.Upstreams["app"]["a"].Pin != 0.05 || o.Before["app"]["b"].Weight != 2 || !o.Active("app",
+		began) {
+		t.Fatalf("got %+v, %v", o, err)
+	}
+	if got := o.Upstreams["app"]["a"].Text(began.Add(time.Minute)); got != "pinned to 5 % of the requests, for another 19m0s" {
+		t.Errorf("got %q", got)
+	}
+	if !o.Expire(began.Add(20*time.Minute)) || len(o.Upstreams["app"]) != 1 || o.Upstreams["app"]["b"].Drain != true {
+		t.Errorf("expired: got %+v, want the pin gone and the drain kept", o.Upstreams)
+	}
+	for _, c := range []struct {
+		name, why string
+		order     map[string]Order
+	}{
+		{"a share of everything", "less than 1", map[string]Order{"a": {Pin: 1}}},
+		{"shares of more than everything", "add up to 120 %", map[string]Order{"a": {Pin: 0.6}, "b": {Pin: 0.6}}},
+		{"drained and pinned", "cannot be drained and pinned", map[string]Order{"a": {Pin: 0.1, Drain: true}}},
+		{"a ramp backwards", "slow start", map[string]Order{"a": {Ramp: -1}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := s.Update(func(o *Orders) (bool, error) { o.Upstreams["app"] = c.order; return true, nil })
+			if err == nil || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("got %v, want %q", err, c.why)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"format":1,"upstreams":{"app":{"a":{"pin":0.05,"since":"2026-01-01T00:00:00Z"}}},"before":{"app":{"a":{"weight":3}}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		o, err := Parse(text)
+		if err != nil {
+			return
+		}
+		for name, servers := range o.Upstreams {
+			got, err := Shape(weights(3, 1, 2), servers, nil, 100, began)
+			if err != nil {
+				continue
+			}
+			for server, w := range got {
+				if !w.Down && (w.Weight < 1 || w.Weight > 100) {
+					t.Errorf("upstream %q: server %s has weight %d", name, server, w.Weight)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,159 @@
+package orders
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// Limits bound a server's share of the requests; the zero value does not.
+type Limits struct {
+	Min, Max float64 // 0 to 1; Max 0 means 1
+}
+
+// ErrNobody is returned when the orders would leave no server to send to.
+var ErrNobody = errors.New("no server would be left")
+
+// leastRamp is the share of its share with which a slow start begins: below it a server would see no request to warm up by.
+const leastRamp = 0.05
+
+// rampShare is how much of its share the server has by now, 0 to 1.
+func (o Order) rampShare(now time.Time) float64 {
+	if o.Ramp <= 0 {
+		return 1
+	}
+	return min(1, max(leastRamp, float64(now.Sub(o.Since))/float64(o.Ramp)))
+}
+
+// Shape returns the weights, at most most, under which the requests fall as base says, changed as the orders and limits say.
+// Servers of base that are down stay so.
+func Shape(base map[string]Weight, orders map[string]Order, limits map[string]Limits, most int,
+	now time.Time) (map[string]Weight, error) {
+	shares, pinned := map[string]float64{}, map[string]bool{}
+	out := make(map[string]Weight, len(base))
+	sum := 0.0
+	for server, w := range base {
+		out[server] = w
+		order := orders[server]
+		if order.over(now) {
+			order = Order{}
+		}
+		if w.Down || order.Drain {
+			out[server] = Weight{Weight: w.Weight, Down: true}
+			continue
+		}
+		shares[server] = float64(w.Weight) * order.rampShare(now)
+		if order.Pin > 0 {
+			pinned[server] = true
+			continue
+		}
+		sum += shares[server]
+	}
+	if len(shares) == 0 {
+		return nil, ErrNobody
+	}
+	rest := 1.0
+	for server := range pinned {
+		shares[server] = orders[server].Pin
+		rest -= orders[server].Pin
+	}
+	if sum == 0 { // everybody is pinned: the pins in proportion
+		for server := range shares {
+			shares[server] /= 1 - rest
+		}
+	} else {
+		for server := range shares {
+			if !pinned[server] {
+				shares[server] *= rest / sum
+			}
+		}
+		if err := clamp(shares, pinned, limits, rest); err != nil {
+			return nil, err
+		}
+	}
+	weights := quantise(shares, most)
+	for server, w := range weights {
+		out[server] = Weight{Weight: w}
+	}
+	return out, nil
+}
+
+// clamp moves the shares that are not pinned within their limits; what one may not have the others divide in proportion.
+func clamp(shares map[string]float64, pinned map[string]bool, limits map[string]Limits, rest float64) error {
+	fixed := maps.Clone(pinned)
+	for range len(shares) + 1 {
+		free, sum, low, high := rest, 0.0, "", ""
+		for _, server := range slices.Sorted(maps.Keys(shares)) {
+			if fixed[server] {
+				if !pinned[server] {
+					free -= shares[server]
+				}
+				continue
+			}
+			sum += shares[server]
+		}
+		worst := 0.0
+		for _, server := range slices.Sorted(maps.Keys(shares)) {
+			if fixed[server] || sum == 0 {
+				continue
+			}
+			shares[server] *= free / sum
+			l := limits[server]
+			if short := l.Min - shares[server]; short > worst+1e-12 {
+				worst, low, high = short, server, ""
+			}
+			if over := shares[server] - l.Max; l.Max > 0 && over > worst+1e-12 {
+				worst, low, high = over, "", server
+			}
+		}
+		switch {
+		case low != "":
+			shares[low], fixed[low] = limits[low].Min, true
+		case high != "":
+			shares[high], fixed[high] = limits[high].Max, true
+		default:
+			if sum == 0 && math.Abs(free) > 1e-9 {
+				return fmt.Errorf("the limits of the shares leave %.4g %% of the requests to nobody", 100*free)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// quantise returns weights from 1 to most in the proportions of the shares, as small as these can be had to a hundredth of
+// themselves, else the closest.
+func quantise(shares map[string]float64, most int) map[string]int {
+	servers := slices.Sorted(maps.Keys(shares))
+	largest := 0.0
+	for _, server := range servers {
+		largest = max(largest, shares[server])
+	}
+	best, bestErr := 1, math.Inf(1)
+	at := func(top int, server string) int {
+		return min(most, max(1, int(math.Round(shares[server]/largest*float64(top)))))
+	}
+	for top := 1; top <= most; top++ {
+		worst, sum := 0.0, 0.0
+		for _, server := range servers {
+			sum += float64(at(top, server))
+		}
+		for _, server := range servers {
+			worst = max(worst, math.Abs(float64(at(top, server))/sum-shares[server])/max(shares[server], 1e-9))
+		}
+		if worst < bestErr-1e-12 {
+			best, bestErr = top, worst
+		}
+		if bestErr <= 0.01 || top >= 10_000 {
+			break
+		}
+	}
+	out := make(map[string]int, len(servers))
+	for _, server := range servers {
+		out[server] = at(best, server)
+	}
+	return out
+}
