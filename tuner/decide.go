@@ -69,6 +69,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 			e.Bounds = append(e.Bounds, gate.BoundStep)
 		}
 		e.change(fmt.Sprintf("%.0f %% better expected", 100*q.GainShare))
+		problem.Beliefs = beliefs // what is expected is not what is hoped for
 		p.forecast(t, problem, out.want, e)
 	}
 	return out
@@ -225,14 +226,6 @@ func differs(x, now plan.Shares, band float64) bool {
 		}
 	}
 	return false
-}
-
-func (p *pool) rate() float64 {
-	sum := 0.0
-	for _, g := range p.groups {
-		sum += g.rate.PerSec()
-	}
-	return sum
 }
 
 // urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A short queue is no

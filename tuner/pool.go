@@ -334,6 +334,34 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
+	if p.urgent(beliefs) {
+		out.Beliefs = p.hopeful(beliefs)
+	}
 	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
+	return out
+}
+
+// hopeful are the beliefs for an emergency: of the servers that hardly wait, whose slots nobody has seen filled, the fewer half of the
+// numbers of slots is left out. Somebody has to take what another one cannot serve, and what it does then tells how many it has.
+func (p *pool) hopeful(beliefs []estimate.Belief) []estimate.Belief {
+	out := slices.Clone(beliefs)
+	for j := range out {
+		b := &out[j]
+		if p.servers[j].known.Waiting() > quietWait || len(b.Slots) < 2 {
+			continue
+		}
+		below, kept := 0.0, []estimate.Hypothesis(nil)
+		for _, h := range b.Slots { // fewest first
+			part := h.Probability
+			if over := math.Min(part, below+part-0.5); over > 0 {
+				h.Probability = 2 * over
+				kept = append(kept, h)
+			}
+			below += part
+		}
+		if len(kept) > 0 {
+			b.Slots = kept
+		}
+	}
 	return out
 }
