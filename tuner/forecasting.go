@@ -61,6 +61,10 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 			skip("%v", err)
 			break
 		}
+		if sum := f.Hold.P99.Median + f.Change.P99.High + f.Hold.Mean.Median + f.Change.Mean.High + f.Better; math.IsNaN(sum) || math.IsInf(sum, 0) {
+			skip("the times played are no numbers")
+			break
+		}
 		t.played += float64(f.Requests) / whole
 		o.proposed = &f
 		o.explain = explainForecast(&f)

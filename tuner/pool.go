@@ -255,12 +255,28 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 				shares[i] /= live
 			}
 		}
-		rate = load.Arrivals(asked, shares)
+		rate = load.Arrivals(asked, g.keepingUp(shares))
 	}
 	g.rate.Observe(rate, seconds)
 	g.course.observe(seconds, rate)
 	g.spread(s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
+}
+
+// keepingUp are the shares of the servers that hardly wait, all of them when nobody does not: what a server finishes of an old queue is
+// not what it is sent.
+func (g *group) keepingUp(shares []float64) []float64 {
+	out, sum := make([]float64, len(shares)), 0.0
+	for i := range g.links {
+		if g.links[i].server.known.Waiting() <= quietWait {
+			out[i] = shares[i]
+			sum += shares[i]
+		}
+	}
+	if sum == 0 {
+		return shares
+	}
+	return out
 }
 
 // reading is what an interval says of a server; excess is what of its tally its peers do not have.

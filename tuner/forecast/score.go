@@ -19,8 +19,13 @@ const scoreMost = 50
 
 // Add counts what became of a forecast.
 func (s *Score) Add(expected Range, measured float64) {
+	off := math.Abs(measured/expected.Median - 1)
+	if math.IsNaN(off) || math.IsInf(off, 0) { // nothing was expected, or nothing measured
+		s.Dropped++
+		return
+	}
 	s.Judged++
-	s.errors = append(s.errors, math.Abs(measured/expected.Median-1))
+	s.errors = append(s.errors, off)
 	s.covered = append(s.covered, measured >= expected.Low && measured <= expected.High)
 	if n := len(s.errors) - scoreMost; n > 0 {
 		s.errors, s.covered = slices.Delete(s.errors, 0, n), slices.Delete(s.covered, 0, n)
