@@ -61,7 +61,11 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 			skip("%v", err)
 			break
 		}
-		if sum := f.Hold.P99.Median + f.Change.P99.High + f.Hold.Mean.Median + f.Change.Mean.High + f.Better; math.IsNaN(sum) || math.IsInf(sum, 0) {
+		sum := f.Better
+		for _, r := range []forecast.Range{f.Hold.P99, f.Hold.Mean, f.Change.P99, f.Change.Mean} {
+			sum += r.Low + r.Median + r.High
+		}
+		if math.IsNaN(sum) || math.IsInf(sum, 0) {
 			skip("the times played are no numbers")
 			break
 		}
@@ -113,7 +117,9 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 	}
 	o.score.Add(o.pending.Change.Shown, p99)
 	if o.explain != nil {
-		o.explain.MeasuredP99MS = p99 * 1e3
+		if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without saying how long they took
+			o.explain.MeasuredP99MS = p99 * 1e3
+		}
 	}
 	o.pending = nil
 }
