@@ -12,6 +12,7 @@ import (
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/forecast"
 	"trimtab/tuner/gate"
+	"trimtab/tuner/learn"
 	"trimtab/tuner/load"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -19,8 +20,8 @@ import (
 
 // Standing is where a tuner stands between two intervals, beside what it has learned: who is ejected and until when, what is left of
 // the budget, whose the weights are, what is on its way to be noticed. A tuner that is restored with it decides as if it had never
-// stopped, as long as the groups and servers are the same; but the visit of a regime that is going on, and a forecast that waits to be
-// judged, are lost.
+// stopped, as long as the groups and servers are the same; but a forecast that waits to be judged, what was observed towards the
+// next fit of regimes, and how novel the last intervals were to the present ones are lost.
 type Standing struct {
 	At         time.Time      `json:"at"` // of the last sample
 	ElapsedSec float64        `json:"elapsed_s"`
@@ -35,8 +36,17 @@ type PoolStanding struct {
 	QuietPerSec   []float64              `json:"quiet_per_s"`
 	TypicalSec    []float64              `json:"typical_s"`
 	ForecastScore forecast.ScoreSnapshot `json:"forecast_score"`
+	Visit         VisitStanding          `json:"visit"`
 	Groups        []GroupStanding        `json:"groups"`
 	Servers       []ServerStanding       `json:"servers"`
+}
+
+// VisitStanding is the visit of a regime that is going on.
+type VisitStanding struct {
+	Regime int          `json:"regime"` // identity of its demand; −1: none that is known
+	Action learn.Action `json:"action"`
+	Sum    float64      `json:"reward_sum"` // by the length of intervals
+	Sec    float64      `json:"s"`
 }
 
 // GroupStanding is where one group stands.
@@ -81,7 +91,7 @@ func (t *Tuner) standing() *Standing {
 	}
 	for _, p := range t.pools {
 		ps := PoolStanding{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet), TypicalSec: slices.Clone(p.typical),
-			ForecastScore: p.outlook.score.Snapshot()}
+			ForecastScore: p.outlook.score.Snapshot(), Visit: p.experience.standing()}
 		for _, g := range p.groups {
 			gs := GroupStanding{Name: g.name, Rate: g.rate.Standing(), CourseLog: g.course.log, CourseVariance: g.course.variance,
 				CourseSec: g.course.seconds, LearnedRequests: g.learned.N, LearnedSum: g.learned.Sum, LearnedSquare: g.learned.Square,
@@ -124,6 +134,9 @@ func (p *PoolStanding) check() error {
 	}
 	if _, err := p.ForecastScore.Score(); err != nil {
 		return err
+	}
+	if v := p.Visit; !sound(v.Sec, math.Abs(v.Sum)) || v.Regime >= 0 && !slices.Contains(learn.Actions(), v.Action) {
+		return fmt.Errorf("standing with a visit of %v s and the action %q: not usable", v.Sec, v.Action)
 	}
 	for _, g := range p.Groups {
 		if !g.Rate.Sound() || !sound(g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests, g.LearnedSum, g.LearnedSquare) {
@@ -177,6 +190,7 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 		if score, err := from.ForecastScore.Score(); err == nil {
 			p.outlook.score = score
 		}
+		p.experience.resume(from.Visit)
 		now := control.InForce(*sample)
 		for j, g := range p.groups {
 			if ours := g.resume(&from.Groups[j], now[g.name]); !ours {
@@ -217,4 +231,19 @@ func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
 		l.tail = tail{requests: o.TailRequests, sum: o.TailSum}
 	}
 	return ours
+}
+
+func (x *experience) standing() VisitStanding {
+	if x.regimes == nil {
+		return VisitStanding{Regime: -1}
+	}
+	return VisitStanding{Regime: x.visit.regime, Action: x.visit.action, Sum: x.visit.sum, Sec: x.visit.sec}
+}
+
+// resume goes on with a visit of a regime that is known; else one begins when its time comes.
+func (x *experience) resume(from VisitStanding) {
+	if from.Regime < 0 || x.regimes[from.Regime] == nil {
+		return
+	}
+	x.visit = visit{regime: from.Regime, action: from.Action, sum: from.Sum, sec: from.Sec}
 }

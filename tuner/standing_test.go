@@ -176,6 +176,7 @@ func TestStandingsThatAreNotSoundAreRefused(t *testing.T) {
 		{"a wait for a server that never ends", func(s *tuner.Standing) { s.Pools[0].Groups[0].Links[0].Ejection.WaitSec = math.Inf(1) }},
 		{"a rate that is no number", func(s *tuner.Standing) { s.Pools[0].Groups[0].Rate.PerSec = math.NaN() }},
 		{"a server without its classes", func(s *tuner.Standing) { s.Pools[0].Servers[0].Known.FailShare = nil }},
+		{"a visit with an action that nobody knows", func(s *tuner.Standing) { s.Pools[0].Visit = tuner.VisitStanding{Action: "jump"} }},
 		{"a score of more errors than intervals", func(s *tuner.Standing) { s.Pools[0].ForecastScore.Errors = []float64{0.1} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
