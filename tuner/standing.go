@@ -18,10 +18,11 @@ import (
 	"trimtab/weights"
 )
 
-// Standing is where a tuner stands between two intervals, beside what it has learned: who is ejected and until when, what is left of
-// the budget, whose the weights are, what is on its way to be noticed. A tuner that is restored with it decides as if it had never
-// stopped, as long as the groups and servers are the same; but a forecast that waits to be judged, what was observed towards the
-// next fit of regimes, and how novel the last intervals were to the present ones are lost.
+// Standing is where a tuner stands between two intervals, beside what it has learned: who is ejected and until when,
+// what is left of the budget, whose the weights are, what is on its way to be noticed. A tuner that is restored with it
+// decides as if it had never stopped, as long as the groups and servers are the same; but a forecast that waits to be
+// judged, what was observed towards the next fit of regimes, and how novel the last intervals were to the present ones
+// are lost.
 type Standing struct {
 	At         time.Time      `json:"at"` // of the last sample
 	ElapsedSec float64        `json:"elapsed_s"`
@@ -90,15 +91,20 @@ func (t *Tuner) standing() *Standing {
 		s.Changes = t.budget.Most
 	}
 	for _, p := range t.pools {
-		ps := PoolStanding{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet), TypicalSec: slices.Clone(p.typical),
+		ps := PoolStanding{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet),
+			TypicalSec:    slices.Clone(p.typical),
 			ForecastScore: p.outlook.score.Snapshot(), Visit: p.experience.standing()}
 		for _, g := range p.groups {
-			gs := GroupStanding{Name: g.name, Rate: g.rate.Standing(), CourseLog: g.course.log, CourseVariance: g.course.variance,
-				CourseSec: g.course.seconds, LearnedRequests: g.learned.N, LearnedSum: g.learned.Sum, LearnedSquare: g.learned.Square,
-				Operator: maps.Clone(g.ledger.operator), Asked: maps.Clone(g.ledger.asked), InForce: maps.Clone(g.ledger.inForce)}
+			gs := GroupStanding{Name: g.name, Rate: g.rate.Standing(), CourseLog: g.course.log,
+				CourseVariance: g.course.variance,
+				CourseSec:      g.course.seconds, LearnedRequests: g.learned.N, LearnedSum: g.learned.Sum,
+				LearnedSquare: g.learned.Square,
+				Operator:      maps.Clone(g.ledger.operator), Asked: maps.Clone(g.ledger.asked),
+				InForce: maps.Clone(g.ledger.inForce)}
 			for i := range g.links {
 				l := &g.links[i]
-				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs, Tally: l.tally,
+				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
+					Tally:        l.tally,
 					TailRequests: l.tail.requests, TailSum: l.tail.sum, Ejection: l.eject})
 			}
 			ps.Groups = append(ps.Groups, gs)
@@ -129,7 +135,8 @@ func (s *Standing) check() error {
 }
 
 func (p *PoolStanding) check() error {
-	if !sound(p.Gate.LastedSec, p.Gate.SinceSec, float64(p.Gate.Changes), p.QuietSec) || !sound(p.QuietPerSec...) || !sound(p.TypicalSec...) {
+	if !sound(p.Gate.LastedSec, p.Gate.SinceSec, float64(p.Gate.Changes), p.QuietSec) || !sound(p.QuietPerSec...) ||
+		!sound(p.TypicalSec...) {
 		return fmt.Errorf("standing of a pool with %+v: not usable", p.Gate)
 	}
 	if _, err := p.ForecastScore.Score(); err != nil {
@@ -139,11 +146,13 @@ func (p *PoolStanding) check() error {
 		return fmt.Errorf("standing with a visit of %v s and the action %q: not usable", v.Sec, v.Action)
 	}
 	for _, g := range p.Groups {
-		if !g.Rate.Sound() || !sound(g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests, g.LearnedSum, g.LearnedSquare) {
+		if !g.Rate.Sound() || !sound(g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests,
+			g.LearnedSum, g.LearnedSquare) {
 			return fmt.Errorf("standing of group %s: not usable", g.Name)
 		}
 		for _, l := range g.Links {
-			if !sound(l.Tally.Requests, l.Tally.ClientErrors, l.Tally.Errors, l.Tally.RequestMsec, l.Tally.ResponseMsec, l.TailRequests,
+			if !sound(l.Tally.Requests, l.Tally.ClientErrors, l.Tally.Errors, l.Tally.RequestMsec,
+				l.Tally.ResponseMsec, l.TailRequests,
 				l.TailSum, l.Ejection.SinceSec, l.Ejection.WaitSec) {
 				return fmt.Errorf("standing of server %s in group %s: not usable", l.Server, g.Name)
 			}
@@ -211,17 +220,22 @@ func (p *PoolStanding) of(own *pool) bool {
 		}) < 0
 	})
 	return same && slices.EqualFunc(p.Servers, own.servers, func(a ServerStanding, b *server) bool {
-		return a.Address == b.address && slices.EqualFunc(a.Groups, b.groups, func(name string, g *group) bool { return name == g.name })
+		return a.Address == b.address && slices.EqualFunc(a.Groups, b.groups, func(name string,
+			g *group) bool {
+			return name == g.name
+		})
 	})
 }
 
-// resume reports whether the weights in force are those that the tuner left. Else what is found is the operator's, as at any start.
+// resume reports whether the weights in force are those that the tuner left. Else what is found is the operator's, as
+// at any start.
 func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
 	g.rate.Resume(from.Rate)
 	g.course = course{log: from.CourseLog, variance: from.CourseVariance, seconds: from.CourseSec}
 	g.learned = objective.Moments{N: from.LearnedRequests, Sum: from.LearnedSum, Square: from.LearnedSquare}
 	if ours = now.Equal(from.InForce) || now.Equal(from.Asked); ours {
-		g.ledger = ledger{operator: maps.Clone(from.Operator), asked: maps.Clone(from.Asked), inForce: maps.Clone(from.InForce)}
+		g.ledger = ledger{operator: maps.Clone(from.Operator), asked: maps.Clone(from.Asked),
+			inForce: maps.Clone(from.InForce)}
 	}
 	for i := range g.links {
 		l := &g.links[i]

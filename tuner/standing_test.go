@@ -55,12 +55,14 @@ func restored(t *testing.T, s tuner.Snapshot, p *tuner.Tuner) *tuner.Tuner {
 func TestARestartChangesNoDecision(t *testing.T) {
 	fails := func() *deathstarbench.Scenario {
 		sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.5, 5*time.Minute)
-		sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 0.5, Latency: ms(1), At: ms(60_000), Until: ms(150_000)}}
+		sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 0.5,
+			Latency: ms(1), At: ms(60_000), Until: ms(150_000)}}
 		return sc
 	}
 	brown := func() *deathstarbench.Scenario {
 		sc := mixed("brown-out", []int{2, 4, 8}, []float64{1, 1, 1}, 0.7, 5*time.Minute)
-		sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Slowdown, Factor: 2, At: ms(120_000), Until: ms(200_000)}}
+		sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Slowdown, Factor: 2, At: ms(120_000),
+			Until: ms(200_000)}}
 		return sc
 	}
 	for _, c := range []struct {
@@ -69,9 +71,12 @@ func TestARestartChangesNoDecision(t *testing.T) {
 		before       func(int) bool
 		ejects       bool
 	}{
-		{"round robin that is started anew every half minute", "round_robin", brown, func(n int) bool { return n%10 == 0 }, false},
-		{"least connections that are started anew before every interval", "least_conn", brown, func(int) bool { return true }, false},
-		{"a server that is ejected and let back by others than began", "least_conn", fails, func(n int) bool { return n%7 == 0 }, true},
+		{"round robin that is started anew every half minute", "round_robin", brown,
+			func(n int) bool { return n%10 == 0 }, false},
+		{"least connections that are started anew before every interval", "least_conn", brown,
+			func(int) bool { return true }, false},
+		{"a server that is ejected and let back by others than began", "least_conn", fails,
+			func(n int) bool { return n%7 == 0 }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sc := c.scenario()
@@ -90,7 +95,8 @@ func TestARestartChangesNoDecision(t *testing.T) {
 			for i := range whole {
 				a, b := whole[i].outcome.Decision, parts[i].outcome.Decision
 				if a.Reason != b.Reason || !a.Weights.Equal(b.Weights) {
-					t.Fatalf("at %v: got %v (%s) after restarts, want %v (%s) as without", whole[i].end, b.Weights, b.Reason, a.Weights, a.Reason)
+					t.Fatalf("at %v: got %v (%s) after restarts, want %v (%s) as without", whole[i].end, b.Weights,
+						b.Reason, a.Weights, a.Reason)
 				}
 				if len(a.Weights) > 0 {
 					changes++
@@ -173,11 +179,14 @@ func TestStandingsThatAreNotSoundAreRefused(t *testing.T) {
 		spoil func(*tuner.Standing)
 	}{
 		{"less than no time", func(s *tuner.Standing) { s.ElapsedSec = -1 }},
-		{"a wait for a server that never ends", func(s *tuner.Standing) { s.Pools[0].Groups[0].Links[0].Ejection.WaitSec = math.Inf(1) }},
+		{"a wait for a server that never ends",
+			func(s *tuner.Standing) { s.Pools[0].Groups[0].Links[0].Ejection.WaitSec = math.Inf(1) }},
 		{"a rate that is no number", func(s *tuner.Standing) { s.Pools[0].Groups[0].Rate.PerSec = math.NaN() }},
 		{"a server without its classes", func(s *tuner.Standing) { s.Pools[0].Servers[0].Known.FailShare = nil }},
-		{"a visit with an action that nobody knows", func(s *tuner.Standing) { s.Pools[0].Visit = tuner.VisitStanding{Action: "jump"} }},
-		{"a score of more errors than intervals", func(s *tuner.Standing) { s.Pools[0].ForecastScore.Errors = []float64{0.1} }},
+		{"a visit with an action that nobody knows",
+			func(s *tuner.Standing) { s.Pools[0].Visit = tuner.VisitStanding{Action: "jump"} }},
+		{"a score of more errors than intervals",
+			func(s *tuner.Standing) { s.Pools[0].ForecastScore.Errors = []float64{0.1} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := p.Snapshot()

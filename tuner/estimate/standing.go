@@ -23,16 +23,20 @@ type Standing struct {
 
 // Standing returns where the server stands.
 func (s *Server) Standing() Standing {
-	return Standing{FailShare: slices.Clone(s.fail), Inside: s.inside, DonePerSec: s.done, Used: s.used, Waited: s.waited, AgeSec: s.age,
-		Moved: s.moved, OperatorNats: slices.Clone(s.given[:]), Slower: s.shift.up, Faster: s.shift.down, ChangeLastSec: s.shift.lasted}
+	return Standing{FailShare: slices.Clone(s.fail), Inside: s.inside, DonePerSec: s.done, Used: s.used,
+		Waited: s.waited, AgeSec: s.age,
+		Moved: s.moved, OperatorNats: slices.Clone(s.given[:]), Slower: s.shift.up, Faster: s.shift.down,
+		ChangeLastSec: s.shift.lasted}
 }
 
 // Check reports whether the standing is one of a server of so many classes.
 func (s Standing) Check(classes int) error {
 	if len(s.FailShare) != classes || len(s.OperatorNats) != choices {
-		return fmt.Errorf("standing of %d classes and %d numbers of slots: want %d and %d", len(s.FailShare), len(s.OperatorNats), classes, choices)
+		return fmt.Errorf("standing of %d classes and %d numbers of slots: want %d and %d", len(s.FailShare),
+			len(s.OperatorNats), classes, choices)
 	}
-	for _, v := range slices.Concat(s.FailShare, []float64{s.Inside, s.DonePerSec, s.Used, s.Waited, s.AgeSec, s.Slower, s.Faster, s.ChangeLastSec}) {
+	for _, v := range slices.Concat(s.FailShare, []float64{s.Inside, s.DonePerSec, s.Used, s.Waited, s.AgeSec,
+		s.Slower, s.Faster, s.ChangeLastSec}) {
 		if !(v >= 0) || math.IsInf(v, 1) {
 			return fmt.Errorf("standing with %v: not usable", v)
 		}
@@ -49,6 +53,7 @@ func (s Standing) Check(classes int) error {
 func (s *Server) Resume(from Standing) {
 	copy(s.fail, from.FailShare)
 	copy(s.given[:], from.OperatorNats)
-	s.inside, s.done, s.used, s.waited, s.age, s.moved = from.Inside, from.DonePerSec, from.Used, from.Waited, from.AgeSec, from.Moved
+	s.inside, s.done, s.used, s.waited, s.age, s.moved = from.Inside, from.DonePerSec, from.Used, from.Waited,
+		from.AgeSec, from.Moved
 	s.shift = shift{up: from.Slower, down: from.Faster, lasted: from.ChangeLastSec}
 }

@@ -16,18 +16,21 @@ type ScoreSnapshot struct {
 
 // Snapshot returns the score.
 func (s *Score) Snapshot() ScoreSnapshot {
-	return ScoreSnapshot{Errors: slices.Clone(s.errors), Covered: slices.Clone(s.covered), Judged: s.Judged, Dropped: s.Dropped}
+	return ScoreSnapshot{Errors: slices.Clone(s.errors), Covered: slices.Clone(s.covered), Judged: s.Judged,
+		Dropped: s.Dropped}
 }
 
 // Score returns the score of a snapshot, or an error when no score has such one.
 func (s ScoreSnapshot) Score() (Score, error) {
 	if len(s.Errors) != len(s.Covered) || len(s.Errors) > scoreMost || s.Judged < len(s.Errors) || s.Dropped < 0 {
-		return Score{}, fmt.Errorf("score of %d errors, %d intervals and %d forecasts: not usable", len(s.Errors), len(s.Covered), s.Judged)
+		return Score{}, fmt.Errorf("score of %d errors, %d intervals and %d forecasts: not usable", len(s.Errors),
+			len(s.Covered), s.Judged)
 	}
 	for _, v := range s.Errors {
 		if !(v >= 0) || math.IsInf(v, 1) {
 			return Score{}, fmt.Errorf("score with a relative error of %v: not usable", v)
 		}
 	}
-	return Score{errors: slices.Clone(s.Errors), covered: slices.Clone(s.Covered), Judged: s.Judged, Dropped: s.Dropped}, nil
+	return Score{errors: slices.Clone(s.Errors), covered: slices.Clone(s.Covered), Judged: s.Judged,
+		Dropped: s.Dropped}, nil
 }

@@ -11,10 +11,10 @@ import (
 const (
 	fitIntervals = 1200 // of which a model is fitted
 	fitPatience  = 2    // numbers of regimes in a row that may fail to explain more
-	// fitLasts is observed time: a model of ten groups takes two seconds of a core and one of a hundred some minutes, more than a
-	// control step has, so that it is fitted beside the steps. It is taken over when so much has been observed for every
-	// fitFeatures of it, neither sooner nor later: decisions follow from what was observed and the seed, and not from the speed of
-	// the machine.
+	// fitLasts is observed time: a model of ten groups takes two seconds of a core and one of a hundred some minutes,
+	// more than a control step has, so that it is fitted beside the steps. It is taken over when so much has been
+	// observed for every fitFeatures of it, neither sooner nor later: decisions follow from what was observed and the
+	// seed, and not from the speed of the machine.
 	fitLasts    = time.Minute
 	fitFeatures = 60
 )
@@ -43,7 +43,8 @@ func begin(c *cluster.Collector, cfg RegimeConfig, seed uint64, stale bool) *fit
 		defer stop()
 		result <- fit(ctx, &all, &sample, cfg, seed)
 	}()
-	return &fitting{left: fitLasts * time.Duration(1+c.Schema().Dim()/fitFeatures), stale: stale, stop: stop, result: result}
+	return &fitting{left: fitLasts * time.Duration(1+c.Schema().Dim()/fitFeatures), stale: stale, stop: stop,
+		result: result}
 }
 
 // wait returns the model as soon as it is fitted.

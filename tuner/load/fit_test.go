@@ -15,8 +15,8 @@ import (
 	"trimtab/vts"
 )
 
-// shifts returns samples every 3 s of groups whose load turns from night to day and back every four minutes, and of one more
-// group from the interval extra on.
+// shifts returns samples every 3 s of groups whose load turns from night to day and back every four minutes, and of one
+// more group from the interval extra on.
 func shifts(n, extra int) []vts.Sample {
 	out := make([]vts.Sample, n)
 	for i := range out {
@@ -31,8 +31,9 @@ func shifts(n, extra int) []vts.Sample {
 		}
 		for g, name := range names {
 			count := rate + uint64(i*7%11) + uint64(g)
-			p := vts.PeerSample{Server: "10.0.0.1:80", Weight: 1, Known: true, Requests: count, ResponseMsec: 20 * count,
-				InBytes: 300 * count, OutBytes: 2000 * count}
+			p := vts.PeerSample{Server: "10.0.0.1:80", Weight: 1, Known: true, Requests: count,
+				ResponseMsec: 20 * count,
+				InBytes:      300 * count, OutBytes: 2000 * count}
 			p.Responses[1] = count
 			s.Groups = append(s.Groups, vts.GroupSample{Name: name, Peers: []vts.PeerSample{p}})
 		}
