@@ -14,8 +14,10 @@ type evaluator struct {
 	demand  []Demand // no two alike
 	servers []station
 	asked   []float64 // requests per second by group, in the demand at hand
-	rate    []float64 // of the server at hand, by place
 	grad    Shares    // derivatives of the cost in the demand at hand
+	at      struct {  // of the server at hand, by place
+		share, asked, rate, by []float64
+	}
 }
 
 // station is a server as the groups use it.
@@ -30,6 +32,8 @@ type station struct {
 type place struct {
 	group, link, class int
 	fails              float64 // cost of what fails, per request
+	perDeadline        float64 // 1/s; 0: the deadline is three services
+	scv                float64 // squared coefficient of variation of service times
 }
 
 // choice is a number of slots that a server may have.
@@ -52,13 +56,14 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 			most = max(most, uses[l.Server])
 		}
 	}
-	e.rate = make([]float64, 0, most)
+	room := make([]float64, 4*most)
+	e.at.share, e.at.asked, e.at.rate, e.at.by = room[:most], room[most:2*most], room[2*most:3*most], room[3*most:]
 	all := 0
 	for j := range beliefs {
 		all += uses[j]
 		choices += len(beliefs[j].Slots)
 	}
-	places, room := make([]place, all), make([]choice, 0, choices)
+	places, points := make([]place, all), make([]choice, 0, choices)
 	for j := range e.servers {
 		e.servers[j].belief = &beliefs[j]
 		e.servers[j].places, places = places[:0:uses[j]], places[uses[j]:]
@@ -67,17 +72,21 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 		grp := &p.Groups[g]
 		for i, l := range grp.Links {
 			s := &e.servers[l.Server]
-			s.places = append(s.places, place{group: g, link: i, class: l.Class, fails: s.belief.Fail[l.Class] * p.ErrorTardiness})
+			at := place{group: g, link: i, class: l.Class, fails: s.belief.Fail[l.Class] * p.ErrorTardiness, scv: grp.SCV}
+			if grp.DeadlineSec > 0 {
+				at.perDeadline = 1 / grp.DeadlineSec
+			}
+			s.places = append(s.places, at)
 			s.aware = grp.Method.LoadAware()
 		}
 	}
 	for j := range e.servers {
 		s := &e.servers[j]
-		from := len(room)
+		from := len(points)
 		for h := range s.belief.Slots {
-			room = append(room, p.choice(s, &s.belief.Slots[h]))
+			points = append(points, p.choice(s, &s.belief.Slots[h]))
 		}
-		s.choices = room[from:len(room):len(room)]
+		s.choices = points[from:]
 	}
 	return e
 }
@@ -126,6 +135,15 @@ next:
 	return out
 }
 
+// work is how many responses are worked out for one cost.
+func (e *evaluator) work() float64 {
+	n := 0
+	for j := range e.servers {
+		n += len(e.servers[j].places) * len(e.servers[j].choices)
+	}
+	return float64(n * len(e.demand))
+}
+
 // cost is Problem.Cost; with grad it sets the derivatives by the shares too.
 func (e *evaluator) cost(x, grad Shares) float64 {
 	for g := range grad {
@@ -144,9 +162,6 @@ func (e *evaluator) cost(x, grad Shares) float64 {
 		if grad == nil {
 			by = nil
 		}
-		for g := range by {
-			clear(by[g])
-		}
 		for j := range e.servers {
 			cost += e.server(&e.servers[j], x, by)
 		}
@@ -163,27 +178,25 @@ func (e *evaluator) cost(x, grad Shares) float64 {
 	return total
 }
 
-// server is what one server costs per second at the rates of e.asked. With grad it adds the derivatives by the shares to it.
+// server is what one server costs per second at the rates of e.asked. With grad it sets the derivatives by the
+// shares of it.
 func (e *evaluator) server(s *station, x, grad Shares) float64 {
-	e.rate = e.rate[:0]
+	n := len(s.places)
+	shares, asked, rates, by := e.at.share[:n], e.at.asked[:n], e.at.rate[:n], e.at.by[:n]
 	rate, spread, total := 0.0, 0.0, 0.0
-	for n := range s.places {
-		at := &s.places[n]
-		share, asked := x[at.group][at.link], e.asked[at.group]
-		r := asked * share
-		e.rate = append(e.rate, r)
-		rate += r
-		spread += r * share
-		total += r * at.fails
-		if grad != nil {
-			grad[at.group][at.link] += asked * at.fails
-		}
+	for i := range s.places {
+		at := &s.places[i]
+		shares[i], asked[i] = x[at.group][at.link], e.asked[at.group]
+		rates[i], by[i] = asked[i]*shares[i], at.fails
+		rate += rates[i]
+		spread += rates[i] * shares[i]
+		total += rates[i] * at.fails
 	}
 	for h := range s.choices {
 		c := &s.choices[h]
 		work := 0.0
-		for n := range s.places {
-			work += e.rate[n] * c.ServiceSec[s.places[n].class]
+		for i, r := range rates {
+			work += r * c.ServiceSec[s.places[i].class]
 		}
 		mean, flow := c.idle, pooled
 		if rate > 0 {
@@ -200,22 +213,29 @@ func (e *evaluator) server(s *station, x, grad Shares) float64 {
 			more, steep := queueing.Draining(backlog*c.usual/c.Slots, rho, e.p.Params.HorizonSec)
 			wait, slope = wait+more, slope+steep
 		}
-		byWait, byRho := 0.0, 0.0
-		for n := range s.places {
-			at := &s.places[n]
-			cost, longer, looser := e.response(&e.p.Groups[at.group], c.ServiceSec[at.class], wait, rho)
-			r := c.Probability * e.rate[n]
-			total += r * cost
-			if grad != nil {
-				grad[at.group][at.link] += c.Probability * e.asked[at.group] * cost
-				byWait += r * longer
-				byRho += r * looser
-			}
+		// A request waits with a probability of about ρ, and then exponentially long.
+		waits := math.Max(math.Min(rho, 1), leastWaits)
+		square, loosens := wait*wait*(2/waits-1), 0.0 // what waiting adds to the variance, and its derivative by rho
+		if rho > leastWaits && rho < 1 {
+			loosens = -2 * wait * wait / (waits * waits)
+		}
+		byWait, bySquare := 0.0, 0.0
+		for i, r := range rates {
+			at := &s.places[i]
+			cost, longer, looser := e.response(at, c.ServiceSec[at.class], wait, square)
+			total += c.Probability * r * cost
+			by[i] += c.Probability * cost
+			byWait += r * longer
+			bySquare += r * looser
 		}
 		if grad == nil {
 			continue
 		}
-		byRho += byWait * slope
+		if wait > 0 {
+			byWait += bySquare * 2 * square / wait
+		}
+		byWait *= c.Probability
+		byRho := (byWait*slope + c.Probability*bySquare*loosens) / c.Slots
 		byMean, byFlow := 0.0, 0.0
 		if rate > 0 {
 			byMean = byWait * own / mean / rate
@@ -223,11 +243,15 @@ func (e *evaluator) server(s *station, x, grad Shares) float64 {
 				byFlow = byWait * own * flow.ByArrivals(rho) / rate
 			}
 		}
-		for n := range s.places {
-			at := &s.places[n]
-			v := c.ServiceSec[at.class]
-			grad[at.group][at.link] += e.asked[at.group] *
-				(byRho*v/c.Slots + byMean*(v-mean) + byFlow*(2*x[at.group][at.link]-flow.Arrivals))
+		for i := range by {
+			v := c.ServiceSec[s.places[i].class]
+			by[i] += byRho*v + byMean*(v-mean) + byFlow*(2*shares[i]-flow.Arrivals)
+		}
+	}
+	if grad != nil {
+		for i := range s.places {
+			at := &s.places[i]
+			grad[at.group][at.link] = asked[i] * by[i]
 		}
 	}
 	return total
@@ -236,38 +260,35 @@ func (e *evaluator) server(s *station, x, grad Shares) float64 {
 // nearlyFull is the utilisation up to which requests that wait are no backlog.
 const nearlyFull = 0.9
 
-// response is the cost of one request, in deadlines, that is served for so long on average and waits for so long, and the derivatives with
-// respect to the wait and, the wait being given, to rho.
-func (e *evaluator) response(g *Group, service, wait, rho float64) (cost, byWait, byRho float64) {
-	perDeadline := 1 / g.DeadlineSec
-	if !(g.DeadlineSec > 0) {
+// response is the cost of one request, in deadlines, that is served for so long on average and waits for so long, the variance of which
+// is square, and the derivatives with respect to the wait and to square.
+func (e *evaluator) response(at *place, service, wait, square float64) (cost, byWait, bySquare float64) {
+	perDeadline := at.perDeadline
+	if perDeadline == 0 {
 		perDeadline = 1 / (3 * service)
 	}
 	mean := service + wait
-	// A request waits with a probability of about ρ, and then exponentially long.
-	waits := math.Max(math.Min(rho, 1), leastWaits)
-	spread := 2/waits - 1
-	sd := math.Sqrt(g.SCV*service*service + wait*wait*spread)
-	ratio, cv := mean*perDeadline, sd/mean
-	late, byRatio, byCV := e.tardiness(ratio, cv)
+	perMean := 1 / mean
+	sd := math.Sqrt(at.scv*service*service + square)
+	ratio, cv := mean*perDeadline, sd*perMean
+	var late, byRatio, byCV float64
+	if e.p.Table != nil {
+		late, byRatio, byCV = e.p.Table.Slopes(ratio, cv)
+	} else {
+		late, byRatio, byCV = exact(ratio, cv)
+	}
 	share := e.p.Params.MeanShare
 	if sd > 0 {
-		byWait = byCV * (wait*spread/sd - cv) / mean
-		if rho > leastWaits && rho < 1 {
-			byRho = -byCV * wait * wait / (waits * waits * sd * mean)
-		}
+		bySquare = byCV * perMean / (2 * sd)
 	}
-	return share*ratio + late, byWait + (share+byRatio)*perDeadline, byRho
+	return share*ratio + late, (share+byRatio)*perDeadline - byCV*cv*perMean, bySquare
 }
 
 // leastWaits is the probability of waiting below which the spread of waits grows no more.
 const leastWaits = 0.05
 
-// tardiness is that of a mean of so many deadlines and a coefficient of variation, with its derivatives.
-func (e *evaluator) tardiness(ratio, cv float64) (late, byRatio, byCV float64) {
-	if e.p.Table != nil {
-		return e.p.Table.Slopes(ratio, cv)
-	}
+// exact is the tardiness of a mean of so many deadlines and a coefficient of variation, with its derivatives, without a table.
+func exact(ratio, cv float64) (late, byRatio, byCV float64) {
 	const step = 1e-5
 	at := func(ratio, cv float64) float64 { return objective.Tardiness(ratio, cv*cv*ratio*ratio, 1) }
 	late = at(ratio, cv)

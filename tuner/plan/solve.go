@@ -18,20 +18,22 @@ func (p *Problem) Proportional() Shares {
 }
 
 const (
-	solveSteps  = 60
-	solveFirst  = 0.3  // of the largest difference of gradients, in the logarithm of a share
-	solveGrows  = 1.5  // from one step to the next
-	solveMost   = 2    // stride
-	solveHalves = 6    // of a step that does not gain
-	solveDone   = 1e-4 // relative gain of a step that ends the search
-	leastShared = 1e-4 // of an equal share: what no weight can say
+	solveSteps   = 60
+	solveFirst   = 0.3  // of the largest difference of gradients, in the logarithm of a share
+	solveGrows   = 1.5  // of a stride, at most, from one step to the next,
+	solveShrinks = 0.5  // at least, and at most when it does not gain,
+	solveLeast   = 0.1  // and at least then
+	solveMost    = 2    // stride
+	solveTries   = 6    // of strides for one step
+	solveDone    = 1e-4 // relative gain of a step that ends the search
+	solveWork    = 6e5  // responses worked out after which the search ends: the largest pools
+	leastShared  = 1e-4 // of an equal share: what no weight can say
 )
 
 // Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards by Params.Pull
 // times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that cost the same, they are spread as
 // in start.
 func (p *Problem) Solve(start Shares) Shares {
-	e := p.evaluator(p.Beliefs)
 	x, next, grad, nextGrad := p.NewShares(), p.NewShares(), p.NewShares(), p.NewShares()
 	for g := range x {
 		copy(x[g], start[g])
@@ -41,8 +43,9 @@ func (p *Problem) Solve(start Shares) Shares {
 	for g := range x {
 		copy(base[g], x[g])
 	}
+	e := p.evaluator(p.merged(x))
 	cost := e.pulled(x, base, grad, part)
-	stride := solveFirst
+	stride, work := solveFirst, e.work()
 	for range solveSteps {
 		largest := 0.0
 		for g := range x {
@@ -54,21 +57,35 @@ func (p *Problem) Solve(start Shares) Shares {
 			break
 		}
 		gain := 0.0
-		for range solveHalves {
+		for range solveTries {
+			promised := 0.0 // gain, of a cost without curvature
 			for g := range x {
 				for i := range x[g] {
 					step := math.Max(-1, math.Min(1, stride*grad[g][i]/largest))
 					next[g][i] = x[g][i] * math.Exp(-step)
 				}
 				p.Groups[g].atLeast(next[g])
+				for i := range x[g] {
+					promised += part[g] * grad[g][i] * (x[g][i] - next[g][i])
+				}
 			}
+			if promised < solveDone || work > solveWork {
+				break
+			}
+			work += e.work()
 			c := e.pulled(next, base, nextGrad, part)
+			// The gain along the step is about that of a parabola, which has its top at this part of the stride.
+			top := solveGrows
+			if bent := promised - (cost - c); bent > 0 {
+				top = promised / (2 * bent)
+			}
 			if c < cost {
 				gain = cost - c
 				cost = c
+				stride = math.Min(stride*math.Max(1, math.Min(top, solveGrows)), solveMost)
 				break
 			}
-			stride /= 2
+			stride *= math.Max(solveLeast, math.Min(top, solveShrinks))
 		}
 		if gain == 0 {
 			break
@@ -77,7 +94,6 @@ func (p *Problem) Solve(start Shares) Shares {
 		if gain < solveDone {
 			break
 		}
-		stride = math.Min(stride*solveGrows, solveMost)
 	}
 	return x
 }
