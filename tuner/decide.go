@@ -14,6 +14,7 @@ import (
 type proposal struct {
 	want    weights.Set // groups that would change; nil: hold
 	eject   []*link     // links that are marked down or let back by want
+	beliefs []estimate.Belief
 	explain PoolExplanation
 }
 
@@ -22,8 +23,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	out := proposal{explain: PoolExplanation{Groups: p.names(), Chosen: "hold"}}
 	e := &out.explain
 	e.measure(p, t.cfg.ErrorTardiness)
-	problem := p.problem(t, beliefs)
-	e.servers(p, problem)
+	urgent := p.urgent(beliefs)
+	problem := p.problem(t, beliefs, urgent)
+	out.beliefs = problem.Beliefs
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
@@ -41,7 +43,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	x := p.candidate(problem, now)
 	limited := p.limit(x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
+	q := gate.Question{Urgent: urgent, Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
 	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)

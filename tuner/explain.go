@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trimtab/objective"
+	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
 	"trimtab/tuner/plan"
@@ -92,9 +93,12 @@ func (e *PoolExplanation) measure(p *pool, errorTardiness float64) {
 }
 
 // servers states what is believed of the servers.
-func (e *PoolExplanation) servers(p *pool, problem *plan.Problem) {
+func (e *PoolExplanation) servers(p *pool, beliefs []estimate.Belief) {
+	if len(beliefs) != len(p.servers) { // it was never planned
+		return
+	}
 	for j, sv := range p.servers {
-		b := &problem.Beliefs[j]
+		b := &beliefs[j]
 		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{}, ServiceSec: map[string]float64{},
 			ServiceSD: map[string]float64{}}
 		for k, g := range sv.groups {

@@ -28,6 +28,8 @@ type pool struct {
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
 	outlook  outlook
+	beliefs  []estimate.Belief // when it was planned last, with what servers held and failed since
+	turn     turn
 	bounds   []float64 // of the histograms of the last sample, ms
 }
 
@@ -91,7 +93,7 @@ const (
 )
 
 // observe learns an interval: what arrives, what servers are.
-func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Belief {
+func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 	readings := make([][]estimate.Reading, len(p.servers))
 	for j, sv := range p.servers {
 		readings[j] = make([]estimate.Reading, len(sv.groups))
@@ -100,13 +102,24 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		g.observe(t, sampleOf(s, g.name), seconds, readings)
 	}
 	p.hint(readings)
+	shares := p.inForce(nil)
+	sent := make([][]float64, len(p.servers)) // shares that the weights in force give, by class
+	for j := range readings {
+		sent[j] = make([]float64, len(readings[j]))
+	}
+	for g, grp := range p.groups {
+		for i := range grp.links {
+			l := &grp.links[i]
+			sent[l.index][l.class] = shares[g][i]
+		}
+	}
 	for j, sv := range p.servers {
 		share, rate, square, aware := 0.0, 0.0, 0.0, false
 		for k, g := range sv.groups {
 			r := readings[j][k].DonePerSec
 			rate += r
 			square += r * g.scv
-			share += r * g.shareOf(sv)
+			share += r * sent[j][k]
 			aware = aware || g.method.LoadAware()
 		}
 		method := RoundRobin
@@ -119,7 +132,6 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
 	}
 	p.listen(t.params, seconds)
-	return p.believe(t.params)
 }
 
 // listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the last news.
@@ -129,6 +141,7 @@ func (p *pool) listen(par *params.Params, seconds float64) {
 		news = news || math.Abs(p.groups[g].rate.PerSec()-p.quiet[g]) > par.LoadNews*p.quiet[g]
 	}
 	if p.quietSec += seconds; news {
+		p.turn.news = true
 		p.quietSec, p.quiet = 0, make([]float64, len(p.groups))
 		for g, grp := range p.groups {
 			p.quiet[g] = grp.rate.PerSec()
@@ -182,26 +195,6 @@ func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
 		i = slices.IndexFunc(s.Groups, func(g vts.GroupSample) bool { return g.Name == name })
 	}
 	return &s.Groups[i]
-}
-
-// shareOf is the share of the group's requests that the weights in force give a server.
-func (g *group) shareOf(sv *server) float64 {
-	sum, own := 0.0, 0.0
-	for i := range g.links {
-		l := &g.links[i]
-		if l.off() {
-			continue
-		}
-		w := float64(l.setting.Weight.Int())
-		sum += w
-		if l.server == sv {
-			own = w
-		}
-	}
-	if sum == 0 {
-		return 0
-	}
-	return own / sum
 }
 
 // observe takes in the counters of the group.
@@ -339,7 +332,7 @@ func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, second
 }
 
 // problem is what weights are sought for now.
-func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
+func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
 	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness}
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
@@ -350,10 +343,10 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
-	if p.urgent(beliefs) {
+	if urgent {
 		out.Beliefs = p.hopeful(beliefs)
 	}
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), urgent)
 	return out
 }
 

@@ -98,7 +98,7 @@ func typical(members []Member, groups int) *pool {
 				continue
 			}
 			// What depends on the number of slots is not known.
-			w := 1 / (variance + math.Max(0, square-mean*mean) + 0.01)
+			w := 1 / (variance + max(0, square-mean*mean) + 0.01)
 			t.log[g] += w * mean
 			t.weight[g] += w
 			if m.Weight[k] > 0 {
@@ -149,10 +149,10 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 		}
 		own := t.broad[h]
 		if others := t.count - 1; others > 0 {
-			own = alikeShare*math.Max(0, t.slots[h]-m.Prob[h])/others + (1-alikeShare)*own
+			own = alikeShare*max(0, t.slots[h]-m.Prob[h])/others + (1-alikeShare)*own
 		}
-		l[h] += math.Log(math.Max(own, 1e-9))
-		most = math.Max(most, l[h])
+		l[h] += math.Log(max(own, 1e-9))
+		most = max(most, l[h])
 	}
 	sum := 0.0
 	for h := range l {

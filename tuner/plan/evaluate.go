@@ -101,14 +101,14 @@ func (p *Problem) choice(s *station, h *estimate.Hypothesis) choice {
 		all += g.RatePerSec
 		first += g.RatePerSec * v
 		square += g.RatePerSec * v * v * (1 + g.SCV)
-		out.scv = math.Max(out.scv, g.SCV)
+		out.scv = max(out.scv, g.SCV)
 	}
 	for _, v := range h.ServiceSec {
 		out.idle += v / float64(len(h.ServiceSec))
 	}
 	out.usual = out.idle
 	if first > 0 {
-		out.usual, out.scv = first/all, math.Max(square*all/first/first-1, 0)
+		out.usual, out.scv = first/all, max(square*all/first/first-1, 0)
 	}
 	return out
 }
@@ -202,19 +202,19 @@ func (e *evaluator) server(s *station, x, grad Shares) float64 {
 		if rate > 0 {
 			mean = work / rate
 			if !s.aware {
-				flow = queueing.Flow{Arrivals: math.Min(spread/rate, 1), Service: c.scv}
+				flow = queueing.Flow{Arrivals: min(spread/rate, 1), Service: c.scv}
 			}
 		}
 		rho := work / c.Slots
 		wait, slope := queueing.Planned(rho, c.Slots, mean, flow, e.p.Params.HorizonSec)
-		own := wait - math.Max(0, rho-queueing.NearFull)*e.p.Params.HorizonSec/2 // in proportion to mean, and to what the flow makes of it
-		if s.belief.Inside > c.Slots {                                           // nothing waits before the slots are full
-			backlog := math.Max(0, s.belief.Inside-c.Slots*(1+queueing.Wait(nearlyFull, c.Slots, flow)))
+		own := wait - max(0, rho-queueing.NearFull)*e.p.Params.HorizonSec/2 // in proportion to mean, and to what the flow makes of it
+		if s.belief.Inside > c.Slots {                                      // nothing waits before the slots are full
+			backlog := max(0, s.belief.Inside-c.Slots*(1+queueing.Wait(nearlyFull, c.Slots, flow)))
 			more, steep := queueing.Draining(backlog*c.usual/c.Slots, rho, e.p.Params.HorizonSec)
 			wait, slope = wait+more, slope+steep
 		}
 		// A request waits with a probability of about ρ, and then exponentially long.
-		waits := math.Max(math.Min(rho, 1), leastWaits)
+		waits := max(min(rho, 1), leastWaits)
 		square, loosens := wait*wait*(2/waits-1), 0.0 // what waiting adds to the variance, and its derivative by rho
 		if rho > leastWaits && rho < 1 {
 			loosens = -2 * wait * wait / (waits * waits)

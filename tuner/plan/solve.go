@@ -50,7 +50,7 @@ func (p *Problem) Solve(start Shares) Shares {
 		largest := 0.0
 		for g := range x {
 			for i := range x[g] {
-				largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i]))
+				largest = max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i]))
 			}
 		}
 		if !(largest > 0) || math.IsInf(largest, 0) {
@@ -61,7 +61,7 @@ func (p *Problem) Solve(start Shares) Shares {
 			promised := 0.0 // gain, of a cost without curvature
 			for g := range x {
 				for i := range x[g] {
-					step := math.Max(-1, math.Min(1, stride*grad[g][i]/largest))
+					step := max(-1, min(1, stride*grad[g][i]/largest))
 					next[g][i] = x[g][i] * math.Exp(-step)
 				}
 				p.Groups[g].atLeast(next[g])
@@ -82,10 +82,10 @@ func (p *Problem) Solve(start Shares) Shares {
 			if c < cost {
 				gain = cost - c
 				cost = c
-				stride = math.Min(stride*math.Max(1, math.Min(top, solveGrows)), solveMost)
+				stride = min(stride*max(1, min(top, solveGrows)), solveMost)
 				break
 			}
-			stride *= math.Max(solveLeast, math.Min(top, solveShrinks))
+			stride *= max(solveLeast, min(top, solveShrinks))
 		}
 		if gain == 0 {
 			break
@@ -102,7 +102,7 @@ func (p *Problem) Solve(start Shares) Shares {
 func (g *Group) atLeast(x []float64) {
 	for i, l := range g.Links {
 		if !l.Off {
-			x[i] = math.Max(x[i], leastShared/float64(len(g.Links)))
+			x[i] = max(x[i], leastShared/float64(len(g.Links)))
 		}
 	}
 	g.normalise(x)

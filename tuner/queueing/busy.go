@@ -25,11 +25,15 @@ func Busy(inside, c float64, v Flow) float64 {
 	e, calm, rho := exponent(c), 0.0, high
 	if sum > 0 {
 		calm = v.calm()
+		// A power of two above rho spares the logarithm where next to nothing waits.
+		if _, above := math.Frexp(rho); -float64(above)*math.Ln2*e+calm*(1-rho)/max(rho, leastFactored) > nothingWaits && rho < 1 {
+			return inside
+		}
 	}
 	for range busySteps {
 		waits, steep := 0.0, 0.0
 		if sum > 0 {
-			waits = sum * math.Exp(e*math.Log(rho)-calm*(1-rho)/math.Max(rho, leastFactored))
+			waits = sum * math.Exp(e*math.Log(rho)-calm*(1-rho)/max(rho, leastFactored))
 			steep = v.steepness(rho, c)
 		}
 		over := (c*rho-inside)*(1-rho) + rho*waits
@@ -41,7 +45,7 @@ func Busy(inside, c float64, v Flow) float64 {
 		step := over / (c*(1-2*rho) + inside + waits*(1+rho*steep))
 		next := rho - step
 		if math.Abs(step) < busyEnough {
-			return c * math.Max(low, math.Min(high, next))
+			return c * max(low, min(high, next))
 		}
 		if !(next > low && next < high) {
 			next = (low + high) / 2
@@ -52,9 +56,10 @@ func Busy(inside, c float64, v Flow) float64 {
 }
 
 const (
-	busySteps  = 60   // never reached but by bisection
-	busyEnough = 1e-7 // utilisation: the step after it is the square of that
-	fullFrom   = 1e9  // requests per slot from which all slots are busy, to the last digit
+	busySteps    = 60   // never reached but by bisection
+	busyEnough   = 1e-5 // utilisation: the step after it is the square of that
+	fullFrom     = 1e9  // requests per slot from which all slots are busy, to the last digit
+	nothingWaits = 20   // −log of a wait in services that is none
 )
 
 // Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and beyond.

@@ -29,7 +29,7 @@ func (v Flow) wait(rho, log, c float64) float64 {
 	if sum <= 0 {
 		return 0
 	}
-	return math.Exp(exponent(c)*log-v.calm()*(1-rho)/math.Max(rho, leastFactored)) * sum / (2 * c * (1 - rho))
+	return math.Exp(exponent(c)*log-v.calm()*(1-rho)/max(rho, leastFactored)) * sum / (2 * c * (1 - rho))
 }
 
 // steepness is the derivative of log((1−ρ)·Wait) with respect to rho in (0, 1].
@@ -48,7 +48,7 @@ func (v Flow) ByArrivals(rho float64) float64 {
 	}
 	out := 1 / sum
 	if v.Arrivals < 1 && rho < 1 {
-		out *= 1 + v.calm()*(1-rho)/math.Max(rho, leastFactored)*(1+2*sum/(1-v.Arrivals))
+		out *= 1 + v.calm()*(1-rho)/max(rho, leastFactored)*(1+2*sum/(1-v.Arrivals))
 	}
 	return out
 }
@@ -67,7 +67,7 @@ func (v Flow) Factor(rho float64) float64 {
 	if sum <= 0 {
 		return 0
 	}
-	return sum / 2 * math.Exp(-v.calm()*math.Max(0, 1-rho)/math.Max(rho, leastFactored))
+	return sum / 2 * math.Exp(-v.calm()*max(0, 1-rho)/max(rho, leastFactored))
 }
 
 // calm is what (1−ρ)/ρ counts for in the correction.
