@@ -39,13 +39,14 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 		e.hold(bound, bound.Words())
 		return out
 	}
-	now := p.inForce(nil)
+	now := p.shares
 	x := p.candidate(problem, now)
 	limited := p.limit(x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: urgent, Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
 	q.Fresh, q.Calm = t.settled(p)
-	hold, change := problem.Cost(now), problem.Cost(rounded)
+	costs := problem.Costs(now, rounded)
+	hold, change := costs[0], costs[1]
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
@@ -234,12 +235,11 @@ func differs(x, now plan.Shares, band float64) bool {
 // emergency while the server is sent less than it serves, for then it goes by itself.
 func (p *pool) urgent(beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
-	now := p.inForce(nil)
 	for g, grp := range p.groups {
 		for i := range grp.links {
 			l := &grp.links[i]
 			for _, h := range beliefs[l.index].Slots {
-				used[l.index] += h.Probability * grp.rate.PerSec() * now[g][i] * h.ServiceSec[l.class] / h.Slots
+				used[l.index] += h.Probability * grp.rate.PerSec() * p.shares[g][i] * h.ServiceSec[l.class] / h.Slots
 			}
 		}
 	}

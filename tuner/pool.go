@@ -30,7 +30,8 @@ type pool struct {
 	outlook  outlook
 	beliefs  []estimate.Belief // when it was planned last, with what servers held and failed since
 	turn     turn
-	bounds   []float64 // of the histograms of the last sample, ms
+	shares   plan.Shares // of the weights in force
+	bounds   []float64   // of the histograms of the last sample, ms
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -94,23 +95,17 @@ const (
 
 // observe learns an interval: what arrives, what servers are.
 func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
-	readings := make([][]estimate.Reading, len(p.servers))
-	for j, sv := range p.servers {
-		readings[j] = make([]estimate.Reading, len(sv.groups))
-	}
+	readings := byClass[estimate.Reading](p)
 	for _, g := range p.groups {
 		g.observe(t, sampleOf(s, g.name), seconds, readings)
 	}
 	p.hint(readings)
-	shares := p.inForce(nil)
-	sent := make([][]float64, len(p.servers)) // shares that the weights in force give, by class
-	for j := range readings {
-		sent[j] = make([]float64, len(readings[j]))
-	}
+	p.shares = p.inForce(nil)
+	sent := byClass[float64](p) // shares that the weights in force give
 	for g, grp := range p.groups {
 		for i := range grp.links {
 			l := &grp.links[i]
-			sent[l.index][l.class] = shares[g][i]
+			sent[l.index][l.class] = p.shares[g][i]
 		}
 	}
 	for j, sv := range p.servers {
@@ -132,6 +127,20 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
 	}
 	p.listen(t.params, seconds)
+}
+
+// byClass is room for something of each class of every server.
+func byClass[T any](p *pool) [][]T {
+	n := 0
+	for _, sv := range p.servers {
+		n += len(sv.groups)
+	}
+	out, room := make([][]T, len(p.servers)), make([]T, n)
+	for j, sv := range p.servers {
+		n := len(sv.groups)
+		out[j], room = room[:n:n], room[n:]
+	}
+	return out
 }
 
 // listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the last news.

@@ -22,7 +22,16 @@ func FlowTo(m Method, share, scv float64) queueing.Flow {
 // Cost is what shares cost: the logarithm of the tardiness of all requests, their mean response times by Params.MeanShare and what
 // fails, in deadlines per second, averaged over the numbers of slots that servers may have; the mean of the logarithms over the demand,
 // so that a load in which everything is late does not drown the present one.
-func (p *Problem) Cost(x Shares) float64 { return p.evaluator(p.Beliefs).cost(x, nil) }
+func (p *Problem) Cost(x Shares) float64 { return p.Costs(x)[0] }
+
+// Costs are those of several shares.
+func (p *Problem) Costs(x ...Shares) []float64 {
+	e, out := p.evaluator(p.Beliefs), make([]float64, len(x))
+	for i := range x {
+		out[i] = e.cost(x[i], nil)
+	}
+	return out
+}
 
 // Capacity is how many times the present load the servers serve at most, all together.
 func (p *Problem) Capacity() float64 {
