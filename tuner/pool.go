@@ -63,6 +63,7 @@ type link struct {
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
 	tally   vts.Tally // of late
+	failed  float64   // of tally, what its peers do not fail too
 	tail    tail
 	eject   gate.Ejection
 }
@@ -100,6 +101,7 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		g.observe(t, sampleOf(s, g.name), seconds, readings)
 	}
 	p.hint(readings)
+	p.failures(readings)
 	for j, sv := range p.servers {
 		share, rate, square, aware := 0.0, 0.0, 0.0, false
 		for k, g := range sv.groups {
@@ -282,10 +284,7 @@ func (g *group) keepingUp(shares []float64) []float64 {
 // reading is what an interval says of a server; excess is what of its tally its peers do not have.
 func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
 	var r estimate.Reading
-	r.FailShare = (l.tally.Errors + excess.ClientErrors) / (l.tally.Requests + failuresFew)
-	if l.hangs {
-		r.FailShare = 1
-	}
+	l.failed = l.tally.Errors + excess.ClientErrors
 	served := float64(p.Requests) - float64(p.Responses.Errors())
 	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
 		served -= float64(p.Responses[3]) * excess.ClientErrors / l.tally.ClientErrors
@@ -302,6 +301,29 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 		r.SCV = math.Max(scvLeast, square/n/(mean*mean)-1)
 	}
 	return r
+}
+
+// failures says in the readings what share of the requests fails: of a class of which few were asked, what the server fails of all.
+func (p *pool) failures(readings [][]estimate.Reading) {
+	failed, asked := make([]float64, len(p.servers)), make([]float64, len(p.servers))
+	for _, g := range p.groups {
+		for i := range g.links {
+			l := &g.links[i]
+			failed[l.index] += l.failed
+			asked[l.index] += l.tally.Requests
+		}
+	}
+	for _, g := range p.groups {
+		for i := range g.links {
+			l := &g.links[i]
+			r := &readings[l.index][l.class]
+			all := failed[l.index] / (asked[l.index] + failuresFew)
+			r.FailShare = (l.failed + failuresFew*all) / (l.tally.Requests + failuresFew)
+			if l.hangs {
+				r.FailShare = 1
+			}
+		}
+	}
 }
 
 // failuresFew are requests of which a server is expected to fail none, before it was asked any: one failure in a few is chance.
@@ -350,34 +372,6 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
-	if p.urgent(beliefs) {
-		out.Beliefs = p.hopeful(beliefs)
-	}
 	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
-	return out
-}
-
-// hopeful are the beliefs for an emergency: of the servers that hardly wait, whose slots nobody has seen filled, the fewer half of the
-// numbers of slots is left out. Somebody has to take what another one cannot serve, and what it does then tells how many it has.
-func (p *pool) hopeful(beliefs []estimate.Belief) []estimate.Belief {
-	out := slices.Clone(beliefs)
-	for j := range out {
-		b := &out[j]
-		if p.servers[j].known.Waiting() > quietWait || len(b.Slots) < 2 {
-			continue
-		}
-		below, kept := 0.0, []estimate.Hypothesis(nil)
-		for _, h := range b.Slots { // fewest first
-			part := h.Probability
-			if over := math.Min(part, below+part-0.5); over > 0 {
-				h.Probability = 2 * over
-				kept = append(kept, h)
-			}
-			below += part
-		}
-		if len(kept) > 0 {
-			b.Slots = kept
-		}
-	}
 	return out
 }
