@@ -102,7 +102,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 		if h == best {
 			own, s.waited = &z, wait*done/inside
 		}
-		s.learn(b, p, seconds, busy, wait, wait*done/inside, queueing.Sensitivity(busy, queueing.Slots[h], flow), r, own)
+		s.learn(b, p, seconds, busy, wait, wait*done/inside, r, own)
 	}
 	s.weigh(p)
 	s.seen = true
@@ -115,7 +115,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 
 // learn updates one hypothesis by an interval in which so many slots were busy and requests waited so long, a share waited of their
 // response time. It is z that the deviation of the common speed is added to.
-func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waited, sensitivity float64, r []Reading, z *deviation) {
+func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waited float64, r []Reading, z *deviation) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -144,8 +144,8 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 	// All classes together.
 	model := p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
 	noise := spread/count/count + model
-	// The logarithm of a mean of few is less than that of the mean.
-	e := math.Log(busy/work) + math.Min(p.LogBias*spread/count/count/2, 0.5)
+	// The logarithm of a mean of few is less than that of the mean, by half its variance.
+	e := math.Log(busy/work) + math.Min(spread/count/count/2, mostBias)
 	if !known {
 		b.common = noise + p.ModelNoise*p.ModelNoise
 		b.shift(e)
@@ -160,8 +160,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 		gain := b.common / total
 		b.shift(gain * e)
 		b.common *= 1 - gain
-		// The density of the requests inside, which are the same for all numbers of slots.
-		b.evidence += math.Log(math.Max(sensitivity, math.Sqrt(total)/p.InsideSD)) - (e*e/total+math.Log(total))/2
+		b.evidence -= (e*e/total + math.Log(total)) / 2
 	}
 	if len(r) == 1 {
 		return
@@ -185,6 +184,9 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 
 // mostLog bounds log service times: from 0.1 µs to four months.
 const mostLog = 16
+
+// mostBias bounds what the logarithm of a mean of few is said to be too small by: beyond it half the variance is no longer what it is.
+const mostBias = 0.5
 
 // shift makes all classes slower by so much, in the logarithm.
 func (b *believed) shift(by float64) {

@@ -27,8 +27,6 @@ type Params struct {
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
 	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
-	InsideSD       float64 `unit:"log" about:"x" from:"estimate: x"`
-	LogBias        float64 `unit:"log" about:"x" from:"estimate: x"`
 	LeastPart      float64 `unit:"ratio" most:"1" about:"least part of a response time that is service" from:"estimate: the queue is 49 services long"`
 	SampleShare    float64 `unit:"ratio" off:"0" most:"1" about:"part of the variance of waits that classes of a server do not share" from:"chosen: by hand"`
 	LeastProbable  float64 `unit:"probability" off:"0" most:"1" about:"numbers of slots below it are left out of a belief" from:"estimate: saves most of the work of a plan"`
@@ -41,7 +39,7 @@ type Params struct {
 	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
 	Stress       float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
 	StressShare  float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
-	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load in an emergency" from:"chosen: by play"`
+	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load while a server is overloaded or fails" from:"chosen: worlds 1 to 99, 0 to 0.8"`
 	KnownStress  float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
 	ForecastSec  float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
 	FreshSec     float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
@@ -51,6 +49,7 @@ type Params struct {
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	UrgentGain    float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
@@ -86,8 +85,6 @@ func Default() Params {
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
 		SpreadMost:     16,
-		InsideSD:       0.6,
-		LogBias:        1,
 		LeastPart:      0.02,
 		SampleShare:    0.3,
 		LeastProbable:  0.02,
@@ -107,6 +104,7 @@ func Default() Params {
 		Pull:           0.2,
 		Significant:    2,
 		MinGain:        0.03,
+		UrgentGain:     0.3,
 		CalmPrice:      3,
 		DeadBand:       0.05,
 		PatienceSec:    4,

@@ -35,14 +35,3 @@ func Inside(rho, c float64, v Flow) float64 {
 	}
 	return c * rho * (1 + Wait(rho, c, v))
 }
-
-// Sensitivity is d log b / d log L of Busy where b of c slots are busy: 1 while nothing waits, and the less the more requests do, for a few
-// more busy slots then make a long queue. It says how well the requests inside tell the busy slots.
-func Sensitivity(busy, c float64, v Flow) float64 {
-	const step = 1e-3
-	rho := math.Min(busy/c, 1-2*step)
-	if !(rho > 0) {
-		return 1
-	}
-	return math.Log1p(-step) / math.Log(Inside(rho*(1-step), c, v)/Inside(rho, c, v))
-}
