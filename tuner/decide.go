@@ -6,6 +6,7 @@ import (
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
+	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 	"trimtab/weights"
 )
@@ -41,7 +42,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	x := p.candidate(problem, now)
 	limited := p.limit(x, now, t.params.Growth)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
+	q := gate.Question{Urgent: p.urgent(t.params, beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
 	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
@@ -83,7 +84,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 		for i := range grp.links {
 			l := &grp.links[i]
 			b := &problem.Beliefs[l.index]
-			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > failing {
+			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > problem.Params.Failing {
 				total += x[g][i]
 				continue
 			}
@@ -107,7 +108,6 @@ func scale(x []float64, total float64) {
 }
 
 const (
-	failing    = 0.05 // share of failures from which a server is one that fails
 	saturated  = 1.5  // requests held per slot at which a server is saturated, beyond a few
 	overloaded = 0.97 // utilisation from which a queue does not go by itself
 	longQueue  = 1.0  // s of waiting work that is no short queue,
@@ -230,7 +230,7 @@ func differs(x, now plan.Shares, band float64) bool {
 
 // urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A short queue is no
 // emergency while the server is sent less than it serves, for then it goes by itself.
-func (p *pool) urgent(beliefs []estimate.Belief) bool {
+func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
 	now := p.inForce(nil)
 	for g, grp := range p.groups {
@@ -251,7 +251,7 @@ func (p *pool) urgent(beliefs []estimate.Belief) bool {
 				continue
 			}
 			b := &beliefs[l.index]
-			if b.Fail[l.class] > failing {
+			if b.Fail[l.class] > par.Failing {
 				return true
 			}
 			queue := b.Inside - saturated*b.MeanSlots() - 3

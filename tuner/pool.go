@@ -63,7 +63,7 @@ type link struct {
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
 	tally   vts.Tally // of late
-	failed  float64   // of tally, what its peers do not fail too
+	fail    float64   // probability that a request fails which its peers do not fail too
 	tail    tail
 	eject   gate.Ejection
 }
@@ -101,7 +101,6 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		g.observe(t, sampleOf(s, g.name), seconds, readings)
 	}
 	p.hint(readings)
-	p.failures(readings)
 	for j, sv := range p.servers {
 		share, rate, square, aware := 0.0, 0.0, 0.0, false
 		for k, g := range sv.groups {
@@ -210,7 +209,7 @@ func (g *group) shareOf(sv *server) float64 {
 func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings [][]estimate.Reading) {
 	asked, shares := make([]float64, len(g.links)), make([]float64, len(g.links))
 	tallies := make([]vts.Tally, len(g.links))
-	keep := math.Exp(-seconds / t.params.FailureMemory)
+	keep := math.Exp(-seconds / t.params.TallyMemory)
 	total, sum := 0.0, 0.0
 	for i := range g.links {
 		l := &g.links[i]
@@ -244,7 +243,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		if l.off() {
 			shares[i] = 0
 		}
-		readings[l.index][l.class] = l.reading(p, &excess[i], seconds)
+		readings[l.index][l.class] = l.reading(t.params, p, &excess[i], seconds)
 	}
 	rate := total
 	if !g.method.LoadAware() {
@@ -281,14 +280,20 @@ func (g *group) keepingUp(shares []float64) []float64 {
 	return out
 }
 
-// reading is what an interval says of a server; excess is what of its tally its peers do not have.
-func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
+// reading is what an interval says of a server; excess is what of its tally its peers do not have. What is believed of its failures is
+// moved by answers, and forgotten slowly, so that a server that is hardly asked any more is neither cleared nor condemned.
+func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
 	var r estimate.Reading
-	l.failed = l.tally.Errors + excess.ClientErrors
-	served := float64(p.Requests) - float64(p.Responses.Errors())
+	blame := 0.0 // for an answer of 4xx
 	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
-		served -= float64(p.Responses[3]) * excess.ClientErrors / l.tally.ClientErrors
+		blame = excess.ClientErrors / l.tally.ClientErrors
 	}
+	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
+	l.fail = (failuresFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (failuresFew + float64(p.Requests))
+	if r.FailShare = l.fail; l.hangs {
+		r.FailShare = 1
+	}
+	served := float64(p.Requests) - failed
 	if served < 1 {
 		return r
 	}
@@ -303,30 +308,7 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 	return r
 }
 
-// failures says in the readings what share of the requests fails: of a class of which few were asked, what the server fails of all.
-func (p *pool) failures(readings [][]estimate.Reading) {
-	failed, asked := make([]float64, len(p.servers)), make([]float64, len(p.servers))
-	for _, g := range p.groups {
-		for i := range g.links {
-			l := &g.links[i]
-			failed[l.index] += l.failed
-			asked[l.index] += l.tally.Requests
-		}
-	}
-	for _, g := range p.groups {
-		for i := range g.links {
-			l := &g.links[i]
-			r := &readings[l.index][l.class]
-			all := failed[l.index] / (asked[l.index] + failuresFew)
-			r.FailShare = (l.failed + failuresFew*all) / (l.tally.Requests + failuresFew)
-			if l.hangs {
-				r.FailShare = 1
-			}
-		}
-	}
-}
-
-// failuresFew are requests of which a server is expected to fail none, before it was asked any: one failure in a few is chance.
+// failuresFew are requests whose failures say as much as what was believed before: one failure in a few is chance.
 const failuresFew = 20
 
 const (
@@ -372,6 +354,6 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(t.params, beliefs))
 	return out
 }

@@ -144,8 +144,10 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 	// All classes together.
 	model := p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
 	noise := spread/count/count + model
-	// The logarithm of a mean of few is less than that of the mean, by half its variance.
-	e := math.Log(busy/work) + math.Min(spread/count/count/2, mostBias)
+	e := math.Log(busy / work)
+	if known { // the logarithm of a mean of few is less than that of the mean, by half its variance
+		e += math.Min(spread/count/count/2, mostBias)
+	}
 	if !known {
 		b.common = noise + p.ModelNoise*p.ModelNoise
 		b.shift(e)

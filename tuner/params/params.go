@@ -23,7 +23,9 @@ type Params struct {
 	Persistence    float64 `unit:"s" off:"0" about:"what ends sooner, a pause, a burst, a retry, is not news" from:"estimate: pauses of garbage collection last 1 to 3 s"`
 	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
 	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
-	FailureMemory  float64 `unit:"s" about:"how long failures are remembered" from:"convention: fail_timeout of NGINX"`
+	Failing        float64 `unit:"probability" most:"1" about:"share of failures from which a server is one that fails" from:"estimate: ten times what is usual"`
+	TallyMemory    float64 `unit:"s" about:"over which the answers of a server are compared with those of its peers" from:"convention: fail_timeout of NGINX"`
+	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"estimate: deploys and restarts take about a minute"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
 	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
@@ -66,7 +68,7 @@ type Params struct {
 // Default returns the parameters in use.
 func Default() Params {
 	return Params{
-		DriftPerMinute: 0.05,
+		DriftPerMinute: 0.025,
 		ModelNoise:     0.06,
 		FloorNoise:     0.02,
 		OutlierSD:      4,
@@ -81,7 +83,9 @@ func Default() Params {
 		Persistence:    4,
 		ChangeSD:       0.6,
 		ClassSD:        0.3,
-		FailureMemory:  10,
+		Failing:        0.05,
+		TallyMemory:    10,
+		FailureMemory:  40,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
 		SpreadMost:     16,
@@ -95,7 +99,7 @@ func Default() Params {
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
-		UrgentStress:   0.4,
+		UrgentStress:   0.2,
 		KnownStress:    0.6,
 		ForecastSec:    30,
 		FreshSec:       20,
