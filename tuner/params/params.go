@@ -68,7 +68,7 @@ type Params struct {
 // Default returns the parameters in use.
 func Default() Params {
 	return Params{
-		DriftPerMinute: 0.025,
+		DriftPerMinute: 0.05,
 		ModelNoise:     0.06,
 		FloorNoise:     0.02,
 		OutlierSD:      4,
