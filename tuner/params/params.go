@@ -85,7 +85,7 @@ func Default() Params {
 		ClassSD:        0.3,
 		Failing:        0.05,
 		TallyMemory:    10,
-		FailureMemory:  40,
+		FailureMemory:  20,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
 		SpreadMost:     16,
