@@ -45,6 +45,7 @@ type group struct {
 	given    bool // the deadline is the operator's
 	deadline float64
 	priority float64
+	bounds   Limits
 	scv      float64 // of service times
 	course   course
 	learned  objective.Moments
