@@ -28,6 +28,7 @@ type Config struct {
 	Stray    []*Upstream
 	PIDFile  string // the pid directive as written; empty when there is none
 	ErrorLog string // the file of the first error_log directive of the main context; empty when there is none
+	Workers  string // the worker_processes directive as written; empty when there is none, which means 1
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
@@ -276,6 +277,8 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 		switch {
 		case name == "pid":
 			r.config.PIDFile = l.args[1].value(f.Data)
+		case name == "worker_processes":
+			r.config.Workers = l.args[1].value(f.Data)
 		case name == "error_log" && r.config.ErrorLog == "" && !strings.Contains(l.args[1].value(f.Data), ":") && !l.args[1].is(f.Data, "stderr"):
 			r.config.ErrorLog = l.args[1].value(f.Data)
 		}

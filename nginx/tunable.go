@@ -81,6 +81,9 @@ func (c *Config) Notes() []string {
 		if note := u.Note(); note != "" {
 			notes = append(notes, note)
 		}
+		if note := u.ages(c.Workers); note != "" {
+			notes = append(notes, note)
+		}
 	}
 	return notes
 }

@@ -24,6 +24,10 @@ type pool struct {
 
 	experience experience
 
+	advice    *Advice // of the last look
+	adviceSec float64 // until the next
+	seen      looks
+
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
