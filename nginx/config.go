@@ -26,9 +26,10 @@ type Config struct {
 	// Stray are upstream blocks outside of http and stream, which NGINX refuses there: the file is one that another one
 	// includes within them. Their servers are not read.
 	Stray    []*Upstream
-	PIDFile  string // the pid directive as written; empty when there is none
-	ErrorLog string // the file of the first error_log directive of the main context; empty when there is none
-	Workers  string // the worker_processes directive as written; empty when there is none, which means 1
+	PIDFile  string   // the pid directive as written; empty when there is none
+	ErrorLog string   // the file of the first error_log directive of the main context; empty when there is none
+	Resolver []string // the words of the resolver directive of the http block; nil when it has none
+	Workers  string   // the worker_processes directive as written; empty when there is none, which means 1
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
@@ -272,6 +273,9 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 			u.directive(name, l.values(f.Data))
 		}
 		return nil
+	}
+	if at.blocks == "http" && name == "resolver" {
+		r.config.Resolver = l.values(f.Data)
 	}
 	if at.blocks == "" && len(l.args) > 1 {
 		switch {
