@@ -107,6 +107,9 @@ func (h fileHand) obstacle(ctx context.Context, dry bool) string {
 // writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say
 // so than to try again and again.
 func (h fileHand) writable(cfg *nginx.Config) error {
+	if cfg.Root != "" {
+		return nginx.ErrContained
+	}
 	dirs := []string{h.cfg.StateDir}
 	for _, u := range cfg.Upstreams {
 		if dir := filepath.Dir(u.File.Real); h.tunes(u.Name) && !slices.Contains(dirs, dir) {
