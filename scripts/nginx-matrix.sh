@@ -122,7 +122,7 @@ case ${1:-} in
     make_roots
     on_each go test -count=1 -short -timeout 10m ./nginx/lua ./nginx/live ./nginx/dns ./nginx/instance
     on_each go test -count=1 -timeout 5m -run 'TestApply|TestStatus|TestMaster|TestIncludes|TestLive|TestKill' ./nginx
-    on_each go test -count=1 -timeout 5m -run 'TestE2EWeightsByDNS|TestE2EOrders|TestE2EDaemonWithLiveWeights|TestE2EDaemonTunesTheTestbed|TestE2EPageWithout|TestShimInstall' ./cmd/trimtab/
+    on_each go test -count=1 -timeout 5m -run 'TestE2EWeightsByDNS|TestE2EOrders|TestE2ELimits|TestE2EContainer|TestE2EDaemonWithLiveWeights|TestE2EDaemonTunesTheTestbed|TestE2EPageWithout|TestShimInstall' ./cmd/trimtab/
     ;;
   *) die "usage: $0 roots | list | with SUITE CMD… | test [-short] | table | ci" ;;
 esac
