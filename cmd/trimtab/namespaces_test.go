@@ -31,6 +31,12 @@ type contained struct {
 // startContained starts it. The folder of its configuration is seen from here too, unless hidden: then it is empty here.
 func startContained(t *testing.T, upstream func(servers []string) string, hidden bool) *contained {
 	t.Helper()
+	return startContainedWith(t, upstream, hidden, "")
+}
+
+// startContainedWith runs a shell command, which ends with &&, in the namespaces before NGINX; DIR in it is the folder.
+func startContainedWith(t *testing.T, upstream func(servers []string) string, hidden bool, before string) *contained {
+	t.Helper()
 	needNGINX(t)
 	if out, err := exec.Command("unshare", "--pid", "--mount", "--fork", "true").CombinedOutput(); err != nil {
 		t.Skipf("no namespaces here: %v: %s", err, out)
@@ -69,13 +75,13 @@ func startContained(t *testing.T, upstream func(servers []string) string, hidden
 	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s    include %s;\n    upstream app {\n%s    }\n    server { listen %s; location / { proxy_pass http://app; } }\n}\n",
 		instance.HTTPPaths(c.dir), shim.HTTPSnippet(), upstream(c.servers), c.front)
 	conf := c.conf()
-	mount := ""
+	mount := strings.ReplaceAll(before, "DIR", c.dir)
 	if hidden {
 		conf = filepath.Join(c.dir, "kept")
 		if err := os.Mkdir(filepath.Join(c.dir, "etc"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		mount = fmt.Sprintf("mount -t tmpfs tmpfs %[1]s/etc && cp %[1]s/kept %[1]s/etc/nginx.conf && ", c.dir)
+		mount += fmt.Sprintf("mount -t tmpfs tmpfs %[1]s/etc && cp %[1]s/kept %[1]s/etc/nginx.conf && ", c.dir)
 	} else if err := os.Mkdir(filepath.Dir(conf), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 type ordersBed struct {
 	front, page, config string
 	servers             []string
+	binary              string
 	pid                 int // of NGINX's master
 }
 
@@ -94,7 +95,7 @@ func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(serv
 		t.Fatal(err)
 	}
 	t.Cleanup(n.Stop)
-	b.pid = n.PID
+	b.pid, b.binary = n.PID, n.Binary
 	extra = strings.NewReplacer("SERVER1", b.servers[0], "SERVER2", b.servers[1], "SERVER3", b.servers[2]).Replace(extra)
 	if err := os.WriteFile(b.config, []byte(fmt.Sprintf(`interval = "500ms"
 state_dir = %q

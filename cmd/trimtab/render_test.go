@@ -11,7 +11,9 @@ import (
 )
 
 // conf is nginx.conf of the bed, and render writes another one in its place and reloads, as a generator does.
-func (b *ordersBed) conf() string { return filepath.Join(filepath.Dir(b.config), "nginx.conf") }
+func (b *ordersBed) conf() string { return filepath.Join(b.dir(), "nginx.conf") }
+
+func (b *ordersBed) dir() string { return filepath.Dir(b.config) }
 
 func (b *ordersBed) render(t *testing.T, text string) {
 	t.Helper()

@@ -2,6 +2,9 @@ package dns_test
 
 import (
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -66,5 +69,26 @@ func TestNGINXAsksForOddNames(t *testing.T) {
 				t.Errorf("got %v, want both servers to answer", got)
 			}
 		})
+	}
+}
+
+// Servers by IPv4 and IPv6 in one upstream.
+func TestNGINXGoesByBothFamilies(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	six := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Context().Value(http.LocalAddrContextKey))
+	})}}
+	six.Start()
+	t.Cleanup(six.Close)
+	b := newBed(t, 1, "server "+l.Addr().String()+";", false)
+	b.servers = append(b.servers, l.Addr().String())
+	if _, err := b.actuator(t).Apply(t.Context(), b.want(2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.answers(t, 5); !slices.Equal(got, []int{2, 3}) {
+		t.Errorf("got %v, want the weights", got)
 	}
 }
