@@ -51,6 +51,8 @@ func TestShape(t *testing.T) {
 			map[string]weights.Limits{"c": {Max: 0.5}}, 0, map[string]float64{"a": 0.125, "b": 0.375, "c": 0.5}},
 		{"a limit within a canary's rest", given(1, 9, 5), map[string]Order{"c": {Pin: 0.2}},
 			map[string]weights.Limits{"a": {Min: 0.2}}, 0, map[string]float64{"a": 0.2, "b": 0.6, "c": 0.2}},
+		{"a slow start up to a least share begins small too", given(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}},
+			map[string]weights.Limits{"b": {Min: 0.4}}, 0, map[string]float64{"a": 1 / 1.05, "b": 0.05 / 1.05}},
 		{"everybody is pinned: in proportion", given(1, 1), map[string]Order{"a": {Pin: 0.2}, "b": {Pin: 0.6}}, nil,
 			0, map[string]float64{"a": 0.25, "b": 0.75}},
 	} {

@@ -70,7 +70,7 @@ func Shape(base map[string]Weight, orders map[string]Order, limits map[string]we
 				shares[server] *= rest / sum
 			}
 		}
-		if fault := clamp(shares, pinned, limits, rest); fault != nil {
+		if fault := clamp(shares, pinned, ramped(limits, orders, now), rest); fault != nil {
 			err = fmt.Errorf("%w: %w", ErrLimits, fault)
 		}
 	}
@@ -78,6 +78,18 @@ func Shape(base map[string]Weight, orders map[string]Order, limits map[string]we
 		out[server] = Weight{Weight: w}
 	}
 	return out, err
+}
+
+// ramped are the limits while servers grow: of a least share, a server has as much as of its share.
+func ramped(limits map[string]weights.Limits, orders map[string]Order, now time.Time) map[string]weights.Limits {
+	out := maps.Clone(limits)
+	for server, order := range orders {
+		if l, bound := out[server]; bound && order.Ramp > 0 && !order.over(now) {
+			l.Min *= order.rampShare(now)
+			out[server] = l
+		}
+	}
+	return out
 }
 
 // clamp moves the shares that are not pinned within their limits; they sum to rest.
