@@ -45,10 +45,12 @@ WRAPPER
   mv "$root.nginx.new" "$root.nginx"
 }
 
+install_debootstrap() { apt-get install -y --no-install-recommends debootstrap >/dev/null 2>&1; }
+
 make_root() {
   local suite=$1 root=$roots/$1 options=(--merged-usr) from=$mirror script=()
   if [ ! -x "$root/usr/sbin/nginx" ]; then
-    command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >/dev/null 2>&1 ||
+    command -v debootstrap >/dev/null || install_debootstrap || { apt-get update && install_debootstrap; } >/dev/null 2>&1 ||
       die "debootstrap is missing: apt-get install debootstrap"
     case $suite in
       noble | resolute)
