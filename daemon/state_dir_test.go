@@ -8,7 +8,8 @@ import (
 
 func TestEveryConfigurationOfNGINXHasAStateFolderOfItsOwn(t *testing.T) {
 	seen := map[string]string{}
-	for _, config := range []string{DefaultNginxConfig, "/etc/nginx-internal/nginx.conf", "/opt/a/nginx/nginx.conf", "/opt/b/nginx/nginx.conf",
+	for _, config := range []string{DefaultNginxConfig, "/etc/nginx-internal/nginx.conf", "/opt/a/nginx/nginx.conf",
+		"/opt/b/nginx/nginx.conf",
 		"/etc/nginx/other.conf", "/proc/*/root/etc/nginx/nginx.conf"} {
 		dir := StateDirFor(config)
 		if other, twice := seen[dir]; twice {

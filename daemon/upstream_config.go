@@ -10,7 +10,8 @@ import (
 	"trimtab/weights"
 )
 
-// UpstreamConfig is one [[upstream]] of trimtab.toml: what is known of an upstream, and what its operator wants of its servers.
+// UpstreamConfig is one [[upstream]] of trimtab.toml: what is known of an upstream, and what its operator wants of
+// its servers.
 type UpstreamConfig struct {
 	Name      string         `toml:"name"`
 	Method    string         `toml:"method"`
@@ -117,7 +118,8 @@ func (u *UpstreamConfig) validate() (errs []error) {
 }
 
 // errLearner says who keeps limits.
-var errLearner = errors.New("limits of shares (pin, min_share, max_share, tune of a server) are kept by tuner.learner = \"tuned\" only")
+var errLearner = errors.New(
+	"limits of shares (pin, min_share, max_share, tune of a server) are kept by tuner.learner = \"tuned\" only")
 
 func (c *Config) upstream(name string) *UpstreamConfig {
 	for i := range c.Upstream {
@@ -176,9 +178,11 @@ func (c *Config) Wishes() []string {
 			s := &u.Server[j]
 			switch own := s.limits(u.each()); {
 			case s.Tune != nil && !*s.Tune:
-				out = append(out, fmt.Sprintf("server %s of %s keeps the share that its weight gives it", s.Address, u.Name))
+				out = append(out, fmt.Sprintf("server %s of %s keeps the share that its weight gives it", s.Address,
+					u.Name))
 			case own != u.each():
-				out = append(out, fmt.Sprintf("server %s of %s has %s of the requests", s.Address, u.Name, shareText(own)))
+				out = append(out, fmt.Sprintf("server %s of %s has %s of the requests", s.Address, u.Name,
+					shareText(own)))
 			}
 		}
 	}

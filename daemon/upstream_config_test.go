@@ -45,13 +45,15 @@ func TestWhatIsWantedOfSingleServers(t *testing.T) {
 	if got.Each != want.Each || !maps.Equal(got.Servers, want.Servers) || !maps.Equal(got.Keep, want.Keep) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	for server, want := range map[string]time.Duration{"10.0.0.1:80": time.Minute, "10.0.0.2:80": 0, "10.0.0.9:80": time.Minute} {
+	for server, want := range map[string]time.Duration{"10.0.0.1:80": time.Minute, "10.0.0.2:80": 0,
+		"10.0.0.9:80": time.Minute} {
 		if got := c.SlowStart("app", server); got != want {
 			t.Errorf("slow start of %s: got %s, want %s", server, got, want)
 		}
 	}
 	limits := c.limits("app", []string{"10.0.0.1:80", "10.0.0.9:80"})
-	if limits["10.0.0.1:80"] != (weights.Limits{Min: 0.05, Max: 0.05}) || limits["10.0.0.9:80"] != (weights.Limits{Max: 0.5}) {
+	if limits["10.0.0.1:80"] != (weights.Limits{Min: 0.05, Max: 0.05}) ||
+		limits["10.0.0.9:80"] != (weights.Limits{Max: 0.5}) {
 		t.Errorf("limits while something is ordered: got %+v", limits)
 	}
 	if c.limits("web", []string{"10.0.0.1:80"}) != nil || c.tunes("web") || !c.tunes("app") {

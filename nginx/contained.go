@@ -16,13 +16,15 @@ import (
 )
 
 // A configuration in the mount namespace of another process, such as a container's, is named by that process:
-// /proc/4711/root/etc/nginx/nginx.conf, or /proc/*/root/etc/nginx/nginx.conf for that of the one NGINX master which runs in a mount
-// namespace of its own and has it. All paths in it are the container's, links too: what runs there must not make this process read
-// the machine's files. It is read only. Weights are changed by dns or live, or in a folder that both sides have.
+// /proc/4711/root/etc/nginx/nginx.conf, or /proc/*/root/etc/nginx/nginx.conf for that of the one NGINX master which
+// runs in a mount namespace of its own and has it. All paths in it are the container's, links too: what runs there
+// must not make this process read the machine's files. It is read only. Weights are changed by dns or live, or in a
+// folder that both sides have.
 
 var containedPath = regexp.MustCompile(`^(/proc/(?:[0-9]+|\*)/root)(/.*)$`)
 
-// splitContained splits a path into the root of another mount namespace and the path there; root is empty for one of this machine's.
+// splitContained splits a path into the root of another mount namespace and the path there; root is empty for one of
+// this machine's.
 func splitContained(path string) (root, inside string) {
 	if m := containedPath.FindStringSubmatch(path); m != nil {
 		return m[1], m[2]
@@ -76,9 +78,12 @@ func findContained(path string) (string, error) {
 	case 1:
 		return paths[0], nil
 	case 0:
-		return "", fmt.Errorf("%w in a mount namespace of its own has %s: is the container up, and are its processes to be seen here", ErrNoMaster, inside)
+		return "", fmt.Errorf(
+			"%w in a mount namespace of its own has %s: is the container up, and are its processes to be seen here",
+			ErrNoMaster, inside)
 	}
-	return "", fmt.Errorf("%d NGINX in mount namespaces of their own have %s: name one, such as %s", len(paths), inside, paths[0])
+	return "", fmt.Errorf("%d NGINX in mount namespaces of their own have %s: name one, such as %s", len(paths),
+		inside, paths[0])
 }
 
 // runsInside reports whether a master's title names no other configuration.
@@ -96,7 +101,8 @@ func openIn(root, inside string) (*os.File, error) {
 	}
 	defer unix.Close(dir)
 	fd, err := unix.Openat2(dir, inside, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: root + inside, Err: err}
@@ -144,7 +150,8 @@ func loadContained(path string) (*File, error) {
 }
 
 // ErrContained says what cannot be done with a configuration of another mount namespace.
-var ErrContained = errors.New("the configuration stands in the mount namespace of another process, and is not changed from here: use dns or live, or name a folder that both have")
+var ErrContained = errors.New(
+	"the configuration stands in the mount namespace of another process, and is not changed from here: use dns or live, or name a folder that both have")
 
 // containedMaster is the pid here of the master whose pid there stands in a file of the root.
 func containedMaster(root, pidFile string) (int, error) {
@@ -179,7 +186,8 @@ func containedMaster(root, pidFile string) (int, error) {
 			return pid, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: pid file %s%s names process %s, which the container does not have", ErrNoMaster, root, pidFile, want)
+	return 0, fmt.Errorf("%w: pid file %s%s names process %s, which the container does not have", ErrNoMaster, root,
+		pidFile, want)
 }
 
 // pidInside is the pid that a process has in its own pid namespace.

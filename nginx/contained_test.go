@@ -12,7 +12,8 @@ import (
 // Links mean what they mean in the container: none leads to a file of the machine.
 func TestFilesOfAContainerAreItsOwn(t *testing.T) {
 	root, outside := t.TempDir(), filepath.Join(t.TempDir(), "secret")
-	for path, text := range map[string]string{outside: "the machine's", filepath.Join(root, "etc", "own"): "the container's"} {
+	for path, text := range map[string]string{outside: "the machine's", filepath.Join(root, "etc",
+		"own"): "the container's"} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +57,8 @@ func TestPathsOfContainers(t *testing.T) {
 			t.Errorf("%s: got %q and %q, want %q", path, root, inside, want)
 		}
 	}
-	if _, err := ReadConfig("/proc/*/root/nonexistent/nginx.conf"); err == nil || !strings.Contains(err.Error(), "is the container up") {
+	if _, err := ReadConfig("/proc/*/root/nonexistent/nginx.conf"); err == nil || !strings.Contains(err.Error(),
+		"is the container up") {
 		t.Errorf("nobody has it: got %v", err)
 	}
 	path := fmt.Sprintf("/proc/%d/root%s", os.Getpid(), filepath.Join(t.TempDir(), "nginx.conf"))

@@ -27,8 +27,9 @@ const (
 	adviceRequests = 20000 // simulated for each of the two methods
 )
 
-// advise looks, now and then, at what least_conn would bring where a group is balanced by a method that does not go by the requests
-// that servers hold. wanted are the settings that the pool would have. In an emergency it keeps to what it said.
+// advise looks, now and then, at what least_conn would bring where a group is balanced by a method that does not go
+// by the requests that servers hold. wanted are the settings that the pool would have. In an emergency it keeps to
+// what it said.
 func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgent bool, seconds float64) *Advice {
 	if p.adviceSec -= seconds; p.adviceSec > 0 || urgent {
 		return p.advice
@@ -38,7 +39,8 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 	for g := range problem.Groups {
 		links += len(problem.Groups[g].Links)
 	}
-	if links > forecastLinks || !slices.ContainsFunc(problem.Groups, func(g plan.Group) bool { return !g.Method.LoadAware() }) {
+	if links > forecastLinks || !slices.ContainsFunc(problem.Groups,
+		func(g plan.Group) bool { return !g.Method.LoadAware() }) {
 		return nil
 	}
 	there := *problem
@@ -59,7 +61,8 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 	if then > (1-adviceLeast)*now || meanThen > mean {
 		return nil
 	}
-	p.advice = &Advice{Method: LeastConn, P99MS: then * 1e3, NowMS: now * 1e3, MeanMS: meanThen * 1e3, MeanNowMS: mean * 1e3}
+	p.advice = &Advice{Method: LeastConn, P99MS: then * 1e3, NowMS: now * 1e3, MeanMS: meanThen * 1e3,
+		MeanNowMS: mean * 1e3}
 	return p.advice
 }
 

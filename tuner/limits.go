@@ -63,12 +63,14 @@ func (g *group) limits() []weights.Limits {
 func (p *pool) bound(x plan.Shares) {
 	for g, grp := range p.groups {
 		if !grp.bounds.free() {
-			_ = weights.Bound(x[g], grp.limits(), 1) // with too few servers for the limits, all are as near as they can be
+			// With too few servers for the limits, all are as near as they can be.
+			_ = weights.Bound(x[g], grp.limits(), 1)
 		}
 	}
 }
 
-// astray is the largest share of a group's requests, 0 to 1, that goes to servers beyond what their limits let them have.
+// astray is the largest share of a group's requests, 0 to 1, that goes to servers beyond what their limits let them
+// have.
 func (p *pool) astray(x plan.Shares) (most float64) {
 	for g, grp := range p.groups {
 		if grp.bounds.free() {

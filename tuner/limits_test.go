@@ -8,7 +8,8 @@ import (
 	"trimtab/weights"
 )
 
-// A world whose best shares are 1:2:4: what limits ask for is kept by every change, and reached without a gain to expect from it.
+// A world whose best shares are 1:2:4: what limits ask for is kept by every change, and reached without a gain to
+// expect from it.
 func TestSharesStayWithinTheirLimits(t *testing.T) {
 	const least = 0.01 // what whole weights may miss
 	for _, c := range []struct {
@@ -53,7 +54,8 @@ func TestSharesStayWithinTheirLimits(t *testing.T) {
 						for server, want := range c.want {
 							share := float64(servers[server].Weight) / float64(sum)
 							if share < want[0]-least || share > want[1]+least {
-								t.Errorf("after %s: server %s of %s has %.3f, want %.3f to %.3f (%v)", iv.end, server, group,
+								t.Errorf("after %s: server %s of %s has %.3f, want %.3f to %.3f (%v)", iv.end, server,
+									group,
 									share, want[0], want[1], servers)
 							}
 						}
@@ -68,7 +70,8 @@ func TestSharesStayWithinTheirLimits(t *testing.T) {
 }
 
 func TestLimitsAreValidated(t *testing.T) {
-	for _, l := range []tuner.Limits{{Each: weights.Limits{Min: 2}}, {Servers: map[string]weights.Limits{"a": {Min: 0.5, Max: 0.1}}}} {
+	for _, l := range []tuner.Limits{{Each: weights.Limits{Min: 2}},
+		{Servers: map[string]weights.Limits{"a": {Min: 0.5, Max: 0.1}}}} {
 		if _, err := tuner.New(tuner.Config{Groups: map[string]tuner.GroupConfig{"g": {Limits: l}}}); err == nil {
 			t.Errorf("%+v: got no error", l)
 		}

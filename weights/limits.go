@@ -36,9 +36,9 @@ func (l Limits) Validate() error {
 // leastPart is what a share of 0 counts as where it has to be raised: those at 0 then rise together.
 const leastPart = 1e-9
 
-// Bound moves shares into their limits, so that they sum to total: x_i = min(max(λ·x_i, lo_i), hi_i) with the one λ for which they do.
-// What one may not have the others divide in proportion. Both have the length n. Where the least shares sum to more than total, or
-// the largest to less, all of these are scaled to it, and an error says so.
+// Bound moves shares into their limits, so that they sum to total: x_i = min(max(λ·x_i, lo_i), hi_i) with the one λ
+// for which they do. What one may not have the others divide in proportion. Both have the length n. Where the least
+// shares sum to more than total, or the largest to less, all of these are scaled to it, and an error says so.
 func Bound(shares []float64, limits []Limits, total float64) error {
 	low, high := 0.0, 0.0
 	for _, l := range limits {

@@ -29,7 +29,8 @@ func TestBound(t *testing.T) {
 			[]float64{0.5, 0.25, 0.25}, ""},
 		{"least shares of more than all", []float64{0.5, 0.5}, []Limits{{Min: 0.9}, {Min: 0.6}}, []float64{0.6, 0.4},
 			"add up to 150 %"},
-		{"largest shares of less than all", []float64{0.5, 0.5}, []Limits{{Max: 0.2}, {Max: 0.6}}, []float64{0.25, 0.75},
+		{"largest shares of less than all", []float64{0.5, 0.5}, []Limits{{Max: 0.2}, {Max: 0.6}}, []float64{0.25,
+			0.75},
 			"20 % of the requests to nobody"},
 		{"no servers", nil, nil, nil, ""},
 	} {

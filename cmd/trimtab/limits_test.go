@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sendLoad sends GETs one after the other from so many clients until the test or the returned function ends it, which reports how many
-// were answered by 200 and the first that was not.
+// sendLoad sends GETs one after the other from so many clients until the test or the returned function ends it, which
+// reports how many were answered by 200 and the first that was not.
 func sendLoad(t *testing.T, url string, clients int) (stop func() (answered int, lost error)) {
 	t.Helper()
 	done := make(chan struct{})

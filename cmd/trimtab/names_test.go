@@ -61,7 +61,9 @@ func TestE2EServersByName(t *testing.T) {
 			t.Log(log)
 		}
 	}()
-	await(t, "equal weights", func() bool { return b.peers(t)[shown].Weight == 1 && strings.Contains(log.String(), "weights changed") })
+	await(t, "equal weights", func() bool {
+		return b.peers(t)[shown].Weight == 1 && strings.Contains(log.String(), "weights changed")
+	})
 	if text, err := os.ReadFile(b.conf()); err != nil || !strings.Contains(string(text), line+" weight=1;") {
 		t.Errorf("the line by name: got %s, %v", text, err)
 	}
@@ -73,7 +75,8 @@ func TestE2EServersByName(t *testing.T) {
 	}
 }
 
-// The servers of a line whose name stands for several share its weight, so that by reloads it is left out, which is said.
+// The servers of a line whose name stands for several share its weight, so that by reloads it is left out, which is
+// said.
 func TestE2ENameWithSeveralAddresses(t *testing.T) {
 	c := startContainedWith(t, func(s []string) string {
 		_, port, _ := net.SplitHostPort(s[0])

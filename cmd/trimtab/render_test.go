@@ -35,7 +35,8 @@ func (b *ordersBed) settings(t *testing.T, line string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(b.config, []byte(strings.Replace(string(text), "[nginx]\n", "[nginx]\n"+line+"\n", 1)), 0o600); err != nil {
+	if err := os.WriteFile(b.config, []byte(strings.Replace(string(text), "[nginx]\n", "[nginx]\n"+line+"\n", 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -58,7 +59,8 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rendered := strings.Replace(string(plain), "server "+b.servers[0]+";", "server "+b.servers[0]+" weight=3;", 1)
+			rendered := strings.Replace(string(plain), "server "+b.servers[0]+";",
+				"server "+b.servers[0]+" weight=3;", 1)
 			b.render(t, rendered)
 			shown := func(weight int) func() bool {
 				return func() bool { return b.peers(t)[b.servers[0]].Weight == weight }
@@ -71,7 +73,9 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 					t.Logf("%s\n%s\n%v", log, text, b.peers(t))
 				}
 			}()
-			await(t, "what is learned", func() bool { return shown(1)() && strings.Contains(log.String(), "weights changed") })
+			await(t, "what is learned", func() bool {
+				return shown(1)() && strings.Contains(log.String(), "weights changed")
+			})
 			before := log.String()
 			b.render(t, rendered+"# rendered\n")
 			if c.want == 3 {
@@ -81,7 +85,9 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 					return run(t.Context(), []string{"explain", "--config", b.config}, out, out) == 0 && shown(3)()
 				})
 			} else {
-				await(t, "what is said of it", func() bool { return strings.Contains(strings.TrimPrefix(log.String(), before), c.said) })
+				await(t, "what is said of it", func() bool {
+					return strings.Contains(strings.TrimPrefix(log.String(), before), c.said)
+				})
 			}
 			await(t, "the weights in the end", shown(c.want))
 			if code := stop(); code != 0 {

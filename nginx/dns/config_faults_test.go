@@ -50,7 +50,8 @@ func TestConfigurationsThatWouldNotGoByWhatTheyAreTold(t *testing.T) {
 			if server == "" {
 				server = "10.0.0.1:80"
 			}
-			got := dns.Faults(cfg, cfg.Upstreams[0], "127.0.0.1:5653", "trimtab", []dns.Peer{{Address: server, Weight: 1}}, c.confirm)
+			got := dns.Faults(cfg, cfg.Upstreams[0], "127.0.0.1:5653", "trimtab", []dns.Peer{{Address: server,
+				Weight: 1}}, c.confirm)
 			found := slices.ContainsFunc(got, func(line string) bool { return strings.Contains(line, c.why) })
 			if (c.why == "") != (len(got) == 0) || c.why != "" && !found {
 				t.Errorf("got %q, want %q", got, c.why)

@@ -11,9 +11,10 @@ import (
 	"trimtab/nginx"
 )
 
-// Faults says why an upstream whose servers come by DNS would not go by what it is told, and what to write instead: one sentence
-// each. listen and zone are where Trimtab answers, servers what it answers, and confirm how long beyond NGINX's two seconds a change
-// may take to show. A resolver of the http block counts for upstreams without one; below those nothing is looked for.
+// Faults says why an upstream whose servers come by DNS would not go by what it is told, and what to write instead:
+// one sentence each. listen and zone are where Trimtab answers, servers what it answers, and confirm how long beyond
+// NGINX's two seconds a change may take to show. A resolver of the http block counts for upstreams without one; below
+// those nothing is looked for.
 func Faults(cfg *nginx.Config, u *nginx.Upstream, listen, zone string, servers []Peer, confirm time.Duration) []string {
 	var out []string
 	say := func(format string, args ...any) {
@@ -27,12 +28,16 @@ func Faults(cfg *nginx.Config, u *nginx.Upstream, listen, zone string, servers [
 			}
 			continue
 		}
-		if i := slices.IndexFunc(p.Params, func(param string) bool { return strings.HasPrefix(param, "weight=") }); i >= 0 && p.Weight != 1 {
+		if i := slices.IndexFunc(p.Params, func(param string) bool {
+			return strings.HasPrefix(param,
+				"weight=")
+		}); i >= 0 && p.Weight != 1 {
 			say("%s stands beside resolve, and overrides every weight that Trimtab answers: leave it out", p.Params[i])
 		}
 	}
 	if u.Zone == "" {
-		say("it has no zone, without which NGINX resolves nothing while it runs: want zone %s %dk", u.Name, ZoneKiB(len(servers)))
+		say("it has no zone, without which NGINX resolves nothing while it runs: want zone %s %dk", u.Name,
+			ZoneKiB(len(servers)))
 	}
 	resolver := u.Resolver
 	if resolver == nil {
@@ -62,12 +67,14 @@ func Faults(cfg *nginx.Config, u *nginx.Upstream, listen, zone string, servers [
 	case !asked:
 		say("its resolver is %s, which is not Trimtab's: want resolver %s", foreign, listen)
 	case foreign != "":
-		say("it asks %s as well as Trimtab, by turns, and goes by either's answer: want resolver %s alone", foreign, listen)
+		say("it asks %s as well as Trimtab, by turns, and goes by either's answer: want resolver %s alone", foreign,
+			listen)
 	}
 	for _, o := range servers {
 		a, err := netip.ParseAddrPort(o.Address)
 		if err == nil && (a.Addr().Is4() && !v4 || !a.Addr().Is4() && !v6) {
-			say("its resolver does not ask for addresses such as that of server %s: leave ipv6=off and ipv4=off out", o.Address)
+			say("its resolver does not ask for addresses such as that of server %s: leave ipv6=off and ipv4=off out",
+				o.Address)
 			break
 		}
 	}
@@ -87,7 +94,8 @@ func inZone(p *nginx.Peer, zone string) bool {
 	return in
 }
 
-// Small says that the zone of an upstream has no room for so many servers, and how large it has to be; empty when it has.
+// Small says that the zone of an upstream has no room for so many servers, and how large it has to be; empty when it
+// has.
 func Small(u *nginx.Upstream, servers int) string {
 	need := ZoneKiB(servers)
 	if have := kib(u.ZoneSize); u.ZoneSize == "" || have >= need {
