@@ -10,6 +10,10 @@ import (
 
 // What is said of least_conn is what the same world under least_conn shows.
 func TestWhatAnotherMethodWouldBring(t *testing.T) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
 	for _, c := range []struct {
 		name, scenario, method string
 		load                   float64 // of the scenario's
@@ -20,7 +24,7 @@ func TestWhatAnotherMethodWouldBring(t *testing.T) {
 		{"few requests", "low-rates", "round_robin", 0.3, false},
 		{"it is least_conn already", "mixed-hardware", "least_conn", 0.7, false},
 	} {
-		for seed := range uint64(3) {
+		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s, seed %d", c.name, seed), func(t *testing.T) {
 				t.Parallel()
 				p99 := map[string]float64{}
