@@ -89,7 +89,6 @@ func (h dnsHand) put(ctx context.Context, w weights.Set, from nginx.Settings) (c
 		if r.Changed {
 			// What happened while NGINX had not yet asked belongs to neither the weights of before nor the new ones.
 			_, _ = h.reader.Sample(ctx)
-			h.settled = time.Now()
 		}
 	}
 	return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, err

@@ -106,9 +106,6 @@ func (d *Service) loop(ctx, background context.Context, all *sync.WaitGroup) err
 			d.signal(background, all, s, tick)
 			dog.allow(d.current().cfg.longestStep())
 		case <-tick.C:
-			if d.current().resting(time.Now()) {
-				continue
-			}
 			out, err := d.Step(ctx)
 			d.tell(out, err)
 		}

@@ -49,7 +49,6 @@ type Session struct {
 	dry    bool
 
 	generation int64      // of NGINX's configuration in the last sample
-	settled    time.Time  // since when only the weights in force have been, after a change that took its time
 	change     *pageAfter // what the page must show before it is used; nil: anything
 }
 
@@ -117,12 +116,6 @@ func orNil(list []string) []string {
 		return nil
 	}
 	return list
-}
-
-// resting reports whether so little of an interval is left after a change that took most of it that a sample would say little: then
-// it counts with the next one.
-func (s *Session) resting(now time.Time) bool {
-	return !s.settled.IsZero() && now.Sub(s.settled) < time.Duration(s.cfg.Interval)/2
 }
 
 // reloads reports whether weights change by files and reloads.

@@ -51,8 +51,6 @@ type World struct {
 	steps    int
 	last     time.Duration // end of the last interval
 	shares   map[string]map[string]uint64
-	// fresh is since when only the weights in force have been, after a change that took its time; zero: for long.
-	fresh time.Time
 }
 
 var _ arena.World = (*World)(nil)
@@ -89,7 +87,7 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 	if w.actuator, w.close, err = w.cfg.NewActuator(w.bed); err != nil {
 		return err
 	}
-	w.run, w.steps, w.last, w.fresh = run, 0, 0, time.Time{}
+	w.run, w.steps, w.last = run, 0, 0
 	w.duration = w.cfg.Duration
 	if w.duration == 0 {
 		w.duration = sc.Duration.Std()
@@ -150,14 +148,8 @@ func variant(run arena.Run) (*deathstarbench.Scenario, error) {
 // Step implements arena.World: it waits until the control interval is over.
 func (w *World) Step(ctx context.Context) (arena.Interval, error) {
 	s := w.session
-	interval := w.bed.Scenario.ControlInterval.Std()
 	w.steps++
-	// What is left of an interval after a change that took most of it says little: it counts with the next one.
-	if next := s.started.Add(time.Duration(w.steps) * interval); !w.fresh.IsZero() && next.Sub(w.fresh) < interval/2 {
-		w.steps++
-	}
-	w.fresh = time.Time{}
-	end := min(time.Duration(w.steps)*interval, w.duration)
+	end := min(time.Duration(w.steps)*w.bed.Scenario.ControlInterval.Std(), w.duration)
 	timer := time.NewTimer(time.Until(s.started.Add(end)))
 	defer timer.Stop()
 	select {
@@ -230,7 +222,6 @@ func (w *World) SetWeights(ctx context.Context, set weights.Set) (control.Receip
 		if _, err := w.session.reader.Sample(ctx); err != nil && ctx.Err() != nil {
 			return receipt, ctx.Err()
 		}
-		w.fresh = time.Now()
 	}
 	return receipt, nil
 }
