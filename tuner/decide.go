@@ -41,6 +41,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	now := p.inForce(nil)
 	x := p.candidate(problem, now)
 	limited := p.limit(x, now, t.params.Growth)
+	p.bound(x)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: p.urgent(t.params, beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
 	q.Fresh, q.Calm = t.settled(p)
@@ -48,6 +49,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
+	e.Advice = p.advise(t, problem, want, q.Urgent, seconds)
 	p.gate.Observe(t.params, &t.budget, seconds, q)
 	v := p.gate.Judge(t.params, &t.budget, q)
 	e.Price = v.Price
@@ -58,6 +60,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case len(ejections) > 0:
 		out.want, out.eject = p.changed(want), ejections
 		e.change("a server is ejected or let back")
+	case p.astray(now) > p.astray(rounded)+strayed:
+		out.want = p.changed(want)
+		e.change("a share is brought within its limits")
 	case !v.Pass:
 		e.hold(v.Bound, v.Reason)
 	default:

@@ -24,6 +24,10 @@ type pool struct {
 
 	experience experience
 
+	advice    *Advice // of the last look
+	adviceSec float64 // until the next
+	seen      looks
+
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
@@ -45,6 +49,7 @@ type group struct {
 	given    bool // the deadline is the operator's
 	deadline float64
 	priority float64
+	bounds   Limits
 	scv      float64 // of service times
 	course   course
 	learned  objective.Moments
