@@ -43,7 +43,12 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	limited := p.limit(x, now, t.params.Growth)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(t.params, beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
+	q := gate.Question{Urgent: p.urgent(t.params, beliefs), QuietSec: p.quietSec}
+	band := t.params.DeadBand
+	if q.Urgent { // near full use a little decides whether a queue grows
+		band *= urgentBand
+	}
+	q.Differs = differs(rounded, now, band)
 	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
@@ -117,6 +122,7 @@ const (
 	overloaded = 0.97 // utilisation from which a queue does not go by itself
 	longQueue  = 1.0  // s of waiting work that is no short queue,
 	longWait   = 10   // when it is so many services too
+	urgentBand = 0.2  // of the dead band, in an emergency
 	comeBack   = 0.3  // of an equal share that a server may be given back at once
 )
 
