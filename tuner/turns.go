@@ -89,7 +89,7 @@ func (p *pool) cannotWait(t *Tuner) bool {
 	for j, sv := range p.servers {
 		sv.known.Refresh(&p.beliefs[j])
 	}
-	if p.urgent(p.beliefs) {
+	if p.urgent(t.params, p.beliefs) {
 		return true
 	}
 	if !t.cfg.Eject {
