@@ -33,6 +33,7 @@ type Tuner struct {
 	explain  Explanation
 	rng      *rand.Rand // of the twin
 	played   float64    // share of a step that the twin has played
+	crowded  bool       // pools take turns
 	restored *Snapshot  // taken over at the first sample
 }
 

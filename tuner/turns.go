@@ -51,6 +51,7 @@ func (t *Tuner) takeTurns(seconds float64) {
 		}
 		return 0
 	})
+	t.crowded = all > turnLinks
 	left := max(turnLinks, all*seconds/turnSec)
 	for _, p := range waiting {
 		if left <= 0 {
