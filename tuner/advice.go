@@ -25,7 +25,7 @@ const (
 	adviceKeep     = 0.82  // of what earlier looks count, at the next: five minutes
 	adviceLeast    = 0.05  // part of the 99th percentile that it must take off to be said
 	adviceRequests = 20000 // simulated for each of the two methods,
-	adviceCrowded  = 0.25  // of them where pools take turns: one look in a step, and no forecast beside it
+	adviceCrowded  = 0.25  // part of them where pools take turns: one of them looks, with few others planned beside it
 )
 
 // advise looks, now and then, at what least_conn would bring where a group is balanced by a method that does not go
@@ -35,7 +35,7 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 	if p.adviceSec -= seconds; p.adviceSec > 0 || urgent {
 		return p.advice
 	}
-	if t.crowded && t.played > 0 {
+	if t.crowded && !t.look {
 		return p.advice
 	}
 	p.adviceSec, p.advice = adviceEvery, nil
@@ -54,9 +54,7 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 			there.Groups[g].Method = plan.LeastConn
 		}
 	}
-	if t.crowded {
-		t.played = 1
-	}
+	t.look, t.lookSec = false, 0
 	best, _ := p.settings(there.Solve(there.Proportional()), nil)
 	here, ok := p.expect(t, problem, wanted)
 	other, ok2 := p.expect(t, &there, best)

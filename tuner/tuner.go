@@ -34,6 +34,8 @@ type Tuner struct {
 	rng      *rand.Rand // of the twin
 	played   float64    // share of a step that the twin has played
 	crowded  bool       // pools take turns
+	look     bool       // one of them may look at another method in this step
+	lookSec  float64    // since one did
 	restored *Snapshot  // taken over at the first sample
 }
 

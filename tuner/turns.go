@@ -9,7 +9,8 @@ import (
 
 // A step plans all pools while they are few. Many take turns, so that a step stays short; every pool observes in every step.
 const (
-	turnLinks = 600  // servers in groups that a step plans for: about 12 ms of one core
+	turnLinks = 500  // servers in groups that a step plans for: about 10 ms of one core
+	turnLook  = 0.75 // of a step that a look at another balancing method takes (advice.go)
 	turnSec   = 60.0 // s of control time in which all pools have their turn, however many they are
 )
 
@@ -53,6 +54,10 @@ func (t *Tuner) takeTurns(seconds float64) {
 	})
 	t.crowded = all > turnLinks
 	left := max(turnLinks, all*seconds/turnSec)
+	t.lookSec += seconds
+	if t.look = t.crowded && t.lookSec >= adviceEvery; t.look {
+		left *= 1 - turnLook
+	}
 	for _, p := range waiting {
 		if left <= 0 {
 			break

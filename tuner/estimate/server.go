@@ -49,9 +49,15 @@ type believed struct {
 
 // NewServer returns a server of which nothing is known.
 func NewServer(classes int) *Server {
-	s := &Server{fail: make([]float64, classes), scv: make([]float64, classes)}
+	room := make([]float64, 2*(choices+1)*classes) // one piece: a collector of garbage looks at each
+	next := func() []float64 {
+		out := room[:classes:classes]
+		room = room[classes:]
+		return out
+	}
+	s := &Server{fail: next(), scv: next()}
 	for h := range s.slots {
-		s.slots[h] = believed{log: make([]float64, classes), variance: make([]float64, classes)}
+		s.slots[h] = believed{log: next(), variance: next()}
 		s.Prob[h] = 1 / float64(choices)
 	}
 	return s
