@@ -118,9 +118,9 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, p prior, restart, wor
 	return m, nil
 }
 
-// sharedCovariance returns the prior that the settings ask for: the covariance of a tied mixture of one start. With more than tiedMost
-// features, of which only the variances are asked for, it is the mean of the variances within the components of a diagonal mixture, for a
-// matrix of all pairs would take most of the time and memory of a fit.
+// sharedCovariance returns the prior that the settings ask for: the covariance of a tied mixture of one start. With
+// more than tiedMost features, of which only the variances are asked for, it is the mean of the variances within the
+// components of a diagonal mixture, for a matrix of all pairs would take most of the time and memory of a fit.
 func sharedCovariance(ctx context.Context, x rowBlocks, s Settings) (prior, error) {
 	if s.PriorRows <= 0 || s.Covariance != Full && s.Covariance != Diag {
 		return prior{}, nil

@@ -18,11 +18,11 @@ func Tardiness(m, v, d float64) float64 {
 
 func normalCDF(z float64) float64 { return 0.5 * math.Erfc(-z/math.Sqrt2) }
 
-// Table holds tardiness by m/d and the coefficient of variation: the plan asks for it so often that the error functions would take most
-// of a control step. Interpolation is within 1 % of the deadline.
+// Table holds tardiness by m/d and the coefficient of variation: the plan asks for it so often that the error
+// functions would take most of a control step. Interpolation is within 1 % of the deadline.
 //
-// Points of m/d are those whose mantissa has tardyBits bits: which of them a number lies between is written in its first bits, so that no
-// logarithm is needed.
+// Points of m/d are those whose mantissa has tardyBits bits: which of them a number lies between is written in its
+// first bits, so that no logarithm is needed.
 type Table [tardyRatios + 1][tardyCVs + 1]float64
 
 const (
@@ -64,8 +64,8 @@ func (t *Table) At(m, v, d float64) float64 {
 	return out
 }
 
-// Slopes is the tardiness of a mean of ratio deadlines at a coefficient of variation, and its derivatives with respect to the two; all 0
-// where one of them is no number.
+// Slopes is the tardiness of a mean of ratio deadlines at a coefficient of variation, and its derivatives with respect
+// to the two; all 0 where one of them is no number.
 func (t *Table) Slopes(ratio, cv float64) (tardiness, byRatio, byCV float64) {
 	const least, most = 1.0 / (1 << tardyOctaves), 1 << tardyOctaves
 	if !(ratio > least) || !(cv >= 0) {
@@ -77,7 +77,8 @@ func (t *Table) Slopes(ratio, cv float64) (tardiness, byRatio, byCV float64) {
 	bits := math.Float64bits(ratio)
 	i := int(bits>>(mantissaBits-tardyBits)) - (exponentBias-tardyOctaves)<<tardyBits
 	from := math.Float64frombits(bits &^ (1<<(mantissaBits-tardyBits) - 1))
-	perRatio := math.Float64frombits((2*exponentBias + tardyBits - bits>>mantissaBits) << mantissaBits) // 2^bits over the power of two
+	// 2^tardyBits over the power of two below ratio.
+	perRatio := math.Float64frombits((2*exponentBias + tardyBits - bits>>mantissaBits) << mantissaBits)
 	y := min(cv*tardyPerUnit, tardyCVs-1e-6)
 	j := int(y)
 	fx, fy := (ratio-from)*perRatio, y-float64(j)

@@ -25,7 +25,7 @@ const (
 	adviceKeep     = 0.82  // of what earlier looks count, at the next: five minutes
 	adviceLeast    = 0.05  // part of the 99th percentile that it must take off to be said
 	adviceRequests = 20000 // simulated for each of the two methods,
-	adviceCrowded  = 0.25  // part of them where pools take turns: one of them looks, with few others planned beside it
+	adviceCrowded  = 0.12  // part of them where pools take turns: one of them looks, with few others planned beside it
 )
 
 // advise looks, now and then, at what least_conn would bring where a group is balanced by a method that does not go

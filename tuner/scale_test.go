@@ -87,7 +87,8 @@ func benchmarkStep(b *testing.B, groups, servers int, shared bool) {
 	b.ReportMetric(float64(slowest)/1e6, "slowest_ms")
 }
 
-// cpuTime is what the process has used of the processors: on a machine that others use too, it says more than the clock.
+// cpuTime is what the process has used of the processors: on a machine that others use too, it says more than the
+// clock.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

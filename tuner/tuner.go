@@ -219,12 +219,16 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 		}
 	}
-	servers := map[string]*server{}
-	poolOf := map[*server]*pool{}
+	links := 0
+	for i := range s.Groups {
+		links += len(s.Groups[i].Peers)
+	}
+	servers, poolOf := make(map[string]*server, links), make(map[*server]*pool, links)
 	t.pools = nil
 	for i := range s.Groups {
 		gs := &s.Groups[i]
 		g := t.newGroup(gs.Name, oldGroups[gs.Name])
+		g.links = make([]link, 0, len(gs.Peers))
 		p := &pool{groups: []*group{g}}
 		for _, peer := range gs.Peers {
 			sv := servers[peer.Server]

@@ -7,10 +7,11 @@ import (
 	"trimtab/tuner/gate"
 )
 
-// A step plans all pools while they are few. Many take turns, so that a step stays short; every pool observes in every step.
+// A step plans all pools while they are few. Many take turns, so that a step stays short; every pool observes in every
+// step.
 const (
 	turnLinks = 500  // servers in groups that a step plans for: about 10 ms of one core
-	turnLook  = 0.75 // of a step that a look at another balancing method takes (advice.go)
+	turnLook  = 0.9  // of a step that a look at another balancing method takes (advice.go)
 	turnSec   = 60.0 // s of control time in which all pools have their turn, however many they are
 )
 
@@ -22,15 +23,16 @@ type turn struct {
 	due      bool    // in this step
 }
 
-// takeTurns says which pools are planned in a step of the given length. What cannot wait is planned at once, whatever it takes. Of the
-// others so many have their turn as turnLinks allow, at least one, and enough for all to have it within turnSec:
+// takeTurns says which pools are planned in a step of the given length. What cannot wait is planned at once, whatever
+// it takes. Of the others so many have their turn as turnLinks allow, at least one, and enough for all to have it
+// within turnSec:
 //
 //   - first those with a gain that has to last, those never planned, and those that have waited for turnSec;
 //   - then those with news;
 //   - then the rest;
 //
-// each the longest wait first. So a pool is planned every two turnSec at least. What a step plans follows from what was observed and not
-// from how fast the machine is.
+// each the longest wait first. So a pool is planned every two turnSec at least. What a step plans follows from what
+// was observed and not from how fast the machine is.
 func (t *Tuner) takeTurns(seconds float64) {
 	all := 0.0
 	var waiting []*pool
@@ -86,8 +88,8 @@ func (p *pool) rank() int {
 	return 2
 }
 
-// cannotWait reports whether a pool has to be planned at once: a server is overloaded or fails, as it was last believed to be and is seen
-// now.
+// cannotWait reports whether a pool has to be planned at once: a server is overloaded or fails, as it was last
+// believed to be and is seen now.
 func (p *pool) cannotWait(t *Tuner) bool {
 	if len(p.beliefs) != len(p.servers) {
 		return false

@@ -48,7 +48,8 @@ func TestManyPoolsTakeTurns(t *testing.T) {
 			}
 		}
 		if planned < 1 || planned > 10 {
-			t.Fatalf("step %d: got %d of 30 pools of 50 servers planned, want at least 1, and no more than 500 servers", i, planned)
+			t.Fatalf("step %d: got %d of 30 pools of 50 servers planned, want at least 1, and no more than 500 servers",
+				i, planned)
 		}
 	}
 }
@@ -70,7 +71,8 @@ func TestAPoolOfWhichAServerFailsIsPlannedAtOnce(t *testing.T) {
 			})
 			for _, j := range failing {
 				if waits(e.Pools[j]) {
-					t.Errorf("from step %d on: pool %d has a server that fails, got %q, want it planned", 20+first, j, e.Pools[j].Reason)
+					t.Errorf("from step %d on: pool %d has a server that fails, got %q, want it planned",
+						20+first, j, e.Pools[j].Reason)
 				}
 			}
 		}

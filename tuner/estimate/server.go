@@ -20,9 +20,10 @@ type Reading struct {
 	TypicalSec  float64 // service time of the class at the other servers; 0: not known
 }
 
-// Server is what was seen of one server, by class. For every number of slots it may have, the service time of every class is
-// followed by a Kalman filter in the logarithm; what the server finished and held in an interval gives the service times at once,
-// by the utilisation law and Little's law (see Observe). The zero value is not usable: NewServer.
+// Server is what was seen of one server, by class. For every number of slots it may have, the service time of every
+// class is followed by a Kalman filter in the logarithm; what the server finished and held in an interval gives the
+// service times at once, by the utilisation law and Little's law (see Observe). The zero value is not usable:
+// NewServer.
 type Server struct {
 	slots  [choices]believed
 	fail   []float64        // by class: probability that a request fails
@@ -71,10 +72,11 @@ func (s *Server) Changed() bool { return s.shift.found }
 
 // Observe learns from an interval of the given length; r are the readings by class.
 //
-// The server holds L = Σ λ_k R_k requests (Little), of which b = Busy(L, c) are in service and the others wait, each for
-// W = (L−b)/λ. Two things follow for every number of slots c: all classes together took Σ λ_k s_k = b (the utilisation law), which
-// says how fast the server is, and class k took R_k − W, which says how the classes differ. The first holds near full use, beyond it,
-// and while a queue drains, where no formula of a steady state does; the second says little there, for waits differ by chance.
+// The server holds L = Σ λ_k R_k requests (Little), of which b = Busy(L, c) are in service and the others wait, each
+// for W = (L−b)/λ. Two things follow for every number of slots c: all classes together took Σ λ_k s_k = b (the
+// utilisation law), which says how fast the server is, and class k took R_k − W, which says how the classes differ.
+// The first holds near full use, beyond it, and while a queue drains, where no formula of a steady state does; the
+// second says little there, for waits differ by chance.
 func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, r []Reading) {
 	done, inside := 0.0, 0.0
 	for k := range r {
@@ -123,9 +125,12 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 }
 
-// learn updates one hypothesis by an interval in which slots were busy for so long per completion, in the logarithm, and requests waited so
-// long, a share waited of their response time. It is z that the deviation of the common speed is added to.
-func (s *Server) learn(b *believed, p *params.Params, seconds, perRequest, wait, waited float64, r []Reading, z *deviation) {
+// learn updates one hypothesis by an interval in which slots were busy for so long per completion, in the logarithm,
+// and requests waited so long, a share waited of their response time. It is z that the deviation of the common speed
+// is added to.
+func (s *Server) learn(
+	b *believed, p *params.Params, seconds, perRequest, wait, waited float64, r []Reading, z *deviation,
+) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -204,7 +209,8 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, perRequest, wait,
 // mostLog bounds log service times: from 0.1 µs to four months.
 const mostLog = 16
 
-// mostBias bounds what the logarithm of a mean of few is said to be too small by: beyond it half the variance is no longer what it is.
+// mostBias bounds what the logarithm of a mean of few is said to be too small by: beyond it half the variance is no
+// longer what it is.
 const mostBias = 0.5
 
 // shift makes all classes slower by so much, in the logarithm.
@@ -224,7 +230,8 @@ func (s *Server) spread(class int, p *params.Params) float64 {
 	return p.SpreadFirst
 }
 
-// weigh keeps the evidence relative to the best number of slots and bounded, so that what was believed for hours can be unlearned.
+// weigh keeps the evidence relative to the best number of slots and bounded, so that what was believed for hours can
+// be unlearned.
 func (s *Server) weigh(p *params.Params) {
 	most := math.Inf(-1)
 	for h := range s.slots {
@@ -255,7 +262,8 @@ func (s *Server) best() int {
 	return at
 }
 
-// Waiting is the share of the response times of the last interval that was waiting, by the most probable number of slots.
+// Waiting is the share of the response times of the last interval that was waiting, by the most probable number of
+// slots.
 func (s *Server) Waiting() float64 { return s.waited }
 
 // Utilisation is the share of the slots that were busy in the last interval, over the numbers of slots.

@@ -37,7 +37,8 @@ type fitted struct {
 
 // begin fits a model to what was collected so far. The collector may collect on meanwhile.
 func begin(c *cluster.Collector, cfg RegimeConfig, seed uint64, stale bool) *fitting {
-	all, sample := *c, *c.Thin(min(fitIntervals, max(shortestObserved, fitCells/c.Schema().Dim()))) // of their own length, so that nothing added later is seen
+	rows := min(fitIntervals, max(shortestObserved, fitCells/c.Schema().Dim()))
+	all, sample := *c, *c.Thin(rows) // of their own length, so that nothing added later is seen
 	ctx, stop := context.WithCancel(context.Background())
 	result := make(chan fitted, 1)
 	go func() {

@@ -123,14 +123,16 @@ func TestWhatIsCollectedOfManyGroupsIsBounded(t *testing.T) {
 	s := shifts(1, 0)[0]
 	s.Groups = nil
 	for g := range groups {
-		s.Groups = append(s.Groups, vts.GroupSample{Name: fmt.Sprintf("g%03d", g), Peers: []vts.PeerSample{{Server: "a", Weight: 1, Known: true, Requests: 60}}})
+		s.Groups = append(s.Groups, vts.GroupSample{Name: fmt.Sprintf("g%03d", g),
+			Peers: []vts.PeerSample{{Server: "a", Weight: 1, Known: true, Requests: 60}}})
 	}
 	for range intervals {
 		r.Track(&s)
 	}
 	n, seconds := r.collector.Len(), 0.0
 	if cells := n * r.collector.Schema().Dim(); cells > collectedMost*5/4 || cells < collectedMost/3 {
-		t.Errorf("%d features are kept of %d groups after four hours, want no more than about %d, and not far fewer", cells, groups, collectedMost)
+		t.Errorf("%d features are kept of %d groups after four hours, want no more than about %d, and not far fewer",
+			cells, groups, collectedMost)
 	}
 	for _, sec := range r.seconds {
 		seconds += sec

@@ -186,8 +186,8 @@ func (r *Regimes) assign(s *vts.Sample) Regime {
 	return e
 }
 
-// observe collects intervals and has a model fitted when the observation period is over, when as much again has been seen,
-// and when the world has changed so much that the old model explains too little.
+// observe collects intervals and has a model fitted when the observation period is over, when as much again has been
+// seen, and when the world has changed so much that the old model explains too little.
 func (r *Regimes) observe(s *vts.Sample) {
 	if r.cfg.Observe < 0 || r.cfg.Model != nil && !r.tracker.Recalibrate() && r.collector.Len() == 0 {
 		return
@@ -259,8 +259,9 @@ func (r *Regimes) collect(s *vts.Sample) error {
 	return nil
 }
 
-// thin leaves out every other interval when more were collected than there is room for. The ones before them stand for them, then and from
-// then on. While a model is fitted nothing is left out, for the intervals are told by their number then.
+// thin leaves out every other interval when more were collected than there is room for. The ones before them stand for
+// them, then and from then on. While a model is fitted nothing is left out, for the intervals are told by their number
+// then.
 func (r *Regimes) thin() {
 	n := r.collector.Len()
 	if r.fitting != nil || n%2 != 0 || n*r.collector.Schema().Dim() <= collectedMost {
@@ -275,7 +276,8 @@ func (r *Regimes) thin() {
 	r.every *= 2
 }
 
-// collectedMost is how many features of all intervals are collected: 8 MiB. Of three groups it is two days every 3 s, of a hundred 100 min.
+// collectedMost is how many features of all intervals are collected: 8 MiB. Of three groups it is two days every 3 s,
+// of a hundred 100 min.
 const collectedMost = 1 << 20
 
 // learned tracks a new model and tells its forecast the past.

@@ -48,7 +48,8 @@ var present = []Demand{{Load: 1, Probability: 1}}
 
 // evaluator is one for the problem with the beliefs given in place of its own.
 func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
-	e := &evaluator{p: p, demand: p.distinct(), servers: make([]station, len(beliefs)), asked: make([]float64, len(p.Groups))}
+	e := &evaluator{p: p, demand: p.distinct(), servers: make([]station, len(beliefs)),
+		asked: make([]float64, len(p.Groups))}
 	uses, most, choices := make([]int, len(beliefs)), 0, 0
 	for g := range p.Groups {
 		for _, l := range p.Groups[g].Links {
@@ -91,8 +92,8 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 	return e
 }
 
-// choice works out what a number of slots means for the classes of a server. The spread of service times is that of all classes in their
-// usual mix: parting them to make it less is not what weights are for.
+// choice works out what a number of slots means for the classes of a server. The spread of service times is that of
+// all classes in their usual mix: parting them to make it less is not what weights are for.
 func (p *Problem) choice(s *station, h *estimate.Hypothesis) choice {
 	out := choice{Hypothesis: h}
 	all, first, square := 0.0, 0.0, 0.0
@@ -207,8 +208,9 @@ func (e *evaluator) server(s *station, x, grad Shares) float64 {
 		}
 		rho := work / c.Slots
 		wait, slope := queueing.Planned(rho, c.Slots, mean, flow, e.p.Params.HorizonSec)
-		own := wait - max(0, rho-queueing.NearFull)*e.p.Params.HorizonSec/2 // in proportion to mean, and to what the flow makes of it
-		if s.belief.Inside > c.Slots {                                      // nothing waits before the slots are full
+		// In proportion to mean, and to what the flow makes of it.
+		own := wait - max(0, rho-queueing.NearFull)*e.p.Params.HorizonSec/2
+		if s.belief.Inside > c.Slots { // nothing waits before the slots are full
 			backlog := max(0, s.belief.Inside-c.Slots*(1+queueing.Wait(nearlyFull, c.Slots, flow)))
 			more, steep := queueing.Draining(backlog*c.usual/c.Slots, rho, e.p.Params.HorizonSec)
 			wait, slope = wait+more, slope+steep
@@ -260,8 +262,8 @@ func (e *evaluator) server(s *station, x, grad Shares) float64 {
 // nearlyFull is the utilisation up to which requests that wait are no backlog.
 const nearlyFull = 0.9
 
-// response is the cost of one request, in deadlines, that is served for so long on average and waits for so long, the variance of which
-// is square, and the derivatives with respect to the wait and to square.
+// response is the cost of one request, in deadlines, that is served for so long on average and waits for so long, the
+// variance of which is square, and the derivatives with respect to the wait and to square.
 func (e *evaluator) response(at *place, service, wait, square float64) (cost, byWait, bySquare float64) {
 	perDeadline := at.perDeadline
 	if perDeadline == 0 {
@@ -287,7 +289,8 @@ func (e *evaluator) response(at *place, service, wait, square float64) (cost, by
 // leastWaits is the probability of waiting below which the spread of waits grows no more.
 const leastWaits = 0.05
 
-// exact is the tardiness of a mean of so many deadlines and a coefficient of variation, with its derivatives, without a table.
+// exact is the tardiness of a mean of so many deadlines and a coefficient of variation, with its derivatives, without
+// a table.
 func exact(ratio, cv float64) (late, byRatio, byCV float64) {
 	const step = 1e-5
 	at := func(ratio, cv float64) float64 { return objective.Tardiness(ratio, cv*cv*ratio*ratio, 1) }

@@ -13,10 +13,11 @@ const (
 	quadratureLoad  = 1.2 // of the heaviest demand, at which points are compared
 )
 
-// merged are the beliefs that a plan is sought with in a large pool, where the search would take too long: of the numbers of slots that a
-// server may have, those that make the most alike response times when the server is sent its part of the heaviest demand, by the shares
-// given, are taken together until quadrature of them are left. So the many slots with which nothing waits become one point, and the few with
-// which the server fills stay apart. The mean logarithms of slots and service times stay what they are.
+// merged are the beliefs that a plan is sought with in a large pool, where the search would take too long: of the
+// numbers of slots that a server may have, those that make the most alike response times when the server is sent its
+// part of the heaviest demand, by the shares given, are taken together until quadrature of them are left. So the many
+// slots with which nothing waits become one point, and the few with which the server fills stay apart. The mean
+// logarithms of slots and service times stay what they are.
 func (p *Problem) merged(x Shares) []estimate.Belief {
 	links := 0
 	for g := range p.Groups {
@@ -61,8 +62,8 @@ type use struct {
 	perSec float64
 }
 
-// merge takes neighbours together until at most n are left: those first whose parting tells least, by the variance between them of what
-// value says of each (Ward 1963).
+// merge takes neighbours together until at most n are left: those first whose parting tells least, by the variance
+// between them of what value says of each (Ward 1963).
 func merge(slots []estimate.Hypothesis, n int, value func(*estimate.Hypothesis) float64) []estimate.Hypothesis {
 	if len(slots) <= n {
 		return slots

@@ -30,9 +30,9 @@ const (
 	leastShared  = 1e-4 // of an equal share: what no weight can say
 )
 
-// Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards by Params.Pull
-// times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that cost the same, they are spread as
-// in start.
+// Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards
+// by Params.Pull times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that
+// cost the same, they are spread as in start.
 func (p *Problem) Solve(start Shares) Shares {
 	x, next, grad, nextGrad := p.NewShares(), p.NewShares(), p.NewShares(), p.NewShares()
 	for g := range x {
@@ -108,8 +108,8 @@ func (g *Group) atLeast(x []float64) {
 	g.normalise(x)
 }
 
-// pulled is the cost of shares x with the price of leaving base. It sets grad to the derivatives less their mean in the group, in units of
-// the part of all requests that are of the group.
+// pulled is the cost of shares x with the price of leaving base. It sets grad to the derivatives less their mean in
+// the group, in units of the part of all requests that are of the group.
 func (e *evaluator) pulled(x, base, grad Shares, part []float64) float64 {
 	cost := e.cost(x, grad) + e.p.pull(x, base, part, grad)
 	for g := range x {

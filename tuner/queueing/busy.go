@@ -2,12 +2,12 @@ package queueing
 
 import "math"
 
-// Busy returns how many of c slots are busy on average at a server that holds inside requests on average (waiting and in
-// service): the b with b = cρ and inside = cρ(1 + Wait(ρ, c)), by Little's law. It is inside itself while nothing waits and c when
-// everything does, so that it is well behaved where a waiting time is not: near full use and beyond.
+// Busy returns how many of c slots are busy on average at a server that holds inside requests on average (waiting and
+// in service): the b with b = cρ and inside = cρ(1 + Wait(ρ, c)), by Little's law. It is inside itself while nothing
+// waits and c when everything does, so that it is well behaved where a waiting time is not: near full use and beyond.
 //
-// With the rate of completions X it gives the mean service time without the waiting, b/X (the utilisation law, Denning and Buzen 1978),
-// whatever the load was and whether or not the queue was in a steady state.
+// With the rate of completions X it gives the mean service time without the waiting, b/X (the utilisation law, Denning
+// and Buzen 1978), whatever the load was and whether or not the queue was in a steady state.
 func Busy(inside, c float64, v Flow) float64 {
 	if !(inside > 0) {
 		return 0
@@ -19,14 +19,16 @@ func Busy(inside, c float64, v Flow) float64 {
 	if inside < c && sum <= 0 {
 		return inside
 	}
-	// (inside(ρ) − inside)·(1−ρ) = cρ(1−ρ) + ρ·V(ρ) − inside·(1−ρ), V being smooth and bounded up to full use, has its one zero
-	// below high. Newton's steps from there, kept inside the interval that holds the zero, find it in three or four.
+	// (inside(ρ) − inside)·(1−ρ) = cρ(1−ρ) + ρ·V(ρ) − inside·(1−ρ), V being smooth and bounded up to full use, has its
+	// one zero below high. Newton's steps from there, kept inside the interval that holds the zero, find it in three or
+	// four.
 	low, high := 0.0, math.Min(1, inside/c)
 	e, calm, rho := exponent(c), 0.0, high
 	if sum > 0 {
 		calm = v.calm()
 		// A power of two above rho spares the logarithm where next to nothing waits.
-		if _, above := math.Frexp(rho); -float64(above)*math.Ln2*e+calm*(1-rho)/max(rho, leastFactored) > nothingWaits && rho < 1 {
+		_, above := math.Frexp(rho)
+		if rho < 1 && calm*(1-rho)/max(rho, leastFactored)-float64(above)*math.Ln2*e > nothingWaits {
 			return inside
 		}
 	}
@@ -62,7 +64,8 @@ const (
 	nothingWaits = 20   // −log of a wait in services that is none
 )
 
-// Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and beyond.
+// Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and
+// beyond.
 func Inside(rho, c float64, v Flow) float64 {
 	if !(rho > 0) {
 		return 0

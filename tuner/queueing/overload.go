@@ -8,9 +8,9 @@ const (
 	logNearFull = -0.030459207484708574 // of NearFull
 )
 
-// Planned returns the mean waiting time in seconds over the next horizon seconds at a server of c slots with the mean service time
-// given, and its derivative with respect to rho: Wait up to NearFull, and beyond it that plus the queue that grows meanwhile,
-// (ρ−NearFull)·horizon/2 on average. It is finite for every finite rho.
+// Planned returns the mean waiting time in seconds over the next horizon seconds at a server of c slots with the mean
+// service time given, and its derivative with respect to rho: Wait up to NearFull, and beyond it that plus the queue
+// that grows meanwhile, (ρ−NearFull)·horizon/2 on average. It is finite for every finite rho.
 func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, slope float64) {
 	if !(rho > 0) {
 		return 0, 0
@@ -30,9 +30,10 @@ func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, s
 	return waitSec + (rho-NearFull)*slope, slope
 }
 
-// Draining returns how long requests wait on average over the next horizon seconds for a backlog that takes backlogSec to serve, at a
-// server that is sent rho of what it serves meanwhile, and its derivative with respect to rho: half of the backlog for the part of the
-// horizon in which it lasts, backlog/(1−ρ), and all of it when it outlasts the horizon twice.
+// Draining returns how long requests wait on average over the next horizon seconds for a backlog that takes backlogSec
+// to serve, at a server that is sent rho of what it serves meanwhile, and its derivative with respect to rho: half of
+// the backlog for the part of the horizon in which it lasts, backlog/(1−ρ), and all of it when it outlasts the horizon
+// twice.
 func Draining(backlogSec, rho, horizonSec float64) (waitSec, slope float64) {
 	if !(backlogSec > 0) {
 		return 0, 0
