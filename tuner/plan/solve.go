@@ -26,7 +26,7 @@ const (
 	solveMost    = 2    // stride
 	solveTries   = 6    // of strides for one step
 	solveDone    = 1e-4 // relative gain of a step that ends the search
-	solveWork    = 4e5  // responses worked out after which the search ends: the largest pools
+	solveWork    = 3e5  // responses worked out after which the search ends: the largest pools
 	leastShared  = 1e-4 // of an equal share: what no weight can say
 )
 

@@ -59,9 +59,9 @@ func Busy(inside, c float64, v Flow) float64 {
 
 const (
 	busySteps    = 60   // never reached but by bisection
-	busyEnough   = 1e-5 // utilisation: the step after it is the square of that
+	busyEnough   = 1e-4 // utilisation: the step after it is the square of that
 	fullFrom     = 1e9  // requests per slot from which all slots are busy, to the last digit
-	nothingWaits = 20   // −log of a wait in services that is none
+	nothingWaits = 14   // −log of a wait in services that is none
 )
 
 // Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and
