@@ -49,6 +49,8 @@ var rooms = []room{
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
+	{name: "prove", only: []string{"objective", "plain", "vts"}},
+	{name: "prove/rehearse", not: []string{"nginx", "daemon", "arena", "tuner", "rival"}},
 	{name: "loadgen", only: []string{"loadgen"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},

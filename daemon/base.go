@@ -33,8 +33,14 @@ func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.
 		if mine := set && ours.Equal(now); !known || edited && !mine {
+			if known && d.proof.put(base, now) {
+				continue
+			}
 			if known && set && d.rendered(s, name, base, ours, now, moved) {
 				continue
+			}
+			if known && !base.Equal(now) {
+				d.edits++
 			}
 			d.state.Base[name] = maps.Clone(now)
 			delete(d.state.LastGood, name)

@@ -21,6 +21,7 @@ import (
 	"trimtab/localhttp"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/prove"
 	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
@@ -124,6 +125,16 @@ type Config struct {
 		NovelShare float64 `toml:"novel_share"`
 	} `toml:"regimes"`
 
+	Prove struct {
+		Enabled   bool    `toml:"enabled"`
+		Block     Span    `toml:"block"`
+		WashOut   Span    `toml:"wash_out"`
+		Duration  Span    `toml:"duration"`
+		Measure   string  `toml:"measure"`
+		ErrorRate float64 `toml:"error_rate"`
+		Margin    float64 `toml:"margin"`
+	} `toml:"prove"`
+
 	Upstream []struct {
 		Name     string  `toml:"name"`
 		Method   string  `toml:"method"`
@@ -156,6 +167,7 @@ func Defaults() *Config {
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner = "tuned"
 	c.Regimes.Observe = Span(30 * time.Minute)
+	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
 
@@ -265,6 +277,9 @@ func (c *Config) Validate() error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
+	}
+	for _, fault := range faults(c.ProvePlan().Validate()) {
+		errs = append(errs, fmt.Errorf("prove.%w", fault))
 	}
 	odd := oddNumbers("", reflect.ValueOf(*c))
 	errs = append(errs, odd...)

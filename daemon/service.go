@@ -41,6 +41,8 @@ type Service struct {
 	faults   faultLog
 	recovery recovery
 	renders  renders // of the loop alone
+	proof    proof   // of the loop alone
+	edits    int     // of the operator that were taken over
 
 	mu            sync.Mutex
 	session       *Session
@@ -55,6 +57,7 @@ type Service struct {
 	lastMade      time.Time
 	inForce       weights.Set // as the last sample showed them
 	base          weights.Set // the operator's
+	proved        proved
 }
 
 // Options are what a run of the daemon is given beside its configuration.
@@ -135,6 +138,9 @@ func (d *Service) hold(ctx context.Context, s *Session) string {
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
 	}
+	if why := d.proof.holds(); why != "" {
+		return why
+	}
 	return s.obstacle(ctx, d.opts.DryRun)
 }
 
@@ -201,6 +207,9 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	}
 	if sample != nil && (err == nil || out.Applied) {
 		d.account(s, sample, out, e)
+	}
+	if sample != nil && err == nil && !d.opts.DryRun {
+		_ = d.contain(inProof, func() { d.prove(ctx, s, sample, policy, e) })
 	}
 	_ = d.contain(inMetrics, func() {
 		d.metrics.Step(sample, held, out, e, took, err)

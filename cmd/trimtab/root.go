@@ -69,6 +69,7 @@ func newRoot(e *env) *cobra.Command {
 		newCollect(e),
 		newCluster(e),
 		newTune(e),
+		newProve(e),
 		newDrain(e),
 		newUndrain(e),
 		newPin(e),
