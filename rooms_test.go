@@ -49,6 +49,8 @@ var rooms = []room{
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
+	{name: "words", only: []string{"plain", "tuner", "weights"}},
+	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}},
 	{name: "prove", only: []string{"objective", "plain", "vts"}},
 	{name: "prove/rehearse", not: []string{"nginx", "daemon", "arena", "tuner", "rival"}},
 	{name: "loadgen", only: []string{"loadgen"}},

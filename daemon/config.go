@@ -58,6 +58,8 @@ type Config struct {
 	LogLevel     string `toml:"log_level"`
 	LogFormat    string `toml:"log_format"`
 	Listen       string `toml:"listen"`
+	// PageTokenFile holds the token of the page's buttons; empty: it has none.
+	PageTokenFile string `toml:"page_token_file"`
 
 	Status struct {
 		URL          string            `toml:"url"`
@@ -228,6 +230,7 @@ func (c *Config) Validate() error {
 	if c.Listen != "" {
 		errs = append(errs, localhttp.CheckAddress(c.Listen))
 	}
+	check(c.PageTokenFile == "" || filepath.IsAbs(c.PageTokenFile), "page_token_file %q: want an absolute path", c.PageTokenFile)
 	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
 	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
 	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")

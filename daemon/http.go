@@ -38,6 +38,7 @@ func (d *Service) routes() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(text, '\n'))
 	})
+	mux.Handle("/", d.livePage())
 	return d.contained(mux)
 }
 

@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/page"
 	"trimtab/prove"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
+	"trimtab/words"
 )
 
 // ProvePath is the file of the experiment, ProveOrderPath what somebody wants of it.
@@ -249,8 +251,11 @@ func (d *Service) switchArm(ctx context.Context, s *Session, sample *vts.Sample,
 		return false
 	}
 	if r.Changed {
-		d.log.Info("weights changed", "reason", fmt.Sprintf("experiment: the turn of the %s weights", arm), "weights",
-			describeChange(control.InForce(*sample), want), "reloaded", r.Reloaded, "took_ms", r.Took.Milliseconds())
+		d.log.Info("weights changed", "reason", fmt.Sprintf("experiment: the turn of the %s weights", arm), "change",
+			words.Change(control.InForce(*sample), want, nil), "reloaded", r.Reloaded, "took_ms", r.Took.Milliseconds())
+	}
+	if r.Changed {
+		d.page.Note(page.CauseExperiment, control.InForce(*sample), want, fmt.Sprintf("the turn of the %s weights", arm))
 	}
 	f.In = arm
 	f.Begin(now)

@@ -15,6 +15,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/nginx"
+	"trimtab/page"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -42,7 +43,8 @@ type Service struct {
 	recovery recovery
 	renders  renders // of the loop alone
 	proof    proof   // of the loop alone
-	edits    int     // of the operator that were taken over
+	page     *page.Recorder
+	edits    int // of the operator that were taken over
 
 	mu            sync.Mutex
 	session       *Session
@@ -97,6 +99,7 @@ func New(cfg *Config, o Options) (*Service, error) {
 	d := &Service{
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
 		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
+		page: newPage(cfg, o.Version),
 	}
 	if s.policy, err = d.newPolicy(s); err != nil {
 		return nil, &ConfigError{err}
@@ -217,6 +220,7 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.own.nginx(s)
 	})
 	d.note(sample, held, out, e, err)
+	_ = d.contain(inPage, func() { d.show(s, sample, held, out, e, err) })
 	if sample != nil && !s.tried && s.reloads() && !d.opts.DryRun {
 		d.tryOut(ctx, s)
 	}

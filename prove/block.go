@@ -48,8 +48,8 @@ func (b *Block) take(s *vts.Sample, used float64) {
 		t := b.Groups[g.Name]
 		for j := range g.Peers {
 			if g.Peers[j].Requests > 0 {
-				t.add(&g.Peers[j])
-				b.All.add(&g.Peers[j])
+				t.Add(&g.Peers[j])
+				b.All.Add(&g.Peers[j])
 			}
 		}
 		if t.Requests > 0 && len(s.Groups) <= mostGroups {

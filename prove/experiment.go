@@ -334,7 +334,7 @@ func (x *Experiment) guard(s *vts.Sample) string {
 	var t Tally
 	for i := range s.Groups {
 		for j := range s.Groups[i].Peers {
-			t.add(&s.Groups[i].Peers[j])
+			t.Add(&s.Groups[i].Peers[j])
 		}
 	}
 	if !known || t.Requests < 20 {

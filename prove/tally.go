@@ -18,13 +18,14 @@ type Tally struct {
 	Counts     []uint64  `json:"counts,omitempty"` // at or below each bound
 }
 
-// add takes in what a server did in an interval.
-func (t *Tally) add(p *vts.PeerSample) {
-	t.merge(&Tally{Requests: p.Requests, Errors: p.Responses.Errors(), ResponseMS: p.ResponseMsec, BoundsMS: p.BucketsMsec,
+// Add takes in what a server did in an interval.
+func (t *Tally) Add(p *vts.PeerSample) {
+	t.Merge(&Tally{Requests: p.Requests, Errors: p.Responses.Errors(), ResponseMS: p.ResponseMsec, BoundsMS: p.BucketsMsec,
 		Counts: p.Buckets})
 }
 
-func (t *Tally) merge(o *Tally) {
+// Merge adds what other requests came to.
+func (t *Tally) Merge(o *Tally) {
 	first := t.Requests == 0
 	t.Requests += o.Requests
 	t.Errors += o.Errors
