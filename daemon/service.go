@@ -217,6 +217,13 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	_ = d.contain(inMetrics, func() {
 		d.metrics.Step(sample, held, out, e, took, err)
 		d.metrics.Telemetry(s.poller.Health())
+		if sample != nil {
+			d.mu.Lock()
+			base := d.base
+			d.mu.Unlock()
+			d.metrics.operator(sample, base)
+		}
+		d.own.proof(d.proof.file)
 		d.own.nginx(s)
 	})
 	d.note(sample, held, out, e, err)

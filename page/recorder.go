@@ -287,13 +287,7 @@ func (r *Recorder) change(s *Step, at float64) {
 		return
 	}
 	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: s.Undo, Reloaded: s.Reloaded, Keys: []string{}}
-	for i, m := range moves {
-		if i == 12 {
-			c.Moves = append(c.Moves, fmt.Sprintf("and %d more", len(moves)-i))
-			break
-		}
-		c.Moves = append(c.Moves, m.String())
-	}
+	c.Moves = words.Lines(moves)
 	for _, m := range moves {
 		if k := r.key(m.Group); !slices.Contains(c.Keys, k) && len(c.Keys) < 20 {
 			c.Keys = append(c.Keys, k)

@@ -85,6 +85,15 @@ func New(p Plan, seed uint64, now time.Time) *Experiment {
 // Ended reports whether the experiment is over.
 func (x *Experiment) Ended() bool { return x.Over != "" }
 
+// Measured counts the blocks that were measured, over all stages.
+func (x *Experiment) Measured() int {
+	n := 0
+	for i := range x.Stages {
+		n += len(x.Stages[i].Pairs) + len(x.Stages[i].whole())
+	}
+	return n
+}
+
 func (x *Experiment) stage() *Stage { return &x.Stages[len(x.Stages)-1] }
 
 // open is the pair of which one block is measured; nil: none.

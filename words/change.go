@@ -46,7 +46,7 @@ func (m Move) String() string {
 	case m.Down && !m.WasDown:
 		return fmt.Sprintf("%s: taken out of %s", name, plain.Text(m.Group))
 	case m.WasDown && !m.Down:
-		return fmt.Sprintf("%s: back in %s with %s %%", name, plain.Text(m.Group), Percent(m.To))
+		return fmt.Sprintf("%s: back, with %s %% of %s", name, Percent(m.To), plain.Text(m.Group))
 	}
 	return fmt.Sprintf("%s: %s → %s %% of %s", name, Percent(m.From), Percent(m.To), plain.Text(m.Group))
 }
@@ -76,21 +76,59 @@ func (m Move) size() float64 {
 // movesNamed is how many servers a line names.
 const movesNamed = 12
 
+// Lines say what a change does, the same move of a server in several groups once, and none of those that cannot be seen in percent.
+func Lines(moves []Move) []string {
+	type kind struct{ server, text string }
+	var order []kind
+	groups := map[kind][]string{}
+	for _, m := range moves {
+		bare := m
+		bare.Group = ""
+		k := kind{m.Server, bare.String()}
+		if Percent(m.From) == Percent(m.To) && m.Down == m.WasDown {
+			continue
+		}
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], m.Group)
+	}
+	if len(order) == 0 && len(moves) > 0 {
+		return []string{fmt.Sprintf("%d shares by less than a percent", len(moves))}
+	}
+	var out []string
+	for i, k := range order {
+		if i == movesNamed {
+			return append(out, fmt.Sprintf("and %d more", len(order)-i))
+		}
+		names := make([]string, 0, len(groups[k]))
+		for j, g := range groups[k] {
+			if j == 3 && len(groups[k]) > 4 {
+				names = append(names, fmt.Sprintf("%d more", len(groups[k])-j))
+				break
+			}
+			names = append(names, plain.Text(g))
+		}
+		out = append(out, k.text+list(names))
+	}
+	return out
+}
+
+// list joins names: "a, b and c".
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
 // Change says what a change does and what is expected of it.
 func Change(was, now weights.Set, e *tuner.Explanation) string {
 	moves := Moves(was, now)
 	if len(moves) == 0 {
 		return "the shares stay as they are"
 	}
-	var parts []string
-	for i, m := range moves {
-		if i == movesNamed {
-			parts = append(parts, fmt.Sprintf("and %d more", len(moves)-i))
-			break
-		}
-		parts = append(parts, m.String())
-	}
-	text := strings.Join(parts, ", ")
+	text := strings.Join(Lines(moves), "; ")
 	if e == nil {
 		return text
 	}
@@ -100,7 +138,7 @@ func Change(was, now weights.Set, e *tuner.Explanation) string {
 			continue
 		}
 		if x := Expected(p.Forecast); x != "" {
-			text += ", " + x
+			text += "; " + x
 		}
 	}
 	if s := saturates(moves, e); s != "" {

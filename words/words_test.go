@@ -35,11 +35,11 @@ func TestChangeInWords(t *testing.T) {
 		want     string
 	}{
 		{"shares and milliseconds", map[string]int{"a": 79, "b": 20}, map[string]int{"a": 91, "b": 9}, e,
-			"b: 20 → 9 % of compose_backend, a: 80 → 91 % of compose_backend, expected p99 310 → 45 ms; b saturates at 160/s"},
+			"b: 20 → 9 % of compose_backend; a: 80 → 91 % of compose_backend; expected p99 310 → 45 ms; b saturates at 160/s"},
 		{"without a forecast", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 1, "b": 3}, nil,
-			"a: 50 → 25 % of compose_backend, b: 50 → 75 % of compose_backend"},
+			"a: 50 → 25 % of compose_backend; b: 50 → 75 % of compose_backend"},
 		{"a server that is taken out", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 1, "b": 0}, nil,
-			"b: taken out of compose_backend, a: 50 → 100 % of compose_backend"},
+			"b: taken out of compose_backend; a: 50 → 100 % of compose_backend"},
 		{"weights that mean the same", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 5, "b": 5}, nil, "the shares stay as they are"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -324,7 +324,7 @@
     const cause = { tuner: "tuned", operator: "by the operator", experiment: "experiment", orders: "ordered" };
     list.replaceChildren(...all.map((c) => {
       const li = el("li");
-      li.append(el("div", "when", clock(c.at) + " · " + (cause[c.cause] || c.cause) + (c.reloaded ? " · by a reload" : "")), el("div", "", c.moves.join(", ")));
+      li.append(el("div", "when", clock(c.at) + " · " + (cause[c.cause] || c.cause) + (c.reloaded ? " · by a reload" : "")), el("div", "", c.moves.join("; ")));
       const more = [c.expected, c.measured].filter(Boolean).join("; ");
       if (more) li.append(el("div", "", more.charAt(0).toUpperCase() + more.slice(1) + "."));
       if (c.reason) li.append(el("div", "quiet", c.reason));
