@@ -26,6 +26,10 @@ help: ## list the targets
 setup: ## install NGINX and its Lua module if they are missing
 	@scripts/setup.sh
 
+.PHONY: setup-watch
+setup-watch: ## install Chromium and Prometheus if they are missing: for the tests of the page, the rules and the dashboard
+	@scripts/setup-watch.sh
+
 .PHONY: build
 build: ## build bin/trimtab
 	@go build $(GOFLAGS_BUILD) -o $(BIN) ./cmd/trimtab

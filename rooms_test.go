@@ -53,7 +53,7 @@ var rooms = []room{
 	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}},
 	{name: "prove", only: []string{"objective", "plain", "vts"}},
 	{name: "prove/rehearse", not: []string{"nginx", "daemon", "arena", "tuner", "rival"}},
-	{name: "loadgen", only: []string{"loadgen"}},
+	{name: "loadgen", only: []string{"loadgen", "plain"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},
 	{name: "daemon", not: []string{"arena", "loadgen"}, never: []string{cobra, plot}},

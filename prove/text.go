@@ -171,11 +171,10 @@ func (r Result) Text() string {
 	}
 	b.WriteString("\n")
 	if len(r.Effects) > 0 {
-		fmt.Fprintf(&b, "\n  %-28s %12s %12s  %s\n", "", "operator's", "tuned", "change")
+		fmt.Fprintf(&b, "\n  %-28s %11s %11s  %s\n", "", "operator's", "tuned", "change")
 	}
 	for _, e := range r.Effects {
-		fmt.Fprintf(&b, "  %-28s %12s %12s  %s (%s)\n", e.Measure.Name(), e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words(),
-			e.Interval(p.Alpha))
+		e.row(&b, e.Measure.Name(), p.Alpha)
 	}
 	if len(r.PerGroup) > 1 {
 		fmt.Fprintf(&b, "\n  %s by upstream\n", r.Decides.Measure.Name())
@@ -184,8 +183,7 @@ func (r Result) Text() string {
 				fmt.Fprintf(&b, "  and %d more (see --json)\n", len(r.PerGroup)-i)
 				break
 			}
-			fmt.Fprintf(&b, "  %-28s %12s %12s  %s (%s)\n", plain.Text(e.Upstream), e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words(),
-				e.Interval(p.Alpha))
+			e.row(&b, plain.Text(e.Upstream), p.Alpha)
 		}
 	}
 	for i, e := range r.Earlier {
@@ -207,4 +205,10 @@ func orUnknown(s string) string {
 		return "unknown"
 	}
 	return s
+}
+
+// row writes an effect in two lines of a table that fits into 80 columns.
+func (e Effect) row(b *strings.Builder, name string, alpha float64) {
+	fmt.Fprintf(b, "  %-28s %11s %11s  %s\n", name, e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words())
+	fmt.Fprintf(b, "  %-28s %s\n", "", "("+e.Interval(alpha)+")")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -48,8 +49,10 @@ of it, and what is believed of every server.`,
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(r)
 			}
-			_, err = fmt.Fprint(e.stdout, reportText(r, from))
-			return err
+			return e.text(func(w io.Writer) error {
+				_, err := io.WriteString(w, reportText(r, from))
+				return err
+			})
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", daemon.DefaultPath, "configuration of the daemon")

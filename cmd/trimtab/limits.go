@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"trimtab/loadgen"
 )
 
 // limit is one --fail-if: a value that must not be beyond another one.
@@ -85,4 +87,21 @@ func (x limit) write(v float64) string {
 		return fmt.Sprintf("%.4g ms", v)
 	}
 	return fmt.Sprintf("%.4g", v)
+}
+
+// loadNames are what loadValues knows.
+func loadNames() []string {
+	return []string{"p50", "p90", "p99", "p999", "max", "mean", "errors", "dropped", "rate", "lateness"}
+}
+
+// loadValues are the figures of a load as --fail-if names them: times in ms, errors and dropped as shares of what was due.
+func loadValues(t *loadgen.Tally) map[string]float64 {
+	l := t.Latency
+	v := map[string]float64{"errors": partOf(t.Errors, t.Requests), "dropped": partOf(t.Dropped, t.Requests+t.Dropped), "rate": t.RatePerS}
+	if t.Requests > 0 { // without requests there are no times
+		maps.Copy(v, map[string]float64{"p50": l.P50, "p90": l.P90, "p99": l.P99, "p999": l.P999, "max": l.Max, "mean": l.Mean, "lateness": t.Lateness.P99})
+	} else {
+		delete(v, "errors")
+	}
+	return v
 }

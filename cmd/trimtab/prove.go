@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"trimtab/daemon"
 	"trimtab/localhttp"
+	"trimtab/page"
 	"trimtab/prove"
 	"trimtab/vts"
 )
@@ -238,11 +240,23 @@ func (f *proveFlags) estimate(e *env, path string) error {
 }
 
 func (f *proveFlags) print(e *env, r prove.Result) error {
+	if f.html != "" {
+		file, err := create(f.html)
+		if err != nil {
+			return err
+		}
+		p := proofPage(r)
+		if err := errors.Join(page.Write(file, page.Data{Report: &p}), file.Close()); err != nil {
+			return withCode(exitConfig, err)
+		}
+	}
 	if f.json {
 		return printJSON(e.stdout, r)
 	}
-	_, err := fmt.Fprint(e.stdout, r.Text())
-	return err
+	return e.text(func(w io.Writer) error {
+		_, err := io.WriteString(w, r.Text())
+		return err
+	})
 }
 
 // parseOperator reads "api a:80=1,b:80=2; web c:80=1".

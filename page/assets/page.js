@@ -179,7 +179,7 @@
   }
   function logRange(lo, hi) {
     if (!(lo > 0) || !(hi > 0)) return [1, 10];
-    return [Math.pow(10, Math.floor(Math.log10(lo) * 2) / 2), Math.pow(10, Math.ceil(Math.log10(hi * 1.05) * 2) / 2)];
+    return [Math.pow(10, Math.floor(Math.log10(lo))), Math.pow(10, Math.ceil(Math.log10(hi * 1.05) * 2) / 2)];
   }
   let resizing;
   const redraw = () => drawn.forEach((c) => { if (c.u && c.x) c.make(); });
