@@ -153,15 +153,19 @@ func (b *buttons) check(got, want string) string {
 	return ""
 }
 
-// squeeze compresses.
-func squeeze(text []byte) []byte {
+// squeeze compresses; r.mu is held. The writer is kept: a new one takes a megabyte.
+func (r *Recorder) squeeze(text []byte) []byte {
 	var out bytes.Buffer
-	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	if err != nil {
-		return nil
+	if r.gzip == nil {
+		var err error
+		if r.gzip, err = gzip.NewWriterLevel(&out, gzip.BestSpeed); err != nil {
+			return nil
+		}
+	} else {
+		r.gzip.Reset(&out)
 	}
-	_, _ = z.Write(text)
-	if z.Close() != nil {
+	_, _ = r.gzip.Write(text)
+	if r.gzip.Close() != nil {
 		return nil
 	}
 	return out.Bytes()

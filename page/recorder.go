@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -58,6 +59,7 @@ type Recorder struct {
 	known   map[string]string // key by name
 	names   map[string]string // and back
 	cache   map[string][]byte // replies to what was asked since the last step
+	gzip    *gzip.Writer
 }
 
 // pending collects what follows a change.
@@ -447,7 +449,7 @@ func (r *Recorder) live(key string, since uint64) []byte {
 	if err != nil {
 		return nil
 	}
-	text = squeeze(text)
+	text = r.squeeze(text)
 	if len(r.cache) < 32 {
 		r.cache[id] = text
 	}

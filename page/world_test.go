@@ -52,13 +52,14 @@ func (w *world) step(change bool) {
 	s := &vts.Sample{At: w.at, Interval: 3 * time.Second}
 	e := &tuner.Explanation{At: w.at, Budget: 4, Regime: load.Regime{Index: w.n / 15 % 3, Label: "busy", Probability: 0.93}, Reason: "hold: x"}
 	for k, name := range w.names {
+		even := w.inForce[name].Equal(w.started[name])
 		g := vts.GroupSample{Name: name}
 		p := tuner.PoolExplanation{Groups: []string{name}, Chosen: "hold", PredictedGain: 0.13, Price: 0.2, Bounds: []tuner.Bound{gate.BoundGain}, ART: 0.02,
 			Basis:    "histogram",
 			Forecast: &tuner.ForecastExplanation{ExpectedP99MS: tuner.Expected{Hold: 310, Change: 45, Low: 38, High: 61}, HorizonSec: 60, MeasuredP99MS: 52}}
 		for i := range w.servers {
 			slow := 1.0
-			if w.inForce[name].Equal(w.started[name]) && i == 0 && k == 0 {
+			if even && i == 0 && k == 0 {
 				slow = 7
 			}
 			mean := slow * (30 + 8*math.Sin(float64(w.n)/9+float64(k)))
