@@ -153,13 +153,13 @@ func effect(pairs []Pair, m Measure, upstream string, deadlines map[string]float
 		mean, low, high = math.Expm1(mean), math.Expm1(low), math.Expm1(high)
 	}
 	e.Change, e.Pairs = mean, len(d)
-	if !math.IsNaN(low) && !math.IsInf(low, 0) && !math.IsInf(high, 0) && half > 0 {
+	if !math.IsNaN(low) && !math.IsInf(low, 0) && !math.IsInf(high, 0) {
 		e.Low, e.High = &low, &high
 		margin := math.Max(0, p.Margin)
 		if !e.Relative {
 			margin *= math.Abs(e.Operator)
 		}
-		e.Found = low > margin || high < -margin
+		e.Found = half > 0 && (low > margin || high < -margin)
 	}
 	return e, true
 }

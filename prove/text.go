@@ -41,6 +41,8 @@ func (e Effect) Words() string { return e.change(e.Change) }
 
 func (e Effect) change(v float64) string {
 	switch {
+	case v == 0:
+		return "unchanged"
 	case !e.Relative && (e.Measure == Errors || e.Measure == Used):
 		return fmt.Sprintf("%.2f points %s", math.Abs(100*v), direction(v))
 	case !e.Relative:
@@ -210,5 +212,7 @@ func orUnknown(s string) string {
 // row writes an effect in two lines of a table that fits into 80 columns.
 func (e Effect) row(b *strings.Builder, name string, alpha float64) {
 	fmt.Fprintf(b, "  %-28s %11s %11s  %s\n", name, e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words())
-	fmt.Fprintf(b, "  %-28s %s\n", "", "("+e.Interval(alpha)+")")
+	if e.Low != nil {
+		fmt.Fprintf(b, "  %-28s %s\n", "", "("+e.Interval(alpha)+")")
+	}
 }

@@ -51,6 +51,15 @@ estimate from recorded statistics how long an experiment has to be. With --simul
   trimtab prove --simulate capacity-1-2-4-40 --runs 20 --block 1m --duration 1h`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			one := 0
+			for _, name := range []string{"start", "stop", "release", "ahead", "simulate"} {
+				if cmd.Flags().Changed(name) {
+					one++
+				}
+			}
+			if one > 1 {
+				return withCode(exitUsage, errors.New("want one of --start, --stop, --release, --ahead and --simulate"))
+			}
 			f.plan.Measure = prove.Measure(f.measure)
 			if !cmd.Flags().Changed("wash-out") {
 				f.plan.WashOut = min(f.plan.WashOut, f.plan.Block/4)
@@ -114,7 +123,6 @@ estimate from recorded statistics how long an experiment has to be. With --simul
 	fl.BoolVar(&f.json, "json", false, "print one JSON object, the raw blocks included")
 	fl.StringVar(&f.html, "html", "", "file for the report as one page")
 	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds, such as 'p99>+5%' or 'errors>0.1%' (change by tuning; repeatable)")
-	cmd.MarkFlagsMutuallyExclusive("start", "stop", "release", "ahead", "simulate")
 	return cmd
 }
 
