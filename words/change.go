@@ -153,7 +153,7 @@ func Expected(f *tuner.ForecastExplanation) string {
 		return ""
 	}
 	v := f.ExpectedP99MS
-	return fmt.Sprintf("expected p99 %s → %s", bare(v.Hold), MS(v.Change))
+	return "expected p99 " + pair(v.Hold, v.Change, " → ")
 }
 
 // saturates says where the server ends that loses most.

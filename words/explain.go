@@ -20,7 +20,7 @@ func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 			out = append(out, "What the change brings was not forecast: "+f.Skipped+".")
 		default:
 			v := f.ExpectedP99MS
-			s := fmt.Sprintf("%s (90 %%: %s to %s) over %.0f s", upper(Expected(f)), bare(v.Low), MS(v.High), f.HorizonSec)
+			s := fmt.Sprintf("%s (90 %%: %s) over %.0f s", upper(Expected(f)), pair(v.Low, v.High, " to "), f.HorizonSec)
 			switch {
 			case f.MeasuredP99MS > 0:
 				s += ", measured " + MS(f.MeasuredP99MS)

@@ -18,12 +18,18 @@ func MS(ms float64) string {
 	return fmt.Sprintf("%.1f ms", ms)
 }
 
-// bare is MS without a unit, for the first of two values of the same one.
-func bare(ms float64) string {
-	if ms >= 10 {
-		return fmt.Sprintf("%.0f", ms)
+// pair writes two times in ms in the same unit, such as "310 → 45 ms".
+func pair(a, b float64, between string) string {
+	if math.Max(a, b) >= 10_000 {
+		return fmt.Sprintf("%.1f%s%.1f s", a/1e3, between, b/1e3)
 	}
-	return fmt.Sprintf("%.1f", ms)
+	digits := func(ms float64) string {
+		if ms >= 10 {
+			return fmt.Sprintf("%.0f", ms)
+		}
+		return fmt.Sprintf("%.1f", ms)
+	}
+	return digits(a) + between + digits(b) + " ms"
 }
 
 // Percent writes a share without its sign: "20", "0.4".

@@ -36,6 +36,9 @@ func TestChangeInWords(t *testing.T) {
 	}{
 		{"shares and milliseconds", map[string]int{"a": 79, "b": 20}, map[string]int{"a": 91, "b": 9}, e,
 			"b: 20 → 9 % of compose_backend; a: 80 → 91 % of compose_backend; expected p99 310 → 45 ms; b saturates at 160/s"},
+		{"both times in the same unit", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 1, "b": 3}, &tuner.Explanation{Pools: []tuner.PoolExplanation{{
+			Groups: []string{"compose_backend"}, Forecast: &tuner.ForecastExplanation{ExpectedP99MS: tuner.Expected{Hold: 12464, Change: 450}}}}},
+			"a: 50 → 25 % of compose_backend; b: 50 → 75 % of compose_backend; expected p99 12.5 → 0.5 s"},
 		{"without a forecast", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 1, "b": 3}, nil,
 			"a: 50 → 25 % of compose_backend; b: 50 → 75 % of compose_backend"},
 		{"a server that is taken out", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 1, "b": 0}, nil,

@@ -37,7 +37,10 @@ func TestE2EExperimentOnARealNGINX(t *testing.T) {
 	operator := fmt.Sprint(b.weights())
 	_, stderr, stop := start(t, "tune", "--config", b.config)
 	seen := map[bool]bool{}
-	await(t, "both arms", func() bool { seen[fmt.Sprint(b.weights()) == operator] = true; return seen[true] && seen[false] && blocks() >= 2 })
+	await(t, "both arms", func() bool {
+		seen[fmt.Sprint(b.weights()) == operator] = true
+		return seen[true] && seen[false] && blocks() >= 2
+	})
 	before := blocks()
 	if code := stop(); code != exitOK {
 		t.Fatalf("stopped: code %d: %s", code, stderr)
