@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Takes the pictures of the documentation: the live page during `trimtab run`, at three moments, and the report that it leaves at three
-# widths, light and dark. Needs Chromium (scripts/setup-watch.sh) and a minute and a half.
+# widths, light and dark. Needs Chromium (scripts/setup-watch.sh) and two minutes; SCENARIO chooses another world.
 #   scripts/pictures.sh [FOLDER] [SEED]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,16 +21,16 @@ shot() {
   echo "$out/$1.png"
 }
 
-bin/trimtab run --duration 75s --seed "$seed" --open --out "$work/run" >"$work/stdout" 2>"$work/stderr" &
+bin/trimtab run --scenario "${SCENARIO:-capacity-1-2-4-40}" --duration 90s --seed "$seed" --open --out "$work/run" >"$work/stdout" 2>"$work/stderr" &
 run=$!
 for _ in $(seq 100); do grep -q '^live page: ' "$work/stderr" && break; read -rt 0.1 <> <(:) || true; done
 page=$(sed -n 's/^live page: //p' "$work/stderr")
 [ -n "$page" ] || { cat "$work/stderr" >&2; exit 1; }
 began=$SECONDS
 at() { while [ $((SECONDS - began)) -lt "$1" ]; do read -rt 0.5 <> <(:) || true; done; }
-at 22 && shot live-1 "$page" 1200 1250
-at 40 && shot live-2 "$page" 1200 1250
-at 70 && shot live-3 "$page" 1200 1250
+at 27 && shot live-1 "$page" 1200 1250
+at 38 && shot live-2 "$page" 1200 1250
+at 84 && shot live-3 "$page" 1200 1250
 wait "$run"
 run=
 cat "$work/stdout"

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"trimtab/deathstarbench"
 	"trimtab/loadgen"
 	"trimtab/page"
 	"trimtab/plain"
@@ -22,10 +23,6 @@ func (r *Report) Headline() string {
 
 // Facts say what the report is of.
 func (r *Report) Facts() [][2]string {
-	var rates []string
-	for _, name := range sortedKeys(r.Workloads) {
-		rates = append(rates, fmt.Sprintf("%s %.0f/s", name, float64(r.Workloads[name].Requests)/max(1, r.DurationS)))
-	}
 	var servers []string
 	for _, name := range sortedKeys(r.Servers) {
 		servers = append(servers, name+" "+r.Servers[name])
@@ -33,7 +30,7 @@ func (r *Report) Facts() [][2]string {
 	out := [][2]string{
 		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX}, {"Trimtab", r.Version}, {"Command", r.Command},
 		{"Seed", fmt.Sprint(r.Seed)}, {"Started", r.Started.Format("2006-01-02 15:04:05 MST")}, {"Length", fmt.Sprintf("%.0f s of load", r.DurationS)},
-		{"Load", strings.Join(rates, ", ")}, {"Servers", strings.Join(servers, ", ")},
+		{"Load", strings.Join(r.Loads, "; ")}, {"Servers", strings.Join(servers, ", ")},
 	}
 	kept := out[:0]
 	for _, f := range out {
@@ -122,4 +119,30 @@ func (r *Report) writeHTML(w io.Writer) error {
 	p := r.Page()
 	d.Report = &p
 	return page.Write(w, d)
+}
+
+// lawsOf say how each load of a scenario arrives: "compose-post exp 27/s", or with phases "… 27/s, from 30s 54/s".
+func lawsOf(sc *deathstarbench.Scenario) []string {
+	const most = 8
+	var out []string
+	for _, l := range sc.Loads {
+		kind := l.Arrival
+		if kind == "" {
+			kind = "exp"
+		}
+		text := l.Workload + " " + kind
+		for i, p := range l.Phases {
+			switch {
+			case i == most:
+				text += fmt.Sprintf(", and %d phases more", len(l.Phases)-i)
+			case i > most:
+			case i == 0 && p.At == 0:
+				text += fmt.Sprintf(" %.4g/s", p.Rate)
+			default:
+				text += fmt.Sprintf(", from %s %.4g/s", p.At.Std(), p.Rate)
+			}
+		}
+		out = append(out, text)
+	}
+	return out
 }

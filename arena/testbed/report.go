@@ -26,6 +26,7 @@ type Report struct {
 	Host     string    `json:"host,omitempty"`
 	Target   string    `json:"target,omitempty"` // address of the NGINX that took the load
 	Command  string    `json:"command,omitempty"`
+	Loads    []string  `json:"loads"` // by workload: arrival law and rate over time
 	// DurationS is the length of the load in seconds; shorter than asked when the trial was interrupted.
 	DurationS   float64 `json:"duration_s"`
 	Interrupted bool    `json:"interrupted"`

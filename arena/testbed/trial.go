@@ -48,7 +48,7 @@ func (w *World) Trial(ctx context.Context, cfg TrialConfig) (*Report, error) {
 	t := &trial{cfg: cfg, world: w}
 	t.report = &Report{
 		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed, Started: w.session.started.UTC().Truncate(time.Millisecond),
-		Servers: make(map[string]string), Deadlines: make(map[string]float64),
+		Servers: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),
 	}
 	if status, err := w.session.poller.Last(); err == nil {
 		t.report.NGINX = status.NginxVer
