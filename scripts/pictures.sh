@@ -36,7 +36,7 @@ run=
 cat "$work/stdout"
 for width in 400 1200 2400; do
   for scheme in light dark; do
-    case $width in 400) height=6500 ;; 1200) height=3500 ;; *) height=2900 ;; esac
+    case $width in 400) height=5300 ;; 1200) height=3500 ;; *) height=2900 ;; esac
     shot "report-$width-$scheme" "file://$work/run/report.html" "$width" "$height" "$scheme"
   done
 done

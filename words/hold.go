@@ -30,17 +30,20 @@ func (b Budget) String() string {
 
 // Hold says why a pool's weights stay as they are and what is missing. For one that changes it says what is better.
 func Hold(p *tuner.PoolExplanation, b Budget) string {
-	gain := Percent(p.PredictedGain)
+	better := Percent(p.PredictedGain) + " % better expected"
+	if p.PredictedGain < 0.0005 {
+		better = "nothing better expected"
+	}
 	has := func(bound tuner.Bound) bool { return slices.Contains(p.Bounds, bound) }
 	switch {
 	case p.Chosen == "change":
-		return fmt.Sprintf("change: %s %% better expected", gain)
+		return "change: " + better
 	case has(gate.BoundBudget):
-		return fmt.Sprintf("no change: %s %% better expected, but %s", gain, b)
+		return fmt.Sprintf("no change: %s, but %s", better, b)
 	case has(gate.BoundGain) && p.Price > 0 && b.Unlimited:
-		return fmt.Sprintf("no change: %s %% better expected, %s %% needed", gain, Percent(p.Price))
+		return fmt.Sprintf("no change: %s, %s %% needed", better, Percent(p.Price))
 	case has(gate.BoundGain) && p.Price > 0:
-		return fmt.Sprintf("no change: %s %% better expected, %s %% needed while %s", gain, Percent(p.Price), b)
+		return fmt.Sprintf("no change: %s, %s %% needed while %s", better, Percent(p.Price), b)
 	}
 	return "no change: " + strings.TrimPrefix(p.Reason, "hold: ")
 }

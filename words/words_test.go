@@ -79,6 +79,8 @@ func TestHoldsSayWhatIsMissing(t *testing.T) {
 			Budget{Left: 0, Most: 6}, "no change: 13 % better expected, but 0 of 6 changes are left"},
 		{"an actuator without a budget", tuner.PoolExplanation{Chosen: "hold", PredictedGain: 0.01, Price: 0.03, Bounds: []tuner.Bound{gate.BoundGain}},
 			Budget{Unlimited: true}, "no change: 1 % better expected, 3 % needed"},
+		{"nothing to gain", tuner.PoolExplanation{Chosen: "hold", PredictedGain: -0.07, Price: 0.12, Bounds: []tuner.Bound{gate.BoundGain}},
+			Budget{Left: 3, Most: 6}, "no change: nothing better expected, 12 % needed while 3 of 6 changes are left"},
 		{"any other hold", tuner.PoolExplanation{Chosen: "hold", Reason: "hold: no requests", Bounds: []tuner.Bound{gate.BoundIdle}},
 			Budget{}, "no change: no requests"},
 		{"a change", tuner.PoolExplanation{Chosen: "change", PredictedGain: 0.4}, Budget{}, "change: 40 % better expected"},
