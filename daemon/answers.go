@@ -9,8 +9,8 @@ import (
 	"trimtab/vts"
 )
 
-// answers are counters and histograms of what the servers answered, summed up from the samples: by upstream, and by server for as long as
-// there are few enough of them. It is read by whoever asks for metrics while the loop adds to it.
+// answers are counters and histograms of what the servers answered, summed up from the samples: by upstream, and by
+// server for as long as there are few enough of them. It is read by whoever asks for metrics while the loop adds to it.
 type answers struct {
 	requests, errors, upstreamSeconds, serverSeconds *prometheus.Desc
 
@@ -37,10 +37,12 @@ func newAnswers(reg prometheus.Registerer) *answers {
 		return prometheus.NewDesc("trimtab_"+name, help, labels, nil)
 	}
 	a := &answers{
-		requests:        desc("server_requests_total", "Requests that the server finished.", "upstream", "server"),
-		errors:          desc("server_errors_total", "Requests that the server failed (5xx).", "upstream", "server"),
-		upstreamSeconds: desc("upstream_response_seconds", "Response times of the servers of the upstream, as NGINX saw them.", "upstream"),
-		serverSeconds: desc("server_response_seconds", "Response times of the server, as NGINX saw them; with at most 200 servers in upstreams.",
+		requests: desc("server_requests_total", "Requests that the server finished.", "upstream", "server"),
+		errors:   desc("server_errors_total", "Requests that the server failed (5xx).", "upstream", "server"),
+		upstreamSeconds: desc("upstream_response_seconds",
+			"Response times of the servers of the upstream, as NGINX saw them.", "upstream"),
+		serverSeconds: desc("server_response_seconds",
+			"Response times of the server, as NGINX saw them; with at most 200 servers in upstreams.",
 			"upstream", "server"),
 		upstreams: map[string]*answered{}, servers: map[[2]string]*answered{},
 	}
@@ -93,7 +95,8 @@ func entry[K comparable](of map[K]*answered, key K) *answered {
 func (x *answered) add(p *vts.PeerSample) {
 	x.requests += p.Requests
 	x.errors += p.Responses.Errors()
-	if p.Requests == 0 || len(p.Buckets) == 0 || len(p.Buckets) != len(p.BucketsMsec) || !slices.IsSorted(p.BucketsMsec) {
+	if p.Requests == 0 || len(p.Buckets) == 0 || len(p.Buckets) != len(p.BucketsMsec) ||
+		!slices.IsSorted(p.BucketsMsec) {
 		return
 	}
 	bounds := make([]float64, len(p.BucketsMsec))

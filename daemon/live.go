@@ -29,7 +29,8 @@ func (c *Config) Budget(left int) words.Budget {
 // newPage returns what the live page is shown from.
 func newPage(cfg *Config, version string) *page.Recorder {
 	host, _ := os.Hostname()
-	return page.NewRecorder(page.About{Title: "Trimtab on " + host, Host: host, Target: cfg.Nginx.Config, Version: version})
+	return page.NewRecorder(page.About{Title: "Trimtab on " + host, Host: host, Target: cfg.Nginx.Config,
+		Version: version})
 }
 
 // livePage is the handler of the page.
@@ -67,11 +68,13 @@ func (d *Service) pageHolds(s *Session) page.HoldState {
 }
 
 // show takes a step over into the page, and says in the log what the last change has brought.
-func (d *Service) show(s *Session, sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation, err error) {
+func (d *Service) show(s *Session, sample *vts.Sample, held string, out control.Outcome, e *tuner.Explanation,
+	err error) {
 	d.mu.Lock()
 	problem, base, proved := d.problem, d.base, d.proved
 	d.mu.Unlock()
-	step := page.Step{Sample: sample, Operator: base, Explanation: e, Held: held, Reason: out.Decision.Reason, Learner: s.cfg.Tuner.Learner,
+	step := page.Step{Sample: sample, Operator: base, Explanation: e, Held: held, Reason: out.Decision.Reason,
+		Learner: s.cfg.Tuner.Learner,
 		LeftOut: s.leftOut(), Interval: time.Duration(s.cfg.Interval), Cause: page.CauseTuner, Undo: s.undo()}
 	if err != nil {
 		step.Problem = problem

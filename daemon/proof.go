@@ -30,8 +30,9 @@ func (c *Config) ProveOrderPath() string { return filepath.Join(c.StateDir, "pro
 // ProvePlan is the experiment that the configuration describes.
 func (c *Config) ProvePlan() prove.Plan {
 	p := prove.Plan{
-		Block: time.Duration(c.Prove.Block), WashOut: time.Duration(c.Prove.WashOut), Duration: time.Duration(c.Prove.Duration),
-		Measure: prove.Measure(c.Prove.Measure), Alpha: c.Prove.ErrorRate, Margin: c.Prove.Margin,
+		Block: time.Duration(c.Prove.Block), WashOut: time.Duration(c.Prove.WashOut),
+		Duration: time.Duration(c.Prove.Duration),
+		Measure:  prove.Measure(c.Prove.Measure), Alpha: c.Prove.ErrorRate, Margin: c.Prove.Margin,
 	}
 	if p.WashOut == 0 {
 		p.WashOut = -1 // none
@@ -88,7 +89,8 @@ func (p *proof) holds() string {
 	return "proving: it is the turn of the operator's weights"
 }
 
-// put reports whether the experiment has put the operator's weights of an upstream in force: that they are is nobody's edit.
+// put reports whether the experiment has put the operator's weights of an upstream in force: that they are is nobody's
+// edit.
 func (p *proof) put(base, now weights.Group) bool {
 	return p.file != nil && p.file.In == prove.Operator && base.Equal(now)
 }
@@ -112,7 +114,8 @@ func (d *Service) restoreProof(s *Session) {
 }
 
 // prove takes the experiment a step further.
-func (d *Service) prove(ctx context.Context, s *Session, sample *vts.Sample, policy control.Policy, e *tuner.Explanation) {
+func (d *Service) prove(ctx context.Context, s *Session, sample *vts.Sample, policy control.Policy,
+	e *tuner.Explanation) {
 	p, now := &d.proof, time.Now()
 	d.takeOrder(s, now)
 	used := capacityUsed(e)
@@ -186,7 +189,8 @@ func (d *Service) takeOrder(s *Session, now time.Time) {
 			f.Released = true
 		}
 		f.Stop(now)
-		d.log.Info("experiment", "experiment", f.ID, "news", "stopped or released by order", "result", f.Result().Headline())
+		d.log.Info("experiment", "experiment", f.ID, "news", "stopped or released by order", "result",
+			f.Result().Headline())
 		if err := f.Write(s.cfg.ProvePath()); err != nil {
 			d.sayProof(now, "the end of the experiment is not kept", err)
 		}
@@ -198,7 +202,8 @@ func (d *Service) takeOrder(s *Session, now time.Time) {
 func (d *Service) beginProof(s *Session, plan prove.Plan, now time.Time) {
 	path := s.cfg.ProvePath()
 	if d.proof.file != nil {
-		if err := os.Rename(path, filepath.Join(s.cfg.StateDir, "prove-"+d.proof.file.ID+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(path, filepath.Join(s.cfg.StateDir, "prove-"+d.proof.file.ID+".json")); err != nil &&
+			!errors.Is(err, fs.ErrNotExist) {
 			d.sayProof(now, "the experiment before is not kept", err)
 		}
 	}
@@ -217,12 +222,14 @@ func (d *Service) beginProof(s *Session, plan prove.Plan, now time.Time) {
 	if w := d.proof.watch.Power(); w != nil && d.proof.watch.Plan.Block == x.Plan.Block {
 		estimate = w.Words(prove.Effect{Measure: x.Plan.Measure, Relative: x.Plan.Measure != prove.ART})
 	}
-	d.log.Info("an experiment begins", "experiment", x.ID, "block", x.Plan.Block, "wash_out", x.Plan.WashOut, "duration", x.Plan.Duration,
+	d.log.Info("an experiment begins", "experiment", x.ID, "block", x.Plan.Block, "wash_out", x.Plan.WashOut,
+		"duration", x.Plan.Duration,
 		"measure", x.Plan.Measure, "estimate", estimate)
 }
 
 // switchArm puts the weights of the arm in force whose turn it is. While it cannot, it is asked again in every step.
-func (d *Service) switchArm(ctx context.Context, s *Session, sample *vts.Sample, policy control.Policy, now time.Time) bool {
+func (d *Service) switchArm(ctx context.Context, s *Session, sample *vts.Sample, policy control.Policy,
+	now time.Time) bool {
 	f := d.proof.file
 	arm := f.Arm()
 	if why := s.obstacle(ctx, false); why != "" {
@@ -255,7 +262,8 @@ func (d *Service) switchArm(ctx context.Context, s *Session, sample *vts.Sample,
 			words.Change(control.InForce(*sample), want, nil), "reloaded", r.Reloaded, "took_ms", r.Took.Milliseconds())
 	}
 	if r.Changed {
-		d.page.Note(page.CauseExperiment, control.InForce(*sample), want, fmt.Sprintf("the turn of the %s weights", arm))
+		d.page.Note(page.CauseExperiment, control.InForce(*sample), want, fmt.Sprintf("the turn of the %s weights",
+			arm))
 	}
 	f.In = arm
 	f.Begin(now)

@@ -16,8 +16,8 @@ import (
 	"trimtab/weights"
 )
 
-// playedNGINX is an upstream "app" of two servers whose weights can be set, with the page that shows what follows: the more of the
-// requests the second server gets, the faster they all are.
+// playedNGINX is an upstream "app" of two servers whose weights can be set, with the page that shows what follows: the
+// more of the requests the second server gets, the faster they all are.
 type playedNGINX struct {
 	mu      sync.Mutex
 	page    steadyPage
@@ -28,7 +28,8 @@ type playedNGINX struct {
 
 func newPlayed() *playedNGINX {
 	return &playedNGINX{page: steadyPage{began: time.Now()}, last: time.Now(),
-		weights: weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(1)}, "127.0.0.1:9002": {Weight: weights.Clamp(1)}}}}
+		weights: weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(1)},
+			"127.0.0.1:9002": {Weight: weights.Clamp(1)}}}}
 }
 
 func (p *playedNGINX) Status(context.Context) (vts.Status, error) {
@@ -37,7 +38,8 @@ func (p *playedNGINX) Status(context.Context) (vts.Status, error) {
 	now := time.Now()
 	ms := uint64(now.Sub(p.last).Milliseconds())
 	p.last = now
-	st := vts.Status{At: now, NowMsec: now.UnixMilli(), LoadMsec: p.page.began.UnixMilli(), NginxVer: "1.22.1", Upstreams: []vts.Upstream{{Name: "app"}}}
+	st := vts.Status{At: now, NowMsec: now.UnixMilli(), LoadMsec: p.page.began.UnixMilli(), NginxVer: "1.22.1",
+		Upstreams: []vts.Upstream{{Name: "app"}}}
 	ratio := uint64(p.weights["app"]["127.0.0.1:9002"].Weight.Int()) / uint64(p.weights["app"]["127.0.0.1:9001"].Weight.Int())
 	for i, server := range []string{"127.0.0.1:9001", "127.0.0.1:9002"} {
 		sum := &p.sums[i]
@@ -97,7 +99,8 @@ func (w *wants) Choose() control.Decision {
 func (w *wants) Committed(control.Receipt) { w.made = true }
 
 // provingService steps in synthetic time; run goes on until the condition holds.
-func provingService(t *testing.T, world *playedNGINX, change func(*Config)) (d *Service, run func(what string, until func() bool), stop func()) {
+func provingService(t *testing.T, world *playedNGINX, change func(*Config)) (d *Service,
+	run func(what string, until func() bool), stop func()) {
 	t.Helper()
 	d, _, _ = testService(t, change)
 	d.session.hand = provingHand{world}
@@ -135,7 +138,10 @@ func TestDaemonProvesWhatTuningBrings(t *testing.T) {
 		run("the experiment begins", func() bool { return d.proof.running() != nil })
 		seen := map[int]bool{}
 		run("both arms", func() bool { seen[world.second()] = true; return seen[1] && seen[4] })
-		run("a restart in the middle", func() bool { return len(d.proof.file.Stages[0].Pairs) >= 2 && d.proof.file.In == prove.Operator })
+		run("a restart in the middle", func() bool {
+			return len(d.proof.file.Stages[0].Pairs) >= 2 &&
+				d.proof.file.In == prove.Operator
+		})
 		d.proof = proof{} // what a new process knows
 		d.based = false
 		d.restoreProof(d.session)
@@ -150,7 +156,8 @@ func TestDaemonProvesWhatTuningBrings(t *testing.T) {
 		rec := httptest.NewRecorder()
 		d.routes().ServeHTTP(rec, httptest.NewRequest("GET", "/prove", nil))
 		var r prove.Result
-		if err := json.Unmarshal(rec.Body.Bytes(), &r); err != nil || r.Verdict != prove.Better || len(r.Stages[0].Pairs) < 5 {
+		if err := json.Unmarshal(rec.Body.Bytes(), &r); err != nil || r.Verdict != prove.Better ||
+			len(r.Stages[0].Pairs) < 5 {
 			t.Errorf("/prove: %v, %s", err, rec.Body)
 		}
 	})
@@ -162,7 +169,8 @@ func TestExperimentAndTheOperator(t *testing.T) {
 		d, run, stop := provingService(t, world, proving)
 		defer stop()
 		run("two pairs", func() bool { return d.proof.file != nil && len(d.proof.file.Stages[0].Pairs) >= 3 })
-		world.set(weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(2)}, "127.0.0.1:9002": {Weight: weights.Clamp(4)}}})
+		world.set(weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(2)},
+			"127.0.0.1:9002": {Weight: weights.Clamp(4)}}})
 		run("an edit begins a stage", func() bool { return len(d.proof.file.Stages) == 2 })
 		if _, err := d.session.cfg.Hold(); err != nil {
 			t.Fatal(err)
@@ -192,6 +200,9 @@ func TestExperimentAndTheOperator(t *testing.T) {
 		if err := (prove.Order{Begin: &plan}).Give(d.session.cfg.ProveOrderPath()); err != nil {
 			t.Fatal(err)
 		}
-		run("another one begins", func() bool { return d.proof.running() != nil && d.proof.file.Plan.Duration == 30*time.Minute })
+		run("another one begins", func() bool {
+			return d.proof.running() != nil &&
+				d.proof.file.Plan.Duration == 30*time.Minute
+		})
 	})
 }

@@ -43,9 +43,12 @@ func newBrowser(t *testing.T) *browser {
 	if path == "" {
 		t.Skip("no Chromium: scripts/setup-watch.sh installs Debian's")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(time.Minute))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.WSURLReadTimeout(time.Minute))
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc)
 	ctx, over := context.WithTimeout(ctx, 3*time.Minute)
@@ -55,7 +58,8 @@ func newBrowser(t *testing.T) *browser {
 		var fault string
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			fault = fmt.Sprintf("exception: %s %s:%d", e.ExceptionDetails.Text, e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber)
+			fault = fmt.Sprintf("exception: %s %s:%d", e.ExceptionDetails.Text, e.ExceptionDetails.URL,
+				e.ExceptionDetails.LineNumber)
 		case *runtime.EventConsoleAPICalled:
 			if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
 				fault = fmt.Sprintf("console: %s %v", e.Type, e.Args)
@@ -151,7 +155,9 @@ func (b *browser) size(t *testing.T, width, height int64, dark bool) {
 		scheme = "dark"
 	}
 	b.run(t, chromedp.EmulateViewport(width, height))
-	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	call(t, b, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme",
+			Value: scheme}}})
 }
 
 // picture keeps a screenshot where TRIMTAB_SCREENSHOTS says.
@@ -201,8 +207,10 @@ func TestPageInABrowser(t *testing.T) {
 	b.size(t, 1200, 900, false)
 	call(t, b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hook})
 	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "the upstreams", `document.querySelectorAll("#groups tbody tr").length === 100 && document.querySelectorAll("#servers tbody tr").length === 20 && document.querySelectorAll(".plot canvas").length === 4`)
-	loaded := eval[float64](t, b, `(() => { const n = performance.getEntriesByType("navigation")[0]; const live = performance.getEntriesByType("resource").filter((e) => e.name.includes("/page/live"))[0]; return live.responseEnd - n.startTime; })()`)
+	b.await(t, "the upstreams",
+		`document.querySelectorAll("#groups tbody tr").length === 100 && document.querySelectorAll("#servers tbody tr").length === 20 && document.querySelectorAll(".plot canvas").length === 4`)
+	loaded := eval[float64](t, b,
+		`(() => { const n = performance.getEntriesByType("navigation")[0]; const live = performance.getEntriesByType("resource").filter((e) => e.name.includes("/page/live"))[0]; return live.responseEnd - n.startTime; })()`)
 	t.Logf("100 upstreams of 20 servers: data there %.0f ms after the start of the navigation", loaded)
 	if loaded > 1000 {
 		t.Errorf("loaded in %.0f ms, want less than a second", loaded)
@@ -227,18 +235,21 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	t.Run("it survives a restart of the daemon", func(t *testing.T) {
 		s.server.Close()
-		b.await(t, "the page says that nobody answers", `document.querySelector("#fresh").textContent.includes("does not answer")`)
+		b.await(t, "the page says that nobody answers",
+			`document.querySelector("#fresh").textContent.includes("does not answer")`)
 		next := NewRecorder(About{Title: "Trimtab on host", Host: "host", Version: "v1"})
 		w := newWorld(next, 3, 3, "after the restart")
 		for range 5 {
 			w.step(false)
 		}
 		serve(t, s.address, Handler(next, Options{}))
-		b.await(t, "the new daemon", `document.querySelectorAll("#groups tbody tr").length === 3 && document.querySelector("#groups button").textContent === "after the restart"`)
+		b.await(t, "the new daemon",
+			`document.querySelectorAll("#groups tbody tr").length === 3 && document.querySelector("#groups button").textContent === "after the restart"`)
 		b.mu.Lock()
 		kept := b.faults[:0]
 		for _, f := range b.faults {
-			if !strings.Contains(f, "ERR_CONNECTION_REFUSED") && !strings.Contains(f, "ERR_EMPTY_RESPONSE") && !strings.Contains(f, "ERR_CONNECTION_RESET") {
+			if !strings.Contains(f, "ERR_CONNECTION_REFUSED") && !strings.Contains(f, "ERR_EMPTY_RESPONSE") &&
+				!strings.Contains(f, "ERR_CONNECTION_RESET") {
 				kept = append(kept, f)
 			}
 		}
@@ -255,11 +266,13 @@ func TestPageWithHostileNames(t *testing.T) {
 	for i := range 5 {
 		w.step(i == 2)
 	}
-	r.Step(Step{Sample: nil, Problem: "read <img src=x onerror=alert(1)>: \x1b[31m", LeftOut: []string{"<script>alert(2)</script>"}, Interval: time.Second})
+	r.Step(Step{Sample: nil, Problem: "read <img src=x onerror=alert(1)>: \x1b[31m",
+		LeftOut: []string{"<script>alert(2)</script>"}, Interval: time.Second})
 	s := serve(t, "127.0.0.1:0", Handler(r, Options{}))
 	var file bytes.Buffer
 	d := r.Data()
-	d.Report = &Report{Title: "<script>alert(3)</script>", Headline: "</script><script>alert(4)</script>", Tables: []Table{{Caption: "<i>", Head: []string{"<b>"}, Rows: [][]string{{"<script>"}}}}}
+	d.Report = &Report{Title: "<script>alert(3)</script>", Headline: "</script><script>alert(4)</script>",
+		Tables: []Table{{Caption: "<i>", Head: []string{"<b>"}, Rows: [][]string{{"<script>"}}}}}
 	if err := Write(&file, d); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +280,8 @@ func TestPageWithHostileNames(t *testing.T) {
 	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ name, url string }{{"the live page", "http://" + s.address + "/"}, {"the file", "file://" + path}} {
+	for _, c := range []struct{ name, url string }{{"the live page", "http://" + s.address + "/"},
+		{"the file", "file://" + path}} {
 		t.Run(c.name, func(t *testing.T) {
 			b.size(t, 400, 800, false)
 			b.run(t, chromedp.Navigate(c.url))
@@ -295,9 +309,11 @@ func TestPageWithHostileNames(t *testing.T) {
 
 func TestPageAtManySizes(t *testing.T) {
 	b := newBrowser(t)
-	r := NewRecorder(About{Title: "Trimtab on proxy-1", Host: "proxy-1", Version: "v1.4.0", Target: "/etc/nginx/nginx.conf", NGINX: "1.30.6"})
+	r := NewRecorder(About{Title: "Trimtab on proxy-1", Host: "proxy-1", Version: "v1.4.0",
+		Target: "/etc/nginx/nginx.conf", NGINX: "1.30.6"})
 	w := newWorld(r, 3, 3, "compose_backend", "home_read_backend", "user_read_backend")
-	r.Proof(&Proof{Headline: "nothing can be said yet: 2 of at least 5 pairs are complete", Progress: "pair 3 of at most 15, first block on tuned weights: 240 of 600 s measured", Running: true})
+	r.Proof(&Proof{Headline: "nothing can be said yet: 2 of at least 5 pairs are complete",
+		Progress: "pair 3 of at most 15, first block on tuned weights: 240 of 600 s measured", Running: true})
 	r.Holds(HoldState{Possible: true})
 	for i := range 60 {
 		w.step(i == 30)
@@ -329,7 +345,8 @@ func TestPageAtManySizes(t *testing.T) {
 		seen := map[string]bool{}
 		for range 16 {
 			b.run(t, chromedp.KeyEvent("\t"))
-			seen[eval[string](t, b, `document.activeElement.id || document.activeElement.textContent.slice(0, 20)`)] = true
+			seen[eval[string](t, b,
+				`document.activeElement.id || document.activeElement.textContent.slice(0, 20)`)] = true
 		}
 		for _, want := range []string{"filter", "compose_backend", "home_read_backend", "token"} {
 			if !seen[want] {
@@ -376,7 +393,8 @@ func TestPageOfTenThousandServers(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", Handler(r, Options{}))
 	b.size(t, 1200, 900, false)
 	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "the largest servers", `document.querySelectorAll("#servers tbody tr").length === 500 && document.querySelector("#more-servers").textContent.includes("9500")`)
+	b.await(t, "the largest servers",
+		`document.querySelectorAll("#servers tbody tr").length === 500 && document.querySelector("#more-servers").textContent.includes("9500")`)
 	b.faultless(t)
 }
 
@@ -386,9 +404,11 @@ func TestPageWithoutDataSaysWhatItWaitsFor(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", Handler(r, Options{}))
 	b.size(t, 400, 800, true)
 	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "what it waits for", `document.querySelector("#status-text").textContent.includes("Waiting for the first status page")`)
+	b.await(t, "what it waits for",
+		`document.querySelector("#status-text").textContent.includes("Waiting for the first status page")`)
 	r.Step(Step{Problem: "connection refused", Interval: time.Second})
-	b.await(t, "why it waits", `document.querySelector("#status-text").textContent.includes("connection refused") && document.querySelector("#status-todo").textContent.includes("trimtab nginx check")`)
+	b.await(t, "why it waits",
+		`document.querySelector("#status-text").textContent.includes("connection refused") && document.querySelector("#status-todo").textContent.includes("trimtab nginx check")`)
 	b.faultless(t)
 }
 
@@ -398,11 +418,12 @@ func TestButtonsInABrowser(t *testing.T) {
 	held := make(chan bool, 2)
 	r.Holds(HoldState{Possible: true})
 	newWorld(r, 1, 2).step(false)
-	s := serve(t, "127.0.0.1:0", Handler(r, Options{Token: func() (string, error) { return "secret", nil }, Hold: func(on bool) error {
-		r.Holds(HoldState{Possible: true, Held: on})
-		held <- on
-		return nil
-	}}))
+	s := serve(t, "127.0.0.1:0", Handler(r, Options{Token: func() (string, error) { return "secret", nil },
+		Hold: func(on bool) error {
+			r.Holds(HoldState{Possible: true, Held: on})
+			held <- on
+			return nil
+		}}))
 	b.size(t, 1200, 900, false)
 	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
 	b.await(t, "the buttons", `!document.querySelector("#hold").hidden`)

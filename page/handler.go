@@ -101,7 +101,8 @@ type buttons struct {
 // wrongWait is how long after a wrong token none is looked at.
 const wrongWait = time.Second
 
-// handle takes {"hold": true} with the token in the header Authorization, which no form and no page of another origin can set.
+// handle takes {"hold": true} with the token in the header Authorization, which no form and no page of another origin
+// can set.
 func (b *buttons) handle(w http.ResponseWriter, req *http.Request) {
 	fail := func(code int, format string, args ...any) { http.Error(w, fmt.Sprintf(format, args...), code) }
 	if b.Token == nil || b.Hold == nil {

@@ -136,7 +136,8 @@ func (h *history) series(key string, since uint64) Series {
 	if since >= h.from && since > 0 {
 		skip = min(len(h.t), int(since-h.from)+1)
 	}
-	s := Series{From: h.from + uint64(skip), T: h.t[skip:], Regime: h.regime[skip:], Names: []string{}, Shares: [][]*float32{}}
+	s := Series{From: h.from + uint64(skip), T: h.t[skip:], Regime: h.regime[skip:], Names: []string{},
+		Shares: [][]*float32{}}
 	s.T, s.Regime = append([]float64{}, s.T...), append([]int16{}, s.Regime...)
 	c := h.groups[key]
 	if c == nil {
@@ -144,7 +145,8 @@ func (h *history) series(key string, since uint64) Series {
 		s.P50, s.P99, s.Rate, s.Errors = nothing, nothing, nothing, nothing
 		return s
 	}
-	s.P50, s.P99, s.Rate, s.Errors = values(c.p50[skip:]), values(c.p99[skip:]), values(c.rate[skip:]), values(c.errors[skip:])
+	s.P50, s.P99, s.Rate, s.Errors = values(c.p50[skip:]), values(c.p99[skip:]), values(c.rate[skip:]),
+		values(c.errors[skip:])
 	for i, name := range c.names {
 		s.Names = append(s.Names, shown(name))
 		s.Shares = append(s.Shares, values(c.shares[i][skip:]))

@@ -68,18 +68,25 @@ func TestButtonsNeedTheTokenAndNothingElseWillDo(t *testing.T) {
 		}{
 			{"the token", "POST", `{"hold":true}`, good, http.StatusNoContent},
 			{"to go on", "POST", `{"hold":false}`, good, http.StatusNoContent},
-			{"no token", "POST", `{"hold":true}`, map[string]string{"Content-Type": "application/json"}, http.StatusUnauthorized},
+			{"no token", "POST", `{"hold":true}`, map[string]string{"Content-Type": "application/json"},
+				http.StatusUnauthorized},
 			{"a wrong token", "POST", `{"hold":true}`, with("Authorization", "Bearer x"), http.StatusUnauthorized},
 			{"an empty token", "POST", `{"hold":true}`, with("Authorization", "Bearer "), http.StatusUnauthorized},
 			{"a link", "GET", "", good, http.StatusMethodNotAllowed},
-			{"a form of any page (CSRF)", "POST", "hold=true", with("Content-Type", "application/x-www-form-urlencoded"), http.StatusUnsupportedMediaType},
-			{"a form that looks like JSON", "POST", `{"hold":true}`, with("Content-Type", "text/plain"), http.StatusUnsupportedMediaType},
-			{"a page of another origin", "POST", `{"hold":true}`, with("Origin", "https://evil.test"), http.StatusForbidden},
-			{"a page of another site", "POST", `{"hold":true}`, with("Sec-Fetch-Site", "cross-site"), http.StatusForbidden},
-			{"a name that was made to lead here (rebinding)", "POST", `{"hold":true}`, with("Host", "evil.test"), http.StatusForbidden},
+			{"a form of any page (CSRF)", "POST", "hold=true",
+				with("Content-Type", "application/x-www-form-urlencoded"), http.StatusUnsupportedMediaType},
+			{"a form that looks like JSON", "POST", `{"hold":true}`, with("Content-Type", "text/plain"),
+				http.StatusUnsupportedMediaType},
+			{"a page of another origin", "POST", `{"hold":true}`, with("Origin", "https://evil.test"),
+				http.StatusForbidden},
+			{"a page of another site", "POST", `{"hold":true}`, with("Sec-Fetch-Site", "cross-site"),
+				http.StatusForbidden},
+			{"a name that was made to lead here (rebinding)", "POST", `{"hold":true}`, with("Host", "evil.test"),
+				http.StatusForbidden},
 			{"no order", "POST", `{}`, good, http.StatusBadRequest},
 			{"something else", "POST", `{"hold":true,"weights":1}`, good, http.StatusBadRequest},
-			{"a body without end", "POST", `{"hold":` + strings.Repeat(" ", 5000) + `true}`, good, http.StatusBadRequest},
+			{"a body without end", "POST", `{"hold":` + strings.Repeat(" ", 5000) + `true}`, good,
+				http.StatusBadRequest},
 		} {
 			time.Sleep(2 * wrongWait) // synthetic: a wrong token makes all wait
 			before := len(held)
@@ -93,15 +100,18 @@ func TestButtonsNeedTheTokenAndNothingElseWillDo(t *testing.T) {
 		}
 		time.Sleep(2 * wrongWait)
 		ask(h, "POST", "/page/hold", `{"hold":true}`, with("Authorization", "Bearer x"))
-		if w := ask(h, "POST", "/page/hold", `{"hold":true}`, good); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "wait") {
+		if w := ask(h, "POST", "/page/hold", `{"hold":true}`, good); w.Code != http.StatusUnauthorized ||
+			!strings.Contains(w.Body.String(), "wait") {
 			t.Errorf("right after a wrong one: code %d: %s, want to wait", w.Code, w.Body)
 		}
 		time.Sleep(2 * wrongWait)
 		secret = ""
-		if w := ask(h, "POST", "/page/hold", `{"hold":true}`, good); w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "gone") {
+		if w := ask(h, "POST", "/page/hold", `{"hold":true}`, good); w.Code != http.StatusForbidden ||
+			strings.Contains(w.Body.String(), "gone") {
 			t.Errorf("a token that cannot be read: code %d: %s", w.Code, w.Body)
 		}
-		if w := ask(Handler(NewRecorder(About{}), Options{}), "POST", "/page/hold", `{"hold":true}`, good); w.Code != http.StatusForbidden {
+		if w := ask(Handler(NewRecorder(About{}), Options{}), "POST", "/page/hold", `{"hold":true}`,
+			good); w.Code != http.StatusForbidden {
 			t.Errorf("no token configured: code %d, want 403", w.Code)
 		}
 	})
@@ -135,11 +145,13 @@ func TestLiveDataIsWhatIsNew(t *testing.T) {
 		w.step(i == 4)
 	}
 	first, _ := live(t, h, "")
-	if first.Detail == nil || first.Detail.Key != "backend_000" || len(first.Detail.Series.T) != 10 || len(first.Detail.Servers) != 2 || len(first.State.Upstreams) != 3 {
+	if first.Detail == nil || first.Detail.Key != "backend_000" || len(first.Detail.Series.T) != 10 ||
+		len(first.Detail.Servers) != 2 || len(first.State.Upstreams) != 3 {
 		t.Fatalf("got %+v", first.Detail)
 	}
 	c := first.State.Changes
-	if len(c) != 1 || c[0].Expected != "expected p99 310 → 45 ms" || c[0].Measured != "measured 52 ms over 60 s" || c[0].Undo == "" {
+	if len(c) != 1 || c[0].Expected != "expected p99 310 → 45 ms" || c[0].Measured != "measured 52 ms over 60 s" ||
+		c[0].Undo == "" {
 		t.Errorf("changes: got %+v", c)
 	}
 	_, code := live(t, h, "since=10&same=1&upstream=backend_000&run="+r.Run())
@@ -181,7 +193,8 @@ func TestHistoryIsBounded(t *testing.T) {
 			for range steps {
 				w.step(false)
 			}
-			if n, most := len(r.history.t), r.history.limit(); n > most || most > c.most || steps == 3000 && n < most*3/4 {
+			if n, most := len(r.history.t), r.history.limit(); n > most || most > c.most || steps == 3000 &&
+				n < most*3/4 {
 				t.Errorf("%d points are kept, the limit is %d, want at most %d", n, most, c.most)
 			}
 		})
@@ -243,11 +256,13 @@ func TestStatusSaysWhatHoldsAndWhatToDo(t *testing.T) {
 		{"no data yet, and why", Step{Problem: "connection refused"}, false, "wait", "connection refused", true},
 		{"data, and then none", Step{Problem: "timeout"}, true, "fail", "The weights stay as they are", true},
 		{"a hold file", Step{Sample: sample, Held: "hold file: /x exists"}, true, "hold", "hold file: /x exists", true},
-		{"nothing that may be tuned", Step{Sample: &vts.Sample{}}, true, "wait", "no upstream that may be tuned", false},
+		{"nothing that may be tuned", Step{Sample: &vts.Sample{}}, true, "wait", "no upstream that may be tuned",
+			false},
 		{"all is well", Step{Sample: sample}, true, "ok", "Changes pass", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := status(&c.step, c.have); got.Level != c.level || !strings.Contains(got.Text, c.text) || (got.Todo != "") != c.todo {
+			if got := status(&c.step, c.have); got.Level != c.level || !strings.Contains(got.Text, c.text) ||
+				(got.Todo != "") != c.todo {
 				t.Errorf("got %+v", got)
 			}
 		})
@@ -257,7 +272,8 @@ func TestStatusSaysWhatHoldsAndWhatToDo(t *testing.T) {
 // Whatever a page of NGINX and a tuner say, the data is JSON, and in a file it does not end the script.
 func TestAnyNamesAndNumbers(t *testing.T) {
 	name := rapid.Custom(func(t *rapid.T) string {
-		return string(rapid.SliceOfN(rapid.SampledFrom([]byte("ab</script>\"'&\\\n\x00\x1b\xff\xc3\xa9 ")), 0, 12).Draw(t, "name"))
+		return string(rapid.SliceOfN(rapid.SampledFrom([]byte("ab</script>\"'&\\\n\x00\x1b\xff\xc3\xa9 ")), 0,
+			12).Draw(t, "name"))
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		r := NewRecorder(About{Title: name.Draw(t, "title")})
@@ -270,17 +286,21 @@ func TestAnyNamesAndNumbers(t *testing.T) {
 				inForce[g.Name] = weights.Group{}
 				p := tuner.PoolExplanation{Groups: []string{g.Name}, PredictedGain: rapid.Float64().Draw(t, "gain")}
 				for range rapid.IntRange(0, 3).Draw(t, "servers") {
-					v := vts.PeerSample{Server: name.Draw(t, "server"), Weight: rapid.IntRange(0, 100).Draw(t, "weight"), Requests: rapid.Uint64().Draw(t, "n"),
-						ResponseMsec: rapid.Uint64().Draw(t, "ms"), BucketsMsec: []float64{1, 10}, Buckets: []uint64{rapid.Uint64().Draw(t, "b"), rapid.Uint64().Draw(t, "c")}}
+					v := vts.PeerSample{Server: name.Draw(t, "server"), Weight: rapid.IntRange(0, 100).Draw(t,
+						"weight"), Requests: rapid.Uint64().Draw(t, "n"),
+						ResponseMsec: rapid.Uint64().Draw(t, "ms"), BucketsMsec: []float64{1, 10},
+						Buckets: []uint64{rapid.Uint64().Draw(t, "b"), rapid.Uint64().Draw(t, "c")}}
 					g.Peers = append(g.Peers, v)
 					inForce[g.Name][v.Server] = weights.Setting{Weight: weights.Clamp(v.Weight)}
-					p.Servers = append(p.Servers, tuner.ServerExplanation{Server: v.Server, Slots: rapid.Float64().Draw(t, "slots"), Utilisation: rapid.Float64().Draw(t, "u"),
+					p.Servers = append(p.Servers, tuner.ServerExplanation{Server: v.Server,
+						Slots: rapid.Float64().Draw(t, "slots"), Utilisation: rapid.Float64().Draw(t, "u"),
 						CapacityPerSec: map[string]float64{g.Name: rapid.Float64().Draw(t, "cap")}})
 				}
 				s.Groups = append(s.Groups, g)
 				e.Pools = append(e.Pools, p)
 			}
-			r.Step(Step{Sample: s, InForce: inForce, Operator: inForce, Explanation: e, Changed: inForce, Cause: CauseTuner, Reason: name.Draw(t, "reason")})
+			r.Step(Step{Sample: s, InForce: inForce, Operator: inForce, Explanation: e, Changed: inForce,
+				Cause: CauseTuner, Reason: name.Draw(t, "reason")})
 		}
 		if len(r.live("", 0)) == 0 {
 			t.Fatal("the state cannot be written")
@@ -295,8 +315,8 @@ func TestAnyNamesAndNumbers(t *testing.T) {
 	})
 }
 
-// What the page costs a daemon whose interval is 3 s: the step, and three browsers that ask once in it, over HTTP. Processor time of this process,
-// the clients' included.
+// What the page costs a daemon whose interval is 3 s: the step, and three browsers that ask once in it, over HTTP.
+// Processor time of this process, the clients' included.
 func BenchmarkThreeBrowsers(b *testing.B) {
 	for _, c := range []struct {
 		name            string
@@ -323,7 +343,8 @@ func BenchmarkThreeBrowsers(b *testing.B) {
 				n++
 				r.Step(step)
 				for i := range 3 {
-					resp, err := http.Get(fmt.Sprintf("%s/page/live?upstream=backend_%03d&since=%d&run=%s", server.URL, i, r.Seq()-1, r.Run()))
+					resp, err := http.Get(fmt.Sprintf("%s/page/live?upstream=backend_%03d&since=%d&run=%s",
+						server.URL, i, r.Seq()-1, r.Run()))
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -76,8 +76,10 @@ func NewRecorder(a About) *Recorder {
 	if a.Started.IsZero() {
 		a.Started = time.Now()
 	}
-	return &Recorder{about: a, began: time.Now(), history: newHistory(), known: map[string]string{}, names: map[string]string{},
-		cache: map[string][]byte{}, changes: []Change{}, state: State{Schema: Schema, About: a, Run: fmt.Sprintf("%08x", rand.Uint32()), At: a.Started, Upstreams: []Upstream{},
+	return &Recorder{about: a, began: time.Now(), history: newHistory(), known: map[string]string{},
+		names: map[string]string{},
+		cache: map[string][]byte{}, changes: []Change{}, state: State{Schema: Schema, About: a,
+			Run: fmt.Sprintf("%08x", rand.Uint32()), At: a.Started, Upstreams: []Upstream{},
 			Changes: []Change{}, Status: Status{Level: "wait", Text: "Waiting for the first status page of NGINX."}}}
 }
 
@@ -288,7 +290,8 @@ func (r *Recorder) change(s *Step, at float64) {
 	if len(moves) == 0 {
 		return
 	}
-	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: s.Undo, Reloaded: s.Reloaded, Keys: []string{}}
+	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: s.Undo,
+		Reloaded: s.Reloaded, Keys: []string{}}
 	c.Moves = words.Lines(moves)
 	for _, m := range moves {
 		if k := r.key(m.Group); !slices.Contains(c.Keys, k) && len(c.Keys) < 20 {
@@ -299,7 +302,8 @@ func (r *Recorder) change(s *Step, at float64) {
 		var all []string
 		for i := range e.Pools {
 			p := &e.Pools[i]
-			if x := words.Expected(p.Forecast); x != "" && slices.ContainsFunc(p.Groups, func(g string) bool { return s.Changed[g] != nil }) {
+			if x := words.Expected(p.Forecast); x != "" && slices.ContainsFunc(p.Groups,
+				func(g string) bool { return s.Changed[g] != nil }) {
 				all = append(all, x)
 			}
 		}
@@ -320,7 +324,8 @@ const (
 	CauseOrders     = "orders"
 )
 
-// outcome takes in what followed the last change, and says it after the first interval that was wholly on the new weights.
+// outcome takes in what followed the last change, and says it after the first interval that was wholly on the new
+// weights.
 func (r *Recorder) outcome(s *Step) string {
 	p := r.pending
 	if p == nil {
@@ -364,7 +369,8 @@ func (r *Recorder) forecasts(e *tuner.Explanation) {
 		for j := len(r.changes) - 1; j >= 0 && j >= len(r.changes)-5; j-- {
 			c := &r.changes[j]
 			text := fmt.Sprintf("measured %s over %.0f s", words.MS(f.MeasuredP99MS), f.HorizonSec)
-			if c.Cause != CauseTuner || !slices.ContainsFunc(e.Pools[i].Groups, func(g string) bool { return slices.Contains(c.Keys, r.key(g)) }) {
+			if c.Cause != CauseTuner || !slices.ContainsFunc(e.Pools[i].Groups,
+				func(g string) bool { return slices.Contains(c.Keys, r.key(g)) }) {
 				continue
 			}
 			if c.Measured != text && c.Expected != "" {
@@ -380,7 +386,8 @@ func (r *Recorder) forecasts(e *tuner.Explanation) {
 func (r *Recorder) Note(cause string, was, now weights.Set, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.change(&Step{InForce: was, Changed: now, Cause: cause, Reason: reason}, float64(r.began.UnixMilli())/1e3+time.Since(r.began).Seconds())
+	r.change(&Step{InForce: was, Changed: now, Cause: cause, Reason: reason},
+		float64(r.began.UnixMilli())/1e3+time.Since(r.began).Seconds())
 	r.state.Changes = r.changes
 	clear(r.cache)
 }

@@ -20,14 +20,16 @@ func servers(s *Step, g *vts.GroupSample) []Server {
 	out := make([]Server, 0, len(g.Peers))
 	for i := range g.Peers {
 		p := &g.Peers[i]
-		row := Server{Name: shown(p.Server), Weight: p.Weight, Share: now[p.Server], RatePerSec: p.RatePerSec(s.Sample.Interval)}
+		row := Server{Name: shown(p.Server), Weight: p.Weight, Share: now[p.Server],
+			RatePerSec: p.RatePerSec(s.Sample.Interval)}
 		if was, ok := operator[p.Server]; ok {
 			row.OperatorShare = &was
 		}
 		if p.Requests > 0 {
 			var t prove.Tally
 			t.Add(p)
-			row.P50, row.P99, row.Mean, row.Errors = number(t.Quantile(0.5)), number(t.Quantile(0.99)), number(t.MeanMS()), number(t.ErrorShare())
+			row.P50, row.P99, row.Mean, row.Errors = number(t.Quantile(0.5)), number(t.Quantile(0.99)),
+				number(t.MeanMS()), number(t.ErrorShare())
 		}
 		if total > 0 {
 			row.Got = number(float64(p.Requests) / float64(total))

@@ -72,9 +72,10 @@ type Upstream struct {
 	Mean       *float64 `json:"mean_ms"`
 	Errors     float64  `json:"error_share"`
 	Used       *float64 `json:"capacity_used"` // of its servers' slots
-	Moved      float64  `json:"moved"`         // share of the requests that goes elsewhere than the operator's weights would send it
-	States     []string `json:"states,omitempty"`
-	Why        int      `json:"why"` // index in State.Why; −1: none
+	// share of the requests that goes elsewhere than the operator's weights would send it
+	Moved  float64  `json:"moved"`
+	States []string `json:"states,omitempty"`
+	Why    int      `json:"why"` // index in State.Why; −1: none
 }
 
 // Server is one server of an upstream.

@@ -13,8 +13,8 @@ import (
 // Format names the file that an Experiment is kept in.
 const Format = "trimtab prove 1"
 
-// Experiment is a switchback, running or ended. It is a value that is written as JSON and read back to go on; the block under way is
-// not written: whoever goes on repeats it.
+// Experiment is a switchback, running or ended. It is a value that is written as JSON and read back to go on; the block
+// under way is not written: whoever goes on repeats it.
 type Experiment struct {
 	Format  string    `json:"format"`
 	ID      string    `json:"id"`
@@ -73,12 +73,12 @@ type current struct {
 	washed float64 // s
 	block  Block
 	bad    float64 // s for which the guard has seen worse
-	odd    float64 // s of telemetry that could not be used
 }
 
 // New returns an experiment that is about to begin.
 func New(p Plan, seed uint64, now time.Time) *Experiment {
-	return &Experiment{Format: Format, ID: fmt.Sprintf("%s-%04x", now.UTC().Format("20060102T150405"), seed&0xffff), Plan: p.WithDefaults(),
+	return &Experiment{Format: Format, ID: fmt.Sprintf("%s-%04x", now.UTC().Format("20060102T150405"), seed&0xffff),
+		Plan: p.WithDefaults(),
 		Seed: seed, Began: now, Stages: []Stage{{From: now, Deadlines: maps.Clone(p.Deadlines)}}, due: now}
 }
 
@@ -129,7 +129,8 @@ func (x *Experiment) Arm() Arm {
 	return x.first()
 }
 
-// first draws the arm that the next pair begins with. Of two pairs in the same hour of the day the second begins with the other arm.
+// first draws the arm that the next pair begins with. Of two pairs in the same hour of the day the second begins with
+// the other arm.
 func (x *Experiment) first() Arm {
 	same, n := 0, 0
 	var last Arm
@@ -209,7 +210,8 @@ func (x *Experiment) Observe(now time.Time, s vts.Sample, used float64) News {
 	case c.block.Seconds < 3*long:
 		return News{} // waits for more requests
 	}
-	return x.void(now, fmt.Sprintf("too little traffic: %d requests in %.0f s, %d needed", c.block.All.Requests, c.block.Seconds,
+	return x.void(now, fmt.Sprintf("too little traffic: %d requests in %.0f s, %d needed", c.block.All.Requests,
+		c.block.Seconds,
 		x.Plan.LeastRequests))
 }
 
@@ -266,7 +268,8 @@ func (x *Experiment) void(now time.Time, reason string) News {
 	return News{Switch: true, Text: "a block does not count and is measured again: " + reason}
 }
 
-// Edited says that the operator has other weights from now on: what was measured is kept, and the comparison with the new ones begins.
+// Edited says that the operator has other weights from now on: what was measured is kept, and the comparison with the
+// new ones begins.
 func (x *Experiment) Edited(now time.Time, why string) News {
 	if x.Ended() {
 		return News{}

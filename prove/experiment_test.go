@@ -18,18 +18,18 @@ var morning = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 // lab plays an experiment against made-up servers: lognormal response times of the given means in ms.
 type lab struct {
-	x         *Experiment
-	now       time.Time
-	rng       *rand.Rand
-	means     map[Arm]float64
-	perSec    float64
-	errs      map[Arm]float64
-	interval  time.Duration
-	switching int // intervals until the other arm is in force
+	x        *Experiment
+	now      time.Time
+	rng      *rand.Rand
+	means    map[Arm]float64
+	perSec   float64
+	errs     map[Arm]float64
+	interval time.Duration
 }
 
 func newLab(p Plan, operator, tuned float64) *lab {
-	return &lab{x: New(p, 11, morning), now: morning, rng: rand.New(rand.NewPCG(3, 4)), means: map[Arm]float64{Operator: operator, Tuned: tuned},
+	return &lab{x: New(p, 11, morning), now: morning, rng: rand.New(rand.NewPCG(3, 4)),
+		means:  map[Arm]float64{Operator: operator, Tuned: tuned},
 		perSec: 50, interval: 3 * time.Second}
 }
 
@@ -53,7 +53,8 @@ func (l *lab) step() News {
 			p.Responses[4]++
 		}
 	}
-	news := l.x.Observe(l.now, vts.Sample{At: l.now, Interval: l.interval, Groups: []vts.GroupSample{{Name: "app", Peers: []vts.PeerSample{p}}}}, 0.5)
+	news := l.x.Observe(l.now, vts.Sample{At: l.now, Interval: l.interval,
+		Groups: []vts.GroupSample{{Name: "app", Peers: []vts.PeerSample{p}}}}, 0.5)
 	if news.Switch && !l.x.Ended() {
 		l.x.Begin(l.now)
 	}
@@ -84,10 +85,13 @@ func TestExperimentEnds(t *testing.T) {
 		{"when tuned weights are clearly worse", nil, 40, 50, 50, nil, Worse, "tuned weights are worse: p99 "},
 		{"at its time when there is no difference", nil, 40, 40, 50, nil, None, "no difference was found: p99 "},
 		{"with too little traffic, and says so", nil, 40, 40, 0.5, nil, TooFew, "nothing can be said yet"},
-		{"by the guard when tuned weights are three times as slow", nil, 40, 400, 50, nil, Worse, "the guard broke off two blocks"},
-		{"by the guard when tuned weights bring errors", nil, 40, 40, 50, map[Arm]float64{Tuned: 0.2}, Worse, "the guard broke off two blocks"},
+		{"by the guard when tuned weights are three times as slow", nil, 40, 400, 50, nil, Worse,
+			"the guard broke off two blocks"},
+		{"by the guard when tuned weights bring errors", nil, 40, 40, 50, map[Arm]float64{Tuned: 0.2}, Worse,
+			"the guard broke off two blocks"},
 		{"by the mean", func(p *Plan) { p.Measure = Mean }, 60, 40, 50, nil, Better, "mean response "},
-		{"by the tardiness", func(p *Plan) { p.Measure, p.Deadlines = ART, map[string]float64{"app": 60} }, 60, 40, 50, nil, Better, "ART"},
+		{"by the tardiness", func(p *Plan) { p.Measure, p.Deadlines = ART, map[string]float64{"app": 60} }, 60, 40,
+			50, nil, Better, "ART"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -112,7 +116,8 @@ func TestExperimentEnds(t *testing.T) {
 	}
 }
 
-// Both arms have the same number of blocks in every hour, give or take the pair under way, and the order is not always the same.
+// Both arms have the same number of blocks in every hour, give or take the pair under way, and the order is not always
+// the same.
 func TestOrderOfArmsIsBalanced(t *testing.T) {
 	p := short
 	p.Duration, p.LeastPairs = 20*time.Hour, 1000
@@ -133,7 +138,8 @@ func TestOrderOfArmsIsBalanced(t *testing.T) {
 	openings := map[Arm]int{}
 	for h, n := range first {
 		if d := n[Operator] - n[Tuned]; d < -2 || d > 2 {
-			t.Errorf("hour %d: %d pairs begin with the operator's weights, %d with tuned ones", h, n[Operator], n[Tuned])
+			t.Errorf("hour %d: %d pairs begin with the operator's weights, %d with tuned ones", h, n[Operator],
+				n[Tuned])
 		}
 	}
 	for _, pair := range l.x.Stages[0].Pairs {
@@ -240,8 +246,10 @@ func TestReadRefuses(t *testing.T) {
 		{"another format", `{"format":"x"}`},
 		{"no stage", `{"format":"trimtab prove 1","stages":[]}`},
 		{"arms that are none", `{"format":"trimtab prove 1","stages":[{"pairs":[{"first":{"arm":"x"}}]}]}`},
-		{"two blocks of one arm", `{"format":"trimtab prove 1","stages":[{"pairs":[{"first":{"arm":"tuned"},"second":{"arm":"tuned"}}]}]}`},
-		{"half a pair in the middle", `{"format":"trimtab prove 1","stages":[{"pairs":[{"first":{"arm":"tuned"}},{"first":{"arm":"tuned"}}]}]}`},
+		{"two blocks of one arm",
+			`{"format":"trimtab prove 1","stages":[{"pairs":[{"first":{"arm":"tuned"},"second":{"arm":"tuned"}}]}]}`},
+		{"half a pair in the middle",
+			`{"format":"trimtab prove 1","stages":[{"pairs":[{"first":{"arm":"tuned"}},{"first":{"arm":"tuned"}}]}]}`},
 		{"a plan that is none", `{"format":"trimtab prove 1","plan":{"measure":"x"},"stages":[{}]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -78,7 +78,8 @@ func (p Plan) Validate() error {
 	}
 	check(p.Block >= time.Second && p.Block <= 24*time.Hour, "block %v: want 1s to 24h", p.Block)
 	check(p.WashOut <= p.Block, "wash_out %v: want at most the block, %v", p.WashOut, p.Block)
-	check(p.Duration >= 2*(p.Block+p.washOut()), "duration %v: want at least two blocks with their wash-out, %v", p.Duration,
+	check(p.Duration >= 2*(p.Block+p.washOut()), "duration %v: want at least two blocks with their wash-out, %v",
+		p.Duration,
 		2*(p.Block+p.washOut()))
 	check(p.Duration <= 90*24*time.Hour, "duration %v: want at most 90 days", p.Duration)
 	check(p.Measure == P99 || p.Measure == Mean || p.Measure == ART, "measure %q: want p99, mean or art", p.Measure)

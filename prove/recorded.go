@@ -12,12 +12,12 @@ import (
 	"trimtab/vts"
 )
 
-// Recorded evaluates statistics that were recorded, in which weights changed now and then: every span of unchanged weights is an arm, the
-// operator's or another one, and is cut into blocks. The blocks on
-// both sides of a change of arms make a pair.
+// Recorded evaluates statistics that were recorded, in which weights changed now and then: every span of unchanged
+// weights is an arm, the operator's or another one, and is cut into blocks. The blocks on both sides of a change of
+// arms make a pair.
 //
-// operator says which weights are the operator's, by upstream and server; an upstream that it does not name has those that the recording
-// begins with.
+// operator says which weights are the operator's, by upstream and server; an upstream that it does not name has those
+// that the recording begins with.
 func Recorded(f *vts.File, p Plan, operator map[string]map[string]int) (*Experiment, error) {
 	p = p.WithDefaults()
 	r := recorded{plan: p, operator: map[string]map[string]int{}}
@@ -121,15 +121,17 @@ func (r *recorded) cut() {
 	}
 	if b.All.Requests < r.plan.LeastRequests || b.Seconds < r.plan.Block.Seconds()/2 {
 		if st := r.x.stage(); len(st.Voids) < voidsKept {
-			st.Voids = append(st.Voids, Void{At: b.From, Arm: b.Arm, Reason: fmt.Sprintf("%.0f s with %d requests: %.0f s and %d needed", b.Seconds,
-				b.All.Requests, r.plan.Block.Seconds()/2, r.plan.LeastRequests)})
+			st.Voids = append(st.Voids, Void{At: b.From, Arm: b.Arm,
+				Reason: fmt.Sprintf("%.0f s with %d requests: %.0f s and %d needed", b.Seconds,
+					b.All.Requests, r.plan.Block.Seconds()/2, r.plan.LeastRequests)})
 		}
 		return
 	}
 	r.blocks = append(r.blocks, b)
 }
 
-// pair makes a pair of the blocks on both sides of each change of arms: one change is one pair, however long it is looked at.
+// pair makes a pair of the blocks on both sides of each change of arms: one change is one pair, however long it is
+// looked at.
 func (r *recorded) pair() {
 	st := r.x.stage()
 	used := make([]bool, len(r.blocks))
@@ -157,8 +159,8 @@ func (r *recorded) pair() {
 	}
 }
 
-// Ahead estimates from statistics that were recorded on unchanged weights what an experiment like the plan could see: the blocks of the
-// recording stand for those of the experiment. An error says that there are too few.
+// Ahead estimates from statistics that were recorded on unchanged weights what an experiment like the plan could see:
+// the blocks of the recording stand for those of the experiment. An error says that there are too few.
 func Ahead(f *vts.File, p Plan) (*Power, error) {
 	p = p.WithDefaults()
 	var blocks []Block
@@ -251,7 +253,8 @@ func (w *Watch) Take(s vts.Sample, used float64) {
 // watched is how many blocks a Watch keeps.
 const watched = 100
 
-// Watch estimates beforehand, from what a daemon sees while no experiment runs. Weights may change meanwhile: that is in the spread.
+// Watch estimates beforehand, from what a daemon sees while no experiment runs. Weights may change meanwhile: that is
+// in the spread.
 type Watch struct {
 	Plan   Plan // with its defaults
 	block  Block

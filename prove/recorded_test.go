@@ -13,7 +13,9 @@ import (
 // record is a recording of so many seconds in which the weights are those that at says, and response times follow.
 func record(seconds int, at func(second int) (weight int, responseMS uint64)) *bytes.Buffer {
 	var out bytes.Buffer
-	st := vts.Status{NginxVer: "1.22.1", ModuleVer: "v0.2.2", Upstreams: []vts.Upstream{{Name: "app", Peers: []vts.Peer{{Server: "a:80", Weight: 1}, {Server: "b:80", Weight: 1}}}}}
+	st := vts.Status{NginxVer: "1.22.1", ModuleVer: "v0.2.2",
+		Upstreams: []vts.Upstream{{Name: "app", Peers: []vts.Peer{{Server: "a:80", Weight: 1},
+			{Server: "b:80", Weight: 1}}}}}
 	for i := range seconds {
 		w, ms := at(i)
 		st.At = morning.Add(time.Duration(i) * time.Second)
@@ -53,7 +55,8 @@ func TestRecordedStatistics(t *testing.T) {
 			return 1, 30
 		}, TooFew, 1, "1 of at least 5 pairs"},
 		{"weights that never changed", 300, func(int) (int, uint64) { return 1, 30 }, TooFew, 0, "no pair of blocks"},
-		{"spans that are too short for a block", 300, func(i int) (int, uint64) { return 1 + i/8%2, 30 }, TooFew, 0, "no pair of blocks"},
+		{"spans that are too short for a block", 300, func(i int) (int, uint64) { return 1 + i/8%2, 30 }, TooFew, 0,
+			"no pair of blocks"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x, err := Recorded(vts.NewFile("stats.ndjson", record(c.seconds, c.at)), p, nil)
@@ -62,7 +65,8 @@ func TestRecordedStatistics(t *testing.T) {
 			}
 			r := x.Result()
 			if r.Verdict != c.verdict || len(r.Stages[0].Pairs) != c.pairs || !strings.Contains(r.Text(), c.says) {
-				t.Errorf("got %s, %d pairs, want %s, %d\n%s", r.Verdict, len(r.Stages[0].Pairs), c.verdict, c.pairs, r.Text())
+				t.Errorf("got %s, %d pairs, want %s, %d\n%s", r.Verdict, len(r.Stages[0].Pairs), c.verdict, c.pairs,
+					r.Text())
 			}
 		})
 	}
@@ -73,17 +77,22 @@ func TestRecordedStatistics(t *testing.T) {
 
 func TestPowerBeforehand(t *testing.T) {
 	p := Plan{Block: 30 * time.Second, WashOut: 5 * time.Second, Duration: time.Hour, Measure: Mean, LeastRequests: 100}
-	got, err := Ahead(vts.NewFile("stats.ndjson", record(900, func(i int) (int, uint64) { return 1, 30 + uint64(i*i%7) })), p)
+	got, err := Ahead(vts.NewFile("stats.ndjson", record(900, func(i int) (int, uint64) {
+		return 1, 30 +
+			uint64(i*i%7)
+	})), p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Pairs < 10 || got.Needed < 2 || got.Hours <= 0 || got.Sees <= 0 || got.Sees >= 1 {
 		t.Errorf("got %+v", got)
 	}
-	if text := got.Words(Effect{Measure: Mean, Relative: true}); !strings.Contains(text, "to see 5 % of mean response takes about") {
+	if text := got.Words(Effect{Measure: Mean, Relative: true}); !strings.Contains(text,
+		"to see 5 % of mean response takes about") {
 		t.Errorf("got %q", text)
 	}
-	if _, err := Ahead(vts.NewFile("stats.ndjson", record(60, func(int) (int, uint64) { return 1, 30 })), p); err == nil {
+	if _, err := Ahead(vts.NewFile("stats.ndjson", record(60, func(int) (int, uint64) { return 1, 30 })),
+		p); err == nil {
 		t.Error("a minute of statistics: got no error")
 	}
 }

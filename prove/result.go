@@ -12,18 +12,20 @@ type Verdict string
 
 // The verdicts.
 const (
-	Better  Verdict = "better"              // tuned weights are better
-	Worse   Verdict = "worse"               // tuned weights are worse
-	None    Verdict = "no_difference_found" // the interval of the measure that decides holds differences that nobody minds
-	TooFew  Verdict = "too_little"          // too few blocks count to say anything
-	Stopped Verdict = "stopped"             // by the operator, before anything was clear
+	Better Verdict = "better" // tuned weights are better
+	Worse  Verdict = "worse"  // tuned weights are worse
+	// the interval of the measure that decides holds differences that nobody minds
+	None    Verdict = "no_difference_found"
+	TooFew  Verdict = "too_little" // too few blocks count to say anything
+	Stopped Verdict = "stopped"    // by the operator, before anything was clear
 )
 
 // Effect is what tuned weights do to a measure.
 type Effect struct {
 	Measure  Measure `json:"measure"`
 	Upstream string  `json:"upstream,omitempty"` // empty: all together
-	Operator float64 `json:"operator"`           // mean over the blocks, geometric where arms are compared by their ratio
+	// mean over the blocks, geometric where arms are compared by their ratio
+	Operator float64 `json:"operator"`
 	Tuned    float64 `json:"tuned"`
 	// Change and its interval: relative (−0.2 is 20 % lower), or for errors, tardiness and capacity the difference. The
 	// interval is null while there are too few pairs.
@@ -43,9 +45,10 @@ type Result struct {
 	Decides  Effect   `json:"decides"`
 	Effects  []Effect `json:"effects"`
 	PerGroup []Effect `json:"effects_by_upstream,omitempty"`
-	Earlier  []Effect `json:"earlier_stages,omitempty"` // the measure that decides, with the operator's weights of before
-	Power    *Power   `json:"power,omitempty"`
-	At       float64  `json:"measured_s"`
+	// the measure that decides, with the operator's weights of before
+	Earlier []Effect `json:"earlier_stages,omitempty"`
+	Power   *Power   `json:"power,omitempty"`
+	At      float64  `json:"measured_s"`
 }
 
 // Result evaluates what was measured so far. Pairs of the last stage count.
@@ -166,12 +169,13 @@ func effect(pairs []Pair, m Measure, upstream string, deadlines map[string]float
 
 // Power says what the experiment can see.
 type Power struct {
-	SD      float64 `json:"sd_of_a_pair"` // of the measure that decides, in logarithms where it is relative
-	Pairs   int     `json:"pairs"`        // that the standard deviation is known from
-	Seen    float64 `json:"effect"`       // the effect asked for
-	Needed  int     `json:"pairs_needed"` // to see it in four of five experiments; 0: more than can be counted
-	Hours   float64 `json:"hours_needed"`
-	Sees    float64 `json:"sees_in_time"` // the least effect that is seen in four of five experiments of the planned length
+	SD     float64 `json:"sd_of_a_pair"` // of the measure that decides, in logarithms where it is relative
+	Pairs  int     `json:"pairs"`        // that the standard deviation is known from
+	Seen   float64 `json:"effect"`       // the effect asked for
+	Needed int     `json:"pairs_needed"` // to see it in four of five experiments; 0: more than can be counted
+	Hours  float64 `json:"hours_needed"`
+	// the least effect that is seen in four of five experiments of the planned length
+	Sees    float64 `json:"sees_in_time"`
 	Planned float64 `json:"hours_planned"`
 }
 

@@ -13,7 +13,8 @@ func TestSequenceInvertsTheBayesFactor(t *testing.T) {
 		n     int
 		alpha float64
 	}{
-		{"a handful of pairs", 6, 0.05}, {"a day of pairs", 60, 0.05}, {"many pairs", 2000, 0.05}, {"a stricter rate", 40, 0.001},
+		{"a handful of pairs", 6, 0.05}, {"a day of pairs", 60, 0.05}, {"many pairs", 2000, 0.05},
+		{"a stricter rate", 40, 0.001},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := sequence(c.n, c.alpha)
@@ -33,7 +34,8 @@ func TestSequenceInvertsTheBayesFactor(t *testing.T) {
 	}
 }
 
-// Looking after every pair and stopping at the first exclusion is wrong in at most 5 of 100, also when pairs are correlated.
+// Looking after every pair and stopping at the first exclusion is wrong in at most 5 of 100, also when pairs are
+// correlated.
 func TestSequenceHoldsAtEveryLook(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -20,8 +20,9 @@ type Tally struct {
 
 // Add takes in what a server did in an interval.
 func (t *Tally) Add(p *vts.PeerSample) {
-	t.Merge(&Tally{Requests: p.Requests, Errors: p.Responses.Errors(), ResponseMS: p.ResponseMsec, BoundsMS: p.BucketsMsec,
-		Counts: p.Buckets})
+	t.Merge(&Tally{Requests: p.Requests, Errors: p.Responses.Errors(), ResponseMS: p.ResponseMsec,
+		BoundsMS: p.BucketsMsec,
+		Counts:   p.Buckets})
 }
 
 // Merge adds what other requests came to.
@@ -52,8 +53,8 @@ func (t *Tally) MeanMS() float64 {
 	return math.Max(float64(t.ResponseMS)/float64(t.Requests), 0.01)
 }
 
-// Quantile is the response time in ms that a share q of the requests stays below, between bounds by the logarithm; NaN without a
-// histogram. What lies above the last bound is put where the sum of all response times says.
+// Quantile is the response time in ms that a share q of the requests stays below, between bounds by the logarithm; NaN
+// without a histogram. What lies above the last bound is put where the sum of all response times says.
 func (t *Tally) Quantile(q float64) float64 {
 	if t.Requests == 0 || len(t.Counts) == 0 || len(t.Counts) != len(t.BoundsMS) {
 		return math.NaN()
@@ -103,12 +104,14 @@ func (t *Tally) deadline() float64 {
 		}
 		return 3 * t.MeanMS()
 	}
-	return float64(objective.DeadlineOf(objective.Moments{N: n, Sum: sum, Square: square}, 1)) / float64(time.Millisecond)
+	return float64(objective.DeadlineOf(objective.Moments{N: n, Sum: sum, Square: square},
+		1)) / float64(time.Millisecond)
 }
 
 // peer is the tally as one server of a sample.
 func (t *Tally) peer() vts.PeerSample {
-	p := vts.PeerSample{Known: t.Requests > 0, Requests: t.Requests, ResponseMsec: t.ResponseMS, BucketsMsec: t.BoundsMS, Buckets: t.Counts}
+	p := vts.PeerSample{Known: t.Requests > 0, Requests: t.Requests, ResponseMsec: t.ResponseMS,
+		BucketsMsec: t.BoundsMS, Buckets: t.Counts}
 	p.Responses[4] = t.Errors
 	return p
 }

@@ -73,7 +73,8 @@ func (e Effect) Interval(alpha float64) string {
 // Headline is the result in one sentence.
 func (r Result) Headline() string {
 	e := r.Decides
-	of := fmt.Sprintf("%s %s → %s, %s (%s)", e.Measure.Name(), e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words(),
+	of := fmt.Sprintf("%s %s → %s, %s (%s)", e.Measure.Name(), e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned),
+		e.Words(),
 		e.Interval(r.Plan.Alpha))
 	switch {
 	case r.Stages[len(r.Stages)-1].Breaks >= mostBreaks:
@@ -117,7 +118,8 @@ func (x *Experiment) Progress() string {
 	case c.washed < x.Plan.washOut().Seconds():
 		text += fmt.Sprintf(", %s on %s: wash-out, %.0f s left", block, whose, x.Plan.washOut().Seconds()-c.washed)
 	default:
-		text += fmt.Sprintf(", %s on %s: %.0f of %.0f s measured", block, whose, c.block.Seconds, x.Plan.Block.Seconds())
+		text += fmt.Sprintf(", %s on %s: %.0f of %.0f s measured", block, whose, c.block.Seconds,
+			x.Plan.Block.Seconds())
 	}
 	return text
 }
@@ -162,7 +164,8 @@ func (r Result) Text() string {
 	if of != "" {
 		of += ", "
 	}
-	fmt.Fprintf(&b, "  %sNGINX %s, trimtab %s, seed %d, began %s\n", plain.Text(of), plain.Text(orUnknown(r.NGINX)), orUnknown(r.Version), r.Seed,
+	fmt.Fprintf(&b, "  %sNGINX %s, trimtab %s, seed %d, began %s\n", plain.Text(of), plain.Text(orUnknown(r.NGINX)),
+		orUnknown(r.Version), r.Seed,
 		r.Began.Format(time.RFC3339))
 	p := r.Plan
 	fmt.Fprintf(&b, "  blocks of %v after %v of wash-out, at most %v; %s decides, error rate %.0f %% over all looks, margin %.0f %%\n", p.Block,
@@ -189,7 +192,8 @@ func (r Result) Text() string {
 		}
 	}
 	for i, e := range r.Earlier {
-		fmt.Fprintf(&b, "\n  before %s (%s): %s, %s (%d pairs)\n", r.Stages[i+1].From.Format(time.RFC3339), plain.Text(r.Stages[i+1].Why),
+		fmt.Fprintf(&b, "\n  before %s (%s): %s, %s (%d pairs)\n", r.Stages[i+1].From.Format(time.RFC3339),
+			plain.Text(r.Stages[i+1].Why),
 			e.Words(), e.Interval(p.Alpha), e.Pairs)
 	}
 	if text := r.Power.Words(r.Decides); text != "" && r.Verdict != Better && r.Verdict != Worse {

@@ -57,7 +57,8 @@ func Moves(was, now weights.Set) []Move {
 	for _, group := range slices.Sorted(maps.Keys(now)) {
 		from, to := Shares(was[group]), Shares(now[group])
 		for _, server := range slices.Sorted(maps.Keys(now[group])) {
-			m := Move{Group: group, Server: server, From: from[server], To: to[server], WasDown: was[group][server].Down, Down: now[group][server].Down}
+			m := Move{Group: group, Server: server, From: from[server], To: to[server],
+				WasDown: was[group][server].Down, Down: now[group][server].Down}
 			if math.Abs(m.To-m.From) >= 0.0005 || m.WasDown != m.Down {
 				out = append(out, m)
 			}
@@ -76,7 +77,8 @@ func (m Move) size() float64 {
 // movesNamed is how many servers a line names.
 const movesNamed = 12
 
-// Lines say what a change does, the same move of a server in several groups once, and none of those that cannot be seen in percent.
+// Lines say what a change does, the same move of a server in several groups once, and none of those that cannot be seen
+// in percent.
 func Lines(moves []Move) []string {
 	type kind struct{ server, text string }
 	var order []kind

@@ -20,7 +20,8 @@ func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 			out = append(out, "What the change brings was not forecast: "+f.Skipped+".")
 		default:
 			v := f.ExpectedP99MS
-			s := fmt.Sprintf("%s (90 %%: %s) over %.0f s", upper(Expected(f)), pair(v.Low, v.High, " to "), f.HorizonSec)
+			s := fmt.Sprintf("%s (90 %%: %s) over %.0f s", upper(Expected(f)), pair(v.Low, v.High, " to "),
+				f.HorizonSec)
 			switch {
 			case f.MeasuredP99MS > 0:
 				s += ", measured " + MS(f.MeasuredP99MS)
@@ -35,7 +36,8 @@ func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 			Percent(s.MedianError), Percent(s.Covered)))
 	}
 	if p.ART > 0 {
-		out = append(out, fmt.Sprintf("Requests were late by %.2g deadlines on average (ART, from the %s).", p.ART, p.Basis))
+		out = append(out, fmt.Sprintf("Requests were late by %.2g deadlines on average (ART, from the %s).", p.ART,
+			p.Basis))
 	}
 	for _, bound := range p.Bounds {
 		out = append(out, fmt.Sprintf("A limit took effect: %s.", bound.Words()))
@@ -81,16 +83,19 @@ func Regime(e *tuner.Explanation) []string {
 	case r.Learning:
 		out = append(out, "Load regimes are still being observed: one regime for all load until then.")
 	case r.Index < 0:
-		out = append(out, fmt.Sprintf("The load regime is unknown (%s, probability %s %%).", r.Label, Percent(r.Probability)))
+		out = append(out, fmt.Sprintf("The load regime is unknown (%s, probability %s %%).", r.Label,
+			Percent(r.Probability)))
 	default:
-		out = append(out, fmt.Sprintf("Load regime %d (%s), probability %s %%.", r.Index, r.Label, Percent(r.Probability)))
+		out = append(out, fmt.Sprintf("Load regime %d (%s), probability %s %%.", r.Index, r.Label,
+			Percent(r.Probability)))
 	}
 	for _, n := range e.Next {
 		total := 0.0
 		for _, v := range n.RatePerSec {
 			total += v
 		}
-		out = append(out, fmt.Sprintf("Load %d, %s, begins within %.0f s with probability %s %%.", n.Regime, PerSec(total), n.WithinSec,
+		out = append(out, fmt.Sprintf("Load %d, %s, begins within %.0f s with probability %s %%.", n.Regime,
+			PerSec(total), n.WithinSec,
 			Percent(n.Probability)))
 	}
 	return out

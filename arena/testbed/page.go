@@ -17,7 +17,8 @@ func (r *Report) Headline() string {
 	if r.Before.Requests == 0 || r.Tuned.Requests == 0 {
 		return "The run ended before both parts had requests."
 	}
-	return fmt.Sprintf("p99 on the starting weights %s, %s %s: %s", words.MS(r.Before.Latency.P99), r.Policy, words.MS(r.Tuned.Latency.P99),
+	return fmt.Sprintf("p99 on the starting weights %s, %s %s: %s", words.MS(r.Before.Latency.P99), r.Policy,
+		words.MS(r.Tuned.Latency.P99),
 		words.Ratio("p99", r.Before.Latency.P99, r.Tuned.Latency.P99))
 }
 
@@ -28,8 +29,10 @@ func (r *Report) Facts() [][2]string {
 		servers = append(servers, name+" "+r.Servers[name])
 	}
 	out := [][2]string{
-		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX}, {"Trimtab", r.Version}, {"Command", r.Command},
-		{"Seed", fmt.Sprint(r.Seed)}, {"Started", r.Started.Format("2006-01-02 15:04:05 MST")}, {"Length", fmt.Sprintf("%.0f s of load", r.DurationS)},
+		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX},
+		{"Trimtab", r.Version}, {"Command", r.Command},
+		{"Seed", fmt.Sprint(r.Seed)}, {"Started", r.Started.Format("2006-01-02 15:04:05 MST")},
+		{"Length", fmt.Sprintf("%.0f s of load", r.DurationS)},
 		{"Load", strings.Join(r.Loads, "; ")}, {"Servers", strings.Join(servers, ", ")},
 	}
 	kept := out[:0]
@@ -49,7 +52,8 @@ func (r *Report) Page() page.Report {
 		p.Warning = "The run was interrupted: the report covers what was measured until then."
 	}
 	if r.Saturated {
-		p.Warning = strings.TrimSpace(p.Warning + fmt.Sprintf(" Requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open.", r.Lateness.P99))
+		p.Warning = strings.TrimSpace(p.Warning +
+			fmt.Sprintf(" Requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open.", r.Lateness.P99))
 	}
 	t := page.Table{Caption: "Before and after", Head: []string{"", "Starting weights", "Transition", r.Policy}}
 	row := func(name string, cell func(Part) string) {
@@ -76,12 +80,15 @@ func (r *Report) Page() page.Report {
 		row("Shares of "+group, func(p Part) string { return Shares(p.Weights[group]) })
 	}
 	p.Tables = append(p.Tables, t)
-	latency := page.Chart{Title: "Latency of the requests due at a time", XName: "s since the start of the load", Unit: "ms", Log: true, Lines: []page.Line{{Name: "p50"}, {Name: "p99"}}}
-	rate := page.Chart{Title: "Requests", XName: "s since the start of the load", Unit: "/s", Lines: []page.Line{{Name: "due"}}}
+	latency := page.Chart{Title: "Latency of the requests due at a time", XName: "s since the start of the load",
+		Unit: "ms", Log: true, Lines: []page.Line{{Name: "p50"}, {Name: "p99"}}}
+	rate := page.Chart{Title: "Requests", XName: "s since the start of the load", Unit: "/s",
+		Lines: []page.Line{{Name: "due"}}}
 	for i := range r.Intervals {
 		iv := &r.Intervals[i]
 		latency.X, rate.X = append(latency.X, iv.AtS), append(rate.X, iv.AtS)
-		latency.Lines[0].Values, latency.Lines[1].Values = append(latency.Lines[0].Values, above(iv.P50)), append(latency.Lines[1].Values, above(iv.P99))
+		latency.Lines[0].Values, latency.Lines[1].Values = append(latency.Lines[0].Values, above(iv.P50)),
+			append(latency.Lines[1].Values, above(iv.P99))
 		rate.Lines[0].Values = append(rate.Lines[0].Values, &iv.RatePerSec)
 		if iv.Reloaded {
 			latency.Marks = append(latency.Marks, page.Mark{X: iv.AtS, Text: iv.Reason})
@@ -98,7 +105,8 @@ func (r *Report) Page() page.Report {
 		if iv.Reloaded {
 			reload = "yes"
 		}
-		d.Rows = append(d.Rows, []string{fmt.Sprintf("%.0f s", iv.AtS), words.MS(iv.P99), reload, plain.Text(iv.Reason)})
+		d.Rows = append(d.Rows, []string{fmt.Sprintf("%.0f s", iv.AtS), words.MS(iv.P99), reload,
+			plain.Text(iv.Reason)})
 	}
 	if len(d.Rows) > 0 {
 		p.Tables = append(p.Tables, d)

@@ -87,7 +87,8 @@ What differs between the two beside the figures, such as another target, seed or
 	}
 	cmd.Flags().StringVar(&html, "html", "", "file for the comparison as one page")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	cmd.Flags().StringArrayVar(&failIf, "fail-if", nil, "end with code 8 when this holds, such as 'p99>200ms' or 'p99.change>5%' (repeatable)")
+	cmd.Flags().StringArrayVar(&failIf, "fail-if", nil,
+		"end with code 8 when this holds, such as 'p99>200ms' or 'p99.change>5%' (repeatable)")
 	return cmd
 }
 
@@ -130,7 +131,8 @@ func readOutcome(path string) (*outcome, error) {
 		for i := range r.Intervals {
 			iv := &r.Intervals[i]
 			o.series.AtS, o.series.RatePerS = append(o.series.AtS, iv.AtS), append(o.series.RatePerS, iv.RatePerSec)
-			o.series.P50MS, o.series.P99MS, o.series.Errors = append(o.series.P50MS, iv.P50), append(o.series.P99MS, iv.P99), append(o.series.Errors, iv.Errors)
+			o.series.P50MS, o.series.P99MS, o.series.Errors = append(o.series.P50MS, iv.P50),
+				append(o.series.P99MS, iv.P99), append(o.series.Errors, iv.Errors)
 		}
 		return o, nil
 	case kind.Latency != nil && kind.Workloads != nil:
@@ -139,14 +141,16 @@ func readOutcome(path string) (*outcome, error) {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		p := loadPage(r)
-		return &outcome{Path: path, Kind: "load", Facts: p.Facts, Requests: r.Requests, Values: loadValues(&r.Tally), series: r.Series}, nil
+		return &outcome{Path: path, Kind: "load", Facts: p.Facts, Requests: r.Requests, Values: loadValues(&r.Tally),
+			series: r.Series}, nil
 	}
 	return nil, fmt.Errorf("%s: neither a report of trimtab load nor of trimtab run", file)
 }
 
 // compared are the figures in the order of the table.
 func compared() []string {
-	return []string{"rate", "errors", "mean", "p50", "p90", "p99", "p999", "max", "art", "lateness", "dropped", "reloads"}
+	return []string{"rate", "errors", "mean", "p50", "p90", "p99", "p999", "max", "art", "lateness", "dropped",
+		"reloads"}
 }
 
 // figureOf writes a figure in its unit.
@@ -223,7 +227,8 @@ func headline(a, b *outcome) string {
 	if a.Values["p99"] == 0 || b.Values["p99"] == 0 {
 		return "One of the reports has no requests: there is nothing to compare."
 	}
-	return fmt.Sprintf("%s → %s: %s, %s", a.Path, b.Path, words.Ratio("p99", a.Values["p99"], b.Values["p99"]), words.Ratio("mean", a.Values["mean"], b.Values["mean"]))
+	return fmt.Sprintf("%s → %s: %s, %s", a.Path, b.Path, words.Ratio("p99", a.Values["p99"], b.Values["p99"]),
+		words.Ratio("mean", a.Values["mean"], b.Values["mean"]))
 }
 
 func compareText(w io.Writer, a, b *outcome) error {
@@ -246,7 +251,8 @@ func compareText(w io.Writer, a, b *outcome) error {
 
 // comparePage is the comparison as a page.
 func comparePage(a, b *outcome) page.Report {
-	p := page.Report{Title: "Comparison", Headline: plain.Text(headline(a, b)), Facts: [][2]string{{"A", plain.Text(a.Path)}, {"B", plain.Text(b.Path)}}}
+	p := page.Report{Title: "Comparison", Headline: plain.Text(headline(a, b)),
+		Facts: [][2]string{{"A", plain.Text(a.Path)}, {"B", plain.Text(b.Path)}}}
 	if a.Kind != b.Kind {
 		p.Warning = fmt.Sprintf("A is of a %s and B of a %s.", a.Kind, b.Kind)
 	}
@@ -278,7 +284,8 @@ func comparePage(a, b *outcome) page.Report {
 	} {
 		x, lines := together(&a.series, &b.series, c.pick(&a.series), c.pick(&b.series))
 		if len(x) > 0 {
-			p.Charts = append(p.Charts, page.Chart{Title: c.title, XName: "s since the start", Unit: c.unit, Log: c.log, X: x,
+			p.Charts = append(p.Charts, page.Chart{Title: c.title, XName: "s since the start", Unit: c.unit,
+				Log: c.log, X: x,
 				Lines: []page.Line{{Name: "A", Values: lines[0]}, {Name: "B", Values: lines[1]}}})
 		}
 	}

@@ -51,13 +51,15 @@ func parseLimits(texts []string) (limits, error) {
 func (l limits) known(names ...string) error {
 	for _, x := range l {
 		if !slices.Contains(names, x.name) {
-			return fmt.Errorf("--fail-if %q: %s is not measured here: want one of %s", x.text, x.name, strings.Join(names, ", "))
+			return fmt.Errorf("--fail-if %q: %s is not measured here: want one of %s", x.text, x.name,
+				strings.Join(names, ", "))
 		}
 	}
 	return nil
 }
 
-// check returns the error with code 8 when a limit is crossed. A value that is missing crosses it: what was not measured is not good.
+// check returns the error with code 8 when a limit is crossed. A value that is missing crosses it: what was not
+// measured is not good.
 func (l limits) check(values map[string]float64) error {
 	var crossed []string
 	for _, x := range l {
@@ -66,7 +68,8 @@ func (l limits) check(values map[string]float64) error {
 		case !ok || math.IsNaN(v):
 			crossed = append(crossed, fmt.Sprintf("%s: %s was not measured (there is %s)", x.text, x.name,
 				strings.Join(slices.Sorted(maps.Keys(values)), ", ")))
-		case x.op == ">" && v > x.value, x.op == ">=" && v >= x.value, x.op == "<" && v < x.value, x.op == "<=" && v <= x.value:
+		case x.op == ">" && v > x.value, x.op == ">=" && v >= x.value, x.op == "<" && v < x.value, x.op == "<=" &&
+			v <= x.value:
 			crossed = append(crossed, fmt.Sprintf("%s: it is %s", x.text, x.write(v)))
 		}
 	}
@@ -94,12 +97,15 @@ func loadNames() []string {
 	return []string{"p50", "p90", "p99", "p999", "max", "mean", "errors", "dropped", "rate", "lateness"}
 }
 
-// loadValues are the figures of a load as --fail-if names them: times in ms, errors and dropped as shares of what was due.
+// loadValues are the figures of a load as --fail-if names them: times in ms, errors and dropped as shares of what was
+// due.
 func loadValues(t *loadgen.Tally) map[string]float64 {
 	l := t.Latency
-	v := map[string]float64{"errors": partOf(t.Errors, t.Requests), "dropped": partOf(t.Dropped, t.Requests+t.Dropped), "rate": t.RatePerS}
+	v := map[string]float64{"errors": partOf(t.Errors, t.Requests), "dropped": partOf(t.Dropped,
+		t.Requests+t.Dropped), "rate": t.RatePerS}
 	if t.Requests > 0 { // without requests there are no times
-		maps.Copy(v, map[string]float64{"p50": l.P50, "p90": l.P90, "p99": l.P99, "p999": l.P999, "max": l.Max, "mean": l.Mean, "lateness": t.Lateness.P99})
+		maps.Copy(v, map[string]float64{"p50": l.P50, "p90": l.P90, "p99": l.P99, "p999": l.P999, "max": l.Max,
+			"mean": l.Mean, "lateness": t.Lateness.P99})
 	} else {
 		delete(v, "errors")
 	}

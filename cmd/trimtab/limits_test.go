@@ -42,7 +42,8 @@ func TestFailIf(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "p99", "p99>", ">5", "p99=5", "p99>x", "p99>5 hours", "p99>1e5ms", "p99>200ms and more"} {
+	for _, bad := range []string{"", "p99", "p99>", ">5", "p99=5", "p99>x", "p99>5 hours", "p99>1e5ms",
+		"p99>200ms and more"} {
 		if l, err := parseLimits([]string{bad}); err == nil {
 			t.Errorf("%q: got %v, want an error", bad, l)
 		}
@@ -74,7 +75,8 @@ func TestReportsNameWhatTheyAreOfAndCompare(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("a limit that is not crossed: code %d", code)
 	}
-	b, code := loadReport(t, url+"/b", "b.json", "--ramp", "0s=10,1s=90", "--fail-if", "rate>1/s", "--header", "X-Secret: s3cret")
+	b, code := loadReport(t, url+"/b", "b.json", "--ramp", "0s=10,1s=90", "--fail-if", "rate>1/s", "--header",
+		"X-Secret: s3cret")
 	if code != exitLimit {
 		t.Fatalf("a limit that is crossed: code %d, want %d", code, exitLimit)
 	}
@@ -101,7 +103,8 @@ func TestReportsNameWhatTheyAreOfAndCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	burst := r.Workloads[0].Bursts[0]
-	if r.Version != version || r.Target != url+"/b" || r.Host == "" || !strings.HasPrefix(r.Command, "trimtab load ") || len(r.Series.AtS) == 0 || burst.Law != "ramp" ||
+	if r.Version != version || r.Target != url+"/b" || r.Host == "" || !strings.HasPrefix(r.Command,
+		"trimtab load ") || len(r.Series.AtS) == 0 || burst.Law != "ramp" ||
 		len(burst.Curve) < 10 {
 		t.Errorf("got %+v", r)
 	}
@@ -133,7 +136,8 @@ func TestReportsNameWhatTheyAreOfAndCompare(t *testing.T) {
 		{"no such file", []string{"compare", a, "none"}, exitConfig},
 		{"not a report", []string{"compare", a, os.Args[0]}, exitConfig},
 		{"one report", []string{"compare", a}, exitUsage},
-		{"a limit that is none", []string{"load", "--target", url, "--rate", "1", "--duration", "1s", "--fail-if", "p98>1"}, exitUsage},
+		{"a limit that is none", []string{"load", "--target", url, "--rate", "1", "--duration", "1s", "--fail-if",
+			"p98>1"}, exitUsage},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if code, _, stderr := command(t.Context(), c.args...); code != c.code {

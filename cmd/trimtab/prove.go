@@ -82,7 +82,8 @@ estimate from recorded statistics how long an experiment has to be. With --simul
 				return withCode(exitUsage, errors.New("--ahead: name the file of recorded statistics"))
 			case f.start || f.stop || f.release:
 				if len(args) > 0 {
-					return withCode(exitUsage, errors.New("--start, --stop and --release are for the daemon: they take no file"))
+					return withCode(exitUsage,
+						errors.New("--start, --stop and --release are for the daemon: they take no file"))
 				}
 				return f.order(e, cmd.Flags().Changed("config"))
 			}
@@ -109,20 +110,23 @@ estimate from recorded statistics how long an experiment has to be. With --simul
 	fl.BoolVar(&f.release, "release", false, "let tuned weights act again although they were found worse")
 	fl.BoolVar(&f.ahead, "ahead", false, "estimate from recorded statistics what an experiment can see")
 	fl.DurationVar(&f.plan.Block, "block", p.Block, "measured part of a block")
-	fl.DurationVar(&f.plan.WashOut, "wash-out", p.WashOut, "not measured, before each block (default: a quarter of a block, 1m at most)")
+	fl.DurationVar(&f.plan.WashOut, "wash-out", p.WashOut,
+		"not measured, before each block (default: a quarter of a block, 1m at most)")
 	fl.DurationVar(&f.plan.Duration, "duration", p.Duration, "longest experiment")
 	fl.StringVar(&f.measure, "measure", string(p.Measure), "that decides: p99, mean or art")
 	fl.Float64Var(&f.plan.Alpha, "error-rate", p.Alpha, "probability of finding what is not there, over all looks")
 	fl.Float64Var(&f.plan.Margin, "margin", p.Margin, "relative difference that nobody minds")
 	fl.Uint64Var(&f.plan.LeastRequests, "least-requests", p.LeastRequests, "requests that a block must hold to count")
-	fl.StringVar(&f.operator, "operator", "", "recorded statistics: the operator's weights, such as 'api a:80=1,b:80=2; web c:80=1' (default: those at the beginning)")
+	fl.StringVar(&f.operator, "operator", "",
+		"recorded statistics: the operator's weights, such as 'api a:80=1,b:80=2; web c:80=1' (default: those at the beginning)")
 	fl.StringVar(&f.scenario, "simulate", "", "play experiments on this scenario in the simulator")
 	fl.StringVar(&f.policy, "policy", "tuned", "simulated: who decides in the tuned arm, as in trimtab arena")
 	fl.IntVar(&f.runs, "runs", 20, "simulated: how many experiments")
 	fl.Uint64Var(&f.seed, "seed", 1, "simulated: seed of the first experiment")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object, the raw blocks included")
 	fl.StringVar(&f.html, "html", "", "file for the report as one page")
-	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds, such as 'p99>+5%' or 'errors>0.1%' (change by tuning; repeatable)")
+	fl.StringArrayVar(&f.failIf, "fail-if", nil,
+		"end with code 8 when this holds, such as 'p99>+5%' or 'errors>0.1%' (change by tuning; repeatable)")
 	return cmd
 }
 
@@ -153,7 +157,8 @@ func (f *proveFlags) order(e *env, given bool) error {
 		return withCode(exitConfig, err)
 	}
 	if f.start {
-		fmt.Fprintf(e.stdout, "an experiment begins within %v: blocks of %v after %v, at most %v; trimtab prove shows how it stands\n",
+		fmt.Fprintf(e.stdout,
+			"an experiment begins within %v: blocks of %v after %v, at most %v; trimtab prove shows how it stands\n",
 			2*time.Duration(cfg.Interval), f.plan.Block, max(0, f.plan.WashOut), f.plan.Duration)
 		return nil
 	}
@@ -174,7 +179,8 @@ func (f *proveFlags) online(ctx context.Context, given bool) (r prove.Result, er
 	}
 	file, err := prove.Read(cfg.ProvePath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return r, withCode(exitConfig, fmt.Errorf("prove: no experiment in %s: begin one with trimtab prove --start", cfg.StateDir))
+		return r, withCode(exitConfig, fmt.Errorf("prove: no experiment in %s: begin one with trimtab prove --start",
+			cfg.StateDir))
 	}
 	if err != nil {
 		return r, withCode(exitConfig, err)
@@ -243,7 +249,8 @@ func (f *proveFlags) estimate(e *env, path string) error {
 	if f.json {
 		return printJSON(e.stdout, p)
 	}
-	_, err = fmt.Fprintln(e.stdout, p.Words(prove.Effect{Measure: f.plan.Measure, Relative: f.plan.Measure != prove.ART}))
+	_, err = fmt.Fprintln(e.stdout,
+		p.Words(prove.Effect{Measure: f.plan.Measure, Relative: f.plan.Measure != prove.ART}))
 	return err
 }
 
@@ -276,7 +283,8 @@ func parseOperator(text string) (map[string]map[string]int, error) {
 		}
 		name, list, ok := strings.Cut(group, " ")
 		if !ok {
-			return nil, fmt.Errorf("--operator %q: want an upstream and its weights, such as 'api a:80=1,b:80=2'", group)
+			return nil, fmt.Errorf("--operator %q: want an upstream and its weights, such as 'api a:80=1,b:80=2'",
+				group)
 		}
 		out[name] = map[string]int{}
 		for _, one := range strings.Split(list, ",") {
@@ -295,7 +303,8 @@ func parseOperator(text string) (map[string]map[string]int, error) {
 func proofValues(r prove.Result) map[string]float64 {
 	out := map[string]float64{}
 	for _, x := range r.Effects {
-		name := map[prove.Measure]string{prove.P99: "p99", prove.Mean: "mean", prove.ART: "art", prove.Errors: "errors", prove.Used: "used"}[x.Measure]
+		name := map[prove.Measure]string{prove.P99: "p99", prove.Mean: "mean", prove.ART: "art",
+			prove.Errors: "errors", prove.Used: "used"}[x.Measure]
 		if name == "" {
 			continue
 		}

@@ -10,8 +10,8 @@ import (
 	"trimtab/prove"
 )
 
-// An experiment on a real NGINX: both arms come into force, a restart in the middle goes on, --stop ends it, and the result is there as text,
-// JSON and page.
+// An experiment on a real NGINX: both arms come into force, a restart in the middle goes on, --stop ends it, and the
+// result is there as text, JSON and page.
 func TestE2EExperimentOnARealNGINX(t *testing.T) {
 	b := startBed(t)
 	b.configure("[prove]\nenabled = true\nblock = \"4s\"\nwash_out = \"1s\"\nduration = \"10m\"\nmeasure = \"mean\"\n")
@@ -82,7 +82,8 @@ func TestProveWithoutADaemon(t *testing.T) {
 		{"a plan that is none", []string{"--measure", "p50", "x"}, exitUsage, "want p99, mean or art"},
 		{"an estimate of nothing", []string{"--ahead"}, exitUsage, "name the file"},
 		{"a file that is not there", []string{"none.ndjson"}, exitConfig, "none.ndjson"},
-		{"the operator's weights in a form that is none", []string{"--operator", "api", "none.ndjson"}, exitUsage, "want an upstream"},
+		{"the operator's weights in a form that is none", []string{"--operator", "api", "none.ndjson"}, exitUsage,
+			"want an upstream"},
 		{"two orders", []string{"--start", "--stop"}, exitUsage, "start"},
 		{"no such scenario", []string{"--simulate", "none"}, exitConfig, "none"},
 	} {

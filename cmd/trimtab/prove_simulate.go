@@ -45,7 +45,8 @@ func (f *proveFlags) simulate(ctx context.Context, e *env) error {
 	for i := range results {
 		group.Go(func() error {
 			seed := f.seed + uint64(i)
-			policy, err := chosen.New(ctx, arena.Case{Scenario: sc, Method: chosen.Method, Seed: seed, Deadlines: deadlines})
+			policy, err := chosen.New(ctx, arena.Case{Scenario: sc, Method: chosen.Method, Seed: seed,
+				Deadlines: deadlines})
 			if err != nil {
 				return withCode(exitConfig, err)
 			}
@@ -78,7 +79,9 @@ func (f *proveFlags) simulate(ctx context.Context, e *env) error {
 		fmt.Fprintf(e.stdout, "seed %d, %d pairs: %s\n", r.Seed, r.Decides.Pairs, r.Headline())
 	}
 	if !f.json {
-		fmt.Fprintf(e.stdout, "\n%d experiments on %s: %d better, %d worse, %d no difference, %d with too little measured\n", f.runs, sc.Name,
+		fmt.Fprintf(e.stdout,
+			"\n%d experiments on %s: %d better, %d worse, %d no difference, %d with too little measured\n", f.runs,
+			sc.Name,
 			counts[prove.Better], counts[prove.Worse], counts[prove.None], counts[prove.TooFew])
 	}
 	return nil

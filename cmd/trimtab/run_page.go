@@ -26,8 +26,10 @@ type runPage struct {
 }
 
 func newRunPage(f *runFlags, sc *deathstarbench.Scenario, policy control.Policy) *runPage {
-	return &runPage{policy: policy, name: f.policy, interval: sc.ControlInterval.Std(), started: weights.Set{}, recorder: page.NewRecorder(page.About{
-		Title: "Trimtab: " + sc.Name + ", " + f.policy, Host: hostname(), Version: version, Command: f.command, Seed: f.seed})}
+	return &runPage{policy: policy, name: f.policy, interval: sc.ControlInterval.Std(), started: weights.Set{},
+		recorder: page.NewRecorder(page.About{
+			Title: "Trimtab: " + sc.Name + ", " + f.policy, Host: hostname(), Version: version, Command: f.command,
+			Seed: f.seed})}
 }
 
 // step takes over a control interval.
@@ -37,7 +39,8 @@ func (p *runPage) step(s testbed.TrialStep) {
 			p.started[group] = maps.Clone(servers)
 		}
 	}
-	step := page.Step{Sample: s.Sample, InForce: s.InForce, Operator: p.started, Held: s.Held, Problem: s.Problem, Reason: s.Reason, Learner: p.name,
+	step := page.Step{Sample: s.Sample, InForce: s.InForce, Operator: p.started, Held: s.Held, Problem: s.Problem,
+		Reason: s.Reason, Learner: p.name,
 		Interval: p.interval, Changed: s.Changed, Cause: page.CauseTuner, Reloaded: s.Reloaded}
 	if x, ok := p.policy.(interface{ Explain() tuner.Explanation }); ok && s.Held == "" {
 		e := x.Explain()
@@ -74,6 +77,7 @@ func runValues(r *testbed.Report) map[string]float64 {
 		return map[string]float64{}
 	}
 	l := t.Latency
-	return map[string]float64{"p50": l.P50, "p90": l.P90, "p99": l.P99, "p999": l.P999, "max": l.Max, "mean": l.Mean, "errors": partOf(t.Errors, t.Requests),
-		"rate": t.RatePerSec, "art": t.ARTPerRequest, "reloads": float64(t.Reloads)}
+	return map[string]float64{"p50": l.P50, "p90": l.P90, "p99": l.P99, "p999": l.P999, "max": l.Max, "mean": l.Mean,
+		"errors": partOf(t.Errors, t.Requests),
+		"rate":   t.RatePerSec, "art": t.ARTPerRequest, "reloads": float64(t.Reloads)}
 }

@@ -13,8 +13,8 @@ import (
 // leastWidth is the width that everything fits where the real one cannot be known.
 const leastWidth = 80
 
-// screen is a terminal on which one line shows progress, below everything else that is written. Log lines do not tear it: it is taken
-// away before each and drawn again after it.
+// screen is a terminal on which one line shows progress, below everything else that is written. Log lines do not tear
+// it: it is taken away before each and drawn again after it.
 type screen struct {
 	mu    sync.Mutex
 	w     io.Writer

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// rows are what a terminal of so many columns shows after a text: it knows \r, \n and the escape that clears a line. A line that is too
-// wide wraps.
+// rows are what a terminal of so many columns shows after a text: it knows \r, \n and the escape that clears a line. A
+// line that is too wide wraps.
 func rows(text string, columns int) []string {
 	out := []string{""}
 	column := 0
@@ -54,7 +54,8 @@ func TestLogLinesNeverTearTheBar(t *testing.T) {
 			line := newStatusLine(e)
 			log := slog.New(slog.NewTextHandler(s, nil))
 			for i := range 20 {
-				line.show(time.Duration(i)*time.Second, fmt.Sprintf("%s %d of 20 · %s", bar(float64(i)/20, 20), i, strings.Repeat("weights 1:2:4 ", 12)))
+				line.show(time.Duration(i)*time.Second, fmt.Sprintf("%s %d of 20 · %s", bar(float64(i)/20, 20), i,
+					strings.Repeat("weights 1:2:4 ", 12)))
 				if i%3 == 0 {
 					log.Warn("short")
 				}
@@ -70,7 +71,8 @@ func TestLogLinesNeverTearTheBar(t *testing.T) {
 				if strings.Contains(row, "[#") || strings.Contains(row, "[.") {
 					bars++
 					if utf8.RuneCountInString(row) >= columns || !strings.HasPrefix(row, "[") {
-						t.Errorf("a bar of %d columns in %d, or not at the beginning: %q", utf8.RuneCountInString(row), columns, row)
+						t.Errorf("a bar of %d columns in %d, or not at the beginning: %q",
+							utf8.RuneCountInString(row), columns, row)
 					}
 				}
 			}

@@ -59,7 +59,8 @@ func TestPrometheusRules(t *testing.T) {
 		}
 		for line := range strings.Lines(string(rules)) {
 			kind, name, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "- "), ": ")
-			if kind == "record" && !strings.Contains(string(tests), name) || kind == "alert" && strings.Count(string(tests), "alertname: "+name) < 2 {
+			if kind == "record" && !strings.Contains(string(tests), name) || kind == "alert" &&
+				strings.Count(string(tests), "alertname: "+name) < 2 {
 				t.Errorf("%s %s has no test, or an alert none for silence", kind, name)
 			}
 		}
@@ -98,8 +99,8 @@ func dashboard(t *testing.T) map[string][]string {
 	return out
 }
 
-// A real daemon on the testbed, scraped by a real Prometheus: the metrics are in order, the rules have values, every expression of the
-// dashboard has data, and the page is there.
+// A real daemon on the testbed, scraped by a real Prometheus: the metrics are in order, the rules have values, every
+// expression of the dashboard has data, and the page is there.
 func TestE2EWatchedDaemon(t *testing.T) {
 	prometheus, promtool := needTool(t, "prometheus"), needTool(t, "promtool")
 	b := startBed(t)
@@ -119,14 +120,16 @@ func TestE2EWatchedDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(b.dir, "prometheus.yml")
-	edited := strings.NewReplacer("127.0.0.1:9146", b.listen, "trimtab.rules.yml", rules, "scrape_interval: 5s", "scrape_interval: 1s", "evaluation_interval: 15s",
+	edited := strings.NewReplacer("127.0.0.1:9146", b.listen, "trimtab.rules.yml", rules, "scrape_interval: 5s",
+		"scrape_interval: 1s", "evaluation_interval: 15s",
 		"evaluation_interval: 1s").Replace(string(text))
 	if err := os.WriteFile(config, []byte(edited), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	var said bytes.Buffer
-	cmd := exec.Command(prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(b.dir, "tsdb"), "--web.listen-address="+address,
+	cmd := exec.Command(prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(b.dir, "tsdb"),
+		"--web.listen-address="+address,
 		"--log.level=warn")
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
@@ -149,7 +152,8 @@ func TestE2EWatchedDaemon(t *testing.T) {
 		}
 	})
 	t.Run("the page is there", func(t *testing.T) {
-		for path, want := range map[string]string{"/": "<title>Trimtab on ", "/page/page.js": "use strict", "/page/live": `"schema":1`} {
+		for path, want := range map[string]string{"/": "<title>Trimtab on ", "/page/page.js": "use strict",
+			"/page/live": `"schema":1`} {
 			if code, body := b.get(path); code != 200 || !strings.Contains(body, want) {
 				t.Errorf("%s: code %d, %.300s", path, code, body)
 			}
@@ -164,7 +168,8 @@ func TestE2EWatchedDaemon(t *testing.T) {
 		}
 	})
 	// The operator's edit, for its annotation.
-	args := []string{"nginx", "set", "--config", b.NGINX.Config, "--nginx", b.NGINX.Binary, "--prefix", b.NGINX.Dir, "--pid-file", b.NGINX.PIDFile(), "--status",
+	args := []string{"nginx", "set", "--config", b.NGINX.Config, "--nginx", b.NGINX.Binary, "--prefix", b.NGINX.Dir,
+		"--pid-file", b.NGINX.PIDFile(), "--status",
 		b.StatusURL, "--state-dir", filepath.Join(b.dir, "operator"), "--upstream", "compose_backend"}
 	cfg, err := nginx.ReadConfig(b.NGINX.Config)
 	if err != nil {
@@ -200,7 +205,8 @@ func TestE2EWatchedDaemon(t *testing.T) {
 			missing[e] = title
 		}
 	}
-	for _, record := range []string{"upstream:trimtab_requests:rate1m", "upstream:trimtab_errors:ratio_rate5m", "upstream:trimtab_response_seconds:p99_rate1m"} {
+	for _, record := range []string{"upstream:trimtab_requests:rate1m", "upstream:trimtab_errors:ratio_rate5m",
+		"upstream:trimtab_response_seconds:p99_rate1m"} {
 		missing[record] = "records"
 	}
 	count := len(missing)

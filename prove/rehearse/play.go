@@ -75,11 +75,13 @@ func (w *world) set(want weights.Set) error {
 	return w.SetWeights(out)
 }
 
-// lead is how long a policy acts before an experiment begins: a daemon has been running when somebody asks what it brings.
+// lead is how long a policy acts before an experiment begins: a daemon has been running when somebody asks what it
+// brings.
 const lead = 3 * time.Minute
 
 // Play plays an experiment on the scenario, the tuned arm being the policy's.
-func Play(ctx context.Context, sc *deathstarbench.Scenario, plan prove.Plan, seed uint64, policy control.Policy) (*prove.Experiment, error) {
+func Play(ctx context.Context, sc *deathstarbench.Scenario, plan prove.Plan, seed uint64,
+	policy control.Policy) (*prove.Experiment, error) {
 	plan = plan.WithDefaults()
 	w, err := newWorld(sc, lead+2*plan.Duration+time.Hour, seed)
 	if err != nil {
@@ -148,9 +150,10 @@ func (w *world) follow(x *prove.Experiment, policy control.Policy, news prove.Ne
 	return nil
 }
 
-// Truth is the mean of a measure's differences, in logarithms where it is relative, and its standard error: both arms played side by side
-// over the same requests, for as many blocks as said, never switched.
-func Truth(ctx context.Context, sc *deathstarbench.Scenario, tuned weights.Set, plan prove.Plan, m prove.Measure, blocks int,
+// Truth is the mean of a measure's differences, in logarithms where it is relative, and its standard error: both arms
+// played side by side over the same requests, for as many blocks as said, never switched.
+func Truth(ctx context.Context, sc *deathstarbench.Scenario, tuned weights.Set, plan prove.Plan, m prove.Measure,
+	blocks int,
 	seed uint64) (change, stderr float64, err error) {
 	plan = plan.WithDefaults()
 	var values [2][]float64
@@ -164,8 +167,9 @@ func Truth(ctx context.Context, sc *deathstarbench.Scenario, tuned weights.Set, 
 				return 0, 0, err
 			}
 		}
-		x := prove.New(prove.Plan{Block: plan.Block, WashOut: plan.WashOut, Duration: 80 * 24 * time.Hour, LeastRequests: plan.LeastRequests,
-			LeastPairs: 1 << 30, Deadlines: plan.Deadlines}, seed, epoch)
+		x := prove.New(prove.Plan{Block: plan.Block, WashOut: plan.WashOut, Duration: 80 * 24 * time.Hour,
+			LeastRequests: plan.LeastRequests,
+			LeastPairs:    1 << 30, Deadlines: plan.Deadlines}, seed, epoch)
 		now := epoch
 		for !w.Done() && ctx.Err() == nil {
 			sample, err := w.Step()

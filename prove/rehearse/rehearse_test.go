@@ -20,8 +20,10 @@ import (
 // small is a world of one upstream over three servers of the given slots at a part of their capacity.
 func small(used float64, slots ...int) *deathstarbench.Scenario {
 	s := &deathstarbench.Scenario{
-		Name: "small", Duration: deathstarbench.Duration(time.Hour), ControlInterval: deathstarbench.Duration(3 * time.Second),
-		Upstreams: []deathstarbench.Upstream{{Name: "app", Workload: "w", Deadline: deathstarbench.Duration(150 * time.Millisecond)}},
+		Name: "small", Duration: deathstarbench.Duration(time.Hour),
+		ControlInterval: deathstarbench.Duration(3 * time.Second),
+		Upstreams: []deathstarbench.Upstream{{Name: "app", Workload: "w",
+			Deadline: deathstarbench.Duration(150 * time.Millisecond)}},
 	}
 	total := 0
 	for i, n := range slots {
@@ -31,11 +33,13 @@ func small(used float64, slots ...int) *deathstarbench.Scenario {
 		s.Upstreams[0].Servers = append(s.Upstreams[0].Servers, name)
 		total += n
 	}
-	s.Loads = []deathstarbench.Traffic{{Workload: "w", Phases: []deathstarbench.Phase{{Rate: used * float64(total) / 0.040}}}}
+	s.Loads = []deathstarbench.Traffic{{Workload: "w",
+		Phases: []deathstarbench.Phase{{Rate: used * float64(total) / 0.040}}}}
 	return s
 }
 
-var plan = prove.Plan{Block: 39 * time.Second, WashOut: 12 * time.Second, Duration: 35 * time.Minute, LeastRequests: 200}
+var plan = prove.Plan{Block: 39 * time.Second, WashOut: 12 * time.Second, Duration: 35 * time.Minute,
+	LeastRequests: 200}
 
 func proportional(t *testing.T, list ...int) weights.Set {
 	t.Helper()
@@ -51,7 +55,8 @@ func proportional(t *testing.T, list ...int) weights.Set {
 }
 
 // play plays so many experiments, each with its own seed and a policy of its own.
-func play(t *testing.T, runs int, sc *deathstarbench.Scenario, p prove.Plan, policy func() control.Policy) []prove.Result {
+func play(t *testing.T, runs int, sc *deathstarbench.Scenario, p prove.Plan,
+	policy func() control.Policy) []prove.Result {
 	t.Helper()
 	out := make([]prove.Result, runs)
 	var group errgroup.Group
@@ -149,7 +154,8 @@ func TestUnequalServersShowTheEffect(t *testing.T) {
 				m, truth, stderr, found, n, held, float64(pairs)/float64(n))
 			// Tardiness counts the few requests beyond a deadline: it needs longer experiments than these.
 			if m != prove.ART && found < n*95/100 || held < n*93/100 {
-				t.Errorf("%d of %d find the effect, %d intervals hold it: want at least 95 %% and 93 %%", found, n, held)
+				t.Errorf("%d of %d find the effect, %d intervals hold it: want at least 95 %% and 93 %%", found, n,
+					held)
 			}
 		})
 	}
