@@ -37,6 +37,14 @@ func (e *env) text(write func(io.Writer) error) error {
 	return err
 }
 
+// tell writes a line to stderr, wrapped to the width of a terminal.
+func (e *env) tell(line string) {
+	if e.screen != nil {
+		line = plain.Wrap(line, e.screen.width())
+	}
+	fmt.Fprintln(e.stderr, line)
+}
+
 // run is the whole program: tests call it as the shell does.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	screen := newScreen(stderr)

@@ -177,11 +177,11 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 }
 
 func printAddresses(e *env, bed *testbed.Testbed) {
-	fmt.Fprintf(e.stderr, "nginx %s (pid %d) on %s, backends", bed.NGINX.Binary, bed.NGINX.PID, bed.URL)
+	text := fmt.Sprintf("nginx %s (pid %d) on %s, backends", bed.NGINX.Binary, bed.NGINX.PID, bed.URL)
 	for _, s := range bed.Scenario.Servers {
-		fmt.Fprintf(e.stderr, " %s %s", s.Name, bed.Backends.Addr(s.Name))
+		text += fmt.Sprintf(" %s %s", s.Name, bed.Backends.Addr(s.Name))
 	}
-	fmt.Fprintln(e.stderr)
+	e.tell(text)
 }
 
 // settleTime is how long after the first decision the tuned part begins: the scenario's warm-up, but no more than a
