@@ -121,3 +121,7 @@ RUNS ?= 100
 .PHONY: prove-runs
 prove-runs: ## RUNS=100 simulated experiments on equal servers and on 1:2:4: how often they find what is there, and what is not
 	@TRIMTAB_PROVE_RUNS=$(RUNS) go test -count=1 -v -timeout 30m -run 'Show' ./prove/rehearse | grep -v '^=== '
+
+.PHONY: matrix-ci
+matrix-ci: setup ## the part of the matrix that CI runs: shim, live, dns, apply and end-to-end runs on NGINX 1.26 and 1.30
+	@scripts/nginx-matrix.sh ci
