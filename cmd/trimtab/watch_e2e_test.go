@@ -167,20 +167,6 @@ func TestE2EWatchedDaemon(t *testing.T) {
 			t.Errorf("a hold without a token: code %d, want 403", resp.StatusCode)
 		}
 	})
-	// The operator's edit, for its annotation.
-	args := []string{"nginx", "set", "--config", b.NGINX.Config, "--nginx", b.NGINX.Binary, "--prefix", b.NGINX.Dir,
-		"--pid-file", b.NGINX.PIDFile(), "--status",
-		b.StatusURL, "--state-dir", filepath.Join(b.dir, "operator"), "--upstream", "compose_backend"}
-	cfg, err := nginx.ReadConfig(b.NGINX.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, p := range cfg.Upstreams[0].Peers {
-		args = append(args, "--weight", fmt.Sprintf("%s=%d", p.Label(), 3+4*i))
-	}
-	if code := run(t.Context(), args, &said, &said); code != 0 {
-		t.Fatalf("the operator's edit: code %d: %s", code, &said)
-	}
 	query := func(expr string) int {
 		resp, err := http.Get("http://" + address + "/api/v1/query?query=" + url.QueryEscape(expr))
 		if err != nil {
@@ -197,6 +183,21 @@ func TestE2EWatchedDaemon(t *testing.T) {
 			return -1
 		}
 		return len(reply.Data.Result)
+	}
+	// The operator's edit, for its annotation: once Prometheus has seen the counter without it.
+	await(t, "a scrape", func() bool { return query("trimtab_operator_edits_total") > 0 })
+	args := []string{"nginx", "set", "--config", b.NGINX.Config, "--nginx", b.NGINX.Binary, "--prefix", b.NGINX.Dir,
+		"--pid-file", b.NGINX.PIDFile(), "--status",
+		b.StatusURL, "--state-dir", filepath.Join(b.dir, "operator"), "--upstream", "compose_backend"}
+	cfg, err := nginx.ReadConfig(b.NGINX.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range cfg.Upstreams[0].Peers {
+		args = append(args, "--weight", fmt.Sprintf("%s=%d", p.Label(), 3+4*i))
+	}
+	if code := run(t.Context(), args, &said, &said); code != 0 {
+		t.Fatalf("the operator's edit: code %d: %s", code, &said)
 	}
 	deadline := time.Now().Add(90 * time.Second)
 	missing := map[string]string{}
