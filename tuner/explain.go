@@ -110,8 +110,8 @@ func (e *PoolExplanation) servers(p *pool, problem *plan.Problem) {
 		}
 		if len(b.Slots) > 0 {
 			s.Utilisation = sv.known.Utilisation()
-			s.Saturated = b.Inside > saturated*s.Slots+3
-			s.Backlog = math.Max(0, b.Inside-saturated*s.Slots)
+			s.Saturated = b.Inside > problem.Params.Saturated*s.Slots+problem.Params.Few
+			s.Backlog = math.Max(0, b.Inside-problem.Params.Saturated*s.Slots)
 		}
 		e.Servers = append(e.Servers, s)
 	}

@@ -51,7 +51,7 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
 			c.LoadSD[g] = grp.course.sd(grp.rate.PerSec())
-			scv, sd := grp.spreads()
+			scv, sd := grp.spreads(t.params)
 			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
 		}
 		s := forecast.Settings{HorizonSec: forecastSec, Requests: budget, Live: t.cfg.Unlimited, Delay: applyDelay,
@@ -171,7 +171,7 @@ func (p *pool) inside(problem *plan.Problem) []float64 {
 	for j := range out {
 		b := &problem.Beliefs[j]
 		out[j] = b.Inside
-		if aware || b.Done <= 0 || b.Inside < saturated*b.MeanSlots()+3 {
+		if aware || b.Done <= 0 || b.Inside < problem.Params.Saturated*b.MeanSlots()+problem.Params.Few {
 			continue
 		}
 		response := b.Inside / b.Done
