@@ -1,0 +1,112 @@
+package pursuit
+
+import (
+	"fmt"
+	"math"
+
+	"trimtab/tuner"
+	"trimtab/weights"
+)
+
+// worlds are what is believed of a pool: a few worlds that differ in the numbers of slots as far as these are not known, each as likely, or
+// why none can be told.
+func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
+	certain := true
+	for _, sv := range pool.Servers {
+		if len(sv.Slots) == 0 || !sv.Known {
+			return nil, fmt.Sprintf("nothing is known of server %s yet", sv.Address)
+		}
+		certain = certain && (len(sv.Slots) == 1 || p.cfg.Scaling[sv.Address].On())
+	}
+	n := believedWorlds
+	if certain {
+		n = 1
+	}
+	for i := range n {
+		w := World{}
+		for j := range pool.Servers {
+			srv, why := p.server(pool, j, i, n)
+			if why != "" {
+				return nil, why
+			}
+			w.Servers = append(w.Servers, srv)
+		}
+		for _, g := range pool.Groups {
+			a := p.offered[g.Name]
+			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: a.perSec(), Admission: p.cfg.Admission[g.Name],
+				FixedWeights: p.cfg.FixedWeights}
+			live := 0
+			for _, l := range g.Links {
+				v.Links = append(v.Links, Link{Server: l.Server, Off: l.Off})
+				if !l.Off {
+					live++
+				}
+			}
+			if live == 0 {
+				return nil, fmt.Sprintf("no server of upstream %s takes requests", g.Name)
+			}
+			w.Services = append(w.Services, v)
+		}
+		out = append(out, w)
+	}
+	return out, ""
+}
+
+// server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by their probabilities,
+// in another order for each server.
+func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why string) {
+	sv := &pool.Servers[j]
+	srv = Server{Name: sv.Address, ServiceSec: make([]float64, len(pool.Groups)), Scaling: p.cfg.Scaling[sv.Address]}
+	at := (float64((i+j)%n) + 0.5) / float64(n)
+	h := &sv.Slots[len(sv.Slots)-1]
+	for x := range sv.Slots {
+		if at -= sv.Slots[x].Probability; at <= 0 {
+			h = &sv.Slots[x]
+			break
+		}
+	}
+	srv.Slots = int(h.Slots)
+	work := 0.0
+	for k, g := range pool.Groups {
+		for _, l := range g.Links {
+			if l.Server != j {
+				continue
+			}
+			srv.ServiceSec[k] = h.ServiceSec[l.Class]
+			srv.SCV += g.RatePerSec * g.SCV
+			work += g.RatePerSec
+			if !srv.Scaling.On() {
+				continue
+			}
+			sec, ok := p.servers[sv.Address].service(l.Class)
+			if !ok {
+				return srv, fmt.Sprintf("nothing is known of server %s yet", sv.Address)
+			}
+			srv.ServiceSec[k] = sec
+		}
+	}
+	if srv.Scaling.On() {
+		srv.Slots = p.levels.Capacity[sv.Address] * max(srv.Scaling.SlotsPerUnit, 1)
+	}
+	srv.SCV /= math.Max(work, 1e-9)
+	return srv, ""
+}
+
+// setting is what is in force in a world.
+func (p *Policy) setting(w *World, inForce weights.Set) Setting {
+	s := w.Start()
+	for k := range w.Services {
+		v := &w.Services[k]
+		for i, l := range v.Links {
+			s.Weights[k][i] = inForce[v.Name][w.Servers[l.Server].Name].Weight.Int()
+		}
+		s.Blocked[k] = p.levels.Blocked[v.Name]
+	}
+	for j := range w.Servers {
+		s.Units[j] = 0
+		if w.Servers[j].Scaling.On() {
+			s.Units[j] = p.levels.Capacity[w.Servers[j].Name]
+		}
+	}
+	return s
+}
