@@ -26,8 +26,9 @@ type Config struct {
 	// Stray are upstream blocks outside of http and stream, which NGINX refuses there: the file is one that another one
 	// includes within them. Their servers are not read.
 	Stray    []*Upstream
-	PIDFile  string // the pid directive as written; empty when there is none
-	ErrorLog string // the file of the first error_log directive of the main context; empty when there is none
+	Limits   []*Limit // limit_req_zones of http, in reading order
+	PIDFile  string   // the pid directive as written; empty when there is none
+	ErrorLog string   // the file of the first error_log directive of the main context; empty when there is none
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
@@ -111,6 +112,7 @@ func readConfig(path string, read func(string) ([]byte, error)) (*Config, error)
 	if err := r.file(abs, place{}, 0); err != nil {
 		return nil, err
 	}
+	r.join()
 	return r.config, nil
 }
 
@@ -124,6 +126,8 @@ type place struct {
 type reader struct {
 	config *Config
 	byPath map[string]*File
+	uses   []limitUse
+	dryRun bool // limit_req_dry_run is on somewhere
 	load   func(path string) (*File, error)
 	glob   func(pattern string) ([]string, error)
 }
@@ -272,6 +276,7 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 		}
 		return nil
 	}
+	r.limit(at, name, f, l)
 	if at.blocks == "" && len(l.args) > 1 {
 		switch {
 		case name == "pid":
