@@ -49,9 +49,9 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 			AtSec: iv.At.Seconds(), Requests: iv.Client.Requests, Errors: iv.Client.Errors, ARTPerRequest: iv.Client.ART(),
 			MeanMS: msec(iv.Client.Mean), P99MS: msec(iv.Client.P99), Weights: numbers(world.Weights()), Reason: reason,
 		})
-		if score != nil && iv.Err == nil {
-			last := &trace.Points[len(trace.Points)-1]
-			last.Objective = score.add(iv.At.Seconds(), iv.Sample, levels, (iv.At-iv.Sample.Interval) >= c.Scenario.Warmup.Std())
+		if score != nil {
+			began := iv.At - c.Scenario.ControlInterval.Std()
+			trace.Points[len(trace.Points)-1].Objective = score.add(&iv, levels, began >= c.Scenario.Warmup.Std()-c.Scenario.ControlInterval.Std()/2)
 		}
 	}
 	row.Weights = trace.Points[len(trace.Points)-1].Weights

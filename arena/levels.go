@@ -3,11 +3,12 @@ package arena
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/objective"
-	"trimtab/vts"
 )
 
 // Leveller is a World whose controls beside weights can be set too.
@@ -29,15 +30,15 @@ var _ Leveller = (*SimWorld)(nil)
 type pursued struct {
 	objective objective.Objective
 	row       ObjectiveRow
-	points    []pursuedPoint
-	intervals int
+	points    map[int]pursuedPoint // by the number of the interval
+	intervals int                  // all, those before the warm-up too
 }
 
 // pursuedPoint is what counts of one interval after the warm-up.
 type pursuedPoint struct {
-	atSec  float64
-	reward float64
-	held   map[string]bool
+	outcome objective.Outcome
+	reward  float64
+	held    map[string]bool
 }
 
 // ObjectiveRow is the score of a run by the objective of its scenario. Rewards are per second, means over the intervals after the warm-up,
@@ -55,6 +56,9 @@ type ObjectiveRow struct {
 	Offered          map[string]float64 `json:"offered_per_s"`
 	DelayMS          map[string]float64 `json:"delay_ms"`
 	Capacity         float64            `json:"capacity_units,omitempty"`
+	// Intervals were scored, Disturbed left out because the machine kept the world waiting; with ShareOfOptimal those that count in both runs.
+	Intervals int `json:"intervals"`
+	Disturbed int `json:"disturbed"`
 	// Changes are the decisions that changed a control beside weights.
 	Changes int `json:"level_changes"`
 }
@@ -65,6 +69,9 @@ type ObjectivePoint struct {
 	Services []objective.Service `json:"services"`
 	Levels   control.Levels      `json:"levels"`
 	Capacity float64             `json:"capacity_units,omitempty"`
+	// LateMS and LateMostMS are how late timers of the machine were, on average and at most.
+	LateMS     float64 `json:"late_ms,omitempty"`
+	LateMostMS float64 `json:"late_most_ms,omitempty"`
 }
 
 // newPursued is nil for a scenario that names no objective.
@@ -76,45 +83,66 @@ func newPursued(sc *deathstarbench.Scenario) (*pursued, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: objective: %w", sc.Name, err)
 	}
-	return &pursued{objective: o, row: ObjectiveRow{Kind: o.Kind(), Held: map[string]float64{}, Carried: map[string]float64{},
-		Offered: map[string]float64{}, DelayMS: map[string]float64{}}}, nil
+	return &pursued{objective: o, row: ObjectiveRow{Kind: o.Kind()}, points: map[int]pursuedPoint{}}, nil
 }
 
-// add scores an interval that ended at so many seconds; levels were in force in it, and it counts for the score or not.
-func (p *pursued) add(atSec float64, s vts.Sample, levels control.Levels, counts bool) *ObjectivePoint {
+// add scores an interval; levels were in force in it, and it counts for the score or not.
+func (p *pursued) add(iv *Interval, levels control.Levels, counts bool) *ObjectivePoint {
+	n := p.intervals
+	p.intervals++
+	if iv.Err != nil {
+		return nil
+	}
 	units := 0
 	for _, n := range levels.Capacity {
 		units += n
 	}
-	out := objective.Observe(s, p.objective.Terms(), float64(units))
-	point := &ObjectivePoint{Reward: p.objective.Reward(out), Services: out.Services, Levels: levels, Capacity: out.Capacity}
-	if !counts || s.Interval <= 0 {
-		return point
-	}
-	p.intervals++
-	p.row.Reward += point.Reward
-	p.row.Capacity += out.Capacity
-	held := map[string]bool{}
-	for i, ok := range objective.Held(p.objective, out) {
-		v := out.Services[i]
-		held[v.Name] = ok
-		if ok {
-			p.row.Held[v.Name]++
+	out := objective.Observe(iv.Sample, p.objective.Terms(), float64(units))
+	point := &ObjectivePoint{Reward: p.objective.Reward(out), Services: out.Services, Levels: levels, Capacity: out.Capacity,
+		LateMS: msec(iv.Late), LateMostMS: msec(iv.LateMost)}
+	switch {
+	case !counts || iv.Sample.Interval <= 0:
+	case iv.Disturbed():
+		p.row.Disturbed++
+	default:
+		held := map[string]bool{}
+		for i, ok := range objective.Held(p.objective, out) {
+			held[out.Services[i].Name] = ok
 		}
-		p.row.Carried[v.Name] += v.CarriedPerSec
-		p.row.Offered[v.Name] += v.OfferedPerSec
-		p.row.DelayMS[v.Name] += v.DelaySec * 1e3
+		p.points[n] = pursuedPoint{out, point.Reward, held}
 	}
-	p.points = append(p.points, pursuedPoint{atSec, point.Reward, held})
 	return point
 }
 
-// finish returns the score; best is that of optimal, nil: it was not played.
+// finish returns the score; best is that of optimal, nil: it was not played. Beside it only the intervals count that were scored in both.
 func (p *pursued) finish(best *pursued) *ObjectiveRow {
 	row := &p.row
-	n := float64(max(p.intervals, 1))
-	row.Reward /= n
-	row.Capacity /= n
+	row.Held, row.Carried, row.Offered, row.DelayMS = map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
+	where, both := map[string]float64{}, map[string]float64{}
+	theirs := 0.0
+	for _, n := range slices.Sorted(maps.Keys(p.points)) {
+		point := p.points[n]
+		other, scored := pursuedPoint{}, true
+		if best != nil {
+			if other, scored = best.points[n]; !scored {
+				continue
+			}
+			theirs += other.reward
+		}
+		row.Intervals++
+		row.Reward += point.reward
+		row.Capacity += point.outcome.Capacity
+		for _, v := range point.outcome.Services {
+			row.Held[v.Name] += one(point.held[v.Name])
+			row.Carried[v.Name] += v.CarriedPerSec
+			row.Offered[v.Name] += v.OfferedPerSec
+			row.DelayMS[v.Name] += v.DelaySec * 1e3
+			where[v.Name] += one(other.held[v.Name])
+			both[v.Name] += one(other.held[v.Name] && point.held[v.Name])
+		}
+	}
+	n := float64(max(row.Intervals, 1))
+	row.Reward, row.Capacity, theirs = row.Reward/n, row.Capacity/n, theirs/n
 	for name := range row.Offered {
 		row.Held[name] /= n
 		row.Carried[name] /= n
@@ -124,25 +152,23 @@ func (p *pursued) finish(best *pursued) *ObjectiveRow {
 	if best == nil {
 		return row
 	}
-	share := row.Reward / best.row.Reward
-	if row.Reward < 0 && best.row.Reward < 0 {
-		share = best.row.Reward / row.Reward
+	share := row.Reward / theirs
+	if row.Reward < 0 && theirs < 0 {
+		share = theirs / row.Reward
 	}
 	row.ShareOfOptimal = &share
 	row.HeldWhereOptimal = map[string]float64{}
-	for name := range row.Offered {
-		both, all := 0.0, 0.0
-		for i := range min(len(p.points), len(best.points)) {
-			if best.points[i].held[name] {
-				all++
-				if p.points[i].held[name] {
-					both++
-				}
-			}
-		}
+	for name, all := range where {
 		if all > 0 {
-			row.HeldWhereOptimal[name] = both / all
+			row.HeldWhereOptimal[name] = both[name] / all
 		}
 	}
 	return row
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

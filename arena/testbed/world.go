@@ -182,6 +182,7 @@ func (w *World) Step(ctx context.Context) (arena.Interval, error) {
 			}
 		}
 	}
+	iv.Late, iv.LateMost = s.witness.take()
 	iv.Client = w.score.client(s.seen.answered())
 	w.last = iv.At
 	return iv, nil
