@@ -40,8 +40,11 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 				}
 				walk(name+".", f, d.Field(i))
 			case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
-				for j := range f.Type().Elem().NumField() {
-					key := f.Type().Elem().Field(j).Tag.Get("toml")
+				for _, field := range reflect.VisibleFields(f.Type().Elem()) {
+					key := field.Tag.Get("toml")
+					if field.Anonymous {
+						continue
+					}
 					if !regexp.MustCompile(`(?m)^# ` + key + ` = `).Match(text) {
 						missing = append(missing, name+"."+key)
 					}

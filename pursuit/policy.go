@@ -86,7 +86,7 @@ type Policy struct {
 	watched float64 // s
 	plans   map[string]*planned
 	loads   map[string]int // steps of the load that plans are made for, by service
-	weighed float64 // s since weights were changed
+	weighed float64        // s since weights were changed
 
 	decision control.Decision
 	explain  *tuner.ObjectiveExplanation
@@ -151,6 +151,21 @@ func (p *Policy) Committed(r control.Receipt) {
 	}
 	p.levels = p.levels.With(r.Levels)
 }
+
+// SetUnits tells what servers have whose capacity is a control, as their hook says it.
+func (p *Policy) SetUnits(units map[string]int) {
+	for name, n := range units {
+		if l := p.cfg.Scaling[name]; l.On() && n > 0 {
+			p.levels.Capacity[name] = n
+		}
+	}
+}
+
+// Snapshot returns what was learned of servers and load.
+func (p *Policy) Snapshot() (tuner.Snapshot, error) { return p.tuner.Snapshot() }
+
+// Restore takes over what another policy or tuner has learned, before the first Observe.
+func (p *Policy) Restore(s tuner.Snapshot) error { return p.tuner.Restore(s) }
 
 // Released tells that admission has let everybody in again without having been asked to: telemetry was gone.
 func (p *Policy) Released() { p.levels.Blocked = map[string]float64{} }
