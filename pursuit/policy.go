@@ -307,7 +307,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	}
 	p.goal = plan.found
 	p.told(&worlds[0], &plan.found)
-	if why := beyondReach(&worlds[0], terms); why != "" {
+	if why := BeyondReach(&worlds[0], terms); why != "" {
 		d := hold("%s", why)
 		d.Levels.Blocked = p.release(&worlds[0]) // what is refused for a bound that cannot be met is refused for nothing
 		return d
@@ -406,8 +406,8 @@ func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unus
 	return out, unused
 }
 
-// beyondReach says which bounds no load is light enough for, by how much, and what could be met; empty: all can be.
-func beyondReach(w *World, terms map[string]objective.Terms) string {
+// BeyondReach says which bounds no load is light enough for, by how much, and what could be met; empty: all can be.
+func BeyondReach(w *World, terms map[string]objective.Terms) string {
 	var out []string
 	for k := range w.Services {
 		v := &w.Services[k]
