@@ -54,7 +54,7 @@ func TestRewards(t *testing.T) {
 		{"guarantee: what is promised and not asked for is no loss", objective.KindGuarantee, promised, service("one", 5, 5, 0.03), service("two", 10, 10, 0.1), 0, 60},
 		{"cost: three units, all bounds hold", objective.KindCost, two(), service("one", 10, 10, 0.03), service("two", 10, 10, 0.1), 3, -3},
 		{"cost: a bound is broken by far", objective.KindCost, two(), service("one", 10, 10, 0.3), service("two", 10, 10, 0.1), 3, -13},
-		{"cost: half of the requests are refused", objective.KindCost, two(), service("one", 10, 5, 0.03), service("two", 10, 10, 0.1), 1, -6},
+		{"cost: half of the requests are refused", objective.KindCost, two(), service("one", 10, 5, 0.03), service("two", 10, 10, 0.1), 1, -11},
 		{"cost: who asks nothing violates nothing", objective.KindCost, two(), service("one", 0, 0, 0), service("two", 10, 10, 0.1), 1, -1},
 		{"delay bound: 30 of 35 and 99 of 110 ms", objective.KindDelayBound, two(), service("one", 10, 10, 0.030), service("two", 10, 10, 0.099), 0, -0.030/0.035 - 0.9},
 		{"delay bound: beyond the bound by a tenth costs a hundred tenths", objective.KindDelayBound, two(), service("one", 10, 10, 0.0385), service("two", 10, 10, 0.110), 0, -10 - 1.1 - 1},

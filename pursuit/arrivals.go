@@ -20,6 +20,41 @@ const (
 	dispersionLeast  = 0.02
 )
 
+// course follows how long answers take, to tell what arrives at servers that do not keep up: what they finish is not what they are sent.
+type course struct {
+	base  float64 // response time without waiting, s: the least of late
+	last  float64 // of the interval before, s
+	weigh bool    // last is known
+}
+
+const (
+	baseMemory  = 600.0 // s in which a response time that is never reached again is forgotten
+	waitsAsLong = 2.0   // times the response time without waiting, from which most of it is waiting
+	growsMost   = 0.85  // s of response time per s of control time, at most: beyond it all is chance
+)
+
+// arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on average. While most of that
+// is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being what is finished and λ what arrives.
+func (c *course) arrived(finished, sec, seconds float64) float64 {
+	if !(finished > 0) || !(sec > 0) {
+		return finished
+	}
+	if c.base == 0 || sec < c.base {
+		c.base = sec
+	} else {
+		c.base += (1 - math.Exp(-seconds/baseMemory)) * (sec - c.base)
+		c.base = math.Min(c.base, sec)
+	}
+	last := c.last
+	known := c.weigh
+	c.last, c.weigh = sec, true
+	if !known || math.Max(sec, last) < waitsAsLong*c.base {
+		return finished
+	}
+	slope := math.Max(-1, math.Min(growsMost, (sec-last)/seconds))
+	return finished / (1 - slope)
+}
+
 // observe takes in the requests of an interval.
 func (a *arrivals) observe(count, seconds float64) {
 	a.changed = false
@@ -45,6 +80,16 @@ func (a *arrivals) observe(count, seconds float64) {
 		a.count, a.sec = a.count*keep, rateMemory
 	}
 }
+
+// uncertain is the standard deviation of the logarithm of the rate.
+func (a *arrivals) uncertain() float64 {
+	return math.Min(uncertainMost, math.Sqrt(a.regular()/math.Max(a.count, 1))+uncertainLeast)
+}
+
+const (
+	uncertainLeast = 0.03 // loads drift
+	uncertainMost  = 0.3
+)
 
 // perSec is the rate, 0 before the first interval.
 func (a *arrivals) perSec() float64 {

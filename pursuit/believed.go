@@ -8,32 +8,35 @@ import (
 	"trimtab/weights"
 )
 
-// worlds are what is believed of a pool: a few worlds that differ in the numbers of slots as far as these are not known, each as likely, or
-// why none can be told.
+// spread are the standard deviations by which the loads of the worlds differ from what is believed: three of the same mean and variance.
+var spread = [believedWorlds]float64{0, 1.2247, -1.2247}
+
+// worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of slots as far as these
+// are not known, the first with the load that is believed; or why none can be told.
 func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
-	certain := true
+	behind := backlog(pool, func(sv *tuner.ServerBelief) float64 {
+		if l := p.cfg.Scaling[sv.Address]; l.On() {
+			return float64(p.levels.Capacity[sv.Address] * max(l.SlotsPerUnit, 1))
+		}
+		return sv.MeanSlots()
+	})
 	for _, sv := range pool.Servers {
 		if len(sv.Slots) == 0 || !sv.Known {
 			return nil, fmt.Sprintf("nothing is known of server %s yet", sv.Address)
 		}
-		certain = certain && (len(sv.Slots) == 1 || p.cfg.Scaling[sv.Address].On())
 	}
-	n := believedWorlds
-	if certain {
-		n = 1
-	}
-	for i := range n {
+	for i := range believedWorlds {
 		w := World{}
 		for j := range pool.Servers {
-			srv, why := p.server(pool, j, i, n)
+			srv, why := p.server(pool, j, i, believedWorlds)
 			if why != "" {
 				return nil, why
 			}
 			w.Servers = append(w.Servers, srv)
 		}
-		for _, g := range pool.Groups {
+		for k, g := range pool.Groups {
 			a := p.offered[g.Name]
-			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: a.perSec(), Admission: p.cfg.Admission[g.Name],
+			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) * math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
 				FixedWeights: p.cfg.FixedWeights}
 			live := 0
 			for _, l := range g.Links {
@@ -50,6 +53,35 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 		out = append(out, w)
 	}
 	return out, ""
+}
+
+const (
+	waitsShare = 1.5  // requests held per slot,
+	waitsFew   = 3    // and beside them, that are no backlog
+	drainSec   = 15.0 // in which a backlog is to be served,
+	drainMost  = 0.5  // with at most so much beside what is offered
+)
+
+// backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers, within drainSec.
+func backlog(pool *tuner.PoolBelief, slots func(*tuner.ServerBelief) float64) []float64 {
+	out := make([]float64, len(pool.Groups))
+	total := 0.0
+	for k := range pool.Groups {
+		total += pool.Groups[k].RatePerSec
+	}
+	if total <= 0 {
+		return out
+	}
+	waiting := 0.0
+	for j := range pool.Servers {
+		sv := &pool.Servers[j]
+		waiting += math.Max(0, sv.Inside-waitsShare*slots(sv)-waitsFew)
+	}
+	for k := range out {
+		rate := pool.Groups[k].RatePerSec
+		out[k] = math.Min(waiting/drainSec/total, drainMost) * rate
+	}
+	return out
 }
 
 // server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by their probabilities,

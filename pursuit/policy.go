@@ -42,7 +42,7 @@ const (
 	defaultMinGain = 0.01
 	believedWorlds = 3    // that plans are averaged over, while numbers of slots are not known
 	loadStep       = 0.05 // in the logarithm of a load: plans are made for loads as far apart,
-	loadBand       = 0.06 // and the load is another one when it is further from the one that was planned for
+	loadBand       = 0.04 // and the load is another one when it is further from the one that was planned for
 	movedBelief    = 0.01 // in the logarithm of a service time: beliefs that moved further want a new plan
 )
 
@@ -78,6 +78,7 @@ type Policy struct {
 	tuner *tuner.Tuner
 
 	offered map[string]*arrivals
+	courses map[string]*course
 	servers map[string]*given
 	levels  control.Levels
 	scaled  map[string]float64 // control time at which the capacity of a server was last changed, s
@@ -115,7 +116,7 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, servers: map[string]*given{}, scaled: map[string]float64{},
+	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, servers: map[string]*given{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {
@@ -221,9 +222,13 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 		a := p.offered[g.Name]
 		if a == nil {
 			a = &arrivals{}
-			p.offered[g.Name] = a
+			p.offered[g.Name], p.courses[g.Name] = a, &course{}
 		}
-		a.observe(float64(g.Requests()+g.Refused), seconds)
+		finished, spent := float64(g.Requests()), 0.0
+		for _, peer := range g.Peers {
+			spent += float64(peer.ResponseMsec) / 1e3
+		}
+		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds)+float64(g.Refused), seconds)
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			c := seenClass{perSec: n / seconds, count: n}
@@ -476,7 +481,8 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	w := &worlds[0]
 	for k := range w.Services {
 		v := &w.Services[k]
-		load := math.Log(math.Max(v.OfferedPerSec, leastLoad))
+		load0 := v.OfferedPerSec
+		load := math.Log(math.Max(load0, leastLoad))
 		step, known := p.loads[v.Name]
 		if !known || math.Abs(load-float64(step)*loadStep) > loadBand {
 			step = int(math.Round(load / loadStep))
@@ -484,7 +490,7 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 		}
 		fmt.Fprintf(&key, "%s %d %s;", v.Name, step, v.Arrival)
 		for i := range worlds {
-			worlds[i].Services[k].OfferedPerSec = math.Exp(float64(step) * loadStep)
+			worlds[i].Services[k].OfferedPerSec *= math.Exp(float64(step)*loadStep) / math.Max(load0, leastLoad)
 		}
 	}
 	if known := p.plans[key.String()]; known != nil && alike(known.worlds, worlds) {
