@@ -58,6 +58,9 @@ func latencyOf(d Distribution) Latency {
 	}
 }
 
+// toDuration is a time of so many ms.
+func toDuration(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+
 func msec(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // Point is one control interval of a cell, as trace.ndjson keeps it.

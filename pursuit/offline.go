@@ -175,7 +175,8 @@ func answer(p *Policy, worlds []World, now Setting, loads []load) ([]Answer, err
 		if err != nil {
 			return nil, err
 		}
-		value, err := playAll(at, &now, p.cfg.Objective, opt, opt.withDefaults().Intervals)
+		opt = opt.fit(&at[0])
+		value, err := playAll(at, &now, p.cfg.Objective, opt, opt.Intervals)
 		if err != nil {
 			return nil, err
 		}

@@ -319,7 +319,8 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	}
 	value, known := plan.values[now.key()]
 	if !known {
-		if value, err = playAll(plan.worlds, &now, p.cfg.Objective, p.search(), p.search().withDefaults().Intervals); err != nil {
+		opt := p.search().fit(&plan.worlds[0])
+		if value, err = playAll(plan.worlds, &now, p.cfg.Objective, opt, opt.Intervals); err != nil {
 			return hold("%v", err)
 		}
 		plan.values[now.key()] = value

@@ -39,6 +39,29 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+const (
+	requestsEnough = 40_000 // requests in which the twin tells settings apart: more are not played of one,
+	intervalsLeast = 16     // but these intervals,
+	perInterval    = 2_000  // each with so many requests at most: their mean is hardly chance any more
+)
+
+// fit makes what the twin plays small enough for busy worlds: shorter intervals, and fewer.
+func (o Options) fit(w *World) Options {
+	o = o.withDefaults()
+	rate := 0.0
+	for k := range w.Services {
+		rate += w.Services[k].OfferedPerSec
+	}
+	if rate <= 0 {
+		return o
+	}
+	if most := time.Duration(perInterval / rate * float64(time.Second)); most < o.Interval {
+		o.Interval = max(most, time.Millisecond)
+	}
+	o.Intervals = max(min(o.Intervals, int(requestsEnough/(rate*o.Interval.Seconds()))), min(o.Intervals, intervalsLeast))
+	return o
+}
+
 // Found is the best setting that a search knows of.
 type Found struct {
 	Setting Setting
@@ -57,8 +80,8 @@ const mostPoints = 60_000
 // and differ in what is not known for sure. At every point of the grid, or along its coordinates when it is large, the formula says what
 // to expect; the best are played on the twin, in rounds of which each keeps a quarter and plays longer. The same arguments find the same.
 func Search(worlds []World, o objective.Objective, opt Options) (Found, error) {
-	opt = opt.withDefaults()
 	w := &worlds[0]
+	opt = opt.fit(w)
 	g := newGrid(w, opt)
 	var all []ranked
 	least := make([]float64, len(w.Services))

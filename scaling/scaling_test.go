@@ -60,7 +60,7 @@ func (f *fake) Get(context.Context, string) (int, error) {
 
 func newScaler(h scaling.Hook, clock *time.Time) *scaling.Scaler {
 	return &scaling.Scaler{Hook: h, Limits: map[string]control.ScalingLimits{"a": {Min: 1, Max: 5, CoolDown: time.Minute}},
-		Timeout: 50 * time.Millisecond, Confirm: 20 * time.Millisecond, Poll: time.Millisecond, Clock: func() time.Time { return *clock }}
+		Timeout: 100 * time.Millisecond, Confirm: 50 * time.Millisecond, Poll: time.Millisecond, Clock: func() time.Time { return *clock }}
 }
 
 func TestHooksThatMisbehaveAreHeld(t *testing.T) {
@@ -187,7 +187,11 @@ func TestCommands(t *testing.T) {
 		{"one that babbles", scaling.Command{Change: set, Ask: script(t, "babble", "echo many")}, "want a number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			limit := 20 * time.Second
+			if c.want == "hangs" {
+				limit = 500 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			err := c.hook.Set(ctx, "10.0.0.1:80", 4)
 			n := 0
@@ -245,7 +249,11 @@ func TestHTTPHooks(t *testing.T) {
 			if err := h.Check(); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			limit := 20 * time.Second
+			if c.want == "hangs" {
+				limit = 200 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			err := h.Set(ctx, "a/b", 3)
 			n := 0
