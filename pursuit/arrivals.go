@@ -25,6 +25,7 @@ type course struct {
 	base  float64 // response time without waiting, s: the least of late
 	last  float64 // of the interval before, s
 	weigh bool    // last is known
+	end   float64 // of who would come now, as far as the last two intervals tell, s; 0: nothing waits
 }
 
 const (
@@ -32,6 +33,24 @@ const (
 	waitsAsLong = 2.0   // times the response time without waiting, from which most of it is waiting
 	growsMost   = 0.85  // s of response time per s of control time, at most: beyond it all is chance
 )
+
+// quiet is what a server shows of an upstream: how long it takes without waiting, and what it finished in the last interval.
+type quiet struct {
+	base float64 // s: the least mean of late
+	done float64 // per s
+}
+
+func (q *quiet) observe(c seenClass, seconds float64) {
+	q.done = c.perSec
+	if !(c.responseSec > 0) {
+		return
+	}
+	if q.base == 0 || c.responseSec < q.base {
+		q.base = c.responseSec
+		return
+	}
+	q.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(c.responseSec, waitsAsLong*q.base) - q.base)
+}
 
 // arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on average. While most of that
 // is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being what is finished and λ what arrives.
@@ -42,15 +61,15 @@ func (c *course) arrived(finished, sec, seconds float64) float64 {
 	if c.base == 0 || sec < c.base {
 		c.base = sec
 	} else {
-		c.base += (1 - math.Exp(-seconds/baseMemory)) * (sec - c.base)
-		c.base = math.Min(c.base, sec)
+		c.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(sec, waitsAsLong*c.base) - c.base)
 	}
 	last := c.last
 	known := c.weigh
-	c.last, c.weigh = sec, true
+	c.last, c.weigh, c.end = sec, true, 0
 	if !known || math.Max(sec, last) < waitsAsLong*c.base {
 		return finished
 	}
+	c.end = math.Max(0, sec+(sec-last)/2)
 	slope := math.Max(-1, math.Min(growsMost, (sec-last)/seconds))
 	return finished / (1 - slope)
 }

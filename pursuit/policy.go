@@ -79,6 +79,7 @@ type Policy struct {
 
 	offered map[string]*arrivals
 	courses map[string]*course
+	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
 	levels  control.Levels
 	scaled  map[string]float64 // control time at which the capacity of a server was last changed, s
@@ -116,7 +117,7 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, servers: map[string]*given{}, scaled: map[string]float64{},
+	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {
@@ -236,6 +237,7 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 				c.responseSec = float64(peer.ResponseMsec) / float64(peer.Requests) / 1e3
 			}
 			seen[peer.Server] = append(seen[peer.Server], c)
+			p.quietOf(peer.Server, g.Name).observe(c, seconds)
 		}
 	}
 	total := uint64(0)
