@@ -112,3 +112,7 @@ clean: ## remove what was built and the default output directory
 matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/nginx-versions.md
 	@scripts/nginx-matrix.sh test
 	@scripts/nginx-matrix.sh table
+
+.PHONY: matrix-ci
+matrix-ci: setup ## the part of the matrix that CI runs: shim, live, dns, apply and end-to-end runs on NGINX 1.26 and 1.30
+	@scripts/nginx-matrix.sh ci

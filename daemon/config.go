@@ -127,16 +127,7 @@ type Config struct {
 	Objective ObjectiveConfig `toml:"objective"`
 	Scaling   ScalingConfig   `toml:"scaling"`
 
-	Upstream []struct {
-		UpstreamWish
-		Name     string  `toml:"name"`
-		Method   string  `toml:"method"`
-		Deadline Span    `toml:"deadline"`
-		Priority float64 `toml:"priority"`
-		// SlowStart and Tune are the operator's wishes for the whole upstream.
-		SlowStart Span  `toml:"slow_start"`
-		Tune      *bool `toml:"tune"`
-	} `toml:"upstream"`
+	Upstream []UpstreamConfig `toml:"upstream"`
 
 	path     string
 	warnings []string
@@ -265,6 +256,10 @@ func (c *Config) Validate() error {
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
 		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.upstreams", u.Name)
 		seen[u.Name] = true
+		errs = append(errs, u.validate()...)
+		if c.Tuner.Learner != "tuned" && u.limited() {
+			errs = append(errs, fmt.Errorf("upstream %q: %w", u.Name, errLearner))
+		}
 	}
 	if c.Regimes.Model != "" {
 		c.model, err = cluster.OpenModel(c.Regimes.Model)
@@ -375,7 +370,7 @@ func (c *Config) tunerConfig() tuner.Config {
 		t.Regimes.Observe = -1
 	}
 	for _, u := range c.Upstream {
-		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority}
+		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority, Limits: u.bounds()}
 	}
 	for name, method := range c.methods {
 		if g := t.Groups[name]; g.Method == "" {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -49,12 +50,7 @@ func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 	if err != nil || len(a.Members) == 0 {
 		return h, err
 	}
-	h.follower = &dns.Follower{Logger: log, Join: func(ctx context.Context, upstream string, members []dns.Member) error {
-		_, err := h.setter.Change(ctx, []string{upstream}, func(st *dns.State) (bool, error) {
-			return st.Join(upstream, members)
-		})
-		return err
-	}}
+	h.follower = &dns.Follower{Logger: log, Join: h.join}
 	for _, m := range a.Members {
 		members, err := m.members()
 		if err != nil {
@@ -167,11 +163,42 @@ func (h dnsHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error {
 	if err := cfg.Editable(u.Name); err != nil {
 		return err
 	}
+	st, err := h.setter.State()
+	if err != nil {
+		return err
+	}
+	faults := dns.Faults(cfg, u, h.cfg.Actuator.DNSListen, h.zone, st.Upstreams[u.Name].Servers, time.Duration(h.cfg.Actuator.DNSConfirm))
+	if dns.Misspelt(u, h.zone) {
+		return errors.New(faults[0])
+	}
 	if !dns.Installed(u, h.zone) {
 		return fmt.Errorf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
 			u.Name, u.File.Path, u.Line)
 	}
+	small := dns.Small(u, len(st.Upstreams[u.Name].Servers)) // which is said when NGINX takes no more
+	for _, fault := range faults {
+		if fault != small {
+			return errors.New(fault)
+		}
+	}
 	return nil
+}
+
+// join makes a list of members effective, unless the zone of the upstream has no room for them.
+func (h dnsHand) join(ctx context.Context, upstream string, members []dns.Member) error {
+	if path := h.cfg.Nginx.Config; path != "" {
+		if cfg, err := nginx.ReadConfig(path); err == nil {
+			for _, u := range cfg.Upstreams {
+				if short := dns.Small(u, len(members)); u.Name == upstream && short != "" {
+					return &nginx.Refusal{Reason: short}
+				}
+			}
+		}
+	}
+	_, err := h.setter.Change(ctx, []string{upstream}, func(st *dns.State) (bool, error) {
+		return st.Join(upstream, members)
+	})
+	return err
 }
 
 func (h dnsHand) obstacle(context.Context, bool) string {

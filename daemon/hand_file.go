@@ -46,16 +46,17 @@ func (h fileHand) InForce(ctx context.Context) (weights.Set, error) {
 func (h fileHand) plan(w weights.Set) (string, error) { return h.diff(w) }
 
 // standing are the servers in the files: at the end the page may be gone, or still list what was removed.
-func (h fileHand) standing(context.Context) (weights.Set, error) {
+func (h fileHand) standing(ctx context.Context) (weights.Set, error) {
 	cfg, err := nginx.ReadConfig(h.cfg.Nginx.Config)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
+	h.applier.ResolveNames(ctx, cfg)
 	set := make(weights.Set, len(cfg.Upstreams))
 	for _, u := range cfg.Upstreams {
 		set[u.Name] = make(weights.Group, len(u.Peers))
 		for _, p := range u.Peers {
-			set[u.Name][p.Label()] = weights.Setting{Weight: weights.Clamp(p.Weight), Down: p.Down}
+			set[u.Name][p.Shown()] = weights.Setting{Weight: weights.Clamp(p.Weight), Down: p.Down}
 		}
 	}
 	return set, nil
@@ -64,8 +65,14 @@ func (h fileHand) standing(context.Context) (weights.Set, error) {
 // overlay: the page shows everything.
 func (fileHand) overlay(context.Context, *vts.Sample) error { return nil }
 
-// mayTune: a reload is decided from the status page, on which every server must be known by its address.
-func (fileHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error { return cfg.Tunable(u.Name) }
+// mayTune: a reload is decided from the status page, on which every server must be known by its address. Which those of host names are,
+// the page says; see fits.
+func (fileHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error {
+	if u.ByName() {
+		return cfg.Editable(u.Name)
+	}
+	return cfg.Tunable(u.Name)
+}
 
 // reloadBudget is the kind of hold that passes by itself within moments of a change.
 const reloadBudget = "reload budget"
@@ -107,6 +114,9 @@ func (h fileHand) obstacle(ctx context.Context, dry bool) string {
 // writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say
 // so than to try again and again.
 func (h fileHand) writable(cfg *nginx.Config) error {
+	if cfg.Root != "" {
+		return nginx.ErrContained
+	}
 	dirs := []string{h.cfg.StateDir}
 	for _, u := range cfg.Upstreams {
 		if dir := filepath.Dir(u.File.Real); h.tunes(u.Name) && !slices.Contains(dirs, dir) {

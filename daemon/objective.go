@@ -192,6 +192,17 @@ func (s ScalingConfig) call(token string) scaling.HTTP {
 	return scaling.HTTP{URL: s.URL, GetURL: s.GetURL, Method: s.Method, Field: s.Field, Token: token}
 }
 
+// fixedShares are the upstreams whose weights are no control of an objective, because the operator has bounded the shares of their servers.
+func (c *Config) fixedShares() map[string]string {
+	out := map[string]string{}
+	for _, u := range c.Upstream {
+		if u.MinShare > 0 || u.MaxShare > 0 && u.MaxShare < 1 || len(u.Server) > 0 {
+			out[u.Name] = "the shares of its servers are bounded in the configuration"
+		}
+	}
+	return out
+}
+
 // newPursuit returns the policy of the objective.
 func newPursuit(cfg *Config) (control.Policy, error) {
 	o, err := objective.New(cfg.spec())
@@ -200,7 +211,7 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 	}
 	limits, units := cfg.scalingLimits()
 	return pursuit.New(pursuit.Config{Objective: o, Tuner: cfg.tunerConfig(), Admission: cfg.admissionLimits(), Scaling: limits, Units: units,
-		FixedWeights: cfg.Objective.FixedWeights, Watch: time.Duration(cfg.Objective.Watch), MinGain: cfg.Objective.MinGain})
+		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch), MinGain: cfg.Objective.MinGain})
 }
 
 // newScaler returns who carries out capacities; nil: nobody does.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -21,26 +22,6 @@ const rampSteps = 10
 // Orders is where the operator's orders stand.
 func (c *Config) Orders() orders.Store {
 	return orders.Store{Path: filepath.Join(c.StateDir, "orders.json")}
-}
-
-// SlowStart is how long new servers of an upstream grow; 0: they do not.
-func (c *Config) SlowStart(upstream string) time.Duration {
-	for _, u := range c.Upstream {
-		if u.Name == upstream {
-			return time.Duration(u.SlowStart)
-		}
-	}
-	return 0
-}
-
-// tunes reports whether an upstream may be tuned.
-func (c *Config) tunes(upstream string) bool {
-	for _, u := range c.Upstream {
-		if u.Name == upstream && u.Tune != nil {
-			return *u.Tune
-		}
-	}
-	return true
 }
 
 // mostWeight is the largest weight that the actuator sets.
@@ -79,7 +60,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 				continue
 			}
 			seen[g.Name][p.Server] = true
-			if known && !before[p.Server] && s.cfg.SlowStart(g.Name) > 0 && !o.Active(g.Name, now) {
+			if known && !before[p.Server] && s.cfg.SlowStart(g.Name, p.Server) > 0 && !o.Active(g.Name, now) {
 				if fresh[g.Name] == nil {
 					fresh[g.Name] = map[string]bool{}
 				}
@@ -96,7 +77,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 		if o, err = store.Update(func(o *orders.Orders) (bool, error) {
 			for name, servers := range fresh {
 				for server := range servers {
-					Give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.SlowStart(name), By: "slow start"})
+					Give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.SlowStart(name, server), By: "slow start"})
 				}
 			}
 			return true, nil
@@ -104,8 +85,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 			return nil, err
 		}
 		for name, servers := range fresh {
-			s.log.Info("slow start", "upstream", name, "servers", slices.Sorted(maps.Keys(servers)), "for",
-				s.cfg.SlowStart(name))
+			s.log.Info("slow start", "upstream", name, "servers", slices.Sorted(maps.Keys(servers)))
 		}
 	}
 	active := map[string]bool{}
@@ -179,8 +159,7 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 		active := o.Active(name, now)
 		want := base
 		if active {
-			if want, err = orders.Shape(base, stepped(o.Upstreams[name], now), nil, s.cfg.mostWeight(),
-				now); err != nil {
+			if want, err = s.shaped(name, base, o, now); err != nil {
 				return changed, fmt.Errorf("orders for upstream %q: %w", name, err)
 			}
 		}
@@ -205,6 +184,17 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 		}
 	}
 	return changed, nil
+}
+
+// shaped are the weights that orders and limits make of base.
+func (s *Session) shaped(name string, base map[string]orders.Weight, o *orders.Orders, now time.Time) (map[string]orders.Weight, error) {
+	limits := s.cfg.limits(name, slices.Collect(maps.Keys(base)))
+	want, err := orders.Shape(base, stepped(o.Upstreams[name], now), limits, s.cfg.mostWeight(), now)
+	if errors.Is(err, orders.ErrLimits) {
+		s.log.Debug("limits of shares are kept as far as they can be", "upstream", name, "error", err)
+		err = nil
+	}
+	return want, err
 }
 
 // stepped lets ramps grow in steps.

@@ -43,6 +43,7 @@ type Session struct {
 	mu       sync.Mutex
 	tunable  map[string]bool   // upstreams that may be tuned; nil: not read yet
 	methods  map[string]string // balancing methods of NGINX's configuration, see methodsOf; nil: not read yet
+	named    map[string]int    // number of servers of upstreams some of whose servers are written by name, where that matters
 	unread   string            // why the configuration of NGINX cannot be read
 	excluded []string          // upstreams left alone, and why
 	unfit    map[string]string // upstreams left alone because of what the page shows, and why
@@ -168,6 +169,7 @@ func (s *Session) look() {
 		return
 	}
 	s.tunable, s.excluded, s.methods = map[string]bool{}, nil, methodsOf(cfg)
+	s.named = map[string]int{}
 	wanted := map[string]bool{}
 	for _, name := range s.cfg.Nginx.Upstreams {
 		wanted[name] = true
@@ -186,6 +188,9 @@ func (s *Session) look() {
 			continue
 		}
 		s.tunable[u.Name] = true
+		if s.reloads() && u.ByName() {
+			s.named[u.Name] = len(u.Peers)
+		}
 		delete(wanted, u.Name)
 	}
 	for name := range wanted {

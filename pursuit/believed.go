@@ -32,7 +32,7 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 		for k, g := range pool.Groups {
 			a := p.offered[g.Name]
 			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) * math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
-				FixedWeights: p.cfg.FixedWeights}
+				FixedWeights: p.cfg.FixedWeights || p.cfg.Fixed[g.Name] != ""}
 			live := 0
 			for _, l := range g.Links {
 				v.Links = append(v.Links, Link{Server: l.Server, Off: l.Off})

@@ -29,6 +29,8 @@ type Config struct {
 	Units map[string]int
 	// FixedWeights takes weights out of the controls.
 	FixedWeights bool
+	// Fixed are upstreams whose weights are no control, with the reason.
+	Fixed map[string]string
 	// Watch is how long the load is watched before anything is changed; default 60 s.
 	Watch time.Duration
 	// MinGain is the least part of the reward that a change must bring on the twin; default 0.01.
@@ -395,6 +397,11 @@ func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unus
 		}
 	}
 	for k := range w.Services {
+		if why := p.cfg.Fixed[w.Services[k].Name]; why != "" {
+			unused = append(unused, control.Unused{Control: control.ControlWeights, Of: w.Services[k].Name, Reason: why})
+		}
+	}
+	for k := range w.Services {
 		v := &w.Services[k]
 		since, ever := p.blocked[v.Name]
 		if left := v.Admission.Settle.Seconds() - (p.elapsed - since); ever && left > 0 && target.Blocked[k] != now.Blocked[k] {
@@ -492,6 +499,9 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 			p.loads[v.Name] = step
 		}
 		fmt.Fprintf(&key, "%s %d %s;", v.Name, step, v.Arrival)
+		if v.FixedWeights {
+			fmt.Fprint(&key, now.Weights[k])
+		}
 		for i := range worlds {
 			worlds[i].Services[k].OfferedPerSec *= math.Exp(float64(step)*loadStep) / math.Max(load0, leastLoad)
 		}
@@ -500,7 +510,7 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 		return known, nil
 	}
 	o := p.search()
-	if p.cfg.FixedWeights {
+	if slices.ContainsFunc(w.Services, func(v Service) bool { return v.FixedWeights }) {
 		o.InForce = &now
 	}
 	found, err := Search(worlds, p.cfg.Objective, o)

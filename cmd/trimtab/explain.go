@@ -123,6 +123,9 @@ func reportText(r daemon.Report, from string) string {
 	for _, line := range r.Orders {
 		fmt.Fprintf(&b, "Ordered, and not tuned meanwhile: %s.\n", line)
 	}
+	for _, line := range r.Wishes {
+		fmt.Fprintf(&b, "As configured, %s.\n", line)
+	}
 	e := explanation(r)
 	switch {
 	case e != nil:

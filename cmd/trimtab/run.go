@@ -95,7 +95,9 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	policy, err := chosen.New(ctx, arena.Case{Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines})
+	policy, err := chosen.New(ctx, arena.Case{
+		Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines, FreeChanges: f.actuator != "reload",
+	})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}

@@ -282,6 +282,9 @@ func TestE2EDaemonReadOnly(t *testing.T) {
 			if !b.explained("read-only file system")() {
 				t.Error("explain does not say that the file system is read-only")
 			}
+			if c.dir == b.NGINX.Dir && !b.explained(`kind = "dns" (NGINX 1.27.3) or "live"`)() {
+				t.Error("explain does not say how weights can change all the same")
+			}
 			if c.dir != b.NGINX.Dir {
 				await(t, "the state that cannot be written", b.counted("trimtab_state_save_failures_total"))
 			}
