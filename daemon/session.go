@@ -49,6 +49,7 @@ type Session struct {
 	unfit    map[string]string // upstreams left alone because of what the page shows, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
+	whole    *vts.Sample // the same with the upstreams that are not tuned
 
 	orders ordered
 	alone  map[string]bool // upstreams that on_render = "hold" has taken out
@@ -250,9 +251,10 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 			groups = append(groups, g)
 		}
 	}
+	whole := sample
 	sample.Groups = groups
 	s.mu.Lock()
-	s.last = &sample
+	s.last, s.whole = &sample, &whole
 	s.mu.Unlock()
 	if len(groups) == 0 && len(ordered) == 0 {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
