@@ -40,6 +40,13 @@ type ServiceExplanation struct {
 	LeastDelayMS float64 `json:"least_delay_ms"`
 }
 
+// Words is the explanation in plain words, line by line; nil has none.
+func (o *ObjectiveExplanation) Words() string {
+	var b strings.Builder
+	o.text(&b)
+	return b.String()
+}
+
 // text writes the explanation in plain words; nil writes nothing.
 func (o *ObjectiveExplanation) text(b *strings.Builder) {
 	if o == nil {
