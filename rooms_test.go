@@ -37,6 +37,8 @@ var rooms = []room{
 	{name: "vts/vtstest", not: []string{"tuner", "daemon", "arena"}},
 	{name: "control", only: []string{"vts", "weights"}, not: []string{"net/http", resty}},
 	{name: "objective", only: []string{"vts", "weights"}},
+	{name: "pursuit", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
+	{name: "scaling", only: []string{"control"}},
 	{name: "cluster", not: []string{"tuner", "nginx", "daemon", "arena", "rival"}},
 	{name: "tuner", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
 	{name: "rival", not: []string{"nginx", "daemon", "arena", "net/http", resty}},

@@ -127,6 +127,9 @@ type Config struct {
 		NovelShare float64 `toml:"novel_share"`
 	} `toml:"regimes"`
 
+	Objective ObjectiveConfig `toml:"objective"`
+	Scaling   ScalingConfig   `toml:"scaling"`
+
 	Prove struct {
 		Enabled   bool    `toml:"enabled"`
 		Block     Span    `toml:"block"`
@@ -161,6 +164,8 @@ func Defaults() *Config {
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner = "tuned"
 	c.Regimes.Observe = Span(30 * time.Minute)
+	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
+	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
 	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
@@ -277,6 +282,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
 	}
+	errs = append(errs, c.checkObjective()...)
 	for _, fault := range faults(c.ProvePlan().Validate()) {
 		errs = append(errs, fmt.Errorf("prove.%w", fault))
 	}
@@ -299,7 +305,9 @@ func oddNumbers(key string, v reflect.Value) (errs []error) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Tag.Get("toml"); name != "" {
+			if v.Type().Field(i).Anonymous {
+				errs = append(errs, oddNumbers(key, v.Field(i))...)
+			} else if name := v.Type().Field(i).Tag.Get("toml"); name != "" {
 				errs = append(errs, oddNumbers(strings.TrimPrefix(key+"."+name, "."), v.Field(i))...)
 			}
 		}

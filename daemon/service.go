@@ -16,6 +16,7 @@ import (
 	"trimtab/control"
 	"trimtab/nginx"
 	"trimtab/page"
+	"trimtab/pursuit"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -190,12 +191,19 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	if d.opts.DryRun {
 		options = append(options, control.WithDryRun())
 	}
+	options = append(options, s.controls()...)
 	s.dry = d.opts.DryRun
+	if err := s.learnUnits(ctx); err != nil {
+		d.log.Warn("what servers have is not known", "error", err)
+	}
 	d.reassert(ctx, s)
 	out, err := control.NewLoop(s, policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
 		took = time.Since(decided)
+	}
+	if x, ok := policy.(*pursuit.Policy); ok && errors.Is(err, control.ErrTelemetry) {
+		x.Released()
 	}
 	if errors.Is(err, control.ErrInternal) {
 		held = internalFault + ": the learner failed and begins again"

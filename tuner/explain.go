@@ -27,6 +27,8 @@ type Explanation struct {
 	Pools   []PoolExplanation `json:"pools"`
 	Budget  int               `json:"changes_left"`
 	Changed bool              `json:"changed"` // a change is wanted
+	// Objective is what is pursued in place of tardiness; nil: nothing is.
+	Objective *ObjectiveExplanation `json:"objective,omitempty"`
 }
 
 // PoolExplanation is what was decided for one set of groups that share servers.
@@ -132,6 +134,7 @@ func (e Explanation) Text() string {
 	for _, n := range e.Next {
 		fmt.Fprintf(&b, "Expected within %.0f s with probability %.2f: %s.\n", n.WithinSec, n.Probability, n.words())
 	}
+	e.Objective.text(&b)
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)

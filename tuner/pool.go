@@ -33,6 +33,7 @@ type pool struct {
 	quiet    []float64 // rate of each group then, per s
 	outlook  outlook
 	bounds   []float64 // of the histograms of the last sample, ms
+	beliefs  []estimate.Belief
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -151,6 +152,7 @@ func (p *pool) believe(par *params.Params) []estimate.Belief {
 	}
 	out := estimate.Believe(par, members, len(p.groups))
 	p.typical = estimate.Typical(members, len(p.groups))
+	p.beliefs = out
 	return out
 }
 

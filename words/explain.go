@@ -111,6 +111,7 @@ func Text(e *tuner.Explanation, b Budget) string {
 	for _, line := range Regime(e) {
 		t.WriteString(line + "\n")
 	}
+	t.WriteString(e.Objective.Words())
 	if len(e.Pools) == 0 {
 		t.WriteString(upper(strings.TrimPrefix(e.Reason, "hold: ")) + ".\n")
 	}

@@ -99,6 +99,7 @@ func newRoot(e *env) *cobra.Command {
 		newUndrain(e),
 		newPin(e),
 		newOrders(e),
+		newPlan(e),
 		newExplain(e),
 		newVersion(e),
 		newMan(e),
