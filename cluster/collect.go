@@ -46,6 +46,19 @@ func (c *Collector) Add(s *vts.Sample) error {
 	return nil
 }
 
+// Fits reports whether a sample has the groups of those gathered.
+func (c *Collector) Fits(s *vts.Sample) bool {
+	if c.n == 0 || len(s.Groups) != len(c.schema.Groups) {
+		return false
+	}
+	for i := range c.schema.Groups {
+		if findGroup(s.Groups, c.schema.Groups[i].Name) == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Len is the number of intervals gathered.
 func (c *Collector) Len() int { return c.n }
 

@@ -118,18 +118,35 @@ func fitOnce(ctx context.Context, x rowBlocks, s Settings, p prior, restart, wor
 	return m, nil
 }
 
-// sharedCovariance returns the prior that the settings ask for: the covariance of a tied mixture of one start.
+// sharedCovariance returns the prior that the settings ask for: the covariance of a tied mixture of one start. With more than tiedMost
+// features, of which only the variances are asked for, it is the mean of the variances within the components of a diagonal mixture, for a
+// matrix of all pairs would take most of the time and memory of a fit.
 func sharedCovariance(ctx context.Context, x rowBlocks, s Settings) (prior, error) {
 	if s.PriorRows <= 0 || s.Covariance != Full && s.Covariance != Diag {
 		return prior{}, nil
 	}
-	s.Covariance, s.Start, s.Progress = Tied, nil, nil
+	wide := s.Covariance == Diag && x.d > tiedMost
+	s.Start, s.Progress = nil, nil
+	if !wide {
+		s.Covariance = Tied
+	}
 	m, err := fitOnce(ctx, x, s, prior{}, 0, s.Workers)
 	if err != nil {
 		return prior{}, fmt.Errorf("fit shared covariance: %w", err)
 	}
+	if wide {
+		shared := make([]float64, m.D)
+		for k, w := range m.Weights {
+			for j := range shared {
+				shared[j] += w * m.Covariances[k*m.D+j]
+			}
+		}
+		return prior{rows: s.PriorRows, variance: shared}, nil
+	}
 	return prior{rows: s.PriorRows, covariance: m.CovarianceOf(0)}, nil
 }
+
+const tiedMost = 128 // features
 
 // score fills the information criteria from the log-likelihood, the entropy of the responsibilities and the number
 // of free parameters.

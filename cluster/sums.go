@@ -94,8 +94,9 @@ func (a *sums) maximise(old *Mixture, floor float64, p prior) (m *Mixture, floor
 		total += c
 	}
 	delta := make([]float64, d)
-	pooled := mat.NewSymDense(d, nil)
+	var pooled *mat.SymDense
 	if a.covariance == Tied {
+		pooled = mat.NewSymDense(d, nil)
 		for i := range d {
 			for j := 0; j <= i; j++ {
 				pooled.SetSym(i, j, a.second[i*w+j]/total)
@@ -187,13 +188,17 @@ func (a *sums) keep(m, old *Mixture, c int) {
 // prior is the covariance that components are shrunk to; the zero value shrinks nothing.
 type prior struct {
 	rows       float64
-	covariance *mat.SymDense
+	covariance *mat.SymDense // nil: only variances are known
+	variance   []float64
 }
 
 // shrink returns the shrunk element of the covariance of a component of n rows.
 func (p prior) shrink(v, n float64, i, j int) float64 {
 	if p.rows == 0 {
 		return v
+	}
+	if p.covariance == nil {
+		return (n*v + p.rows*p.variance[i]) / (n + p.rows)
 	}
 	return (n*v + p.rows*p.covariance.At(i, j)) / (n + p.rows)
 }

@@ -10,11 +10,12 @@ const (
 
 // histogramOf returns the bounds in ms of a peer's histogram, positive and ascending, and how many requests were at or below each.
 // What does not ascend, and bounds that mean nothing, are left out: a page may say anything. Empty without a histogram.
-func histogramOf(p vts.PeerSample) (bounds, counts []float64) {
+// They lie in room when it is large enough.
+func histogramOf(p *vts.PeerSample, room *histogramRoom) (bounds, counts []float64) {
 	if p.Requests == 0 || len(p.Buckets) != len(p.BucketsMsec) {
 		return nil, nil
 	}
-	bounds, counts = make([]float64, 0, len(p.Buckets)), make([]float64, 0, len(p.Buckets))
+	bounds, counts = room[0][:0], room[1][:0]
 	low, below := leastBoundMsec, 0.0
 	for k, high := range p.BucketsMsec {
 		if !(high > low) || high > mostBoundMsec {
@@ -25,3 +26,6 @@ func histogramOf(p vts.PeerSample) (bounds, counts []float64) {
 	}
 	return bounds, counts
 }
+
+// histogramRoom is room for the bounds and counts of the histograms that pages have.
+type histogramRoom [2][32]float64

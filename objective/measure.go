@@ -51,7 +51,9 @@ func (r Measured) PerRequest(errorTardiness float64) float64 {
 func Measure(g vts.GroupSample, deadline float64) Measured {
 	r := Measured{Basis: FromNothing}
 	sum := 0.0
-	for _, p := range g.Peers {
+	var room histogramRoom
+	for i := range g.Peers {
+		p := &g.Peers[i]
 		n := float64(p.Requests)
 		if n == 0 {
 			continue
@@ -62,7 +64,7 @@ func Measure(g vts.GroupSample, deadline float64) Measured {
 		if deadline <= 0 {
 			continue
 		}
-		if bounds, counts := histogramOf(p); len(bounds) > 0 {
+		if bounds, counts := histogramOf(p, &room); len(bounds) > 0 {
 			r.Tardiness += bucketTardiness(p, bounds, counts, deadline*1e3)
 			if r.Basis == FromNothing {
 				r.Basis = FromHistogram
@@ -81,7 +83,7 @@ func Measure(g vts.GroupSample, deadline float64) Measured {
 
 // bucketTardiness is Σ max(0, (t−d)/d) with response times spread evenly inside each bucket. What lies above the last
 // bound is put where the sum of all response times says, at least at the bound.
-func bucketTardiness(p vts.PeerSample, bounds, counts []float64, deadlineMsec float64) float64 {
+func bucketTardiness(p *vts.PeerSample, bounds, counts []float64, deadlineMsec float64) float64 {
 	total, below, low, spent := 0.0, 0.0, 0.0, 0.0
 	for k, high := range bounds {
 		n := counts[k] - below
@@ -114,7 +116,8 @@ func evenTardiness(low, high, d float64) float64 {
 // MomentsOf returns count, sum and sum of squares of a peer's response times in seconds, from its histogram with the
 // mean corrected to the exact one; ok is false without a histogram.
 func MomentsOf(p vts.PeerSample) (n, sum, square float64, ok bool) {
-	bounds, counts := histogramOf(p)
+	var room histogramRoom
+	bounds, counts := histogramOf(&p, &room)
 	below, low := 0.0, 0.0
 	for k, high := range bounds {
 		c := counts[k] - below

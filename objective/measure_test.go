@@ -136,3 +136,41 @@ func FuzzMeasure(f *testing.F) {
 		}
 	})
 }
+
+func TestTableAgainstTardiness(t *testing.T) {
+	table := NewTable()
+	worst := 0.0
+	for ratio := 0.01; ratio < 100; ratio *= 1.013 {
+		for cv := 0.0; cv < 6.9; cv += 0.037 {
+			got, byRatio, byCV := table.Slopes(ratio, cv)
+			exact := Tardiness(ratio, cv*cv*ratio*ratio, 1)
+			worst = math.Max(worst, math.Abs(got-exact)/(1+exact))
+			if ratio > 0.1 && ratio < 60 && cv > 0.2 {
+				const step = 1e-3
+				dr := (Tardiness(ratio+step, cv*cv*(ratio+step)*(ratio+step), 1) - exact) / step
+				dc := (Tardiness(ratio, (cv+step)*(cv+step)*ratio*ratio, 1) - exact) / step
+				if math.Abs(byRatio-dr) > 0.06 || math.Abs(byCV-dc) > 0.06*(1+ratio) {
+					t.Fatalf("%v deadlines, cv %v: got slopes %.4f and %.4f, want %.4f and %.4f", ratio, cv, byRatio, byCV, dr, dc)
+				}
+			}
+		}
+	}
+	if worst > 0.01 {
+		t.Errorf("the table is %.4f of a deadline beside the formula, want at most 0.01", worst)
+	}
+	for _, c := range []struct {
+		name      string
+		ratio, cv float64
+		want      float64
+	}{
+		{"no number of deadlines", math.NaN(), 1, 0},
+		{"no coefficient of variation", 2, math.NaN(), 0},
+		{"nothing", 0, 1, 0},
+		{"a time without end", math.Inf(1), 1, math.Inf(1)},
+		{"a hundred deadlines", 100, 1, 99},
+	} {
+		if got, _, _ := table.Slopes(c.ratio, c.cv); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}

@@ -85,7 +85,8 @@ func abandoned(g vts.GroupSample) float64 {
 func quantileOf(p vts.PeerSample, quantile float64) float64 {
 	n := float64(p.Requests)
 	mean := float64(p.ResponseMsec) / n / 1e3
-	bounds, counts := histogramOf(p)
+	var room histogramRoom
+	bounds, counts := histogramOf(&p, &room)
 	if len(bounds) == 0 {
 		return LognormalQuantile(mean, assumedCV2*mean*mean, quantile)
 	}

@@ -24,7 +24,8 @@ const (
 	adviceEvery    = 60.0  // s between two looks at what another method would bring
 	adviceKeep     = 0.82  // of what earlier looks count, at the next: five minutes
 	adviceLeast    = 0.05  // part of the 99th percentile that it must take off to be said
-	adviceRequests = 20000 // simulated for each of the two methods
+	adviceRequests = 20000 // simulated for each of the two methods,
+	adviceCrowded  = 0.25  // part of them where pools take turns: one of them looks, with few others planned beside it
 )
 
 // advise looks, now and then, at what least_conn would bring where a group is balanced by a method that does not go
@@ -32,6 +33,9 @@ const (
 // what it said.
 func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgent bool, seconds float64) *Advice {
 	if p.adviceSec -= seconds; p.adviceSec > 0 || urgent {
+		return p.advice
+	}
+	if t.crowded && !t.look {
 		return p.advice
 	}
 	p.adviceSec, p.advice = adviceEvery, nil
@@ -50,6 +54,7 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 			there.Groups[g].Method = plan.LeastConn
 		}
 	}
+	t.look, t.lookSec = false, 0
 	best, _ := p.settings(there.Solve(there.Proportional()), nil)
 	here, ok := p.expect(t, problem, wanted)
 	other, ok2 := p.expect(t, &there, best)
@@ -91,6 +96,9 @@ func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (forecas
 		c.SCV = append(c.SCV, scv)
 	}
 	s := forecast.Settings{HorizonSec: forecastSec, Requests: 2 * adviceRequests, Live: true}
+	if t.crowded {
+		s.Requests = int(adviceCrowded * float64(s.Requests))
+	}
 	rng := rand.New(rand.NewPCG(t.cfg.Seed, uint64(t.elapsed)))
 	w := p.weights(set)
 	f, err := forecast.Play(c, w, w, s, rng)

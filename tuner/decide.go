@@ -15,6 +15,7 @@ import (
 type proposal struct {
 	want    weights.Set // groups that would change; nil: hold
 	eject   []*link     // links that are marked down or let back by want
+	beliefs []estimate.Belief
 	explain PoolExplanation
 }
 
@@ -23,8 +24,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	out := proposal{explain: PoolExplanation{Groups: p.names(), Chosen: "hold"}}
 	e := &out.explain
 	e.measure(p, t.cfg.ErrorTardiness)
-	problem := p.problem(t, beliefs)
-	e.servers(p, problem)
+	urgent := p.urgent(t.params, beliefs)
+	problem := p.problem(t, beliefs, urgent)
+	out.beliefs = problem.Beliefs
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
@@ -38,19 +40,20 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 		e.hold(bound, bound.Words())
 		return out
 	}
-	now := p.inForce(nil)
+	now := p.shares
 	x := p.candidate(problem, now)
 	limited := limit(t.params, x, now)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(t.params, beliefs), QuietSec: p.quietSec}
+	q := gate.Question{Urgent: urgent, QuietSec: p.quietSec}
 	band := t.params.DeadBand
 	if q.Urgent { // near full use a little decides whether a queue grows
 		band *= t.params.UrgentBand
 	}
 	q.Differs = differs(rounded, now, band)
 	q.Fresh, q.Calm = t.settled(p)
-	hold, change := problem.Cost(now), problem.Cost(rounded)
+	costs := problem.Costs(now, rounded)
+	hold, change := costs[0], costs[1]
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
@@ -234,12 +237,11 @@ func differs(x, now plan.Shares, band float64) bool {
 // emergency while the server is sent less than it serves, for then it goes by itself.
 func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
-	now := p.inForce(nil)
 	for g, grp := range p.groups {
 		for i := range grp.links {
 			l := &grp.links[i]
 			for _, h := range beliefs[l.index].Slots {
-				used[l.index] += h.Probability * grp.rate.PerSec() * now[g][i] * h.ServiceSec[l.class] / h.Slots
+				used[l.index] += h.Probability * grp.rate.PerSec() * p.shares[g][i] * h.ServiceSec[l.class] / h.Slots
 			}
 		}
 	}

@@ -59,8 +59,8 @@ func (x *experience) observe(t *Tuner, p *pool, problem *plan.Problem, seconds f
 		return
 	}
 	if r := p.reward(problem, seconds); !math.IsNaN(r) && !math.IsInf(r, 0) {
-		x.visit.sum += r * seconds
-		x.visit.sec += seconds
+		x.visit.sum += r * p.turn.sinceSec // it stands for the intervals in which others had their turn
+		x.visit.sec += p.turn.sinceSec
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"trimtab/objective"
+	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
+	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 )
 
@@ -96,9 +98,12 @@ func (e *PoolExplanation) measure(p *pool, errorTardiness float64) {
 }
 
 // servers states what is believed of the servers.
-func (e *PoolExplanation) servers(p *pool, problem *plan.Problem) {
+func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimate.Belief) {
+	if len(beliefs) != len(p.servers) { // it was never planned
+		return
+	}
 	for j, sv := range p.servers {
-		b := &problem.Beliefs[j]
+		b := &beliefs[j]
 		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{}, ServiceSec: map[string]float64{},
 			ServiceSD: map[string]float64{}}
 		for k, g := range sv.groups {
@@ -112,8 +117,8 @@ func (e *PoolExplanation) servers(p *pool, problem *plan.Problem) {
 		}
 		if len(b.Slots) > 0 {
 			s.Utilisation = sv.known.Utilisation()
-			s.Saturated = b.Inside > problem.Params.Saturated*s.Slots+problem.Params.Few
-			s.Backlog = math.Max(0, b.Inside-problem.Params.Saturated*s.Slots)
+			s.Saturated = b.Inside > par.Saturated*s.Slots+par.Few
+			s.Backlog = math.Max(0, b.Inside-par.Saturated*s.Slots)
 		}
 		e.Servers = append(e.Servers, s)
 	}

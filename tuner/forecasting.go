@@ -27,6 +27,7 @@ const (
 	forecastHalf     = 64    // servers in groups of a pool with which half as many are simulated: a request costs more
 	forecastFewest   = 6000  // simulated for one change at least
 	forecastLinks    = 256   // servers in groups: with more, a play takes too long
+	forecastCrowded  = 0.5   // part of them where pools take turns
 	applyDelay       = 120 * time.Millisecond
 )
 
@@ -38,6 +39,9 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 		links += len(problem.Groups[i].Links)
 	}
 	whole := float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
+	if t.crowded {
+		whole *= forecastCrowded
+	}
 	budget := int(whole * (1 - t.played))
 	skip := func(format string, args ...any) {
 		o.explain = &ForecastExplanation{Skipped: fmt.Sprintf(format, args...)}

@@ -32,8 +32,10 @@ type pool struct {
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
 	outlook  outlook
-	bounds   []float64 // of the histograms of the last sample, ms
-	beliefs  []estimate.Belief
+	beliefs  []estimate.Belief // when it was planned last, with what servers held and failed since
+	turn     turn
+	shares   plan.Shares // of the weights in force
+	bounds   []float64   // of the histograms of the last sample, ms
 }
 
 // server is one server of the proxy, whatever groups use it.
@@ -92,22 +94,27 @@ const (
 )
 
 // observe learns an interval: what arrives, what servers are.
-func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Belief {
-	readings := make([][]estimate.Reading, len(p.servers))
-	for j, sv := range p.servers {
-		readings[j] = make([]estimate.Reading, len(sv.groups))
-	}
+func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
+	readings := byClass[estimate.Reading](p)
 	for _, g := range p.groups {
 		g.observe(t, sampleOf(s, g.name), seconds, readings)
 	}
 	p.hint(readings)
+	p.shares = p.inForce(nil)
+	sent := byClass[float64](p) // shares that the weights in force give
+	for g, grp := range p.groups {
+		for i := range grp.links {
+			l := &grp.links[i]
+			sent[l.index][l.class] = p.shares[g][i]
+		}
+	}
 	for j, sv := range p.servers {
 		share, rate, square, aware := 0.0, 0.0, 0.0, false
 		for k, g := range sv.groups {
 			r := readings[j][k].DonePerSec
 			rate += r
 			square += r * g.scv
-			share += r * g.shareOf(sv)
+			share += r * sent[j][k]
 			aware = aware || g.method.LoadAware()
 		}
 		method := RoundRobin
@@ -120,7 +127,20 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) []estimate.Beli
 		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
 	}
 	p.listen(t.params, seconds)
-	return p.believe(t.params)
+}
+
+// byClass is room for something of each class of every server.
+func byClass[T any](p *pool) [][]T {
+	n := 0
+	for _, sv := range p.servers {
+		n += len(sv.groups)
+	}
+	out, room := make([][]T, len(p.servers)), make([]T, n)
+	for j, sv := range p.servers {
+		n := len(sv.groups)
+		out[j], room = room[:n:n], room[n:]
+	}
+	return out
 }
 
 // listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the last news.
@@ -130,6 +150,7 @@ func (p *pool) listen(par *params.Params, seconds float64) {
 		news = news || math.Abs(p.groups[g].rate.PerSec()-p.quiet[g]) > par.LoadNews*p.quiet[g]
 	}
 	if p.quietSec += seconds; news {
+		p.turn.news = true
 		p.quietSec, p.quiet = 0, make([]float64, len(p.groups))
 		for g, grp := range p.groups {
 			p.quiet[g] = grp.rate.PerSec()
@@ -184,26 +205,6 @@ func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
 		i = slices.IndexFunc(s.Groups, func(g vts.GroupSample) bool { return g.Name == name })
 	}
 	return &s.Groups[i]
-}
-
-// shareOf is the share of the group's requests that the weights in force give a server.
-func (g *group) shareOf(sv *server) float64 {
-	sum, own := 0.0, 0.0
-	for i := range g.links {
-		l := &g.links[i]
-		if l.off() {
-			continue
-		}
-		w := float64(l.setting.Weight.Int())
-		sum += w
-		if l.server == sv {
-			own = w
-		}
-	}
-	if sum == 0 {
-		return 0
-	}
-	return own / sum
 }
 
 // observe takes in the counters of the group.
@@ -341,7 +342,7 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 }
 
 // problem is what weights are sought for now.
-func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
+func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
 	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness}
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
@@ -352,6 +353,6 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(t.params, beliefs))
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), urgent)
 	return out
 }

@@ -33,6 +33,9 @@ type Tuner struct {
 	explain  Explanation
 	rng      *rand.Rand // of the twin
 	played   float64    // share of a step that the twin has played
+	crowded  bool       // pools take turns
+	look     bool       // one of them may look at another method in this step
+	lookSec  float64    // since one did
 	restored *Snapshot  // taken over at the first sample
 }
 
@@ -69,19 +72,35 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	if !t.fits(&s) {
 		t.rebuild(&s)
 	}
+	was, _ := t.regime()
 	t.explain.Regime = t.regimes.Track(&s)
 	t.explain.Next = t.expected()
 	want := weights.Set{}
 	var reasons []string
-	for _, p := range t.pools {
-		edited := p.take(&s, inForce)
-		p.watch(&s, edited)
-		p.last = p.propose(t, p.observe(t, &s, seconds), seconds, edited)
+	regime, _ := t.regime()
+	edited := make([]bool, len(t.pools))
+	for i, p := range t.pools {
+		edited[i] = p.take(&s, inForce)
+		p.watch(&s, edited[i])
+		p.observe(t, &s, seconds)
+		p.turn.sinceSec += seconds
+		p.turn.due = edited[i]
+		p.turn.news = p.turn.news || regime != was
+	}
+	t.takeTurns(seconds)
+	for i, p := range t.pools {
+		if p.turn.due {
+			p.beliefs = p.believe(t.params)
+			p.last = p.propose(t, p.beliefs, seconds, edited[i])
+			p.turn = turn{planned: true}
+			if len(reasons) < reasonsMost {
+				reasons = append(reasons, p.last.explain.Reason)
+			}
+		} else {
+			p.last = p.waits(t, seconds)
+		}
 		maps.Copy(want, p.last.want)
 		t.explain.Pools = append(t.explain.Pools, p.last.explain)
-		if len(reasons) < reasonsMost {
-			reasons = append(reasons, p.last.explain.Reason)
-		}
 	}
 	t.explain.Reason = strings.Join(reasons, "; ")
 	t.explain.Changed = len(want) > 0
@@ -128,7 +147,14 @@ func (t *Tuner) Committed(r control.Receipt) {
 }
 
 // Explain says what was decided last and why.
-func (t *Tuner) Explain() Explanation { return t.explain }
+func (t *Tuner) Explain() Explanation {
+	for i := range t.explain.Pools { // which takes as long as a plan: only when somebody asks
+		if e := &t.explain.Pools[i]; e.Servers == nil {
+			e.servers(t.params, t.pools[i], t.pools[i].last.beliefs)
+		}
+	}
+	return t.explain
+}
 
 // ObservationLeft is how long the regimes are still to be observed; 0: they are known.
 func (t *Tuner) ObservationLeft() time.Duration {

@@ -47,3 +47,11 @@ func (b Belief) MeanSlots() float64 {
 	}
 	return sum
 }
+
+// Refresh sets in b, what was believed of the server before, what was seen of it in the last interval.
+func (s *Server) Refresh(b *Belief) {
+	b.Inside, b.Done = s.inside, s.done
+	if len(b.Fail) == len(s.fail) {
+		copy(b.Fail, s.fail)
+	}
+}

@@ -12,6 +12,8 @@ type Member struct {
 	*Server
 	Group  []int     // by class: which group of the pool
 	Weight []float64 // by class: the operator's weight, relative within the group; 0: not known
+
+	logWeight []float64
 }
 
 // Believe weighs the numbers of slots of all servers of a pool against each other and returns what is believed of each.
@@ -20,6 +22,7 @@ type Member struct {
 // requests and is slow by one number of slots but as fast as its peers by another is believed to have the other. Each counts as a
 // prior beside what was seen of the server itself (Server.Observe).
 func Believe(p *params.Params, members []Member, groups int) []Belief {
+	takeLogs(members)
 	for range 2 { // what is typical follows from the beliefs, and they from it
 		t := typical(members, groups)
 		for i := range members {
@@ -36,6 +39,25 @@ func Believe(p *params.Params, members []Member, groups int) []Belief {
 	return out
 }
 
+// takeLogs takes the logarithms of the operator's weights.
+func takeLogs(members []Member) {
+	uses := 0
+	for i := range members {
+		uses += len(members[i].Group)
+	}
+	logs := make([]float64, uses)
+	for i := range members {
+		m := &members[i]
+		n := len(m.Group)
+		m.logWeight, logs = logs[:n:n], logs[n:]
+		for k, w := range m.Weight {
+			if w > 0 {
+				m.logWeight[k] = math.Log(w)
+			}
+		}
+	}
+}
+
 // pool is what is typical of the servers of a pool.
 type pool struct {
 	log    []float64 // log service time by group
@@ -43,12 +65,18 @@ type pool struct {
 	slots  [choices]float64
 	offset []float64 // log capacity per unit of the operator's weight, by group
 	count  float64   // servers
+	// By number of slots: its logarithm, and how probable it is of a server that nothing is known of.
+	logSlots, broad [choices]float64
 }
 
 func typical(members []Member, groups int) *pool {
 	t := &pool{log: make([]float64, groups), weight: make([]float64, groups), offset: make([]float64, groups)}
 	offsets := make([]float64, groups)
-	for _, m := range members {
+	for h, c := range queueing.Slots {
+		t.logSlots[h], t.broad[h] = math.Log(c), broad(c)
+	}
+	for i := range members {
+		m := &members[i]
 		if !m.seen {
 			continue
 		}
@@ -64,17 +92,17 @@ func typical(members []Member, groups int) *pool {
 				mean += q * b.log[k]
 				square += q * b.log[k] * b.log[k]
 				variance += q * (b.common + b.variance[k])
-				capacity += q * (math.Log(queueing.Slots[h]) - b.log[k])
+				capacity += q * (t.logSlots[h] - b.log[k])
 			}
 			if m.slots[0].variance[k] == 0 {
 				continue
 			}
 			// What depends on the number of slots is not known.
-			w := 1 / (variance + math.Max(0, square-mean*mean) + 0.01)
+			w := 1 / (variance + max(0, square-mean*mean) + 0.01)
 			t.log[g] += w * mean
 			t.weight[g] += w
 			if m.Weight[k] > 0 {
-				t.offset[g] += capacity - math.Log(m.Weight[k])
+				t.offset[g] += capacity - m.logWeight[k]
 				offsets[g]++
 			}
 		}
@@ -94,7 +122,7 @@ func typical(members []Member, groups int) *pool {
 func (m *Member) posterior(p *params.Params, t *pool) {
 	var l [choices]float64
 	most, alikeShare := math.Inf(-1), p.AlikeShare
-	for h, c := range queueing.Slots {
+	for h := range m.slots {
 		b := &m.slots[h]
 		speed, n, variance, operator := 0.0, 0.0, 0.0, 0.0
 		for k, g := range m.Group {
@@ -105,7 +133,7 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 			variance += b.variance[k]
 			n++
 			if m.Weight[k] > 0 {
-				d := (math.Log(c) - b.log[k] - math.Log(m.Weight[k]) - t.offset[g]) / p.OperatorSD
+				d := (t.logSlots[h] - b.log[k] - m.logWeight[k] - t.offset[g]) / p.OperatorSD
 				operator += d * d / 2
 			}
 		}
@@ -119,12 +147,12 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 			apart := normal(speed, p.ApartSD*p.ApartSD+variance)
 			l[h] += math.Log(alikeShare*alike + (1-alikeShare)*apart)
 		}
-		own := broad(c)
+		own := t.broad[h]
 		if others := t.count - 1; others > 0 {
-			own = alikeShare*math.Max(0, t.slots[h]-m.Prob[h])/others + (1-alikeShare)*own
+			own = alikeShare*max(0, t.slots[h]-m.Prob[h])/others + (1-alikeShare)*own
 		}
-		l[h] += math.Log(math.Max(own, 1e-9))
-		most = math.Max(most, l[h])
+		l[h] += math.Log(max(own, 1e-9))
+		most = max(most, l[h])
 	}
 	sum := 0.0
 	for h := range l {
@@ -149,20 +177,29 @@ func broad(c float64) float64 {
 // belief is what is believed of a member, what is typical standing in for classes that it never served.
 func (m *Member) belief(p *params.Params, t *pool) Belief {
 	n := len(m.Group)
-	out := Belief{Known: m.seen, SD: make([]float64, n), Fail: make([]float64, n), Inside: m.inside, Done: m.done}
+	byClass := make([]float64, 2*n)
+	out := Belief{Known: m.seen, SD: byClass[:n:n], Fail: byClass[n:], Inside: m.inside, Done: m.done}
 	copy(out.Fail, m.fail)
 	if !m.seen && t.count > 0 { // as its peers are
 		for h := range m.Prob {
 			m.Prob[h] = t.slots[h] / t.count
 		}
 	}
-	sum, best := 0.0, m.best()
+	sum, best, kept := 0.0, m.best(), 0
+	for h, q := range m.Prob {
+		if !(q < p.LeastProbable) || h == best {
+			kept++
+		}
+	}
+	out.Slots = make([]Hypothesis, 0, kept)
+	services := make([]float64, kept*n)
 	for h, q := range m.Prob {
 		if q < p.LeastProbable && h != best {
 			continue
 		}
 		b := &m.slots[h]
-		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: make([]float64, n)}
+		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: services[:n:n]}
+		services = services[n:]
 		speed, mean, served := 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] > 0 && t.weight[g] > 0 {
@@ -205,6 +242,7 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 
 // Typical returns the service time that is typical of each group's servers, in seconds; 0 where nothing is known.
 func Typical(members []Member, groups int) []float64 {
+	takeLogs(members)
 	t := typical(members, groups)
 	out := make([]float64, groups)
 	for g := range out {

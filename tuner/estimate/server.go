@@ -49,9 +49,15 @@ type believed struct {
 
 // NewServer returns a server of which nothing is known.
 func NewServer(classes int) *Server {
-	s := &Server{fail: make([]float64, classes), scv: make([]float64, classes)}
+	room := make([]float64, 2*(choices+1)*classes) // one piece: a collector of garbage looks at each
+	next := func() []float64 {
+		out := room[:classes:classes]
+		room = room[classes:]
+		return out
+	}
+	s := &Server{fail: next(), scv: next()}
 	for h := range s.slots {
-		s.slots[h] = believed{log: make([]float64, classes), variance: make([]float64, classes)}
+		s.slots[h] = believed{log: next(), variance: next()}
 		s.Prob[h] = 1 / float64(choices)
 	}
 	return s
@@ -92,17 +98,21 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	best := s.best()
 	s.used = 0
 	var z deviation
+	before, perRequest := 0.0, math.Inf(-1) // log s of busy slots per completion
 	for h := range s.slots {
 		b := &s.slots[h]
 		busy := queueing.Busy(inside, queueing.Slots[h], flow)
-		wait := math.Max(0, (inside-busy)/done)
+		wait := max(0, (inside-busy)/done)
 		b.evidence *= keep
 		s.used += s.Prob[h] * busy / queueing.Slots[h]
 		var own *deviation
 		if h == best {
 			own, s.waited = &z, wait*done/inside
 		}
-		s.learn(b, p, seconds, busy, wait, wait*done/inside, r, own)
+		if busy != before { // most numbers of slots have it in common, where nothing waits
+			before, perRequest = busy, math.Log(busy/done)
+		}
+		s.learn(b, p, seconds, perRequest, wait, wait*done/inside, r, own)
 	}
 	s.weigh(p)
 	s.seen = true
@@ -113,9 +123,9 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 }
 
-// learn updates one hypothesis by an interval in which so many slots were busy and requests waited so long, a share waited of their
-// response time. It is z that the deviation of the common speed is added to.
-func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waited float64, r []Reading, z *deviation) {
+// learn updates one hypothesis by an interval in which slots were busy for so long per completion, in the logarithm, and requests waited so
+// long, a share waited of their response time. It is z that the deviation of the common speed is added to.
+func (s *Server) learn(b *believed, p *params.Params, seconds, perRequest, wait, waited float64, r []Reading, z *deviation) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -130,21 +140,28 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 			}
 		}
 	}
-	work, count, spread := 0.0, 0.0, 0.0
+	work, done, count, spread := 0.0, 0.0, 0.0, 0.0
 	for k := range r {
+		done += r[k].DonePerSec
 		if b.variance[k] > 0 {
-			work += r[k].DonePerSec * math.Exp(b.log[k])
+			if len(r) > 1 {
+				work += r[k].DonePerSec * math.Exp(b.log[k])
+			}
 			count += r[k].Count
 			spread += r[k].Count * s.spread(k, p)
 		}
 	}
-	if !(work > 0) || !(busy > 0) {
+	expected := b.log[0] // log s of service per completion
+	if len(r) > 1 {
+		expected = math.Log(work / done)
+	}
+	if !(count > 0) || math.IsInf(expected, -1) || math.IsInf(perRequest, -1) {
 		return
 	}
 	// All classes together.
 	model := p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
 	noise := spread/count/count + model
-	e := math.Log(busy / work)
+	e := perRequest - expected
 	if known { // the logarithm of a mean of few is less than that of the mean, by half its variance
 		e += math.Min(spread/count/count/2, mostBias)
 	}
@@ -152,13 +169,13 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 		b.common = noise + p.ModelNoise*p.ModelNoise
 		b.shift(e)
 	} else {
-		b.common = math.Min(b.common+drift, p.ApartSD*p.ApartSD)
+		b.common = min(b.common+drift, p.ApartSD*p.ApartSD)
 		total := b.common + noise
 		if z != nil {
 			z.add(e, total)
 		}
 		most := p.OutlierSD * math.Sqrt(total)
-		e = math.Max(-most, math.Min(most, e))
+		e = max(-most, min(most, e))
 		gain := b.common / total
 		b.shift(gain * e)
 		b.common *= 1 - gain
@@ -172,14 +189,14 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 		if !(r[k].Count > 0) || !(r[k].ResponseSec > 0) {
 			continue
 		}
-		service := math.Max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
+		service := max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
 		noise := s.spread(k, p)/r[k].Count + model + p.SampleShare*wait*wait/(service*service*r[k].Count)
-		b.variance[k] = math.Min(b.variance[k]+drift, p.ApartSD*p.ApartSD)
+		b.variance[k] = min(b.variance[k]+drift, p.ApartSD*p.ApartSD)
 		e, total := math.Log(service)-b.log[k], b.variance[k]+noise
 		most := p.OutlierSD * math.Sqrt(total)
-		e = math.Max(-most, math.Min(most, e))
+		e = max(-most, min(most, e))
 		gain := b.variance[k] / total
-		b.log[k] = math.Max(-mostLog, math.Min(mostLog, b.log[k]+gain*e))
+		b.log[k] = max(-mostLog, min(mostLog, b.log[k]+gain*e))
 		b.variance[k] *= 1 - gain
 	}
 }
@@ -194,7 +211,7 @@ const mostBias = 0.5
 func (b *believed) shift(by float64) {
 	for k := range b.log {
 		if b.variance[k] > 0 {
-			b.log[k] = math.Max(-mostLog, math.Min(mostLog, b.log[k]+by))
+			b.log[k] = max(-mostLog, min(mostLog, b.log[k]+by))
 		}
 	}
 }
@@ -211,10 +228,10 @@ func (s *Server) spread(class int, p *params.Params) float64 {
 func (s *Server) weigh(p *params.Params) {
 	most := math.Inf(-1)
 	for h := range s.slots {
-		most = math.Max(most, s.slots[h].evidence)
+		most = max(most, s.slots[h].evidence)
 	}
 	for h := range s.slots {
-		s.slots[h].evidence = math.Max(s.slots[h].evidence-most, -p.EvidenceMost)
+		s.slots[h].evidence = max(s.slots[h].evidence-most, -p.EvidenceMost)
 	}
 }
 

@@ -32,17 +32,17 @@ type shift struct {
 
 // observe takes in the deviation of an interval, in standard deviations, and reports whether the server has changed.
 func (c *shift) observe(p *params.Params, seconds, z float64) bool {
-	most := p.OutlierSD * math.Max(1, seconds/p.Persistence)
-	z = math.Max(-most, math.Min(most, z))
-	c.up = math.Max(0, c.up+z-p.ChangeSlack)
-	c.down = math.Max(0, c.down-z-p.ChangeSlack)
+	most := p.OutlierSD * max(1, seconds/p.Persistence)
+	z = max(-most, min(most, z))
+	c.up = max(0, c.up+z-p.ChangeSlack)
+	c.down = max(0, c.down-z-p.ChangeSlack)
 	if c.up == 0 && c.down == 0 {
 		c.lasted = 0
 		c.found = false
 		return false
 	}
 	c.lasted += seconds
-	c.found = math.Max(c.up, c.down) > p.ChangeAlarm && c.lasted >= p.Persistence
+	c.found = max(c.up, c.down) > p.ChangeAlarm && c.lasted >= p.Persistence
 	if c.found {
 		*c = shift{found: true}
 	}

@@ -25,6 +25,7 @@ const (
 	BoundIdle       Bound = "idle"
 	BoundUnknown    Bound = "unknown_server"
 	BoundOne        Bound = "one_server"
+	BoundTurn       Bound = "turn"
 )
 
 // Words says what the bounds mean.
@@ -42,6 +43,7 @@ var words = map[Bound]string{
 	BoundIdle:       "no requests",
 	BoundUnknown:    "a server has not answered anything yet",
 	BoundOne:        "nothing to choose",
+	BoundTurn:       "other groups have their turn to be planned",
 }
 
 // Words says in plain words what the bound means.
@@ -79,6 +81,14 @@ func (s *State) Observe(p *params.Params, b *Budget, seconds float64, q Question
 		s.LastedSec += seconds
 	} else {
 		s.LastedSec = 0
+	}
+}
+
+// Wait lets an interval pass in which nothing was asked. What has paid is taken to go on, until it is asked again.
+func (s *State) Wait(seconds float64) {
+	s.SinceSec += seconds
+	if s.LastedSec > 0 {
+		s.LastedSec += seconds
 	}
 }
 

@@ -167,7 +167,7 @@ func TestMostEjected(t *testing.T) {
 
 func TestEveryBoundHasWords(t *testing.T) {
 	for _, b := range []Bound{BoundStep, BoundDeadBand, BoundBudget, BoundGain, BoundPatience, BoundSettle, BoundStale, BoundEject,
-		BoundOperator, BoundAllFailing, BoundIdle, BoundUnknown, BoundOne} {
+		BoundOperator, BoundAllFailing, BoundIdle, BoundUnknown, BoundOne, BoundTurn} {
 		if b.Words() == "" {
 			t.Errorf("%s has no words", b)
 		}

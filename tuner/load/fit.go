@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	fitIntervals = 1200 // of which a model is fitted
-	fitPatience  = 2    // numbers of regimes in a row that may fail to explain more
+	fitIntervals = 1200   // of which a model is fitted, at most,
+	fitCells     = 120000 // and features of all intervals: with more than twenty groups fewer intervals do
+	fitPatience  = 2      // numbers of regimes in a row that may fail to explain more
 	// fitLasts is observed time: a model of ten groups takes two seconds of a core and one of a hundred some minutes,
 	// more than a control step has, so that it is fitted beside the steps. It is taken over when so much has been
 	// observed for every fitFeatures of it, neither sooner nor later: decisions follow from what was observed and the
@@ -36,7 +37,7 @@ type fitted struct {
 
 // begin fits a model to what was collected so far. The collector may collect on meanwhile.
 func begin(c *cluster.Collector, cfg RegimeConfig, seed uint64, stale bool) *fitting {
-	all, sample := *c, *c.Thin(fitIntervals) // of their own length, so that nothing added later is seen
+	all, sample := *c, *c.Thin(min(fitIntervals, max(shortestObserved, fitCells/c.Schema().Dim()))) // of their own length, so that nothing added later is seen
 	ctx, stop := context.WithCancel(context.Background())
 	result := make(chan fitted, 1)
 	go func() {

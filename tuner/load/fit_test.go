@@ -113,3 +113,32 @@ func TestWhatFailsBesideTheStepsIsAnError(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsCollectedOfManyGroupsIsBounded(t *testing.T) {
+	const groups, intervals = 100, 4800 // four hours
+	r, err := NewRegimes(RegimeConfig{Observe: 100 * time.Hour}, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := shifts(1, 0)[0]
+	s.Groups = nil
+	for g := range groups {
+		s.Groups = append(s.Groups, vts.GroupSample{Name: fmt.Sprintf("g%03d", g), Peers: []vts.PeerSample{{Server: "a", Weight: 1, Known: true, Requests: 60}}})
+	}
+	for range intervals {
+		r.Track(&s)
+	}
+	n, seconds := r.collector.Len(), 0.0
+	if cells := n * r.collector.Schema().Dim(); cells > collectedMost*5/4 || cells < collectedMost/3 {
+		t.Errorf("%d features are kept of %d groups after four hours, want no more than about %d, and not far fewer", cells, groups, collectedMost)
+	}
+	for _, sec := range r.seconds {
+		seconds += sec
+	}
+	if len(r.seconds) != n || seconds != 3*intervals {
+		t.Errorf("%d intervals stand for %.0f s and %d were kept, want %d s", len(r.seconds), seconds, n, 3*intervals)
+	}
+	if rows := r.collector.Thin(min(fitIntervals, fitCells/r.collector.Schema().Dim())).Len(); rows > 240 {
+		t.Errorf("a model is fitted to %d intervals of %d features, want at most 240", rows, r.collector.Schema().Dim())
+	}
+}

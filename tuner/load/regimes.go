@@ -43,7 +43,9 @@ type Regimes struct {
 	seed      uint64
 	tracker   *cluster.Tracker
 	collector *cluster.Collector
-	seconds   []float64 // of the intervals collected
+	seconds   []float64 // that each of the intervals collected stands for
+	every     int       // how many intervals one that is collected stands for
+	left      int       // intervals that are still left out before the next one is collected
 	seen      time.Duration
 	due       time.Duration // seen at which the model is fitted again
 	fitting   *fitting      // nil: nothing is fitted now
@@ -72,7 +74,7 @@ func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	if cfg.NovelShare == 0 {
 		cfg.NovelShare = 0.3
 	}
-	r := &Regimes{cfg: cfg, seed: seed, due: cfg.Observe, collector: cluster.NewCollector(cluster.LoadFeatures)}
+	r := &Regimes{cfg: cfg, seed: seed, due: cfg.Observe, every: 1, collector: cluster.NewCollector(cluster.LoadFeatures)}
 	if cfg.Model != nil {
 		if err := r.Use(cfg.Model); err != nil {
 			return nil, err
@@ -230,6 +232,7 @@ func (r *Regimes) restart() {
 		r.fitting = nil
 	}
 	r.collector, r.seconds, r.seen, r.due = cluster.NewCollector(cluster.LoadFeatures), nil, 0, r.cfg.Observe
+	r.every, r.left = 1, 0
 }
 
 // collect adds an interval to what was observed.
@@ -237,6 +240,13 @@ func (r *Regimes) collect(s *vts.Sample) error {
 	if r.due == math.MaxInt64 && !r.tracker.Recalibrate() {
 		return nil
 	}
+	if r.left > 0 && len(r.seconds) > 0 && r.collector.Fits(s) {
+		r.left--
+		r.seen += s.Interval
+		r.seconds[len(r.seconds)-1] += s.Interval.Seconds()
+		return nil
+	}
+	r.thin()
 	if err := r.collector.Add(s); err != nil { // other groups than before: begin again
 		r.restart()
 		if err := r.collector.Add(s); err != nil {
@@ -245,8 +255,28 @@ func (r *Regimes) collect(s *vts.Sample) error {
 	}
 	r.seen += s.Interval
 	r.seconds = append(r.seconds, s.Interval.Seconds())
+	r.left = r.every - 1
 	return nil
 }
+
+// thin leaves out every other interval when more were collected than there is room for. The ones before them stand for them, then and from
+// then on. While a model is fitted nothing is left out, for the intervals are told by their number then.
+func (r *Regimes) thin() {
+	n := r.collector.Len()
+	if r.fitting != nil || n%2 != 0 || n*r.collector.Schema().Dim() <= collectedMost {
+		return
+	}
+	r.collector = r.collector.Thin(n / 2)
+	seconds := make([]float64, n/2)
+	for i := range seconds {
+		seconds[i] = r.seconds[2*i] + r.seconds[2*i+1]
+	}
+	r.seconds = seconds
+	r.every *= 2
+}
+
+// collectedMost is how many features of all intervals are collected: 8 MiB. Of three groups it is two days every 3 s, of a hundred 100 min.
+const collectedMost = 1 << 20
 
 // learned tracks a new model and tells its forecast the past.
 func (r *Regimes) learned(f fitted) error {

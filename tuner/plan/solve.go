@@ -18,89 +18,118 @@ func (p *Problem) Proportional() Shares {
 }
 
 const (
-	solveSteps  = 60
-	solveFirst  = 0.3  // of the largest difference of gradients, in the logarithm of a share
-	solveDone   = 1e-4 // relative gain of a step that ends the search
-	leastShared = 1e-4 // of an equal share: what no weight can say
+	solveSteps   = 60
+	solveFirst   = 0.3  // of the largest difference of gradients, in the logarithm of a share
+	solveGrows   = 1.5  // of a stride, at most, from one step to the next,
+	solveShrinks = 0.5  // at least, and at most when it does not gain,
+	solveLeast   = 0.1  // and at least then
+	solveMost    = 2    // stride
+	solveTries   = 6    // of strides for one step
+	solveDone    = 1e-4 // relative gain of a step that ends the search
+	solveWork    = 4e5  // responses worked out after which the search ends: the largest pools
+	leastShared  = 1e-4 // of an equal share: what no weight can say
 )
 
 // Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards by Params.Pull
 // times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that cost the same, they are spread as
 // in start.
 func (p *Problem) Solve(start Shares) Shares {
-	s := p.newScratch()
-	x, next, grad := p.NewShares(), p.NewShares(), p.NewShares()
+	x, next, grad, nextGrad := p.NewShares(), p.NewShares(), p.NewShares(), p.NewShares()
 	for g := range x {
 		copy(x[g], start[g])
-		grp := &p.Groups[g]
-		for i, l := range grp.Links {
-			if !l.Off {
-				x[g][i] = math.Max(x[g][i], leastShared/float64(len(grp.Links)))
-			}
-		}
-		grp.normalise(x[g])
+		p.Groups[g].atLeast(x[g])
 	}
-	part := p.parts()
-	base := p.NewShares()
+	base, part := p.NewShares(), p.parts()
 	for g := range x {
 		copy(base[g], x[g])
 	}
-	cost := p.gradient(s, x, grad) + p.pull(x, base, part, grad)
-	stride := solveFirst
+	e := p.evaluator(p.merged(x))
+	cost := e.pulled(x, base, grad, part)
+	stride, work := solveFirst, e.work()
 	for range solveSteps {
 		largest := 0.0
 		for g := range x {
-			if part[g] <= 0 {
-				continue
-			}
-			mean := 0.0
 			for i := range x[g] {
-				mean += x[g][i] * grad[g][i]
-			}
-			for i := range x[g] {
-				grad[g][i] -= mean
-				if x[g][i] > 0 {
-					largest = math.Max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i])/part[g])
-				}
+				largest = max(largest, math.Abs(grad[g][i])*math.Sqrt(x[g][i]))
 			}
 		}
-		if largest == 0 || math.IsNaN(largest) || math.IsInf(largest, 0) {
+		if !(largest > 0) || math.IsInf(largest, 0) {
 			break
 		}
-		accepted := false
-		for range 6 {
+		gain := 0.0
+		for range solveTries {
+			promised := 0.0 // gain, of a cost without curvature
 			for g := range x {
-				grp := &p.Groups[g]
-				for i, l := range grp.Links {
-					step := 0.0
-					if part[g] > 0 {
-						step = math.Max(-1, math.Min(1, stride*grad[g][i]/part[g]/largest))
-					}
+				for i := range x[g] {
+					step := max(-1, min(1, stride*grad[g][i]/largest))
 					next[g][i] = x[g][i] * math.Exp(-step)
-					if !l.Off {
-						next[g][i] = math.Max(next[g][i], leastShared/float64(len(grp.Links)))
-					}
 				}
-				grp.normalise(next[g])
+				p.Groups[g].atLeast(next[g])
+				for i := range x[g] {
+					promised += part[g] * grad[g][i] * (x[g][i] - next[g][i])
+				}
 			}
-			if c := p.Cost(next) + p.pull(next, base, part, nil); c < cost {
-				accepted = true
-				better := cost - c
-				x, next = next, x
-				stride = math.Min(stride*1.5, 2)
-				if better < solveDone {
-					return x
-				}
+			if promised < solveDone || work > solveWork {
 				break
 			}
-			stride /= 2
+			work += e.work()
+			c := e.pulled(next, base, nextGrad, part)
+			// The gain along the step is about that of a parabola, which has its top at this part of the stride.
+			top := solveGrows
+			if bent := promised - (cost - c); bent > 0 {
+				top = promised / (2 * bent)
+			}
+			if c < cost {
+				gain = cost - c
+				cost = c
+				stride = min(stride*max(1, min(top, solveGrows)), solveMost)
+				break
+			}
+			stride *= max(solveLeast, min(top, solveShrinks))
 		}
-		if !accepted {
+		if gain == 0 {
 			break
 		}
-		cost = p.gradient(s, x, grad) + p.pull(x, base, part, grad)
+		x, next, grad, nextGrad = next, x, nextGrad, grad
+		if gain < solveDone {
+			break
+		}
 	}
 	return x
+}
+
+// atLeast gives every server that is not off a share that a weight can say, and scales them to sum 1.
+func (g *Group) atLeast(x []float64) {
+	for i, l := range g.Links {
+		if !l.Off {
+			x[i] = max(x[i], leastShared/float64(len(g.Links)))
+		}
+	}
+	g.normalise(x)
+}
+
+// pulled is the cost of shares x with the price of leaving base. It sets grad to the derivatives less their mean in the group, in units of
+// the part of all requests that are of the group.
+func (e *evaluator) pulled(x, base, grad Shares, part []float64) float64 {
+	cost := e.cost(x, grad) + e.p.pull(x, base, part, grad)
+	for g := range x {
+		if !(part[g] > 0) {
+			clear(grad[g])
+			continue
+		}
+		mean := 0.0
+		for i := range x[g] {
+			mean += x[g][i] * grad[g][i]
+		}
+		for i := range x[g] {
+			if grad[g][i] -= mean; x[g][i] > 0 {
+				grad[g][i] /= part[g]
+			} else {
+				grad[g][i] = 0
+			}
+		}
+	}
+	return cost
 }
 
 // parts are the parts of all requests that are of each group, over the demand.

@@ -12,28 +12,55 @@ func Busy(inside, c float64, v Flow) float64 {
 	if !(inside > 0) {
 		return 0
 	}
-	// inside(ρ) rises from 0 to +Inf on [0, 1): bisection on the utilisation, which cannot leave the interval.
+	if inside > fullFrom*c {
+		return c
+	}
+	sum := (v.Arrivals + v.Service) / 2
+	if inside < c && sum <= 0 {
+		return inside
+	}
+	// (inside(ρ) − inside)·(1−ρ) = cρ(1−ρ) + ρ·V(ρ) − inside·(1−ρ), V being smooth and bounded up to full use, has its one zero
+	// below high. Newton's steps from there, kept inside the interval that holds the zero, find it in three or four.
 	low, high := 0.0, math.Min(1, inside/c)
-	// Where nothing waits, all steps go up: one look at the last of them saves the others.
-	if last := high * (1 - 1.0/(1<<busySteps)); c*last*(1+Wait(last, c, v)) < inside {
-		for range busySteps {
-			low = (low + high) / 2
+	e, calm, rho := exponent(c), 0.0, high
+	if sum > 0 {
+		calm = v.calm()
+		// A power of two above rho spares the logarithm where next to nothing waits.
+		if _, above := math.Frexp(rho); -float64(above)*math.Ln2*e+calm*(1-rho)/max(rho, leastFactored) > nothingWaits && rho < 1 {
+			return inside
 		}
-		return c * (low + high) / 2
 	}
 	for range busySteps {
-		rho := (low + high) / 2
-		if c*rho*(1+Wait(rho, c, v)) < inside {
-			low = rho
-		} else {
-			high = rho
+		waits, steep := 0.0, 0.0
+		if sum > 0 {
+			waits = sum * math.Exp(e*math.Log(rho)-calm*(1-rho)/max(rho, leastFactored))
+			steep = v.steepness(rho, c)
 		}
+		over := (c*rho-inside)*(1-rho) + rho*waits
+		if over > 0 {
+			high = rho
+		} else {
+			low = rho
+		}
+		step := over / (c*(1-2*rho) + inside + waits*(1+rho*steep))
+		next := rho - step
+		if math.Abs(step) < busyEnough {
+			return c * max(low, min(high, next))
+		}
+		if !(next > low && next < high) {
+			next = (low + high) / 2
+		}
+		rho = next
 	}
-	return c * (low + high) / 2
+	return c * rho
 }
 
-// busySteps halve the interval of utilisations: 2⁻¹⁴ of it is far below the noise of any interval.
-const busySteps = 14
+const (
+	busySteps    = 60   // never reached but by bisection
+	busyEnough   = 1e-5 // utilisation: the step after it is the square of that
+	fullFrom     = 1e9  // requests per slot from which all slots are busy, to the last digit
+	nothingWaits = 20   // −log of a wait in services that is none
+)
 
 // Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and beyond.
 func Inside(rho, c float64, v Flow) float64 {

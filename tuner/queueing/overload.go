@@ -1,33 +1,33 @@
 package queueing
 
-// nearFull is the utilisation from which a queue is not in a steady state within any horizon that a plan looks at.
-const nearFull = 0.97
+import "math"
+
+// NearFull is the utilisation from which a queue is not in a steady state within any horizon that a plan looks at.
+const (
+	NearFull    = 0.97
+	logNearFull = -0.030459207484708574 // of NearFull
+)
 
 // Planned returns the mean waiting time in seconds over the next horizon seconds at a server of c slots with the mean service time
-// given, and its derivative with respect to rho: Wait up to nearFull, and beyond it that plus the queue that grows meanwhile,
-// (ρ−nearFull)·horizon/2 on average. It is finite for every finite rho.
+// given, and its derivative with respect to rho: Wait up to NearFull, and beyond it that plus the queue that grows meanwhile,
+// (ρ−NearFull)·horizon/2 on average. It is finite for every finite rho.
 func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, slope float64) {
-	over := 0.0
-	if rho > nearFull {
-		rho, over = nearFull, rho-nearFull
+	if !(rho > 0) {
+		return 0, 0
 	}
-	const step = 1e-4
-	waitSec = serviceSec * Wait(rho, c, v)
-	slope = (serviceSec*Wait(rho+step, c, v) - waitSec) / step
-	if over > 0 {
-		steep := slope + horizonSec/2
-		return waitSec + over*steep, steep
+	regular := !(v.Arrivals+v.Service > 0) // a clockwork: nothing waits before it is full
+	switch {
+	case regular && rho <= NearFull:
+		return 0, 0
+	case regular:
+		return (rho - NearFull) * horizonSec / 2, horizonSec / 2
+	case rho <= NearFull:
+		waitSec = serviceSec * v.wait(rho, math.Log(rho), c)
+		return waitSec, waitSec * (v.steepness(rho, c) + 1/(1-rho))
 	}
-	return waitSec, slope
-}
-
-// PlannedWait is the wait of Planned alone, for half of the work.
-func PlannedWait(rho, c, serviceSec float64, v Flow, horizonSec float64) float64 {
-	if rho > nearFull {
-		waitSec, _ := Planned(rho, c, serviceSec, v, horizonSec)
-		return waitSec
-	}
-	return serviceSec * Wait(rho, c, v)
+	waitSec = serviceSec * v.wait(NearFull, logNearFull, c)
+	slope = waitSec*(v.steepness(NearFull, c)+1/(1-NearFull)) + horizonSec/2
+	return waitSec + (rho-NearFull)*slope, slope
 }
 
 // Draining returns how long requests wait on average over the next horizon seconds for a backlog that takes backlogSec to serve, at a

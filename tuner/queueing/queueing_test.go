@@ -142,8 +142,8 @@ func TestPlannedWaits(t *testing.T) {
 					t.Errorf("at %v: slope got %v, want %v", rho, slope, d)
 				}
 			}
-			full, _ := Planned(nearFull, c, service, v, horizon)
-			over, _ := Planned(nearFull+0.1, c, service, v, horizon)
+			full, _ := Planned(NearFull, c, service, v, horizon)
+			over, _ := Planned(NearFull+0.1, c, service, v, horizon)
 			if grown := over - full; grown < 0.1*horizon/2 {
 				t.Errorf("a tenth too much for %v s: %v s more on average, want at least the %v of a queue that grows", horizon, grown, 0.1*horizon/2)
 			}
