@@ -109,6 +109,7 @@ func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadline
 	type reference struct {
 		row           *Row
 		oracle, equal *Trace
+		optimal       *pursued
 	}
 	references := map[string]*reference{} // by method
 	for _, p := range order(a.Policies) {
@@ -117,7 +118,7 @@ func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadline
 			ref = &reference{}
 			references[p.Method] = ref
 		}
-		row, trace, err := playCell(ctx, world, a.World, Case{Scenario: sc, Method: p.Method, Seed: seed, Deadlines: deadlines}, p)
+		row, trace, score, err := playCell(ctx, world, a.World, Case{Scenario: sc, Method: p.Method, Seed: seed, Deadlines: deadlines}, p)
 		if err != nil {
 			failure := &CellError{Scenario: sc.Name, Policy: p.Name, Seed: seed, Err: err}
 			if ctx.Err() != nil {
@@ -126,7 +127,12 @@ func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadline
 			a.fail(failure)
 			continue
 		}
+		if score != nil {
+			row.Objective = score.finish(ref.optimal)
+		}
 		switch p.Chooser {
+		case "optimal":
+			ref.optimal = score
 		case "oracle":
 			ref.row, ref.oracle = &row, trace
 		case "equal":

@@ -153,6 +153,13 @@ func (p *Page) figures(sc *deathstarbench.Scenario, summaries []Summary) (out []
 		add("regret", 24, 11, e, pl)
 	}
 	for _, t := range traces {
+		if sc.Objective.Kind == "" {
+			break
+		}
+		panels, e := objectivePlots(sc, t)
+		add("objective-"+strings.ReplaceAll(t.Policy, "/", "-"), 24, 6*vg.Length(len(panels)), e, panels...)
+	}
+	for _, t := range traces {
 		if !t.adaptive() {
 			continue
 		}

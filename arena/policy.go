@@ -12,6 +12,7 @@ import (
 	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
+	"trimtab/pursuit"
 	"trimtab/rival"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -62,7 +63,9 @@ func Choosers(cache *OracleCache) map[string]NewPolicy {
 		"region-aware": func(_ context.Context, c Case) (control.Policy, error) {
 			return NewRegionAware(c.Scenario, 0), nil
 		},
-		"oracle": func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
+		"optimal": func(_ context.Context, c Case) (control.Policy, error) { return pursuit.NewOptimal(c.Scenario, c.Seed) },
+		"pursue":  func(_ context.Context, c Case) (control.Policy, error) { return NewPursuit(c) },
+		"oracle":  func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
 	}
 }
 
@@ -107,7 +110,7 @@ func join[S ~string](names []S) string {
 func order(policies []Policy) []Policy {
 	rank := func(p Policy) int {
 		switch p.Chooser {
-		case "oracle":
+		case "oracle", "optimal":
 			return 0
 		case "equal":
 			return 1

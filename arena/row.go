@@ -26,6 +26,8 @@ type Row struct {
 	DurationSec    float64                   `json:"duration_s"`
 	ElapsedSec     float64                   `json:"elapsed_s"` // it took to play
 	Groups         []GroupRow                `json:"groups"`
+	// Objective is the score by the scenario's objective; nil: it names none.
+	Objective *ObjectiveRow `json:"objective,omitempty"`
 }
 
 // GroupRow is the part of one upstream group in a Row.
@@ -56,6 +58,9 @@ func latencyOf(d Distribution) Latency {
 	}
 }
 
+// toDuration is a time of so many ms.
+func toDuration(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+
 func msec(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // Point is one control interval of a cell, as trace.ndjson keeps it.
@@ -68,6 +73,7 @@ type Point struct {
 	P99MS         float64                   `json:"p99_ms"`
 	Weights       map[string]map[string]int `json:"weights"` // in force at its end
 	Reason        string                    `json:"reason,omitempty"`
+	Objective     *ObjectivePoint           `json:"objective,omitempty"`
 }
 
 // Trace is the course of one cell.

@@ -49,8 +49,8 @@ func Validate(ctx context.Context, sc *deathstarbench.Scenario, p Policy, seed u
 		return v, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	c := Case{Scenario: sc, Method: p.Method, Seed: seed, Deadlines: deadlines}
-	if v.Sim, _, err = playCell(ctx, twin, "sim", c, p); err == nil {
-		v.Testbed, _, err = playCell(ctx, real, "testbed", c, p)
+	if v.Sim, _, _, err = playCell(ctx, twin, "sim", c, p); err == nil {
+		v.Testbed, _, _, err = playCell(ctx, real, "testbed", c, p)
 	}
 	if err != nil {
 		return v, &CellError{Scenario: sc.Name, Policy: p.Name, Seed: seed, Err: err}

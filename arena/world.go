@@ -49,7 +49,18 @@ type Interval struct {
 	Err    error         // why there is no sample, or nil
 	Client Client        // what clients saw of it, by time of the answer
 	Done   bool          // it was the last one
+	// Late is how late timers of this machine were on average, and LateMost at most, where that is part of what was seen; 0 in the simulator.
+	Late, LateMost time.Duration
 }
+
+// Disturbed reports whether the machine kept the world waiting so much that the interval says nothing of a policy.
+func (iv Interval) Disturbed() bool { return iv.Late > lateMean || iv.LateMost > lateMost }
+
+// A bound of 35 ms with 5 ms of room says nothing when timers are late by so much.
+const (
+	lateMean = 1500 * time.Microsecond
+	lateMost = 150 * time.Millisecond
+)
 
 // Client sums up what clients saw, true latencies from the moment that requests were due.
 type Client struct {

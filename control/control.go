@@ -26,6 +26,7 @@ type Actuator interface {
 // Receipt says what became of one Apply.
 type Receipt struct {
 	Want     weights.Set   // what was asked for
+	Levels   Levels        // of the controls beside weights that were set
 	Changed  bool          // false: the weights were already in force and nothing was written
 	Reloaded bool          // a reload was needed
 	At       time.Time     // when the change was confirmed
@@ -35,8 +36,13 @@ type Receipt struct {
 // Decision is what a policy wants.
 type Decision struct {
 	Weights weights.Set // complete settings of every group that should change; empty: hold
+	Levels  Levels      // of the controls beside weights that should change; empty: hold
 	Reason  string      // one line for people
+	Unused  []Unused    // controls that could have been used and were not
 }
+
+// Empty reports whether nothing is to be changed.
+func (d Decision) Empty() bool { return len(d.Weights) == 0 && d.Levels.Empty() }
 
 // Policy decides weights from what is observed. It is used by one goroutine.
 type Policy interface {

@@ -19,6 +19,8 @@ type Loop struct {
 	log      *slog.Logger
 	dry      bool
 	hold     func() string
+	admitter Admitter
+	scaler   Scaler
 }
 
 // Option injects what a loop may do without.
@@ -33,6 +35,13 @@ func WithDryRun() Option { return func(loop *Loop) { loop.dry = true } }
 // WithHold asks before every change whether to hold, and why: a kill switch, too many draining workers, the
 // observation period. An empty reason lets changes pass.
 func WithHold(reason func() string) Option { return func(loop *Loop) { loop.hold = reason } }
+
+// WithAdmission has an Admitter carry out the blocked shares of decisions. Without one they are not carried out. Whatever is refused is
+// let in again as soon as there is no telemetry.
+func WithAdmission(a Admitter) Option { return func(loop *Loop) { loop.admitter = a } }
+
+// WithScaling has a Scaler carry out the capacities of decisions. Without one they are not carried out.
+func WithScaling(s Scaler) Option { return func(loop *Loop) { loop.scaler = s } }
 
 // NewLoop returns a loop over a source, a policy and an actuator.
 func NewLoop(source Source, policy Policy, actuator Actuator, options ...Option) *Loop {
@@ -68,7 +77,13 @@ var ErrInternal = errors.New("internal fault")
 func (l *Loop) Step(ctx context.Context) (Outcome, error) {
 	sample, err := l.source.Sample(ctx)
 	if err != nil {
-		return Outcome{Held: "no telemetry"}, fmt.Errorf("%w: %w", ErrTelemetry, err)
+		err = fmt.Errorf("%w: %w", ErrTelemetry, err)
+		if l.admitter != nil && !l.dry {
+			if fault := l.admitter.Release(ctx); fault != nil { // nobody can see any more whether refusing helps
+				err = errors.Join(err, fmt.Errorf("end admission control: %w", fault))
+			}
+		}
+		return Outcome{Held: "no telemetry"}, err
 	}
 	out := Outcome{Sample: sample, Held: l.hold()}
 	err = Contain(func() {
@@ -79,7 +94,7 @@ func (l *Loop) Step(ctx context.Context) (Outcome, error) {
 	case err != nil:
 		out.Decision, out.Held = Decision{}, "internal fault"
 		return out, err
-	case len(out.Decision.Weights) == 0:
+	case out.Decision.Empty():
 		out.Held = ""
 		return out, nil
 	case out.Held != "":
@@ -89,16 +104,50 @@ func (l *Loop) Step(ctx context.Context) (Outcome, error) {
 		return out, nil
 	}
 	began := time.Now()
-	out.Receipt, err = l.actuator.Apply(ctx, out.Decision.Weights)
-	if err != nil {
-		return out, fmt.Errorf("%w: %w", ErrApply, err)
+	levels, failed := l.level(ctx, out.Decision.Levels)
+	if len(out.Decision.Weights) > 0 {
+		out.Receipt, err = l.actuator.Apply(ctx, out.Decision.Weights)
+		if err != nil {
+			failed = errors.Join(failed, err)
+		} else {
+			out.Receipt.Want = out.Decision.Weights
+		}
+	}
+	out.Receipt.Levels = levels
+	if len(out.Receipt.Want) == 0 && levels.Empty() {
+		if failed == nil {
+			out.Held = "no actuator for what was decided"
+			return out, nil
+		}
+		return out, fmt.Errorf("%w: %w", ErrApply, failed)
 	}
 	out.Applied = true
-	out.Receipt.Want = out.Decision.Weights
 	l.log.Info("weights applied", "reason", out.Decision.Reason, "changed", out.Receipt.Changed,
 		"reloaded", out.Receipt.Reloaded, "took_ms", time.Since(began).Milliseconds())
 	if err := Contain(func() { l.policy.Committed(out.Receipt) }); err != nil {
 		return out, err
 	}
+	if failed != nil { // a part of the decision is in force, and committed as such
+		return out, fmt.Errorf("%w: %w", ErrApply, failed)
+	}
 	return out, nil
+}
+
+// level sets the controls beside weights and returns what was set. Capacity comes first: what is there may then be let in.
+func (l *Loop) level(ctx context.Context, want Levels) (set Levels, err error) {
+	if len(want.Capacity) > 0 && l.scaler != nil {
+		if fault := l.scaler.Scale(ctx, want.Capacity); fault != nil {
+			err = errors.Join(err, fmt.Errorf("scale: %w", fault))
+		} else {
+			set.Capacity = want.Capacity
+		}
+	}
+	if len(want.Blocked) > 0 && l.admitter != nil {
+		if fault := l.admitter.Admit(ctx, want.Blocked); fault != nil {
+			err = errors.Join(err, fmt.Errorf("admit: %w", fault))
+		} else {
+			set.Blocked = want.Blocked
+		}
+	}
+	return set, err
 }

@@ -21,6 +21,7 @@ import (
 	"trimtab/localhttp"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/prove"
 	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
@@ -57,6 +58,8 @@ type Config struct {
 	LogLevel     string `toml:"log_level"`
 	LogFormat    string `toml:"log_format"`
 	Listen       string `toml:"listen"`
+	// PageTokenFile holds the token of the page's buttons; empty: it has none.
+	PageTokenFile string `toml:"page_token_file"`
 
 	Status struct {
 		URL          string            `toml:"url"`
@@ -124,6 +127,19 @@ type Config struct {
 		NovelShare float64 `toml:"novel_share"`
 	} `toml:"regimes"`
 
+	Objective ObjectiveConfig `toml:"objective"`
+	Scaling   ScalingConfig   `toml:"scaling"`
+
+	Prove struct {
+		Enabled   bool    `toml:"enabled"`
+		Block     Span    `toml:"block"`
+		WashOut   Span    `toml:"wash_out"`
+		Duration  Span    `toml:"duration"`
+		Measure   string  `toml:"measure"`
+		ErrorRate float64 `toml:"error_rate"`
+		Margin    float64 `toml:"margin"`
+	} `toml:"prove"`
+
 	Upstream []UpstreamConfig `toml:"upstream"`
 
 	path     string
@@ -148,6 +164,9 @@ func Defaults() *Config {
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner = "tuned"
 	c.Regimes.Observe = Span(30 * time.Minute)
+	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
+	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
+	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
 
@@ -208,6 +227,7 @@ func (c *Config) Validate() error {
 	if c.Listen != "" {
 		errs = append(errs, localhttp.CheckAddress(c.Listen))
 	}
+	check(c.PageTokenFile == "" || filepath.IsAbs(c.PageTokenFile), "page_token_file %q: want an absolute path", c.PageTokenFile)
 	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
 	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
 	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")
@@ -262,6 +282,10 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
 	}
+	errs = append(errs, c.checkObjective()...)
+	for _, fault := range faults(c.ProvePlan().Validate()) {
+		errs = append(errs, fmt.Errorf("prove.%w", fault))
+	}
 	odd := oddNumbers("", reflect.ValueOf(*c))
 	errs = append(errs, odd...)
 	if len(odd) == 0 {
@@ -281,7 +305,9 @@ func oddNumbers(key string, v reflect.Value) (errs []error) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Tag.Get("toml"); name != "" {
+			if v.Type().Field(i).Anonymous {
+				errs = append(errs, oddNumbers(key, v.Field(i))...)
+			} else if name := v.Type().Field(i).Tag.Get("toml"); name != "" {
 				errs = append(errs, oddNumbers(strings.TrimPrefix(key+"."+name, "."), v.Field(i))...)
 			}
 		}

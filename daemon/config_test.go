@@ -40,9 +40,12 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 				}
 				walk(name+".", f, d.Field(i))
 			case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
-				for j := range f.Type().Elem().NumField() {
-					key := f.Type().Elem().Field(j).Tag.Get("toml")
-					if list := f.Type().Elem().Field(j).Type; list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Struct {
+				for _, field := range reflect.VisibleFields(f.Type().Elem()) {
+					key := field.Tag.Get("toml")
+					if field.Anonymous {
+						continue
+					}
+					if list := field.Type; list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Struct {
 						if !strings.Contains(string(text), "# [["+name+"."+key+"]]") {
 							missing = append(missing, "[["+name+"."+key+"]]")
 						}

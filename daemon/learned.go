@@ -71,6 +71,9 @@ func continueFrom(next, last control.Policy) error {
 }
 
 func tunerOf(p control.Policy) *tuner.Tuner {
+	if x, ok := p.(interface{ Tuner() *tuner.Tuner }); ok {
+		return x.Tuner()
+	}
 	t, _ := p.(*tuner.Tuner)
 	return t
 }

@@ -37,6 +37,7 @@ type ordered struct {
 	active map[string]bool            // upstreams whose weights are not the tuner's
 	seen   map[string]map[string]bool // servers of the last sample that took requests, by upstream
 	all    weights.Set                // what the last sample showed, of every upstream
+	list   map[string]map[string]orders.Order
 }
 
 // see notes what a sample shows before anything is left out of it, gives servers that are new or have returned their slow
@@ -99,7 +100,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 	for name := range s.alone {
 		active[name] = true
 	}
-	s.orders = ordered{active: active, seen: seen, all: all}
+	s.orders = ordered{active: active, seen: seen, all: all, list: o.Upstreams}
 	s.mu.Unlock()
 	return active, nil
 }

@@ -8,6 +8,9 @@ import (
 
 // NewPolicy returns the learner that the configuration names, which has learned nothing yet.
 func NewPolicy(cfg *Config) (control.Policy, error) {
+	if cfg.pursues() {
+		return newPursuit(cfg)
+	}
 	t := cfg.tunerConfig()
 	switch cfg.Tuner.Learner {
 	case "grid":

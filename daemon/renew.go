@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"trimtab/control"
+	"trimtab/pursuit"
 )
 
 // install gives a session a policy that begins with what was kept, or anew.
@@ -40,7 +41,12 @@ func (d *Service) swap(next *Session) {
 	if reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
 		next.applier.Budget = last.applier.Budget
 	}
-	if last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()) {
+	// Shares that are refused are decided anew: whoever refused them may not know the upstream any more.
+	last.letAllIn(d.log)
+	if x, ok := last.policy.(*pursuit.Policy); ok {
+		x.Released()
+	}
+	if last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && last.cfg.samePursuit(next.cfg) && reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()) {
 		next.policy = last.policy
 	} else {
 		d.carryOver(next, last.policy)

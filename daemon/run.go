@@ -74,7 +74,10 @@ func (d *Service) running(ctx context.Context, f func(background context.Context
 			defer release()
 		}
 	}
-	defer func() { d.current().close() }()
+	defer func() {
+		d.current().letAllIn(d.log)
+		d.current().close()
+	}()
 	if err := d.restore(ctx); err != nil {
 		return err
 	}

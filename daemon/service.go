@@ -15,6 +15,8 @@ import (
 
 	"trimtab/control"
 	"trimtab/nginx"
+	"trimtab/page"
+	"trimtab/pursuit"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -41,6 +43,9 @@ type Service struct {
 	faults   faultLog
 	recovery recovery
 	renders  renders // of the loop alone
+	proof    proof   // of the loop alone
+	page     *page.Recorder
+	edits    int // of the operator that were taken over
 
 	mu            sync.Mutex
 	session       *Session
@@ -55,6 +60,7 @@ type Service struct {
 	lastMade      time.Time
 	inForce       weights.Set // as the last sample showed them
 	base          weights.Set // the operator's
+	proved        proved
 }
 
 // Options are what a run of the daemon is given beside its configuration.
@@ -94,6 +100,7 @@ func New(cfg *Config, o Options) (*Service, error) {
 	d := &Service{
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
 		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
+		page: newPage(cfg, o.Version),
 	}
 	if s.policy, err = d.newPolicy(s); err != nil {
 		return nil, &ConfigError{err}
@@ -134,6 +141,9 @@ func (d *Service) hold(ctx context.Context, s *Session) string {
 	}
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
+	}
+	if why := d.proof.holds(); why != "" {
+		return why
 	}
 	return s.obstacle(ctx, d.opts.DryRun)
 }
@@ -181,12 +191,19 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	if d.opts.DryRun {
 		options = append(options, control.WithDryRun())
 	}
+	options = append(options, s.controls()...)
 	s.dry = d.opts.DryRun
+	if err := s.learnUnits(ctx); err != nil {
+		d.log.Warn("what servers have is not known", "error", err)
+	}
 	d.reassert(ctx, s)
 	out, err := control.NewLoop(s, policy, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
 		took = time.Since(decided)
+	}
+	if x, ok := policy.(*pursuit.Policy); ok && errors.Is(err, control.ErrTelemetry) {
+		x.Released()
 	}
 	if errors.Is(err, control.ErrInternal) {
 		held = internalFault + ": the learner failed and begins again"
@@ -202,12 +219,23 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	if sample != nil && (err == nil || out.Applied) {
 		d.account(s, sample, out, e)
 	}
+	if sample != nil && err == nil && !d.opts.DryRun {
+		_ = d.contain(inProof, func() { d.prove(ctx, s, sample, policy, e) })
+	}
 	_ = d.contain(inMetrics, func() {
 		d.metrics.Step(sample, held, out, e, took, err)
 		d.metrics.Telemetry(s.poller.Health())
+		if sample != nil {
+			d.mu.Lock()
+			base := d.base
+			d.mu.Unlock()
+			d.metrics.operator(sample, base)
+		}
+		d.own.proof(d.proof.file)
 		d.own.nginx(s)
 	})
 	d.note(sample, held, out, e, err)
+	_ = d.contain(inPage, func() { d.show(s, sample, held, out, e, err) })
 	if sample != nil && !s.tried && s.reloads() && !d.opts.DryRun {
 		d.tryOut(ctx, s)
 	}

@@ -15,6 +15,7 @@ import (
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
+	"trimtab/scaling"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -31,8 +32,13 @@ type Session struct {
 	applier *nginx.Applier
 	hand    hand // how weights get into NGINX
 	policy  control.Policy
-	cancel  func() // ends what runs in the background
-	tried   bool   // nginx -t has been tried, see service.tryOut
+
+	admission *admission      // nil: none
+	scaler    *scaling.Scaler // nil: none
+	asked     bool            // the scaler has said what servers have
+
+	cancel func() // ends what runs in the background
+	tried  bool   // nginx -t has been tried, see service.tryOut
 
 	mu       sync.Mutex
 	tunable  map[string]bool   // upstreams that may be tuned; nil: not read yet
@@ -43,6 +49,7 @@ type Session struct {
 	unfit    map[string]string // upstreams left alone because of what the page shows, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
+	whole    *vts.Sample // the same with the upstreams that are not tuned
 
 	orders ordered
 	alone  map[string]bool // upstreams that on_render = "hold" has taken out
@@ -107,7 +114,11 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	if s.admission, err = newAdmission(s); err != nil {
+		return nil, err
+	}
+	s.scaler, err = newScaler(cfg, log)
+	return s, err
 }
 
 // orNil is nil for an empty list.
@@ -222,6 +233,11 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}
+	if s.admission != nil {
+		if err := s.admission.see(ctx, &sample); err != nil {
+			return sample, fmt.Errorf("admission: %w", err)
+		}
+	}
 	ordered, err := s.see(&sample, time.Now())
 	if err != nil {
 		return sample, err
@@ -235,9 +251,10 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 			groups = append(groups, g)
 		}
 	}
+	whole := sample
 	sample.Groups = groups
 	s.mu.Lock()
-	s.last = &sample
+	s.last, s.whole = &sample, &whole
 	s.mu.Unlock()
 	if len(groups) == 0 && len(ordered) == 0 {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")

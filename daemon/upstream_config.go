@@ -13,6 +13,7 @@ import (
 // UpstreamConfig is one [[upstream]] of trimtab.toml: what is known of an upstream, and what its operator wants of
 // its servers.
 type UpstreamConfig struct {
+	UpstreamWish
 	Name      string         `toml:"name"`
 	Method    string         `toml:"method"`
 	Deadline  Span           `toml:"deadline"`

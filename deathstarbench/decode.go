@@ -99,6 +99,9 @@ func (d *decoder) value(where string, v any, to reflect.Value) {
 		return
 	}
 	switch to.Kind() {
+	case reflect.Pointer: // of what 0 is not the same as missing
+		to.Set(reflect.New(to.Type().Elem()))
+		d.value(where, v, to.Elem())
 	case reflect.String:
 		if text, ok := v.(string); ok {
 			to.SetString(text)

@@ -1,6 +1,9 @@
 package deathstarbench
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Duration is a time.Duration written as text in a scenario file, such as "20ms".
 type Duration time.Duration
@@ -27,6 +30,7 @@ type Scenario struct {
 	// Timeout is how long a client waits for its answer from when the request was due; then it closes the
 	// connection, which is an error of that latency. 0 means DefaultTimeout.
 	Timeout   Duration   `toml:"timeout"`
+	Objective Objective  `toml:"objective"` // what is wanted of all upstreams together; empty: tardiness
 	Servers   []Server   `toml:"server"`
 	Upstreams []Upstream `toml:"upstream"`
 	Loads     []Traffic  `toml:"load"`
@@ -44,6 +48,7 @@ type Server struct {
 	// different places.
 	Distance   map[string]Duration `toml:"distance"`
 	QueueLimit int                 `toml:"queue_limit"` // waiting requests; beyond it 503 at once; 0 means DefaultQueueLimit
+	Capacity   CapacityRange       `toml:"capacity"`    // within which scaling may change it; empty: Slots it has for good
 }
 
 // Delay is the network delay of the server for requests of the workload: NetworkDelay and Distance.
@@ -53,13 +58,14 @@ func (s *Server) Delay(workload string) time.Duration {
 
 // Upstream is one upstream group of NGINX and the workload that it serves.
 type Upstream struct {
-	Name     string   `toml:"name"`
-	Workload string   `toml:"workload"`
-	Servers  []string `toml:"servers"`
-	Method   string   `toml:"method"`   // RoundRobin (default) or LeastConn
-	Weights  []int    `toml:"weights"`  // what a run starts from; default all 1
-	Deadline Duration `toml:"deadline"` // of the objective; 0: learned
-	Priority float64  `toml:"priority"` // of the objective; 0 means 1
+	Name      string            `toml:"name"`
+	Workload  string            `toml:"workload"`
+	Servers   []string          `toml:"servers"`
+	Method    string            `toml:"method"`   // RoundRobin (default) or LeastConn
+	Weights   []int             `toml:"weights"`  // what a run starts from; default all 1
+	Deadline  Duration          `toml:"deadline"` // of the objective; 0: learned
+	Priority  float64           `toml:"priority"` // of the objective; 0 means 1
+	Objective UpstreamObjective `toml:"objective"`
 }
 
 // Traffic is an arrival process of one workload. Several of one workload add up.
@@ -67,6 +73,8 @@ type Traffic struct {
 	Workload string  `toml:"workload"`
 	Arrival  string  `toml:"arrival"` // fixed, exp, norm or zipf
 	Phases   []Phase `toml:"phases"`
+	// Pattern makes the phases, which must then be empty.
+	Pattern Pattern `toml:"pattern"`
 }
 
 // Phase is a rate that holds from At until the next phase.
@@ -129,6 +137,21 @@ func (f *Fault) Complete() {
 	}
 }
 
+// Shorten gives a complete scenario another duration and, unless warmup is 0, another warm-up. Phases and faults that begin after it are
+// left out.
+func (s *Scenario) Shorten(duration, warmup time.Duration) error {
+	s.Duration = Duration(duration)
+	if warmup > 0 {
+		s.Warmup = Duration(warmup)
+	}
+	for i := range s.Loads {
+		l := &s.Loads[i]
+		l.Phases = slices.DeleteFunc(l.Phases, func(p Phase) bool { return p.At >= s.Duration })
+	}
+	s.Faults = slices.DeleteFunc(s.Faults, func(f Fault) bool { return f.At >= s.Duration })
+	return s.Validate()
+}
+
 // complete fills in what may be left out.
 func (s *Scenario) complete() {
 	if s.ControlInterval == 0 {
@@ -155,6 +178,12 @@ func (s *Scenario) complete() {
 		}
 		if u.Priority == 0 {
 			u.Priority = 1
+		}
+	}
+	for i := range s.Loads {
+		l := &s.Loads[i]
+		if l.Pattern.Kind != "" && len(l.Phases) == 0 {
+			l.Phases, _ = l.Pattern.phases(s.Duration.Std()) // what is wrong with it, faults says
 		}
 	}
 	for i := range s.Faults {

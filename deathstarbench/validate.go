@@ -43,6 +43,7 @@ func (s *Scenario) faults() []fault {
 	s.checkUpstreams(c)
 	s.checkLoads(c)
 	s.checkFaults(c)
+	s.checkObjective(c)
 	return c.faults
 }
 
@@ -121,6 +122,7 @@ func (s *Scenario) checkLoads(c *checker) {
 		default:
 			c.want(s.Upstream(l.Workload) != nil, at+"workload", "%s has no upstream", l.Workload)
 		}
+		l.Pattern.check(c, at+"pattern", s.Duration.Std())
 		kinds := []arrival.Kind{arrival.Fixed, arrival.Exp, arrival.Norm, arrival.Zipf}
 		c.want(slices.Contains(kinds, arrival.Kind(l.Arrival)), at+"arrival", "%q: want fixed, exp, norm or zipf", l.Arrival)
 		c.want(len(l.Phases) > 0, at+"phases", "missing: want at least one, such as { at = \"0s\", rate = 100 }")

@@ -27,6 +27,7 @@ type Config struct {
 	// Stray are upstream blocks outside of http and stream, which NGINX refuses there: the file is one that another one
 	// includes within them. Their servers are not read.
 	Stray    []*Upstream
+	Limits   []*Limit // limit_req_zones of http, in reading order
 	PIDFile  string   // the pid directive as written; empty when there is none
 	ErrorLog string   // the file of the first error_log directive of the main context; empty when there is none
 	Resolver []string // the words of the resolver directive of the http block; nil when it has none
@@ -129,6 +130,7 @@ func readConfig(path string, read func(string) ([]byte, error)) (*Config, error)
 	if err := r.file(abs, place{}, 0); err != nil {
 		return nil, err
 	}
+	r.join()
 	return r.config, nil
 }
 
@@ -142,6 +144,8 @@ type place struct {
 type reader struct {
 	config *Config
 	byPath map[string]*File
+	uses   []limitUse
+	dryRun bool // limit_req_dry_run is on somewhere
 	load   func(path string) (*File, error)
 	glob   func(pattern string) ([]string, error)
 }
@@ -290,6 +294,7 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 		}
 		return nil
 	}
+	r.limit(at, name, f, l)
 	if at.blocks == "http" && name == "resolver" {
 		r.config.Resolver = l.values(f.Data)
 	}

@@ -20,6 +20,19 @@ func (a *Applier) Edit(ctx context.Context, plan PlanFunc) (Receipt, error) {
 	})
 }
 
+// EditRates makes limit_req_zones have the rates given, in their own units, by editing nothing but the digits: tested, written in one step,
+// reloaded, confirmed, or put back, as Apply does it, and held by the same budget and circuit breaker.
+func (a *Applier) EditRates(ctx context.Context, want map[string]int) (Receipt, error) {
+	return a.locked(ctx, func(r *Receipt) error {
+		c, err := a.planned(func(cfg *Config) ([]FileChange, error) { return cfg.PlanRates(want) }, r)
+		if err != nil || len(c.files) == 0 {
+			return err
+		}
+		c.forced = false
+		return a.commit(ctx, c, r)
+	})
+}
+
 // TestEdit has nginx -t read the files as they would be after the change, and returns the change as a diff. Nothing is
 // written where a private mount namespace can be had; elsewhere the change is not tested, and tested is false.
 func (a *Applier) TestEdit(ctx context.Context, plan PlanFunc) (diff string, tested bool, err error) {

@@ -92,7 +92,7 @@ func (v *looks) means() (now, then, mean, meanThen float64) {
 func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (forecast.Outcome, bool) {
 	c := forecast.Case{Problem: problem, Inside: make([]float64, len(problem.Beliefs))}
 	for _, g := range p.groups {
-		scv, _ := g.spreads()
+		scv, _ := g.spreads(t.params)
 		c.SCV = append(c.SCV, scv)
 	}
 	s := forecast.Settings{HorizonSec: forecastSec, Requests: 2 * adviceRequests, Live: true}

@@ -42,13 +42,13 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	}
 	now := p.shares
 	x := p.candidate(problem, now)
-	limited := p.limit(x, now, t.params.Growth)
+	limited := limit(t.params, x, now)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: urgent, QuietSec: p.quietSec}
 	band := t.params.DeadBand
 	if q.Urgent { // near full use a little decides whether a queue grows
-		band *= urgentBand
+		band *= t.params.UrgentBand
 	}
 	q.Differs = differs(rounded, now, band)
 	q.Fresh, q.Calm = t.settled(p)
@@ -120,30 +120,21 @@ func scale(x []float64, total float64) {
 	}
 }
 
-const (
-	saturated  = 1.5  // requests held per slot at which a server is saturated, beyond a few
-	overloaded = 0.97 // utilisation from which a queue does not go by itself
-	longQueue  = 1.0  // s of waiting work that is no short queue,
-	longWait   = 10   // when it is so many services too
-	urgentBand = 0.2  // of the dead band, in an emergency
-	comeBack   = 0.3  // of an equal share that a server may be given back at once
-)
-
 // limit goes only a part of the way to x, the same for all, when a share would grow too much: what one server is given another one
 // loses, so that half of the changes is not half as good. What a server loses is not bounded. It reports whether it did.
-func (p *pool) limit(x, now plan.Shares, growth float64) (limited bool) {
+func limit(par *params.Params, x, now plan.Shares) (limited bool) {
 	most := 1.0
 	for g := range x {
 		for i := range x[g] {
-			if from := math.Max(now[g][i], comeBack/float64(len(x[g]))); x[g][i] > from {
+			if from := math.Max(now[g][i], par.ComeBack/float64(len(x[g]))); x[g][i] > from {
 				most = math.Max(most, x[g][i]/from)
 			}
 		}
 	}
-	if most <= growth {
+	if most <= par.Growth {
 		return false
 	}
-	part := math.Log(growth) / math.Log(most)
+	part := math.Log(par.Growth) / math.Log(most)
 	for g := range x {
 		total := 0.0
 		for i := range x[g] {
@@ -267,12 +258,12 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 			if b.Fail[l.class] > par.Failing {
 				return true
 			}
-			queue := b.Inside - saturated*b.MeanSlots() - 3
+			queue := b.Inside - par.Saturated*b.MeanSlots() - par.Few
 			if queue <= 0 || len(b.Slots) == 0 {
 				continue
 			}
 			service := b.Service(l.class)
-			if used[l.index] > overloaded || queue*service/b.MeanSlots() > math.Max(longQueue, longWait*service) {
+			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > math.Max(par.LongQueueSec, par.LongWait*service) {
 				return true
 			}
 		}

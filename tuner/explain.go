@@ -10,6 +10,7 @@ import (
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
+	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 )
 
@@ -28,6 +29,8 @@ type Explanation struct {
 	Pools   []PoolExplanation `json:"pools"`
 	Budget  int               `json:"changes_left"`
 	Changed bool              `json:"changed"` // a change is wanted
+	// Objective is what is pursued in place of tardiness; nil: nothing is.
+	Objective *ObjectiveExplanation `json:"objective,omitempty"`
 }
 
 // PoolExplanation is what was decided for one set of groups that share servers.
@@ -95,7 +98,7 @@ func (e *PoolExplanation) measure(p *pool, errorTardiness float64) {
 }
 
 // servers states what is believed of the servers.
-func (e *PoolExplanation) servers(p *pool, beliefs []estimate.Belief) {
+func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimate.Belief) {
 	if len(beliefs) != len(p.servers) { // it was never planned
 		return
 	}
@@ -114,8 +117,8 @@ func (e *PoolExplanation) servers(p *pool, beliefs []estimate.Belief) {
 		}
 		if len(b.Slots) > 0 {
 			s.Utilisation = sv.known.Utilisation()
-			s.Saturated = b.Inside > saturated*s.Slots+3
-			s.Backlog = math.Max(0, b.Inside-saturated*s.Slots)
+			s.Saturated = b.Inside > par.Saturated*s.Slots+par.Few
+			s.Backlog = math.Max(0, b.Inside-par.Saturated*s.Slots)
 		}
 		e.Servers = append(e.Servers, s)
 	}
@@ -136,6 +139,7 @@ func (e Explanation) Text() string {
 	for _, n := range e.Next {
 		fmt.Fprintf(&b, "Expected within %.0f s with probability %.2f: %s.\n", n.WithinSec, n.Probability, n.words())
 	}
+	e.Objective.text(&b)
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
 		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)

@@ -27,7 +27,8 @@ const (
 	forecastHalf     = 64    // servers in groups of a pool with which half as many are simulated: a request costs more
 	forecastFewest   = 6000  // simulated for one change at least
 	forecastLinks    = 256   // servers in groups: with more, a play takes too long
-	forecastCrowded  = 0.5   // part of them where pools take turns
+	forecastCrowded  = 0.3   // part of them where pools take turns,
+	forecastSamples  = 6     // and of what is believed there
 	applyDelay       = 120 * time.Millisecond
 )
 
@@ -39,8 +40,10 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 		links += len(problem.Groups[i].Links)
 	}
 	whole := float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
+	fewest, samples := forecastFewest, 0
 	if t.crowded {
 		whole *= forecastCrowded
+		fewest, samples = int(forecastCrowded*forecastFewest), forecastSamples
 	}
 	budget := int(whole * (1 - t.played))
 	skip := func(format string, args ...any) {
@@ -49,16 +52,16 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 	switch {
 	case links > forecastLinks:
 		skip("%d servers in groups are more than the %d that can be played in a step", links, forecastLinks)
-	case budget < forecastFewest:
+	case budget < fewest:
 		skip("other groups were played in this step")
 	default:
 		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
 			c.LoadSD[g] = grp.course.sd(grp.rate.PerSec())
-			scv, sd := grp.spreads()
+			scv, sd := grp.spreads(t.params)
 			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
 		}
-		s := forecast.Settings{HorizonSec: forecastSec, Requests: budget, Live: t.cfg.Unlimited, Delay: applyDelay,
+		s := forecast.Settings{HorizonSec: forecastSec, Samples: samples, Requests: budget, Live: t.cfg.Unlimited, Delay: applyDelay,
 			BoundsMsec: p.bounds}
 		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
 		if err != nil {
@@ -175,7 +178,7 @@ func (p *pool) inside(problem *plan.Problem) []float64 {
 	for j := range out {
 		b := &problem.Beliefs[j]
 		out[j] = b.Inside
-		if aware || b.Done <= 0 || b.Inside < saturated*b.MeanSlots()+3 {
+		if aware || b.Done <= 0 || b.Inside < problem.Params.Saturated*b.MeanSlots()+problem.Params.Few {
 			continue
 		}
 		response := b.Inside / b.Done

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"trimtab/tuner/estimate"
+	"trimtab/tuner/params"
 )
 
 // tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the
@@ -12,7 +13,7 @@ type tail struct{ requests, sum float64 } // Σ squared coefficient of variation
 
 const (
 	tailMemory = 300.0 // s
-	tailPrior  = 30.0  // requests that scvFirst counts as, for a group
+	tailPrior  = 30.0  // requests that SCVFirst counts as, for a group
 	tailPeers  = 100.0 // requests that the spread at its peers counts as, for a server
 	tailChance = 15.0  // variance of the log of what one request says of it
 	tailFloor  = 0.1   // log: the width of the buckets
@@ -31,8 +32,8 @@ func (v *tail) observe(seconds float64, r estimate.Reading) {
 
 // spreads are the squared coefficients of variation of the service times at every server, and the standard deviations
 // of their logarithms.
-func (g *group) spreads() (scv, sd []float64) {
-	all := tail{tailPrior, tailPrior * scvFirst}
+func (g *group) spreads(par *params.Params) (scv, sd []float64) {
+	all := tail{tailPrior, tailPrior * par.SCVFirst}
 	for i := range g.links {
 		all.requests += g.links[i].tail.requests
 		all.sum += g.links[i].tail.sum

@@ -89,14 +89,8 @@ func (p *pool) names() []string {
 func (p *pool) key() string { return strings.Join(p.names(), "\n") }
 
 const (
-	scvFirst    = 0.6 // squared coefficient of variation of service times before it was seen
-	scvLeast    = 0.02
-	scvMost     = 8
-	scvMemory   = 60.0 // s
-	passedOver  = 20   // requests that a server should have been sent before one that ended none counts as passed over
-	triedAgain  = 0.2  // of what a server should have been sent, at most, is what it is sent while NGINX passes over it
-	quietWait   = 0.3  // wait per response time up to which response times say how service times spread
-	learnedFrom = 100  // requests behind a deadline that is learned
+	scvLeast = 0.02
+	scvMost  = 8
 )
 
 // observe learns an interval: what arrives, what servers are.
@@ -179,6 +173,7 @@ func (p *pool) believe(par *params.Params) []estimate.Belief {
 	}
 	out := estimate.Believe(par, members, len(p.groups))
 	p.typical = estimate.Typical(members, len(p.groups))
+	p.beliefs = out
 	return out
 }
 
@@ -240,7 +235,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		switch expected := shares[i] * g.rate.PerSec() * seconds; {
 		case served:
 			l.passed, l.hangs = false, false
-		case l.passed || l.hangs || expected < passedOver || float64(p.Requests) > expected*triedAgain:
+		case l.passed || l.hangs || expected < t.params.PassedOver || float64(p.Requests) > expected*t.params.TriedAgain:
 		default:
 			// Its peers get its share when NGINX passes over it, and only their own when it hangs.
 			others := load.Arrivals(asked, shares)
@@ -263,20 +258,20 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 				shares[i] /= live
 			}
 		}
-		rate = load.Arrivals(asked, g.keepingUp(shares))
+		rate = load.Arrivals(asked, g.keepingUp(t.params, shares))
 	}
 	g.rate.Observe(rate, seconds)
 	g.course.observe(seconds, rate)
-	g.spread(s, readings, seconds)
+	g.spread(t.params, s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
 }
 
 // keepingUp are the shares of the servers that hardly wait, all of them when nobody does not: what a server finishes of an old queue is
 // not what it is sent.
-func (g *group) keepingUp(shares []float64) []float64 {
+func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 	out, sum := make([]float64, len(shares)), 0.0
 	for i := range g.links {
-		if g.links[i].server.known.Waiting() <= quietWait {
+		if g.links[i].server.known.Waiting() <= par.QuietWait {
 			out[i] = shares[i]
 			sum += shares[i]
 		}
@@ -296,7 +291,7 @@ func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess
 		blame = excess.ClientErrors / l.tally.ClientErrors
 	}
 	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
-	l.fail = (failuresFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (failuresFew + float64(p.Requests))
+	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (par.FailureFew + float64(p.Requests))
 	if r.FailShare = l.fail; l.hangs {
 		r.FailShare = 1
 	}
@@ -315,21 +310,18 @@ func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess
 	return r
 }
 
-// failuresFew are requests whose failures say as much as what was believed before: one failure in a few is chance.
-const failuresFew = 20
-
 const (
 	leastMsec       = 0.4
 	mostResponseSec = 24 * 3600 // a page that shows more is wrong
 )
 
 // spread learns the spread of service times and the deadline from servers where little waits.
-func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
+func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
 	sum, n := 0.0, 0.0
 	for i := range g.links {
 		l := &g.links[i]
 		r := readings[l.index][l.class]
-		if r.SCV == 0 || l.server.known.Waiting() > quietWait {
+		if r.SCV == 0 || l.server.known.Waiting() > par.QuietWait {
 			continue
 		}
 		sum += r.Count * r.SCV
@@ -339,12 +331,12 @@ func (g *group) spread(s *vts.GroupSample, readings [][]estimate.Reading, second
 			g.learned.Add(c, total, square)
 		}
 	}
-	g.learned.Decay(math.Exp(-seconds / scvMemory))
+	g.learned.Decay(math.Exp(-seconds / par.SCVMemory))
 	if n > 0 {
-		k := (1 - math.Exp(-seconds/scvMemory)) * n / (n + 100)
+		k := (1 - math.Exp(-seconds/par.SCVMemory)) * n / (n + 100)
 		g.scv += k * (math.Min(math.Max(sum/n, scvLeast), scvMost) - g.scv)
 	}
-	if !g.given && g.deadline == 0 && g.learned.N > learnedFrom {
+	if !g.given && g.deadline == 0 && g.learned.N > par.LearnedFrom {
 		g.deadline = objective.DeadlineOf(g.learned, g.priority).Seconds()
 	}
 }

@@ -150,7 +150,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 func (t *Tuner) Explain() Explanation {
 	for i := range t.explain.Pools { // which takes as long as a plan: only when somebody asks
 		if e := &t.explain.Pools[i]; e.Servers == nil {
-			e.servers(t.pools[i], t.pools[i].last.beliefs)
+			e.servers(t.params, t.pools[i], t.pools[i].last.beliefs)
 		}
 	}
 	return t.explain
@@ -291,7 +291,7 @@ func (t *Tuner) newGroup(name string, old *group) *group {
 		c := t.cfg.Groups[name]
 		g = &group{
 			name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority,
-			bounds: c.Limits, scv: scvFirst, rate: load.NewRate(t.params),
+			bounds: c.Limits, scv: t.params.SCVFirst, rate: load.NewRate(t.params),
 		}
 		if g.method == "" {
 			g.method = t.cfg.Method

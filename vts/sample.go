@@ -22,6 +22,9 @@ type GroupSample struct {
 	Peers []PeerSample // in the order of the page; pseudo servers left out
 	// NoLive is how many requests found no live server and were refused by NGINX itself.
 	NoLive uint64
+	// Refused is how many requests admission control refused before a server was chosen. They are no failures of any server, and
+	// in no other count.
+	Refused uint64
 	// Ever and Upgraded are the requests of the group since its counters began, at the end of the interval, and those of
 	// them answered by 101 Switching Protocols. Both are 0 where only the interval is known.
 	Ever, Upgraded uint64

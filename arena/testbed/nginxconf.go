@@ -8,7 +8,6 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/instance"
-	"trimtab/nginx/lua"
 )
 
 // confTemplate is the configuration of the testbed's NGINX. Its upstream groups look as an operator would write them:
@@ -50,6 +49,9 @@ http {
         proxy_read_timeout {{.ReadTimeout}}s;
 {{range .Locations}}
         location {{.Path}} {
+{{- if .Admission}}
+            include {{.Admission}};
+{{- end}}
             proxy_pass http://{{.Group}};
         }
 {{- end}}
@@ -70,11 +72,17 @@ type confGroup struct {
 	Servers   []confServer
 }
 
-type confLocation struct{ Path, Group string }
+type confLocation struct{ Path, Group, Admission string }
+
+// includes are the files that a configuration includes: in its http block, in its server, and in the locations of upstreams.
+type includes struct {
+	http, server string
+	admission    map[string]string
+}
 
 // nginxConf renders the configuration for the scenario; addr gives a server's address by its name. resolver is where NGINX asks
 // for the weights; empty: they stand in the file.
-func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr func(server string) string, shim lua.Status) (string, error) {
+func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr func(server string) string, files includes) (string, error) {
 	modules, err := instance.LuaModules()
 	if err != nil {
 		return "", err
@@ -90,7 +98,7 @@ func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr f
 		Locations                                                         []confLocation
 	}{
 		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen, DNS: resolver,
-		ShimHTTP: shim.HTTPSnippet(), ShimServer: shim.LocationSnippet(),
+		ShimHTTP: files.http, ShimServer: files.server,
 		ReadTimeout: max(60, int(sc.Timeout.Std().Seconds())+30),
 	}
 	for _, u := range sc.Upstreams {
@@ -103,7 +111,7 @@ func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr f
 			g.Servers = append(g.Servers, confServer{Addr: addr(name), Weight: weight})
 		}
 		data.Groups = append(data.Groups, g)
-		data.Locations = append(data.Locations, confLocation{Path: deathstarbench.Path(u.Workload), Group: u.Name})
+		data.Locations = append(data.Locations, confLocation{Path: deathstarbench.Path(u.Workload), Group: u.Name, Admission: files.admission[u.Name]})
 	}
 	// Set-up calls of the social network (register, follow) go to the first group.
 	if len(sc.Upstreams) > 0 {

@@ -18,6 +18,7 @@ type session struct {
 	attack  *loadgen.Attack
 	seen    timeline
 	started time.Time
+	witness witness
 
 	loads    *loadgen.Report
 	attacked chan struct{} // closed when the load has ended and loads is set
@@ -79,6 +80,7 @@ func newSession(ctx context.Context, bed *Testbed, cfg *WorldConfig, duration ti
 	}
 	s.started = time.Now()
 	wait.Go(func() { s.watch(side) })
+	wait.Go(func() { s.witness.run(side) })
 	wait.Go(func() {
 		if err := bed.Backends.PlayFaults(side, s.started); err != nil && side.Err() == nil {
 			s.fail(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/socialnet"
 	"trimtab/nginx/instance"
+	"trimtab/nginx/live"
 	"trimtab/nginx/lua"
 	"trimtab/vts"
 )
@@ -29,7 +31,9 @@ type Options struct {
 	Admin    string // loopback address of the backends' admin call; empty means 127.0.0.1 and a free port
 	// Resolver is the loopback address where the upstreams ask for their weights; empty: they stand in nginx.conf.
 	Resolver string
-	Logger   *slog.Logger
+	// Live installs the control call for weights without a reload and, of the upstreams whose scenario allows it, for admission.
+	Live   bool
+	Logger *slog.Logger
 }
 
 // Testbed is a running world: the backends of a scenario behind an NGINX.
@@ -38,13 +42,16 @@ type Testbed struct {
 	Dir       string
 	URL       string // of NGINX, such as http://127.0.0.1:18080
 	StatusURL string
-	AdminURL  string // of the backends' admin call
+	AdminURL  string         // of the backends' admin call
+	Live      *live.Actuator // control call; nil: not installed
 	NGINX     *instance.Instance
 	Backends  *socialnet.Backends
 
 	network *socialnet.Network
 	names   map[string]string // server name by address
-	unlock  func()
+	// admitting are the files that the locations of upstreams include whose requests may be refused, by upstream.
+	admitting map[string]string
+	unlock    func()
 }
 
 // Start brings up backends and NGINX. On error nothing is left running. The caller must Stop the testbed.
@@ -89,10 +96,20 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 	}
 	prefix := filepath.Join(dir, "nginx")
 	shim := lua.Status{Dir: filepath.Join(prefix, "lua")}
-	if err := install(shim); err != nil {
+	files, err := shim.Files()
+	if err != nil {
 		return nil, err
 	}
-	conf, err := nginxConf(prefix, listen, opts.Resolver, opts.Scenario, t.Backends.Addr, shim)
+	include := shim.HTTPSnippet()
+	if opts.Live {
+		if include, files, err = t.prepareLive(shim); err != nil {
+			return nil, err
+		}
+	}
+	if err := install(shim.Dir, files); err != nil {
+		return nil, err
+	}
+	conf, err := nginxConf(prefix, listen, opts.Resolver, opts.Scenario, t.Backends.Addr, includes{http: include, server: shim.LocationSnippet(), admission: t.admitting})
 	if err != nil {
 		return nil, err
 	}
@@ -137,17 +154,17 @@ func checkFree(listen string) error {
 	return l.Close()
 }
 
-// install writes the files of the status shim.
-func install(shim lua.Status) error {
-	files, err := shim.Files()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(shim.Dir, 0o755); err != nil {
+// install writes the files of the status shim, and of the control call.
+func install(dir string, files map[string]string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("install the status shim: %w", err)
 	}
 	for path, text := range files {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		mode := fs.FileMode(0o644)
+		if filepath.Base(path) == tokenName {
+			mode = 0o600
+		}
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			return fmt.Errorf("install the status shim: %w", err)
 		}
 	}

@@ -19,6 +19,7 @@ type WorldConfig struct {
 	Dir      string // of NGINX's files; a run overwrites what the one before left
 	Listen   string // address of NGINX; empty means 127.0.0.1 and a free port
 	Resolver string // as in Options
+	Live     bool   // as in Options
 	// NewActuator returns what changes the weights of a testbed, and how to end it.
 	NewActuator  func(*Testbed) (control.Actuator, func(), error)
 	Duration     time.Duration           // of the load; 0 means the scenario's
@@ -51,6 +52,8 @@ type World struct {
 	steps    int
 	last     time.Duration // end of the last interval
 	shares   map[string]map[string]uint64
+	blocked  map[string]float64 // shares that admission refuses
+	refused  map[string]uint64  // by admission, at the last sample
 }
 
 var _ arena.World = (*World)(nil)
@@ -76,7 +79,7 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.bed, err = Start(ctx, Options{Scenario: sc, Dir: w.cfg.Dir, Listen: w.cfg.Listen, Resolver: w.cfg.Resolver, Seed: run.Seed, Logger: w.cfg.Logger}); err != nil {
+	if w.bed, err = Start(ctx, Options{Scenario: sc, Dir: w.cfg.Dir, Listen: w.cfg.Listen, Resolver: w.cfg.Resolver, Live: w.cfg.Live, Seed: run.Seed, Logger: w.cfg.Logger}); err != nil {
 		return err
 	}
 	defer func() {
@@ -88,6 +91,7 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 		return err
 	}
 	w.run, w.steps, w.last = run, 0, 0
+	w.blocked, w.refused = map[string]float64{}, map[string]uint64{}
 	w.duration = w.cfg.Duration
 	if w.duration == 0 {
 		w.duration = sc.Duration.Std()
@@ -169,6 +173,7 @@ func (w *World) Step(ctx context.Context) (arena.Interval, error) {
 		iv.Err = fmt.Errorf("%w: %w", arena.ErrNoSample, err)
 	} else {
 		iv.Sample = w.named(sample)
+		w.admission(ctx, &iv.Sample)
 		if w.last >= w.bed.Scenario.Warmup.Std() {
 			for _, g := range iv.Sample.Groups {
 				for _, p := range g.Peers {
@@ -177,6 +182,7 @@ func (w *World) Step(ctx context.Context) (arena.Interval, error) {
 			}
 		}
 	}
+	iv.Late, iv.LateMost = s.witness.take()
 	iv.Client = w.score.client(s.seen.answered())
 	w.last = iv.At
 	return iv, nil

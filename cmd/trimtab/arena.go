@@ -26,7 +26,7 @@ type arenaFlags struct {
 	policies, world, actuator, out, markdown, baseline, cache string
 	seeds, parallel                                           int
 	seed                                                      uint64
-	telemetryDelay                                            time.Duration
+	telemetryDelay, duration, warmup                          time.Duration
 	lostPolls                                                 float64
 	json                                                      bool
 	command                                                   string // that gives the same figures again
@@ -38,13 +38,15 @@ func newArena(e *env) *cobra.Command {
 		Use:   "arena [flags] SCENARIO...",
 		Short: "Play policies over scenarios, in the simulator or on the testbed, and compare them",
 		Long: `Play every policy over every scenario with several seeds and compare latencies, tardiness, errors and reloads. A
-SCENARIO is the name of a built-in one, a file, or "all" for all built-in ones.
+SCENARIO is the name of a built-in one, a file, or "all" for all built-in ones that name no objective of their own.
 
 A policy is chooser or method/chooser, for instance least_conn/tuned; a method alone means equal weights. Choosers:
 ` + "  " + strings.Join(chooserNames(), ", ") + `.
 Methods: round_robin, least_conn, random_two, least_time (NGINX 1.31's least_time last_byte inflight),
 least_time_no_inflight (its least_time last_byte) and peak_ewma (two random choices, the lower peak-EWMA); the last
 four in the simulator only.
+Scenarios with an objective (mesh-…) are for the choosers optimal, which knows loads and faults to come, and pursue; their rows
+say which share of optimal's reward a policy had, and how often bounds held.
 The oracle knows the scenario: it holds the best static weights of each phase, found by search and kept in a cache.
 
 Results go to stdout: tables, or with --json one object per finished cell. With --out the rows, the courses of the first
@@ -68,7 +70,9 @@ arena keeps them.`,
 	fl.StringVar(&f.out, "out", "", "directory for rows.ndjson, trace.ndjson, arena.html and plots")
 	fl.StringVar(&f.baseline, "baseline", "", "policy that the others are compared with (default: least_conn/equal, else equal, else the first)")
 	fl.StringVar(&f.markdown, "markdown", "", "rewrite the tables between the arena's marks in this Markdown file")
-	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change in the simulator: reload or live")
+	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live; admission on the testbed wants live")
+	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's)")
+	fl.DurationVar(&f.warmup, "warmup", 0, "what the scores leave out at the beginning, with --duration (default: the scenario's)")
 	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the user's cache)")
 	fl.IntVar(&f.parallel, "parallel", 0, "blocks played at once (default: one per core; the testbed always plays one)")
 	fl.DurationVar(&f.telemetryDelay, "telemetry-delay", 0, "how old samples are when a policy sees them (simulator)")
@@ -92,6 +96,9 @@ func loadScenarios(names []string) ([]*deathstarbench.Scenario, error) {
 				errs = append(errs, err)
 				continue
 			}
+			if name == "all" && sc.Objective.Kind != "" { // what is judged by another objective than the others is played by name
+				continue
+			}
 			if slices.ContainsFunc(out, func(o *deathstarbench.Scenario) bool { return o.Name == sc.Name }) {
 				errs = append(errs, fmt.Errorf("scenario %s: named twice", sc.Name))
 				continue
@@ -104,6 +111,9 @@ func loadScenarios(names []string) ([]*deathstarbench.Scenario, error) {
 
 // world returns what makes a world, and how many blocks may be played at once.
 func (f *arenaFlags) newWorld(e *env) (make func() (arena.World, error), parallel int, err error) {
+	if f.actuator != "reload" && f.actuator != "live" {
+		return nil, 0, fmt.Errorf("--actuator %q: want reload or live", f.actuator)
+	}
 	switch f.world {
 	case "sim":
 	case "testbed":
@@ -111,15 +121,28 @@ func (f *arenaFlags) newWorld(e *env) (make func() (arena.World, error), paralle
 	default:
 		return nil, 0, fmt.Errorf("--world %q: want sim or testbed", f.world)
 	}
-	if f.actuator != "reload" && f.actuator != "live" {
-		return nil, 0, fmt.Errorf("--actuator %q: want reload or live", f.actuator)
-	}
 	o := arena.SimOptions{Live: f.actuator == "live", TelemetryDelay: f.telemetryDelay, LostPolls: f.lostPolls}
 	parallel = f.parallel
 	if parallel == 0 {
 		parallel = runtime.GOMAXPROCS(0)
 	}
 	return func() (arena.World, error) { return arena.NewSimWorld(o), nil }, parallel, nil
+}
+
+// shorten gives scenarios another length.
+func (f *arenaFlags) shorten(scenarios []*deathstarbench.Scenario) error {
+	if f.duration < 0 || f.warmup < 0 || f.warmup > 0 && f.duration == 0 {
+		return fmt.Errorf("--duration %s, --warmup %s: want 0 or more, and a warm-up only with a duration", f.duration, f.warmup)
+	}
+	for _, sc := range scenarios {
+		if f.duration == 0 {
+			continue
+		}
+		if err := sc.Shorten(f.duration, f.warmup); err != nil {
+			return fmt.Errorf("--duration %s, --warmup %s: scenario %s: %w", f.duration, f.warmup, sc.Name, err)
+		}
+	}
+	return nil
 }
 
 func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error {
@@ -130,6 +153,9 @@ func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error 
 	scenarios, err := loadScenarios(names)
 	if err != nil {
 		return withCode(exitConfig, err)
+	}
+	if err := f.shorten(scenarios); err != nil {
+		return withCode(exitUsage, err)
 	}
 	cache, err := f.oracleCache()
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,7 +11,11 @@ import (
 
 	"trimtab/arena"
 	"trimtab/arena/testbed"
+	"trimtab/control"
 	"trimtab/deathstarbench"
+	"trimtab/nginx"
+	"trimtab/nginx/live"
+	"trimtab/weights"
 )
 
 func chooserNames() []string { return slices.Sorted(maps.Keys(choosers(nil))) }
@@ -26,8 +31,12 @@ func newTestbedWorld(e *env, f *arenaFlags) func() (arena.World, error) {
 			}
 			temporary = true
 		}
+		actuator := testbedActuator
+		if f.actuator == "live" {
+			actuator = liveTestbedActuator
+		}
 		w := arena.World(testbed.NewWorld(testbed.WorldConfig{
-			Dir: filepath.Join(dir, "testbed"), NewActuator: testbedActuator, Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+			Dir: filepath.Join(dir, "testbed"), NewActuator: actuator, Live: f.actuator == "live", Duration: f.duration, Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		}))
 		if temporary {
 			w = removingWorld{w, dir}
@@ -58,4 +67,36 @@ func checkTestbedPolicies(policies []arena.Policy) error {
 		}
 	}
 	return nil
+}
+
+// byCall sets the weights of a testbed by the control call.
+type byCall struct{ *live.Actuator }
+
+var _ control.Actuator = byCall{}
+
+// Apply implements control.Actuator.
+func (a byCall) Apply(ctx context.Context, w weights.Set) (control.Receipt, error) {
+	r, err := a.Actuator.Apply(ctx, nginx.SettingsOf(w))
+	return control.Receipt{Changed: r.Changed, At: r.Confirmed, Took: r.Took}, withCode(applyCode(err), err)
+}
+
+// InForce implements control.Actuator.
+func (a byCall) InForce(ctx context.Context) (weights.Set, error) {
+	state, err := a.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := weights.Set{}
+	for name, g := range state.Upstreams {
+		out[name] = weights.Group{}
+		for _, o := range g.Servers {
+			out[name][o.Server] = weights.Setting{Weight: weights.Clamp(o.Weight), Down: o.Down}
+		}
+	}
+	return out, nil
+}
+
+// liveTestbedActuator sets the weights of a testbed without a reload.
+func liveTestbedActuator(bed *testbed.Testbed) (control.Actuator, func(), error) {
+	return byCall{bed.Live}, func() {}, nil
 }

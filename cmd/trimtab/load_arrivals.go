@@ -27,6 +27,8 @@ type loadArrivals struct {
 	rate        float64
 	steps, ramp string
 	sine        string
+	drawn       string
+	trace       string
 	duration    time.Duration
 	seed        uint64
 
@@ -44,6 +46,8 @@ func (a *loadArrivals) add(fl *pflag.FlagSet) {
 	fl.StringVar(&a.steps, "steps", "", "rates that change at offsets, such as 0s=100,30s=800")
 	fl.StringVar(&a.ramp, "ramp", "", "rates that are linear between offsets, such as 0s=100,60s=1000")
 	fl.StringVar(&a.sine, "sine", "", "a rate that swings: mean,amplitude,period[,phase in radians], such as 500,300,60s")
+	fl.StringVar(&a.drawn, "drawn", "", "rates that are drawn for every step, each as likely: values@step, such as 5,10,15,20@1m")
+	fl.StringVar(&a.trace, "trace", "", "file of rates over time: lines of seconds and requests per second")
 	fl.DurationVar(&a.duration, "duration", 0, "how long to send")
 	fl.Uint64Var(&a.seed, "seed", 0, "seed of arrivals and requests (default: drawn, and reported)")
 	fl.StringVar(&a.scheduleName, "schedule", "", "random, or a schedule file (TOML)")
@@ -56,7 +60,7 @@ func (a *loadArrivals) add(fl *pflag.FlagSet) {
 
 // schedule returns the schedule that the flags describe: one burst, a drawn one, or a file's.
 func (a *loadArrivals) schedule(what *loadTarget) (*loadgen.Schedule, error) {
-	if a.scheduleName != "" && (a.rate != 0 || a.steps != "" || a.ramp != "" || a.sine != "" || a.duration != 0) {
+	if a.scheduleName != "" && (a.rate != 0 || a.steps != "" || a.ramp != "" || a.sine != "" || a.drawn != "" || a.trace != "" || a.duration != 0) {
 		return nil, withCode(exitUsage, errors.New("--schedule: says itself what --rate, --steps, --ramp, --sine and --duration would"))
 	}
 	if a.scheduleName != "" && what.targets != "" {
@@ -125,14 +129,14 @@ func (a *loadArrivals) single(what *loadTarget) (*loadgen.Schedule, error) {
 // rateSpec reads the rate over time.
 func (a *loadArrivals) rateSpec() (spec loadgen.RateSpec, err error) {
 	given := 0
-	for _, is := range []bool{a.rate != 0, a.steps != "", a.ramp != "", a.sine != ""} {
+	for _, is := range []bool{a.rate != 0, a.steps != "", a.ramp != "", a.sine != "", a.drawn != "", a.trace != ""} {
 		if is {
 			given++
 		}
 	}
 	switch {
 	case given != 1:
-		return spec, errors.New("want exactly one of --rate above 0, --steps, --ramp and --sine")
+		return spec, errors.New("want exactly one of --rate above 0, --steps, --ramp, --sine, --drawn and --trace")
 	case a.rate < 0:
 		return spec, fmt.Errorf("--rate %g: want more than 0", a.rate)
 	case a.steps != "":
@@ -141,9 +145,45 @@ func (a *loadArrivals) rateSpec() (spec loadgen.RateSpec, err error) {
 		spec.Ramp, err = ratePoints("--ramp", a.ramp)
 	case a.sine != "":
 		spec.Sine, err = sineSpec(a.sine)
+	case a.drawn != "":
+		spec.Steps, err = a.drawnPoints()
+	case a.trace != "":
+		var points []arrival.Point
+		points, err = arrival.ReadTrace(a.trace)
+		spec.Steps = asSteps(points)
 	}
 	spec.Rate = a.rate
 	return spec, err
+}
+
+// drawnPoints are the steps of --drawn until the end of the load.
+func (a *loadArrivals) drawnPoints() ([]loadgen.RatePoint, error) {
+	list, step, ok := strings.Cut(a.drawn, "@")
+	every, err := time.ParseDuration(step)
+	if !ok || err != nil {
+		return nil, fmt.Errorf("--drawn %s: want values@step, such as 5,10,15,20@1m", a.drawn)
+	}
+	var values []float64
+	for _, text := range strings.Split(list, ",") {
+		v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil {
+			return nil, fmt.Errorf("--drawn %s: %q is no rate", a.drawn, text)
+		}
+		values = append(values, v)
+	}
+	points, err := arrival.Drawn(values, every, a.duration, a.seed)
+	if err != nil {
+		return nil, fmt.Errorf("--drawn %s: %w", a.drawn, err)
+	}
+	return asSteps(points), nil
+}
+
+func asSteps(points []arrival.Point) []loadgen.RatePoint {
+	out := make([]loadgen.RatePoint, len(points))
+	for i, p := range points {
+		out[i] = loadgen.RatePoint{At: loadgen.Span(p.At), Rate: p.Rate}
+	}
+	return out
 }
 
 func ratePoints(flag, text string) (points []loadgen.RatePoint, err error) {

@@ -73,6 +73,7 @@ later needs no more than its zone. To undo it, take the lines out, reload and de
 	cmd.Flags().StringVar(&opt.StatusListen, "status-listen", "", "serve the status page as well, at 127.0.0.1:port or unix:/path (a configuration has room for one set of Lua hooks: do not include the shim's own snippet too)")
 	cmd.Flags().StringVar(&opt.TokenFile, "token-file", "", "file with the call's token, made if missing (default: token in the folder)")
 	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream whose weights may be set; repeat for several (default: every one)")
+	cmd.Flags().StringArrayVar(&opt.Admission, "admission", nil, "upstream of which a share of the requests may be refused; repeat for several (default: none)")
 	cmd.Flags().BoolVar(&opt.Hooked, "hooked", false, "leave the Lua hooks out: your own run the statements that are printed")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "write nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")

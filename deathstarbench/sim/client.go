@@ -14,6 +14,7 @@ type Client struct {
 	Workload string
 	Requests uint64 // answered, with an error or without
 	Errors   uint64 // answered 4xx or 5xx, or not before the client gave up
+	Refused  uint64 // by admission, and in no other count
 	// Tardiness is the sum of max(0, (t − d)/d) over all requests, d being the group's deadline, and
 	// Options.ErrorTardiness for each that failed (accumulated relative tardiness).
 	Tardiness float64
@@ -31,12 +32,13 @@ func (c *Client) ART() float64 {
 func (c *Client) add(o *Client) {
 	c.Requests += o.Requests
 	c.Errors += o.Errors
+	c.Refused += o.Refused
 	c.Tardiness += o.Tardiness
 	c.Latency.Merge(&o.Latency)
 }
 
 func (c *Client) reset() {
-	c.Requests, c.Errors, c.Tardiness = 0, 0, 0
+	c.Requests, c.Errors, c.Refused, c.Tardiness = 0, 0, 0, 0
 	c.Latency.Reset()
 }
 

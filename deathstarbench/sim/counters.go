@@ -111,7 +111,8 @@ func (s *Sim) sample() vts.Sample {
 			clear(c.buckets)
 			*c = counters{buckets: c.buckets}
 		}
-		out.Groups[n] = vts.GroupSample{Name: g.name, Peers: peers}
+		out.Groups[n] = vts.GroupSample{Name: g.name, Peers: peers, Refused: g.refused}
+		g.refused = 0
 	}
 	s.sampled, s.finished = s.now, 0
 	return out

@@ -10,6 +10,14 @@ import (
 // The way of one request: arrive → dispatch → (queue) → start → service end → response.
 
 func (s *Sim) arrive(src *source) {
+	// The draw is made for every request, so that what is refused at one share is refused at every larger one too.
+	if g := &s.groups[src.group]; g.refuse.Float64() < g.blocked {
+		src.sizes.NormFloat64()
+		g.turnAway(s.now >= s.warmup)
+		src.advance()
+		s.total++
+		return
+	}
 	i := s.pool.get()
 	r := &s.pool.requests[i]
 	r.due, r.normal, r.group, r.class = s.now, src.sizes.NormFloat64(), src.group, src.class

@@ -67,6 +67,10 @@ type group struct {
 	behind  float64  // Options.ClocksBehind
 	picked  int64    // ns; time of the last pick on the clock of its worker
 
+	blocked float64    // share of the requests that admission refuses
+	refuse  *rand.Rand // draws them
+	refused uint64     // since the last sample
+
 	stats    []counters
 	deadline float64 // ns; 0: none
 	client   outcome
@@ -229,6 +233,7 @@ func newGroup(u deathstarbench.Upstream, servers map[string]int32, o *Options, s
 		g.server = append(g.server, n)
 		g.peers = append(g.peers, peer{weight: int32(w), effective: int32(w)})
 	}
+	g.refuse = rand.New(rand.NewPCG(seed, 0xb10c))
 	g.health = make([]health, len(g.peers))
 	g.tried = make([]bool, len(g.peers))
 	g.stats = newCounters(len(g.peers), len(o.BucketsMsec))

@@ -86,6 +86,7 @@ func (s *Server) Stats() Stats {
 //	GET    /servers                     how every server is doing
 //	POST   /servers/{name}/faults       put a fault in force: {"kind":"slowdown","factor":3,"for":"30s"}
 //	DELETE /servers/{name}/faults/{id}  clear it
+//	PUT    /servers/{name}/slots        change what it serves at once: {"slots":3}
 func (b *Backends) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /servers", func(w http.ResponseWriter, _ *http.Request) {
@@ -97,6 +98,7 @@ func (b *Backends) Admin() http.Handler {
 	})
 	mux.HandleFunc("POST /servers/{name}/faults", b.postFault)
 	mux.HandleFunc("DELETE /servers/{name}/faults/{id}", b.deleteFault)
+	mux.HandleFunc("PUT /servers/{name}/slots", b.putSlots)
 	return mux
 }
 
@@ -176,6 +178,27 @@ func (b *Backends) deleteFault(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+func (b *Backends) putSlots(w http.ResponseWriter, r *http.Request) {
+	s := b.Server(r.PathValue("name"))
+	if s == nil {
+		refuse(w, http.StatusNotFound, fmt.Errorf("unknown server %q", r.PathValue("name")))
+		return
+	}
+	var want struct {
+		Slots int `json:"slots"`
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+	if err := decoder.Decode(&want); err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("read slots: %w", err))
+		return
+	}
+	if err := s.SetSlots(want.Slots); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer(w, http.StatusOK, want)
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

@@ -44,6 +44,16 @@ func (s *Server) ClearFault(id int) (ok bool, err error) {
 	return true, s.enforce()
 }
 
+// SetSlots changes how many requests the server serves at once, at once; a capacity fault goes on meanwhile. What is in service in slots that
+// go away is served to its end.
+func (s *Server) SetSlots(n int) error {
+	if n < 1 {
+		return fmt.Errorf("set slots of server %s: %d: want at least 1", s.name, n)
+	}
+	s.station.resize(n)
+	return nil
+}
+
 // enforce makes the faults effective. The caller holds mu.
 func (s *Server) enforce() error {
 	c := conditions{factor: 1}

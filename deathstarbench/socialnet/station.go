@@ -191,6 +191,17 @@ func (s *station) set(c conditions) {
 	s.arm()
 }
 
+// resize changes the slots that the server has without faults.
+func (s *station) resize(slots int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	s.advance(now)
+	s.slots = slots
+	s.admit(now)
+	s.arm()
+}
+
 // halt takes the ends of all services off the events.
 func (s *station) halt(now time.Duration) {
 	all := s.events.list

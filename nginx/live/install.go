@@ -23,6 +23,8 @@ type InstallOptions struct {
 	Listen    string   // default 127.0.0.1:9147
 	TokenFile string   // default: token in Dir
 	Upstreams []string // default: every http upstream whose weights can be set live
+	// Admission are the upstreams of which a share of the requests may be refused; default: none.
+	Admission []string
 	// StatusListen is where the status page is to be served, as in a listen directive; empty: the shim is not installed.
 	StatusListen string
 	// Hooked leaves the Lua hooks out of the snippet: the configuration has its own, which run the statements of Live.Hooks.
@@ -60,7 +62,8 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	if _, err := New(Config{Address: opt.Listen}); err != nil {
 		return nil, err
 	}
-	in := &Installation{Live: lua.Live{Dir: opt.Dir, Listen: opt.Listen, TokenFile: opt.TokenFile, Upstreams: opt.Upstreams, Hooked: opt.Hooked}}
+	in := &Installation{Live: lua.Live{Dir: opt.Dir, Listen: opt.Listen, TokenFile: opt.TokenFile, Upstreams: opt.Upstreams, Hooked: opt.Hooked,
+		Admission: opt.Admission}}
 	if opt.StatusListen != "" {
 		in.Live.Status = &lua.Status{Listen: opt.StatusListen}
 	}
@@ -88,7 +91,7 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 		}
 		chosen = append(chosen, u)
 	}
-	for _, name := range opt.Upstreams {
+	for _, name := range slices.Concat(opt.Upstreams, opt.Admission) {
 		if names[name] == 0 {
 			return nil, refuse("no upstream %q in %s", name, cfg.Path)
 		}
@@ -107,6 +110,12 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 		Text: "include " + in.Live.HTTPSnippet() + ";", File: cfg.Path, Present: included(cfg, in.Live.HTTPSnippet()),
 		Where: fmt.Sprintf("in the http block of %s", cfg.Path),
 	})
+	for _, name := range opt.Admission {
+		in.Lines = append(in.Lines, Line{
+			Text: "include " + in.Live.AdmissionSnippet(name) + ";", Present: included(cfg, in.Live.AdmissionSnippet(name)),
+			Where: fmt.Sprintf("in every location that passes requests to upstream %s", name),
+		})
+	}
 	for _, u := range chosen {
 		in.Lines = append(in.Lines, Line{
 			Text: lua.ZoneLine(u.Name, len(u.Peers)), File: u.File.Path, Present: u.Zone != "",

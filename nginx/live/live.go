@@ -268,11 +268,27 @@ func (a *Actuator) call(ctx context.Context, method string, body []byte) (*State
 var errReloading = errors.New("NGINX has been reloading")
 
 func (a *Actuator) once(ctx context.Context, method string, body []byte) (*State, error) {
+	text, err := a.ask(ctx, method, lua.LivePath, body)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{}
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, fmt.Errorf("live weights at %s: reply: %w", a.config.Address, err)
+	}
+	if s.Format != 2 {
+		return nil, fmt.Errorf("live weights at %s: format %d, want 2: run trimtab nginx live install and reload NGINX", a.config.Address, s.Format)
+	}
+	return s, nil
+}
+
+// ask sends one authenticated request and returns the text of a good reply.
+func (a *Actuator) ask(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	token, err := readToken(a.config.TokenFile)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://trimtab"+lua.LivePath, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://trimtab"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("live weights: %w", err)
 	}
@@ -292,14 +308,7 @@ func (a *Actuator) once(ctx context.Context, method string, body []byte) (*State
 	if resp.StatusCode != http.StatusOK {
 		return nil, a.failure(resp.StatusCode, text)
 	}
-	s := &State{}
-	if err := json.Unmarshal(text, s); err != nil {
-		return nil, fmt.Errorf("live weights at %s: reply: %w", a.config.Address, err)
-	}
-	if s.Format != 2 {
-		return nil, fmt.Errorf("live weights at %s: format %d, want 2: run trimtab nginx live install and reload NGINX", a.config.Address, s.Format)
-	}
-	return s, nil
+	return text, nil
 }
 
 func (a *Actuator) failure(status int, text []byte) error {

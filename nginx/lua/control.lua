@@ -103,10 +103,16 @@ local function read_body()
     return text or ""
 end
 
-local function answer(live)
+-- unauthorised returns status and text of a refusal, or nothing when the request holds the token.
+local function unauthorised(live)
     local given = (ngx.var.http_authorization or ""):match("^Bearer (%S+)$")
     if not live.token or #live.token < 32 then return refusal(503, "no token of at least 32 characters in " .. live.opts.token_file) end
     if not given or not same(given, live.token) then return refusal(401, "wrong token") end
+end
+
+local function answer(live)
+    local refused, why = unauthorised(live)
+    if refused then return refused, why end
     local method, text = ngx.req.get_method(), read_body()
     if method == "GET" then return state(live) end
     if method == "PUT" then return put(live, text) end
@@ -120,6 +126,8 @@ local function reply(status, text)
     ngx.header["Content-Length"] = #text + 1
     ngx.print(text, "\n")
 end
+
+M.quote, M.refusal, M.unauthorised, M.read_body, M.reply = quote, refusal, unauthorised, read_body, reply
 
 local RELOADING = '{"error":"NGINX is reloading: ask again over a new connection","again":true}'
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-//go:embed live.lua weights.lua control.lua
+//go:embed live.lua weights.lua control.lua admit.lua
 var liveFiles embed.FS
 
 // LivePath is the path of the control call.
@@ -24,6 +24,8 @@ type Live struct {
 	TokenFile string   // file whose first line is the token; only root need read it
 	Upstreams []string // whose weights may be set; nil: every upstream
 	Servers   int      // how many there are in all, to size the dictionary
+	// Admission are the upstreams of which a share of the requests may be refused, in the locations that include AdmissionSnippet.
+	Admission []string
 
 	// Status is the status shim, nil for none. It comes along here because a configuration holds only one init_by_lua. Dir
 	// and Hooked are set by Files.
@@ -69,7 +71,7 @@ func (l Live) Validate() error {
 	if l.Listen == "" || strings.ContainsAny(l.Listen, "\n\"'\\;{}$ ") {
 		return fmt.Errorf("live weights: listen %q: want unix:/path or 127.0.0.1:port", l.Listen)
 	}
-	for _, name := range l.Upstreams {
+	for _, name := range slices.Concat(l.Upstreams, l.Admission) {
 		if name == "" || strings.ContainsAny(name, " \t\r\n\"'\\;{}$") {
 			return fmt.Errorf("live weights: upstream %q: a name with blanks, quotes, $, ; or braces", name)
 		}
@@ -108,7 +110,7 @@ func (l Live) Files() (map[string]string, error) {
 		}
 		files[filepath.Join(l.Dir, name)] = string(text)
 	}
-	return files, nil
+	return files, l.admission(files)
 }
 
 func (l Live) shim() Status {
@@ -132,6 +134,7 @@ func (l Live) Hooks() map[string][]string {
 			quote(filepath.Join(l.Dir, "live.lua")), quote(l.Dir), quote(l.TokenFile), upstreams)},
 		"init_worker_by_lua_block": {`package.loaded["trimtab.live"].start()`},
 	}
+	l.admissionHooks(hooks)
 	if l.Status != nil {
 		shim := l.shim()
 		hooks["init_by_lua_block"] = append(hooks["init_by_lua_block"], shim.InitLua())
@@ -144,6 +147,7 @@ func (l Live) http() string {
 	var b strings.Builder
 	b.WriteString("# Written by trimtab nginx live install. Belongs into the http block.\n")
 	fmt.Fprintf(&b, "lua_shared_dict trimtab_live %dk;\n", l.dictKiB())
+	b.WriteString(l.admissionDict())
 	if !l.Hooked {
 		hooks := l.Hooks()
 		for _, hook := range slices.Sorted(maps.Keys(hooks)) {
@@ -160,9 +164,9 @@ func (l Live) http() string {
     client_max_body_size 16m;
     client_body_buffer_size 1m;
     location = %s { content_by_lua_block { package.loaded["trimtab.live"].control() } }
-    location / { return 404; }
+%s    location / { return 404; }
 }
-`, l.Listen, LivePath)
+`, l.Listen, LivePath, l.admissionLocation())
 	return b.String()
 }
 

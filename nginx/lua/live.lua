@@ -20,7 +20,8 @@ function M.init(opts)
     M.opts = opts
     running, weights = dofile(opts.dir .. "/running.lua"), dofile(opts.dir .. "/weights.lua")
     weights.use(running)
-    M.control = dofile(opts.dir .. "/control.lua").new(M)
+    M.tools = dofile(opts.dir .. "/control.lua")
+    M.control = M.tools.new(M)
     local f = io.open(opts.token_file, "r")
     M.token = f and f:read("*l")
     if f then f:close() end

@@ -61,7 +61,7 @@ const (
 	sameRates    = 0.12 // of the most that a group ever gets: up to it, rates are the same regime's
 	demandMemory = 3600 // s of a regime over which its rates are averaged
 	partSec      = 30   // s after which a component is known to ask for what it does
-	confirmSec   = 12   // s that a regime must last to be a visit: what ends sooner is a burst
+	confirmSec   = 15   // s that a regime must last to be a visit: what ends sooner is a burst
 	lengthSD     = 0.3  // log: how different visits of a regime are in length before any was seen
 	lengthVisits = 1.0  // visits that this counts as
 	lengthLeast  = 0.03 // log: no forecast is surer of a length

@@ -26,11 +26,18 @@ type Params struct {
 	Failing        float64 `unit:"probability" most:"1" about:"share of failures from which a server is one that fails" from:"estimate: ten times what is usual"`
 	TallyMemory    float64 `unit:"s" about:"over which the answers of a server are compared with those of its peers" from:"convention: fail_timeout of NGINX"`
 	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"estimate: deploys and restarts take about a minute"`
+	FailureFew     float64 `unit:"requests" about:"answers that weigh as much as what was believed of failures: one in a few is chance" from:"estimate: a failure in ten says something"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
 	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
 	LeastPart      float64 `unit:"ratio" most:"1" about:"least part of a response time that is service" from:"estimate: the queue is 49 services long"`
 	SampleShare    float64 `unit:"ratio" off:"0" most:"1" about:"part of the variance of waits that classes of a server do not share" from:"chosen: by hand"`
+	SCVFirst       float64 `unit:"scv" about:"spread of service times of a group before it was seen" from:"estimate: between constant and exponential"`
+	SCVMemory      float64 `unit:"s" about:"over which that spread and a deadline are learned" from:"estimate: some ten intervals"`
+	QuietWait      float64 `unit:"ratio" most:"1" about:"part of response times that is waiting up to which they show service times, and arrivals" from:"estimate: below half use"`
+	LearnedFrom    float64 `unit:"requests" about:"behind a deadline that is learned" from:"convention: a mean of a hundred"`
+	PassedOver     float64 `unit:"requests" about:"that a server should have been sent before one that ended none is passed over, or hangs" from:"estimate: by chance never"`
+	TriedAgain     float64 `unit:"ratio" most:"1" about:"of what it should have been sent, at most, is what a server is sent while NGINX passes over it" from:"estimate: fail_timeout lets one in some intervals"`
 	LeastProbable  float64 `unit:"probability" off:"0" most:"1" about:"numbers of slots below it are left out of a belief" from:"estimate: saves most of the work of a plan"`
 
 	RateMemory   float64 `part:"load" unit:"s" about:"time over which the rate of requests is averaged while what differs is chance" from:"estimate: the planning horizon"`
@@ -51,6 +58,12 @@ type Params struct {
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	Saturated     float64 `unit:"ratio" about:"requests held per slot from which a server is saturated, beyond Few" from:"estimate: every second one waits"`
+	Few           float64 `unit:"requests" about:"that wait by chance" from:"estimate: a burst"`
+	Overloaded    float64 `unit:"ratio" about:"utilisation from which a queue does not go by itself" from:"convention: full use but for the noise"`
+	LongQueueSec  float64 `unit:"s" about:"work that waits and is no short queue" from:"estimate: less than patience"`
+	LongWait      float64 `unit:"services" about:"that it must be, too" from:"estimate: ten services are long for any service"`
+	UrgentBand    float64 `unit:"ratio" most:"1" about:"of the dead band, in an emergency: near full use a little decides whether a queue grows" from:"chosen: by hand"`
 	UrgentGain    float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
@@ -61,6 +74,7 @@ type Params struct {
 	QuietMost     float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by" from:"chosen: by hand"`
 	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
 	Growth        float64 `unit:"ratio" off:"1e9" least:"1" about:"most that the share of a server grows in one change" from:"chosen: by hand"`
+	ComeBack      float64 `unit:"ratio" most:"1" about:"of an equal share that a server may be given back at once" from:"chosen: by hand"`
 	BurstChanges  float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
 	RefillSec     float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
 }
@@ -86,11 +100,18 @@ func Default() Params {
 		Failing:        0.05,
 		TallyMemory:    10,
 		FailureMemory:  20,
+		FailureFew:     20,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
 		SpreadMost:     16,
 		LeastPart:      0.02,
 		SampleShare:    0.3,
+		SCVFirst:       0.6,
+		SCVMemory:      60,
+		QuietWait:      0.3,
+		LearnedFrom:    100,
+		PassedOver:     20,
+		TriedAgain:     0.2,
 		LeastProbable:  0.02,
 		RateMemory:     20,
 		RateSurprise:   4,
@@ -108,6 +129,12 @@ func Default() Params {
 		Pull:           0.2,
 		Significant:    2,
 		MinGain:        0.03,
+		Saturated:      1.5,
+		Few:            3,
+		Overloaded:     0.97,
+		LongQueueSec:   1,
+		LongWait:       10,
+		UrgentBand:     0.2,
 		UrgentGain:     0.3,
 		CalmPrice:      3,
 		DeadBand:       0.05,
@@ -118,6 +145,7 @@ func Default() Params {
 		QuietMost:      8,
 		SettleSec:      3,
 		Growth:         3,
+		ComeBack:       0.3,
 		BurstChanges:   6,
 		RefillSec:      30,
 	}

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+
+	"trimtab/control"
+	"trimtab/pursuit"
+	"trimtab/tuner"
+)
+
+// pursuing is a configuration with an objective, four lines of it.
+const pursuing = `
+[objective]
+kind = "throughput"
+admission = "lua"
+[[upstream]]
+name = "one"
+bound = "35ms"
+max_blocked = 0.5
+[[upstream]]
+name = "two"
+bound = "110ms"
+importance = 5.0
+`
+
+func TestObjectivesInTheConfiguration(t *testing.T) {
+	with := func(old, new string) string { return strings.Replace(pursuing, old, new, 1) }
+	for _, c := range []struct {
+		name, text string
+		want       string // in the error; empty: none
+	}{
+		{"throughput with admission", pursuing, ""},
+		{"an objective that nobody knows", with(`"throughput"`, `"joy"`), `objective.kind "joy"`},
+		{"importance 0", with("importance = 5.0", "importance = 0.0"), "importance 0"},
+		{"importance without end", with("importance = 5.0", "importance = inf"), "importance +Inf"},
+		{"a knee before the bound", with(`bound = "35ms"`, "bound = \"35ms\"\nknee = \"20ms\""), "at least the bound"},
+		{"a guarantee that promises nothing", with(`"throughput"`, `"guarantee"`), "promised something"},
+		{"a delay bound without a bound", with(`"throughput"`, `"delay_bound"`) + "[[upstream]]\nname = \"three\"\n", "upstream three: the objective delay_bound wants a bound"},
+		{"admission of another kind", with(`"lua"`, `"prayer"`), "objective.admission"},
+		{"shares without admission", with("admission = \"lua\"\n", ""), "max_blocked wants objective.admission"},
+		{"by rate without a zone", with(`"lua"`, `"rate"`), "limit_zone"},
+		{"more than everything", with("max_blocked = 0.5", "max_blocked = 1.5"), "0 (off) to 1"},
+		{"another status", with(`admission = "lua"`, "admission = \"lua\"\nstatus = 404"), "503 or 429"},
+		{"wishes without an objective", with(`kind = "throughput"`, `kind = ""`), "wants [objective] kind"},
+		{"with another learner", pursuing + "[tuner]\nlearner = \"grid\"\n", "tuner.learner"},
+		{"scaling without a hook", pursuing + "[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\n", "want command or url"},
+		{"scaling by a blind hook that does not say what there is", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\n", "want units"},
+		{"scaling by a hook", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n", ""},
+		{"scaling by two hooks", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\nurl = \"http://x/\"\n", "one of them"},
+		{"scaling by no URL", pursuing + "[scaling]\nurl = \"x\"\n", "scaling.url"},
+		{"scaling from 3 to 2", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 3\nmax = 2\nunits = 2\n", "3 to 2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ParseConfig("trimtab.toml", c.text)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// With nothing configured everything is as it was.
+func TestObjectivesAreOffUnlessSwitchedOn(t *testing.T) {
+	cfg, err := ParseConfig("trimtab.toml", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPolicy(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.(*tuner.Tuner); !ok {
+		t.Errorf("got a %T, want the tuner", p)
+	}
+	s, err := newSession(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if s.admission != nil || s.scaler != nil || len(s.controls()) > 0 {
+		t.Errorf("got admission %v and scaling %v, want none", s.admission, s.scaler)
+	}
+	if cfg, err = ParseConfig("trimtab.toml", pursuing); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = NewPolicy(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.(*pursuit.Policy); !ok || tunerOf(p) == nil {
+		t.Errorf("got a %T, want one that pursues the objective and can be kept", p)
+	}
+	limits := cfg.admissionLimits()
+	if len(limits) != 1 || limits["one"] != (control.AdmissionLimits{Most: 0.5}) {
+		t.Errorf("admission: got %v, want at most half of upstream one", limits)
+	}
+}

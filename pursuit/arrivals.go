@@ -1,0 +1,135 @@
+package pursuit
+
+import "math"
+
+// arrivals follows how many requests of a service are offered, and how regularly: the mean since the load last changed, over at most
+// rateMemory, and the ratio of the variance of counts to their mean, which is 1 for a Poisson stream and the squared coefficient of
+// variation of the gaps for a renewal process.
+type arrivals struct {
+	count, sec float64 // behind the rate
+	dispersion float64 // mean of squared standard deviations from the rate
+	weight     float64 // intervals behind it
+	changed    bool    // the last interval was of another load
+}
+
+const (
+	rateMemory       = 60.0 // s: how long a load counts as the same while it differs by chance only
+	rateSurprise     = 2.8  // standard deviations of an interval that are no chance: once in two hundred intervals of 5 s
+	dispersionPrior  = 6.0  // intervals' worth of belief in a Poisson stream before anything was seen
+	dispersionMemory = 120  // intervals' worth at most
+	dispersionLeast  = 0.02
+)
+
+// course follows how long answers take, to tell what arrives at servers that do not keep up: what they finish is not what they are sent.
+type course struct {
+	base  float64 // response time without waiting, s: the least of late
+	last  float64 // of the interval before, s
+	weigh bool    // last is known
+	end   float64 // of who would come now, as far as the last two intervals tell, s; 0: nothing waits
+}
+
+const (
+	baseMemory  = 600.0 // s in which a response time that is never reached again is forgotten
+	waitsAsLong = 2.0   // times the response time without waiting, from which most of it is waiting
+	growsMost   = 0.85  // s of response time per s of control time, at most: beyond it all is chance
+)
+
+// quiet is what a server shows of an upstream: how long it takes without waiting, and what it finished in the last interval.
+type quiet struct {
+	base float64 // s: the least mean of late
+	done float64 // per s
+}
+
+func (q *quiet) observe(c seenClass, seconds float64) {
+	q.done = c.perSec
+	if !(c.responseSec > 0) {
+		return
+	}
+	if q.base == 0 || c.responseSec < q.base {
+		q.base = c.responseSec
+		return
+	}
+	q.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(c.responseSec, waitsAsLong*q.base) - q.base)
+}
+
+// arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on average. While most of that
+// is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being what is finished and λ what arrives.
+func (c *course) arrived(finished, sec, seconds float64) float64 {
+	if !(finished > 0) || !(sec > 0) {
+		return finished
+	}
+	if c.base == 0 || sec < c.base {
+		c.base = sec
+	} else {
+		c.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(sec, waitsAsLong*c.base) - c.base)
+	}
+	last := c.last
+	known := c.weigh
+	c.last, c.weigh, c.end = sec, true, 0
+	if !known || math.Max(sec, last) < waitsAsLong*c.base {
+		return finished
+	}
+	c.end = math.Max(0, sec+(sec-last)/2)
+	slope := math.Max(-1, math.Min(growsMost, (sec-last)/seconds))
+	return finished / (1 - slope)
+}
+
+// observe takes in the requests of an interval.
+func (a *arrivals) observe(count, seconds float64) {
+	a.changed = false
+	if a.sec == 0 {
+		a.count, a.sec = count, seconds
+		return
+	}
+	mean := a.count / a.sec * seconds
+	scale := math.Max(mean, 0.5) * (1 + seconds/a.sec)
+	z2 := (count - mean) * (count - mean) / scale
+	if math.Sqrt(z2/a.regular()) > rateSurprise && math.Abs(count-mean) > 2 {
+		a.count, a.sec, a.changed = count, seconds, true
+		return
+	}
+	a.dispersion += z2
+	if a.weight++; a.weight > dispersionMemory {
+		keep := dispersionMemory / a.weight
+		a.dispersion, a.weight = a.dispersion*keep, dispersionMemory
+	}
+	a.count, a.sec = a.count+count, a.sec+seconds
+	if a.sec > rateMemory {
+		keep := rateMemory / a.sec
+		a.count, a.sec = a.count*keep, rateMemory
+	}
+}
+
+// uncertain is the standard deviation of the logarithm of the rate.
+func (a *arrivals) uncertain() float64 {
+	return math.Min(uncertainMost, math.Sqrt(a.regular()/math.Max(a.count, 1))+uncertainLeast)
+}
+
+const (
+	uncertainLeast = 0.03 // loads drift
+	uncertainMost  = 0.3
+)
+
+// perSec is the rate, 0 before the first interval.
+func (a *arrivals) perSec() float64 {
+	if a.sec == 0 {
+		return 0
+	}
+	return a.count / a.sec
+}
+
+// regular is the squared coefficient of variation of the gaps.
+func (a *arrivals) regular() float64 {
+	return math.Max(dispersionLeast, (a.dispersion+dispersionPrior)/(a.weight+dispersionPrior))
+}
+
+// kind is the kind of arrivals of the twin that is nearest.
+func (a *arrivals) kind() string {
+	switch r := a.regular(); {
+	case r < normCV*normCV/2:
+		return "fixed"
+	case r < 0.4:
+		return "norm"
+	}
+	return "exp"
+}

@@ -1,0 +1,187 @@
+package pursuit
+
+import (
+	"fmt"
+	"math"
+
+	"trimtab/tuner"
+	"trimtab/weights"
+)
+
+// spread are the standard deviations by which the loads of the worlds differ from what is believed: three of the same mean and variance.
+var spread = [believedWorlds]float64{0, 1.2247, -1.2247}
+
+// worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of slots as far as these
+// are not known, the first with the load that is believed; or why none can be told.
+func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
+	behind := p.backlog(pool)
+	for _, sv := range pool.Servers {
+		if len(sv.Slots) == 0 || !sv.Known {
+			return nil, fmt.Sprintf("nothing is known of server %s yet", sv.Address)
+		}
+	}
+	for i := range believedWorlds {
+		w := World{}
+		for j := range pool.Servers {
+			srv, why := p.server(pool, j, i, believedWorlds)
+			if why != "" {
+				return nil, why
+			}
+			w.Servers = append(w.Servers, srv)
+		}
+		for k, g := range pool.Groups {
+			a := p.offered[g.Name]
+			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) * math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
+				FixedWeights: p.cfg.FixedWeights || p.cfg.Fixed[g.Name] != ""}
+			live := 0
+			for _, l := range g.Links {
+				v.Links = append(v.Links, Link{Server: l.Server, Off: l.Off})
+				if !l.Off {
+					live++
+				}
+			}
+			if live == 0 {
+				return nil, fmt.Sprintf("no server of upstream %s takes requests", g.Name)
+			}
+			w.Services = append(w.Services, v)
+		}
+		out = append(out, w)
+	}
+	return out, ""
+}
+
+const (
+	waitsShare = 1.5  // requests held per slot,
+	waitsFew   = 3    // and beside them, that are no backlog
+	drainSec   = 4.0  // in which a backlog is to be served by refusing others,
+	drainMost  = 3.0  // with at most so much beside what is offered,
+	growSec    = 15.0 // and the same where capacity is added for it, which has to be paid for
+	growMost   = 0.5
+)
+
+// backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers, within drainSec. The
+// requests of a group that are at its servers are those that arrived while the last one waited (Little's law over one sojourn).
+func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
+	out := make([]float64, len(pool.Groups))
+	slots, inside, shown, scaled := 0.0, 0.0, 0.0, false
+	for j := range pool.Servers {
+		sv := &pool.Servers[j]
+		shown += sv.Inside
+		if l := p.cfg.Scaling[sv.Address]; l.On() {
+			slots += float64(p.levels.Capacity[sv.Address] * max(l.SlotsPerUnit, 1))
+			scaled = true
+		} else {
+			slots += sv.MeanSlots()
+		}
+	}
+	held := make([]float64, len(out))
+	for k := range pool.Groups {
+		name := pool.Groups[k].Name
+		held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * p.courses[name].end
+		inside += held[k]
+	}
+	seconds, most, holds := drainSec, drainMost, inside
+	if scaled {
+		seconds, most, holds = growSec, growMost, shown
+	}
+	waiting := holds - waitsShare*slots - waitsFew
+	if waiting <= 0 || inside <= 0 {
+		return out
+	}
+	for k := range out {
+		out[k] = math.Min(waiting/seconds*held[k]/inside, most*p.offered[pool.Groups[k].Name].perSec())
+	}
+	return out
+}
+
+// server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by their probabilities,
+// in another order for each server.
+func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why string) {
+	sv := &pool.Servers[j]
+	srv = Server{Name: sv.Address, ServiceSec: make([]float64, len(pool.Groups)), Scaling: p.cfg.Scaling[sv.Address]}
+	at := (float64((i+j)%n) + 0.5) / float64(n)
+	h := &sv.Slots[len(sv.Slots)-1]
+	for x := range sv.Slots {
+		if at -= sv.Slots[x].Probability; at <= 0 {
+			h = &sv.Slots[x]
+			break
+		}
+	}
+	srv.Slots = int(h.Slots)
+	work := 0.0
+	for k, g := range pool.Groups {
+		for _, l := range g.Links {
+			if l.Server != j {
+				continue
+			}
+			srv.ServiceSec[k] = h.ServiceSec[l.Class]
+			srv.SCV += g.RatePerSec * g.SCV
+			work += g.RatePerSec
+			if !srv.Scaling.On() {
+				continue
+			}
+			sec, ok := p.servers[sv.Address].service(l.Class)
+			if !ok {
+				return srv, fmt.Sprintf("nothing is known of server %s yet", sv.Address)
+			}
+			srv.ServiceSec[k] = sec
+		}
+	}
+	if srv.Scaling.On() {
+		srv.Slots = p.levels.Capacity[sv.Address] * max(srv.Scaling.SlotsPerUnit, 1)
+	}
+	srv.SCV /= math.Max(work, 1e-9)
+	p.fullOne(&srv, pool, sv)
+	return srv, ""
+}
+
+// fullOne is what a server is taken for while it is full and requests wait: one that takes as long as it did when nothing waited, and has the
+// slots that are then busy with what it finishes. Whether it has lost slots or become slower cannot be told before its queue is gone; how
+// much it finishes is the same, and that is what admission has to know at once.
+func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBelief) {
+	if srv.Scaling.On() || sv.Inside <= waitsShare*float64(srv.Slots)+waitsFew {
+		return
+	}
+	busy := 0.0
+	for k, g := range pool.Groups {
+		if srv.ServiceSec[k] <= 0 {
+			continue
+		}
+		q := p.quietOf(srv.Name, g.Name)
+		if q.base <= 0 {
+			return
+		}
+		busy += q.done * q.base
+		srv.ServiceSec[k] = math.Min(srv.ServiceSec[k], q.base)
+	}
+	srv.Slots = min(srv.Slots, max(1, int(math.Round(busy))))
+}
+
+func (p *Policy) quietOf(server, upstream string) *quiet {
+	if p.quiet[server] == nil {
+		p.quiet[server] = map[string]*quiet{}
+	}
+	if p.quiet[server][upstream] == nil {
+		p.quiet[server][upstream] = &quiet{}
+	}
+	return p.quiet[server][upstream]
+}
+
+// setting is what is in force in a world.
+func (p *Policy) setting(w *World, inForce weights.Set) Setting {
+	s := w.Start()
+	for k := range w.Services {
+		v := &w.Services[k]
+		for i, l := range v.Links {
+			s.Weights[k][i] = inForce[v.Name][w.Servers[l.Server].Name].Weight.Int()
+		}
+		s.Blocked[k] = p.levels.Blocked[v.Name]
+	}
+	for j := range w.Servers {
+		s.Units[j] = 0
+		if w.Servers[j].Scaling.On() {
+			s.Units[j] = p.levels.Capacity[w.Servers[j].Name]
+		}
+	}
+	return s
+}
