@@ -29,8 +29,8 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 		changes[v.Param+" "+v.To] = v
 	}
 	crippled, idle := changes["MinGain 1000"], changes["SpreadMost off"]
-	if !(crippled.P99.Ratio > 2) || !(crippled.Reloads.Ratio < 1) || crippled.P99.Worlds != 2 || crippled.Dispensable {
-		t.Errorf("crippled: got %+v, want a p99 more than twice as high and fewer reloads", crippled)
+	if !(crippled.P99.Low > 1.1) || !(crippled.Reloads.Ratio < 1) || crippled.P99.Worlds != 2 || crippled.Dispensable {
+		t.Errorf("crippled: got %+v, want a p99 that is higher beyond chance and fewer reloads: only emergencies are answered", crippled)
 	}
 	if len(changes) != 4 {
 		t.Errorf("got %d changes, want half, twice and off of one, and a value of another", len(changes))
