@@ -44,7 +44,7 @@ var rooms = []room{
 	{name: "nginx/origin", only: []string{}},
 	{name: "nginx/instance", only: []string{}},
 	{name: "nginx/lua", only: []string{}},
-	{name: "orders", only: []string{}},
+	{name: "orders", only: []string{"trusted"}},
 	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}},
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx"
 	"trimtab/nginx/dns"
 	"trimtab/vts"
@@ -35,10 +37,10 @@ var (
 func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 	a := s.cfg.Actuator
 	h := dnsHand{Session: s, zone: a.DNSZone}
-	store := dns.Store{Path: filepath.Join(s.cfg.StateDir, "dns.json")}
+	store := dns.Store{Path: filepath.Join(s.cfg.dataDir(), "dns.json")}
 	var err error
 	if h.setter, err = dns.New(dns.Config{
-		Listen: a.DNSListen, Zone: a.DNSZone, Store: store, Status: s.applier.Status, Confirm: time.Duration(a.DNSConfirm),
+		Listen: a.DNSListen, Zone: a.DNSZone, Store: store, Status: s.status, Confirm: time.Duration(a.DNSConfirm),
 	}); err != nil {
 		return h, err
 	}
@@ -55,11 +57,12 @@ func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 		})
 		return err
 	}}
-	for _, m := range a.Members {
+	for i, m := range a.Members {
 		members, err := m.members()
 		if err != nil {
 			return h, err
 		}
+		members.Read = func() ([]byte, error) { return s.cfg.file(membersFile + strconv.Itoa(i)) }
 		h.follower.Members = append(h.follower.Members, members)
 	}
 	return h, nil
@@ -163,18 +166,14 @@ func (h dnsHand) overlay(_ context.Context, sample *vts.Sample) error {
 	return nil
 }
 
-func (h dnsHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error {
-	if err := cfg.Editable(u.Name); err != nil {
-		return err
+func (h dnsHand) mayTune(u *helper.Upstream) string {
+	if u.Uneditable == "" && !dns.Installed(u.Block(), h.zone) {
+		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install", u.Name, u.File, u.Line)
 	}
-	if !dns.Installed(u, h.zone) {
-		return fmt.Errorf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
-			u.Name, u.File.Path, u.Line)
-	}
-	return nil
+	return u.Uneditable
 }
 
-func (h dnsHand) obstacle(context.Context, bool) string {
+func (h dnsHand) obstacle() string {
 	if err := h.server.Answering(); err != nil {
 		return "dns: " + err.Error()
 	}

@@ -14,11 +14,28 @@ import (
 // listenAgain is how long the daemon waits before it tries to listen once more.
 const listenAgain = 10 * time.Second
 
-// listen serves the handler on the address until ctx ends. An address that is taken does not end the daemon, which has better
+// opener returns how to listen on the address: by this process, or by the helper, who is root and hands over the socket.
+func (d *Service) opener(address string) func(context.Context) (net.Listener, error) {
+	if d.opts.Helper == nil {
+		return func(ctx context.Context) (net.Listener, error) {
+			return localhttp.Listen(ctx, address, localhttp.Limits{})
+		}
+	}
+	return func(context.Context) (net.Listener, error) {
+		l, err := d.opts.Helper.Listen()
+		if err != nil {
+			return nil, err
+		}
+		return localhttp.Limited(l, localhttp.Limits{}), nil
+	}
+}
+
+// listen serves the handler on what open opens until ctx ends. An address that is taken does not end the daemon, which has better
 // things to do: it is said once, and tried again every few seconds until it is free. It returns where it listens, nil when
 // it does not yet.
-func listen(ctx context.Context, log *slog.Logger, address string, handler http.Handler, again time.Duration) net.Addr {
-	l, err := localhttp.Listen(ctx, address, localhttp.Limits{})
+func listen(ctx context.Context, log *slog.Logger, open func(context.Context) (net.Listener, error), handler http.Handler,
+	again time.Duration) net.Addr {
+	l, err := open(ctx)
 	if err != nil {
 		log.Error("not listening: metrics, health and explanations cannot be had for now", "error", err, "again_in", again)
 		go func() {
@@ -30,7 +47,7 @@ func listen(ctx context.Context, log *slog.Logger, address string, handler http.
 					return
 				case <-tick.C:
 				}
-				if l, err := localhttp.Listen(ctx, address, localhttp.Limits{}); err == nil {
+				if l, err := open(ctx); err == nil {
 					log.Info("listening", "address", l.Addr().String())
 					serve(ctx, log, l, handler)
 					return

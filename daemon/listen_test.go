@@ -23,7 +23,7 @@ func TestListenWaitsForAPortThatIsTaken(t *testing.T) {
 	address := taken.Addr().String()
 	said := new(buffer)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-	if addr := listen(t.Context(), slog.New(slog.NewTextHandler(said, nil)), address, handler, 10*time.Millisecond); addr != nil {
+	if addr := listen(t.Context(), slog.New(slog.NewTextHandler(said, nil)), new(Service).opener(address), handler, 10*time.Millisecond); addr != nil {
 		t.Fatalf("got %v, want no address yet", addr)
 	}
 	if !strings.Contains(said.String(), "not listening") || !strings.Contains(said.String(), "address already in use") {

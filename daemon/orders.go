@@ -20,7 +20,7 @@ const rampSteps = 10
 
 // Orders is where the operator's orders stand.
 func (c *Config) Orders() orders.Store {
-	return orders.Store{Path: filepath.Join(c.StateDir, "orders.json")}
+	return orders.Store{Path: filepath.Join(c.dataDir(), "orders.json")}
 }
 
 // SlowStart is how long new servers of an upstream grow; 0: they do not.

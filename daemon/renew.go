@@ -37,8 +37,8 @@ func (d *Service) newPolicy(s *Session) (p control.Policy, err error) {
 // was learned. A reload of the configuration renews no budget.
 func (d *Service) swap(next *Session) {
 	last := d.current()
-	if reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
-		next.applier.Budget = last.applier.Budget
+	if next.own != nil && last.own != nil && reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
+		next.own.Applier.Budget = last.own.Applier.Budget
 	}
 	if last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()) {
 		next.policy = last.policy

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -14,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trimtab/control"
-	"trimtab/nginx"
+	"trimtab/helper"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -71,6 +70,8 @@ type Options struct {
 	NewPolicy func(*Config) (control.Policy, error)
 	Signals   <-chan os.Signal // SIGHUP, SIGUSR1 and SIGUSR2, as trimtab tune documents them; nil: none is heard
 	Logger    *slog.Logger     // nil: silence
+	// Helper does what needs root; nil: this process does.
+	Helper *helper.Client
 	// Registry takes the metrics, which are served from there; nil: one of the daemon's own.
 	Registry *prometheus.Registry
 }
@@ -87,7 +88,7 @@ func New(cfg *Config, o Options) (*Service, error) {
 	if o.NewPolicy == nil {
 		o.NewPolicy = NewPolicy
 	}
-	s, err := newSession(cfg, o.Logger)
+	s, err := newSession(cfg, o.Logger, o.Helper)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
@@ -110,15 +111,13 @@ func (d *Service) warn(cfg *Config) {
 }
 
 // told says who told the daemon to change nothing; empty: nobody did.
-func (d *Service) told(s *Session) string {
+func (d *Service) told(standing helper.Standing) string {
 	d.mu.Lock()
 	paused := d.paused
 	d.mu.Unlock()
-	switch _, err := os.Stat(s.cfg.HoldPath()); {
-	case err == nil:
-		return "hold file: " + s.cfg.HoldPath() + " exists"
-	case !errors.Is(err, fs.ErrNotExist):
-		return "hold file: " + err.Error()
+	switch {
+	case standing.Hold != "":
+		return standing.Hold
 	case paused:
 		return "signal: SIGUSR1 was sent; SIGUSR2 goes on"
 	case d.opts.Observe:
@@ -129,13 +128,18 @@ func (d *Service) told(s *Session) string {
 
 // hold says why nothing may be changed now; empty: changes pass.
 func (d *Service) hold(ctx context.Context, s *Session) string {
-	if told := d.told(s); told != "" {
+	standing, err := s.root.Standing(ctx, d.opts.DryRun)
+	if err != nil {
+		return "helper: " + err.Error()
+	}
+	obstacle := s.obstacle(standing) // asked for in any case: it notes what NGINX's processes weigh
+	if told := d.told(standing); told != "" {
 		return told
 	}
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
 	}
-	return s.obstacle(ctx, d.opts.DryRun)
+	return obstacle
 }
 
 // Step runs one control step and records it. It does not panic: whatever does is an internal fault, after which the
@@ -240,16 +244,9 @@ func (d *Service) explain(p control.Policy, sample *vts.Sample, err error) *tune
 // tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process
 // runs it: in a sandbox that lacks a folder every change would be refused.
 func (d *Service) tryOut(ctx context.Context, s *Session) {
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
-	if err == nil {
-		// Without a master the test would take the ports from an NGINX that is just starting.
-		_, err = s.applier.Master(ctx, cfg)
-	}
-	if err != nil {
-		return
-	}
-	s.tried = true
-	if err := s.applier.Test(ctx); err != nil && ctx.Err() == nil {
+	tried, err := s.root.Test(ctx)
+	s.tried = tried
+	if tried && err != nil && ctx.Err() == nil {
 		d.log.Warn("nginx -t does not pass as this process runs it: every change will be refused", "error", err)
 	}
 }
