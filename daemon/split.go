@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"trimtab/helper"
 	"trimtab/localhttp"
 	"trimtab/trusted"
@@ -64,7 +66,9 @@ func (s *Split) Run(ctx context.Context) error {
 	}
 	s.Worker.Env = withoutSystemd(os.Environ())
 	changes, questions, err := helper.Start(s.Worker, helper.As{UID: uid, GID: gid, State: state, BindLow: bindsLow(cfg)})
-	state.Close()
+	if state != nil {
+		state.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("%w: --single-process does without", err)
 	}
@@ -182,7 +186,18 @@ func withoutSystemd(env []string) []string {
 var ofTheWorker = []string{"tuner.db", "orders.json", "dns.json"}
 
 // giveState makes the worker's folder in the state folder, with what a daemon of one process has left there, and returns it open.
+// On a file system that is read-only it is what is there, nil for nothing: the worker learns in memory.
 func giveState(cfg *Config, uid, gid int) (*os.File, error) {
+	state, err := makeState(cfg, uid, gid)
+	if errors.Is(err, unix.EROFS) {
+		if state, err = os.Open(filepath.Join(cfg.StateDir, workerDir)); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return state, err
+}
+
+func makeState(cfg *Config, uid, gid int) (*os.File, error) {
 	dir := filepath.Join(cfg.StateDir, workerDir)
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		state, err := trusted.GiveFolder(dir, os.Geteuid(), os.Getegid())

@@ -12,13 +12,20 @@ type Worker struct {
 	state string
 }
 
+// noState is the folder of a worker that has none: nothing is in it, and nothing can be written there.
+const noState = "/proc/no-state-of-trimtab"
+
 // NewWorker confines this process to what a worker needs. It returns helper.ErrAlone when no Split has started it.
 func NewWorker() (*Worker, error) {
 	in, err := helper.Inherited()
 	if err != nil {
 		return nil, err
 	}
-	lacking, err := helper.Confine([]string{in.State}, nil)
+	own := []string{in.State}
+	if in.State == "" {
+		in.State, own = noState, nil
+	}
+	lacking, err := helper.Confine(own, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 // Client is the worker's side: what Root does, over the sockets. Its methods may be called from several goroutines.
 type Client struct {
 	changes, questions wire
+	gone               chan struct{} // closed when the helper has ended
 
 	mu     sync.Mutex
 	status nginx.StatusFunc
@@ -27,7 +28,8 @@ type Client struct {
 type wire struct {
 	mu     sync.Mutex
 	conn   net.Conn
-	broken error // the first failure of the socket: nothing is asked after it
+	broken error  // the first failure of the socket: nothing is asked after it
+	over   func() // is called then
 }
 
 // ErrGone is returned once the helper has ended or a socket has failed: the worker has to end too.
@@ -35,10 +37,15 @@ var ErrGone = errors.New("the helper is gone")
 
 // NewClient returns a client on the sockets of Inherited.
 func NewClient(changes, questions net.Conn) *Client {
-	c := &Client{}
+	c := &Client{gone: make(chan struct{})}
+	over := sync.OnceFunc(func() { close(c.gone) })
 	c.changes.conn, c.questions.conn = changes, questions
+	c.changes.over, c.questions.over = over, over
 	return c
 }
+
+// Gone is closed once a method has returned ErrGone.
+func (c *Client) Gone() <-chan struct{} { return c.gone }
 
 // Answer sets what answers the helper's questions about the status page, which come while something is changed.
 func (c *Client) Answer(status nginx.StatusFunc, origin nginx.OriginFunc) {
@@ -311,5 +318,6 @@ func (c *Client) showsOrigin(ctx context.Context) error {
 
 func (w *wire) fail(err error) error {
 	w.broken = fmt.Errorf("%w: %w", ErrGone, err)
+	w.over()
 	return w.broken
 }

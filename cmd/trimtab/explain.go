@@ -33,7 +33,7 @@ func newExplain(e *env) *cobra.Command {
 in force and the operator's, the load regime and its probability, the Q table's row with visits, the proposal chosen, the limits that took effect, the predicted and the
 measured reward.`,
 		Example: `  sudo trimtab explain
-  sudo trimtab explain --state /var/lib/trimtab/tuner.db
+  sudo trimtab explain --state /var/lib/trimtab/worker/tuner.db
   trimtab explain --json | jq .explanation.pools`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

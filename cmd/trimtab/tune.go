@@ -159,7 +159,22 @@ func (f *tuneFlags) work(ctx context.Context, e *env, w *daemon.Worker, signals 
 	if len(w.Lacking) > 0 {
 		daemon.NewLogger(e.stderr, cfg).Warn("this kernel cannot confine the process as it should be", "lacking", w.Lacking)
 	}
-	return f.daemon(ctx, e, cfg, daemon.Options{Reread: read, Signals: signals, Helper: w.Helper})
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		select {
+		case <-w.Helper.Gone():
+			end()
+		case <-ctx.Done():
+		}
+	}()
+	err = f.daemon(ctx, e, cfg, daemon.Options{Reread: read, Signals: signals, Helper: w.Helper})
+	select {
+	case <-w.Helper.Gone():
+		return helper.ErrGone
+	default:
+		return err
+	}
 }
 
 // daemon runs the daemon in this process.
