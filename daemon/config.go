@@ -42,6 +42,9 @@ func (s *Span) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (s Span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
+
 // DefaultPath is where the configuration is when nobody says otherwise.
 const DefaultPath = "/etc/trimtab/trimtab.toml"
 

@@ -76,6 +76,9 @@ func (d *Service) fault(in part, err error) {
 		if again > 0 {
 			attrs = append(attrs, "times_since", again)
 		}
+		if name := d.writeFault(in, err); name != "" {
+			attrs = append(attrs, "report", name)
+		}
 		d.log.Error("internal fault: the weights stay as they are, the daemon goes on; please report it", attrs...)
 	}
 }

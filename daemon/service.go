@@ -40,6 +40,7 @@ type Service struct {
 	faults   faultLog
 	recovery recovery
 	renders  renders // of the loop alone
+	witness  witness
 
 	mu            sync.Mutex
 	session       *Session
@@ -96,6 +97,7 @@ func New(cfg *Config, o Options) (*Service, error) {
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
 		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
 	}
+	d.witness.contain = func(f func()) { _ = d.contain(inState, f) }
 	if s.policy, err = d.newPolicy(s); err != nil {
 		return nil, &ConfigError{err}
 	}
@@ -187,7 +189,12 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	}
 	s.dry = d.opts.DryRun
 	d.reassert(ctx, s)
-	out, err := control.NewLoop(s, policy, s, options...).Step(ctx)
+	seen := policy
+	if rest == "" {
+		d.witness.watch(policy)
+		seen = witnessed{policy, &d.witness}
+	}
+	out, err := control.NewLoop(s, seen, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
 		took = time.Since(decided)

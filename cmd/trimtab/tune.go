@@ -9,12 +9,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"trimtab/control"
 	"trimtab/daemon"
 	"trimtab/helper"
+	"trimtab/plain"
 )
 
 type tuneFlags struct {
@@ -22,6 +24,7 @@ type tuneFlags struct {
 	config, onExit                              string
 	check, once, dryRun, observe, hold, release bool
 	single                                      bool
+	replay                                      string
 }
 
 func newTune(e *env) *cobra.Command {
@@ -63,11 +66,15 @@ listens to nobody but the first.`,
 	fl.StringVar(&f.onExit, "on-exit", "", "keep or restore the weights at the end (default: as configured)")
 	fl.StringArrayVar(&f.trainFiles, "train", nil, "learn from statistics that trimtab collect recorded, keep it in the state, and end (repeatable)")
 	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same upstreams, keep it in the state, and end (repeatable)")
-	cmd.MarkFlagsMutuallyExclusive("hold", "release", "check-config")
+	fl.StringVar(&f.replay, "replay", "", "play a report of an internal fault again, say whether the fault comes again, and end")
+	cmd.MarkFlagsMutuallyExclusive("hold", "release", "check-config", "replay")
 	return cmd
 }
 
 func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
+	if f.replay != "" {
+		return f.playAgain(e)
+	}
 	// From the first moment on: unheard, these signals would end the process.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
@@ -113,6 +120,24 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		return f.split(ctx, e, cfg, read, signals)
 	}
 	return f.daemon(ctx, e, cfg, daemon.Options{Reread: read, Signals: signals})
+}
+
+// playAgain plays a report of an internal fault again. A fault that comes again is the error.
+func (f *tuneFlags) playAgain(e *env) error {
+	r, err := daemon.Replay(f.replay)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	fmt.Fprintf(e.stdout, "report of %s by trimtab %s: %s: %s\n%d intervals played\n", r.At.Format(time.RFC3339), plain.Text(r.Version), plain.Text(r.Part),
+		plain.Text(r.Error), r.Intervals)
+	if r.Fault == nil {
+		fmt.Fprintln(e.stdout, "the fault does not come again with this program")
+		return nil
+	}
+	if p := (*control.Panic)(nil); errors.As(r.Fault, &p) {
+		fmt.Fprintf(e.stdout, "%s\n", p.Stack)
+	}
+	return fmt.Errorf("the fault comes again: %w", r.Fault)
 }
 
 // split runs the daemon in two processes.
