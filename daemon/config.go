@@ -140,6 +140,7 @@ type Config struct {
 	path     string
 	text     []byte // nil: there is no file
 	warnings []string
+	password string // of the status page, once it has been read
 	// files reads the files that the configuration names; nil: this process does.
 	files func(key string) ([]byte, error)
 	// data is the folder of what is learned and ordered; empty: see dataDir.
@@ -351,6 +352,7 @@ func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 			return nil, fmt.Errorf("read the password: %w", err)
 		}
 		cfg.Password, _, _ = strings.Cut(string(text), "\n")
+		c.password = cfg.Password
 	}
 	if c.Status.CA != "" {
 		pem, err := c.file(caFile)

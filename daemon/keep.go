@@ -68,6 +68,7 @@ func (d *Service) save(s *Session) {
 	if fault := d.contain(inState, func() { err = d.store.Save(d.state) }); fault != nil {
 		err = fault
 	}
+	d.trouble(troubleState, err)
 	if err != nil {
 		d.own.saveFailures.Inc()
 		if d.unsaved == nil {

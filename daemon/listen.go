@@ -16,17 +16,22 @@ const listenAgain = 10 * time.Second
 
 // opener returns how to listen on the address: by this process, or by the helper, who is root and hands over the socket.
 func (d *Service) opener(address string) func(context.Context) (net.Listener, error) {
-	if d.opts.Helper == nil {
-		return func(ctx context.Context) (net.Listener, error) {
-			return localhttp.Listen(ctx, address, localhttp.Limits{})
+	open := func(ctx context.Context) (net.Listener, error) {
+		return localhttp.Listen(ctx, address, localhttp.Limits{})
+	}
+	if d.opts.Helper != nil {
+		open = func(context.Context) (net.Listener, error) {
+			l, err := d.opts.Helper.Listen()
+			if err != nil {
+				return nil, err
+			}
+			return localhttp.Limited(l, localhttp.Limits{}), nil
 		}
 	}
-	return func(context.Context) (net.Listener, error) {
-		l, err := d.opts.Helper.Listen()
-		if err != nil {
-			return nil, err
-		}
-		return localhttp.Limited(l, localhttp.Limits{}), nil
+	return func(ctx context.Context) (net.Listener, error) {
+		l, err := open(ctx)
+		d.trouble(troubleListen, err)
+		return l, err
 	}
 }
 

@@ -236,6 +236,7 @@ func (s *Session) obey(ctx context.Context, name string, want map[string]orders.
 // obey puts in force what is ordered of single servers.
 func (d *Service) obey(ctx context.Context, s *Session) {
 	changed, err := s.enforce(ctx, time.Now())
+	d.trouble(troubleOrders, err)
 	if err != nil {
 		d.log.Error("orders are not in force", "error", err)
 	}

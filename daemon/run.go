@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -123,6 +124,7 @@ func (d *Service) signal(ctx context.Context, all *sync.WaitGroup, s os.Signal, 
 		if fault := d.contain(inReload, func() { err = d.reload(ctx, all) }); fault != nil {
 			err = fault
 		}
+		d.trouble(troubleReload, err)
 		if err != nil {
 			d.own.reloadOK.Set(0)
 			d.log.Error("configuration not taken over, the old one stays", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -218,10 +220,12 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 func (d *Service) edited(s *Session, c helper.Edit) {
 	s.look()
 	if c.Error != "" {
+		d.trouble(troubleNginx, errors.New(c.Error))
 		d.own.configUnreadable.Inc()
 		d.log.Warn("NGINX's configuration cannot be read: changes are held", "error", c.Error)
 		return
 	}
+	d.trouble(troubleNginx, nil)
 	d.own.configEdits.Inc()
 	d.log.Info("somebody edited NGINX's configuration: plans are made from the new files",
 		"files", c.Files, "upstreams", s.names(), "left_out", s.leftOut())

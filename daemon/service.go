@@ -24,18 +24,19 @@ const saveEvery = 30 * time.Second
 
 // Service is the daemon. Its loop runs in one goroutine; what others read is behind mu.
 type Service struct {
-	log     *slog.Logger
-	opts    Options
-	store   *Store
-	metrics *loopMetrics
-	own     *daemonMetrics
-	state   State
-	saved   time.Time
-	unsaved error     // of the last attempt to save
-	lastErr string    // kind of the last failure that was logged
-	errSaid time.Time // when it was
-	lastWhy string
-	based   bool // the operator's weights have been compared with those in force
+	log      *slog.Logger
+	opts     Options
+	store    *Store
+	metrics  *loopMetrics
+	own      *daemonMetrics
+	troubles *troubles
+	state    State
+	saved    time.Time
+	unsaved  error     // of the last attempt to save
+	lastErr  string    // kind of the last failure that was logged
+	errSaid  time.Time // when it was
+	lastWhy  string
+	based    bool // the operator's weights have been compared with those in force
 
 	faults   faultLog
 	recovery recovery
@@ -95,7 +96,8 @@ func New(cfg *Config, o Options) (*Service, error) {
 	}
 	d := &Service{
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
-		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
+		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), troubles: newTroubles(o.Registry),
+		began: time.Now(),
 	}
 	d.witness.contain = func(f func()) { _ = d.contain(inState, f) }
 	if s.policy, err = d.newPolicy(s); err != nil {

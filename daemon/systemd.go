@@ -28,7 +28,7 @@ func (d *Service) tell(out control.Outcome, err error) {
 		status = "holding: " + held
 	}
 	if err != nil {
-		status = err.Error()
+		status = d.current().cfg.scrub(err.Error())
 	}
 	// A newline would end the status and begin another message.
 	d.notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(strings.ToValidUTF8(status, "?"), "\n", "; "))
