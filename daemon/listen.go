@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"trimtab/localhttp"
@@ -25,7 +26,7 @@ func (d *Service) opener(address string) func(context.Context) (net.Listener, er
 			if err != nil {
 				return nil, err
 			}
-			return localhttp.Limited(l, localhttp.Limits{}), nil
+			return localhttp.Limited(handed{l, address}, localhttp.Limits{}), nil
 		}
 	}
 	return func(ctx context.Context) (net.Listener, error) {
@@ -33,6 +34,19 @@ func (d *Service) opener(address string) func(context.Context) (net.Listener, er
 		d.trouble(troubleListen, err)
 		return l, err
 	}
+}
+
+// handed is a listener that another process has opened under a passing name.
+type handed struct {
+	net.Listener
+	address string
+}
+
+func (l handed) Addr() net.Addr {
+	if path, ok := strings.CutPrefix(l.address, "unix:"); ok {
+		return &net.UnixAddr{Name: path, Net: "unix"}
+	}
+	return l.Listener.Addr()
 }
 
 // listen serves the handler on what open opens until ctx ends. An address that is taken does not end the daemon, which has better

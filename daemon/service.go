@@ -74,6 +74,8 @@ type Options struct {
 	Logger    *slog.Logger     // nil: silence
 	// Helper does what needs root; nil: this process does.
 	Helper *helper.Client
+	// Clock is the clock on the wall for changes of NGINX's configuration; nil: time.Now.
+	Clock func() time.Time
 	// Registry takes the metrics, which are served from there; nil: one of the daemon's own.
 	Registry *prometheus.Registry
 }
@@ -102,6 +104,9 @@ func New(cfg *Config, o Options) (*Service, error) {
 	d.witness.contain = func(f func()) { _ = d.contain(inState, f) }
 	if s.policy, err = d.newPolicy(s); err != nil {
 		return nil, &ConfigError{err}
+	}
+	if s.own != nil {
+		s.own.Applier.Clock = o.Clock
 	}
 	d.warn(cfg)
 	return d, nil
