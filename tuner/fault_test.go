@@ -2,6 +2,7 @@ package tuner_test
 
 import (
 	"maps"
+	"math"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func TestFastFailures(t *testing.T) {
 		name, method string
 		eject        bool
 	}{
+		{"round robin, without ejection", "round_robin", false},
 		{"least connections, with ejection", "least_conn", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,6 +131,22 @@ func TestBrownOutAndBack(t *testing.T) {
 				t.Errorf("p99 of an interval %.1f ms ten intervals after the brown-out and later, %.1f ms before it", 1e3*after/m, 1e3*before/n)
 			}
 		})
+	}
+}
+
+func TestServerDownIsPassedOver(t *testing.T) {
+	sc := scenario(t, "server-down")
+	ratio := 0.0
+	const seeds = 5
+	for seed := range uint64(seeds) {
+		w := newWorld(t, sc, seed+1, "")
+		run(t, w, tunerFor(t, sc, "", nil))
+		plain := newWorld(t, sc, seed+1, "")
+		run(t, plain, rival.NewEqual())
+		ratio += math.Log(float64(sim.Sum(w.Totals()).Latency.Quantile(0.99)) / float64(sim.Sum(plain.Totals()).Latency.Quantile(0.99)))
+	}
+	if got := math.Exp(ratio / seeds); got > 1.2 {
+		t.Errorf("a dead server among equals: p99 got %.2f times that of plain round robin over %d seeds, want at most 1.2", got, seeds)
 	}
 }
 

@@ -69,12 +69,14 @@ func named(name string, sc *deathstarbench.Scenario) *deathstarbench.Scenario {
 func TestHeldOutWorlds(t *testing.T) {
 	const seeds = 2
 	equal := func() (control.Policy, error) { return rival.NewEqual(), nil }
+	l3 := func() (control.Policy, error) { return rival.NewL3(rival.L3Config{}) } // knows no budget
 	for _, c := range []struct {
 		name, method string
 		rival        func() (control.Policy, error)
 		most         float64 // of the rival's p99
 	}{
 		{"tuned least connections against plain ones", "least_conn", equal, 0.85},
+		{"tuned round robin against l3", "round_robin", l3, 0.6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

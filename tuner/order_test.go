@@ -175,7 +175,7 @@ func TestLongGapDoubtsWhatWasLearned(t *testing.T) {
 func TestContinueRenewsNoBudget(t *testing.T) {
 	p := newTuner(t, nil)
 	slow := synthetic([]int{1, 1, 1}, [3]float64{300, 20, 0}, [3]float64{300, 20, 0}, [3]float64{300, 900, 0})
-	for range 4 {
+	for range 3 {
 		if d := decide(p, slow); len(d.Weights) > 0 {
 			commit(p, slow, d.Weights)
 			break

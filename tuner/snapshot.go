@@ -12,6 +12,7 @@ import (
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/learn"
 	"trimtab/tuner/load"
+	"trimtab/vts"
 )
 
 // SnapshotVersion is the version of the snapshots that this package writes, and the only one it reads.
@@ -28,6 +29,7 @@ type Snapshot struct {
 	Experience []ExperienceSnapshot     `json:"experience,omitempty"`
 	Groups     map[string]GroupSnapshot `json:"groups"`
 	Servers    []ServerSnapshot         `json:"servers"`
+	Standing   *Standing                `json:"standing,omitempty"` // nil: nobody knows where it stood
 }
 
 // ExperienceSnapshot is what a set of groups that share servers has learned in each regime of load.
@@ -76,7 +78,9 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 		}
 	}
 	if t.restored != nil { // not a sample since: what was taken over is still all that is known
-		s.Groups, s.Servers, s.Experience = t.restored.Groups, t.restored.Servers, t.restored.Experience
+		s.Groups, s.Servers, s.Experience, s.Standing = t.restored.Groups, t.restored.Servers, t.restored.Experience, t.restored.Standing
+	} else if len(t.pools) > 0 {
+		s.Standing = t.standing()
 	}
 	return s, nil
 }
@@ -90,6 +94,11 @@ func (t *Tuner) Restore(s Snapshot) error {
 	for _, sv := range s.Servers {
 		if err := sv.Known.Check(len(sv.Groups)); err != nil {
 			return fmt.Errorf("restore server %s: %w", sv.Address, err)
+		}
+	}
+	if s.Standing != nil {
+		if err := s.Standing.check(); err != nil {
+			return fmt.Errorf("restore standing: %w", err)
 		}
 	}
 	for _, x := range s.Experience {
@@ -131,8 +140,8 @@ func (t *Tuner) Continue(from *Tuner) error {
 	return t.Restore(s)
 }
 
-// adopt fills new pools from the snapshot that was restored.
-func (t *Tuner) adopt() {
+// adopt fills new pools, at their first sample, from the snapshot that was restored.
+func (t *Tuner) adopt(first *vts.Sample) {
 	s := t.restored
 	if s == nil {
 		return
@@ -171,5 +180,8 @@ func (t *Tuner) adopt() {
 				sv.known = estimate.Restore(k.Known)
 			}
 		}
+	}
+	if s.Standing != nil {
+		t.resume(s.Standing, first)
 	}
 }

@@ -85,6 +85,9 @@ func TestSlowdownAfterSteadyMinutes(t *testing.T) {
 		factor                      float64
 		within                      time.Duration
 	}{
+		{"the largest server at half its speed is overloaded", "capacity-1-2-4", "round_robin", "c", 2, 6 * time.Second},
+		{"the same at 85 % load", "capacity-1-2-4-85", "round_robin", "c", 2, 6 * time.Second},
+		{"30 requests in an interval and no queue", "low-rates", "round_robin", "b", 3, 12 * time.Second},
 		{"least connections have moved the requests already", "capacity-1-2-4", "least_conn", "c", 2, 21 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,7 +117,7 @@ func TestNinetyPercentFromEqualWeights(t *testing.T) {
 	if os.Getenv(longTests) != "" {
 		seeds = 20
 	}
-	for _, method := range []string{"least_conn"} {
+	for _, method := range []string{"round_robin", "least_conn"} {
 		t.Run(method, func(t *testing.T) {
 			var all []float64
 			log := 0.0

@@ -237,7 +237,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 		}
 	}
-	t.adopt()
+	t.adopt(s)
 }
 
 // merge puts the groups and servers of b into a.

@@ -22,6 +22,7 @@ type world struct {
 	changes []time.Duration // when weights changed
 	lost    func(time.Duration) bool
 	skewed  func(*vts.Sample)
+	stepped func() // after every interval; nil: nothing
 }
 
 var errLost = errors.New("connection refused")
@@ -41,6 +42,9 @@ func (w *world) Sample(context.Context) (vts.Sample, error) {
 		err = errLost
 	}
 	w.skewed(&s)
+	if w.stepped != nil {
+		w.stepped()
+	}
 	return s, err
 }
 

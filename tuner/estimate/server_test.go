@@ -101,7 +101,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 		members = append(members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}, Weight: []float64{1}})
 	}
 	var beliefs []estimate.Belief
-	for range 20 {
+	for range 5 {
 		for _, m := range members {
 			m.Observe(&par, 3, queueing.Flow{Arrivals: 1.0 / 16, Service: 0.3},
 				[]estimate.Reading{{DonePerSec: 10, ResponseSec: 0.020 * math.Exp(0.1*rng.NormFloat64()), Count: 30}})
@@ -211,5 +211,48 @@ func TestAnIdleClassLeavesTheServerKnown(t *testing.T) {
 	}
 	if b.SD[1] < 0.5 || !(b.Service(1) > 0) {
 		t.Errorf("the idle class takes %v s, known within %.2f, want some time that is hardly known", b.Service(1), b.SD[1])
+	}
+}
+
+func TestASpeedThatHoldsIsNoChange(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		spread float64 // standard deviation between intervals
+	}{
+		{"5 % between intervals", 0.05},
+		{"20 % between intervals", 0.20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			alarms := 0
+			for seed := range uint64(20) {
+				a := newAlone(seed)
+				for i := range 220 {
+					a.shows(100, 0.020*math.Exp(c.spread*a.rng.NormFloat64()), 300)
+					if i >= 20 && a.Changed() {
+						alarms++
+						break
+					}
+				}
+			}
+			if alarms > 1 {
+				t.Errorf("a change was noticed in %d of 20 runs of 200 intervals, want at most 1", alarms)
+			}
+		})
+	}
+}
+
+// Two classes at a saturated server, the second with three completions: how capacity is split between them comes from what is typical
+// of each, not from those three.
+func TestFewCompletionsProveLittle(t *testing.T) {
+	learn := func(seconds float64) float64 {
+		par := params.Default()
+		s := estimate.NewServer(2)
+		s.Observe(&par, 3, poisson, []estimate.Reading{
+			{DonePerSec: 8, ResponseSec: 2, Count: 8 * seconds, TypicalSec: 0.040}, {DonePerSec: 1, ResponseSec: 2, Count: seconds, TypicalSec: 0.020}})
+		return estimate.Believe(&par, []estimate.Member{{Server: s, Group: []int{0, 1}, Weight: []float64{0, 0}}}, 2)[0].Capacity(0)
+	}
+	few, many := learn(1), learn(1000)
+	if math.Abs(math.Log(many/8)) > 0.3 || many >= few {
+		t.Errorf("8 completions per second of a class, full use: capacity got %.1f/s from a second and %.1f/s from a thousand, want the second about 8/s and below the first", few, many)
 	}
 }

@@ -12,6 +12,16 @@ type ForecastSnapshot struct {
 	Parts   []PartSnapshot `json:"components"`
 	Demands []Demand       `json:"demands"`
 	IDs     int            `json:"ids"`
+	Visit   *VisitSnapshot `json:"visit,omitempty"` // nil: nobody knows where the load stood
+}
+
+// VisitSnapshot is where the load stands among the demands.
+type VisitSnapshot struct {
+	Now        int     `json:"demand"` // −1: none yet
+	Sec        float64 `json:"s"`      // that it has lasted
+	Next       int     `json:"next"`   // one that has begun and is not confirmed; −1: none
+	NextSec    float64 `json:"next_s"`
+	UnknownSec float64 `json:"unknown_s"` // of load in a row that no regime explains
 }
 
 // PartSnapshot is what was learned of one component of the mixture.
@@ -21,9 +31,10 @@ type PartSnapshot struct {
 	RatePerSec []float64 `json:"rate_per_s"`
 }
 
-// Snapshot returns what the forecast has learned; not where the load stands now.
+// Snapshot returns what the forecast has learned and where the load stands.
 func (f *Forecast) Snapshot() *ForecastSnapshot {
-	s := &ForecastSnapshot{Groups: f.groups, IDs: f.ids}
+	s := &ForecastSnapshot{Groups: f.groups, IDs: f.ids,
+		Visit: &VisitSnapshot{Now: f.now, Sec: f.age, Next: f.next, NextSec: f.begun, UnknownSec: f.odd}}
 	for _, p := range f.parts {
 		s.Parts = append(s.Parts, PartSnapshot{Demand: p.demand, Sec: p.sec, RatePerSec: slices.Clone(p.rates)})
 	}
@@ -51,6 +62,10 @@ func (s *ForecastSnapshot) check(groups []string, components int) error {
 			return fmt.Errorf("forecast: demand %d is not sound", i)
 		}
 	}
+	if v, n := s.Visit, len(s.Demands); v != nil && (v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n || v.Now < 0 && v.Next >= 0 ||
+		!sound(v.Sec, v.NextSec, v.UnknownSec)) {
+		return fmt.Errorf("forecast: the visit %+v is not sound", *v)
+	}
 	return nil
 }
 
@@ -74,5 +89,8 @@ func (f *Forecast) restore(s *ForecastSnapshot) error {
 		f.demands = append(f.demands, d)
 	}
 	f.ids = s.IDs
+	if v := s.Visit; v != nil {
+		f.now, f.age, f.next, f.begun, f.odd = v.Now, v.Sec, v.Next, v.NextSec, v.UnknownSec
+	}
 	return nil
 }

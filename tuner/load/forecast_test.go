@@ -87,6 +87,14 @@ func TestAForecastSurvivesItsSnapshot(t *testing.T) {
 	if !reflect.DeepEqual(f.Demands(), g.Demands()) {
 		t.Errorf("got %+v, want %+v", g.Demands(), f.Demands())
 	}
+	for _, v := range [][2]float64{{0, 6}, {1, 240}, {0, 300}} { // a burst within a visit that goes on, and then what follows
+		play(f, dayAndNight, v)
+		play(g, dayAndNight, v)
+		now, sec := g.Now()
+		if want, age := f.Now(); now != want || sec != age || !reflect.DeepEqual(f.Demands(), g.Demands()) {
+			t.Fatalf("got demand %d for %v s and %+v, want %d for %v s and %+v as without", now, sec, g.Demands(), want, age, f.Demands())
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		spoil func(*ForecastSnapshot)
@@ -94,6 +102,8 @@ func TestAForecastSurvivesItsSnapshot(t *testing.T) {
 		{"a rate that is not a number", func(s *ForecastSnapshot) { s.Demands[0].RatePerSec[0] = math.NaN() }},
 		{"a component of a demand that is not there", func(s *ForecastSnapshot) { s.Parts[0].Demand = 7 }},
 		{"transitions to fewer demands than there are", func(s *ForecastSnapshot) { s.Demands[0].Next = nil }},
+		{"a visit of a demand that is not there", func(s *ForecastSnapshot) { s.Visit.Now = 9 }},
+		{"a visit of a negative length", func(s *ForecastSnapshot) { s.Visit.Sec = -1 }},
 		{"other groups", func(s *ForecastSnapshot) { s.Groups = []string{"a"} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"time"
@@ -33,7 +32,8 @@ type Regime struct {
 	Label       string  `json:"label"`
 	Probability float64 `json:"probability"`
 	Novel       bool    `json:"novel"`
-	Learning    bool    `json:"learning"` // regimes are still being observed
+	Learning    bool    `json:"learning"`        // regimes are still being observed
+	Fault       string  `json:"fault,omitempty"` // why regimes could not be fitted when they last should have been
 }
 
 // Regimes says which load regime an interval belongs to, and learns the regimes when no model is given. What follows
@@ -46,6 +46,7 @@ type Regimes struct {
 	seconds   []float64 // of the intervals collected
 	seen      time.Duration
 	due       time.Duration // seen at which the model is fitted again
+	fitting   *fitting      // nil: nothing is fitted now
 	forecast  *Forecast
 	fault     error
 }
@@ -54,9 +55,7 @@ const (
 	observeDefault     = 20 * time.Minute
 	refitMost          = 4 * time.Hour // beyond it the model only drifts with what it sees
 	intervalsPerRegime = 20
-	fitIntervals       = 1200 // of which a model is fitted: more take too long within a control step
-	shortestObserved   = 40   // intervals below which nothing is fitted, however long they are
-	fitPatience        = 2    // numbers of regimes in a row that may fail to explain more
+	shortestObserved   = 40 // intervals below which nothing is fitted, however long they are
 )
 
 // NewRegimes returns a tracker of regimes; seed is that of the fits made here.
@@ -145,8 +144,11 @@ func (r *Regimes) Learned() *ForecastSnapshot {
 
 // Left is how long is still to be observed before regimes are known.
 func (r *Regimes) Left() time.Duration {
-	if r.tracker != nil || r.cfg.Observe < 0 {
+	switch {
+	case r.tracker != nil || r.cfg.Observe < 0:
 		return 0
+	case r.fitting != nil:
+		return r.fitting.left
 	}
 	return max(0, r.cfg.Observe-r.seen)
 }
@@ -157,6 +159,15 @@ func (r *Regimes) Track(s *vts.Sample) Regime {
 		return Regime{Label: "all load", Probability: 1}
 	}
 	r.observe(s)
+	out := r.assign(s)
+	if r.fault != nil {
+		out.Fault = r.fault.Error()
+	}
+	return out
+}
+
+// assign says which regime a sample is in, and tells the forecast.
+func (r *Regimes) assign(s *vts.Sample) Regime {
 	if r.tracker == nil {
 		return Regime{Label: "all load", Probability: 1, Learning: true}
 	}
@@ -167,15 +178,13 @@ func (r *Regimes) Track(s *vts.Sample) Regime {
 	}
 	a := r.tracker.TrackFeatures(features)
 	e := Regime{Index: a.Regime, Label: m.Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
-	if a.Novel || a.Probability < r.cfg.Certain {
-		e.Index = -1
-	}
+	e.Index = r.cfg.component(a)
 	m.Schema.RatesTo(rates, features)
 	r.forecast.Observe(interval{component: e.Index, sec: s.Interval.Seconds(), rates: rates})
 	return e
 }
 
-// observe collects intervals and fits a model when the observation period is over, when as much again has been seen,
+// observe collects intervals and has a model fitted when the observation period is over, when as much again has been seen,
 // and when the world has changed so much that the old model explains too little.
 func (r *Regimes) observe(s *vts.Sample) {
 	if r.cfg.Observe < 0 || r.cfg.Model != nil && !r.tracker.Recalibrate() && r.collector.Len() == 0 {
@@ -185,24 +194,41 @@ func (r *Regimes) observe(s *vts.Sample) {
 		r.fault = err
 		return
 	}
+	if r.fitting != nil {
+		if r.fitting.left -= s.Interval; r.fitting.left <= 0 {
+			r.finish()
+		}
+		return
+	}
 	stale := r.tracker != nil && r.tracker.Recalibrate()
 	if r.collector.Len() < shortestObserved || r.seen < r.due && !(stale && r.seen >= r.cfg.Observe) {
 		return
 	}
-	model, err := r.fit()
-	if err == nil {
-		err = r.learned(model)
+	r.fitting = begin(r.collector, r.cfg, r.seed, stale)
+}
+
+// finish takes over the model that was fitted meanwhile.
+func (r *Regimes) finish() {
+	f := r.fitting
+	r.fitting = nil
+	fitted := f.wait()
+	if r.fault = fitted.err; r.fault == nil {
+		r.fault = r.learned(fitted)
 	}
-	r.fault = err
-	if r.due *= 2; r.due > refitMost || stale { // begin again
+	if r.due *= 2; r.due > refitMost || f.stale { // begin again
 		r.restart()
-		if !stale {
+		if !f.stale {
 			r.due = math.MaxInt64
 		}
 	}
 }
 
+// restart forgets what was collected, and what is being fitted to it.
 func (r *Regimes) restart() {
+	if r.fitting != nil {
+		r.fitting.stop()
+		r.fitting = nil
+	}
 	r.collector, r.seconds, r.seen, r.due = cluster.NewCollector(cluster.LoadFeatures), nil, 0, r.cfg.Observe
 }
 
@@ -223,21 +249,22 @@ func (r *Regimes) collect(s *vts.Sample) error {
 }
 
 // learned tracks a new model and tells its forecast the past.
-func (r *Regimes) learned(m *cluster.Model) error {
+func (r *Regimes) learned(f fitted) error {
 	old := r.forecast
-	if err := r.Use(m); err != nil {
+	if err := r.Use(f.model); err != nil {
 		return err
 	}
-	data, w := r.collector.Matrix(), m.NewWorkspace()
+	data, w := r.collector.Matrix(), f.model.NewWorkspace()
 	past := make([]interval, len(r.seconds))
 	for i, sec := range r.seconds {
-		row := data.RawRowView(i)
-		a := m.Assign(w, row)
-		past[i] = interval{component: a.Regime, sec: sec, rates: make([]float64, len(m.Schema.Groups))}
-		if a.Novel || a.Probability < r.cfg.Certain {
-			past[i].component = -1
+		component := 0
+		if i < len(f.components) {
+			component = f.components[i]
+		} else {
+			component = r.cfg.component(f.model.Assign(w, data.RawRowView(i)))
 		}
-		m.Schema.RatesTo(past[i].rates, row)
+		past[i] = interval{component: component, sec: sec, rates: make([]float64, len(f.model.Schema.Groups))}
+		f.model.Schema.RatesTo(past[i].rates, data.RawRowView(i))
 	}
 	r.forecast.replay(past)
 	if old != nil {
@@ -246,23 +273,10 @@ func (r *Regimes) learned(m *cluster.Model) error {
 	return nil
 }
 
-// fit tries numbers of regimes up to the one asked for and takes the one with the lowest Bayesian information
-// criterion: a steady load has one regime, however much it is looked at, and what is learned must not be scattered.
-func (r *Regimes) fit() (*cluster.Model, error) {
-	var best *cluster.Model
-	sample := r.collector.Thin(fitIntervals)
-	most := min(r.cfg.Count, max(1, sample.Len()/intervalsPerRegime))
-	worse := 0
-	for k := 1; ; k = min(most, k+max(1, k/2)) {
-		m, err := sample.Fit(context.Background(), cluster.Settings{K: k, Covariance: cluster.Diag, Seed: r.seed})
-		if err != nil {
-			return nil, err
-		}
-		if worse++; best == nil || m.Mixture.Fit.BIC < best.Mixture.Fit.BIC {
-			best, worse = m, 0
-		}
-		if k == most || worse > fitPatience {
-			return best, nil
-		}
+// component is the component of the mixture that an interval is taken to be of; −1: none that is known.
+func (c *RegimeConfig) component(a cluster.Assignment) int {
+	if a.Novel || a.Probability < c.Certain {
+		return -1
 	}
+	return a.Regime
 }

@@ -39,29 +39,29 @@ func (p *Problem) gradient(s *scratch, x, grad Shares) float64 {
 	total := 0.0
 	for i := range demand {
 		d := &demand[i]
+		if d.Probability == 0 {
+			continue
+		}
 		for g := range p.Groups {
 			s.asked[g] = p.rate(d, g)
 		}
-		cost := 0.0
+		cost, by := 0.0, s.grad // derivatives, of the cost
+		if grad == nil {
+			by = nil
+		}
+		for g := range by {
+			clear(by[g])
+		}
 		for j := range p.Beliefs {
-			cost += p.serverCost(s, x, j, nil)
+			cost += p.serverCost(s, x, j, by)
 		}
 		if cost <= 0 {
 			continue
 		}
 		total += d.Probability * math.Log(cost)
-		if grad == nil {
-			continue
-		}
-		for g := range s.grad {
-			clear(s.grad[g])
-		}
-		for j := range p.Beliefs {
-			p.serverCost(s, x, j, s.grad)
-		}
 		for g := range grad {
 			for i := range grad[g] {
-				grad[g][i] += d.Probability / cost * s.grad[g][i]
+				grad[g][i] += d.Probability / cost * by[g][i]
 			}
 		}
 	}
@@ -158,14 +158,21 @@ func (p *Problem) serverCost(s *scratch, x Shares, j int, grad Shares) float64 {
 			}
 		}
 		rho := work / h.Slots
-		wait, slope := queueing.Planned(rho, h.Slots, mean, flow, p.Params.HorizonSec)
-		usual := mean // of what waits there: the usual mix
-		if all > 0 {
-			usual = first / all
+		wait, slope := 0.0, 0.0
+		if grad == nil {
+			wait = queueing.PlannedWait(rho, h.Slots, mean, flow, p.Params.HorizonSec)
+		} else {
+			wait, slope = queueing.Planned(rho, h.Slots, mean, flow, p.Params.HorizonSec)
 		}
-		backlog := math.Max(0, b.Inside-h.Slots*(1+queueing.Wait(nearlyFull, h.Slots, flow)))
-		more, steep := queueing.Draining(backlog*usual/h.Slots, rho, p.Params.HorizonSec)
-		wait, slope = wait+more, slope+steep
+		if b.Inside > h.Slots { // nothing waits before the slots are full
+			usual := mean // of what waits there: the usual mix
+			if all > 0 {
+				usual = first / all
+			}
+			backlog := math.Max(0, b.Inside-h.Slots*(1+queueing.Wait(nearlyFull, h.Slots, flow)))
+			more, steep := queueing.Draining(backlog*usual/h.Slots, rho, p.Params.HorizonSec)
+			wait, slope = wait+more, slope+steep
+		}
 		steeper := 0.0
 		for n, at := range places {
 			g := &p.Groups[at.group]

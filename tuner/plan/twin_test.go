@@ -52,3 +52,59 @@ func TestWaitsAreThoseOfTheTwin(t *testing.T) {
 		})
 	}
 }
+
+// TestWaitsOfThreeClassesAreThoseOfTheTwin is the same for classes of different service times on the same servers.
+func TestWaitsOfThreeClassesAreThoseOfTheTwin(t *testing.T) {
+	const seconds = 300
+	for _, load := range []float64{0.75, 0.85, 0.92} {
+		t.Run(fmt.Sprintf("at %.0f %%", 100*load), func(t *testing.T) {
+			sc, err := deathstarbench.Load("capacity-1-2-4")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sc.Duration, sc.Faults = deathstarbench.Duration(seconds*time.Second), nil
+			work, slots := 0.0, 0.0
+			var weights []int
+			for _, s := range sc.Servers {
+				slots += float64(s.Slots)
+				weights = append(weights, s.Slots)
+			}
+			for i := range sc.Loads {
+				work += sc.Loads[i].Phases[0].Rate * sc.Servers[0].Service[sc.Loads[i].Workload].Std().Seconds()
+			}
+			for i := range sc.Loads {
+				sc.Upstreams[i].Weights = weights
+				sc.Loads[i].Phases = []deathstarbench.Phase{{Rate: sc.Loads[i].Phases[0].Rate * load * slots / work}}
+			}
+			run, err := sim.New(sc, sim.Options{Seed: 11})
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := len(sc.Servers)
+			spent, used, square, done := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+			for !run.Done() {
+				sample, err := run.Step()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for g, gs := range sample.Groups {
+					for i, p := range gs.Peers {
+						v, count := sc.Servers[i].Service[sc.Upstreams[g].Workload].Std().Seconds(), float64(p.Requests)
+						done[i] += count
+						spent[i] += float64(p.ResponseMsec) / 1e3
+						used[i] += count * v
+						square[i] += count * v * v * 1.25 // the servers' coefficient of variation is 0.5
+					}
+				}
+			}
+			for i, s := range sc.Servers {
+				c := float64(s.Slots)
+				mean, rho := used[i]/done[i], used[i]/seconds/c
+				want := mean * queueing.Wait(rho, c, FlowTo(RoundRobin, c/slots, square[i]/done[i]/(mean*mean)-1))
+				if got := (spent[i] - used[i]) / done[i]; math.Abs(got-want) > 0.35*want+0.5e-3 {
+					t.Errorf("server of %v slots: the wait is %.2f ms, the formula says %.2f ms, want it within 35 %% and half a millisecond", c, got*1e3, want*1e3)
+				}
+			}
+		})
+	}
+}

@@ -14,6 +14,13 @@ func Busy(inside, c float64, v Flow) float64 {
 	}
 	// inside(ρ) rises from 0 to +Inf on [0, 1): bisection on the utilisation, which cannot leave the interval.
 	low, high := 0.0, math.Min(1, inside/c)
+	// Where nothing waits, all steps go up: one look at the last of them saves the others.
+	if last := high * (1 - 1.0/(1<<busySteps)); c*last*(1+Wait(last, c, v)) < inside {
+		for range busySteps {
+			low = (low + high) / 2
+		}
+		return c * (low + high) / 2
+	}
 	for range busySteps {
 		rho := (low + high) / 2
 		if c*rho*(1+Wait(rho, c, v)) < inside {

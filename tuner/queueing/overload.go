@@ -21,6 +21,15 @@ func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, s
 	return waitSec, slope
 }
 
+// PlannedWait is the wait of Planned alone, for half of the work.
+func PlannedWait(rho, c, serviceSec float64, v Flow, horizonSec float64) float64 {
+	if rho > nearFull {
+		waitSec, _ := Planned(rho, c, serviceSec, v, horizonSec)
+		return waitSec
+	}
+	return serviceSec * Wait(rho, c, v)
+}
+
 // Draining returns how long requests wait on average over the next horizon seconds for a backlog that takes backlogSec to serve, at a
 // server that is sent rho of what it serves meanwhile, and its derivative with respect to rho: half of the backlog for the part of the
 // horizon in which it lasts, backlog/(1−ρ), and all of it when it outlasts the horizon twice.

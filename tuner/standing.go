@@ -1,0 +1,263 @@
+package tuner
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"trimtab/control"
+	"trimtab/objective"
+	"trimtab/tuner/estimate"
+	"trimtab/tuner/forecast"
+	"trimtab/tuner/gate"
+	"trimtab/tuner/learn"
+	"trimtab/tuner/load"
+	"trimtab/vts"
+	"trimtab/weights"
+)
+
+// Standing is where a tuner stands between two intervals, beside what it has learned: who is ejected and until when,
+// what is left of the budget, whose the weights are, what is on its way to be noticed. A tuner that is restored with it
+// decides as if it had never stopped, as long as the groups and servers are the same; but a forecast that waits to be
+// judged, what was observed towards the next fit of regimes, and how novel the last intervals were to the present ones
+// are lost.
+type Standing struct {
+	At         time.Time      `json:"at"` // of the last sample
+	ElapsedSec float64        `json:"elapsed_s"`
+	Changes    float64        `json:"changes_left"`
+	Pools      []PoolStanding `json:"pools"`
+}
+
+// PoolStanding is where groups that share servers stand.
+type PoolStanding struct {
+	Gate          gate.State             `json:"gate"`
+	QuietSec      float64                `json:"quiet_s"`
+	QuietPerSec   []float64              `json:"quiet_per_s"`
+	TypicalSec    []float64              `json:"typical_s"`
+	ForecastScore forecast.ScoreSnapshot `json:"forecast_score"`
+	Visit         VisitStanding          `json:"visit"`
+	Groups        []GroupStanding        `json:"groups"`
+	Servers       []ServerStanding       `json:"servers"`
+}
+
+// VisitStanding is the visit of a regime that is going on.
+type VisitStanding struct {
+	Regime int          `json:"regime"` // identity of its demand; −1: none that is known
+	Action learn.Action `json:"action"`
+	Sum    float64      `json:"reward_sum"` // by the length of intervals
+	Sec    float64      `json:"s"`
+}
+
+// GroupStanding is where one group stands.
+type GroupStanding struct {
+	Name            string            `json:"name"`
+	Rate            load.RateStanding `json:"rate"`
+	CourseLog       float64           `json:"course_log"`
+	CourseVariance  float64           `json:"course_variance"`
+	CourseSec       float64           `json:"course_s"`
+	LearnedRequests float64           `json:"learned_requests"` // behind the deadline
+	LearnedSum      float64           `json:"learned_sum_s"`
+	LearnedSquare   float64           `json:"learned_square_s2"`
+	Operator        weights.Group     `json:"operator"` // whose the weights are
+	Asked           weights.Group     `json:"asked,omitempty"`
+	InForce         weights.Group     `json:"in_force"`
+	Links           []LinkStanding    `json:"links"`
+}
+
+// LinkStanding is where one server of one group stands.
+type LinkStanding struct {
+	Server       string        `json:"server"`
+	Passed       bool          `json:"passed_over"`
+	Hangs        bool          `json:"hangs"`
+	Tally        vts.Tally     `json:"tally"`
+	TailRequests float64       `json:"tail_requests"`
+	TailSum      float64       `json:"tail_sum"`
+	Ejection     gate.Ejection `json:"ejection"`
+}
+
+// ServerStanding is where one server stands.
+type ServerStanding struct {
+	Address string            `json:"address"`
+	Groups  []string          `json:"groups"`
+	Known   estimate.Standing `json:"known"`
+}
+
+// standing returns where the tuner stands.
+func (t *Tuner) standing() *Standing {
+	s := &Standing{At: t.explain.At, ElapsedSec: t.elapsed, Changes: t.budget.Level}
+	if t.budget.Unlimited { // nothing was spent
+		s.Changes = t.budget.Most
+	}
+	for _, p := range t.pools {
+		ps := PoolStanding{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet),
+			TypicalSec:    slices.Clone(p.typical),
+			ForecastScore: p.outlook.score.Snapshot(), Visit: p.experience.standing()}
+		for _, g := range p.groups {
+			gs := GroupStanding{Name: g.name, Rate: g.rate.Standing(), CourseLog: g.course.log,
+				CourseVariance: g.course.variance,
+				CourseSec:      g.course.seconds, LearnedRequests: g.learned.N, LearnedSum: g.learned.Sum,
+				LearnedSquare: g.learned.Square,
+				Operator:      maps.Clone(g.ledger.operator), Asked: maps.Clone(g.ledger.asked),
+				InForce: maps.Clone(g.ledger.inForce)}
+			for i := range g.links {
+				l := &g.links[i]
+				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
+					Tally:        l.tally,
+					TailRequests: l.tail.requests, TailSum: l.tail.sum, Ejection: l.eject})
+			}
+			ps.Groups = append(ps.Groups, gs)
+		}
+		for _, sv := range p.servers {
+			ss := ServerStanding{Address: sv.address, Known: sv.known.Standing()}
+			for _, g := range sv.groups {
+				ss.Groups = append(ss.Groups, g.name)
+			}
+			ps.Servers = append(ps.Servers, ss)
+		}
+		s.Pools = append(s.Pools, ps)
+	}
+	return s
+}
+
+// check reports what is wrong with a standing.
+func (s *Standing) check() error {
+	if !sound(s.ElapsedSec, s.Changes) {
+		return fmt.Errorf("standing after %v s with %v changes left: not usable", s.ElapsedSec, s.Changes)
+	}
+	for i := range s.Pools {
+		if err := s.Pools[i].check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *PoolStanding) check() error {
+	if !sound(p.Gate.LastedSec, p.Gate.SinceSec, float64(p.Gate.Changes), p.QuietSec) || !sound(p.QuietPerSec...) ||
+		!sound(p.TypicalSec...) {
+		return fmt.Errorf("standing of a pool with %+v: not usable", p.Gate)
+	}
+	if _, err := p.ForecastScore.Score(); err != nil {
+		return err
+	}
+	if v := p.Visit; !sound(v.Sec, math.Abs(v.Sum)) || v.Regime >= 0 && !slices.Contains(learn.Actions(), v.Action) {
+		return fmt.Errorf("standing with a visit of %v s and the action %q: not usable", v.Sec, v.Action)
+	}
+	for _, g := range p.Groups {
+		if !g.Rate.Sound() || !sound(g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests,
+			g.LearnedSum, g.LearnedSquare) {
+			return fmt.Errorf("standing of group %s: not usable", g.Name)
+		}
+		for _, l := range g.Links {
+			if !sound(l.Tally.Requests, l.Tally.ClientErrors, l.Tally.Errors, l.Tally.RequestMsec,
+				l.Tally.ResponseMsec, l.TailRequests,
+				l.TailSum, l.Ejection.SinceSec, l.Ejection.WaitSec) {
+				return fmt.Errorf("standing of server %s in group %s: not usable", l.Server, g.Name)
+			}
+		}
+	}
+	for _, sv := range p.Servers {
+		if err := sv.Known.Check(len(sv.Groups)); err != nil {
+			return fmt.Errorf("server %s: %w", sv.Address, err)
+		}
+	}
+	return nil
+}
+
+// sound reports whether all are finite and none is negative.
+func sound(x ...float64) bool {
+	return !slices.ContainsFunc(x, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) })
+}
+
+// longestGap is the longest time in seconds that passes while a tuner stands still: a clock may jump.
+const longestGap = 24 * 3600
+
+// resume makes the tuner stand where another one stood, at its first sample. The time since passes.
+func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
+	since := sample.Interval.Seconds()
+	if !s.At.IsZero() {
+		since = max(since, min(sample.At.Sub(s.At).Seconds(), longestGap))
+	}
+	t.elapsed = s.ElapsedSec + since
+	t.budget.Level = min(t.budget.Most, s.Changes)
+	t.budget.Advance(since)
+	for _, p := range t.pools {
+		i := slices.IndexFunc(s.Pools, func(o PoolStanding) bool { return o.of(p) })
+		if i < 0 {
+			continue
+		}
+		from := &s.Pools[i]
+		p.gate, p.quietSec = from.Gate, from.QuietSec
+		if len(from.QuietPerSec) == len(p.groups) {
+			p.quiet = slices.Clone(from.QuietPerSec)
+		}
+		if len(from.TypicalSec) == len(p.groups) {
+			p.typical = slices.Clone(from.TypicalSec)
+		}
+		if score, err := from.ForecastScore.Score(); err == nil {
+			p.outlook.score = score
+		}
+		p.experience.resume(from.Visit)
+		now := control.InForce(*sample)
+		for j, g := range p.groups {
+			if ours := g.resume(&from.Groups[j], now[g.name]); !ours {
+				p.gate, p.quietSec = gate.State{}, 0
+			}
+		}
+		for j, sv := range p.servers {
+			sv.known.Resume(from.Servers[j].Known)
+		}
+	}
+}
+
+// of reports whether it is the standing of the groups and servers of a pool.
+func (p *PoolStanding) of(own *pool) bool {
+	same := slices.EqualFunc(p.Groups, own.groups, func(a GroupStanding, b *group) bool {
+		return a.Name == b.name && len(a.Links) == len(b.links) && slices.IndexFunc(a.Links, func(l LinkStanding) bool {
+			return !slices.ContainsFunc(b.links, func(o link) bool { return o.server.address == l.Server })
+		}) < 0
+	})
+	return same && slices.EqualFunc(p.Servers, own.servers, func(a ServerStanding, b *server) bool {
+		return a.Address == b.address && slices.EqualFunc(a.Groups, b.groups, func(name string,
+			g *group) bool {
+			return name == g.name
+		})
+	})
+}
+
+// resume reports whether the weights in force are those that the tuner left. Else what is found is the operator's, as
+// at any start.
+func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
+	g.rate.Resume(from.Rate)
+	g.course = course{log: from.CourseLog, variance: from.CourseVariance, seconds: from.CourseSec}
+	g.learned = objective.Moments{N: from.LearnedRequests, Sum: from.LearnedSum, Square: from.LearnedSquare}
+	if ours = now.Equal(from.InForce) || now.Equal(from.Asked); ours {
+		g.ledger = ledger{operator: maps.Clone(from.Operator), asked: maps.Clone(from.Asked),
+			inForce: maps.Clone(from.InForce)}
+	}
+	for i := range g.links {
+		l := &g.links[i]
+		at := slices.IndexFunc(from.Links, func(o LinkStanding) bool { return o.Server == l.server.address })
+		o := &from.Links[at]
+		l.passed, l.hangs, l.tally, l.eject = o.Passed, o.Hangs, o.Tally, o.Ejection
+		l.tail = tail{requests: o.TailRequests, sum: o.TailSum}
+	}
+	return ours
+}
+
+func (x *experience) standing() VisitStanding {
+	if x.regimes == nil {
+		return VisitStanding{Regime: -1}
+	}
+	return VisitStanding{Regime: x.visit.regime, Action: x.visit.action, Sum: x.visit.sum, Sec: x.visit.sec}
+}
+
+// resume goes on with a visit of a regime that is known; else one begins when its time comes.
+func (x *experience) resume(from VisitStanding) {
+	if from.Regime < 0 || x.regimes[from.Regime] == nil {
+		return
+	}
+	x.visit = visit{regime: from.Regime, action: from.Action, sum: from.Sum, sec: from.Sec}
+}
