@@ -4,7 +4,7 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+GOFLAGS_BUILD := -trimpath -buildmode=pie -buildvcs=auto -ldflags "-s -w -X main.version=$(VERSION)"
 BIN := bin/trimtab
 PKGS := ./...
 FUZZTIME ?= 30s
