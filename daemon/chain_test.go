@@ -429,7 +429,7 @@ func TestChainFromPageToJSON(t *testing.T) {
 		worlds++
 		sum.pages, sum.rejected, sum.samples = sum.pages+c.pages, sum.rejected+c.rejected, sum.samples+c.samples
 		sum.decisions, sum.applied = sum.decisions+c.decisions, sum.applied+c.applied
-		if done-said >= 100_000 {
+		if done-said >= 10_000 {
 			said = done
 			fmt.Printf("%d pages of %d worlds, %d decisions, %.0f pages/s\n", done, worlds, sum.decisions, float64(done)/time.Since(began).Seconds())
 		}
