@@ -46,13 +46,13 @@ type chainGroup struct {
 }
 
 type chainPeer struct {
-	server                           string
-	weight                           int
-	down, backup                     bool
-	requests, reqMsec, respMsec, in  uint64
-	responses                        [5]uint64
-	buckets                          []uint64
-	perSec, msec, failing, unequally float64 // how it behaves
+	server                          string
+	weight                          int
+	down, backup                    bool
+	requests, reqMsec, respMsec, in uint64
+	responses                       [5]uint64
+	buckets                         []uint64
+	perSec, msec, failing           float64 // how it behaves
 }
 
 // Names as NGINX may take them.

@@ -80,7 +80,7 @@ func (d *Service) writeFault(in part, err error) string {
 	}
 	name := faultPrefix + head.At.UTC().Format("20060102T150405.000") + "-" + string(in) + faultSuffix
 	path := filepath.Join(cfg.dataDir(), name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+	if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
 		err = os.WriteFile(path, text.Bytes(), 0o600)
 	}
 	if err != nil {
