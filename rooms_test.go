@@ -30,8 +30,8 @@ const (
 	plot  = "gonum.org/v1/plot"
 )
 
-// heavy is what no daemon needs: plots, PDF, Redis, the load generator, testbeds. Scenarios, which the tuner's twin plays, have their
-// requests from vegeta, so that its types are there; nothing attacks.
+// heavy is what no daemon needs: plots, PDF, Redis, the load generator, testbeds. Scenarios, which the tuner's twin
+// plays, have their requests from vegeta, so that its types are there; nothing attacks.
 var heavy = []string{plot, "codeberg.org/go-pdf", "github.com/ajstarks/svgo", "github.com/redis", "trimtab/arena",
 	"trimtab/deathstarbench/socialnet"}
 
@@ -50,7 +50,8 @@ var rooms = []room{
 	{name: "nginx/instance", only: []string{}},
 	{name: "nginx/lua", only: []string{}},
 	{name: "orders", only: []string{"trusted"}},
-	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}, never: append(slices.Clone(heavy), "net/http", resty, "github.com/tsenart/vegeta", "trimtab/loadgen")},
+	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}, never: append(slices.Clone(heavy), "net/http",
+		resty, "github.com/tsenart/vegeta", "trimtab/loadgen")},
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},

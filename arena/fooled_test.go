@@ -50,10 +50,10 @@ at = "%s"
 until = "180s"
 `
 
-// A server that hangs until clients give up, or that answers 429 at once, is left at most 2 % of the requests three intervals after
-// that began and for as long as it lasts, and is back ten intervals after it has healed; also when it was so from the start, or half
-// of its answers are so. Under least_conn that holds of one that hangs: weights do not keep an idle server from being picked while the
-// others are busy.
+// A server that hangs until clients give up, or that answers 429 at once, is left at most 2 % of the requests three
+// intervals after that began and for as long as it lasts, and is back ten intervals after it has healed; also when it
+// was so from the start, or half of its answers are so. Under least_conn that holds of one that hangs: weights do not
+// keep an idle server from being picked while the others are busy.
 func TestServersThatOnlyLookFastAreLeftNothing(t *testing.T) {
 	for _, c := range []struct {
 		method      tuner.Method
@@ -66,7 +66,8 @@ func TestServersThatOnlyLookFastAreLeftNothing(t *testing.T) {
 	} {
 		for _, at := range []time.Duration{60 * time.Second, 0} {
 			for _, live := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, %s with probability %g, from %s on, live %t", c.method, c.kind, c.probability, at, live), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, %s with probability %g, from %s on, live %t", c.method, c.kind, c.probability,
+					at, live), func(t *testing.T) {
 					t.Parallel()
 					for seed := range uint64(4) {
 						playFooled(t, c.method, c.kind, c.probability, at, live, seed+1)
@@ -77,8 +78,10 @@ func TestServersThatOnlyLookFastAreLeftNothing(t *testing.T) {
 	}
 }
 
-func playFooled(t *testing.T, method tuner.Method, kind string, probability float64, at time.Duration, live bool, seed uint64) {
-	sc, err := deathstarbench.Parse("fooled.toml", []byte(fmt.Sprintf(fooledScenario, "2s", method, kind, probability, at)))
+func playFooled(t *testing.T, method tuner.Method, kind string, probability float64, at time.Duration, live bool,
+	seed uint64) {
+	sc, err := deathstarbench.Parse("fooled.toml", []byte(fmt.Sprintf(fooledScenario, "2s", method, kind, probability,
+		at)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +126,8 @@ func playFooled(t *testing.T, method tuner.Method, kind string, probability floa
 	}
 	back := max(shares[healed+9], shares[healed+10], shares[healed+11])
 	if over > 0 || back < 0.1 {
-		t.Errorf("seed %d: %d of %d intervals above 0.02, most %.3f, back at %.3f\nonset %.3f\nhealed %.3f", seed, over, healed-onset-4, most, back,
+		t.Errorf("seed %d: %d of %d intervals above 0.02, most %.3f, back at %.3f\nonset %.3f\nhealed %.3f", seed,
+			over, healed-onset-4, most, back,
 			shares[onset:onset+12], shares[healed-1:healed+15])
 	}
 }

@@ -19,9 +19,9 @@ import (
 	"trimtab/weights"
 )
 
-// chain goes all the way from the bytes of a status page to what is said of a decision: decode, difference, decide, metrics,
-// explanation, JSON. Its worlds are random: 2 to 200 servers, any interval, any histogram, any counters, and now and then a page
-// that is broken.
+// chain goes all the way from the bytes of a status page to what is said of a decision: decode, difference, decide,
+// metrics, explanation, JSON. Its worlds are random: 2 to 200 servers, any interval, any histogram, any counters, and
+// now and then a page that is broken.
 type chain struct {
 	rng     *rand.Rand
 	cfg     *Config
@@ -61,7 +61,8 @@ var chainNames = []string{"app", "web\xff", "a\x1b[31m", "<b>", `a\b`, "größe"
 func newChain(seed, world uint64) (*chain, error) {
 	c := &chain{rng: rand.New(rand.NewPCG(seed, world)), now: 1_700_000_000_000, load: 1_690_000_000_000}
 	c.cfg = Defaults()
-	c.cfg.Interval = Span(time.Duration(100 * math.Pow(36000, c.rng.Float64()) * float64(time.Millisecond))) // 100 ms to 1 h
+	c.cfg.Interval = Span(time.Duration(100 * math.Pow(36000,
+		c.rng.Float64()) * float64(time.Millisecond))) // 100 ms to 1 h
 	c.cfg.Tuner.Eject, c.cfg.Tuner.Seed = c.rng.IntN(2) == 0, c.rng.Uint64()
 	c.cfg.Regimes.Off = c.rng.IntN(4) > 0
 	c.cfg.Regimes.Observe = Span(time.Duration(c.rng.IntN(3600)) * time.Second)
@@ -80,8 +81,10 @@ func newChain(seed, world uint64) (*chain, error) {
 		level := math.Pow(10, 4*c.rng.Float64()-1)
 		for i := range 2 + c.rng.IntN(max(1, most-1)) {
 			group.peers = append(group.peers, chainPeer{
-				server: fmt.Sprintf("10.%d.%d.%d:80", g*shared, i/250, i%250), weight: 1 + c.rng.IntN(100)*c.rng.IntN(2),
-				buckets: make([]uint64, len(group.bounds)), perSec: level * c.rng.ExpFloat64(), msec: math.Pow(10, 5*c.rng.Float64()-1),
+				server: fmt.Sprintf("10.%d.%d.%d:80", g*shared, i/250,
+					i%250), weight: 1 + c.rng.IntN(100)*c.rng.IntN(2),
+				buckets: make([]uint64, len(group.bounds)), perSec: level * c.rng.ExpFloat64(), msec: math.Pow(10,
+					5*c.rng.Float64()-1),
 				failing: max(0, c.rng.Float64()*2-1), backup: c.rng.IntN(30) == 0,
 			})
 		}
@@ -221,7 +224,8 @@ func (c *chain) write() {
 			b[c.rng.IntN(len(b))] = byte(c.rng.UintN(256))
 		}
 	case 3: // a number that is another one
-		text := strings.Replace(string(b), `Counter":`, `Counter":`+strconv.FormatUint(c.rng.Uint64()>>c.rng.UintN(64), 10), 1+c.rng.IntN(3))
+		text := strings.Replace(string(b), `Counter":`,
+			`Counter":`+strconv.FormatUint(c.rng.Uint64()>>c.rng.UintN(64), 10), 1+c.rng.IntN(3))
 		b = append(b[:0], text...)
 	}
 	c.text = b
@@ -282,7 +286,8 @@ func (c *chain) through() error {
 	if !json.Valid(text) || e.Text() == "" || d.Reason == "" {
 		return fmt.Errorf("explanation %.200q, reason %q", text, d.Reason)
 	}
-	if _, err := json.Marshal(Report{Reason: d.Reason, InForce: relabel(control.InForce(sample), label), Explanation: text}); err != nil {
+	if _, err := json.Marshal(Report{Reason: d.Reason, InForce: relabel(control.InForce(sample), label),
+		Explanation: text}); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	out := control.Outcome{Sample: sample, Decision: d}
@@ -294,7 +299,8 @@ func (c *chain) through() error {
 		if c.rng.IntN(4) > 0 {
 			c.applied++
 			c.apply(d.Weights)
-			out.Applied, out.Receipt = true, control.Receipt{Want: d.Weights, Changed: true, Reloaded: true, Took: time.Millisecond}
+			out.Applied, out.Receipt = true, control.Receipt{Want: d.Weights, Changed: true, Reloaded: true,
+				Took: time.Millisecond}
 			c.policy.Committed(out.Receipt)
 		}
 	}
@@ -389,7 +395,8 @@ func finiteMetrics(reg *prometheus.Registry) error {
 // chainPages is how long one world lasts at most.
 const chainPages = 400
 
-// playChain plays worlds of a seed until so many pages have been, and reports what must not be with the world and the page of it.
+// playChain plays worlds of a seed until so many pages have been, and reports what must not be with the world and the
+// page of it.
 func playChain(seed, first uint64, pages int, told func(done int, c *chain)) error {
 	for world, done := first, 0; done < pages; world++ {
 		c, err := newChain(seed, world)
@@ -407,8 +414,8 @@ func playChain(seed, first uint64, pages int, told func(done int, c *chain)) err
 	return nil
 }
 
-// From the bytes of a page to JSON nothing panics and no number is none. TRIMTAB_CHAIN_PAGES has it go on for as many pages, from
-// TRIMTAB_CHAIN_SEED: scripts/chain.sh.
+// From the bytes of a page to JSON nothing panics and no number is none. TRIMTAB_CHAIN_PAGES has it go on for as many
+// pages, from TRIMTAB_CHAIN_SEED: scripts/chain.sh.
 func TestChainFromPageToJSON(t *testing.T) {
 	pages, seed := 2000, uint64(1)
 	if testing.Short() {
@@ -431,13 +438,15 @@ func TestChainFromPageToJSON(t *testing.T) {
 		sum.decisions, sum.applied = sum.decisions+c.decisions, sum.applied+c.applied
 		if done-said >= 10_000 {
 			said = done
-			fmt.Printf("%d pages of %d worlds, %d decisions, %.0f pages/s\n", done, worlds, sum.decisions, float64(done)/time.Since(began).Seconds())
+			fmt.Printf("%d pages of %d worlds, %d decisions, %.0f pages/s\n", done, worlds, sum.decisions,
+				float64(done)/time.Since(began).Seconds())
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d pages of %d worlds: %d rejected, %d samples, %d decisions, %d applied, in %s", sum.pages, worlds, sum.rejected, sum.samples,
+	t.Logf("%d pages of %d worlds: %d rejected, %d samples, %d decisions, %d applied, in %s", sum.pages, worlds,
+		sum.rejected, sum.samples,
 		sum.decisions, sum.applied, time.Since(began).Round(time.Millisecond))
 	if sum.samples < pages/2 || sum.decisions == 0 || sum.applied == 0 || sum.rejected == 0 {
 		t.Error("the pages do not reach all of the chain")

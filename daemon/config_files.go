@@ -71,7 +71,8 @@ func (c *Config) readModel() (*cluster.Model, error) {
 // workerDir is the folder in the state folder that belongs to the worker's user.
 const workerDir = "worker"
 
-// dataDir is the folder of what is learned and ordered: that of the worker, once there is one, else the state folder itself.
+// dataDir is the folder of what is learned and ordered: that of the worker, once there is one, else the state folder
+// itself.
 func (c *Config) dataDir() string {
 	if c.data != "" {
 		return c.data

@@ -244,7 +244,8 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 			t.Errorf("the unit has %s=", name)
 		}
 	}
-	for _, line := range []string{"ExecStartPre=+/bin/mkdir -p -m 0700 " + cfg.StateDir, "ExecStart=!/usr/local/bin/trimtab tune", "NoNewPrivileges=yes"} {
+	for _, line := range []string{"ExecStartPre=+/bin/mkdir -p -m 0700 " + cfg.StateDir,
+		"ExecStart=!/usr/local/bin/trimtab tune", "NoNewPrivileges=yes"} {
 		if !strings.Contains(string(text), "\n"+line) {
 			t.Errorf("the unit has no %s", line)
 		}

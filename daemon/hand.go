@@ -28,7 +28,8 @@ type hand interface {
 	overlay(ctx context.Context, sample *vts.Sample) error
 	// mayTune says why an upstream cannot be set; empty: it can.
 	mayTune(u *helper.Upstream) (why string)
-	// obstacle says why no change may be made now, beside what helper.Standing says; empty when nothing stands in the way.
+	// obstacle says why no change may be made now, beside what helper.Standing says; empty when nothing stands in the
+	// way.
 	obstacle() string
 }
 

@@ -168,7 +168,8 @@ func (h dnsHand) overlay(_ context.Context, sample *vts.Sample) error {
 
 func (h dnsHand) mayTune(u *helper.Upstream) string {
 	if u.Uneditable == "" && !dns.Installed(u.Block(), h.zone) {
-		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install", u.Name, u.File, u.Line)
+		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
+			u.Name, u.File, u.Line)
 	}
 	return u.Uneditable
 }

@@ -15,7 +15,8 @@ import (
 // listenAgain is how long the daemon waits before it tries to listen once more.
 const listenAgain = 10 * time.Second
 
-// opener returns how to listen on the address: by this process, or by the helper, who is root and hands over the socket.
+// opener returns how to listen on the address: by this process, or by the helper, who is root and hands over the
+// socket.
 func (d *Service) opener(address string) func(context.Context) (net.Listener, error) {
 	open := func(ctx context.Context) (net.Listener, error) {
 		return localhttp.Listen(ctx, address, localhttp.Limits{})
@@ -49,10 +50,11 @@ func (l handed) Addr() net.Addr {
 	return l.Listener.Addr()
 }
 
-// listen serves the handler on what open opens until ctx ends. An address that is taken does not end the daemon, which has better
-// things to do: it is said once, and tried again every few seconds until it is free. It returns where it listens, nil when
-// it does not yet.
-func listen(ctx context.Context, log *slog.Logger, open func(context.Context) (net.Listener, error), handler http.Handler,
+// listen serves the handler on what open opens until ctx ends. An address that is taken does not end the daemon, which
+// has better things to do: it is said once, and tried again every few seconds until it is free. It returns where it
+// listens, nil when it does not yet.
+func listen(ctx context.Context, log *slog.Logger, open func(context.Context) (net.Listener, error),
+	handler http.Handler,
 	again time.Duration) net.Addr {
 	l, err := open(ctx)
 	if err != nil {

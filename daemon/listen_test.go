@@ -27,7 +27,8 @@ func TestListenWaitsForAPortThatIsTaken(t *testing.T) {
 	open := func(ctx context.Context) (net.Listener, error) {
 		return localhttp.Listen(ctx, address, localhttp.Limits{})
 	}
-	if addr := listen(t.Context(), slog.New(slog.NewTextHandler(said, nil)), open, handler, 10*time.Millisecond); addr != nil {
+	if addr := listen(t.Context(), slog.New(slog.NewTextHandler(said, nil)), open, handler,
+		10*time.Millisecond); addr != nil {
 		t.Fatalf("got %v, want no address yet", addr)
 	}
 	if !strings.Contains(said.String(), "not listening") || !strings.Contains(said.String(), "address already in use") {

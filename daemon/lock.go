@@ -13,8 +13,8 @@ import (
 	"trimtab/trusted"
 )
 
-// lockAll makes this the only daemon of the state folder and of NGINX's configuration until release is called. An error is a
-// *ConfigError.
+// lockAll makes this the only daemon of the state folder and of NGINX's configuration until release is called. An error
+// is a *ConfigError.
 func lockAll(cfg *Config, log *slog.Logger) (release func(), err error) {
 	state, err := lock(cfg.StateDir)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"trimtab/trusted"
 )
 
-// A report of an internal fault is a file of one JSON object a line: faultHead, and then what the policy saw, a sight each.
+// A report of an internal fault is a file of one JSON object a line: faultHead, and then what the policy saw, a sight
+// each.
 
 // faultFormat is the version of reports that this program writes, and the only one that it reads.
 const faultFormat = 1
@@ -62,7 +63,8 @@ func (d *Service) writeFault(in part, err error) string {
 	known, seen, missed := d.witness.story()
 	head := faultHead{
 		Format: faultFormat, At: time.Now(), Version: d.opts.Version, Part: string(in), Error: err.Error(), Missed: missed, Known: known,
-		Settings: faultSettings{Interval: cfg.Interval, Kind: cfg.Actuator.Kind, Tuner: cfg.Tuner, Regimes: cfg.Regimes, Upstream: cfg.Upstream,
+		Settings: faultSettings{Interval: cfg.Interval, Kind: cfg.Actuator.Kind, Tuner: cfg.Tuner,
+			Regimes: cfg.Regimes, Upstream: cfg.Upstream,
 			Methods: relabelMethods(cfg.methods, label)},
 	}
 	if p := (*control.Panic)(nil); errors.As(err, &p) {
@@ -147,8 +149,9 @@ type replaySettings struct {
 // mostReport bounds what is read of a report, in bytes.
 const mostReport = 64 << 20
 
-// Replay plays a report of an internal fault again: what was seen then, with what was known, to a new learner. It needs no NGINX
-// and changes nothing. An error says that the file is no report; a fault that comes again is in what is returned.
+// Replay plays a report of an internal fault again: what was seen then, with what was known, to a new learner. It needs
+// no NGINX and changes nothing. An error says that the file is no report; a fault that comes again is in what is
+// returned.
 func Replay(path string) (Replayed, error) {
 	f, err := trusted.Open(path)
 	if err != nil {
@@ -180,7 +183,8 @@ func replay(r io.Reader, newPolicy func(*Config) (control.Policy, error)) (out R
 	for _, part := range []struct {
 		text json.RawMessage
 		to   any
-	}{{head.Settings.Tuner, &cfg.Tuner}, {head.Settings.Regimes, &cfg.Regimes}, {head.Settings.Upstream, &cfg.Upstream}} {
+	}{{head.Settings.Tuner, &cfg.Tuner}, {head.Settings.Regimes, &cfg.Regimes}, {head.Settings.Upstream,
+		&cfg.Upstream}} {
 		if err := json.Unmarshal(part.text, part.to); err != nil {
 			return out, fmt.Errorf("replay: the settings of the report: %w", err)
 		}

@@ -44,7 +44,10 @@ func newExplosive(left int) func(*Config) (control.Policy, error) {
 // An internal fault leaves a report from which it comes again, with the program that had it, and does not with another.
 func TestInternalFaultsArePlayedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, log, _ := testService(t, func(c *Config) { c.Status.User, c.Status.URL = "me", "http://me:s3cret@127.0.0.1:1/?token=s3cret" })
+		d, log, _ := testService(t, func(c *Config) {
+			c.Status.User, c.Status.URL = "me",
+				"http://me:s3cret@127.0.0.1:1/?token=s3cret"
+		})
 		d.opts.NewPolicy, d.opts.Version = newExplosive(20), "1.2.3"
 		d.install(d.session, false)
 		d.steps(t, 70*time.Second, func(time.Duration, control.Outcome, error) {})
@@ -61,11 +64,13 @@ func TestInternalFaultsArePlayedAgain(t *testing.T) {
 		}
 		r, err := replay(bytes.NewReader(text), newExplosive(20))
 		panicked := (*control.Panic)(nil)
-		if err != nil || !errors.As(r.Fault, &panicked) || panicked.Value != "played: too much was seen" || r.Intervals != 20 {
+		if err != nil || !errors.As(r.Fault, &panicked) || panicked.Value != "played: too much was seen" ||
+			r.Intervals != 20 {
 			t.Errorf("got %+v, %v, want the fault again after 20 intervals", r, err)
 		}
 		r, err = Replay(files[0])
-		if err != nil || r.Fault != nil || r.Intervals != 20 || r.Part != "policy" || r.Version != "1.2.3" || !strings.Contains(r.Error, "too much was seen") {
+		if err != nil || r.Fault != nil || r.Intervals != 20 || r.Part != "policy" || r.Version != "1.2.3" ||
+			!strings.Contains(r.Error, "too much was seen") {
 			t.Errorf("with a learner that has not the fault: got %+v, %v", r, err)
 		}
 	})
@@ -82,14 +87,18 @@ func TestWitnessForgets(t *testing.T) {
 	seen := witnessed{p, &w}
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 3*spanIntervals + 1 {
-		s := vts.Sample{At: at.Add(time.Duration(i) * time.Second), Interval: time.Second, Groups: []vts.GroupSample{{Name: "w\xff", Peers: []vts.PeerSample{
-			{Server: "a", Weight: 1, Known: true, Requests: 10, Responses: vts.Responses{0, 10}, ResponseMsec: 100, RequestMsec: 100},
-			{Server: "b", Weight: 1, Known: true, Requests: 10, Responses: vts.Responses{0, 10}, ResponseMsec: 200, RequestMsec: 200}}}}}
+		s := vts.Sample{At: at.Add(time.Duration(i) * time.Second), Interval: time.Second,
+			Groups: []vts.GroupSample{{Name: "w\xff", Peers: []vts.PeerSample{
+				{Server: "a", Weight: 1, Known: true, Requests: 10, Responses: vts.Responses{0, 10}, ResponseMsec: 100,
+					RequestMsec: 100},
+				{Server: "b", Weight: 1, Known: true, Requests: 10, Responses: vts.Responses{0, 10}, ResponseMsec: 200,
+					RequestMsec: 200}}}}}
 		seen.Observe(s, control.InForce(s))
 	}
 	known, kept, missed := w.story()
 	if len(known) == 0 || len(kept) != spanIntervals+1 || missed != 0 || !bytes.Contains(kept[0], []byte(`w\\xff`)) {
-		t.Errorf("got %d bytes known, %d intervals kept, %d missed: %.200s, want the last %d", len(known), len(kept), missed, kept[0], spanIntervals+1)
+		t.Errorf("got %d bytes known, %d intervals kept, %d missed: %.200s, want the last %d", len(known), len(kept),
+			missed, kept[0], spanIntervals+1)
 	}
 	w.watch(&explosive{whole: p.(whole)})
 	if _, kept, _ := w.story(); len(kept) != 0 {
@@ -105,7 +114,8 @@ func TestReportsThatAreNone(t *testing.T) {
 		{"a later format", `{"format":2}` + "\n", "this program reads 1"},
 		{"a head without settings", `{"format":1}` + "\n", "the settings of the report"},
 		{"a line that is cut off", head + `{"sample":{`, "line 2"},
-		{"what is known is another version's", strings.Replace(head, `{"format":1,`, `{"format":1,"known":{"version":99},`, 1), "what was known"},
+		{"what is known is another version's", strings.Replace(head, `{"format":1,`,
+			`{"format":1,"known":{"version":99},`, 1), "what was known"},
 		{"nothing was seen", head, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -120,7 +130,8 @@ func TestReportsThatAreNone(t *testing.T) {
 func TestReportsAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	for i := range faultsLeft + 3 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("fault-2026010%dT000000.000-policy.ndjson", i%10)+strings.Repeat("x", i/10)), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("fault-2026010%dT000000.000-policy.ndjson",
+			i%10)+strings.Repeat("x", i/10)), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

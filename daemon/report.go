@@ -27,7 +27,8 @@ func (d *Service) report() Report {
 	explanation := d.explanation()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason, Problem: d.problem, Errors: d.troubles.all(), Explanation: explanation,
+	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason,
+		Problem: d.problem, Errors: d.troubles.all(), Explanation: explanation,
 		InForce: relabel(d.inForce, label), Operator: relabel(d.base, label)}
 	if !d.lastMade.IsZero() {
 		r.LastChange = &d.lastMade

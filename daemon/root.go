@@ -11,8 +11,8 @@ import (
 	"trimtab/nginx"
 )
 
-// root is what needs root: NGINX's files and processes. It is done by this process, a helper.Root, or asked of another one, a
-// helper.Client.
+// root is what needs root: NGINX's files and processes. It is done by this process, a helper.Root, or asked of another
+// one, a helper.Client.
 type root interface {
 	// Look reads the upstreams as they stand in NGINX's configuration.
 	Look(ctx context.Context) (helper.Look, error)
@@ -37,13 +37,15 @@ var (
 	_ root = (*helper.Client)(nil)
 )
 
-// newRoot returns what needs root for a configuration, to be done by this process. What asks for the status page is not set.
+// newRoot returns what needs root for a configuration, to be done by this process. What asks for the status page is not
+// set.
 func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 	n, a := cfg.Nginx, cfg.Actuator
 	return &helper.Root{
 		Upstreams: n.Upstreams, HoldFile: cfg.HoldPath(), MaxGenerations: a.MaxGenerations, Reloads: a.Kind == "reload",
 		Applier: &nginx.Applier{
-			Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
+			Config: n.Config, StateDir: filepath.Join(cfg.StateDir,
+				"nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
 			TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
 			TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 			Budget: &nginx.Budget{

@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// shortestSecret is how long a value has to be to count as a secret: replacing shorter ones would leave little of a text.
+// shortestSecret is how long a value has to be to count as a secret: replacing shorter ones would leave little of a
+// text.
 const shortestSecret = 4
 
-// secrets are what a configuration holds of them: of the status page's address, its headers, and the password, the longest first.
+// secrets are what a configuration holds of them: of the status page's address, its headers, and the password, the
+// longest first.
 func (c *Config) secrets() []string {
 	var out []string
 	add := func(s string) {

@@ -98,7 +98,8 @@ func New(cfg *Config, o Options) (*Service, error) {
 	}
 	d := &Service{
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
-		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), troubles: newTroubles(o.Registry),
+		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry,
+			o.Version), troubles: newTroubles(o.Registry),
 		began: time.Now(),
 	}
 	d.witness.contain = func(f func()) { _ = d.contain(inState, f) }

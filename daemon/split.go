@@ -23,8 +23,8 @@ import (
 	"trimtab/trusted"
 )
 
-// Split is a daemon in two processes: this one, which is root and does what needs root, and a worker, which reads the network and
-// learns, and is nobody in particular.
+// Split is a daemon in two processes: this one, which is root and does what needs root, and a worker, which reads the
+// network and learns, and is nobody in particular.
 type Split struct {
 	Config *Config
 	Reread func() (*Config, error) // reads the configuration again at SIGHUP
@@ -34,8 +34,8 @@ type Split struct {
 	Logger  *slog.Logger     // nil: silence
 }
 
-// workerPatience is how long the worker may take to end once it was told to, beyond what a step may take: it restores the
-// operator's weights for up to a minute.
+// workerPatience is how long the worker may take to end once it was told to, beyond what a step may take: it restores
+// the operator's weights for up to a minute.
 const workerPatience = 65 * time.Second
 
 // WorkerExit is how the worker ended.
@@ -43,8 +43,8 @@ type WorkerExit struct{ Code int }
 
 func (e *WorkerExit) Error() string { return fmt.Sprintf("the worker ended with code %d", e.Code) }
 
-// Run starts the worker and serves it until it ends. When ctx ends the worker is told. How it ended is a *WorkerExit unless that
-// was well.
+// Run starts the worker and serves it until it ends. When ctx ends the worker is told. How it ended is a *WorkerExit
+// unless that was well.
 func (s *Split) Run(ctx context.Context) error {
 	log := s.Logger
 	if log == nil {
@@ -65,7 +65,8 @@ func (s *Split) Run(ctx context.Context) error {
 		return &ConfigError{err}
 	}
 	s.Worker.Env = withoutSystemd(os.Environ())
-	changes, questions, err := helper.Start(s.Worker, helper.As{UID: uid, GID: gid, State: state, BindLow: bindsLow(cfg)})
+	changes, questions, err := helper.Start(s.Worker, helper.As{UID: uid, GID: gid, State: state,
+		BindLow: bindsLow(cfg)})
 	if state != nil {
 		state.Close()
 	}
@@ -185,8 +186,9 @@ func withoutSystemd(env []string) []string {
 // Kept by the worker, by the names they begin with.
 var ofTheWorker = []string{"tuner.db", "orders.json", "dns.json"}
 
-// giveState makes the worker's folder in the state folder, with what a daemon of one process has left there, and returns it open.
-// On a file system that is read-only it is what is there, nil for nothing: the worker learns in memory.
+// giveState makes the worker's folder in the state folder, with what a daemon of one process has left there, and
+// returns it open. On a file system that is read-only it is what is there, nil for nothing: the worker learns in
+// memory.
 func giveState(cfg *Config, uid, gid int) (*os.File, error) {
 	state, err := makeState(cfg, uid, gid)
 	if errors.Is(err, unix.EROFS) {
@@ -210,7 +212,8 @@ func makeState(cfg *Config, uid, gid int) (*os.File, error) {
 			return nil, fmt.Errorf("state folder: %w", err)
 		}
 		for _, e := range entries {
-			if !e.Type().IsRegular() || !slices.ContainsFunc(ofTheWorker, func(name string) bool { return strings.HasPrefix(e.Name(), name) }) {
+			if !e.Type().IsRegular() || !slices.ContainsFunc(ofTheWorker,
+				func(name string) bool { return strings.HasPrefix(e.Name(), name) }) {
 				continue
 			}
 			if err := os.Rename(filepath.Join(cfg.StateDir, e.Name()), filepath.Join(dir, e.Name())); err != nil {

@@ -26,7 +26,8 @@ const (
 	troubleListen    = "listen"    // nobody can ask
 )
 
-var allTroubles = []string{troubleTelemetry, troubleApply, troubleInternal, troubleState, troubleReload, troubleNginx, troubleOrders, troubleListen}
+var allTroubles = []string{troubleTelemetry, troubleApply, troubleInternal, troubleState, troubleReload, troubleNginx,
+	troubleOrders, troubleListen}
 
 // Trouble is what is known of the errors of one kind.
 type Trouble struct {
@@ -48,7 +49,8 @@ type troubles struct {
 func newTroubles(reg prometheus.Registerer) *troubles {
 	t := &troubles{
 		kinds: map[string]Trouble{},
-		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_errors_total", Help: "Errors by kind."}, []string{"kind"}),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_errors_total", Help: "Errors by kind."},
+			[]string{"kind"}),
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_error_last_timestamp_seconds",
 			Help: "When the last error of the kind was; 0: there was none."}, []string{"kind"}),
 		since: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_error_since_timestamp_seconds",
@@ -103,9 +105,11 @@ func (t *troubles) printTo(w io.Writer, now time.Time) {
 		k := kinds[kind]
 		state := fmt.Sprintf("over, the last %s ago", now.Sub(k.At).Round(time.Second))
 		if k.Since != nil {
-			state = fmt.Sprintf("since %s (%s)", k.Since.UTC().Format(time.RFC3339), now.Sub(*k.Since).Round(time.Second))
+			state = fmt.Sprintf("since %s (%s)", k.Since.UTC().Format(time.RFC3339),
+				now.Sub(*k.Since).Round(time.Second))
 		}
-		fmt.Fprintf(w, "%s: %d errors, %s: %s\n", kind, k.Count, state, plain.Text(strings.ReplaceAll(k.Last, "\n", "; ")))
+		fmt.Fprintf(w, "%s: %d errors, %s: %s\n", kind, k.Count, state, plain.Text(strings.ReplaceAll(k.Last, "\n",
+			"; ")))
 	}
 }
 

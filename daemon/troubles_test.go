@@ -35,9 +35,11 @@ func TestTroublesBeginAndEnd(t *testing.T) {
 		t.Errorf("got %q, want %q", &b, want)
 	}
 	for kind, want := range map[string][3]float64{
-		troubleTelemetry: {2, seconds(at(3)), seconds(at(0))}, troubleApply: {1, seconds(at(4)), 0}, troubleState: {0, 0, 0},
+		troubleTelemetry: {2, seconds(at(3)), seconds(at(0))}, troubleApply: {1, seconds(at(4)), 0}, troubleState: {0,
+			0, 0},
 	} {
-		got := [3]float64{testutil.ToFloat64(tr.total.WithLabelValues(kind)), testutil.ToFloat64(tr.last.WithLabelValues(kind)),
+		got := [3]float64{testutil.ToFloat64(tr.total.WithLabelValues(kind)),
+			testutil.ToFloat64(tr.last.WithLabelValues(kind)),
 			testutil.ToFloat64(tr.since.WithLabelValues(kind))}
 		if got != want {
 			t.Errorf("%s: got %v, want %v", kind, got, want)
@@ -50,7 +52,8 @@ func TestTroublesBeginAndEnd(t *testing.T) {
 	}
 }
 
-// Whatever puts a secret into an error, nobody reads it: not in the log, on /readyz, in /explain or in systemd's status.
+// Whatever puts a secret into an error, nobody reads it: not in the log, on /readyz, in /explain or in systemd's
+// status.
 func TestSecretsAreScrubbed(t *testing.T) {
 	d, log, _ := testService(t, func(c *Config) {
 		c.Status.URL = "http://me:pa%24sword@127.0.0.1:1/status?token=t0k3n&x=y"
@@ -80,7 +83,8 @@ func TestReadyzCountsErrors(t *testing.T) {
 	d.note(nil, "", control.Outcome{}, nil, fmt.Errorf("%w: connection refused", control.ErrTelemetry))
 	w := httptest.NewRecorder()
 	d.routes().ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-	if w.Code != 503 || !strings.Contains(w.Body.String(), "\ntelemetry: 1 errors, since ") || !strings.Contains(w.Body.String(), "connection refused") {
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "\ntelemetry: 1 errors, since ") ||
+		!strings.Contains(w.Body.String(), "connection refused") {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	d.note(nil, "", control.Outcome{}, nil, nil)

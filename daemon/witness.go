@@ -10,8 +10,8 @@ import (
 	"trimtab/weights"
 )
 
-// witness keeps what a policy has seen of late, so that an internal fault can be played again. It has two spans, each with what
-// was known at its beginning: when the second one is full the first goes, and what is left always covers one.
+// witness keeps what a policy has seen of late, so that an internal fault can be played again. It has two spans, each
+// with what was known at its beginning: when the second one is full the first goes, and what is left always covers one.
 type witness struct {
 	contain func(f func()) // keeps a panic of a snapshot from spreading; nil: nothing does
 
@@ -86,7 +86,8 @@ func (w *witness) keep(s sight) {
 	now.seen, now.bytes = append(now.seen, text), now.bytes+len(text)
 }
 
-// turn begins another span when the last one is full. It is called between two intervals: a snapshot tells how things stand then.
+// turn begins another span when the last one is full. It is called between two intervals: a snapshot tells how things
+// stand then.
 func (w *witness) turn() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,14 +10,15 @@ import (
 	"syscall"
 )
 
-// Numbers that systemd gives to services that have no user of their own: nobody logs in with one, and no file is theirs.
+// Numbers that systemd gives to services that have no user of their own: nobody logs in with one, and no file is
+// theirs.
 const (
 	firstNumber = 61184
 	lastNumber  = 65519
 )
 
-// Account finds as whom the worker runs: the user of this name, or with the number that it is. Where the name is the default's and
-// there is no such user, it is a number that nobody has, the same for the same seed.
+// Account finds as whom the worker runs: the user of this name, or with the number that it is. Where the name is the
+// default's and there is no such user, it is a number that nobody has, the same for the same seed.
 func Account(name, fallback, seed string) (uid, gid uint32, err error) {
 	u, err := user.Lookup(name)
 	if unknown := user.UnknownUserError(""); errors.As(err, &unknown) {

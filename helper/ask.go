@@ -20,8 +20,8 @@ func (s *Server) patience() time.Duration {
 	return 10 * time.Second
 }
 
-// said reads one answer. What comes too late would be taken for the answer to another question: then the socket is closed, and the
-// change that is under way, whose goroutine this is, goes by what can be seen without the worker.
+// said reads one answer. What comes too late would be taken for the answer to another question: then the socket is
+// closed, and the change that is under way, whose goroutine this is, goes by what can be seen without the worker.
 func (s *Server) said(conn net.Conn) (statusReply, error) {
 	var said statusReply
 	err := conn.SetReadDeadline(time.Now().Add(s.patience()))
@@ -88,8 +88,8 @@ func (s *Server) askOrigin(conn net.Conn, look func(net.Conn) error) error {
 	return err
 }
 
-// orderBudget bounds how often the worker may have NGINX reloaded for orders, which no other budget holds: a slow start takes ten
-// steps, and a person who drains one server after another fewer.
+// orderBudget bounds how often the worker may have NGINX reloaded for orders, which no other budget holds: a slow start
+// takes ten steps, and a person who drains one server after another fewer.
 type orderBudget struct {
 	mu   sync.Mutex
 	made []time.Time

@@ -225,8 +225,8 @@ func (c *Client) ask(req request, socket net.Conn) (reply, *os.File, error) {
 	return r, f, r.Failure.err()
 }
 
-// change sends a request and answers questions until the result comes. When ctx ends the helper is told, and finishes or takes back
-// what it cannot leave: whether a change was made has to be known.
+// change sends a request and answers questions until the result comes. When ctx ends the helper is told, and finishes
+// or takes back what it cannot leave: whether a change was made has to be known.
 func (c *Client) change(ctx context.Context, req request) (reply, error) {
 	w := &c.changes
 	w.mu.Lock()

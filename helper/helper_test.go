@@ -118,7 +118,8 @@ func frontBed(t *testing.T) (*instance.Instance, string) {
 }
 
 func rootOf(i *instance.Instance) *Root {
-	return &Root{Reloads: true, Applier: &nginx.Applier{Config: i.Config, StateDir: filepath.Join(i.Dir, "state", "nginx"), Binary: i.Binary,
+	return &Root{Reloads: true, Applier: &nginx.Applier{Config: i.Config, StateDir: filepath.Join(i.Dir, "state",
+		"nginx"), Binary: i.Binary,
 		Prefix: i.Dir, PIDFile: i.PIDFile(), Budget: &nginx.Budget{}}}
 }
 
@@ -242,7 +243,8 @@ func TestHelperAsksTheWorkerForThePage(t *testing.T) {
 		t.Errorf("got %v after %d questions, want %v with the worker's words", err, asked, nginx.ErrStatus)
 	}
 	look, err := c.Look(t.Context())
-	if err != nil || len(look.Upstreams) != 2 || look.Upstreams[0].Servers[1].Server != "127.0.0.1:2" || look.Upstreams[0].Untunable != "" {
+	if err != nil || len(look.Upstreams) != 2 || look.Upstreams[0].Servers[1].Server != "127.0.0.1:2" ||
+		look.Upstreams[0].Untunable != "" {
 		t.Errorf("got %+v, %v, want two upstreams", look, err)
 	}
 	standing, err := c.Standing(t.Context(), false)
@@ -279,7 +281,8 @@ func TestHelperLooksWhoAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			client.Answer(nil, func(_ context.Context, look func(net.Conn) error) error { return ask(c.address, look) })
 			r, err := client.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3 + n}}}, nil)
-			if r.Changed != (c.says == "") || c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			if r.Changed != (c.says == "") || c.says == "" && err != nil || c.says != "" && (err == nil ||
+				!strings.Contains(err.Error(), c.says)) {
 				t.Errorf("a change: got %+v, %v, want %q", r, err, c.says)
 			}
 			err = ask(c.address, func(conn net.Conn) error { return client.Answers(t.Context(), conn) })
@@ -316,7 +319,8 @@ func TestHelperWatchesAndHolds(t *testing.T) {
 	}
 	// The first look of the watch only remembers: it is over once a question has been answered after it began.
 	for try := 0; ; try++ {
-		if err := os.WriteFile(i.Config, append(text[:len(text):len(text)], fmt.Sprintf("# %d\n", try)...), 0o644); err != nil {
+		if err := os.WriteFile(i.Config, append(text[:len(text):len(text)], fmt.Sprintf("# %d\n", try)...),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -342,7 +346,8 @@ func TestHelperWatchesAndHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusal := (*nginx.Refusal)(nil)
-	if r, err := client.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 9}}}, nil); r.Changed || !errors.As(err, &refusal) || !strings.Contains(err.Error(), "hold file") {
+	if r, err := client.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 9}}}, nil); r.Changed ||
+		!errors.As(err, &refusal) || !strings.Contains(err.Error(), "hold file") {
 		t.Errorf("got %+v, %v, want to be held by the helper itself", r, err)
 	}
 	client.Close()
@@ -388,7 +393,8 @@ func TestNamesThatAreNotUTF8PassTheSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("http {\nupstream w\xff { server 10.0.0.1; server unix:/run/a\\xfe.sock; }\n}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	root := &Root{Applier: &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state", "nginx"), NoReload: true, Binary: "/bin/true", Prefix: dir}}
+	root := &Root{Applier: &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state", "nginx"),
+		NoReload: true, Binary: "/bin/true", Prefix: dir}}
 	client, _ := joined(t, &Server{Settings: Settings{Root: root}})
 	look, err := client.Look(t.Context())
 	if err != nil || look.Upstreams[0].Name != "w\xff" {
@@ -408,7 +414,8 @@ func TestWorkerThatIsSilentLosesTheHelper(t *testing.T) {
 	done := make(chan error, 1)
 	s := &Server{Settings: Settings{Root: rootOf(i), AskStatus: true}, Patience: 50 * time.Millisecond}
 	go func() { done <- s.Serve(context.WithoutCancel(t.Context()), theirChanges, theirQuestions) }()
-	if err := writeFrame(changes, request{Op: opApply, Want: nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3}}}}); err != nil {
+	if err := writeFrame(changes, request{Op: opApply,
+		Want: nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3}}}}); err != nil {
 		t.Fatal(err)
 	}
 	var r reply

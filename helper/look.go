@@ -51,7 +51,8 @@ type Edit struct {
 func upstreamsOf(cfg *nginx.Config) []Upstream {
 	out := make([]Upstream, 0, len(cfg.Upstreams))
 	for _, u := range cfg.Upstreams {
-		up := Upstream{Name: u.Name, Protocol: u.Protocol, Method: u.Method, File: u.File.Path, Line: u.Line, Servers: []Line{}}
+		up := Upstream{Name: u.Name, Protocol: u.Protocol, Method: u.Method, File: u.File.Path, Line: u.Line,
+			Servers: []Line{}}
 		if err := cfg.Tunable(u.Name); err != nil {
 			up.Untunable = err.Error()
 		}
@@ -59,7 +60,8 @@ func upstreamsOf(cfg *nginx.Config) []Upstream {
 			up.Uneditable = err.Error()
 		}
 		for _, p := range u.Peers {
-			up.Servers = append(up.Servers, Line{Label: p.Label(), Server: p.Server, Address: p.Address, Service: p.Service,
+			up.Servers = append(up.Servers, Line{Label: p.Label(), Server: p.Server, Address: p.Address,
+				Service: p.Service,
 				Resolve: p.Resolve, Weight: p.Weight, Down: p.Down, Backup: p.Backup})
 		}
 		out = append(out, up)
@@ -72,8 +74,9 @@ func (u *Upstream) Block() *nginx.Upstream {
 	file := &nginx.File{Path: u.File, Real: u.File}
 	out := &nginx.Upstream{Name: u.Name, Protocol: u.Protocol, Method: u.Method, File: file, Line: u.Line}
 	for _, s := range u.Servers {
-		out.Peers = append(out.Peers, &nginx.Peer{Address: s.Address, Server: s.Server, Service: s.Service, Resolve: s.Resolve,
-			Weight: s.Weight, Down: s.Down, Backup: s.Backup, File: file, Line: u.Line})
+		out.Peers = append(out.Peers, &nginx.Peer{Address: s.Address, Server: s.Server, Service: s.Service,
+			Resolve: s.Resolve,
+			Weight:  s.Weight, Down: s.Down, Backup: s.Backup, File: file, Line: u.Line})
 	}
 	return out
 }

@@ -5,7 +5,8 @@ import (
 	"trimtab/plain"
 )
 
-// JSON changes names that are not UTF-8, and NGINX takes such names: on the socket they are labels, which are read back.
+// JSON changes names that are not UTF-8, and NGINX takes such names: on the socket they are labels, which are read
+// back.
 
 // labelled returns settings with every name changed.
 func labelled(s nginx.Settings, change func(string) string) nginx.Settings {

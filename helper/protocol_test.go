@@ -66,7 +66,8 @@ func TestFramesThatAreNone(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			for name, conns := range map[string][2]net.Conn{"changes": {wired(c.in), &idle{}}, "questions": {&idle{}, wired(c.in)}} {
+			for name, conns := range map[string][2]net.Conn{"changes": {wired(c.in), &idle{}}, "questions": {&idle{},
+				wired(c.in)}} {
 				s := &Server{Settings: Settings{Root: &Root{Applier: &nginx.Applier{StateDir: "/nonexistent"}}}}
 				if err := s.Serve(t.Context(), conns[0], conns[1]); err == nil {
 					t.Errorf("%s: got no error, want the helper to end", name)
@@ -118,10 +119,11 @@ func (c *fakeConn) Close() error                     { return nil }
 func (c *fakeConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *fakeConn) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzServe: whatever a worker sends, the helper neither panics nor touches a file that is not the configuration's, and no
-// weight outside 1 to 100 or of another upstream gets into it.
+// FuzzServe: whatever a worker sends, the helper neither panics nor touches a file that is not the configuration's, and
+// no weight outside 1 to 100 or of another upstream gets into it.
 func FuzzServe(f *testing.F) {
-	for _, text := range []string{`{"op":"look"}`, `{"op":"standing"}`, `{"op":"settings"}`, `{"op":"file","key":"../../etc/shadow"}`,
+	for _, text := range []string{`{"op":"look"}`, `{"op":"standing"}`, `{"op":"settings"}`,
+		`{"op":"file","key":"../../etc/shadow"}`,
 		`{"op":"notify","state":"READY=1\nMAINPID=1"}`, `{"op":"loaded","load_msec":1}`, `{"op":"listen"}`, `{"op":"adopt"}`, `{"op":"test"}`,
 		`{"op":"order","want":{"u":{"10.0.0.1:80":{"Weight":5}}}}`, `{"op":"order","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`, `{"op":"recover"}`, `{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":7}}}}`,
 		`{"op":"apply","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`, `{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":-1,"Down":true}}},"from":{},"has_from":true}`} {
@@ -134,7 +136,8 @@ func FuzzServe(f *testing.F) {
 		if err := os.WriteFile(path, []byte("http {\nupstream u { server 10.0.0.1; server 10.0.0.2; }\nupstream v { server 10.0.0.3; server 10.0.0.4; }\n}\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s := &Server{Settings: Settings{Root: &Root{Upstreams: []string{"u"}, Applier: &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state"),
+		s := &Server{Settings: Settings{Root: &Root{Upstreams: []string{"u"}, Applier: &nginx.Applier{Config: path,
+			StateDir: filepath.Join(dir, "state"),
 			NoReload: true, Binary: "/bin/true", Prefix: dir}}}, Notify: func(state string) {
 			if strings.Contains(state, "MAINPID") || strings.Contains(state, "FDSTORE") {
 				t.Fatalf("systemd is told %q", state)

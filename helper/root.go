@@ -17,8 +17,8 @@ import (
 	"trimtab/nginx"
 )
 
-// Root does what needs root, in this process: it is behind the Server, and stands by itself where there is only one process.
-// Its methods may be called from several goroutines.
+// Root does what needs root, in this process: it is behind the Server, and stands by itself where there is only one
+// process. Its methods may be called from several goroutines.
 type Root struct {
 	Applier   *nginx.Applier
 	Upstreams []string // that may be changed; empty: all that can be
@@ -58,8 +58,8 @@ func (r *Root) ApplyFrom(ctx context.Context, want, from nginx.Settings) (nginx.
 	return r.Applier.ApplyFrom(ctx, want, from)
 }
 
-// Order makes weights effective that the operator has ordered: servers may be taken out, and neither the circuit breaker nor the
-// reload budget of the tuner holds it.
+// Order makes weights effective that the operator has ordered: servers may be taken out, and neither the circuit
+// breaker nor the reload budget of the tuner holds it.
 func (r *Root) Order(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
 	return r.orderer().Apply(ctx, want)
 }
@@ -80,8 +80,8 @@ func (r *Root) orderer() *nginx.Applier {
 // Recover is nginx.Applier's.
 func (r *Root) Recover(ctx context.Context) (*nginx.Recovery, error) { return r.Applier.Recover(ctx) }
 
-// Test runs nginx -t on what is on the disk, once NGINX runs: before that the test would take its ports. It reports whether
-// it did, and what nginx -t said.
+// Test runs nginx -t on what is on the disk, once NGINX runs: before that the test would take its ports. It reports
+// whether it did, and what nginx -t said.
 func (r *Root) Test(ctx context.Context) (tried bool, err error) {
 	cfg, err := nginx.ReadConfig(r.Applier.Config)
 	if err != nil {
@@ -172,7 +172,8 @@ func (r *Root) writable(cfg *nginx.Config) error {
 	state := filepath.Dir(r.Applier.StateDir)
 	dirs := []string{state}
 	for _, u := range cfg.Upstreams {
-		if dir := filepath.Dir(u.File.Real); r.may(u.Name) && cfg.Tunable(u.Name) == nil && !slices.Contains(dirs, dir) {
+		if dir := filepath.Dir(u.File.Real); r.may(u.Name) && cfg.Tunable(u.Name) == nil && !slices.Contains(dirs,
+			dir) {
 			dirs = append(dirs, dir)
 		}
 	}

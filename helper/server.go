@@ -57,8 +57,8 @@ type Server struct {
 	orders orderBudget
 }
 
-// Serve answers the worker until it ends, which is no error, or breaks the protocol. Over changes go those requests that may
-// take long. A change that is under way is finished or taken back first.
+// Serve answers the worker until it ends, which is no error, or breaks the protocol. Over changes go those requests
+// that may take long. A change that is under way is finished or taken back first.
 func (s *Server) Serve(ctx context.Context, changes, questions net.Conn) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -129,10 +129,12 @@ func (s *Server) answer(conn net.Conn, r reply, send *os.File) error {
 }
 
 // contained handles a request. A panic of it is an error of this request only.
-func (s *Server) contained(ctx context.Context, change bool, req *request, socket *os.File, changes net.Conn) (r reply, send *os.File, err error) {
+func (s *Server) contained(ctx context.Context, change bool, req *request, socket *os.File,
+	changes net.Conn) (r reply, send *os.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log().Error("internal fault of the helper: please report it", "request", req.Op, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.log().Error("internal fault of the helper: please report it", "request", req.Op, "panic", fmt.Sprint(p),
+				"stack", string(debug.Stack()))
 			r, send, err = reply{Failure: &failure{Text: fmt.Sprintf("internal fault of the helper: %v", p)}}, nil, nil
 		}
 	}()
@@ -194,7 +196,8 @@ func (s *Server) change(ctx context.Context, req *request) (reply, error) {
 }
 
 // question handles what is asked on the other socket.
-func (s *Server) question(ctx context.Context, req *request, socket *os.File, changes net.Conn) (reply, *os.File, error) {
+func (s *Server) question(ctx context.Context, req *request, socket *os.File, changes net.Conn) (reply, *os.File,
+	error) {
 	root := s.root()
 	switch req.Op {
 	case opCancel:
@@ -273,7 +276,8 @@ func allowed(root *Root, want nginx.Settings) error {
 	return nil
 }
 
-// mayNotify lets through what a service says of itself: nothing that makes systemd follow another process or keep descriptors.
+// mayNotify lets through what a service says of itself: nothing that makes systemd follow another process or keep
+// descriptors.
 func mayNotify(state string) bool {
 	if len(state) > 4096 {
 		return false
@@ -334,7 +338,10 @@ func (s *Server) adopt(ctx context.Context, changes net.Conn, next Settings) {
 		next.Root.Applier.Status = func(context.Context) (nginx.Status, error) { return s.askStatus(changes) }
 	}
 	if next.AskOrigin {
-		next.Root.Applier.Origin = func(_ context.Context, look func(net.Conn) error) error { return s.askOrigin(changes, look) }
+		next.Root.Applier.Origin = func(_ context.Context,
+			look func(net.Conn) error) error {
+			return s.askOrigin(changes, look)
+		}
 	}
 	s.Settings, s.edits = next, nil
 	if s.unseen != nil {
@@ -348,14 +355,17 @@ func (s *Server) adopt(ctx context.Context, changes net.Conn, next Settings) {
 	s.eyes.Go(func() { s.watch(ctx, next.Root) })
 }
 
-// editsKept bounds how many edits wait for the worker to ask; beyond it the oldest go, for the newest says how things are.
+// editsKept bounds how many edits wait for the worker to ask; beyond it the oldest go, for the newest says how things
+// are.
 const editsKept = 64
 
-// watch collects edits. What ends it is said and leaves the worker without news of edits: every change reads the files anew.
+// watch collects edits. What ends it is said and leaves the worker without news of edits: every change reads the files
+// anew.
 func (s *Server) watch(ctx context.Context, root *Root) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log().Error("internal fault of the helper: edits are not noticed any more", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.log().Error("internal fault of the helper: edits are not noticed any more", "panic", fmt.Sprint(p),
+				"stack", string(debug.Stack()))
 		}
 	}()
 	err := root.Watch(ctx, func(e Edit) {

@@ -28,8 +28,8 @@ type As struct {
 	BindLow bool
 }
 
-// Start starts the worker as another user, with the other ends of the sockets that it returns. The worker gets no further groups
-// and a process group of its own: what a terminal sends goes to this process, which passes it on.
+// Start starts the worker as another user, with the other ends of the sockets that it returns. The worker gets no
+// further groups and a process group of its own: what a terminal sends goes to this process, which passes it on.
 func Start(cmd *exec.Cmd, as As) (changes, questions net.Conn, err error) {
 	var ours [2]net.Conn
 	defer func() {

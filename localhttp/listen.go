@@ -49,8 +49,8 @@ func Listen(ctx context.Context, address string, l Limits, users ...int) (net.Li
 	return Limited(inner, l, users...), nil
 }
 
-// Open listens on the address for another process, which gets the socket and serves it by Limited. The close of the listener takes a
-// Unix socket away.
+// Open listens on the address for another process, which gets the socket and serves it by Limited. The close of the
+// listener takes a Unix socket away.
 func Open(ctx context.Context, address string) (net.Listener, error) {
 	if err := CheckAddress(address); err != nil {
 		return nil, err
@@ -82,7 +82,8 @@ func File(l net.Listener) (*os.File, error) {
 	return f.File()
 }
 
-// Limited is a listener with limits, which on a Unix socket takes connections of root, of this process's user and of the users given.
+// Limited is a listener with limits, which on a Unix socket takes connections of root, of this process's user and of
+// the users given.
 func Limited(inner net.Listener, l Limits, users ...int) net.Listener {
 	if inner.Addr().Network() != "unix" {
 		return capped(inner, l.connections(), nil)

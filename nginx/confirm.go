@@ -124,7 +124,8 @@ const hurriedLimit = 2 * time.Second
 
 type hurryKey struct{}
 
-// hurriedBy returns a context that does not end with ctx, for what has to be finished, and that remembers it, see hurry.
+// hurriedBy returns a context that does not end with ctx, for what has to be finished, and that remembers it, see
+// hurry.
 func hurriedBy(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), hurryKey{}, ctx)
 }

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// Label is a name as UTF-8 that is read back, such as the value of a metric's label: NGINX takes names of any bytes. A name
-// that is UTF-8 and has no backslash stays as it is; in others a byte that is not UTF-8 becomes \xff and a backslash two, so
-// that different names stay different.
+// Label is a name as UTF-8 that is read back, such as the value of a metric's label: NGINX takes names of any bytes. A
+// name that is UTF-8 and has no backslash stays as it is; in others a byte that is not UTF-8 becomes \xff and a
+// backslash two, so that different names stay different.
 func Label(name string) string {
 	if utf8.ValidString(name) && !strings.Contains(name, `\`) {
 		return name

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GiveFolder makes path a folder of mode 0700 that belongs, with the plain files in it, to another user, and returns it open. Only
-// root can. The way to it is trusted; a link or a special file in it is taken away, and one with a second name is an error.
+// GiveFolder makes path a folder of mode 0700 that belongs, with the plain files in it, to another user, and returns it
+// open. Only root can. The way to it is trusted; a link or a special file in it is taken away, and one with a second
+// name is an error.
 func GiveFolder(path string, uid, gid int) (*os.File, error) {
 	w, name, err := descend(path, false, false)
 	if err != nil {
@@ -57,7 +58,8 @@ func giveFiles(dir *os.File, uid, gid int) error {
 		case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO), err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG:
 			err = unix.Unlinkat(int(dir.Fd()), name, 0)
 		case err == nil && st.Nlink != 1:
-			err = &Error{path, fmt.Sprintf("is a file with %d names, one of which may be somebody else's", st.Nlink), "rm " + quote(path)}
+			err = &Error{path, fmt.Sprintf("is a file with %d names, one of which may be somebody else's", st.Nlink),
+				"rm " + quote(path)}
 		case err == nil:
 			err = unix.Fchown(fd, uid, gid)
 		}
@@ -71,8 +73,8 @@ func giveFiles(dir *os.File, uid, gid int) error {
 	return nil
 }
 
-// LikeItsFolder gives a file that this process has just made to the user to whom the folder belongs in which it is: root leaves none
-// behind that the folder's user cannot read. Other users' processes change nothing.
+// LikeItsFolder gives a file that this process has just made to the user to whom the folder belongs in which it is:
+// root leaves none behind that the folder's user cannot read. Other users' processes change nothing.
 func LikeItsFolder(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -21,7 +21,8 @@ func TestScenariosFromTheField(t *testing.T) {
 				t.Skip("the cases are not here: ", err)
 			}
 			out, errs := new(buffer), new(buffer)
-			code := run(t.Context(), []string{"arena", path, "--policy", "tuned,least_conn/tuned", "--seeds", "1", "--seed", c.seed, "--json"}, out, errs)
+			code := run(t.Context(), []string{"arena", path, "--policy", "tuned,least_conn/tuned", "--seeds", "1",
+				"--seed", c.seed, "--json"}, out, errs)
 			if code != 0 || out.String() == "" {
 				t.Errorf("code %d, %q: %s", code, out, errs)
 			}

@@ -62,11 +62,13 @@ listens to nobody but the first.`,
 	fl.BoolVar(&f.observe, "observe", false, "observe and learn, change nothing")
 	fl.BoolVar(&f.hold, "hold", false, "make the daemon hold, running now or started later, and end")
 	fl.BoolVar(&f.release, "release", false, "undo --hold and end")
-	fl.BoolVar(&f.single, "single-process", false, "read the network as root, too: for containers that may not become another user")
+	fl.BoolVar(&f.single, "single-process", false,
+		"read the network as root, too: for containers that may not become another user")
 	fl.StringVar(&f.onExit, "on-exit", "", "keep or restore the weights at the end (default: as configured)")
 	fl.StringArrayVar(&f.trainFiles, "train", nil, "learn from statistics that trimtab collect recorded, keep it in the state, and end (repeatable)")
 	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same upstreams, keep it in the state, and end (repeatable)")
-	fl.StringVar(&f.replay, "replay", "", "play a report of an internal fault again, say whether the fault comes again, and end")
+	fl.StringVar(&f.replay, "replay", "",
+		"play a report of an internal fault again, say whether the fault comes again, and end")
 	cmd.MarkFlagsMutuallyExclusive("hold", "release", "check-config", "replay")
 	return cmd
 }
@@ -128,7 +130,8 @@ func (f *tuneFlags) playAgain(e *env) error {
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	fmt.Fprintf(e.stdout, "report of %s by trimtab %s: %s: %s\n%d intervals played\n", r.At.Format(time.RFC3339), plain.Text(r.Version), plain.Text(r.Part),
+	fmt.Fprintf(e.stdout, "report of %s by trimtab %s: %s: %s\n%d intervals played\n", r.At.Format(time.RFC3339),
+		plain.Text(r.Version), plain.Text(r.Part),
 		plain.Text(r.Error), r.Intervals)
 	if r.Fault == nil {
 		fmt.Fprintln(e.stdout, "the fault does not come again with this program")
@@ -141,11 +144,13 @@ func (f *tuneFlags) playAgain(e *env) error {
 }
 
 // split runs the daemon in two processes.
-func (f *tuneFlags) split(ctx context.Context, e *env, cfg *daemon.Config, read func() (*daemon.Config, error), signals <-chan os.Signal) error {
+func (f *tuneFlags) split(ctx context.Context, e *env, cfg *daemon.Config, read func() (*daemon.Config, error),
+	signals <-chan os.Signal) error {
 	// The link leads to this program wherever it lies, also where the worker could not find it.
 	worker := exec.Command("/proc/self/exe", f.words()...)
 	worker.Args[0], worker.Stdout, worker.Stderr = "trimtab", e.stdout, e.stderr
-	s := &daemon.Split{Config: cfg, Reread: read, Worker: worker, Signals: signals, Logger: daemon.NewLogger(e.stderr, cfg)}
+	s := &daemon.Split{Config: cfg, Reread: read, Worker: worker, Signals: signals, Logger: daemon.NewLogger(e.stderr,
+		cfg)}
 	err := s.Run(ctx)
 	if exit := (*daemon.WorkerExit)(nil); errors.As(err, &exit) {
 		return &exitError{exit.Code, errors.New("")} // it has said why
@@ -182,7 +187,8 @@ func (f *tuneFlags) work(ctx context.Context, e *env, w *daemon.Worker, signals 
 		return withCode(exitConfig, err)
 	}
 	if len(w.Lacking) > 0 {
-		daemon.NewLogger(e.stderr, cfg).Warn("this kernel cannot confine the process as it should be", "lacking", w.Lacking)
+		daemon.NewLogger(e.stderr, cfg).Warn("this kernel cannot confine the process as it should be", "lacking",
+			w.Lacking)
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()

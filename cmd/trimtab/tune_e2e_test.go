@@ -159,7 +159,8 @@ func TestE2EDaemonTunesTheTestbed(t *testing.T) {
 		t.Errorf("--on-exit restore: got %v, want %v: %s", after, before, stderr)
 	}
 	stdout = new(buffer)
-	if code := run(t.Context(), []string{"explain", "--state", b.kept("tuner.db")}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "% used") {
+	if code := run(t.Context(), []string{"explain", "--state", b.kept("tuner.db")}, stdout, io.Discard); code != 0 ||
+		!strings.Contains(stdout.String(), "% used") {
 		t.Errorf("explain from the state file: code %d: %s", code, stdout)
 	}
 }

@@ -43,7 +43,8 @@ func (b *tunedBed) group(name string) map[string]int {
 	return out
 }
 
-// A server to which nobody can connect shows 0 requests, as one does that nobody chooses: it is not taken for a good one.
+// A server to which nobody can connect shows 0 requests, as one does that nobody chooses: it is not taken for a good
+// one.
 func TestE2EDaemonDeadPeerShowsNoRequests(t *testing.T) {
 	b := startBed(t)
 	b.pace = "300ms 100ms 3s"
@@ -75,7 +76,8 @@ func TestE2EDaemonDeadPeerShowsNoRequests(t *testing.T) {
 	if now[address] > most {
 		t.Errorf("weights %v: the dead server %s is believed in: %s", now, address, log)
 	}
-	if n := b.metric(fmt.Sprintf(`trimtab_requests_per_second{server="%s",upstream="compose_backend"}`, address)); n == "" {
+	if n := b.metric(fmt.Sprintf(`trimtab_requests_per_second{server="%s",upstream="compose_backend"}`,
+		address)); n == "" {
 		t.Error("the dead server is not shown")
 	}
 	b.goesOn()
@@ -234,7 +236,8 @@ func (b *tunedBed) read(path string) []byte {
 	return text
 }
 
-// hostClock is a status page as it were had the clock of the host been set: what was loaded before shows the time of before.
+// hostClock is a status page as it were had the clock of the host been set: what was loaded before shows the time of
+// before.
 type hostClock struct {
 	target string
 	ahead  atomic.Int64 // ns
@@ -270,7 +273,8 @@ func (p *hostClock) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}))
 }
 
-// The clock of the host, NGINX's and the daemon's, is set ahead by an hour and back: changes go on being made and confirmed.
+// The clock of the host, NGINX's and the daemon's, is set ahead by an hour and back: changes go on being made and
+// confirmed.
 func TestE2EDaemonWhenTheHostsClockIsSet(t *testing.T) {
 	b := startBed(t)
 	b.pace = "300ms 100ms 3s"
@@ -326,7 +330,8 @@ func TestE2EDaemonWhenTheHostsClockIsSet(t *testing.T) {
 			}
 			return strings.Join(lines, "")
 		})
-		await(t, fmt.Sprintf("a change with the clock off by %s", leap), func() bool { return b.number("trimtab_changes_total") > changes })
+		await(t, fmt.Sprintf("a change with the clock off by %s", leap),
+			func() bool { return b.number("trimtab_changes_total") > changes })
 		if n := b.number(`trimtab_step_failures_total{kind="apply"}`); n > 3 {
 			t.Errorf("%g changes failed with the clock off by %s", n, leap)
 		}

@@ -80,7 +80,8 @@ func TestE2EDaemonReadsTheNetworkAsNobody(t *testing.T) {
 	if now := b.weights(); fmt.Sprint(now) == fmt.Sprint(before) {
 		t.Errorf("weights are %v as before: %s", now, log)
 	}
-	if info, err := os.Stat(b.NGINX.Config); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+	if info, err := os.Stat(b.NGINX.Config); err != nil || info.Mode().Perm() != 0o600 ||
+		info.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Errorf("the configuration: got %v, %v, want it root's and 0600 as before", info, err)
 	}
 	status := processStatus(t, worker)
@@ -88,7 +89,8 @@ func TestE2EDaemonReadsTheNetworkAsNobody(t *testing.T) {
 	if len(ids) != 4 || ids[0] == "0" || ids[1] != ids[0] || ids[2] != ids[0] || ids[3] != ids[0] {
 		t.Fatalf("users of the worker: got %q, want one that is not root", status["Uid"])
 	}
-	for field, want := range map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0000000000000000", "CapPrm": "0000000000000000",
+	for field, want := range map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0000000000000000",
+		"CapPrm": "0000000000000000",
 		"Groups": ids[0]} {
 		if status[field] != want {
 			t.Errorf("%s of the worker: got %q, want %q", field, status[field], want)
@@ -116,7 +118,8 @@ func TestE2EDaemonReadsTheNetworkAsNobody(t *testing.T) {
 		if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(log.String(), "the worker was ended") {
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != exitFailure ||
+			!strings.Contains(log.String(), "the worker was ended") {
 			t.Errorf("got %v: %s", err, log)
 		}
 	})
@@ -168,11 +171,13 @@ func TestE2EDaemonRunsAsWhomItIsTold(t *testing.T) {
 	}
 	b.configure("user = \"no-such-user-here\"")
 	errs := new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", b.config}, errs, errs); code != exitConfig || !strings.Contains(errs.String(), "useradd --system") {
+	if code := run(t.Context(), []string{"tune", "--config", b.config}, errs, errs); code != exitConfig ||
+		!strings.Contains(errs.String(), "useradd --system") {
 		t.Errorf("a user that does not exist: got code %d: %s, want the command that makes it", code, errs)
 	}
 	b.configure("user = \"root\"")
-	if code := run(t.Context(), []string{"tune", "--config", b.config}, errs, errs); code != exitConfig || !strings.Contains(errs.String(), "not root") {
+	if code := run(t.Context(), []string{"tune", "--config", b.config}, errs, errs); code != exitConfig ||
+		!strings.Contains(errs.String(), "not root") {
 		t.Errorf("root: got code %d: %s", code, errs)
 	}
 }

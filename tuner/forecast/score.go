@@ -17,7 +17,8 @@ type Score struct {
 // scoreMost is how many of the last forecasts are remembered.
 const scoreMost = 50
 
-// mostOff bounds how far off a forecast counts: pages may have bounds of 1e308 ms, and sums of such errors are no number.
+// mostOff bounds how far off a forecast counts: pages may have bounds of 1e308 ms, and sums of such errors are no
+// number.
 const mostOff = 1e6
 
 // Add counts what became of a forecast.
