@@ -235,7 +235,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	groups := make([]vts.GroupSample, 0, len(sample.Groups))
 	for _, g := range sample.Groups {
 		if tunable[g.Name] && !ordered[g.Name] && s.fits(g) {
-			groups = append(groups, g)
+			groups = append(groups, primary(g))
 		}
 	}
 	sample.Groups = groups
@@ -246,6 +246,16 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
 	}
 	return sample, nil
+}
+
+// primary is a group without its backup servers: NGINX gives them nothing as long as one of the others lives, whatever their
+// weights, so that a share that is planned for them goes to the others.
+func primary(g vts.GroupSample) vts.GroupSample {
+	isBackup := func(p vts.PeerSample) bool { return p.Backup }
+	if slices.ContainsFunc(g.Peers, isBackup) {
+		g.Peers = slices.DeleteFunc(slices.Clone(g.Peers), isBackup)
+	}
+	return g
 }
 
 // shows reports whether the sample may show what was in force before the change.
