@@ -248,6 +248,12 @@ func TestHelperAsksTheWorkerForThePage(t *testing.T) {
 		t.Errorf("got %+v, %v, want two upstreams", look, err)
 	}
 	standing, err := c.Standing(t.Context(), false)
+	tick := time.NewTicker(10 * time.Millisecond) // a worker has its title a moment after it has been started
+	defer tick.Stop()
+	for try := 0; try < 500 && err == nil && standing.Load.Workers == 0; try++ {
+		<-tick.C
+		standing, err = c.Standing(t.Context(), false)
+	}
 	if err != nil || standing.Held != "" || standing.Hold != "" || standing.Load.Workers != 1 {
 		t.Errorf("got %+v, %v, want one worker and nothing that holds", standing, err)
 	}
