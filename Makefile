@@ -20,11 +20,15 @@ STATUS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9_-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9_-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install NGINX and its Lua module if they are missing
 	@scripts/setup.sh
+
+.PHONY: setup-watch
+setup-watch: ## install Chromium and Prometheus if they are missing: for the tests of the page, the rules and the dashboard
+	@scripts/setup-watch.sh
 
 .PHONY: build
 build: ## build bin/trimtab
@@ -125,3 +129,12 @@ clean: ## remove what was built and the default output directory
 matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/nginx-versions.md
 	@scripts/nginx-matrix.sh test
 	@scripts/nginx-matrix.sh table
+
+RUNS ?= 100
+.PHONY: prove-runs
+prove-runs: ## RUNS=100 simulated experiments on equal servers and on 1:2:4: how often they find what is there, and what is not
+	@TRIMTAB_PROVE_RUNS=$(RUNS) go test -count=1 -v -timeout 30m -run 'Show' ./prove/rehearse | grep -v '^=== '
+
+.PHONY: matrix-ci
+matrix-ci: setup ## the part of the matrix that CI runs: shim, live, dns, apply and end-to-end runs on NGINX 1.26 and 1.30
+	@scripts/nginx-matrix.sh ci

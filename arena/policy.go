@@ -23,6 +23,8 @@ type Case struct {
 	Method    string // balancing method of the run; empty: the scenario's
 	Seed      uint64
 	Deadlines map[string]time.Duration // by upstream
+	// FreeChanges says that weights change without a reload: nothing is saved by making few changes.
+	FreeChanges bool
 }
 
 // NewPolicy makes a fresh policy for one run.

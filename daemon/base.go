@@ -33,8 +33,15 @@ func (d *Service) account(s *Session, sample *vts.Sample, out control.Outcome, e
 		follow(ours, now)
 		// What the tuner did not leave behind after an edit, or at the start, is the operator's.
 		if mine := set && ours.Equal(now); !known || edited && !mine {
+			if known && d.proof.put(base, now) {
+				continue
+			}
 			if known && set && d.rendered(s, name, base, ours, now, moved) {
 				continue
+			}
+			if known && !base.Equal(now) {
+				d.edits++
+				d.noteEdit(weights.Set{name: before(ours, base)}, weights.Set{name: now})
 			}
 			d.state.Base[name] = maps.Clone(now)
 			delete(d.state.LastGood, name)
@@ -125,4 +132,12 @@ func patiently(ctx context.Context, apply func() (control.Receipt, error)) (cont
 		case <-time.After(wait):
 		}
 	}
+}
+
+// before is what was in force before an edit: what the tuner had set, or else the operator's weights.
+func before(ours, base weights.Group) weights.Group {
+	if ours != nil {
+		return ours
+	}
+	return base
 }

@@ -77,7 +77,7 @@ func (c *Clerk) Follows(ctx context.Context, upstream string, o *orders.Orders, 
 	if err != nil {
 		return err
 	}
-	want, err := orders.Shape(base, stepped(o.Upstreams[upstream], now), nil, c.session.cfg.mostWeight(), now)
+	want, err := c.session.shaped(upstream, base, o, now)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"trimtab/localhttp"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/prove"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
 	"trimtab/vts"
@@ -60,6 +61,8 @@ type Config struct {
 	LogFormat    string `toml:"log_format"`
 	Listen       string `toml:"listen"`
 	User         string `toml:"user"`
+	// PageTokenFile holds the token of the page's buttons; empty: it has none.
+	PageTokenFile string `toml:"page_token_file"`
 
 	Status struct {
 		URL          string            `toml:"url"`
@@ -127,15 +130,17 @@ type Config struct {
 		NovelShare float64 `toml:"novel_share"`
 	} `toml:"regimes"`
 
-	Upstream []struct {
-		Name     string  `toml:"name"`
-		Method   string  `toml:"method"`
-		Deadline Span    `toml:"deadline"`
-		Priority float64 `toml:"priority"`
-		// SlowStart and Tune are the operator's wishes for the whole upstream.
-		SlowStart Span  `toml:"slow_start"`
-		Tune      *bool `toml:"tune"`
-	} `toml:"upstream"`
+	Prove struct {
+		Enabled   bool    `toml:"enabled"`
+		Block     Span    `toml:"block"`
+		WashOut   Span    `toml:"wash_out"`
+		Duration  Span    `toml:"duration"`
+		Measure   string  `toml:"measure"`
+		ErrorRate float64 `toml:"error_rate"`
+		Margin    float64 `toml:"margin"`
+	} `toml:"prove"`
+
+	Upstream []UpstreamConfig `toml:"upstream"`
 
 	path     string
 	text     []byte // nil: there is no file
@@ -166,6 +171,7 @@ func Defaults() *Config {
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner = "tuned"
 	c.Regimes.Observe = Span(30 * time.Minute)
+	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
 
@@ -230,6 +236,7 @@ func (c *Config) Validate() error {
 	if c.Listen != "" {
 		errs = append(errs, localhttp.CheckAddress(c.Listen))
 	}
+	check(c.PageTokenFile == "" || filepath.IsAbs(c.PageTokenFile), "page_token_file %q: want an absolute path", c.PageTokenFile)
 	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
 	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
 	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")
@@ -273,11 +280,18 @@ func (c *Config) Validate() error {
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
 		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.upstreams", u.Name)
 		seen[u.Name] = true
+		errs = append(errs, u.validate()...)
+		if c.Tuner.Learner != "tuned" && u.limited() {
+			errs = append(errs, fmt.Errorf("upstream %q: %w", u.Name, errLearner))
+		}
 	}
 	if c.Regimes.Model != "" {
 		if c.model, err = c.readModel(); err != nil {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
+	}
+	for _, fault := range faults(c.ProvePlan().Validate()) {
+		errs = append(errs, fmt.Errorf("prove.%w", fault))
 	}
 	odd := oddNumbers("", reflect.ValueOf(*c))
 	errs = append(errs, odd...)
@@ -380,7 +394,7 @@ func (c *Config) tunerConfig() tuner.Config {
 		t.Regimes.Observe = -1
 	}
 	for _, u := range c.Upstream {
-		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority}
+		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority, Limits: u.bounds()}
 	}
 	for name, method := range c.methods {
 		if g := t.Groups[name]; g.Method == "" {

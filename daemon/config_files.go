@@ -21,6 +21,7 @@ const (
 	caFile       = "ca"
 	modelFile    = "model"
 	tokenFile    = "token"
+	pageFile     = "page"     // with the token of the page's buttons
 	membersFile  = "members-" // and which of [[actuator.members]]
 )
 
@@ -33,6 +34,7 @@ func (c *Config) Files() map[string]helper.File {
 		}
 	}
 	add(passwordFile, c.Status.PasswordFile, trusted.Secret)
+	add(pageFile, c.PageTokenFile, trusted.Secret)
 	add(caFile, c.Status.CA, os.ReadFile)
 	add(modelFile, c.Regimes.Model, os.ReadFile)
 	if c.Actuator.Kind == "live" {

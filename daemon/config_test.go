@@ -42,6 +42,13 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 			case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct:
 				for j := range f.Type().Elem().NumField() {
 					key := f.Type().Elem().Field(j).Tag.Get("toml")
+					if list := f.Type().Elem().Field(j).Type; list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Struct {
+						if !strings.Contains(string(text), "# [["+name+"."+key+"]]") {
+							missing = append(missing, "[["+name+"."+key+"]]")
+						}
+						walkKeys(list.Elem(), name+"."+key, text, &missing)
+						continue
+					}
 					if !regexp.MustCompile(`(?m)^# ` + key + ` = `).Match(text) {
 						missing = append(missing, name+"."+key)
 					}
@@ -60,6 +67,16 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 	walk("", reflect.ValueOf(*example), reflect.ValueOf(*Defaults()))
 	if len(missing) > 0 {
 		t.Errorf("scripts/trimtab.toml does not document %s", strings.Join(missing, ", "))
+	}
+}
+
+// walkKeys collects the keys of a block that the text does not show as comments.
+func walkKeys(block reflect.Type, name string, text []byte, missing *[]string) {
+	for i := range block.NumField() {
+		key := block.Field(i).Tag.Get("toml")
+		if !regexp.MustCompile(`(?m)^# ` + key + ` = `).Match(text) {
+			*missing = append(*missing, name+"."+key)
+		}
 	}
 }
 
@@ -107,6 +124,13 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"a number whose square is none", "[tuner]\nerror_tardiness = 1e308", "tuner.error_tardiness 1e+308"},
 		{"an odd number of the regimes", "[regimes]\ncertain = nan", "regimes.certain NaN"},
 		{"an odd number of an upstream", "[[upstream]]\nname = \"a\"\npriority = inf", "trimtab.toml:3: upstream.priority +Inf"},
+		{"a share above everything", "[[upstream]]\nname = \"a\"\nmax_share = 1.5", "min_share, max_share: a share of 0 to 1.5"},
+		{"limits upside down", "[[upstream]]\nname = \"a\"\nmin_share = 0.5\nmax_share = 0.2", "no share is both"},
+		{"a pin and a limit of one server", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\npin = 0.1\nmin_share = 0.2", "pin is a share already"},
+		{"a server twice", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\n[[upstream.server]]\naddress = \"b\"", "server b is there twice"},
+		{"pins of more than everything", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\npin = 0.6\n[[upstream.server]]\naddress = \"c\"\npin = 0.6", "add up to 120 %"},
+		{"limits that the learner does not keep", "[tuner]\nlearner = \"l3\"\n[[upstream]]\nname = \"a\"\nmax_share = 0.5", "kept by tuner.learner"},
+		{"an unknown key of a server", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\nweigth = 1", "unknown key upstream.server.weigth"},
 		{"text that is no TOML, with its line", "interval = \"3s\"\nlisten =", "trimtab.toml:2"},
 		{"a time without a unit", "interval = \"3\"", "3s or 30m"},
 		{"a negative time", "observe_first = \"-1s\"", "negative"},

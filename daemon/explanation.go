@@ -25,7 +25,7 @@ func (m *loopMetrics) explanation(e *tuner.Explanation) {
 	m.left.Set(float64(e.Budget))
 	m.regime.Set(float64(e.Regime.Index))
 	setFinite(m.probability, e.Regime.Probability)
-	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated)
+	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated, m.slots, m.capacity, m.service, m.serviceSD, m.ejected)
 	for _, p := range e.Pools {
 		name := labels(p.Groups)
 		m.reward.set(p.MeasuredReward, name)
@@ -38,6 +38,13 @@ func (m *loopMetrics) explanation(e *tuner.Explanation) {
 			server := label(s.Server)
 			m.utilisation.set(s.Utilisation, server)
 			m.saturated.set(truth(s.Saturated), server)
+			m.slots.set(s.Slots, server)
+			m.ejected.set(truth(s.Ejected), server)
+			for group, v := range s.CapacityPerSec {
+				m.capacity.set(v, label(group), server)
+				m.service.set(s.ServiceSec[group], label(group), server)
+				m.serviceSD.set(s.ServiceSD[group], label(group), server)
+			}
 		}
 	}
 	if operatorEdited(e) {

@@ -51,12 +51,7 @@ func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 	if err != nil || len(a.Members) == 0 {
 		return h, err
 	}
-	h.follower = &dns.Follower{Logger: log, Join: func(ctx context.Context, upstream string, members []dns.Member) error {
-		_, err := h.setter.Change(ctx, []string{upstream}, func(st *dns.State) (bool, error) {
-			return st.Join(upstream, members)
-		})
-		return err
-	}}
+	h.follower = &dns.Follower{Logger: log, Join: h.join}
 	for i, m := range a.Members {
 		members, err := m.members()
 		if err != nil {
@@ -167,11 +162,52 @@ func (h dnsHand) overlay(_ context.Context, sample *vts.Sample) error {
 }
 
 func (h dnsHand) mayTune(u *helper.Upstream) string {
-	if u.Uneditable == "" && !dns.Installed(u.Block(), h.zone) {
+	if u.Uneditable != "" {
+		return u.Uneditable
+	}
+	st, err := h.setter.State()
+	if err != nil {
+		return err.Error()
+	}
+	block, servers := u.Block(), st.Upstreams[u.Name].Servers
+	// The resolver of the http block stands in the block where that has none of its own.
+	faults := dns.Faults(&nginx.Config{}, block, h.cfg.Actuator.DNSListen, h.zone, servers,
+		time.Duration(h.cfg.Actuator.DNSConfirm))
+	if dns.Misspelt(block, h.zone) {
+		return faults[0]
+	}
+	if !dns.Installed(block, h.zone) {
 		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
 			u.Name, u.File, u.Line)
 	}
-	return u.Uneditable
+	small := dns.Small(block, len(servers)) // which is said when NGINX takes no more
+	for _, fault := range faults {
+		if fault != small {
+			return fault
+		}
+	}
+	return ""
+}
+
+// join makes a list of members effective, unless the zone of the upstream has no room for them.
+func (h dnsHand) join(ctx context.Context, upstream string, members []dns.Member) error {
+	if h.cfg.Nginx.Config != "" {
+		if seen, err := h.root.Look(ctx); err == nil {
+			for i := range seen.Upstreams {
+				u := &seen.Upstreams[i]
+				if u.Name != upstream {
+					continue
+				}
+				if short := dns.Small(u.Block(), len(members)); short != "" {
+					return &nginx.Refusal{Reason: short}
+				}
+			}
+		}
+	}
+	_, err := h.setter.Change(ctx, []string{upstream}, func(st *dns.State) (bool, error) {
+		return st.Join(upstream, members)
+	})
+	return err
 }
 
 func (h dnsHand) obstacle() string {

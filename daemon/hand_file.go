@@ -35,17 +35,23 @@ func (h fileHand) InForce(ctx context.Context) (weights.Set, error) {
 
 func (h fileHand) plan(w weights.Set) (string, error) { return h.diff(w) }
 
-// standing are the servers in the files: at the end the page may be gone, or still list what was removed.
+// standing are the servers in the files: at the end the page may be gone, or still list what was removed. Which those
+// of host names are it says, as far as it is there.
 func (h fileHand) standing(ctx context.Context) (weights.Set, error) {
 	seen, err := h.root.Look(ctx)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
-	set := make(weights.Set, len(seen.Upstreams))
-	for _, u := range seen.Upstreams {
-		set[u.Name] = make(weights.Group, len(u.Servers))
-		for _, p := range u.Servers {
-			set[u.Name][p.Label] = weights.Setting{Weight: weights.Clamp(p.Weight), Down: p.Down}
+	cfg := &nginx.Config{}
+	for i := range seen.Upstreams {
+		cfg.Upstreams = append(cfg.Upstreams, seen.Upstreams[i].Block())
+	}
+	(&nginx.Applier{Status: h.status}).ResolveNames(ctx, cfg)
+	set := make(weights.Set, len(cfg.Upstreams))
+	for _, u := range cfg.Upstreams {
+		set[u.Name] = make(weights.Group, len(u.Peers))
+		for _, p := range u.Peers {
+			set[u.Name][p.Shown()] = weights.Setting{Weight: weights.Clamp(p.Weight), Down: p.Down}
 		}
 	}
 	return set, nil
@@ -54,7 +60,8 @@ func (h fileHand) standing(ctx context.Context) (weights.Set, error) {
 // overlay: the page shows everything.
 func (fileHand) overlay(context.Context, *vts.Sample) error { return nil }
 
-// mayTune: a reload is decided from the status page, on which every server must be known by its address.
+// mayTune: a reload is decided from the status page, on which every server must be known by its address. Which those
+// of host names are, the page says; see fits.
 func (fileHand) mayTune(u *helper.Upstream) string { return u.Untunable }
 
 // reloadBudget is the kind of hold that passes by itself within moments of a change.

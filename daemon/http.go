@@ -30,6 +30,18 @@ func (d *Service) routes() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(text, '\n'))
 	})
+	mux.HandleFunc("GET /prove", func(w http.ResponseWriter, _ *http.Request) {
+		d.mu.Lock()
+		text := d.proved.text
+		d.mu.Unlock()
+		if text == nil {
+			http.Error(w, "no experiment: begin one with trimtab prove --start", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(text, '\n'))
+	})
+	mux.Handle("/", d.livePage())
 	return d.contained(mux)
 }
 

@@ -33,6 +33,7 @@ func (d *Service) restore(ctx context.Context) (err error) {
 		}
 		d.state, d.explained = st, st.Explanation
 	})
+	d.restoreProof(d.session)
 	d.install(d.session, true)
 	if d.session.reloads() {
 		_ = d.contain(inStep, func() { err = d.recover(ctx, d.session) })

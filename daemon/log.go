@@ -3,10 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +11,7 @@ import (
 	"trimtab/nginx"
 	"trimtab/tuner"
 	"trimtab/vts"
-	"trimtab/weights"
+	"trimtab/words"
 )
 
 // note remembers a step for whoever asks, and logs what has changed.
@@ -44,7 +41,7 @@ func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *
 		d.lastWhy = kind
 	}
 	if out.Applied {
-		d.log.Info("weights changed", "reason", out.Decision.Reason, "weights", describeChange(control.InForce(*sample), out.Decision.Weights),
+		d.log.Info("weights changed", "reason", out.Decision.Reason, "change", words.Change(control.InForce(*sample), out.Decision.Weights, e),
 			"reloaded", out.Receipt.Reloaded, "took_ms", out.Receipt.Took.Milliseconds())
 	}
 }
@@ -105,25 +102,6 @@ func failureKind(err error) string {
 		return "internal"
 	}
 	return "apply"
-}
-
-// describeMost is how many servers a line of the log names.
-const describeMost = 12
-
-// describeChange says what a change changes: "upstream server 1→3, …".
-func describeChange(was, now weights.Set) string {
-	var parts []string
-	for _, group := range slices.Sorted(maps.Keys(now)) {
-		for _, server := range slices.Sorted(maps.Keys(now[group])) {
-			if a, b := was[group][server], now[group][server]; a != b {
-				parts = append(parts, fmt.Sprintf("%s %s %s→%s", group, server, a, b))
-			}
-		}
-	}
-	if more := len(parts) - describeMost; more > 0 {
-		parts = append(parts[:describeMost], fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // firstWords is the kind of a reason: what stands before its colon.

@@ -10,6 +10,8 @@ import (
 	"trimtab/control"
 	"trimtab/tuner"
 	"trimtab/vts"
+	"trimtab/weights"
+	"trimtab/words"
 )
 
 // loopMetrics are the Prometheus metrics of a control loop. Names carry their units; a series of an upstream or server
@@ -20,6 +22,10 @@ type loopMetrics struct {
 	stepSeconds, applySeconds              prometheus.Histogram
 	weight, down, rate                     *gauges
 	utilisation, saturated                 *gauges
+	share, operatorShare, moved            *gauges
+	slots, capacity, service, serviceSD    *gauges
+	ejected                                *gauges
+	answers                                *answers
 	reward, predicted, art                 *gauges
 	holding, left, regime, probability     prometheus.Gauge
 	lastSample, lastChange                 prometheus.Gauge
@@ -69,6 +75,15 @@ func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 		rate:          perLabel("requests_per_second", "Finished requests in the last interval.", "upstream", "server"),
 		utilisation:   perLabel("server_utilisation", "Share of a server's estimated capacity that is used.", "server"),
 		saturated:     perLabel("server_saturated", "1 when a backlog grows on the server.", "server"),
+		share:         perLabel("server_share_ratio", "Part of the upstream's requests that the weights in force give to the server.", "upstream", "server"),
+		operatorShare: perLabel("server_operator_share_ratio", "Part of the upstream's requests that the operator's weights would give to the server.", "upstream", "server"),
+		moved:         perLabel("upstream_moved_ratio", "Part of the requests that goes to other servers than by the operator's weights.", "upstream"),
+		slots:         perLabel("server_slots", "Requests that the server is believed to serve at a time.", "server"),
+		capacity:      perLabel("server_capacity_requests_per_second", "Requests of the upstream that the server is believed to serve at most.", "upstream", "server"),
+		service:       perLabel("server_service_seconds", "Time that the server is believed to need for a request of the upstream, without waiting.", "upstream", "server"),
+		serviceSD:     perLabel("server_service_uncertainty_ratio", "Relative standard deviation of the believed service time, and so of the capacity.", "upstream", "server"),
+		ejected:       perLabel("server_ejected", "1 while the server is ejected.", "server"),
+		answers:       newAnswers(reg),
 		reward:        perLabel("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
 		predicted:     perLabel("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
 		art:           perLabel("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
@@ -118,13 +133,17 @@ func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *t
 
 func (m *loopMetrics) sample(s *vts.Sample) {
 	m.lastSample.Set(float64(s.At.UnixMilli()) / 1e3)
-	defer drop(m.weight, m.down, m.rate)
+	defer drop(m.weight, m.down, m.rate, m.share)
+	m.answers.take(s)
 	for _, g := range s.Groups {
 		for _, p := range g.Peers {
 			upstream, server := label(g.Name), label(p.Server)
 			m.weight.set(float64(p.Weight), upstream, server)
 			m.down.set(truth(p.Down), upstream, server)
 			m.rate.set(p.RatePerSec(s.Interval), upstream, server)
+		}
+		for server, share := range words.Shares(control.InForce(vts.Sample{Groups: []vts.GroupSample{g}})[g.Name]) {
+			m.share.set(share, label(g.Name), label(server))
 		}
 	}
 }
@@ -144,4 +163,21 @@ func truth(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// operator records what the operator's weights would give to every server of a sample.
+func (m *loopMetrics) operator(s *vts.Sample, base weights.Set) {
+	defer drop(m.operatorShare, m.moved)
+	for _, g := range s.Groups {
+		given, known := base[g.Name]
+		if !known {
+			continue
+		}
+		now, moved := words.Shares(control.InForce(vts.Sample{Groups: []vts.GroupSample{g}})[g.Name]), 0.0
+		for server, share := range words.Shares(given) {
+			m.operatorShare.set(share, label(g.Name), label(server))
+			moved += max(0, share-now[server])
+		}
+		m.moved.set(moved, label(g.Name))
+	}
 }

@@ -3,6 +3,8 @@ package daemon
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"trimtab/prove"
 )
 
 // daemonMetrics are those that have to do with the daemon and not with control.
@@ -13,6 +15,9 @@ type daemonMetrics struct {
 	workers, draining, generations prometheus.Gauge
 	memory                         prometheus.Gauge
 	faults                         *prometheus.CounterVec
+	proving, proofPairs            prometheus.Gauge
+	proofEffect                    *prometheus.GaugeVec
+	pairsKnown                     int
 }
 
 func newDaemonMetrics(reg prometheus.Registerer, version string) *daemonMetrics {
@@ -41,6 +46,11 @@ func newDaemonMetrics(reg prometheus.Registerer, version string) *daemonMetrics 
 		generations:      gauge("nginx_draining_generations", "Old configurations that still have workers."),
 		memory:           gauge("nginx_memory_bytes", "Memory of NGINX's master and workers (proportional set size)."),
 	}
+	m.proving = gauge("prove_running", "1 while an experiment runs.")
+	m.proofPairs = gauge("prove_pairs", "Pairs of blocks that the experiment has measured.")
+	m.proofEffect = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_prove_effect_ratio",
+		Help: "What tuned weights do to a measure, relative to the operator's (-0.2: 20 % lower), and the bounds of its 95 % interval."}, []string{"measure", "value"})
+	reg.MustRegister(m.proofEffect)
 	m.faults = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_internal_faults_total",
 		Help: "Faults of the program itself that were contained; the weights stay as they are."}, []string{"part"})
 	reg.MustRegister(m.faults)
@@ -60,4 +70,30 @@ func (m *daemonMetrics) nginx(s *Session) {
 	m.draining.Set(float64(l.Draining))
 	m.generations.Set(float64(l.Generations))
 	m.memory.Set(float64(l.MemoryBytes))
+}
+
+// proof records what the experiment has found so far; nil: there is none.
+func (m *daemonMetrics) proof(f *prove.File) {
+	if f == nil {
+		return
+	}
+	m.proving.Set(truth(!f.Ended()))
+	n := f.Measured()
+	if n == m.pairsKnown {
+		return // there is no more to evaluate than before
+	}
+	m.pairsKnown = n
+	r := f.Result()
+	m.proofPairs.Set(float64(r.Decides.Pairs))
+	m.proofEffect.Reset()
+	for _, e := range r.Effects {
+		if !e.Relative {
+			continue
+		}
+		m.proofEffect.WithLabelValues(string(e.Measure), "estimate").Set(e.Change)
+		if e.Low != nil {
+			m.proofEffect.WithLabelValues(string(e.Measure), "low").Set(*e.Low)
+			m.proofEffect.WithLabelValues(string(e.Measure), "high").Set(*e.High)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -23,26 +24,6 @@ func (c *Config) Orders() orders.Store {
 	return orders.Store{Path: filepath.Join(c.dataDir(), "orders.json")}
 }
 
-// SlowStart is how long new servers of an upstream grow; 0: they do not.
-func (c *Config) SlowStart(upstream string) time.Duration {
-	for _, u := range c.Upstream {
-		if u.Name == upstream {
-			return time.Duration(u.SlowStart)
-		}
-	}
-	return 0
-}
-
-// tunes reports whether an upstream may be tuned.
-func (c *Config) tunes(upstream string) bool {
-	for _, u := range c.Upstream {
-		if u.Name == upstream && u.Tune != nil {
-			return *u.Tune
-		}
-	}
-	return true
-}
-
 // mostWeight is the largest weight that the actuator sets.
 func (c *Config) mostWeight() int {
 	if c.Actuator.Kind == "dns" {
@@ -56,6 +37,7 @@ type ordered struct {
 	active map[string]bool            // upstreams whose weights are not the tuner's
 	seen   map[string]map[string]bool // servers of the last sample that took requests, by upstream
 	all    weights.Set                // what the last sample showed, of every upstream
+	list   map[string]map[string]orders.Order
 }
 
 // see notes what a sample shows before anything is left out of it, gives servers that are new or have returned their slow
@@ -79,7 +61,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 				continue
 			}
 			seen[g.Name][p.Server] = true
-			if known && !before[p.Server] && s.cfg.SlowStart(g.Name) > 0 && !o.Active(g.Name, now) {
+			if known && !before[p.Server] && s.cfg.SlowStart(g.Name, p.Server) > 0 && !o.Active(g.Name, now) {
 				if fresh[g.Name] == nil {
 					fresh[g.Name] = map[string]bool{}
 				}
@@ -96,7 +78,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 		if o, err = store.Update(func(o *orders.Orders) (bool, error) {
 			for name, servers := range fresh {
 				for server := range servers {
-					Give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.SlowStart(name), By: "slow start"})
+					Give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.SlowStart(name, server), By: "slow start"})
 				}
 			}
 			return true, nil
@@ -104,8 +86,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 			return nil, err
 		}
 		for name, servers := range fresh {
-			s.log.Info("slow start", "upstream", name, "servers", slices.Sorted(maps.Keys(servers)), "for",
-				s.cfg.SlowStart(name))
+			s.log.Info("slow start", "upstream", name, "servers", slices.Sorted(maps.Keys(servers)))
 		}
 	}
 	active := map[string]bool{}
@@ -119,7 +100,7 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 	for name := range s.alone {
 		active[name] = true
 	}
-	s.orders = ordered{active: active, seen: seen, all: all}
+	s.orders = ordered{active: active, seen: seen, all: all, list: o.Upstreams}
 	s.mu.Unlock()
 	return active, nil
 }
@@ -179,8 +160,7 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 		active := o.Active(name, now)
 		want := base
 		if active {
-			if want, err = orders.Shape(base, stepped(o.Upstreams[name], now), nil, s.cfg.mostWeight(),
-				now); err != nil {
+			if want, err = s.shaped(name, base, o, now); err != nil {
 				return changed, fmt.Errorf("orders for upstream %q: %w", name, err)
 			}
 		}
@@ -205,6 +185,17 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 		}
 	}
 	return changed, nil
+}
+
+// shaped are the weights that orders and limits make of base.
+func (s *Session) shaped(name string, base map[string]orders.Weight, o *orders.Orders, now time.Time) (map[string]orders.Weight, error) {
+	limits := s.cfg.limits(name, slices.Collect(maps.Keys(base)))
+	want, err := orders.Shape(base, stepped(o.Upstreams[name], now), limits, s.cfg.mostWeight(), now)
+	if errors.Is(err, orders.ErrLimits) {
+		s.log.Debug("limits of shares are kept as far as they can be", "upstream", name, "error", err)
+		err = nil
+	}
+	return want, err
 }
 
 // stepped lets ramps grow in steps.

@@ -20,6 +20,8 @@ type root interface {
 	Loaded(ctx context.Context, loadMsec int64) ([]helper.Upstream, error)
 	// Standing says why nothing may be changed now; with dry nothing is going to be written.
 	Standing(ctx context.Context, dry bool) (helper.Standing, error)
+	// Hold makes the hold file, or removes it, nil: neither, and says why changes are held by one; empty: they are not.
+	Hold(ctx context.Context, on *bool) (held string, err error)
 	// ApplyFrom and Recover are nginx.Applier's, Order is for what the operator has ordered.
 	ApplyFrom(ctx context.Context, want, from nginx.Settings) (nginx.Receipt, error)
 	Order(ctx context.Context, want nginx.Settings) (nginx.Receipt, error)
@@ -41,7 +43,7 @@ var (
 // set.
 func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 	n, a := cfg.Nginx, cfg.Actuator
-	return &helper.Root{
+	r := &helper.Root{
 		Upstreams: n.Upstreams, HoldFile: cfg.HoldPath(), MaxGenerations: a.MaxGenerations, Reloads: a.Kind == "reload",
 		Applier: &nginx.Applier{
 			Config: n.Config, StateDir: filepath.Join(cfg.StateDir,
@@ -54,6 +56,17 @@ func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 			},
 		},
 	}
+	if cfg.PageTokenFile != "" { // the page has buttons
+		r.SetHold = func(on bool) error {
+			change := cfg.Release
+			if on {
+				change = cfg.Hold
+			}
+			_, err := change()
+			return err
+		}
+	}
+	return r
 }
 
 // loadedBy is reload.Loaded by way of the root.

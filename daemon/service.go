@@ -14,6 +14,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/helper"
+	"trimtab/page"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -42,6 +43,9 @@ type Service struct {
 	recovery recovery
 	renders  renders // of the loop alone
 	witness  witness
+	proof    proof // of the loop alone
+	page     *page.Recorder
+	edits    int // of the operator that were taken over
 
 	mu            sync.Mutex
 	session       *Session
@@ -56,6 +60,7 @@ type Service struct {
 	lastMade      time.Time
 	inForce       weights.Set // as the last sample showed them
 	base          weights.Set // the operator's
+	proved        proved
 }
 
 // Options are what a run of the daemon is given beside its configuration.
@@ -100,7 +105,7 @@ func New(cfg *Config, o Options) (*Service, error) {
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
 		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry,
 			o.Version), troubles: newTroubles(o.Registry),
-		began: time.Now(),
+		began: time.Now(), page: newPage(cfg, o.Version),
 	}
 	d.witness.contain = func(f func()) { _ = d.contain(inState, f) }
 	if s.policy, err = d.newPolicy(s); err != nil {
@@ -148,6 +153,9 @@ func (d *Service) hold(ctx context.Context, s *Session) string {
 	}
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
 		return fmt.Sprintf("observing: first start, %s left", left.Round(time.Second))
+	}
+	if why := d.proof.holds(); why != "" {
+		return why
 	}
 	return obstacle
 }
@@ -221,12 +229,23 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 	if sample != nil && (err == nil || out.Applied) {
 		d.account(s, sample, out, e)
 	}
+	if sample != nil && err == nil && !d.opts.DryRun {
+		_ = d.contain(inProof, func() { d.prove(ctx, s, sample, policy, e) })
+	}
 	_ = d.contain(inMetrics, func() {
 		d.metrics.Step(sample, held, out, e, took, err)
 		d.metrics.Telemetry(s.poller.Health())
+		if sample != nil {
+			d.mu.Lock()
+			base := d.base
+			d.mu.Unlock()
+			d.metrics.operator(sample, base)
+		}
+		d.own.proof(d.proof.file)
 		d.own.nginx(s)
 	})
 	d.note(sample, held, out, e, err)
+	_ = d.contain(inPage, func() { d.show(s, sample, held, out, e, err) })
 	if sample != nil && !s.tried && s.reloads() && !d.opts.DryRun {
 		d.tryOut(ctx, s)
 	}

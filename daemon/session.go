@@ -40,11 +40,13 @@ type Session struct {
 	mu       sync.Mutex
 	tunable  map[string]bool   // upstreams that may be tuned; nil: not read yet
 	methods  map[string]string // balancing methods of NGINX's configuration, see methodsOf; nil: not read yet
+	named    map[string]int    // number of servers of upstreams some of whose servers are written by name, where that matters
 	unread   string            // why the configuration of NGINX cannot be read
 	excluded []string          // upstreams left alone, and why
 	unfit    map[string]string // upstreams left alone because of what the page shows, and why
 	lastLoad nginx.Load
 	last     *vts.Sample // of the last step
+	whole    *vts.Sample // the same with the upstreams that are not tuned
 
 	orders ordered
 	alone  map[string]bool // upstreams that on_render = "hold" has taken out
@@ -160,11 +162,15 @@ func (s *Session) look() {
 		s.unread = err.Error()
 		return
 	}
-	methods := map[string]string{}
-	for _, u := range seen.Upstreams {
+	methods, named := map[string]string{}, map[string]int{}
+	for i := range seen.Upstreams {
+		u := &seen.Upstreams[i]
 		methods[u.Name] = u.Method
+		if s.reloads() && u.ByName {
+			named[u.Name] = len(u.Servers)
+		}
 	}
-	s.tunable, s.excluded, s.methods = map[string]bool{}, nil, loadAware(methods)
+	s.tunable, s.excluded, s.methods, s.named = map[string]bool{}, nil, loadAware(methods), named
 	wanted := map[string]bool{}
 	for _, name := range s.cfg.Nginx.Upstreams {
 		wanted[name] = true
@@ -238,9 +244,10 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 			groups = append(groups, primary(g))
 		}
 	}
+	whole := sample
 	sample.Groups = groups
 	s.mu.Lock()
-	s.last = &sample
+	s.last, s.whole = &sample, &whole
 	s.mu.Unlock()
 	if len(groups) == 0 && len(ordered) == 0 {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")

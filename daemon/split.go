@@ -184,7 +184,7 @@ func withoutSystemd(env []string) []string {
 }
 
 // Kept by the worker, by the names they begin with.
-var ofTheWorker = []string{"tuner.db", "orders.json", "dns.json"}
+var ofTheWorker = []string{"tuner.db", "orders.json", "dns.json", "prove.", "prove-"}
 
 // giveState makes the worker's folder in the state folder, with what a daemon of one process has left there, and
 // returns it open. On a file system that is read-only it is what is there, nil for nothing: the worker learns in

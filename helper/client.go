@@ -75,6 +75,12 @@ func (c *Client) Standing(_ context.Context, dry bool) (Standing, error) {
 	return *r.Standing, nil
 }
 
+// Hold is Root's.
+func (c *Client) Hold(_ context.Context, on *bool) (held string, err error) {
+	r, _, err := c.ask(request{Op: opHold, Hold: on}, nil)
+	return r.Held, err
+}
+
 // Loaded is Root's; what it has said of one load it does not ask again.
 func (c *Client) Loaded(_ context.Context, loadMsec int64) ([]Upstream, error) {
 	c.mu.Lock()

@@ -1,6 +1,8 @@
 package helper
 
 import (
+	"strconv"
+
 	"trimtab/nginx"
 )
 
@@ -17,9 +19,15 @@ type Upstream struct {
 	File     string `json:"file"`
 	Line     int    `json:"line"`
 	Servers  []Line `json:"servers"`
-	// Untunable and Uneditable say why nginx.Config's Tunable and Editable refuse it; empty: they do not.
+	Zone     string `json:"zone,omitempty"`
+	ZoneSize string `json:"zone_size,omitempty"` // as written
+	// Resolver are the words of the resolver directive that counts for it: its own, or else that of the http block.
+	Resolver []string `json:"resolver,omitempty"`
+	// Uneditable says why nginx.Config's Editable refuses it, Untunable why Tunable does where the servers are not
+	// written by name: which these are the status page says. Empty: they do not.
 	Untunable  string `json:"untunable,omitempty"`
 	Uneditable string `json:"uneditable,omitempty"`
+	ByName     bool   `json:"by_name,omitempty"` // as nginx.Upstream's
 }
 
 // Line is a server line.
@@ -52,8 +60,11 @@ func upstreamsOf(cfg *nginx.Config) []Upstream {
 	out := make([]Upstream, 0, len(cfg.Upstreams))
 	for _, u := range cfg.Upstreams {
 		up := Upstream{Name: u.Name, Protocol: u.Protocol, Method: u.Method, File: u.File.Path, Line: u.Line,
-			Servers: []Line{}}
-		if err := cfg.Tunable(u.Name); err != nil {
+			Servers: []Line{}, Zone: u.Zone, ZoneSize: u.ZoneSize, Resolver: u.Resolver, ByName: u.ByName()}
+		if up.Resolver == nil {
+			up.Resolver = cfg.Resolver
+		}
+		if err := tunable(cfg, u); err != nil {
 			up.Untunable = err.Error()
 		}
 		if err := cfg.Editable(u.Name); err != nil {
@@ -69,14 +80,26 @@ func upstreamsOf(cfg *nginx.Config) []Upstream {
 	return out
 }
 
+// tunable says why an upstream cannot be tuned by files and reloads; nil: it can, as far as the configuration says.
+func tunable(cfg *nginx.Config, u *nginx.Upstream) error {
+	if u.ByName() {
+		return cfg.Editable(u.Name)
+	}
+	return cfg.Tunable(u.Name)
+}
+
 // Block is the upstream as package nginx has it, without its text.
 func (u *Upstream) Block() *nginx.Upstream {
 	file := &nginx.File{Path: u.File, Real: u.File}
-	out := &nginx.Upstream{Name: u.Name, Protocol: u.Protocol, Method: u.Method, File: file, Line: u.Line}
+	out := &nginx.Upstream{Name: u.Name, Protocol: u.Protocol, Method: u.Method, File: file, Line: u.Line,
+		Zone: u.Zone, ZoneSize: u.ZoneSize, Resolver: u.Resolver}
 	for _, s := range u.Servers {
-		out.Peers = append(out.Peers, &nginx.Peer{Address: s.Address, Server: s.Server, Service: s.Service,
-			Resolve: s.Resolve,
-			Weight:  s.Weight, Down: s.Down, Backup: s.Backup, File: file, Line: u.Line})
+		p := &nginx.Peer{Address: s.Address, Server: s.Server, Service: s.Service, Resolve: s.Resolve,
+			Weight: s.Weight, Down: s.Down, Backup: s.Backup, File: file, Line: u.Line}
+		if s.Weight != 1 {
+			p.Params = []string{"weight=" + strconv.Itoa(s.Weight)}
+		}
+		out.Peers = append(out.Peers, p)
 	}
 	return out
 }

@@ -27,6 +27,7 @@ const (
 	opFile     = "file"     // a file that the settings name
 	opListen   = "listen"   // the socket that the settings name
 	opNotify   = "notify"   // tell systemd
+	opHold     = "hold"     // is there a hold file? or make it or remove it, where the settings let the page do so
 )
 
 // request is what the worker asks for.
@@ -40,6 +41,7 @@ type request struct {
 	Key      string `json:"key,omitempty"`       // of opFile: which file, as the settings call it
 	State    string `json:"state,omitempty"`     // of opNotify
 	Dry      bool   `json:"dry,omitempty"`       // of opStanding: nothing is to be written
+	Hold     *bool  `json:"hold,omitempty"`      // of opHold: whether it is to be there; nil: as it is
 	Socket   bool   `json:"socket,omitempty"`    // a socket follows
 }
 
@@ -58,6 +60,7 @@ type reply struct {
 	Receipt   *nginx.Receipt  `json:"receipt,omitempty"`
 	Recovery  *nginx.Recovery `json:"recovery,omitempty"`
 	Tried     bool            `json:"tried,omitempty"`
+	Held      string          `json:"held,omitempty"` // of opHold
 	Path      string          `json:"path,omitempty"` // of the settings
 	Text      []byte          `json:"text,omitempty"` // of the settings, or of a file
 	Socket    bool            `json:"socket,omitempty"`

@@ -42,7 +42,14 @@ func labelledStatus(s nginx.Status, change func(string) string) nginx.Status {
 func labelledUpstreams(list []Upstream, change func(string) string) []Upstream {
 	out := make([]Upstream, len(list))
 	for i, u := range list {
-		u.Name, u.File = change(u.Name), change(u.File)
+		u.Name, u.File, u.Zone, u.ZoneSize = change(u.Name), change(u.File), change(u.Zone), change(u.ZoneSize)
+		if u.Resolver != nil {
+			words := make([]string, len(u.Resolver))
+			for j, word := range u.Resolver {
+				words[j] = change(word)
+			}
+			u.Resolver = words
+		}
 		servers := make([]Line, len(u.Servers))
 		for j, s := range u.Servers {
 			s.Label, s.Server, s.Address = change(s.Label), change(s.Server), change(s.Address)

@@ -23,6 +23,8 @@ type Root struct {
 	Applier   *nginx.Applier
 	Upstreams []string // that may be changed; empty: all that can be
 	HoldFile  string   // nothing is changed while it exists; empty: there is none
+	// SetHold makes the hold file or removes it; nil: that is not for who asks here.
+	SetHold func(on bool) error
 	// MaxGenerations of draining workers are no reason to hold; 0: any number.
 	MaxGenerations int
 	// Reloads says that weights change by files and reloads, so that Standing looks at these too.
@@ -123,6 +125,17 @@ func (r *Root) Held() string {
 	return ""
 }
 
+// Hold makes the hold file, or removes it, nil: neither. It returns what Held says then.
+func (r *Root) Hold(_ context.Context, on *bool) (held string, err error) {
+	if on != nil {
+		if r.SetHold == nil {
+			return r.Held(), &nginx.Refusal{Reason: "the hold file is not changed from here"}
+		}
+		err = r.SetHold(*on)
+	}
+	return r.Held(), err
+}
+
 // Standing says how things stand; with dry nothing is going to be written.
 func (r *Root) Standing(ctx context.Context, dry bool) (Standing, error) {
 	s := Standing{Hold: r.Held()}
@@ -169,11 +182,13 @@ func (r *Root) obstacle(ctx context.Context, dry bool) (string, nginx.Load) {
 // writable reports whether the journal can be written and the files that hold tunable upstreams replaced: better to say
 // so than to try again and again.
 func (r *Root) writable(cfg *nginx.Config) error {
+	if cfg.Root != "" {
+		return nginx.ErrContained
+	}
 	state := filepath.Dir(r.Applier.StateDir)
 	dirs := []string{state}
 	for _, u := range cfg.Upstreams {
-		if dir := filepath.Dir(u.File.Real); r.may(u.Name) && cfg.Tunable(u.Name) == nil && !slices.Contains(dirs,
-			dir) {
+		if dir := filepath.Dir(u.File.Real); r.may(u.Name) && tunable(cfg, u) == nil && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}

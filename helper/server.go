@@ -216,6 +216,9 @@ func (s *Server) question(ctx context.Context, req *request, socket *os.File, ch
 	case opStanding:
 		standing, err := root.Standing(ctx, req.Dry)
 		return reply{Standing: &standing, Failure: failureOf(err)}, nil, nil
+	case opHold:
+		held, err := root.Hold(ctx, req.Hold)
+		return reply{Held: held, Failure: failureOf(err)}, nil, nil
 	case opLoaded:
 		list, err := root.Loaded(ctx, req.LoadMsec)
 		return reply{Upstreams: list, Failure: failureOf(err)}, nil, nil

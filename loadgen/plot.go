@@ -12,7 +12,6 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 const (
@@ -204,12 +203,4 @@ func (r *Report) WritePNG(w io.Writer) error {
 		return fmt.Errorf("write png: %w", err)
 	}
 	return nil
-}
-
-// writeSVG writes one plot.
-func writeSVG(w io.Writer, p *plot.Plot) error {
-	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
-	_, err := canvas.WriteTo(w)
-	return err
 }

@@ -9,6 +9,8 @@ import (
 // Report says what became of an attack.
 type Report struct {
 	Tally
+	About
+	Series       Series           `json:"over_time"`
 	Arrival      string           `json:"arrival"`      // of all bursts, or "mixed"
 	Interarrival GapReport        `json:"interarrival"` // of the burst whose gaps follow their law least
 	Seed         uint64           `json:"seed"`         // of the first burst, unless the caller sets the one that all follow from
@@ -21,6 +23,48 @@ type Report struct {
 
 	Seconds  []Second  `json:"-"` // what completed in each second
 	Timeline Histories `json:"-"` // all values over all workloads
+}
+
+// About says what a report is of. The caller fills in all but Server.
+type About struct {
+	Version string `json:"trimtab_version,omitempty"`
+	Host    string `json:"host,omitempty"` // that the load came from
+	Target  string `json:"target,omitempty"`
+	Server  string `json:"server,omitempty"` // what the target called itself in its answers, such as nginx/1.22.1
+	Command string `json:"command,omitempty"`
+}
+
+// Series is the course of an attack in at most seriesPoints points, each over one or more seconds.
+type Series struct {
+	AtS      []float64 `json:"at_s"` // end of each
+	RatePerS []float64 `json:"rate_per_s"`
+	P50MS    []float64 `json:"p50_ms"` // highest of the seconds of a point
+	P99MS    []float64 `json:"p99_ms"`
+	Errors   []uint64  `json:"errors"`
+}
+
+// seriesPoints bounds what a report of hours holds of its course.
+const seriesPoints = 1000
+
+// seriesOf joins seconds to points.
+func seriesOf(seconds []Second) Series {
+	var s Series
+	each := (len(seconds) + seriesPoints - 1) / seriesPoints
+	for from := 0; from < len(seconds); from += each {
+		part := seconds[from:min(from+each, len(seconds))]
+		length, requests, p50, p99, errs := 0.0, uint64(0), 0.0, 0.0, uint64(0)
+		for i := range part {
+			t := &part[i].Total
+			length += part[i].Length
+			requests += t.Requests
+			errs += t.Errors
+			p50, p99 = max(p50, t.Latency.P50), max(p99, t.Latency.P99)
+		}
+		s.AtS = append(s.AtS, part[len(part)-1].At)
+		s.RatePerS = append(s.RatePerS, float64(requests)/max(length, 1e-9))
+		s.P50MS, s.P99MS, s.Errors = append(s.P50MS, p50), append(s.P99MS, p99), append(s.Errors, errs)
+	}
+	return s
 }
 
 // Histories are the full distributions behind a tally.
@@ -41,8 +85,16 @@ type BurstReport struct {
 	StartS       float64   `json:"start_s"`
 	DurationS    float64   `json:"duration_s"`
 	RatePerS     float64   `json:"rate_per_s"` // asked, on average
+	RateLaw      string    `json:"rate_law"`   // constant, steps, ramp or sine
+	Curve        []Asked   `json:"rate_curve"` // the rate asked over time: one point when it is constant
 	Seed         uint64    `json:"seed"`
 	Interarrival GapReport `json:"interarrival"`
+}
+
+// Asked is the rate asked at a time.
+type Asked struct {
+	AtS      float64 `json:"at_s"` // from the start of the burst
+	RatePerS float64 `json:"rate_per_s"`
 }
 
 // Tally is what the report of a workload and the report of the whole attack have in common.
@@ -93,13 +145,18 @@ func (t *tally) summary(sending, bound time.Duration) Tally {
 func (a *Attack) report(epoch time.Time, elapsed time.Duration, interrupted bool) *Report {
 	r := &Report{
 		Started: epoch, DurationS: elapsed.Seconds(), PlannedS: a.end.Seconds(), Interrupted: interrupted,
-		BoundMS: Milliseconds(a.cfg.LatenessBound), Seconds: a.seconds, Seed: a.cfg.Workloads[0].Bursts[0].Seed,
+		BoundMS: Milliseconds(a.cfg.LatenessBound), Seconds: a.seconds, Series: seriesOf(a.seconds), Seed: a.cfg.Workloads[0].Bursts[0].Seed,
 		Interarrival: GapReport{KSP: 2, Faithful: true}, // above every probability, until the first burst takes its place
 	}
 	total := newTally()
 	var sending time.Duration
 	for i, s := range a.streams {
 		w := &a.cfg.Workloads[i]
+		if s.transport != nil && r.Server == "" {
+			if name := s.transport.server.Load(); name != nil {
+				r.Server = *name
+			}
+		}
 		s.mu.Lock()
 		total.merge(s.all)
 		wr := WorkloadReport{
@@ -137,6 +194,7 @@ func (b *burst) report(r *Report) BurstReport {
 	return BurstReport{
 		Spec: spec.Arrival, StartS: spec.Start.Seconds(), DurationS: spec.Duration.Seconds(), Seed: spec.Seed,
 		RatePerS: spec.Rate.Area(0, spec.Duration) / spec.Duration.Seconds(), Interarrival: gaps,
+		RateLaw: arrival.Law(spec.Rate), Curve: curveOf(spec.Rate, spec.Duration),
 	}
 }
 
@@ -159,4 +217,23 @@ func (w *Workload) start() time.Duration {
 		start = min(start, b.Start)
 	}
 	return start
+}
+
+// curvePoints is in how many points a rate that changes is stated.
+const curvePoints = 60
+
+// curveOf is the rate that is asked over time.
+func curveOf(rate arrival.Rate, lasts time.Duration) []Asked {
+	first := rate.At(0)
+	out, same := make([]Asked, 0, curvePoints+1), true
+	for i := range curvePoints + 1 {
+		at := lasts * time.Duration(i) / curvePoints
+		v := rate.At(at)
+		same = same && v == first
+		out = append(out, Asked{AtS: at.Seconds(), RatePerS: v})
+	}
+	if same {
+		return out[:1]
+	}
+	return out
 }

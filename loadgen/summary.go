@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"trimtab/plain"
 )
 
 // WriteText writes the report for people.
@@ -20,29 +22,49 @@ func (r *Report) WriteText(w io.Writer) error {
 	if warning := r.Warning(); warning != "" {
 		fmt.Fprintf(&b, "%s\n", warning)
 	}
+	of := strings.TrimSpace(r.Target + " " + r.Server)
+	if of != "" {
+		fmt.Fprintf(&b, "%s, from %s, trimtab %s\n", plain.Text(of), plain.Text(r.Host), r.Version)
+	}
+	// Two tables, so that both fit into 80 columns.
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\trequests\trate/s\terrors\tdropped\tmean\tp50\tp90\tp99\tp99.9\tmax\tms\t")
-	row := func(name string, s *Tally) {
+	rows := make([]struct {
+		name string
+		*Tally
+	}, 0, len(r.Workloads)+1)
+	for i := range r.Workloads {
+		rows = append(rows, struct {
+			name string
+			*Tally
+		}{r.Workloads[i].Name, &r.Workloads[i].Tally})
+	}
+	if len(r.Workloads) > 1 {
+		rows = append(rows, struct {
+			name string
+			*Tally
+		}{"total", &r.Tally})
+	}
+	fmt.Fprintln(t, "workload\trequests\trate/s\terrors\tdropped\t")
+	for _, row := range rows {
+		fmt.Fprintf(t, "%s\t%d\t%.1f\t%d\t%d\t\n", row.name, row.Requests, row.RatePerS, row.Errors, row.Dropped)
+	}
+	fmt.Fprintln(t, "\t\t\t\t\t")
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	t = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
+	for _, row := range rows {
 		for _, line := range []struct {
 			of      string
 			summary Summary
-		}{{"latency", s.Latency}, {"raw", s.Raw}, {"lateness", s.Lateness}} {
-			if line.of == "latency" {
-				fmt.Fprintf(t, "%s\t%d\t%.1f\t%d\t%d\t", name, s.Requests, s.RatePerS, s.Errors, s.Dropped)
-			} else {
-				fmt.Fprint(t, "\t\t\t\t\t")
-			}
+		}{{row.name + " latency", row.Latency}, {"raw", row.Raw}, {"lateness", row.Lateness}} {
+			fmt.Fprintf(t, "%s\t", line.of)
 			for _, v := range []float64{line.summary.Mean, line.summary.P50, line.summary.P90, line.summary.P99, line.summary.P999, line.summary.Max} {
-				fmt.Fprintf(t, "%.3f\t", v)
+				fmt.Fprintf(t, "%s\t", figure(v))
 			}
-			fmt.Fprintf(t, "%s\t\n", line.of)
+			fmt.Fprintln(t)
 		}
-	}
-	for i := range r.Workloads {
-		row(r.Workloads[i].Name, &r.Workloads[i].Tally)
-	}
-	if len(r.Workloads) > 1 {
-		row("total", &r.Tally)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -53,12 +75,20 @@ func (r *Report) WriteText(w io.Writer) error {
 	for i := range r.Workloads {
 		for j := range r.Workloads[i].Bursts {
 			burst := &r.Workloads[i].Bursts[j]
-			fmt.Fprintf(&b, "%s %s: %s\n", r.Workloads[i].Name, burst.describe(), burst.Interarrival.Verdict())
+			fmt.Fprintf(&b, "%s %s: %s\n", r.Workloads[i].Name, burst.Describe(), burst.Interarrival.Verdict())
 		}
 	}
 	fmt.Fprintf(&b, "seed %d\n", r.Seed)
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// figure writes ms with as many decimals as tell something.
+func figure(ms float64) string {
+	if ms >= 10_000 {
+		return fmt.Sprintf("%.0f", ms)
+	}
+	return fmt.Sprintf("%.3f", ms)
 }
 
 // Warning says why the run is not valid as open loop, or nothing.
@@ -82,8 +112,13 @@ func (r *Report) Warning() string {
 	return "SATURATED, NOT VALID AS OPEN LOOP: " + strings.Join(why, "; ")
 }
 
-func (b *BurstReport) describe() string {
-	return fmt.Sprintf("%s at %.4g/s from %s for %s", b.Kind, b.RatePerS, seconds(b.StartS), seconds(b.DurationS))
+// Describe says in words what was asked.
+func (b *BurstReport) Describe() string {
+	law := ""
+	if b.RateLaw != "" && b.RateLaw != "constant" {
+		law = ", " + b.RateLaw
+	}
+	return fmt.Sprintf("%s at %.4g/s%s from %s for %s", b.Kind, b.RatePerS, law, seconds(b.StartS), seconds(b.DurationS))
 }
 
 // Verdict says in words how the achieved gaps compare with their law.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -22,7 +23,8 @@ type transport struct {
 	timeout time.Duration
 	maxBody int64
 	header  http.Header
-	pool    sync.Pool // of receiptBody
+	pool    sync.Pool              // of receiptBody
+	server  atomic.Pointer[string] // what the first answer called itself
 }
 
 func newTransport(ctx context.Context, cfg ClientConfig) *transport {
@@ -44,6 +46,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, n, err := t.wire.exchange(t.ctx, req, t.header, deadline, t.maxBody)
 	if err != nil {
 		return t.failed(req, err), nil
+	}
+	if t.server.Load() == nil {
+		name := resp.Header.Get("Server")
+		t.server.CompareAndSwap(nil, &name)
 	}
 	resp.Body = t.receipt(receipt{bytesIn: n, failure: statusFailure(resp.StatusCode)})
 	return resp, nil

@@ -192,6 +192,15 @@ func (a *Applier) resolve(ctx context.Context, cfg *Config, names []string) erro
 	return cfg.Resolve(ctx, status, byName...)
 }
 
+// ResolveNames notes which addresses the status page shows for servers that are written by name, as far as it shows them.
+func (a *Applier) ResolveNames(ctx context.Context, cfg *Config) {
+	for _, u := range cfg.Upstreams {
+		if u.ByName() {
+			_ = a.resolve(ctx, cfg, []string{u.Name}) // without the page they go by their names
+		}
+	}
+}
+
 // stateApart refuses a state folder from which NGINX would read.
 func (a *Applier) stateApart(cfg *Config) error {
 	for _, f := range cfg.Files {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -133,11 +132,21 @@ func (a *Applier) master(ctx context.Context, cfg *Config) (*master, error) {
 		}
 	}
 	var m *master
-	err := a.do("find master", "", func() (err error) { m, err = findMaster(under(prefix, pidFile)); return err })
+	err := a.do("find master", "", func() (err error) {
+		if cfg.Root == "" {
+			m, err = findMaster(under(prefix, pidFile))
+			return err
+		}
+		pid, err := containedMaster(cfg.Root, under(prefix, pidFile))
+		if err == nil {
+			m, err = openMaster(pid, cfg.Root+under(prefix, pidFile))
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err = m.runs(cfg.Path); err == nil {
+	if err = m.runs(cfg); err == nil && cfg.Root == "" {
 		err = notUpgrading(under(prefix, pidFile))
 	}
 	if err != nil {
@@ -193,7 +202,7 @@ func (a *Applier) unloaded(cfg *Config, old generation, last *journal) string {
 		slack = 50 * time.Millisecond
 	}
 	for _, f := range cfg.Files {
-		info, err := os.Stat(f.Real)
+		info, err := f.Stat()
 		if err != nil {
 			continue
 		}

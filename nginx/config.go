@@ -21,13 +21,16 @@ func (h Hash) String() string { return fmt.Sprintf("%x", h[:8]) }
 // Config is a configuration as NGINX would read it now: the main file and everything it includes.
 type Config struct {
 	Path      string      // of the main file, absolute
+	Root      string      // of the mount namespace that all its paths are of, such as /proc/4711/root; empty: this process's own
 	Files     []*File     // every file once, in the order first read, the main file first
 	Upstreams []*Upstream // in reading order
 	// Stray are upstream blocks outside of http and stream, which NGINX refuses there: the file is one that another one
 	// includes within them. Their servers are not read.
 	Stray    []*Upstream
-	PIDFile  string // the pid directive as written; empty when there is none
-	ErrorLog string // the file of the first error_log directive of the main context; empty when there is none
+	PIDFile  string   // the pid directive as written; empty when there is none
+	ErrorLog string   // the file of the first error_log directive of the main context; empty when there is none
+	Resolver []string // the words of the resolver directive of the http block; nil when it has none
+	Workers  string   // the worker_processes directive as written; empty when there is none, which means 1
 	// Patterns are the include patterns with wildcards, absolute; a new file that matches belongs to the
 	// configuration.
 	Patterns []string
@@ -42,6 +45,15 @@ type File struct {
 	Visits int // how often the configuration includes it
 
 	dev, ino uint64
+	info     os.FileInfo // of a file in another mount namespace; nil: Real says where it is
+}
+
+// Stat describes the file as it is now, or as it was read where it stands in another mount namespace.
+func (f *File) Stat() (os.FileInfo, error) {
+	if f.info != nil {
+		return f.info, nil
+	}
+	return os.Stat(f.Real)
 }
 
 // Upstream is one upstream block.
@@ -104,9 +116,15 @@ func readConfig(path string, read func(string) ([]byte, error)) (*Config, error)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, err)
 	}
+	if abs, err = findContained(abs); err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
 	r := &reader{
 		config: &Config{Path: abs}, byPath: map[string]*File{}, glob: glob,
 		load: func(path string) (*File, error) { return loadFile(path, read) },
+	}
+	if r.config.Root, _ = splitContained(abs); r.config.Root != "" {
+		r.load = loadContained
 	}
 	if err := r.file(abs, place{}, 0); err != nil {
 		return nil, err
@@ -272,10 +290,15 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 		}
 		return nil
 	}
+	if at.blocks == "http" && name == "resolver" {
+		r.config.Resolver = l.values(f.Data)
+	}
 	if at.blocks == "" && len(l.args) > 1 {
 		switch {
 		case name == "pid":
 			r.config.PIDFile = l.args[1].value(f.Data)
+		case name == "worker_processes":
+			r.config.Workers = l.args[1].value(f.Data)
 		case name == "error_log" && r.config.ErrorLog == "" && !strings.Contains(l.args[1].value(f.Data), ":") && !l.args[1].is(f.Data, "stderr"):
 			r.config.ErrorLog = l.args[1].value(f.Data)
 		}
@@ -285,9 +308,9 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 
 // include reads what pattern names, relative to the folder of the main file, as ngx_conf_include does.
 func (r *reader) include(pattern string, at place, f *File, line, depth int) error {
-	full := pattern
-	if !strings.HasPrefix(full, "/") {
-		full = filepath.Dir(r.config.Path) + "/" + full
+	full := r.config.Root + pattern
+	if !strings.HasPrefix(pattern, "/") {
+		full = filepath.Dir(r.config.Path) + "/" + pattern
 	}
 	if !strings.ContainsAny(full, "*?[") || at.geo && isFile(full) {
 		if err := r.file(full, at, depth+1); err != nil {

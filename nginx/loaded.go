@@ -2,7 +2,6 @@ package nginx
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +35,7 @@ func (l *Loaded) At(loadMsec int64) (*Config, error) {
 	}
 	loaded := time.UnixMilli(loadMsec)
 	for _, f := range cfg.Files {
-		info, err := os.Stat(f.Real)
+		info, err := f.Stat()
 		if err != nil {
 			return nil, fmt.Errorf("what NGINX has loaded is not known: %w", err)
 		}

@@ -17,6 +17,9 @@ import (
 // configuration in the same folder. It waits for up to LockWait. The kernel lets go when the process ends, however it
 // ends.
 func (a *Applier) lock(ctx context.Context) (func(), error) {
+	if Contained(a.Config) {
+		return nil, &Refusal{Reason: ErrContained.Error()}
+	}
 	if err := a.do("create folder", a.StateDir, func() error { return os.MkdirAll(a.StateDir, 0o700) }); err != nil {
 		return nil, err
 	}

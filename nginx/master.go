@@ -37,6 +37,11 @@ func findMaster(pidFile string) (*master, error) {
 	if err != nil || pid < 1 {
 		return nil, fmt.Errorf("%w: pid file %s holds %q", ErrNoMaster, pidFile, strings.TrimSpace(string(text)))
 	}
+	return openMaster(pid, pidFile)
+}
+
+// openMaster opens the process that a pid file named and checks through /proc that it is a master.
+func openMaster(pid int, pidFile string) (*master, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("%w: pid file %s is stale: process %d has gone", ErrNoMaster, pidFile, pid)
@@ -60,7 +65,8 @@ func findMaster(pidFile string) (*master, error) {
 }
 
 // runs refuses a master that was started with another configuration file.
-func (m *master) runs(config string) error {
+func (m *master) runs(cfg *Config) error {
+	_, config := splitContained(cfg.Path)
 	title, err := processTitle(m.pid)
 	if err != nil {
 		return fmt.Errorf("%w: process %d has gone", ErrNoMaster, m.pid)
@@ -68,6 +74,12 @@ func (m *master) runs(config string) error {
 	args := strings.Fields(title)
 	for i, arg := range args[:max(0, len(args)-1)] {
 		if arg != "-c" || !filepath.IsAbs(args[i+1]) {
+			continue
+		}
+		if cfg.Root != "" { // whose links mean nothing here
+			if args[i+1] != config {
+				return fmt.Errorf("%w for %s: process %d runs %s", ErrNoMaster, config, m.pid, args[i+1])
+			}
 			continue
 		}
 		theirs, err := filepath.EvalSymlinks(args[i+1])

@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -74,4 +75,14 @@ func (u *Upstream) Note() string {
 			u.Name, u.Method)
 	}
 	return ""
+}
+
+// ages says what is wrong with least_time's inflight where several workers share a zone, as measured on NGINX 1.31; empty when nothing
+// is. A worker takes the age of another one's request by its own clock, which may be behind: then the age wraps to 2^64 ms.
+func (u *Upstream) ages(workers string) string {
+	if u.Method != "least_time" || !slices.Contains(u.MethodArgs, "inflight") || u.Zone == "" || workers == "" || workers == "1" {
+		return ""
+	}
+	return fmt.Sprintf("upstream %q uses %s, and %s workers share its zone: on NGINX 1.31 the age of a request can wrap to 2^64 ms there, and its server is shunned; leave out inflight, or run one worker",
+		u.Name, strings.Join(append([]string{u.Method}, u.MethodArgs...), " "), workers)
 }

@@ -41,6 +41,31 @@ func TestMethodsAreShownByTheirNames(t *testing.T) {
 	}
 }
 
+func TestInflightOfSeveralWorkersIsWarnedOf(t *testing.T) {
+	for _, c := range []struct {
+		name, main, upstream string
+		warned               bool
+	}{
+		{"several workers on one zone", "worker_processes 4;", "least_time header inflight; zone z 1m;", true},
+		{"as many as there are processors", "worker_processes auto;", "least_time last_byte inflight; zone z 1m;", true},
+		{"one worker", "worker_processes 1;", "least_time header inflight; zone z 1m;", false},
+		{"no directive is one worker", "", "least_time header inflight; zone z 1m;", false},
+		{"no zone: every worker knows its own requests only", "worker_processes 4;", "least_time header inflight;", false},
+		{"without inflight", "worker_processes 4;", "least_time header; zone z 1m;", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := parseText([]byte(c.main + " http { upstream web { " + c.upstream + " server 10.0.0.1; } }"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			warned := slices.ContainsFunc(cfg.Notes(), func(n string) bool { return strings.Contains(n, "wrap to 2^64 ms") })
+			if warned != c.warned {
+				t.Errorf("got %q, want a warning: %t", cfg.Notes(), c.warned)
+			}
+		})
+	}
+}
+
 func TestWhatIsRefusedOrSaid(t *testing.T) {
 	set := func(server string, weight int) Settings { return Settings{"web": {server: {Weight: weight}}} }
 	for _, c := range []struct {

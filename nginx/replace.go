@@ -38,6 +38,9 @@ func tempFor(path string) string {
 
 // replaceable checks, before anything is written, that the file can be replaced in one step.
 func (r *replacement) replaceable() error {
+	if Contained(r.Real) {
+		return &Refusal{Reason: ErrContained.Error()}
+	}
 	var file, dir unix.Statx_t
 	mask := unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
 	if err := unix.Statx(unix.AT_FDCWD, r.Real, 0, mask, &file); err != nil {
@@ -47,7 +50,7 @@ func (r *replacement) replaceable() error {
 		return fmt.Errorf("stat %s: %w", filepath.Dir(r.Real), err)
 	}
 	if file.Mask&dir.Mask&unix.STATX_MNT_ID != 0 && file.Mnt_id != dir.Mnt_id {
-		return refuse("%s is a mount of its own (a single bind-mounted file) and cannot be replaced in one step; mount its folder instead, or use the live actuator", r.Real)
+		return refuse("%s is a mount of its own (a single bind-mounted file) and cannot be replaced in one step; mount its folder instead, or change weights by dns or live", r.Real)
 	}
 	if file.Nlink > 1 {
 		return refuse("%s has %d hard links: replacing it would part them; use a symbolic link", r.Real, file.Nlink)

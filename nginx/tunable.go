@@ -39,6 +39,19 @@ func (c *Config) Tunable(upstream string) error {
 	return nil
 }
 
+// ByName reports whether some of the upstream's servers are written as host names and nothing but that stands in the way of tuning it:
+// which addresses they are is to be seen on the status page, see Resolve.
+func (u *Upstream) ByName() bool {
+	named := false
+	for _, p := range u.Peers {
+		if p.Service != "" || p.Server == "" && strings.Contains(p.Address, "$") {
+			return false
+		}
+		named = named || p.Server == ""
+	}
+	return named && len(u.Sources) == 0
+}
+
 // byDNS is the refusal for an upstream whose weights in the file count for nothing.
 func (p *Peer) byDNS(u *Upstream) error {
 	return refuse("%s:%d: upstream %q takes its servers and weights by DNS (%s): what stands in the file does not count; trimtab nginx dns set changes them",
@@ -79,6 +92,9 @@ func (c *Config) Notes() []string {
 	}
 	for _, u := range c.Upstreams {
 		if note := u.Note(); note != "" {
+			notes = append(notes, note)
+		}
+		if note := u.ages(c.Workers); note != "" {
 			notes = append(notes, note)
 		}
 	}

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trimtab/weights"
 )
 
 var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func weights(w ...int) map[string]Weight {
+func given(w ...int) map[string]Weight {
 	out := map[string]Weight{}
 	for i, n := range w {
 		out[string(rune('a'+i))] = Weight{Weight: n}
@@ -25,31 +27,33 @@ func TestShape(t *testing.T) {
 		name   string
 		base   map[string]Weight
 		orders map[string]Order
-		limits map[string]Limits
+		limits map[string]weights.Limits
 		after  time.Duration
 		want   map[string]float64 // shares
 	}{
-		{"no orders change nothing", weights(1, 2, 4), nil, nil, 0, map[string]float64{"a": 1. / 7, "b": 2. / 7,
+		{"no orders change nothing", given(1, 2, 4), nil, nil, 0, map[string]float64{"a": 1. / 7, "b": 2. / 7,
 			"c": 4. / 7}},
-		{"a drained server gets nothing, the others what they had of the rest", weights(1, 2, 4),
+		{"a drained server gets nothing, the others what they had of the rest", given(1, 2, 4),
 			map[string]Order{"c": {Drain: true}}, nil, 0, map[string]float64{"a": 1. / 3, "b": 2. / 3, "c": 0}},
-		{"a canary gets its share whatever its weight", weights(1, 2, 4), map[string]Order{"c": {Pin: 0.05}}, nil, 0,
+		{"a canary gets its share whatever its weight", given(1, 2, 4), map[string]Order{"c": {Pin: 0.05}}, nil, 0,
 			map[string]float64{"a": 0.95 / 3, "b": 2 * 0.95 / 3, "c": 0.05}},
-		{"a slow start begins small", weights(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}}, nil, 0,
+		{"a slow start begins small", given(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}}, nil, 0,
 			map[string]float64{"a": 1 / 1.05, "b": 0.05 / 1.05}},
-		{"and has half of its weight after half the time", weights(1, 1), map[string]Order{"b": {Since: began,
+		{"and has half of its weight after half the time", given(1, 1), map[string]Order{"b": {Since: began,
 			Ramp: time.Minute}}, nil, 30 * time.Second, map[string]float64{"a": 2. / 3, "b": 1. / 3}},
-		{"and all of it at the end", weights(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}}, nil,
+		{"and all of it at the end", given(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}}, nil,
 			time.Minute, map[string]float64{"a": 0.5, "b": 0.5}},
-		{"an order that is over counts no more", weights(1, 1), map[string]Order{"b": {Drain: true,
+		{"an order that is over counts no more", given(1, 1), map[string]Order{"b": {Drain: true,
 			Until: began.Add(time.Minute)}}, nil, time.Minute, map[string]float64{"a": 0.5, "b": 0.5}},
-		{"a least share", weights(1, 9), nil, map[string]Limits{"a": {Min: 0.25}}, 0, map[string]float64{"a": 0.25,
+		{"a least share", given(1, 9), nil, map[string]weights.Limits{"a": {Min: 0.25}}, 0, map[string]float64{"a": 0.25,
 			"b": 0.75}},
-		{"a largest share, divided among the others in proportion", weights(1, 3, 16), nil,
-			map[string]Limits{"c": {Max: 0.5}}, 0, map[string]float64{"a": 0.125, "b": 0.375, "c": 0.5}},
-		{"a limit within a canary's rest", weights(1, 9, 5), map[string]Order{"c": {Pin: 0.2}},
-			map[string]Limits{"a": {Min: 0.2}}, 0, map[string]float64{"a": 0.2, "b": 0.6, "c": 0.2}},
-		{"everybody is pinned: in proportion", weights(1, 1), map[string]Order{"a": {Pin: 0.2}, "b": {Pin: 0.6}}, nil,
+		{"a largest share, divided among the others in proportion", given(1, 3, 16), nil,
+			map[string]weights.Limits{"c": {Max: 0.5}}, 0, map[string]float64{"a": 0.125, "b": 0.375, "c": 0.5}},
+		{"a limit within a canary's rest", given(1, 9, 5), map[string]Order{"c": {Pin: 0.2}},
+			map[string]weights.Limits{"a": {Min: 0.2}}, 0, map[string]float64{"a": 0.2, "b": 0.6, "c": 0.2}},
+		{"a slow start up to a least share begins small too", given(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}},
+			map[string]weights.Limits{"b": {Min: 0.4}}, 0, map[string]float64{"a": 1 / 1.05, "b": 0.05 / 1.05}},
+		{"everybody is pinned: in proportion", given(1, 1), map[string]Order{"a": {Pin: 0.2}, "b": {Pin: 0.6}}, nil,
 			0, map[string]float64{"a": 0.25, "b": 0.75}},
 	} {
 		for _, most := range []int{100, 65535} {
@@ -81,13 +85,13 @@ func TestShape(t *testing.T) {
 			})
 		}
 	}
-	if _, err := Shape(weights(1, 1), map[string]Order{"a": {Drain: true}, "b": {Drain: true}}, nil, 100,
+	if _, err := Shape(given(1, 1), map[string]Order{"a": {Drain: true}, "b": {Drain: true}}, nil, 100,
 		began); !errors.Is(err, ErrNobody) {
 		t.Errorf("everybody drained: got %v", err)
 	}
-	if _, err := Shape(weights(1, 1), nil, map[string]Limits{"a": {Max: 0.2}, "b": {Max: 0.3}}, 100,
-		began); err == nil || !strings.Contains(err.Error(), "to nobody") {
-		t.Errorf("limits that cannot hold: got %v", err)
+	got, err := Shape(given(1, 1), nil, map[string]weights.Limits{"a": {Max: 0.2}, "b": {Max: 0.3}}, 100, began)
+	if !errors.Is(err, ErrLimits) || !strings.Contains(err.Error(), "to nobody") || 3*got["a"].Weight != 2*got["b"].Weight {
+		t.Errorf("limits that cannot hold: got %v, %v, want them in proportion", got, err)
 	}
 }
 
@@ -96,7 +100,7 @@ func TestOrdersAreKeptAndExpire(t *testing.T) {
 	_, err := s.Update(func(o *Orders) (bool, error) {
 		o.Upstreams["app"] = map[string]Order{"a": {Pin: 0.05, Since: began, Until: began.Add(20 * time.Minute),
 			By: "test"}, "b": {Drain: true, Since: began}}
-		o.Before["app"] = weights(1, 2)
+		o.Before["app"] = given(1, 2)
 		return true, nil
 	})
 	if err != nil {
@@ -139,7 +143,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for name, servers := range o.Upstreams {
-			got, err := Shape(weights(3, 1, 2), servers, nil, 100, began)
+			got, err := Shape(given(3, 1, 2), servers, nil, 100, began)
 			if err != nil {
 				continue
 			}

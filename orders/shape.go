@@ -7,15 +7,15 @@ import (
 	"math"
 	"slices"
 	"time"
-)
 
-// Limits bound a server's share of the requests; the zero value does not.
-type Limits struct {
-	Min, Max float64 // 0 to 1; Max 0 means 1
-}
+	"trimtab/weights"
+)
 
 // ErrNobody is returned when the orders would leave no server to send to.
 var ErrNobody = errors.New("no server would be left")
+
+// ErrLimits is returned beside weights that keep the limits as far as they can be kept: those who take requests are too few, or too many.
+var ErrLimits = errors.New("not all limits of shares can be kept")
 
 // leastRamp is the share of its share with which a slow start begins: below it a server would see no request to warm up by.
 const leastRamp = 0.05
@@ -29,11 +29,11 @@ func (o Order) rampShare(now time.Time) float64 {
 }
 
 // Shape returns the weights, at most most, under which the requests fall as base says, changed as the orders and limits say.
-// Servers of base that are down stay so.
-func Shape(base map[string]Weight, orders map[string]Order, limits map[string]Limits, most int,
-	now time.Time) (map[string]Weight, error) {
+// Servers of base that are down stay so. ErrNobody comes without weights, ErrLimits with some.
+func Shape(base map[string]Weight, orders map[string]Order, limits map[string]weights.Limits, most int,
+	now time.Time) (out map[string]Weight, err error) {
 	shares, pinned := map[string]float64{}, map[string]bool{}
-	out := make(map[string]Weight, len(base))
+	out = make(map[string]Weight, len(base))
 	sum := 0.0
 	for server, w := range base {
 		out[server] = w
@@ -70,58 +70,40 @@ func Shape(base map[string]Weight, orders map[string]Order, limits map[string]Li
 				shares[server] *= rest / sum
 			}
 		}
-		if err := clamp(shares, pinned, limits, rest); err != nil {
-			return nil, err
+		if fault := clamp(shares, pinned, ramped(limits, orders, now), rest); fault != nil {
+			err = fmt.Errorf("%w: %w", ErrLimits, fault)
 		}
 	}
-	weights := quantise(shares, most)
-	for server, w := range weights {
+	for server, w := range quantise(shares, most) {
 		out[server] = Weight{Weight: w}
 	}
-	return out, nil
+	return out, err
 }
 
-// clamp moves the shares that are not pinned within their limits; what one may not have the others divide in proportion.
-func clamp(shares map[string]float64, pinned map[string]bool, limits map[string]Limits, rest float64) error {
-	fixed := maps.Clone(pinned)
-	for range len(shares) + 1 {
-		free, sum, low, high := rest, 0.0, "", ""
-		for _, server := range slices.Sorted(maps.Keys(shares)) {
-			if fixed[server] {
-				if !pinned[server] {
-					free -= shares[server]
-				}
-				continue
-			}
-			sum += shares[server]
-		}
-		worst := 0.0
-		for _, server := range slices.Sorted(maps.Keys(shares)) {
-			if fixed[server] || sum == 0 {
-				continue
-			}
-			shares[server] *= free / sum
-			l := limits[server]
-			if short := l.Min - shares[server]; short > worst+1e-12 {
-				worst, low, high = short, server, ""
-			}
-			if over := shares[server] - l.Max; l.Max > 0 && over > worst+1e-12 {
-				worst, low, high = over, "", server
-			}
-		}
-		switch {
-		case low != "":
-			shares[low], fixed[low] = limits[low].Min, true
-		case high != "":
-			shares[high], fixed[high] = limits[high].Max, true
-		default:
-			if sum == 0 && math.Abs(free) > 1e-9 {
-				return fmt.Errorf("the limits of the shares leave %.4g %% of the requests to nobody", 100*free)
-			}
-			return nil
+// ramped are the limits while servers grow: of a least share, a server has as much as of its share.
+func ramped(limits map[string]weights.Limits, orders map[string]Order, now time.Time) map[string]weights.Limits {
+	out := maps.Clone(limits)
+	for server, order := range orders {
+		if l, bound := out[server]; bound && order.Ramp > 0 && !order.over(now) {
+			l.Min *= order.rampShare(now)
+			out[server] = l
 		}
 	}
-	return nil
+	return out
+}
+
+// clamp moves the shares that are not pinned within their limits; they sum to rest.
+func clamp(shares map[string]float64, pinned map[string]bool, limits map[string]weights.Limits, rest float64) error {
+	servers := slices.DeleteFunc(slices.Sorted(maps.Keys(shares)), func(s string) bool { return pinned[s] })
+	x, bounds := make([]float64, len(servers)), make([]weights.Limits, len(servers))
+	for i, server := range servers {
+		x[i], bounds[i] = shares[server], limits[server]
+	}
+	err := weights.Bound(x, bounds, rest)
+	for i, server := range servers {
+		shares[server] = x[i]
+	}
+	return err
 }
 
 // quantise returns weights from 1 to most in the proportions of the shares, as small as these can be had to a hundredth of

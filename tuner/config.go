@@ -60,6 +60,7 @@ type GroupConfig struct {
 	Method   Method
 	Deadline time.Duration // 0: learned
 	Priority float64       // at least 1; 0 means 1
+	Limits   Limits        // of its servers' shares
 }
 
 func (c Config) withDefaults() Config {
@@ -115,6 +116,9 @@ func (c Config) Validate() error {
 	for name, g := range c.Groups {
 		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time", name, g.Method)
 		check(g.Deadline >= 0, "group %s: deadline %v: want 0 (learned) or more", name, g.Deadline)
+		if err := g.Limits.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
+		}
 		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1", name, g.Priority)
 	}
 	return errors.Join(errs...)

@@ -6,6 +6,7 @@ import (
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
+	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 	"trimtab/weights"
 )
@@ -40,13 +41,20 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	now := p.inForce(nil)
 	x := p.candidate(problem, now)
 	limited := p.limit(x, now, t.params.Growth)
+	p.bound(x)
 	want, rounded := p.settings(x, ejections)
-	q := gate.Question{Urgent: p.urgent(beliefs), Differs: differs(rounded, now, t.params.DeadBand), QuietSec: p.quietSec}
+	q := gate.Question{Urgent: p.urgent(t.params, beliefs), QuietSec: p.quietSec}
+	band := t.params.DeadBand
+	if q.Urgent { // near full use a little decides whether a queue grows
+		band *= urgentBand
+	}
+	q.Differs = differs(rounded, now, band)
 	q.Fresh, q.Calm = t.settled(p)
 	hold, change := problem.Cost(now), problem.Cost(rounded)
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
+	e.Advice = p.advise(t, problem, want, q.Urgent, seconds)
 	p.gate.Observe(t.params, &t.budget, seconds, q)
 	v := p.gate.Judge(t.params, &t.budget, q)
 	e.Price = v.Price
@@ -57,6 +65,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case len(ejections) > 0:
 		out.want, out.eject = p.changed(want), ejections
 		e.change("a server is ejected or let back")
+	case p.astray(now) > p.astray(rounded)+strayed:
+		out.want = p.changed(want)
+		e.change("a share is brought within its limits")
 	case !v.Pass:
 		e.hold(v.Bound, v.Reason)
 	default:
@@ -83,7 +94,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 		for i := range grp.links {
 			l := &grp.links[i]
 			b := &problem.Beliefs[l.index]
-			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > failing {
+			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > problem.Params.Failing {
 				total += x[g][i]
 				continue
 			}
@@ -107,11 +118,11 @@ func scale(x []float64, total float64) {
 }
 
 const (
-	failing    = 0.05 // share of failures from which a server is one that fails
 	saturated  = 1.5  // requests held per slot at which a server is saturated, beyond a few
 	overloaded = 0.97 // utilisation from which a queue does not go by itself
 	longQueue  = 1.0  // s of waiting work that is no short queue,
 	longWait   = 10   // when it is so many services too
+	urgentBand = 0.2  // of the dead band, in an emergency
 	comeBack   = 0.3  // of an equal share that a server may be given back at once
 )
 
@@ -230,7 +241,7 @@ func differs(x, now plan.Shares, band float64) bool {
 
 // urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A short queue is no
 // emergency while the server is sent less than it serves, for then it goes by itself.
-func (p *pool) urgent(beliefs []estimate.Belief) bool {
+func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
 	now := p.inForce(nil)
 	for g, grp := range p.groups {
@@ -251,7 +262,7 @@ func (p *pool) urgent(beliefs []estimate.Belief) bool {
 				continue
 			}
 			b := &beliefs[l.index]
-			if b.Fail[l.class] > failing {
+			if b.Fail[l.class] > par.Failing {
 				return true
 			}
 			queue := b.Inside - saturated*b.MeanSlots() - 3

@@ -17,7 +17,7 @@ import (
 //   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
 //     weighs less where regimes are known, unless experience in the present one speaks for more.
 //
-// While the present is an emergency, only the present counts. capacity is how many
+// While the present is an emergency it counts more. capacity is how many
 // times the present load the servers serve.
 func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
 	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
@@ -28,7 +28,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bo
 	}
 	stress := plan.Demand{Load: full, Probability: t.params.StressShare}
 	if urgent {
-		stress.Probability = 0
+		stress.Probability = t.params.UrgentStress
 	}
 	f := t.regimes.Forecast()
 	now := -1

@@ -45,8 +45,10 @@ type PoolExplanation struct {
 	// Forecast is what the twin says of the change, or of the last one; nil: none was made yet.
 	Forecast      *ForecastExplanation `json:"forecast,omitempty"`
 	ForecastScore *ForecastScore       `json:"forecast_score,omitempty"`
-	Demand        []plan.Demand        `json:"demand,omitempty"`     // the loads that were planned for
-	Experience    *Experience          `json:"experience,omitempty"` // in the present regime; nil: none that is known
+	Demand        []plan.Demand        `json:"demand,omitempty"` // the loads that were planned for
+	// Advice is what another balancing method would bring; nil: little, or it is not known.
+	Advice     *Advice     `json:"advice,omitempty"`
+	Experience *Experience `json:"experience,omitempty"` // in the present regime; nil: none that is known
 }
 
 // ServerExplanation is what the model believes of one server.
@@ -140,6 +142,9 @@ func (e Explanation) Text() string {
 		}
 		if x := p.Experience; x != nil {
 			fmt.Fprintf(&b, "  experience: %s\n", x.words())
+		}
+		if text := p.Advice.words(); text != "" {
+			fmt.Fprintf(&b, "  %s\n", text)
 		}
 		for _, s := range p.Servers {
 			slots := "slots"

@@ -22,8 +22,10 @@ func TestTelemetryGoneForTenMinutes(t *testing.T) {
 	var frozen map[string]map[string]sim.Setting
 	for _, iv := range run(t, w, p) {
 		if iv.end <= 2*time.Minute {
-			frozen = iv.weights
 			continue
+		}
+		if frozen == nil { // what the last sample led to
+			frozen = iv.weights
 		}
 		if iv.end <= 12*time.Minute {
 			if iv.err == nil || iv.outcome.Held == "" {

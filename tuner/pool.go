@@ -24,6 +24,10 @@ type pool struct {
 
 	experience experience
 
+	advice    *Advice // of the last look
+	adviceSec float64 // until the next
+	seen      looks
+
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
 	quiet    []float64 // rate of each group then, per s
@@ -45,6 +49,7 @@ type group struct {
 	given    bool // the deadline is the operator's
 	deadline float64
 	priority float64
+	bounds   Limits
 	scv      float64 // of service times
 	course   course
 	learned  objective.Moments
@@ -63,6 +68,7 @@ type link struct {
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
 	tally   vts.Tally // of late
+	fail    float64   // probability that a request fails which its peers do not fail too
 	tail    tail
 	eject   gate.Ejection
 }
@@ -208,7 +214,7 @@ func (g *group) shareOf(sv *server) float64 {
 func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings [][]estimate.Reading) {
 	asked, shares := make([]float64, len(g.links)), make([]float64, len(g.links))
 	tallies := make([]vts.Tally, len(g.links))
-	keep := math.Exp(-seconds / t.params.FailureMemory)
+	keep := math.Exp(-seconds / t.params.TallyMemory)
 	total, sum := 0.0, 0.0
 	for i := range g.links {
 		l := &g.links[i]
@@ -242,7 +248,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		if l.off() {
 			shares[i] = 0
 		}
-		readings[l.index][l.class] = l.reading(p, &excess[i], seconds)
+		readings[l.index][l.class] = l.reading(t.params, p, &excess[i], seconds)
 	}
 	rate := total
 	if !g.method.LoadAware() {
@@ -279,17 +285,20 @@ func (g *group) keepingUp(shares []float64) []float64 {
 	return out
 }
 
-// reading is what an interval says of a server; excess is what of its tally its peers do not have.
-func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
+// reading is what an interval says of a server; excess is what of its tally its peers do not have. What is believed of its failures is
+// moved by answers, and forgotten slowly, so that a server that is hardly asked any more is neither cleared nor condemned.
+func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
 	var r estimate.Reading
-	r.FailShare = (l.tally.Errors + excess.ClientErrors) / (l.tally.Requests + failuresFew)
-	if l.hangs {
+	blame := 0.0 // for an answer of 4xx
+	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
+		blame = excess.ClientErrors / l.tally.ClientErrors
+	}
+	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
+	l.fail = (failuresFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (failuresFew + float64(p.Requests))
+	if r.FailShare = l.fail; l.hangs {
 		r.FailShare = 1
 	}
-	served := float64(p.Requests) - float64(p.Responses.Errors())
-	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
-		served -= float64(p.Responses[3]) * excess.ClientErrors / l.tally.ClientErrors
-	}
+	served := float64(p.Requests) - failed
 	if served < 1 {
 		return r
 	}
@@ -304,7 +313,7 @@ func (l *link) reading(p *vts.PeerSample, excess *vts.Excess, seconds float64) e
 	return r
 }
 
-// failuresFew are requests of which a server is expected to fail none, before it was asked any: one failure in a few is chance.
+// failuresFew are requests whose failures say as much as what was believed before: one failure in a few is chance.
 const failuresFew = 20
 
 const (
@@ -350,34 +359,6 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief) *plan.Problem {
 		out.Groups = append(out.Groups, pg)
 	}
 	regime, _ := t.regime()
-	if p.urgent(beliefs) {
-		out.Beliefs = p.hopeful(beliefs)
-	}
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(beliefs))
-	return out
-}
-
-// hopeful are the beliefs for an emergency: of the servers that hardly wait, whose slots nobody has seen filled, the fewer half of the
-// numbers of slots is left out. Somebody has to take what another one cannot serve, and what it does then tells how many it has.
-func (p *pool) hopeful(beliefs []estimate.Belief) []estimate.Belief {
-	out := slices.Clone(beliefs)
-	for j := range out {
-		b := &out[j]
-		if p.servers[j].known.Waiting() > quietWait || len(b.Slots) < 2 {
-			continue
-		}
-		below, kept := 0.0, []estimate.Hypothesis(nil)
-		for _, h := range b.Slots { // fewest first
-			part := h.Probability
-			if over := math.Min(part, below+part-0.5); over > 0 {
-				h.Probability = 2 * over
-				kept = append(kept, h)
-			}
-			below += part
-		}
-		if len(kept) > 0 {
-			b.Slots = kept
-		}
-	}
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), p.urgent(t.params, beliefs))
 	return out
 }

@@ -72,6 +72,7 @@ type LinkStanding struct {
 	Passed       bool          `json:"passed_over"`
 	Hangs        bool          `json:"hangs"`
 	Tally        vts.Tally     `json:"tally"`
+	Fail         float64       `json:"fail"`
 	TailRequests float64       `json:"tail_requests"`
 	TailSum      float64       `json:"tail_sum"`
 	Ejection     gate.Ejection `json:"ejection"`
@@ -105,6 +106,7 @@ func (t *Tuner) standing() *Standing {
 				l := &g.links[i]
 				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
 					Tally:        l.tally,
+					Fail:         l.fail,
 					TailRequests: l.tail.requests, TailSum: l.tail.sum, Ejection: l.eject})
 			}
 			ps.Groups = append(ps.Groups, gs)
@@ -241,7 +243,7 @@ func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
 		l := &g.links[i]
 		at := slices.IndexFunc(from.Links, func(o LinkStanding) bool { return o.Server == l.server.address })
 		o := &from.Links[at]
-		l.passed, l.hangs, l.tally, l.eject = o.Passed, o.Hangs, o.Tally, o.Ejection
+		l.passed, l.hangs, l.tally, l.fail, l.eject = o.Passed, o.Hangs, o.Tally, o.Fail, o.Ejection
 		l.tail = tail{requests: o.TailRequests, sum: o.TailSum}
 	}
 	return ours

@@ -1,68 +1,156 @@
 package testbed
 
 import (
-	"bytes"
 	"fmt"
-	"html/template"
 	"io"
 	"strings"
+
+	"trimtab/deathstarbench"
+	"trimtab/loadgen"
+	"trimtab/page"
+	"trimtab/plain"
+	"trimtab/words"
 )
 
-// page is report.html: self-contained, no script, nothing fetched.
-var page = template.Must(template.New("report.html").Funcs(template.FuncMap{
-	"vector": vector,
-	"ms":     func(v float64) string { return fmt.Sprintf("%.1f", v) },
-}).Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Trimtab: {{.Report.Scenario}}, {{.Report.Policy}}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child, td.text, th.text { text-align: left; } .gain { font-size: 1.15rem; } .wide { overflow-x: auto; }
-svg { width: 100%; height: auto; margin: .4rem 0; } .note { color: #555; }
-</style>
-{{with .Report}}
-<h1>{{.Scenario}}: starting weights against {{.Policy}}</h1>
-<p class="gain">{{if .P99Ratio}}p99 latency went from {{ms .Before.Latency.P99}} ms to {{ms .Tuned.Latency.P99}} ms: {{printf "%.1f" .P99Ratio}} times lower{{else}}The run ended before both parts had requests.{{end}}</p>
-<p class="note">Latencies are counted from the moment each request was due. {{if .Interrupted}}The run was interrupted. {{end}}NGINX {{.NGINX}}, trimtab {{.Version}}, seed {{.Seed}}, started {{.Started.Format "2006-01-02 15:04:05 MST"}}, {{printf "%.0f" .DurationS}} s of load.</p>
-<div class="wide"><table>
-<tr><th></th><th>starting weights</th><th>transition</th><th>{{.Policy}}</th></tr>
-<tr><td>requests due in</td>{{range $.Parts}}<td>{{printf "%.0f–%.0f s" .FromS .ToS}}</td>{{end}}</tr>
-<tr><td>requests</td>{{range $.Parts}}<td>{{.Requests}}</td>{{end}}</tr>
-<tr><td>errors</td>{{range $.Parts}}<td>{{.Errors}}</td>{{end}}</tr>
-<tr><td>mean (ms)</td>{{range $.Parts}}<td>{{ms .Latency.Mean}}</td>{{end}}</tr>
-<tr><td>p50 (ms)</td>{{range $.Parts}}<td>{{ms .Latency.P50}}</td>{{end}}</tr>
-<tr><td>p90 (ms)</td>{{range $.Parts}}<td>{{ms .Latency.P90}}</td>{{end}}</tr>
-<tr><td>p99 (ms)</td>{{range $.Parts}}<td>{{ms .Latency.P99}}</td>{{end}}</tr>
-<tr><td>ART per request</td>{{range $.Parts}}<td>{{printf "%.3f" .ARTPerRequest}}</td>{{end}}</tr>
-<tr><td>reloads</td>{{range $.Parts}}<td>{{.Reloads}}</td>{{end}}</tr>
-{{range $group, $w := .Weights}}<tr><td>{{$group}}</td>{{range $.Parts}}<td>{{vector (index .Weights $group)}}</td>{{end}}</tr>
-{{end}}</table></div>
-<p class="note">Weights in the order of the servers{{range $name, $addr := .Servers}} {{$name}} ({{$addr}}){{end}}. ART is the accumulated relative tardiness against the deadlines{{range $workload, $d := .Deadlines}} {{$workload}} {{$d}} ms{{end}}.</p>
-{{end}}
-<h2>Over time</h2>
-{{.SVG}}
-<h2>Decisions</h2>
-<div class="wide"><table><tr><th>at (s)</th><th>p99 (ms)</th><th>reload</th><th class="text">reason</th></tr>
-{{range .Report.Intervals}}{{if .Reason}}<tr><td>{{printf "%.0f" .AtS}}</td><td>{{ms .P99}}</td><td>{{if .Reloaded}}yes{{end}}</td><td class="text">{{.Reason}}</td></tr>
-{{end}}{{end}}</table></div>
-</html>
-`))
+// Headline is the outcome in one sentence.
+func (r *Report) Headline() string {
+	if r.Before.Requests == 0 || r.Tuned.Requests == 0 {
+		return "The run ended before both parts had requests."
+	}
+	return fmt.Sprintf("p99 on the starting weights %s, %s %s: %s", words.MS(r.Before.Latency.P99), r.Policy,
+		words.MS(r.Tuned.Latency.P99),
+		words.Ratio("p99", r.Before.Latency.P99, r.Tuned.Latency.P99))
+}
+
+// Facts say what the report is of.
+func (r *Report) Facts() [][2]string {
+	var servers []string
+	for _, name := range sortedKeys(r.Servers) {
+		servers = append(servers, name+" "+r.Servers[name])
+	}
+	out := [][2]string{
+		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX},
+		{"Trimtab", r.Version}, {"Command", r.Command},
+		{"Seed", fmt.Sprint(r.Seed)}, {"Started", r.Started.Format("2006-01-02 15:04:05 MST")},
+		{"Length", fmt.Sprintf("%.0f s of load", r.DurationS)},
+		{"Load", strings.Join(r.Loads, "; ")}, {"Servers", strings.Join(servers, ", ")},
+	}
+	kept := out[:0]
+	for _, f := range out {
+		if f[1] != "" {
+			kept = append(kept, [2]string{f[0], plain.Text(f[1])})
+		}
+	}
+	return kept
+}
+
+// Page is the report as a page shows it.
+func (r *Report) Page() page.Report {
+	p := page.Report{Title: "Trimtab: " + r.Scenario + ", " + r.Policy, Headline: r.Headline(), Facts: r.Facts(),
+		Notes: []string{"Latencies count from the moment each request was due. Shares are in the order of the servers. ART is the accumulated relative tardiness against the deadlines."}}
+	if r.Interrupted {
+		p.Warning = "The run was interrupted: the report covers what was measured until then."
+	}
+	if r.Saturated {
+		p.Warning = strings.TrimSpace(p.Warning +
+			fmt.Sprintf(" Requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open.", r.Lateness.P99))
+	}
+	t := page.Table{Caption: "Before and after", Head: []string{"", "Starting weights", "Transition", r.Policy}}
+	row := func(name string, cell func(Part) string) {
+		t.Rows = append(t.Rows, []string{name, cell(r.Before), cell(r.Transition), cell(r.Tuned)})
+	}
+	ms := func(pick func(loadgen.Summary) float64) func(Part) string {
+		return func(p Part) string {
+			if p.Requests == 0 {
+				return "–"
+			}
+			return words.MS(pick(p.Latency))
+		}
+	}
+	row("Requests due in", func(p Part) string { return fmt.Sprintf("%.0f–%.0f s", p.FromS, p.ToS) })
+	row("Requests", func(p Part) string { return fmt.Sprint(p.Requests) })
+	row("Errors", func(p Part) string { return fmt.Sprint(p.Errors) })
+	row("Mean", ms(func(s loadgen.Summary) float64 { return s.Mean }))
+	row("p50", ms(func(s loadgen.Summary) float64 { return s.P50 }))
+	row("p90", ms(func(s loadgen.Summary) float64 { return s.P90 }))
+	row("p99", ms(func(s loadgen.Summary) float64 { return s.P99 }))
+	row("ART per request", func(p Part) string { return fmt.Sprintf("%.3f", p.ARTPerRequest) })
+	row("Reloads", func(p Part) string { return fmt.Sprint(p.Reloads) })
+	for _, group := range sortedKeys(r.Weights) {
+		row("Shares of "+group, func(p Part) string { return Shares(p.Weights[group]) })
+	}
+	p.Tables = append(p.Tables, t)
+	latency := page.Chart{Title: "Latency of the requests due at a time", XName: "s since the start of the load",
+		Unit: "ms", Log: true, Lines: []page.Line{{Name: "p50"}, {Name: "p99"}}}
+	rate := page.Chart{Title: "Requests", XName: "s since the start of the load", Unit: "/s",
+		Lines: []page.Line{{Name: "due"}}}
+	for i := range r.Intervals {
+		iv := &r.Intervals[i]
+		latency.X, rate.X = append(latency.X, iv.AtS), append(rate.X, iv.AtS)
+		latency.Lines[0].Values, latency.Lines[1].Values = append(latency.Lines[0].Values, above(iv.P50)),
+			append(latency.Lines[1].Values, above(iv.P99))
+		rate.Lines[0].Values = append(rate.Lines[0].Values, &iv.RatePerSec)
+		if iv.Reloaded {
+			latency.Marks = append(latency.Marks, page.Mark{X: iv.AtS, Text: iv.Reason})
+		}
+	}
+	p.Charts = append(p.Charts, latency, rate)
+	d := page.Table{Caption: "Decisions", Head: []string{"At", "p99", "Reload", "Reason"}}
+	for i := range r.Intervals {
+		iv := &r.Intervals[i]
+		if iv.Reason == "" || !iv.Reloaded && strings.HasPrefix(iv.Reason, "hold") {
+			continue
+		}
+		reload := ""
+		if iv.Reloaded {
+			reload = "yes"
+		}
+		d.Rows = append(d.Rows, []string{fmt.Sprintf("%.0f s", iv.AtS), words.MS(iv.P99), reload,
+			plain.Text(iv.Reason)})
+	}
+	if len(d.Rows) > 0 {
+		p.Tables = append(p.Tables, d)
+	}
+	return p
+}
+
+// above is a value for a logarithmic scale; nil: there was no request.
+func above(v float64) *float64 {
+	if v <= 0 {
+		return nil
+	}
+	return &v
+}
 
 func (r *Report) writeHTML(w io.Writer) error {
-	var b bytes.Buffer
-	if err := r.writeSVG(&b); err != nil {
-		return err
+	d := r.Seen
+	p := r.Page()
+	d.Report = &p
+	return page.Write(w, d)
+}
+
+// lawsOf say how each load of a scenario arrives: "compose-post exp 27/s", or with phases "… 27/s, from 30s 54/s".
+func lawsOf(sc *deathstarbench.Scenario) []string {
+	const most = 8
+	var out []string
+	for _, l := range sc.Loads {
+		kind := l.Arrival
+		if kind == "" {
+			kind = "exp"
+		}
+		text := l.Workload + " " + kind
+		for i, p := range l.Phases {
+			switch {
+			case i == most:
+				text += fmt.Sprintf(", and %d phases more", len(l.Phases)-i)
+			case i > most:
+			case i == 0 && p.At == 0:
+				text += fmt.Sprintf(" %.4g/s", p.Rate)
+			default:
+				text += fmt.Sprintf(", from %s %.4g/s", p.At.Std(), p.Rate)
+			}
+		}
+		out = append(out, text)
 	}
-	// Within HTML the picture goes without its XML prologue.
-	svg := b.String()
-	svg = svg[max(0, strings.Index(svg, "<svg")):]
-	return page.Execute(w, struct {
-		Report *Report
-		Parts  []Part
-		SVG    template.HTML
-	}{r, []Part{r.Before, r.Transition, r.Tuned}, template.HTML(svg)})
+	return out
 }

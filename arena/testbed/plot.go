@@ -12,7 +12,6 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // palette is Okabe and Ito's, which people with colour-blindness can tell apart.
@@ -237,17 +236,5 @@ func (r *Report) writePNG(w io.Writer) error {
 	img := vgimg.NewWith(vgimg.UseWH(plotWidth, vg.Length(len(rows))*plotHeight), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
 	drawRows(rows, draw.New(img))
 	_, err = vgimg.PngCanvas{Canvas: img}.WriteTo(w)
-	return err
-}
-
-// writeSVG writes all charts as one picture.
-func (r *Report) writeSVG(w io.Writer) error {
-	plots, err := r.plots()
-	if err != nil {
-		return err
-	}
-	canvas := vgsvg.New(plotWidth, vg.Length(len(plots))*plotHeight)
-	drawRows(plots, draw.New(canvas))
-	_, err = canvas.WriteTo(w)
 	return err
 }

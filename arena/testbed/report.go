@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"trimtab/loadgen"
+	"trimtab/page"
 )
 
 // Report is the outcome of a trial, as report.json holds it.
@@ -22,6 +23,10 @@ type Report struct {
 	Seed     uint64    `json:"seed"`
 	Started  time.Time `json:"started"`
 	NGINX    string    `json:"nginx_version"`
+	Host     string    `json:"host,omitempty"`
+	Target   string    `json:"target,omitempty"` // address of the NGINX that took the load
+	Command  string    `json:"command,omitempty"`
+	Loads    []string  `json:"loads"` // by workload: arrival law and rate over time
 	// DurationS is the length of the load in seconds; shorter than asked when the trial was interrupted.
 	DurationS   float64 `json:"duration_s"`
 	Interrupted bool    `json:"interrupted"`
@@ -50,6 +55,8 @@ type Report struct {
 	ApplyErrors int    `json:"apply_errors"`
 	// LastApplyError is the last of them.
 	LastApplyError error `json:"-"`
+	// Seen is what the live page has shown; the page of the report holds it.
+	Seen page.Data `json:"-"`
 
 	Servers   map[string]string            `json:"servers"` // address by server name
 	Deadlines map[string]float64           `json:"deadlines_ms"`
@@ -133,21 +140,25 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("ART per request", func(p Part) string { return fmt.Sprintf("%.3f", p.ARTPerRequest) })
 	row("reloads", func(p Part) string { return fmt.Sprint(p.Reloads) })
 	for _, group := range sortedKeys(r.Weights) {
-		row(group, func(p Part) string { return vector(p.Weights[group]) })
+		row(group, func(p Part) string { return Shares(p.Weights[group]) })
 	}
 	return tw.Flush()
 }
 
-// vector renders the weights of a group in the order of the server names: "1:2:4".
-func vector(weights map[string]int) string {
-	if len(weights) == 0 {
+// Shares renders the shares that the weights of a group give, in the order of the server names: "14:29:57 %".
+func Shares(weights map[string]int) string {
+	total := 0
+	for _, w := range weights {
+		total += w
+	}
+	if total == 0 {
 		return "–"
 	}
 	parts := make([]string, 0, len(weights))
 	for _, server := range sortedKeys(weights) {
-		parts = append(parts, fmt.Sprint(weights[server]))
+		parts = append(parts, fmt.Sprintf("%.0f", 100*float64(weights[server])/float64(total)))
 	}
-	return strings.Join(parts, ":")
+	return strings.Join(parts, ":") + " %"
 }
 
 // writeFile writes a file whole or not at all: under a temporary name in the same directory, then renamed.

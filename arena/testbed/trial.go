@@ -8,6 +8,7 @@ import (
 	"trimtab/arena"
 	"trimtab/control"
 	"trimtab/loadgen"
+	"trimtab/vts"
 	"trimtab/weights"
 )
 
@@ -22,6 +23,19 @@ type TrialConfig struct {
 	Settle time.Duration
 	// OnInterval is told of every control interval and the weights in force at its end, if set.
 	OnInterval func(Interval)
+	// OnStep is told what the policy saw and what became of it, if set.
+	OnStep func(TrialStep)
+}
+
+// TrialStep is a control interval as the policy saw it.
+type TrialStep struct {
+	Sample   *vts.Sample // nil: there was no telemetry
+	InForce  weights.Set // before the change
+	Changed  weights.Set // that were put in force; nil: none
+	Reloaded bool
+	Held     string
+	Problem  string
+	Reason   string
 }
 
 // Trial plays a trial and reports it. A cancelled ctx ends the load early; what was measured until then is reported,
@@ -34,7 +48,7 @@ func (w *World) Trial(ctx context.Context, cfg TrialConfig) (*Report, error) {
 	t := &trial{cfg: cfg, world: w}
 	t.report = &Report{
 		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed, Started: w.session.started.UTC().Truncate(time.Millisecond),
-		Servers: make(map[string]string), Deadlines: make(map[string]float64),
+		Servers: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),
 	}
 	if status, err := w.session.poller.Last(); err == nil {
 		t.report.NGINX = status.NginxVer
@@ -78,10 +92,21 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	row := Interval{AtS: iv.At.Seconds(), Weights: numbers(t.world.weights)}
+	step := TrialStep{InForce: t.world.Weights()}
+	if iv.Err == nil {
+		step.Sample = &iv.Sample
+	}
+	defer func() {
+		if t.cfg.OnStep != nil && err == nil {
+			step.Reason, step.Reloaded = row.Reason, row.Reloaded
+			t.cfg.OnStep(step)
+		}
+	}()
 	switch {
 	case iv.Err != nil:
-		row.Reason = iv.Err.Error()
+		row.Reason, step.Problem = iv.Err.Error(), iv.Err.Error()
 	case iv.At < t.cfg.TuneAt:
+		step.Held = fmt.Sprintf("starting weights: measured until %.0f s", t.cfg.TuneAt.Seconds())
 		t.cfg.Policy.Observe(iv.Sample, t.world.Weights())
 	case !iv.Done:
 		if t.tunedAt == 0 {
@@ -105,7 +130,7 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 			t.report.LastApplyError = err
 			row.Reason += ": " + err.Error()
 		} else {
-			receipt.Want = d.Weights
+			receipt.Want, step.Changed = d.Weights, d.Weights
 			t.cfg.Policy.Committed(receipt)
 		}
 		if receipt.Reloaded {

@@ -3,46 +3,37 @@ package main
 import (
 	"fmt"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
 )
 
 // arenaProgress tells on stderr how many cells are finished: as a bar on a terminal, else every 15 s.
 type arenaProgress struct {
-	e     *env
+	line  *statusLine
 	total int
 	done  int
 	began time.Time
-	bar   *progressbar.ProgressBar
-	said  time.Time
 }
 
 func newArenaProgress(e *env, total int) *arenaProgress {
-	p := &arenaProgress{e: e, total: total, began: time.Now()}
-	if e.terminal() {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(e.stderr),
-			progressbar.OptionSetDescription("arena"), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-	}
-	return p
+	return &arenaProgress{line: newStatusLine(e), total: total, began: time.Now()}
 }
 
 // add counts one cell.
 func (p *arenaProgress) add() {
 	p.done++
-	if p.bar != nil {
-		_ = p.bar.Add(1)
-	} else if now := time.Now(); now.Sub(p.said) >= 15*time.Second || p.done == p.total {
-		p.said = now
-		took := now.Sub(p.began).Round(time.Second)
-		fmt.Fprintf(p.e.stderr, "arena: %d of %d cells after %s\n", p.done, p.total, took)
+	took := time.Since(p.began)
+	if p.done == p.total {
+		p.line.last = -plainEvery // the last one is always said
 	}
+	text := fmt.Sprintf("arena: %d of %d cells after %s", p.done, p.total, took.Round(time.Second))
+	if p.line.e.terminal() {
+		left := time.Duration(float64(took) * float64(p.total-p.done) / float64(p.done))
+		text = fmt.Sprintf("%s %s, about %s left", bar(float64(p.done)/float64(p.total), 16), text, left.Round(time.Second))
+	}
+	p.line.show(took, text)
 }
 
 // end takes the bar away and returns how long it all took.
 func (p *arenaProgress) end() time.Duration {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
+	p.line.clear()
 	return time.Since(p.began)
 }

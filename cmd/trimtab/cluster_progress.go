@@ -5,28 +5,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"trimtab/cluster"
 )
 
-// fitProgress shows how far a long fit is: a bar on a terminal, otherwise a line every ten seconds.
+// fitProgress shows how far a long fit is: a line on a terminal, otherwise one every fifteen seconds.
 type fitProgress struct {
-	mu   sync.Mutex
-	e    *env
-	bar  *progressbar.ProgressBar
-	k    int
-	last time.Time
+	mu    sync.Mutex
+	line  *statusLine
+	began time.Time
+	k     int
 }
 
-const fitProgressEvery = 10 * time.Second
-
 func newFitProgress(e *env) *fitProgress {
-	p := &fitProgress{e: e, last: time.Now()}
-	if e.terminal() {
-		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(e.stderr), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14), progressbar.OptionSetWidth(10))
-	}
+	p := &fitProgress{line: newStatusLine(e), began: time.Now()}
+	p.line.last = 0 // a fit that takes less says nothing
 	return p
 }
 
@@ -34,16 +26,8 @@ func newFitProgress(e *env) *fitProgress {
 func (p *fitProgress) step(s cluster.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := fmt.Sprintf("fit k=%d: start %d, iteration %d, log-likelihood %.4f per row", p.k, s.Restart+1, s.Iteration, s.LogLikelihoodPerSample)
-	if p.bar != nil {
-		p.bar.Describe(text)
-		p.bar.Add(1)
-		return
-	}
-	if time.Since(p.last) >= fitProgressEvery {
-		p.last = time.Now()
-		fmt.Fprintln(p.e.stderr, text)
-	}
+	p.line.show(time.Since(p.began), fmt.Sprintf("fit k=%d: start %d, iteration %d, log-likelihood %.4f per row", p.k, s.Restart+1, s.Iteration,
+		s.LogLikelihoodPerSample))
 }
 
 // begin says which k the following steps belong to.
@@ -53,12 +37,9 @@ func (p *fitProgress) begin(k int) {
 	p.k = k
 }
 
-// done removes the bar.
+// done removes the line.
 func (p *fitProgress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil {
-		p.bar.Finish()
-		p.bar = nil
-	}
+	p.line.clear()
 }

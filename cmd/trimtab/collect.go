@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trimtab/plain"
 	"trimtab/trusted"
 	"trimtab/vts"
 )
@@ -195,7 +196,6 @@ func (f *collectFlags) summary(e *env, r vts.CollectReport) error {
 type collectLine struct {
 	env   *env
 	shown time.Time
-	wide  int
 }
 
 func (l *collectLine) poll(ev vts.Event, r vts.CollectReport) {
@@ -214,12 +214,11 @@ func (l *collectLine) poll(ev vts.Event, r vts.CollectReport) {
 	case ev.Err != nil && vts.ReasonOf(ev.Err) != vts.ReasonFirst:
 		text += "  " + ev.Err.Error()
 	}
-	fmt.Fprintf(l.env.stderr, "\r%-*s", l.wide, text)
-	l.wide = len(text)
+	l.env.screen.show(plain.Text(text))
 }
 
 func (l *collectLine) end() {
-	if l.wide > 0 {
-		fmt.Fprintln(l.env.stderr)
+	if l.env.terminal() {
+		l.env.screen.keep()
 	}
 }

@@ -17,6 +17,7 @@ const (
 	exitRefused     = 5  // validation refused the change
 	exitReload      = 6  // reload not confirmed, rolled back
 	exitRollback    = 7  // rollback failed
+	exitLimit       = 8  // a threshold of --fail-if was crossed
 	exitInternal    = 70 // a fault of the program itself: a panic
 	exitInterrupted = 130
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"trimtab/localhttp"
 	"trimtab/plain"
 	"trimtab/tuner"
+	"trimtab/words"
 )
 
 // listMost is how many servers a line names.
@@ -29,9 +31,9 @@ func newExplain(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Say what the daemon decided last and why",
-		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none answers: the weights
-in force and the operator's, the load regime and its probability, the Q table's row with visits, the proposal chosen, the limits that took effect, the predicted and the
-measured reward.`,
+		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none answers: the shares of the
+servers now and by the operator's weights, what holds changes and what to do, the load, the last decision with what was expected of it and what came
+of it, and what is believed of every server.`,
 		Example: `  sudo trimtab explain
   sudo trimtab explain --state /var/lib/trimtab/worker/tuner.db
   trimtab explain --json | jq .explanation.pools`,
@@ -47,8 +49,10 @@ measured reward.`,
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(r)
 			}
-			_, err = fmt.Fprint(e.stdout, reportText(r, from))
-			return err
+			return e.text(func(w io.Writer) error {
+				_, err := io.WriteString(w, reportText(r, from))
+				return err
+			})
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", daemon.DefaultPath, "configuration of the daemon")
@@ -58,6 +62,7 @@ measured reward.`,
 }
 
 func findReport(ctx context.Context, config, state string, given bool) (daemon.Report, string, error) {
+	most := daemon.Defaults().Budget(0).Most
 	if state == "" {
 		cfg, err := daemon.ReadConfig(config)
 		if errors.Is(err, fs.ErrNotExist) && !given {
@@ -72,6 +77,11 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 			}
 		}
 		state = cfg.StatePath()
+		if b := cfg.Budget(0); b.Unlimited {
+			most = 0
+		} else {
+			most = b.Most
+		}
 	}
 	st, err := daemon.NewStore(state, nil).Read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +90,7 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 	if err != nil {
 		return daemon.Report{}, "", withCode(exitConfig, err)
 	}
-	r := daemon.Report{At: st.SavedAt, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
+	r := daemon.Report{At: st.SavedAt, ChangesMost: most, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
 	maps.Copy(r.InForce, st.LastGood)
 	if e := explanation(r); e != nil {
 		r.Reason, r.Learner = e.Reason, "tuned"
@@ -115,6 +125,9 @@ func reportText(r daemon.Report, from string) string {
 		fmt.Fprintf(&b, "The last step failed: %s. The weights stay as they are.\n", r.Problem)
 	case r.Held != "":
 		fmt.Fprintf(&b, "Changes are held: %s.\n", r.Held)
+		if todo := words.Remedy(r.Held); todo != "" {
+			fmt.Fprintf(&b, "What to do: %s.\n", todo)
+		}
 	}
 	if r.LastChange != nil {
 		fmt.Fprintf(&b, "Weights were changed last at %s.\n", r.LastChange.Format(time.RFC3339))
@@ -123,10 +136,13 @@ func reportText(r daemon.Report, from string) string {
 	for _, line := range r.Orders {
 		fmt.Fprintf(&b, "Ordered, and not tuned meanwhile: %s.\n", line)
 	}
+	for _, line := range r.Wishes {
+		fmt.Fprintf(&b, "As configured, %s.\n", line)
+	}
 	e := explanation(r)
 	switch {
 	case e != nil:
-		b.WriteString("\n" + e.Text())
+		b.WriteString("\n" + words.Text(e, words.Budget{Left: e.Budget, Most: r.ChangesMost, Unlimited: r.ChangesMost == 0}))
 	case r.Reason != "":
 		fmt.Fprintf(&b, "\n%s\n", r.Reason)
 	default:
@@ -149,10 +165,11 @@ func explanation(r daemon.Report) *tuner.Explanation {
 	return e
 }
 
-// listWeights lists the weights in force, and the operator's where they differ.
+// listWeights lists the shares in force, and the operator's where they differ.
 func listWeights(b *strings.Builder, r daemon.Report) {
 	for _, group := range slices.Sorted(maps.Keys(r.InForce)) {
-		fmt.Fprintf(b, "Weights of %s:", group)
+		fmt.Fprintf(b, "Shares of %s:", group)
+		now, operator := words.Shares(r.InForce[group]), words.Shares(r.Operator[group])
 		for i, server := range slices.Sorted(maps.Keys(r.InForce[group])) {
 			if i == listMost {
 				fmt.Fprintf(b, " and %d more (see --json)", len(r.InForce[group])-i)
@@ -161,11 +178,11 @@ func listWeights(b *strings.Builder, r daemon.Report) {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			now := r.InForce[group][server]
-			fmt.Fprintf(b, " %s %s", server, now)
-			if was, ok := r.Operator[group][server]; ok && was != now {
-				fmt.Fprintf(b, " (operator's: %s)", was)
+			fmt.Fprintf(b, " %s %s %% (weight %s", server, words.Percent(now[server]), r.InForce[group][server])
+			if was, ok := r.Operator[group][server]; ok && was != r.InForce[group][server] {
+				fmt.Fprintf(b, "; operator's %s %%, %s", words.Percent(operator[server]), was)
 			}
+			b.WriteByte(')')
 		}
 		b.WriteString(".\n")
 	}

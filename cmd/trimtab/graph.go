@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"trimtab/deathstarbench"
@@ -103,11 +102,9 @@ command can be repeated.`,
 	return c
 }
 
-// progress returns a function that shows the progress of phases on stderr: a bar on a terminal, else a line when a
-// phase ends.
+// progress returns a function that shows the progress of phases on stderr: a line on a terminal, else one when a phase ends.
 func (e *env) progress() func(phase string, done, total int) {
-	var bar *progressbar.ProgressBar
-	shown := ""
+	line := newStatusLine(e)
 	return func(phase string, done, total int) {
 		if !e.terminal() {
 			if done == total {
@@ -115,12 +112,10 @@ func (e *env) progress() func(phase string, done, total int) {
 			}
 			return
 		}
-		if phase != shown {
-			shown = phase
-			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription(phase),
-				progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionOnCompletion(func() { fmt.Fprintln(e.stderr) }))
+		line.show(0, fmt.Sprintf("%s %s: %d of %d", bar(float64(done)/float64(max(1, total)), 16), phase, done, total))
+		if done == total {
+			line.done()
 		}
-		_ = bar.Set(done)
 	}
 }
 

@@ -27,6 +27,8 @@ type loadFlags struct {
 	drain               time.Duration
 	realtime            bool
 	json                bool
+	failIf              []string
+	command             string
 }
 
 func newLoad(e *env) *cobra.Command {
@@ -42,14 +44,16 @@ The report says when the run is not valid as open loop (the generator was late o
 gaps between requests compare with the law that was asked for. Ctrl-C ends the load, waits for answers as long as
 --drain says, and still writes every report.
 
-Exit codes: 0 sent, whatever the answers were; 2 wrong usage; 3 a file that cannot be read or written; 130 interrupted.`,
+Exit codes: 0 sent, whatever the answers were; 2 wrong usage; 3 a file that cannot be read or written; 8 a limit of --fail-if was
+crossed; 130 interrupted.`,
 		Example: `  trimtab load --target http://127.0.0.1:8080/ --rate 2000 --arrival exp --duration 1m
   trimtab load --target http://nginx --workload mixed --rate 500 --duration 5m --report load.json --html load.html
   trimtab load --target http://nginx --workload compose-post --steps 0s=100,60s=800 --duration 2m --seed 7
   trimtab load --target http://nginx --schedule random --total 1h --schedule-out drawn.toml
   trimtab load --target http://nginx --schedule drawn.toml --results run.gob && vegeta report run.gob`,
 		Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.command = calledAs(cmd, args)
 			if !cmd.Flags().Changed("seed") {
 				f.when.seed = rand.Uint64() >> 12 // exact in JSON readers that use doubles
 			}
@@ -67,11 +71,19 @@ Exit codes: 0 sent, whatever the answers were; 2 wrong usage; 3 a file that cann
 	fl.DurationVar(&f.drain, "drain", 0, "how long an interrupted load waits for answers (default 5s)")
 	fl.BoolVar(&f.realtime, "realtime", false, "run at real-time priority and keep idle processors awake, so that nothing on this machine makes requests late (needs root)")
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
+	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds, such as 'p99>200ms' or 'errors>0.1%' (repeatable)")
 	return cmd
 }
 
 // runLoad sends the load that the flags describe.
 func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
+	limits, err := parseLimits(f.failIf)
+	if err == nil {
+		err = limits.known(loadNames()...)
+	}
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
 	schedule, err := f.when.schedule(&f.what)
 	if err != nil {
 		return err
@@ -125,13 +137,14 @@ func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
 		return err
 	}
 	report.Seed = schedule.Seed
+	report.Version, report.Host, report.Target, report.Command = version, hostname(), f.what.target, f.command
 	if err := outputs.report(report); err != nil {
 		return err
 	}
 	if f.json {
 		err = printJSON(e.stdout, report)
 	} else {
-		err = report.WriteText(e.stdout)
+		err = e.text(report.WriteText)
 	}
 	if err != nil {
 		return withCode(exitConfig, fmt.Errorf("write report: %w", err))
@@ -142,7 +155,7 @@ func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
 	if report.Interrupted {
 		return withCode(exitInterrupted, errors.New("interrupted: the report covers what was sent until then"))
 	}
-	return nil
+	return limits.check(loadValues(&report.Tally))
 }
 
 // header parses "Name: value" pairs.

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"trimtab/loadgen"
+	"trimtab/page"
 )
 
 // loadOutputs names the files that trimtab load writes.
@@ -57,7 +57,10 @@ func (o *loadOutputs) open(workloads []string) (files *loadFiles, err error) {
 		write func(*loadgen.Report, io.Writer) error
 	}{
 		{o.reportJSON, func(r *loadgen.Report, w io.Writer) error { return printJSON(w, r) }},
-		{o.html, (*loadgen.Report).WriteHTML},
+		{o.html, func(r *loadgen.Report, w io.Writer) error {
+			p := loadPage(r)
+			return page.Write(w, page.Data{Report: &p})
+		}},
 		{o.png, (*loadgen.Report).WritePNG},
 	} {
 		if out.path == "" {
@@ -139,10 +142,8 @@ func newLoadProgress(e *env) *loadProgress { return &loadProgress{line: newStatu
 func (p *loadProgress) second(s loadgen.Second) {
 	elapsed := time.Duration(s.At * float64(time.Second)).Round(time.Second)
 	total := p.attack.Duration()
-	const cells = 20
-	filled := min(cells, int(cells*s.At/total.Seconds()))
-	p.line.show(elapsed, fmt.Sprintf("[%s%s] %s, %s remaining · %.0f requests/s · p99 %.1f ms · %d errors · lateness p99 %.2f ms",
-		strings.Repeat("#", filled), strings.Repeat(".", cells-filled), elapsed, max(0, total-elapsed).Round(time.Second),
+	p.line.show(elapsed, fmt.Sprintf("%s %s, %s remaining · %.0f requests/s · p99 %.1f ms · %d errors · lateness p99 %.2f ms",
+		bar(s.At/total.Seconds(), 16), elapsed, max(0, total-elapsed).Round(time.Second),
 		s.Total.RatePerS, s.Total.Latency.P99, s.Total.Errors, s.Total.Lateness.P99))
 }
 

@@ -76,7 +76,7 @@ func TestLoadWritesEveryOutput(t *testing.T) {
 		t.Error(err)
 	}
 	page, err := os.ReadFile(path("r.html"))
-	if err != nil || !bytes.Contains(page, []byte("<svg")) {
+	if err != nil || !bytes.Contains(page, []byte(`id="data"`)) || bytes.Contains(page, []byte("src=\"http")) {
 		t.Errorf("got a page of %d bytes without plots, %v", len(page), err)
 	}
 	perSecond, err := os.ReadFile(path("s.ndjson"))

@@ -31,6 +31,12 @@ type contained struct {
 // startContained starts it. The folder of its configuration is seen from here too, unless hidden: then it is empty here.
 func startContained(t *testing.T, upstream func(servers []string) string, hidden bool) *contained {
 	t.Helper()
+	return startContainedWith(t, upstream, hidden, "")
+}
+
+// startContainedWith runs a shell command, which ends with &&, in the namespaces before NGINX; DIR in it is the folder.
+func startContainedWith(t *testing.T, upstream func(servers []string) string, hidden bool, before string) *contained {
+	t.Helper()
 	needNGINX(t)
 	if out, err := exec.Command("unshare", "--pid", "--mount", "--fork", "true").CombinedOutput(); err != nil {
 		t.Skipf("no namespaces here: %v: %s", err, out)
@@ -69,13 +75,13 @@ func startContained(t *testing.T, upstream func(servers []string) string, hidden
 	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s    include %s;\n    upstream app {\n%s    }\n    server { listen %s; location / { proxy_pass http://app; } }\n}\n",
 		instance.HTTPPaths(c.dir), shim.HTTPSnippet(), upstream(c.servers), c.front)
 	conf := c.conf()
-	mount := ""
+	mount := strings.ReplaceAll(before, "DIR", c.dir)
 	if hidden {
 		conf = filepath.Join(c.dir, "kept")
 		if err := os.Mkdir(filepath.Join(c.dir, "etc"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		mount = fmt.Sprintf("mount -t tmpfs tmpfs %[1]s/etc && cp %[1]s/kept %[1]s/etc/nginx.conf && ", c.dir)
+		mount += fmt.Sprintf("mount -t tmpfs tmpfs %[1]s/etc && cp %[1]s/kept %[1]s/etc/nginx.conf && ", c.dir)
 	} else if err := os.Mkdir(filepath.Dir(conf), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -201,9 +207,56 @@ func TestE2EContainerByCommands(t *testing.T) {
 	}
 }
 
-// What stands in the container cannot even be read: by DNS it need not be.
+// A configuration that only the container has is read through its master's root, which is found.
+func TestE2EContainerIsFound(t *testing.T) {
+	c := startContained(t, func(s []string) string {
+		return fmt.Sprintf("        least_conn;\n        server %s weight=3;\n        server %s;\n", s[0], s[1])
+	}, true)
+	binary, err := instance.Binary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := "/proc/*/root" + c.conf()
+	out, errs := new(buffer), new(buffer)
+	if code := run(t.Context(), []string{"nginx", "show", "-c", seen}, out, errs); code != 0 || !strings.Contains(out.String(), "least_conn") {
+		t.Errorf("show: code %d: %s%s", code, out, errs)
+	}
+	out = new(buffer)
+	if code := run(t.Context(), []string{"nginx", "check", "-c", seen, "--nginx", binary}, out, errs); code != 0 ||
+		!strings.Contains(out.String(), fmt.Sprintf("process %d\n", c.inside)) {
+		t.Errorf("check: code %d, want process %d found: %s%s", code, c.inside, out, errs)
+	}
+	if code := run(t.Context(), []string{"nginx", "set", "-c", seen, "--nginx", binary, "--upstream", "app", "--weight", c.servers[0] + "=2"}, out,
+		errs); code != exitRefused || !strings.Contains(errs.String(), "use dns or live") {
+		t.Errorf("set: code %d: %s, want to be told what works", code, errs)
+	}
+	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = %q\nbinary = %q\n", seen, binary))
+	_, stderr, stop := start(t, "tune", "--config", config)
+	defer func() {
+		if t.Failed() {
+			t.Log(stderr)
+		}
+	}()
+	await(t, "the hold to be said", func() bool { return strings.Contains(stderr.String(), "use dns or live") })
+	if code := stop(); code != 0 {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+	if w := c.shown(t); w[c.servers[0]] != 3 {
+		t.Errorf("got %v, want nothing changed", w)
+	}
+}
+
+// What stands in the container cannot even be read, or only through its root: by DNS it need not be changed.
 func TestE2EContainerByDNS(t *testing.T) {
 	needDNS(t)
+	t.Run("a configuration that cannot be read", func(t *testing.T) { containerByDNS(t, func(*contained) string { return "" }) })
+	t.Run("a configuration read through the container's root", func(t *testing.T) {
+		containerByDNS(t, func(c *contained) string { return "/proc/*/root" + c.conf() })
+	})
+}
+
+func containerByDNS(t *testing.T, configuration func(*contained) string) {
+	t.Helper()
 	resolver, err := freeResolver()
 	if err != nil {
 		t.Fatal(err)
@@ -223,8 +276,8 @@ func TestE2EContainerByDNS(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = \"\"\n[actuator]\nkind = \"dns\"\ndns_listen = %q\n",
-		resolver))
+	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = %q\n[actuator]\nkind = \"dns\"\ndns_listen = %q\n",
+		configuration(c), resolver))
 	_, stderr, stop := start(t, "tune", "--config", config)
 	await(t, "equal weights", func() bool { w := c.shown(t); return len(w) == 2 && w[c.servers[0]] == w[c.servers[1]] })
 	if code := stop(); code != 0 || strings.Contains(stderr.String(), "level=ERROR") {

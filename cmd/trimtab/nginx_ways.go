@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"trimtab/nginx"
 	"trimtab/nginx/dns"
@@ -45,5 +47,28 @@ func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
 		}
 	}
 	ways = append(ways, "reload is always possible")
-	return []finding{{"ways", true, version + ": " + strings.Join(ways, "; ")}}
+	return append(dnsFaults(cfg), finding{"ways", true, version + ": " + strings.Join(ways, "; ")})
+}
+
+// dnsFaults are what keeps upstreams that take their servers from Trimtab from going by what they are told.
+func dnsFaults(cfg *nginx.Config) (out []finding) {
+	for _, u := range cfg.Upstreams {
+		if !dns.Installed(u, dns.DefaultZone) && !dns.Misspelt(u, dns.DefaultZone) {
+			continue
+		}
+		for _, fault := range dns.Faults(cfg, u, listenOf(u), dns.DefaultZone, nil, time.Second) {
+			out = append(out, finding{"dns", false, fault})
+		}
+	}
+	return out
+}
+
+// listenOf is where an upstream asks on loopback, which is taken to be Trimtab: check is not told where the daemon listens.
+func listenOf(u *nginx.Upstream) string {
+	for _, word := range u.Resolver {
+		if a, err := netip.ParseAddrPort(word); err == nil && a.Addr().IsLoopback() {
+			return word
+		}
+	}
+	return dns.DefaultListen
 }

@@ -226,8 +226,8 @@ func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order ord
 		switch before, given := o.Upstreams[f.upstream][f.server]; {
 		case take && !given:
 			return false, nil
-		case take && before.Drain && cfg.SlowStart(f.upstream) > 0:
-			daemon.Give(o, f.upstream, f.server, orders.Order{Since: now, Ramp: cfg.SlowStart(f.upstream), By: "slow start"})
+		case take && before.Drain && cfg.SlowStart(f.upstream, f.server) > 0:
+			daemon.Give(o, f.upstream, f.server, orders.Order{Since: now, Ramp: cfg.SlowStart(f.upstream, f.server), By: "slow start"})
 		case take:
 			delete(o.Upstreams[f.upstream], f.server)
 		default:

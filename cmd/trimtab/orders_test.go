@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,21 +10,36 @@ import (
 	"strings"
 	"testing"
 
+	"trimtab/nginx"
 	"trimtab/nginx/instance"
+	"trimtab/nginx/live"
 	"trimtab/nginx/lua"
 	"trimtab/vts"
 )
 
-// ordersBed is an NGINX of three equal servers and a daemon's configuration that keeps them equal.
-func ordersBed(t *testing.T, kind string) (config string, servers []string, peers func() map[string]vts.Peer) {
+// ordersBed is an NGINX of three servers whose weights a daemon sets in one of the ways.
+type ordersBed struct {
+	front, page, config string
+	servers             []string
+	binary              string
+	pid                 int // of NGINX's master
+}
+
+// startOrdersBed starts it. The configuration of the daemon, which is not started, ends with the lines of extra, which are of
+// [[upstream]]; they may name SERVER1 to SERVER3.
+func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
 	t.Helper()
-	dir := t.TempDir()
-	for range 3 {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
-		t.Cleanup(s.Close)
-		servers = append(servers, s.Listener.Addr().String())
+	if needNGINX(t); kind == "dns" {
+		needDNS(t)
 	}
-	ports, err := instance.FreePorts(3)
+	dir := t.TempDir()
+	b := &ordersBed{config: filepath.Join(dir, "trimtab.toml")}
+	for i := range 3 {
+		s := httptest.NewServer(handler(i))
+		t.Cleanup(s.Close)
+		b.servers = append(b.servers, s.Listener.Addr().String())
+	}
+	ports, err := instance.FreePorts(4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +55,9 @@ func ordersBed(t *testing.T, kind string) (config string, servers []string, peer
 	if err != nil {
 		t.Fatal(err)
 	}
-	front, page := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
+	front, page, control := addr(0), addr(1), addr(2)
+	b.front = "http://" + front + "/"
 	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: page}
 	files, err := shim.Files()
 	if err != nil {
@@ -48,20 +66,43 @@ func ordersBed(t *testing.T, kind string) (config string, servers []string, peer
 	if err := installFiles(shim.Dir, files); err != nil {
 		t.Fatal(err)
 	}
-	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n include %s;\n upstream app {\n  server %s;\n  server %s;\n  server %s;\n }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
-		instance.HTTPPaths(dir), shim.HTTPSnippet(), servers[0], servers[1], servers[2], front)
-	n, err := instance.Start(t.Context(), dir, text, front, page)
+	b.page = "http://" + page + lua.StatusPath
+	text := func(include, zone string) string {
+		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n  server %s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+			instance.HTTPPaths(dir), include, b.servers[0], b.servers[1], b.servers[2], zone, front)
+	}
+	conf, token := text("include "+shim.HTTPSnippet()+";", ""), ""
+	if kind == "live" {
+		path := filepath.Join(dir, "nginx.conf")
+		if err := os.WriteFile(path, []byte(text("", "  zone app 256k;\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := nginx.ReadConfig(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := live.Plan(cfg, live.InstallOptions{Listen: control, StatusListen: page, Upstreams: []string{"app"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.Write(); err != nil {
+			t.Fatal(err)
+		}
+		conf, token = text(in.Lines[0].Text, "  zone app 256k;\n"), in.Live.TokenFile
+	}
+	n, err := instance.Start(t.Context(), dir, conf, front, page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.Stop)
-	config = filepath.Join(dir, "trimtab.toml")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf(`interval = "500ms"
+	b.pid, b.binary = n.PID, n.Binary
+	extra = strings.NewReplacer("SERVER1", b.servers[0], "SERVER2", b.servers[1], "SERVER3", b.servers[2]).Replace(extra)
+	if err := os.WriteFile(b.config, []byte(fmt.Sprintf(`interval = "500ms"
 state_dir = %q
 listen = "127.0.0.1:%d"
 observe_first = "0s"
 [status]
-url = "http://%s%s"
+url = %q
 poll = "100ms"
 [nginx]
 config = %q
@@ -70,12 +111,17 @@ prefix = %q
 [actuator]
 kind = %q
 dns_listen = %q
+address = %q
+token_file = %q
 [tuner]
-learner = "equal"
+learner = %q
+[regimes]
+off = true
 [[upstream]]
 name = "app"
-slow_start = "4s"
-`, filepath.Join(dir, "state"), ports[2], page, lua.StatusPath, n.Config, n.Binary, dir, kind, resolver)), 0o600); err != nil {
+%s
+`, filepath.Join(dir, "state"), ports[3], b.page, n.Config, n.Binary, dir, kind, resolver, control,
+		cmp.Or(token, "/nonexistent"), learner, extra)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if kind == "dns" {
@@ -87,27 +133,35 @@ slow_start = "4s"
 			t.Fatalf("install: %s%s", out, errs)
 		}
 	}
-	client, err := vts.NewClient(vts.ClientConfig{URL: "http://" + page + lua.StatusPath, FreshConnections: true})
+	return b
+}
+
+// peers are the servers on the page.
+func (b *ordersBed) peers(t *testing.T) map[string]vts.Peer {
+	t.Helper()
+	client, err := vts.NewClient(vts.ClientConfig{URL: b.page, FreshConnections: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
-	peers = func() map[string]vts.Peer {
-		st, err := client.Status(t.Context())
-		out := map[string]vts.Peer{}
-		if err != nil {
-			return out
-		}
-		for _, u := range st.Upstreams {
-			for _, p := range u.Peers {
-				if u.Name == "app" {
-					out[p.Server] = p
-				}
-			}
-		}
+	defer client.Close()
+	st, err := client.Status(t.Context())
+	out := map[string]vts.Peer{}
+	if err != nil {
 		return out
 	}
-	return config, servers, peers
+	for _, u := range st.Upstreams {
+		for _, p := range u.Peers {
+			// By DNS a server may stand on it twice: as itself, and as the static line that stands in.
+			if was, twice := out[p.Server]; u.Name == "app" && (!twice || was.Backup) {
+				out[p.Server] = p
+			}
+		}
+	}
+	return out
+}
+
+func answerOK(int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }
 }
 
 // share is what the balancing gives a server by the weights on the page.
@@ -129,14 +183,10 @@ func share(peers map[string]vts.Peer, server string) float64 {
 }
 
 func TestE2EOrders(t *testing.T) {
-	for _, kind := range []string{"reload", "dns"} {
+	for _, kind := range []string{"reload", "live", "dns"} {
 		t.Run("by "+kind, func(t *testing.T) {
-			if kind == "dns" {
-				needDNS(t)
-			} else {
-				needNGINX(t)
-			}
-			config, servers, peers := ordersBed(t, kind)
+			b := startOrdersBed(t, kind, "equal", `slow_start = "4s"`, answerOK)
+			config, servers, peers := b.config, b.servers, func() map[string]vts.Peer { return b.peers(t) }
 			order := func(want int, args ...string) string {
 				t.Helper()
 				out, errs := new(buffer), new(buffer)

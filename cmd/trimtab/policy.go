@@ -40,7 +40,7 @@ func tuned(p *params.Params, eject bool, regimes load.RegimeConfig) arena.NewPol
 	return func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return tuner.New(tuner.Config{
 			Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Eject: eject, Params: p,
-			Regimes: regimes,
+			Regimes: regimes, Unlimited: k.FreeChanges,
 		})
 	}
 }

@@ -18,17 +18,41 @@ import (
 // env is what every command is given instead of globals.
 type env struct {
 	stdout, stderr io.Writer
+	screen         *screen // stderr, when it is a terminal; nil: it is none
 }
 
 // terminal reports whether stderr is a terminal, so that progress may redraw one line.
-func (e *env) terminal() bool {
-	f, ok := e.stderr.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+func (e *env) terminal() bool { return e.screen != nil }
+
+// text writes a text to stdout, wrapped to the width of a terminal; elsewhere a line stays a line.
+func (e *env) text(write func(io.Writer) error) error {
+	f, ok := e.stdout.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return write(e.stdout)
+	}
+	var b strings.Builder
+	if err := write(&b); err != nil {
+		return err
+	}
+	_, err := io.WriteString(e.stdout, plain.Wrap(b.String(), max(leastWidth, widthOf(f))))
+	return err
+}
+
+// tell writes a line to stderr, wrapped to the width of a terminal.
+func (e *env) tell(line string) {
+	if e.screen != nil {
+		line = plain.Wrap(line, e.screen.width())
+	}
+	fmt.Fprintln(e.stderr, line)
 }
 
 // run is the whole program: tests call it as the shell does.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(&env{stdout: stdout, stderr: stderr})
+	screen := newScreen(stderr)
+	if screen != nil {
+		stderr = screen
+	}
+	root := newRoot(&env{stdout: stdout, stderr: stderr, screen: screen})
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -70,6 +94,8 @@ func newRoot(e *env) *cobra.Command {
 		newCollect(e),
 		newCluster(e),
 		newTune(e),
+		newProve(e),
+		newCompare(e),
 		newDrain(e),
 		newUndrain(e),
 		newPin(e),

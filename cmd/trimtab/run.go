@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -30,8 +31,10 @@ type runFlags struct {
 	scenario, out, policy, listen, actuator string
 	duration                                time.Duration
 	seed                                    uint64
-	json                                    bool
+	json, open                              bool
 	client                                  clientFlags
+	failIf                                  []string
+	command                                 string
 }
 
 func newRun(e *env) *cobra.Command {
@@ -50,6 +53,7 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
   trimtab run --lb http://nginx.example --duration 30m stats.ndjson`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.command = calledAs(cmd, args)
 			if cmd.Flags().Changed("duration") && f.duration <= 0 {
 				return withCode(exitUsage, fmt.Errorf("--duration %s: want more than 0", f.duration))
 			}
@@ -75,11 +79,20 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of arrivals, requests and service times (default: drawn, and printed)")
 	f.client.add(fl)
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
+	fl.BoolVar(&f.open, "open", false, "serve the live page while it runs, and print its address")
+	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds of the tuned part, such as 'p99>200ms', 'errors>0.1%', 'art>2' (repeatable)")
 	return cmd
 }
 
 // runTestbed is the embedded run.
 func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
+	limits, err := parseLimits(f.failIf)
+	if err == nil {
+		err = limits.known(runNames()...)
+	}
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
 	sc, err := deathstarbench.Load(f.scenario)
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -95,7 +108,9 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	policy, err := chosen.New(ctx, arena.Case{Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines})
+	policy, err := chosen.New(ctx, arena.Case{
+		Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines, FreeChanges: f.actuator != "reload",
+	})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -109,6 +124,13 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	fmt.Fprintf(e.stderr, "scenario %s, %s of load, policy %s, seed %d\n", sc.Name, f.duration, f.policy, f.seed)
 	var recorder *vts.Recorder
 	live := newStatusLine(e)
+	watch := newRunPage(f, sc, policy)
+	stopPage, err := watch.serve(ctx, e, f.open)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	defer stopPage()
+	target := ""
 	world := testbed.NewWorld(testbed.WorldConfig{
 		Dir: f.out, Listen: f.listen, Resolver: resolver, Duration: f.duration, Progress: live.trial,
 		Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -121,6 +143,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 				return nil, nil, withCode(exitConfig, err)
 			}
 			printAddresses(e, bed)
+			target = bed.URL
 			return newActuator(bed)
 		},
 		Stats: func(s *vts.Status) error { return recorder.Write(s) },
@@ -128,7 +151,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	live.tuneAt = f.duration / 3
 	report, err := world.Trial(ctx, testbed.TrialConfig{
 		Run:    arena.Run{Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines},
-		Policy: policy, PolicyName: f.policy, TuneAt: live.tuneAt, Settle: settleTime(sc, f.duration), OnInterval: live.interval,
+		Policy: policy, PolicyName: f.policy, TuneAt: live.tuneAt, Settle: settleTime(sc, f.duration), OnInterval: live.interval, OnStep: watch.step,
 	})
 	live.done()
 	if recorder != nil {
@@ -137,7 +160,8 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	report.Version = version
+	report.Version, report.Host, report.Target, report.Command = version, hostname(), target, f.command
+	report.Seen = watch.recorder.Data()
 	if err := report.Write(f.out); err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -151,15 +175,15 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 		err := fmt.Errorf("%d changes of weights were not applied, the last because: %w", report.ApplyErrors, report.LastApplyError)
 		return withCode(applyCode(err), err)
 	}
-	return nil
+	return limits.check(runValues(report))
 }
 
 func printAddresses(e *env, bed *testbed.Testbed) {
-	fmt.Fprintf(e.stderr, "nginx %s (pid %d) on %s, backends", bed.NGINX.Binary, bed.NGINX.PID, bed.URL)
+	text := fmt.Sprintf("nginx %s (pid %d) on %s, backends", bed.NGINX.Binary, bed.NGINX.PID, bed.URL)
 	for _, s := range bed.Scenario.Servers {
-		fmt.Fprintf(e.stderr, " %s %s", s.Name, bed.Backends.Addr(s.Name))
+		text += fmt.Sprintf(" %s %s", s.Name, bed.Backends.Addr(s.Name))
 	}
-	fmt.Fprintln(e.stderr)
+	e.tell(text)
 }
 
 // settleTime is how long after the first decision the tuned part begins: the scenario's warm-up, but no more than a
@@ -204,20 +228,30 @@ func printTrial(e *env, f *runFlags, r *testbed.Report) error {
 	if f.json {
 		return printJSON(e.stdout, r)
 	}
-	if err := r.WriteTable(e.stdout); err != nil {
+	return e.text(func(w io.Writer) error { return trialText(w, r) })
+}
+
+func trialText(w io.Writer, r *testbed.Report) error {
+	for _, fact := range r.Facts() {
+		if fact[0] != "Servers" && fact[0] != "Scenario" && fact[0] != "Policy" {
+			fmt.Fprintf(w, "%-8s %s\n", fact[0], fact[1])
+		}
+	}
+	fmt.Fprintln(w)
+	if err := r.WriteTable(w); err != nil {
 		return err
 	}
 	if r.P99Ratio > 0 {
-		fmt.Fprintf(e.stdout, "\np99: %.1f ms on the starting weights, %.1f ms tuned: %.1f times lower\n", r.Before.Latency.P99, r.Tuned.Latency.P99, r.P99Ratio)
+		fmt.Fprintf(w, "\n%s\n", r.Headline())
 	}
 	if r.Errors > 0 {
-		fmt.Fprintf(e.stdout, "errors: %s in %d reloads (before 1.27.4 NGINX can cut an idle keep-alive connection at each)\n", r.ErrorKinds(), r.Reloads)
+		fmt.Fprintf(w, "errors: %s in %d reloads (before 1.27.4 NGINX can cut an idle keep-alive connection at each)\n", r.ErrorKinds(), r.Reloads)
 	}
 	if r.Saturated {
-		fmt.Fprintf(e.stdout, "warning: requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open\n", r.Lateness.P99)
+		fmt.Fprintf(w, "warning: requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open\n", r.Lateness.P99)
 	}
 	for _, name := range []string{"report", "page", "plot", "stats"} {
-		fmt.Fprintf(e.stdout, "%-7s %s\n", name, r.Files[name])
+		fmt.Fprintf(w, "%-7s %s\n", name, r.Files[name])
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func clientLoad(f *runFlags, lb, stats string) *loadFlags {
 	load.when.add(defaults)
 	load.client.add(defaults)
 	load.out.add(defaults)
-	load.what.target = lb
+	load.what.target, load.command = lb, f.command
 	load.when.scheduleName, load.when.total, load.when.seed = "random", f.duration, f.seed
 	load.when.scheduleOut = strings.TrimSuffix(strings.TrimSuffix(stats, ".zst"), ".ndjson") + ".schedule.toml"
 	return &load

@@ -16,10 +16,8 @@ import (
 // statusLine shows where a long job stands: one line that is redrawn in a terminal, a plain line every fifteen
 // seconds elsewhere.
 type statusLine struct {
-	e     *env
-	last  time.Duration
-	width int
-	drawn bool
+	e    *env
+	last time.Duration
 
 	tuneAt  time.Duration // of a trial
 	mu      sync.Mutex
@@ -32,9 +30,8 @@ func newStatusLine(e *env) *statusLine { return &statusLine{e: e, last: -plainEv
 
 // show replaces the line by text; elapsed paces the plain lines.
 func (s *statusLine) show(elapsed time.Duration, text string) {
-	if s.e.terminal() {
-		fmt.Fprintf(s.e.stderr, "\r%-*s", s.width, text)
-		s.width, s.drawn = len(text), true
+	if s.e.screen != nil {
+		s.e.screen.show(text)
 		return
 	}
 	if elapsed-s.last >= plainEvery {
@@ -45,9 +42,15 @@ func (s *statusLine) show(elapsed time.Duration, text string) {
 
 // done leaves the line.
 func (s *statusLine) done() {
-	if s.drawn {
-		fmt.Fprintln(s.e.stderr)
-		s.drawn = false
+	if s.e.screen != nil {
+		s.e.screen.keep()
+	}
+}
+
+// clear takes the line away.
+func (s *statusLine) clear() {
+	if s.e.screen != nil {
+		s.e.screen.show("")
 	}
 }
 
@@ -60,8 +63,6 @@ func (s *statusLine) interval(i testbed.Interval) {
 
 // trial shows the progress of a trial.
 func (s *statusLine) trial(p testbed.Progress) {
-	const cells = 20
-	filled := int(float64(cells) * p.Elapsed.Seconds() / p.Total.Seconds())
 	part := "starting weights"
 	if p.Elapsed >= s.tuneAt {
 		part = "tuning"
@@ -69,25 +70,20 @@ func (s *statusLine) trial(p testbed.Progress) {
 	s.mu.Lock()
 	weights := s.weights
 	s.mu.Unlock()
-	text := fmt.Sprintf("[%s%s] %s, %s left · %s · %.0f requests/s · p99 so far %.0f ms",
-		strings.Repeat("#", filled), strings.Repeat(".", cells-filled), p.Elapsed.Round(time.Second), (p.Total - p.Elapsed).Round(time.Second),
-		part, p.RatePerSec, p.P99MS)
+	text := fmt.Sprintf("%s %s, %s remaining · %s · %.0f requests/s · p99 so far %.0f ms", bar(p.Elapsed.Seconds()/p.Total.Seconds(), 16),
+		p.Elapsed.Round(time.Second), (p.Total - p.Elapsed).Round(time.Second), part, p.RatePerSec, p.P99MS)
 	if len(weights) > 0 {
-		text += " · weights " + weightsText(weights)
+		text += " · " + sharesText(weights)
 	}
 	s.show(p.Elapsed, text)
 }
 
-// weightsText renders weights as "compose 1:2:4 home 1:2:4", servers in the order of their names.
-func weightsText(weights map[string]map[string]int) string {
+// sharesText renders weights as "compose 14:29:57 % home 14:29:57 %", servers in the order of their names.
+func sharesText(weights map[string]map[string]int) string {
 	var groups []string
 	for _, group := range slices.Sorted(maps.Keys(weights)) {
-		var vector []string
-		for _, server := range slices.Sorted(maps.Keys(weights[group])) {
-			vector = append(vector, fmt.Sprint(weights[group][server]))
-		}
 		name, _, _ := strings.Cut(group, "_")
-		groups = append(groups, name+" "+strings.Join(vector, ":"))
+		groups = append(groups, name+" "+testbed.Shares(weights[group]))
 	}
 	return strings.Join(groups, " ")
 }

@@ -19,8 +19,8 @@ import (
 	"trimtab/nginx/instance"
 )
 
-// page stands between the daemon and the status page of NGINX.
-type page struct {
+// pageProxy stands between the daemon and the status page of NGINX.
+type pageProxy struct {
 	target string
 
 	mu   sync.Mutex
@@ -28,7 +28,7 @@ type page struct {
 	leap time.Duration // by which NGINX's clock is ahead
 }
 
-func (p *page) set(gone bool, leap time.Duration) {
+func (p *pageProxy) set(gone bool, leap time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone, p.leap = gone, leap
@@ -36,7 +36,7 @@ func (p *page) set(gone bool, leap time.Duration) {
 
 var clocks = regexp.MustCompile(`"(nowMsec|loadMsec)":(\d+)`)
 
-func (p *page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (p *pageProxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Lock()
 	gone, leap := p.gone, p.leap
 	p.mu.Unlock()
@@ -90,7 +90,7 @@ func (b *tunedBed) goesOn() {
 func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 	b := startBed(t)
 	b.pace = "200ms 100ms 1s"
-	p := &page{target: b.StatusURL}
+	p := &pageProxy{target: b.StatusURL}
 	server := httptest.NewServer(p)
 	defer server.Close()
 	b.StatusURL, b.proxied = server.URL, true
@@ -281,6 +281,9 @@ func TestE2EDaemonReadOnly(t *testing.T) {
 			await(t, "the hold", b.counted(`trimtab_held_total{reason="read-only"}`))
 			if !b.explained("read-only file system")() {
 				t.Error("explain does not say that the file system is read-only")
+			}
+			if c.dir == b.NGINX.Dir && !b.explained(`kind = "dns" (NGINX 1.27.3) or "live"`)() {
+				t.Error("explain does not say how weights can change all the same")
 			}
 			if c.dir != b.NGINX.Dir {
 				await(t, "the state that cannot be written", b.counted("trimtab_state_save_failures_total"))

@@ -235,7 +235,7 @@ func TestE2EDaemonEndsWithinFiveSeconds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inner := &page{target: b.StatusURL}
+		inner := &pageProxy{target: b.StatusURL}
 		hang, once := make(chan struct{}), make(chan struct{}, 1)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if now, err := os.ReadFile(b.NGINX.Config); err == nil && string(now) != string(original) {

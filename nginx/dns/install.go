@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"trimtab/nginx"
 )
@@ -75,6 +76,7 @@ func Plan(ctx context.Context, cfg *nginx.Config, opt InstallOptions) (*Installa
 		}
 		if Installed(u, zone) {
 			in.Present = append(in.Present, u.Name)
+			in.Notes = append(in.Notes, Faults(cfg, u, opt.Listen, zone, nil, time.Second)...)
 			continue
 		}
 		where := fmt.Sprintf("%s:%d: upstream %q: ", u.File.Path, u.Line, u.Name)
@@ -121,7 +123,7 @@ func Installed(u *nginx.Upstream, zone string) bool {
 }
 
 func ours(p *nginx.Peer, u *nginx.Upstream, zone string) bool {
-	return p.Resolve && p.Service == Service && strings.TrimSuffix(p.Address, ".") == Host(u.Name, zone)
+	return p.Resolve && (p.Service == Service || p.Service+"." == servicePrefix) && strings.EqualFold(strings.TrimSuffix(p.Address, "."), Host(u.Name, zone))
 }
 
 // takesBackup are the methods of NGINX's own that take backup servers.
@@ -258,14 +260,10 @@ func (in *Installation) edit(u *nginx.Upstream, state Upstream, opt InstallOptio
 		func(o Peer) bool { return netip.MustParseAddrPort(o.Address).Addr().Is6() })
 	lines := []string{resolverLines(opt.Listen, v6), "server " + Host(u.Name,
 		zone) + " service=" + Service + " resolve" + paramsOf(first) + ";"}
-	need := ZoneKiB(len(state.Servers))
-	switch have := kib(u.ZoneSize); {
-	case u.Zone == "":
-		lines = append([]string{fmt.Sprintf("zone %s %dk;", u.Name, need)}, lines...)
-	case have > 0 && have < need:
-		in.Notes = append(in.Notes,
-			fmt.Sprintf("upstream %q: its zone of %s is small for %d servers that come and go: make it %dk", u.Name,
-				u.ZoneSize, len(state.Servers), need))
+	if u.Zone == "" {
+		lines = append([]string{fmt.Sprintf("zone %s %dk;", u.Name, ZoneKiB(len(state.Servers)))}, lines...)
+	} else if short := Small(u, len(state.Servers)); short != "" {
+		in.Notes = append(in.Notes, short)
 	}
 	for i, p := range primaries {
 		start, end := p.Span()

@@ -168,6 +168,53 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// A name that stands for others now has others as its servers; while it stands for nobody, or cannot be asked for, those stay.
+func TestANameThatChanges(t *testing.T) {
+	answers := map[string][]string{"a name": {"10.0.0.1"}, "two addresses, dual stack": {"10.0.0.1", "2001:db8::1"},
+		"another one": {"10.0.0.2"}, "nobody": {}, "no answer": nil, "the first again": {"10.0.0.1"}}
+	now := ""
+	s := app(5)
+	f := Follower{Members: []Members{{Upstream: "app", Name: "web.example:80"}},
+		Join: func(_ context.Context, name string, members []Member) error {
+			_, err := s.Join(name, members)
+			return err
+		},
+		resolve: func(context.Context, string) ([]netip.Addr, error) {
+			list := answers[now]
+			if list == nil {
+				return nil, errors.New("no such host")
+			}
+			var out []netip.Addr
+			for _, a := range list {
+				out = append(out, netip.MustParseAddr(a))
+			}
+			return out, nil
+		}}
+	for _, c := range []struct {
+		name string
+		want []string
+	}{
+		{"a name", []string{"10.0.0.1:80"}},
+		{"two addresses, dual stack", []string{"10.0.0.1:80", "[2001:db8::1]:80"}},
+		{"no answer", []string{"10.0.0.1:80", "[2001:db8::1]:80"}},
+		{"another one", []string{"10.0.0.2:80"}},
+		{"nobody", []string{"10.0.0.2:80"}},
+		{"the first again", []string{"10.0.0.1:80"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			now = c.name
+			f.Step(t.Context())
+			var got []string
+			for _, o := range s.Upstreams["app"].Servers {
+				got = append(got, o.Address)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // FuzzParseState: what is read is valid and can be answered.
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"format":1,"serial":3,"upstreams":{"app":{"servers":[{"server":"10.0.0.1:80","weight":3,"base":1}]}}}`))

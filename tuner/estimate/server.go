@@ -145,6 +145,9 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 	model := p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
 	noise := spread/count/count + model
 	e := math.Log(busy / work)
+	if known { // the logarithm of a mean of few is less than that of the mean, by half its variance
+		e += math.Min(spread/count/count/2, mostBias)
+	}
 	if !known {
 		b.common = noise + p.ModelNoise*p.ModelNoise
 		b.shift(e)
@@ -183,6 +186,9 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, busy, wait, waite
 
 // mostLog bounds log service times: from 0.1 µs to four months.
 const mostLog = 16
+
+// mostBias bounds what the logarithm of a mean of few is said to be too small by: beyond it half the variance is no longer what it is.
+const mostBias = 0.5
 
 // shift makes all classes slower by so much, in the logarithm.
 func (b *believed) shift(by float64) {

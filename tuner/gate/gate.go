@@ -119,7 +119,7 @@ func patience(p *params.Params, q Question) float64 {
 func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if (q.Urgent || s.fresh(p, q)) && (b.Unlimited || b.Level >= 1) {
+	if s.fresh(p, q) && (b.Unlimited || b.Level >= 1) {
 		return p.MinGain
 	}
 	// The longer nothing was new, the likelier a gain is one of the model only.
@@ -130,7 +130,11 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	if q.Calm {
 		least = math.Max(least, p.CalmPrice*p.MinGain)
 	}
-	return b.Price(least)
+	price := b.Price(least)
+	if q.Urgent && (b.Unlimited || b.Level >= 1) {
+		price = math.Min(price, p.UrgentGain)
+	}
+	return price
 }
 
 // fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.

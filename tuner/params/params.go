@@ -23,7 +23,9 @@ type Params struct {
 	Persistence    float64 `unit:"s" off:"0" about:"what ends sooner, a pause, a burst, a retry, is not news" from:"estimate: pauses of garbage collection last 1 to 3 s"`
 	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
 	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
-	FailureMemory  float64 `unit:"s" about:"how long failures are remembered" from:"convention: fail_timeout of NGINX"`
+	Failing        float64 `unit:"probability" most:"1" about:"share of failures from which a server is one that fails" from:"estimate: ten times what is usual"`
+	TallyMemory    float64 `unit:"s" about:"over which the answers of a server are compared with those of its peers" from:"convention: fail_timeout of NGINX"`
+	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"estimate: deploys and restarts take about a minute"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
 	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
@@ -35,19 +37,21 @@ type Params struct {
 	RateSurprise float64 `unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
 	RateSlack    float64 `unit:"ratio" off:"0" about:"of a rate, that is no other one however many requests there are" from:"chosen: by hand"`
 
-	LoadNews    float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
-	Headroom    float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
-	Stress      float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
-	StressShare float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
-	KnownStress float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
-	ForecastSec float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
-	FreshSec    float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
-	MeanShare   float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
-	HorizonSec  float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
-	Pull        float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
-	Significant float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
+	LoadNews     float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
+	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
+	Stress       float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
+	StressShare  float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
+	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load while a server is overloaded or fails" from:"chosen: worlds 1 to 99, 0 to 0.8"`
+	KnownStress  float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
+	ForecastSec  float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
+	FreshSec     float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
+	MeanShare    float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
+	HorizonSec   float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
+	Pull         float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
+	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	UrgentGain    float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
@@ -79,7 +83,9 @@ func Default() Params {
 		Persistence:    4,
 		ChangeSD:       0.6,
 		ClassSD:        0.3,
-		FailureMemory:  10,
+		Failing:        0.05,
+		TallyMemory:    10,
+		FailureMemory:  20,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
 		SpreadMost:     16,
@@ -93,6 +99,7 @@ func Default() Params {
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
+		UrgentStress:   0.2,
 		KnownStress:    0.6,
 		ForecastSec:    30,
 		FreshSec:       20,
@@ -101,6 +108,7 @@ func Default() Params {
 		Pull:           0.2,
 		Significant:    2,
 		MinGain:        0.03,
+		UrgentGain:     0.3,
 		CalmPrice:      3,
 		DeadBand:       0.05,
 		PatienceSec:    4,

@@ -68,15 +68,15 @@ func (p *Problem) gradient(s *scratch, x, grad Shares) float64 {
 	return total
 }
 
-// Capacity is how many times the present load the servers serve at most, all together.
+// Capacity is how many times the present load the servers that do not fail serve at most, all together.
 func (p *Problem) Capacity() float64 {
 	work := 0.0
 	for g := range p.Groups {
 		grp := &p.Groups[g]
 		capacity := 0.0
 		for _, l := range grp.Links {
-			if b := &p.Beliefs[l.Server]; !l.Off && len(b.Slots) > 0 {
-				capacity += b.Capacity(l.Class) * (1 - b.Fail[l.Class])
+			if b := &p.Beliefs[l.Server]; !l.Off && len(b.Slots) > 0 && b.Fail[l.Class] <= p.Params.Failing {
+				capacity += b.Capacity(l.Class)
 			}
 		}
 		if capacity > 0 {

@@ -218,14 +218,18 @@ func TestQuantisedSharesCostLittleMore(t *testing.T) {
 }
 
 func TestCapacity(t *testing.T) {
+	par := params.Default()
+	failing := known(2, 0.02)
+	failing.Fail[0] = 0.5
 	for _, c := range []struct {
 		name string
 		p    *Problem
 		want float64
 	}{
 		{"half used: twice the load", problem(RoundRobin, 0.5, known(2, 0.02), known(4, 0.02)), 2},
-		{"one that nobody knows counts as nothing", &Problem{Beliefs: []estimate.Belief{known(2, 0.02), {}},
+		{"one that nobody knows counts as nothing", &Problem{Params: &par, Beliefs: []estimate.Belief{known(2, 0.02), {}},
 			Groups: []Group{{RatePerSec: 50, Links: []Link{{Server: 0}, {Server: 1}}}}}, 2},
+		{"one that fails counts as nothing", problem(RoundRobin, 0.5, known(2, 0.02), failing), 1},
 		{"no load fits any number of times", problem(RoundRobin, 0, known(2, 0.02)), math.Inf(1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

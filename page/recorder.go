@@ -1,0 +1,497 @@
+package page
+
+import (
+	"cmp"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"trimtab/plain"
+	"trimtab/prove"
+	"trimtab/tuner"
+	"trimtab/vts"
+	"trimtab/weights"
+	"trimtab/words"
+)
+
+// Step is what a control step brought.
+type Step struct {
+	Sample      *vts.Sample // nil: no telemetry
+	InForce     weights.Set // before the change
+	Operator    weights.Set
+	Explanation *tuner.Explanation // nil: the learner says nothing
+	Budget      words.Budget
+	Held        string // why changes are held
+	Reason      string // of the decision
+	Problem     string // why the step failed
+	Learner     string
+	LeftOut     []string
+	Ordered     map[string]map[string]string // what is ordered, by upstream and server: drained, pinned
+	Interval    time.Duration
+
+	// Changed are weights that were put in force in this step, and why; nil: none.
+	Changed  weights.Set
+	Cause    string
+	Reloaded bool
+	Undo     string // how the change is taken back
+}
+
+// Recorder keeps what the page shows. Several goroutines may use it.
+type Recorder struct {
+	mu      sync.Mutex
+	about   About
+	began   time.Time
+	state   State
+	last    Step
+	have    bool
+	history *history
+	changes []Change
+	pending *pending // the last change, until it is known what it brought
+	proof   *Proof
+	hold    HoldState
+	known   map[string]string // key by name
+	names   map[string]string // and back
+	cache   map[string][]byte // replies to what was asked since the last step
+	gzip    *gzip.Writer
+}
+
+// pending collects what follows a change.
+type pending struct {
+	seq   uint64
+	tally map[string]*prove.Tally // by upstream
+}
+
+// changesKept is how many changes are listed.
+const changesKept = 200
+
+// NewRecorder returns a recorder that has seen nothing.
+func NewRecorder(a About) *Recorder {
+	if a.Started.IsZero() {
+		a.Started = time.Now()
+	}
+	return &Recorder{about: a, began: time.Now(), history: newHistory(), known: map[string]string{},
+		names: map[string]string{},
+		cache: map[string][]byte{}, changes: []Change{}, state: State{Schema: Schema, About: a,
+			Run: fmt.Sprintf("%08x", rand.Uint32()), At: a.Started, Upstreams: []Upstream{},
+			Changes: []Change{}, Status: Status{Level: "wait", Text: "Waiting for the first status page of NGINX."}}}
+}
+
+// shown is a name as people see it, cut where it tells nothing more.
+func shown(name string) string {
+	const most = 200
+	text := plain.Text(name)
+	if len(text) <= most {
+		return text
+	}
+	cut := most
+	for cut > 0 && text[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return text[:cut] + "…"
+}
+
+// key is what the page calls an upstream: its name as it is shown, or with a number when two are shown alike.
+func (r *Recorder) key(name string) string {
+	if k, ok := r.known[name]; ok {
+		return k
+	}
+	if len(r.known) > 20_000 { // names that come and go
+		r.known, r.names = map[string]string{}, map[string]string{}
+	}
+	k := shown(name)
+	for i := 2; ; i++ {
+		if _, taken := r.names[k]; !taken {
+			break
+		}
+		k = fmt.Sprintf("%s (%d)", shown(name), i)
+	}
+	r.known[name], r.names[k] = k, name
+	return k
+}
+
+// NGINX says which version the page is of.
+func (r *Recorder) NGINX(version string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.About.NGINX = plain.Text(version)
+}
+
+// Step takes in a control step. It returns what the last change has brought, in the step in which that is known first.
+func (r *Recorder) Step(s Step) (outcome string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.cache)
+	st := &r.state
+	st.Seq++
+	// By the monotonic clock: a wall clock that jumps would fold the charts.
+	elapsed := time.Since(r.began)
+	at := float64(r.began.UnixMilli())/1e3 + elapsed.Seconds()
+	st.At = time.Now()
+	st.IntervalS, st.Learner = s.Interval.Seconds(), s.Learner
+	st.Status = status(&s, r.have)
+	st.LeftOut, st.Orders = plainAll(s.LeftOut), ordered(s.Ordered)
+	regime := -1
+	if e := s.Explanation; e != nil {
+		st.Budget, st.Regime, st.Why = s.Budget.String(), words.Regime(e), why(e, s.Budget)
+		regime = e.Regime.Index
+		if e.Regime.Learning {
+			regime = -1
+		}
+	}
+	r.history.begin(st.Seq, at, regime)
+	if s.Sample != nil {
+		r.sample(&s)
+		outcome = r.outcome(&s)
+		r.last, r.have = s, true
+	}
+	if s.Changed != nil {
+		r.change(&s, at)
+	}
+	if e := s.Explanation; e != nil {
+		r.forecasts(e)
+	}
+	st.Changes = r.changes
+	return outcome
+}
+
+// sample takes over what a sample says of the upstreams.
+func (r *Recorder) sample(s *Step) {
+	st := &r.state
+	pools := map[string]int{}
+	used := map[string]*float64{}
+	if e := s.Explanation; e != nil {
+		for i := range e.Pools {
+			share := poolUsed(&e.Pools[i])
+			for _, g := range e.Pools[i].Groups {
+				pools[g], used[g] = i, share
+			}
+		}
+	}
+	st.Upstreams = st.Upstreams[:0:0]
+	for i := range s.Sample.Groups {
+		g := &s.Sample.Groups[i]
+		u := Upstream{Key: r.key(g.Name), Name: shown(g.Name), Servers: len(g.Peers), Used: used[g.Name], Why: -1}
+		if at, ok := pools[g.Name]; ok && at < whyMost {
+			u.Why = at
+		}
+		var t prove.Tally
+		for j := range g.Peers {
+			t.Add(&g.Peers[j])
+		}
+		u.RatePerSec = float64(t.Requests) / math.Max(1e-9, s.Sample.Interval.Seconds())
+		u.P50, u.P99, u.Mean = number(t.Quantile(0.5)), number(t.Quantile(0.99)), number(t.MeanMS())
+		if e := number(t.ErrorShare()); e != nil {
+			u.Errors = *e
+		}
+		now := words.Shares(s.InForce[g.Name])
+		if operator, ok := s.Operator[g.Name]; ok {
+			for server, share := range words.Shares(operator) {
+				u.Moved += math.Max(0, share-now[server])
+			}
+		}
+		u.States = groupStates(s, g)
+		r.history.set(st.Seq, u.Key, &u, g, now)
+		st.Upstreams = append(st.Upstreams, u)
+	}
+	st.More = max(0, len(st.Upstreams)-upstreamsMost)
+	st.Upstreams = st.Upstreams[:len(st.Upstreams)-st.More]
+}
+
+// What a page lists.
+const (
+	upstreamsMost = 1000
+	serversMost   = 500
+	whyMost       = 200
+	detailServers = 6000 // in a file, over all upstreams
+)
+
+// poolUsed is the share of the slots of a pool that is used.
+func poolUsed(p *tuner.PoolExplanation) *float64 {
+	slots, used := 0.0, 0.0
+	for i := range p.Servers {
+		slots += p.Servers[i].Slots
+		used += p.Servers[i].Slots * p.Servers[i].Utilisation
+	}
+	if slots <= 0 {
+		return nil
+	}
+	return number(used / slots)
+}
+
+func why(e *tuner.Explanation, b words.Budget) []Why {
+	out := []Why{}
+	for i := range e.Pools {
+		if i == whyMost {
+			break
+		}
+		p := &e.Pools[i]
+		w := Why{Sentences: words.Sentences(p, b)}
+		for _, g := range p.Groups {
+			w.Groups = append(w.Groups, shown(g))
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// status says whether changes pass.
+func status(s *Step, have bool) Status {
+	switch {
+	case s.Problem != "":
+		level := "fail"
+		text := "The last step failed: " + plain.Text(s.Problem) + ". The weights stay as they are."
+		if !have && s.Sample == nil {
+			level, text = "wait", "Waiting for the status page of NGINX: "+plain.Text(s.Problem)+"."
+		}
+		return Status{Level: level, Text: text, Todo: "trimtab nginx check says what is missing"}
+	case s.Sample == nil:
+		return Status{Level: "wait", Text: "Waiting for the status page of NGINX."}
+	case s.Held != "":
+		return Status{Level: "hold", Text: "Changes are held: " + plain.Text(s.Held) + ".", Todo: words.Remedy(s.Held)}
+	case len(s.Sample.Groups) == 0:
+		return Status{Level: "wait", Text: "The status page shows no upstream that may be tuned."}
+	}
+	return Status{Level: "ok", Text: "Changes pass when they pay."}
+}
+
+// ordered are the orders in words.
+func ordered(list map[string]map[string]string) []string {
+	var out []string
+	for _, upstream := range slices.Sorted(maps.Keys(list)) {
+		for _, server := range slices.Sorted(maps.Keys(list[upstream])) {
+			out = append(out, fmt.Sprintf("%s of %s: %s", server, upstream, list[upstream][server]))
+		}
+	}
+	return plainAll(out)
+}
+
+func plainAll(list []string) []string {
+	const most = 50
+	out := []string{}
+	for i, text := range list {
+		if i == most {
+			return append(out, fmt.Sprintf("and %d more", len(list)-most))
+		}
+		out = append(out, shown(text))
+	}
+	return out
+}
+
+// change adds a change to the list.
+func (r *Recorder) change(s *Step, at float64) {
+	moves := words.Moves(s.InForce, s.Changed)
+	if len(moves) == 0 {
+		return
+	}
+	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: s.Undo,
+		Reloaded: s.Reloaded, Keys: []string{}}
+	c.Moves = words.Lines(moves)
+	for _, m := range moves {
+		if k := r.key(m.Group); !slices.Contains(c.Keys, k) && len(c.Keys) < 20 {
+			c.Keys = append(c.Keys, k)
+		}
+	}
+	if e := s.Explanation; e != nil && s.Cause == CauseTuner {
+		var all []string
+		for i := range e.Pools {
+			p := &e.Pools[i]
+			if x := words.Expected(p.Forecast); x != "" && slices.ContainsFunc(p.Groups,
+				func(g string) bool { return s.Changed[g] != nil }) {
+				all = append(all, x)
+			}
+		}
+		c.Expected = strings.Join(all, "; ")
+	}
+	r.changes = append(r.changes[max(0, len(r.changes)+1-changesKept):len(r.changes):len(r.changes)], c)
+	r.pending = &pending{seq: c.Seq, tally: map[string]*prove.Tally{}}
+	for group := range s.Changed {
+		r.pending.tally[group] = &prove.Tally{}
+	}
+}
+
+// Causes of changes.
+const (
+	CauseTuner      = "tuner"
+	CauseOperator   = "operator"
+	CauseExperiment = "experiment"
+	CauseOrders     = "orders"
+)
+
+// outcome takes in what followed the last change, and says it after the first interval that was wholly on the new
+// weights.
+func (r *Recorder) outcome(s *Step) string {
+	p := r.pending
+	if p == nil {
+		return ""
+	}
+	for i := range s.Sample.Groups {
+		g := &s.Sample.Groups[i]
+		if t := p.tally[g.Name]; t != nil {
+			for j := range g.Peers {
+				t.Add(&g.Peers[j])
+			}
+		}
+	}
+	var all prove.Tally
+	for _, name := range slices.Sorted(maps.Keys(p.tally)) {
+		t := p.tally[name]
+		all.Merge(t)
+	}
+	if all.Requests < 100 && r.state.Seq-p.seq < 20 {
+		return ""
+	}
+	i := slices.IndexFunc(r.changes, func(c Change) bool { return c.Seq == p.seq })
+	if p99 := all.Quantile(0.99); i >= 0 && p99 > 0 {
+		r.changes = slices.Clone(r.changes) // the old list may be on its way to a browser
+		r.changes[i].Measured = "measured " + words.MS(p99)
+		r.pending = nil
+		c := r.changes[i]
+		return strings.Join(c.Keys, ", ") + ": " + strings.TrimPrefix(c.Expected+", ", ", ") + c.Measured
+	}
+	r.pending = nil
+	return ""
+}
+
+// forecasts replaces what was measured in an interval by what was measured over the time that was forecast.
+func (r *Recorder) forecasts(e *tuner.Explanation) {
+	for i := range e.Pools {
+		f := e.Pools[i].Forecast
+		if f == nil || f.MeasuredP99MS <= 0 || len(r.changes) == 0 {
+			continue
+		}
+		for j := len(r.changes) - 1; j >= 0 && j >= len(r.changes)-5; j-- {
+			c := &r.changes[j]
+			text := fmt.Sprintf("measured %s over %.0f s", words.MS(f.MeasuredP99MS), f.HorizonSec)
+			if c.Cause != CauseTuner || !slices.ContainsFunc(e.Pools[i].Groups,
+				func(g string) bool { return slices.Contains(c.Keys, r.key(g)) }) {
+				continue
+			}
+			if c.Measured != text && c.Expected != "" {
+				r.changes = slices.Clone(r.changes)
+				r.changes[j].Measured = text
+			}
+			break
+		}
+	}
+}
+
+// Note adds a change that was seen and not made by the tuner.
+func (r *Recorder) Note(cause string, was, now weights.Set, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.change(&Step{InForce: was, Changed: now, Cause: cause, Reason: reason},
+		float64(r.began.UnixMilli())/1e3+time.Since(r.began).Seconds())
+	r.state.Changes = r.changes
+	clear(r.cache)
+}
+
+// Proof says how the experiment stands; nil: there is none.
+func (r *Recorder) Proof(p *Proof) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.proof = p
+}
+
+// Holds says whether the buttons work, and whether changes are held by them.
+func (r *Recorder) Holds(h HoldState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hold = h
+}
+
+// snapshot is the state to be encoded; r.mu is held.
+func (r *Recorder) snapshot() State {
+	st := r.state
+	st.Hold = r.hold
+	if r.proof != nil {
+		p := *r.proof
+		p.Result = nil
+		st.Proof = &p
+	}
+	return st
+}
+
+// detail is one upstream; nil: it is not there. r.mu is held.
+func (r *Recorder) detail(key string, since uint64, most int) *Detail {
+	name, known := r.names[key]
+	if !known || !r.have {
+		return nil
+	}
+	s := &r.last
+	i := slices.IndexFunc(s.Sample.Groups, func(g vts.GroupSample) bool { return g.Name == name })
+	if i < 0 {
+		return nil
+	}
+	g := &s.Sample.Groups[i]
+	d := &Detail{Key: key, Servers: servers(s, g), Series: r.history.series(key, since)}
+	if d.More = max(0, len(d.Servers)-most); d.More > 0 {
+		slices.SortStableFunc(d.Servers, func(a, b Server) int { return cmp.Compare(b.Share, a.Share) })
+		d.Servers = d.Servers[:most]
+	}
+	return d
+}
+
+// live is what a browser is given that shows an upstream and has everything up to a step.
+func (r *Recorder) live(key string, since uint64) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if since > r.state.Seq {
+		since = 0
+	}
+	id := fmt.Sprintf("%d %s", since, key)
+	if text, ok := r.cache[id]; ok {
+		return text
+	}
+	if _, known := r.names[key]; !known && len(r.state.Upstreams) > 0 {
+		key, since = r.state.Upstreams[0].Key, 0
+	}
+	text, err := json.Marshal(Live{State: r.snapshot(), Detail: r.detail(key, since, serversMost)})
+	if err != nil {
+		return nil
+	}
+	text = r.squeeze(text)
+	if len(r.cache) < 32 {
+		r.cache[id] = text
+	}
+	return text
+}
+
+// Seq is the number of the last step.
+func (r *Recorder) Seq() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Seq
+}
+
+// Data is all that is known, for a page in a file.
+func (r *Recorder) Data() Data {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	st := r.snapshot()
+	st.Hold = HoldState{}
+	st.Proof = r.proof
+	d := Data{State: &st}
+	left := detailServers
+	for i := range st.Upstreams {
+		if x := r.detail(st.Upstreams[i].Key, 0, min(serversMost, max(0, left))); x != nil {
+			left -= len(x.Servers)
+			d.Details = append(d.Details, *x)
+		}
+	}
+	return d
+}
+
+// number is v unless it is none.
+func number(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,90 @@
+package tuner
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"trimtab/tuner/plan"
+	"trimtab/weights"
+)
+
+// Limits bound the shares of a group's servers.
+type Limits struct {
+	Each    weights.Limits            // of every server that Servers does not name
+	Servers map[string]weights.Limits // by address; a fixed share has Min equal to Max
+	Keep    map[string]bool           // servers whose share stays what the operator's weights give it
+}
+
+// free reports whether nothing is bound.
+func (l *Limits) free() bool { return l.Each.Free() && len(l.Servers) == 0 && len(l.Keep) == 0 }
+
+// validate reports what no weights can keep.
+func (l *Limits) validate() error {
+	if err := l.Each.Validate(); err != nil {
+		return err
+	}
+	for server, own := range l.Servers {
+		if err := own.Validate(); err != nil {
+			return fmt.Errorf("server %s: %w", server, err)
+		}
+	}
+	return nil
+}
+
+// limits are those of the group's links; those that are off may have nothing.
+func (g *group) limits() []weights.Limits {
+	out := make([]weights.Limits, len(g.links))
+	operator := 0.0
+	for i := range g.links {
+		if l := &g.links[i]; !l.off() {
+			operator += float64(g.ledger.operator[l.server.address].Weight.Int())
+		}
+	}
+	for i := range g.links {
+		l := &g.links[i]
+		own, named := g.bounds.Servers[l.server.address]
+		switch {
+		case l.off():
+			out[i] = weights.Limits{Max: math.SmallestNonzeroFloat64}
+		case g.bounds.Keep[l.server.address]:
+			share := float64(g.ledger.operator[l.server.address].Weight.Int()) / operator
+			out[i] = weights.Limits{Min: share, Max: share}
+		case named:
+			out[i] = own
+		default:
+			out[i] = g.bounds.Each
+		}
+	}
+	return out
+}
+
+// bound moves shares into the limits of their groups, as far as these can all be kept.
+func (p *pool) bound(x plan.Shares) {
+	for g, grp := range p.groups {
+		if !grp.bounds.free() {
+			// With too few servers for the limits, all are as near as they can be.
+			_ = weights.Bound(x[g], grp.limits(), 1)
+		}
+	}
+}
+
+// astray is the largest share of a group's requests, 0 to 1, that goes to servers beyond what their limits let them
+// have.
+func (p *pool) astray(x plan.Shares) (most float64) {
+	for g, grp := range p.groups {
+		if grp.bounds.free() {
+			continue
+		}
+		inside, moved := slices.Clone(x[g]), 0.0
+		_ = weights.Bound(inside, grp.limits(), 1)
+		for i := range inside {
+			moved += math.Abs(x[g][i]-inside[i]) / 2
+		}
+		most = math.Max(most, moved)
+	}
+	return most
+}
+
+// strayed is how much nearer to their limits shares must come for a change that is made whatever else it brings.
+const strayed = 0.005
