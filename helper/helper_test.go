@@ -303,6 +303,7 @@ func TestHelperWatchesAndHolds(t *testing.T) {
 	i := bed(t)
 	root := rootOf(i)
 	root.HoldFile = filepath.Join(i.Dir, "hold")
+	root.SetHold = func(bool) error { return os.Remove(root.HoldFile) }
 	client, done := joined(t, &Server{Settings: Settings{Root: root}})
 	text, err := os.ReadFile(i.Config)
 	if err != nil {
@@ -355,6 +356,17 @@ func TestHelperWatchesAndHolds(t *testing.T) {
 	if r, err := client.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 9}}}, nil); r.Changed ||
 		!errors.As(err, &refusal) || !strings.Contains(err.Error(), "hold file") {
 		t.Errorf("got %+v, %v, want to be held by the helper itself", r, err)
+	}
+	off := false
+	if held, err := client.Hold(t.Context(), nil); err != nil || !strings.Contains(held, root.HoldFile) {
+		t.Errorf("is there a hold file: got %q, %v", held, err)
+	}
+	other := &Root{HoldFile: root.HoldFile}
+	if _, err := other.Hold(t.Context(), &off); !errors.As(err, &refusal) || root.Held() == "" {
+		t.Errorf("the hold file is removed without leave: got %v", err)
+	}
+	if held, err := client.Hold(t.Context(), &off); err != nil || held != "" || root.Held() != "" {
+		t.Errorf("the page removes the hold file: got %q, %v", held, err)
 	}
 	client.Close()
 	if err := <-watched; !errors.Is(err, ErrGone) {
