@@ -267,3 +267,67 @@ func TestE2EDaemonEndsWithinFiveSeconds(t *testing.T) {
 		ends(t, b, cmd, log, before)
 	})
 }
+
+// What the page's buttons and orders for an experiment do passes between the two processes.
+func TestE2EDaemonOfTwoProcessesIsHeldByThePageAndProves(t *testing.T) {
+	needRoot(t)
+	b := startBed(t)
+	b.pace = "300ms 100ms 3s"
+	token := filepath.Join(b.dir, "page.token")
+	if err := os.WriteFile(token, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.configure(fmt.Sprintf("page_token_file = %q\n", token))
+	b.load()
+	cmd, log := b.process("tune", "--config", b.config)
+	worker := workerOf(t, cmd)
+	await(t, "a change", b.counted("trimtab_changes_total"))
+	hold := filepath.Join(b.dir, "state", "hold")
+	press := func(token, body string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+b.listen+"/page/hold",
+			strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if code := press("s3cret", `{"hold":true}`); code != http.StatusNoContent {
+		t.Fatalf("hold: code %d: %s", code, log)
+	}
+	if info, err := os.Stat(hold); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("the hold file: got %v, %v, want root's", info, err)
+	}
+	await(t, "that changes are held", b.explained("hold file: "+hold))
+	if code := press("s3cret", `{"hold":false}`); code != http.StatusNoContent {
+		t.Errorf("go on: code %d: %s", code, log)
+	}
+	if _, err := os.Stat(hold); err == nil {
+		t.Error("the hold file is still there")
+	}
+	if code := press("guessed", `{"hold":true}`); code != http.StatusUnauthorized {
+		t.Errorf("another token: code %d", code)
+	}
+
+	code, stdout, errs := command(t.Context(), "prove", "--config", b.config, "--start", "--block", "4s", "--wash-out",
+		"1s", "--measure", "mean")
+	if code != exitOK {
+		t.Fatalf("--start: code %d: %s%s", code, stdout, errs)
+	}
+	await(t, "the experiment", func() bool { code, _ := b.get("/prove"); return code == http.StatusOK })
+	info, err := os.Stat(b.kept("prove.json"))
+	if ids := strings.Fields(processStatus(t, worker)["Uid"]); err != nil || fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid) != ids[0] {
+		t.Errorf("the experiment's file: got %v, %v, want the worker's", info, err)
+	}
+	if code, stdout, errs := command(t.Context(), "prove", "--config", b.config, "--stop"); code != exitOK {
+		t.Errorf("--stop: code %d: %s%s", code, stdout, errs)
+	}
+	await(t, "its end", func() bool { return strings.Contains(log.String(), "stopped or released by order") })
+}
