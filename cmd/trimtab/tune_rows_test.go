@@ -61,6 +61,11 @@ func TestE2EDaemonDeadPeerShowsNoRequests(t *testing.T) {
 	})
 	b.load()
 	_, log, stop := start(t, "tune", "--config", b.config)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
 	await(t, "the dead server on the metrics page", func() bool {
 		return b.metric(fmt.Sprintf(`trimtab_weight{server="%s",upstream="compose_backend"}`, address)) != ""
 	})
