@@ -344,6 +344,9 @@ func (c *Config) HoldPath() string {
 // StatePath is the file of the state.
 func (c *Config) StatePath() string { return filepath.Join(c.dataDir(), "tuner.db") }
 
+// DNSPath is the file with what NGINX is told by DNS.
+func (c *Config) DNSPath() string { return filepath.Join(c.dataDir(), "dns.json") }
+
 // longestStep is how long a control step may take when everything takes as long as it may: telemetry that goes stale, the
 // lock, three plans because somebody keeps saving, the signal, its confirmation, and the way back.
 func (c *Config) longestStep() time.Duration {

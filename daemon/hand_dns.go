@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +36,7 @@ var (
 func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 	a := s.cfg.Actuator
 	h := dnsHand{Session: s, zone: a.DNSZone}
-	store := dns.Store{Path: filepath.Join(s.cfg.dataDir(), "dns.json")}
+	store := dns.Store{Path: s.cfg.DNSPath()}
 	var err error
 	if h.setter, err = dns.New(dns.Config{
 		Listen: a.DNSListen, Zone: a.DNSZone, Store: store, Status: s.status, Confirm: time.Duration(a.DNSConfirm),
