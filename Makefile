@@ -4,7 +4,7 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+GOFLAGS_BUILD := -trimpath -buildmode=pie -buildvcs=auto -ldflags "-s -w -X main.version=$(VERSION)"
 BIN := bin/trimtab
 PKGS := ./...
 FUZZTIME ?= 30s
@@ -54,6 +54,19 @@ e2e: setup ## only the tests that start the whole program against a real NGINX
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	@scripts/fuzz.sh $(FUZZTIME)
+
+# make chain [PAGES=10000000] [SEED=1]; make soak [SOAK=3600]
+PAGES ?= 10000000
+SEED ?= 1
+SOAK ?= 3600
+
+.PHONY: chain
+chain: ## random worlds from page bytes to JSON, PAGES of them, on one core
+	@scripts/chain.sh '$(PAGES)' '$(SEED)'
+
+.PHONY: soak
+soak: setup ## the daemon at 200 ms for SOAK seconds with a page that flaps between all those of the cases
+	@scripts/soak-pages.sh '$(SOAK)'
 
 .PHONY: bench
 bench: setup ## benchmarks and comparisons, as ratios within one run

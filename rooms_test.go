@@ -30,6 +30,11 @@ const (
 	plot  = "gonum.org/v1/plot"
 )
 
+// heavy is what no daemon needs: plots, PDF, Redis, the load generator, testbeds. Scenarios, which the tuner's twin
+// plays, have their requests from vegeta, so that its types are there; nothing attacks.
+var heavy = []string{plot, "codeberg.org/go-pdf", "github.com/ajstarks/svgo", "github.com/redis", "trimtab/arena",
+	"trimtab/deathstarbench/socialnet"}
+
 // rooms is the table of docs/architecture.md.
 var rooms = []room{
 	{name: "weights", only: []string{}},
@@ -46,19 +51,20 @@ var rooms = []room{
 	{name: "nginx/origin", only: []string{}},
 	{name: "nginx/instance", only: []string{}},
 	{name: "nginx/lua", only: []string{}},
-	{name: "orders", only: []string{"weights"}},
-	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}},
+	{name: "orders", only: []string{"trusted", "weights"}},
+	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}, never: append(slices.Clone(heavy), "net/http",
+		resty, "github.com/tsenart/vegeta", "trimtab/loadgen")},
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
 	{name: "words", only: []string{"plain", "tuner", "weights"}},
 	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}},
-	{name: "prove", only: []string{"objective", "plain", "vts"}},
+	{name: "prove", only: []string{"objective", "plain", "trusted", "vts"}},
 	{name: "prove/rehearse", not: []string{"nginx", "daemon", "arena", "tuner", "rival"}},
 	{name: "loadgen", only: []string{"loadgen", "plain"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},
-	{name: "daemon", not: []string{"arena", "loadgen"}, never: []string{cobra, plot}},
+	{name: "daemon", not: []string{"arena", "loadgen"}, never: append(slices.Clone(heavy), cobra)},
 	{name: "cmd/trimtab"},
 }
 

@@ -81,7 +81,11 @@ func (d *Service) putBack(ctx context.Context) error {
 	if len(d.state.LastGood) == 0 {
 		return nil // nothing of ours is in force
 	}
-	if told := d.told(s); told != "" {
+	now, err := s.root.Standing(ctx, false)
+	if err != nil {
+		return err
+	}
+	if told := d.told(now); told != "" {
 		d.log.Warn("the operator's weights are not restored: changes are held", "reason", told)
 		return nil
 	}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"trimtab/nginx"
 	"trimtab/nginx/reload"
 	"trimtab/orders"
 	"trimtab/vts"
@@ -23,7 +22,7 @@ type Clerk struct{ session *Session }
 // NewClerk returns a clerk for a configuration that is valid. It does no I/O but to read the secrets that the configuration
 // names.
 func NewClerk(cfg *Config, log *slog.Logger) (*Clerk, error) {
-	s, err := newSession(cfg, log)
+	s, err := newSession(cfg, log, nil)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
@@ -35,7 +34,7 @@ func (c *Clerk) Close() { c.session.close() }
 
 // Page reads the status page over a new connection.
 func (c *Clerk) Page(ctx context.Context) (vts.Status, error) {
-	return reload.Filled{StatusSource: c.session.fresh, Loaded: &nginx.Loaded{Path: c.session.cfg.Nginx.Config}}.Status(ctx)
+	return reload.Filled{StatusSource: c.session.fresh, Loaded: loadedBy{c.session.root}}.Status(ctx)
 }
 
 // Enforce puts the orders in force.
@@ -74,7 +73,7 @@ func (c *Clerk) Follows(ctx context.Context, upstream string, o *orders.Orders, 
 	case !known || !active:
 		return errors.New("it has not begun")
 	}
-	status, err := c.session.applier.Status(ctx)
+	status, err := c.session.status(ctx)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,6 @@ import (
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
 	"trimtab/prove"
-	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
 	"trimtab/vts"
@@ -44,6 +43,9 @@ func (s *Span) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (s Span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
+
 // DefaultPath is where the configuration is when nobody says otherwise.
 const DefaultPath = "/etc/trimtab/trimtab.toml"
 
@@ -58,6 +60,7 @@ type Config struct {
 	LogLevel     string `toml:"log_level"`
 	LogFormat    string `toml:"log_format"`
 	Listen       string `toml:"listen"`
+	User         string `toml:"user"`
 	// PageTokenFile holds the token of the page's buttons; empty: it has none.
 	PageTokenFile string `toml:"page_token_file"`
 
@@ -143,9 +146,15 @@ type Config struct {
 	Upstream []UpstreamConfig `toml:"upstream"`
 
 	path     string
+	text     []byte // nil: there is no file
 	warnings []string
-	model    *cluster.Model
-	methods  map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
+	password string // of the status page, once it has been read
+	// files reads the files that the configuration names; nil: this process does.
+	files func(key string) ([]byte, error)
+	// data is the folder of what is learned and ordered; empty: see dataDir.
+	data    string
+	model   *cluster.Model
+	methods map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -153,6 +162,7 @@ func Defaults() *Config {
 	c := &Config{
 		Interval: Span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: Span(30 * time.Minute),
 		LogLevel: "info", LogFormat: "text", Listen: "unix:/run/trimtab/trimtab.sock",
+		User: DefaultUser,
 	}
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
 	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = Span(500*time.Millisecond), Span(2*time.Second), Span(10*time.Second), 16
@@ -181,9 +191,12 @@ func ReadConfig(path string) (*Config, error) {
 }
 
 // ParseConfig reads a configuration from its text, as ReadConfig does; path is for messages.
-func ParseConfig(path, text string) (*Config, error) {
+func ParseConfig(path, text string) (*Config, error) { return parseConfig(path, text, nil) }
+
+// parseConfig is ParseConfig with another reader of the files that the configuration names.
+func parseConfig(path, text string, files func(key string) ([]byte, error)) (*Config, error) {
 	c := Defaults()
-	c.path = path
+	c.path, c.text, c.files = path, []byte(text), files
 	meta, err := toml.Decode(text, c)
 	if err != nil {
 		return nil, decodeError(path, err)
@@ -218,6 +231,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(time.Duration(c.Interval) >= 100*time.Millisecond && time.Duration(c.Interval) <= time.Hour, "interval %v: want 100ms to 1h", time.Duration(c.Interval))
+	check(c.User != "" && c.User != "root" && c.User != "0", "user %q: want a user that is not root", c.User)
 	check(c.StateDir != "" && filepath.IsAbs(c.StateDir), "state_dir %q: want an absolute path", c.StateDir)
 	check(c.HoldFile == "" || filepath.IsAbs(c.HoldFile), "hold_file %q: want an absolute path", c.HoldFile)
 	check(c.OnExit == "keep" || c.OnExit == "restore", "on_exit %q: want keep or restore", c.OnExit)
@@ -277,8 +291,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.Regimes.Model != "" {
-		c.model, err = cluster.OpenModel(c.Regimes.Model)
-		if err != nil {
+		if c.model, err = c.readModel(); err != nil {
 			errs = append(errs, fmt.Errorf("regimes.model: %w", err))
 		}
 	}
@@ -337,7 +350,10 @@ func (c *Config) HoldPath() string {
 }
 
 // StatePath is the file of the state.
-func (c *Config) StatePath() string { return filepath.Join(c.StateDir, "tuner.db") }
+func (c *Config) StatePath() string { return filepath.Join(c.dataDir(), "tuner.db") }
+
+// DNSPath is the file with what NGINX is told by DNS.
+func (c *Config) DNSPath() string { return filepath.Join(c.dataDir(), "dns.json") }
 
 // longestStep is how long a control step may take when everything takes as long as it may: telemetry that goes stale, the
 // lock, three plans because somebody keeps saving, the signal, its confirmation, and the way back.
@@ -356,14 +372,15 @@ func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 		cfg.Header.Set(name, value)
 	}
 	if c.Status.PasswordFile != "" {
-		text, err := trusted.Secret(c.Status.PasswordFile)
+		text, err := c.file(passwordFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the password: %w", err)
 		}
 		cfg.Password, _, _ = strings.Cut(string(text), "\n")
+		c.password = cfg.Password
 	}
 	if c.Status.CA != "" {
-		pem, err := os.ReadFile(c.Status.CA)
+		pem, err := c.file(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the authorities: %w", err)
 		}

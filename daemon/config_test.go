@@ -262,7 +262,19 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 			t.Errorf("ReadWritePaths: got %v, want %s among them", writable, dir)
 		}
 	}
-	if got := setting("StateDirectory"); "/var/lib/"+got != cfg.StateDir {
-		t.Errorf("StateDirectory: got %s, want the one of state_dir %s", got, cfg.StateDir)
+	if user := setting("User"); user != cfg.User {
+		t.Errorf("User: got %s, want that of the worker, %s", user, cfg.User)
+	}
+	// What is root's must not be the user's, as StateDirectory= and RuntimeDirectory= would be.
+	for _, name := range []string{"StateDirectory", "RuntimeDirectory"} {
+		if strings.Contains(string(text), "\n"+name+"=") {
+			t.Errorf("the unit has %s=", name)
+		}
+	}
+	for _, line := range []string{"ExecStartPre=+/bin/mkdir -p -m 0700 " + cfg.StateDir,
+		"ExecStart=!/usr/local/bin/trimtab tune", "NoNewPrivileges=yes"} {
+		if !strings.Contains(string(text), "\n"+line) {
+			t.Errorf("the unit has no %s", line)
+		}
 	}
 }

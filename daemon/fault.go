@@ -66,6 +66,7 @@ func (l *faultLog) news(key string, now time.Time) (again int, ok bool) {
 // fault counts an internal fault and logs it, with the stack of a panic.
 func (d *Service) fault(in part, err error) {
 	d.own.faults.WithLabelValues(string(in)).Inc()
+	d.trouble(troubleInternal, err)
 	key, attrs := string(in)+" "+err.Error(), []any{"part", string(in), "error", err}
 	if p := (*control.Panic)(nil); errors.As(err, &p) {
 		key = string(in) + " " + p.Place // what it panics with may differ every time
@@ -77,6 +78,9 @@ func (d *Service) fault(in part, err error) {
 	if again, ok := d.faults.news(key, time.Now()); ok {
 		if again > 0 {
 			attrs = append(attrs, "times_since", again)
+		}
+		if name := d.writeFault(in, err); name != "" {
+			attrs = append(attrs, "report", name)
 		}
 		d.log.Error("internal fault: the weights stay as they are, the daemon goes on; please report it", attrs...)
 	}

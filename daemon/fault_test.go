@@ -221,7 +221,13 @@ func (h playedHand) put(_ context.Context, w weights.Set, _ nginx.Settings) (con
 	return control.Receipt{Changed: true, Reloaded: true, At: time.Now()}, nil
 }
 
-func (playedHand) obstacle(context.Context, bool) string { return "" }
+func (playedHand) obstacle() string { return "" }
+
+// play has a session pretend that NGINX takes every change.
+func (s *Session) play(applied *int, panics bool) {
+	s.hand = playedHand{hand: s.hand, applied: applied, panics: panics}
+	s.own.Reloads = false // whose files and processes there are none
+}
 
 // A policy that fails whenever its change is in force must not make a loop of reloads, and nobody may forget whose weights
 // these are.
@@ -230,7 +236,7 @@ func TestPolicyThatPanicsWhenAChangeIsCommitted(t *testing.T) {
 		p := plot{call: "Committed", times: -1, wants: unequal}
 		d, log := faultyService(t, &p)
 		applied := new(int)
-		d.session.hand = playedHand{hand: d.session.hand, applied: applied}
+		d.session.play(applied, false)
 		d.steps(t, 20*time.Minute, func(at time.Duration, out control.Outcome, err error) {
 			if out.Applied != errors.Is(err, control.ErrInternal) {
 				t.Fatalf("at %s: applied %t, error %v", at, out.Applied, err)
@@ -254,7 +260,7 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 			p := plot{wants: unequal}
 			d, log := faultyService(t, &p)
 			applied := new(int)
-			d.session.hand = playedHand{hand: d.session.hand, applied: applied, panics: true}
+			d.session.play(applied, true)
 			d.steps(t, 10*time.Minute, func(at time.Duration, out control.Outcome, err error) {
 				if out.Applied {
 					t.Fatalf("at %s: applied", at)
@@ -314,7 +320,7 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 			p := plot{call: "Observe", times: 1, wants: unequal}
 			d, log := faultyService(t, &p)
 			applied := new(int)
-			d.session.hand = playedHand{hand: d.session.hand, applied: applied}
+			d.session.play(applied, false)
 			d.steps(t, time.Minute, func(at time.Duration, out control.Outcome, err error) {
 				if errors.Is(err, control.ErrInternal) {
 					p.call, p.times = "NewPolicy", -1

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -25,10 +26,11 @@ type hand interface {
 	// overlay puts into a sample what the page does not show of the weights in force, and leaves out groups that cannot
 	// be set.
 	overlay(ctx context.Context, sample *vts.Sample) error
-	// mayTune says why an upstream cannot be set; nil: it can.
-	mayTune(cfg *nginx.Config, u *nginx.Upstream) error
-	// obstacle says why no change may be made now; empty when nothing stands in the way.
-	obstacle(ctx context.Context, dry bool) string
+	// mayTune says why an upstream cannot be set; empty: it can.
+	mayTune(u *helper.Upstream) (why string)
+	// obstacle says why no change may be made now, beside what helper.Standing says; empty when nothing stands in the
+	// way.
+	obstacle() string
 }
 
 // beginner is a hand that has work in the background.

@@ -2,17 +2,17 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx"
 	"trimtab/nginx/dns"
 	"trimtab/vts"
@@ -36,10 +36,10 @@ var (
 func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 	a := s.cfg.Actuator
 	h := dnsHand{Session: s, zone: a.DNSZone}
-	store := dns.Store{Path: filepath.Join(s.cfg.StateDir, "dns.json")}
+	store := dns.Store{Path: s.cfg.DNSPath()}
 	var err error
 	if h.setter, err = dns.New(dns.Config{
-		Listen: a.DNSListen, Zone: a.DNSZone, Store: store, Status: s.applier.Status, Confirm: time.Duration(a.DNSConfirm),
+		Listen: a.DNSListen, Zone: a.DNSZone, Store: store, Status: s.status, Confirm: time.Duration(a.DNSConfirm),
 	}); err != nil {
 		return h, err
 	}
@@ -51,11 +51,12 @@ func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 		return h, err
 	}
 	h.follower = &dns.Follower{Logger: log, Join: h.join}
-	for _, m := range a.Members {
+	for i, m := range a.Members {
 		members, err := m.members()
 		if err != nil {
 			return h, err
 		}
+		members.Read = func() ([]byte, error) { return s.cfg.file(membersFile + strconv.Itoa(i)) }
 		h.follower.Members = append(h.follower.Members, members)
 	}
 	return h, nil
@@ -159,37 +160,44 @@ func (h dnsHand) overlay(_ context.Context, sample *vts.Sample) error {
 	return nil
 }
 
-func (h dnsHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error {
-	if err := cfg.Editable(u.Name); err != nil {
-		return err
+func (h dnsHand) mayTune(u *helper.Upstream) string {
+	if u.Uneditable != "" {
+		return u.Uneditable
 	}
 	st, err := h.setter.State()
 	if err != nil {
-		return err
+		return err.Error()
 	}
-	faults := dns.Faults(cfg, u, h.cfg.Actuator.DNSListen, h.zone, st.Upstreams[u.Name].Servers, time.Duration(h.cfg.Actuator.DNSConfirm))
-	if dns.Misspelt(u, h.zone) {
-		return errors.New(faults[0])
+	block, servers := u.Block(), st.Upstreams[u.Name].Servers
+	// The resolver of the http block stands in the block where that has none of its own.
+	faults := dns.Faults(&nginx.Config{}, block, h.cfg.Actuator.DNSListen, h.zone, servers,
+		time.Duration(h.cfg.Actuator.DNSConfirm))
+	if dns.Misspelt(block, h.zone) {
+		return faults[0]
 	}
-	if !dns.Installed(u, h.zone) {
-		return fmt.Errorf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
-			u.Name, u.File.Path, u.Line)
+	if !dns.Installed(block, h.zone) {
+		return fmt.Sprintf("upstream %q (%s:%d) does not take its weights by DNS: run trimtab nginx dns install",
+			u.Name, u.File, u.Line)
 	}
-	small := dns.Small(u, len(st.Upstreams[u.Name].Servers)) // which is said when NGINX takes no more
+	small := dns.Small(block, len(servers)) // which is said when NGINX takes no more
 	for _, fault := range faults {
 		if fault != small {
-			return errors.New(fault)
+			return fault
 		}
 	}
-	return nil
+	return ""
 }
 
 // join makes a list of members effective, unless the zone of the upstream has no room for them.
 func (h dnsHand) join(ctx context.Context, upstream string, members []dns.Member) error {
-	if path := h.cfg.Nginx.Config; path != "" {
-		if cfg, err := nginx.ReadConfig(path); err == nil {
-			for _, u := range cfg.Upstreams {
-				if short := dns.Small(u, len(members)); u.Name == upstream && short != "" {
+	if h.cfg.Nginx.Config != "" {
+		if seen, err := h.root.Look(ctx); err == nil {
+			for i := range seen.Upstreams {
+				u := &seen.Upstreams[i]
+				if u.Name != upstream {
+					continue
+				}
+				if short := dns.Small(u.Block(), len(members)); short != "" {
 					return &nginx.Refusal{Reason: short}
 				}
 			}
@@ -201,7 +209,7 @@ func (h dnsHand) join(ctx context.Context, upstream string, members []dns.Member
 	return err
 }
 
-func (h dnsHand) obstacle(context.Context, bool) string {
+func (h dnsHand) obstacle() string {
 	if err := h.server.Answering(); err != nil {
 		return "dns: " + err.Error()
 	}

@@ -1,12 +1,17 @@
 package daemon
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"trimtab/helper"
 	"trimtab/nginx/dns"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -26,7 +31,7 @@ func testDNSHand(t *testing.T) dnsHand {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSession(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s, err := newSession(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +49,14 @@ func TestDNSHandKnowsWhatNGINXIsTold(t *testing.T) {
 	if err != nil || diff != "app 10.0.0.1:80: weight 7, now 3\n" {
 		t.Errorf("plan: got %q, %v, want the one server that changes", diff, err)
 	}
-	if why := h.obstacle(t.Context(), false); !strings.HasPrefix(why, "dns: ") {
+	if why := h.obstacle(); !strings.HasPrefix(why, "dns: ") {
 		t.Errorf("obstacle: got %q, want that nobody is answered yet", why)
 	}
-	if h.Session.look(); h.tunes("app") {
+	if h.Session.look(); slices.Contains(h.names(), "app") {
 		t.Error("an upstream is tuned that NGINX's configuration does not have")
 	}
 	h.cfg.Nginx.Config = ""
-	if h.Session.look(); !h.tunes("app") {
+	if h.Session.look(); !slices.Contains(h.names(), "app") {
 		t.Errorf("without a configuration that can be read: got %v tuned, want what NGINX is told", h.names())
 	}
 }
@@ -80,6 +85,61 @@ func TestDNSHandPutsInWhatThePageDoesNotShow(t *testing.T) {
 			}
 			if c.shown[0].Weight != before.Weight {
 				t.Error("what others read is changed too")
+			}
+		})
+	}
+}
+
+// What dns.Faults says of a configuration is known of what the helper says of it too.
+func TestDNSHandKnowsWhatKeepsAnUpstreamFromGoingByIt(t *testing.T) {
+	const good = "zone app 256k; resolver 127.0.0.1:5653; server app.trimtab service=http resolve;"
+	for _, c := range []struct {
+		name, http, upstream, why string // why is empty: it may be tuned
+		joins                     string // why three more servers are not taken; empty: they are
+	}{
+		{"as it is installed", "", good, "", ""},
+		{"not installed", "", "server 10.0.0.1:80;", "run trimtab nginx dns install", ""},
+		{"weight= beside resolve", "", strings.Replace(good, "resolve;", "resolve weight=3;", 1), "weight=3 stands beside resolve", ""},
+		{"another name", "", strings.Replace(good, "app.trimtab", "web.trimtab", 1), "of a name that is not answered", ""},
+		{"somebody else's resolver", "", strings.Replace(good, "127.0.0.1:5653", "8.8.8.8", 1), "its resolver is 8.8.8.8", ""},
+		{"the resolver of the http block is somebody else's", "resolver 10.0.0.53;",
+			strings.Replace(good, "resolver 127.0.0.1:5653;", "", 1), "its resolver is 10.0.0.53", ""},
+		{"the resolver of the http block is Trimtab's", "resolver 127.0.0.1:5653;",
+			strings.Replace(good, "resolver 127.0.0.1:5653;", "", 1), "", ""},
+		{"no zone", "", strings.Replace(good, "zone app 256k;", "", 1), "it has no zone", ""},
+		{"a zone too small for more", "", strings.Replace(good, "256k", "24k", 1), "", "its zone of 24k is small for 300 servers"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := testDNSHand(t)
+			path := filepath.Join(t.TempDir(), "nginx.conf")
+			text := "events {}\nhttp { " + c.http + " upstream app { " + c.upstream + " } }\n"
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h.cfg.Nginx.Config, h.own.Applier.Config = path, path
+			seen, err := h.root.Look(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			line, err := json.Marshal(seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var told helper.Look
+			if err := json.Unmarshal(line, &told); err != nil {
+				t.Fatal(err)
+			}
+			why := h.mayTune(&told.Upstreams[0])
+			if (why == "") != (c.why == "") || !strings.Contains(why, c.why) {
+				t.Errorf("may be tuned: got %q, want %q", why, c.why)
+			}
+			members := make([]dns.Member, 300)
+			for i := range members {
+				members[i].Address = fmt.Sprintf("10.1.%d.%d:80", i/250, 1+i%250)
+			}
+			err = h.join(t.Context(), "app", members)
+			if c.joins != "" && (err == nil || !strings.Contains(err.Error(), c.joins)) {
+				t.Errorf("more servers: got %v, want %q", err, c.joins)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/vts"
@@ -77,6 +78,6 @@ func (h liveHand) overlay(ctx context.Context, sample *vts.Sample) error {
 }
 
 // mayTune: live weights know a server by its place.
-func (liveHand) mayTune(cfg *nginx.Config, u *nginx.Upstream) error { return cfg.Editable(u.Name) }
+func (liveHand) mayTune(u *helper.Upstream) string { return u.Uneditable }
 
-func (liveHand) obstacle(context.Context, bool) string { return "" }
+func (liveHand) obstacle() string { return "" }

@@ -79,7 +79,7 @@ func TestWildPages(t *testing.T) {
 				for _, u := range page.status.Upstreams {
 					d.session.tunable[u.Name] = true
 				}
-				d.session.hand = playedHand{hand: d.session.hand, applied: new(int)}
+				d.session.play(new(int), false)
 				for range 12 {
 					<-time.After(3 * time.Second)
 					p.Step(t.Context())

@@ -17,7 +17,10 @@ func (d *Service) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.opts.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.healthy()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.ready()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, d.ready())
+		d.troubles.printTo(w, time.Now())
+	})
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, _ *http.Request) {
 		text, err := json.Marshal(d.report())
 		if err != nil {

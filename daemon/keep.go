@@ -43,7 +43,7 @@ func (d *Service) restore(ctx context.Context) (err error) {
 
 // recover undoes what a crash has left half done in NGINX's configuration.
 func (d *Service) recover(ctx context.Context, s *Session) error {
-	r, err := s.applier.Recover(ctx)
+	r, err := s.root.Recover(ctx)
 	if err != nil {
 		if refusal := (*nginx.Refusal)(nil); errors.As(err, &refusal) {
 			d.log.Warn("nothing recovered", "reason", refusal.Reason)
@@ -69,6 +69,7 @@ func (d *Service) save(s *Session) {
 	if fault := d.contain(inState, func() { err = d.store.Save(d.state) }); fault != nil {
 		err = fault
 	}
+	d.trouble(troubleState, err)
 	if err != nil {
 		d.own.saveFailures.Inc()
 		if d.unsaved == nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,7 +24,11 @@ func TestListenWaitsForAPortThatIsTaken(t *testing.T) {
 	address := taken.Addr().String()
 	said := new(buffer)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-	if addr := listen(t.Context(), slog.New(slog.NewTextHandler(said, nil)), address, handler, 10*time.Millisecond); addr != nil {
+	open := func(ctx context.Context) (net.Listener, error) {
+		return localhttp.Listen(ctx, address, localhttp.Limits{})
+	}
+	if addr := listen(t.Context(), slog.New(slog.NewTextHandler(said, nil)), open, handler,
+		10*time.Millisecond); addr != nil {
 		t.Fatalf("got %v, want no address yet", addr)
 	}
 	if !strings.Contains(said.String(), "not listening") || !strings.Contains(said.String(), "address already in use") {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"strings"
@@ -9,7 +10,6 @@ import (
 	"trimtab/control"
 	"trimtab/orders"
 	"trimtab/page"
-	"trimtab/trusted"
 	"trimtab/tuner"
 	"trimtab/tuner/params"
 	"trimtab/vts"
@@ -36,9 +36,9 @@ func newPage(cfg *Config, version string) *page.Recorder {
 // livePage is the handler of the page.
 func (d *Service) livePage() http.Handler {
 	o := page.Options{}
-	if path := d.current().cfg.PageTokenFile; path != "" {
+	if cfg := d.current().cfg; cfg.PageTokenFile != "" {
 		o.Token = func() (string, error) {
-			text, err := trusted.Secret(path)
+			text, err := cfg.file(pageFile)
 			return strings.TrimSpace(string(text)), err
 		}
 		o.Hold = d.holdByPage
@@ -48,23 +48,18 @@ func (d *Service) livePage() http.Handler {
 
 // holdByPage sets or removes the hold file, as trimtab tune --hold and --release do.
 func (d *Service) holdByPage(on bool) error {
-	cfg := d.current().cfg
-	var err error
-	if on {
-		_, err = cfg.Hold()
-	} else {
-		_, err = cfg.Release()
-	}
+	s := d.current()
+	_, err := s.root.Hold(context.Background(), &on)
 	if err == nil {
 		d.log.Warn("hold file changed from the page", "hold", on)
-		d.page.Holds(d.pageHolds(d.current()))
+		d.page.Holds(d.pageHolds(s))
 	}
 	return err
 }
 
 func (d *Service) pageHolds(s *Session) page.HoldState {
-	_, err := os.Stat(s.cfg.HoldPath())
-	return page.HoldState{Possible: s.cfg.PageTokenFile != "", Held: err == nil}
+	held, err := s.root.Hold(context.Background(), nil)
+	return page.HoldState{Possible: s.cfg.PageTokenFile != "", Held: held != "" && err == nil}
 }
 
 // show takes a step over into the page, and says in the log what the last change has brought.

@@ -21,6 +21,13 @@ func TestHoldFromThePage(t *testing.T) {
 	}
 	d, log, _ := testService(t, func(c *Config) { c.PageTokenFile = token })
 	h := d.routes()
+	told := func() string {
+		standing, err := d.session.root.Standing(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.told(standing)
+	}
 	ask := func(token, body string) int {
 		req := httptest.NewRequest("POST", "http://localhost/page/hold", strings.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")
@@ -29,21 +36,20 @@ func TestHoldFromThePage(t *testing.T) {
 		h.ServeHTTP(w, req)
 		return w.Code
 	}
-	if code := ask("s3cret", `{"hold":true}`); code != http.StatusNoContent || !strings.HasPrefix(d.told(d.session),
-		"hold file") {
-		t.Fatalf("hold: code %d, told %q", code, d.told(d.session))
+	if code := ask("s3cret", `{"hold":true}`); code != http.StatusNoContent || !strings.HasPrefix(told(), "hold file") {
+		t.Fatalf("hold: code %d, told %q", code, told())
 	}
-	if code := ask("s3cret", `{"hold":false}`); code != http.StatusNoContent || d.told(d.session) != "" {
-		t.Errorf("go on: code %d, told %q", code, d.told(d.session))
+	if code := ask("s3cret", `{"hold":false}`); code != http.StatusNoContent || told() != "" {
+		t.Errorf("go on: code %d, told %q", code, told())
 	}
-	if code := ask("other", `{"hold":true}`); code != http.StatusUnauthorized || d.told(d.session) != "" {
-		t.Errorf("another token: code %d, told %q", code, d.told(d.session))
+	if code := ask("other", `{"hold":true}`); code != http.StatusUnauthorized || told() != "" {
+		t.Errorf("another token: code %d, told %q", code, told())
 	}
 	if err := os.Chmod(token, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code := ask("s3cret", `{"hold":true}`); code == http.StatusNoContent || d.told(d.session) != "" {
-		t.Errorf("a token that others can read: code %d, told %q", code, d.told(d.session))
+	if code := ask("s3cret", `{"hold":true}`); code == http.StatusNoContent || told() != "" {
+		t.Errorf("a token that others can read: code %d, told %q", code, told())
 	}
 	if !strings.Contains(log.String(), "hold file changed from the page") || strings.Contains(log.String(), "s3cret") {
 		t.Errorf("log: %s", log)

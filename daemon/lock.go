@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -11,6 +12,25 @@ import (
 
 	"trimtab/trusted"
 )
+
+// lockAll makes this the only daemon of the state folder and of NGINX's configuration until release is called. An error
+// is a *ConfigError.
+func lockAll(cfg *Config, log *slog.Logger) (release func(), err error) {
+	state, err := lock(cfg.StateDir)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	switch config, err := lockConfiguration(cfg.Nginx.Config); {
+	case errors.Is(err, errOtherDaemon):
+		state()
+		return nil, &ConfigError{err}
+	case err != nil: // no folder for locks: a change still takes the lock of its own
+		log.Warn("whether another daemon tunes this configuration cannot be known", "error", err)
+		return state, nil
+	default:
+		return func() { config(); state() }, nil
+	}
+}
 
 // lock makes this the only daemon of the state folder until release is called.
 func lock(dir string) (release func(), err error) {

@@ -51,6 +51,8 @@ const sayAgain = time.Minute
 
 // noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held.
 func (d *Service) noteError(err error) {
+	cfg := d.session.cfg
+	d.noteTrouble(cfg, err)
 	if err == nil {
 		d.problem = ""
 		if d.lastErr != "" {
@@ -59,7 +61,7 @@ func (d *Service) noteError(err error) {
 		d.lastErr = ""
 		return
 	}
-	kind, text := failureKind(err), err.Error()
+	kind, text := failureKind(err), cfg.scrub(err.Error())
 	if kind == "internal" { // said by itself, with its stack
 		d.problem, d.lastErr = text, kind
 		return
@@ -73,6 +75,22 @@ func (d *Service) noteError(err error) {
 		d.errSaid = time.Now()
 	}
 	d.problem, d.lastErr = text, kind
+}
+
+// noteTrouble counts a step that failed, and notes what is over with one that did not.
+func (d *Service) noteTrouble(cfg *Config, err error) {
+	now, failed := time.Now(), ""
+	if err != nil {
+		failed = failureKind(err)
+	}
+	for _, kind := range []string{troubleTelemetry, troubleApply, troubleInternal} {
+		switch {
+		case kind == failed && kind != troubleInternal: // which have been counted where they were contained
+			d.troubles.note(kind, cfg.scrub(err.Error()), now)
+		case err == nil, kind == troubleTelemetry: // what failed later had telemetry
+			d.troubles.note(kind, "", now)
+		}
+	}
 }
 
 // failureKind is what kind of failure ended a step.

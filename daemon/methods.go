@@ -12,10 +12,14 @@ import (
 func methodsOf(cfg *nginx.Config) map[string]string {
 	methods := map[string]string{}
 	for _, u := range cfg.Upstreams {
-		if tuner.Method(u.Method).LoadAware() {
-			methods[u.Name] = u.Method
-		}
+		methods[u.Name] = u.Method
 	}
+	return loadAware(methods)
+}
+
+// loadAware are those of the methods, by upstream, that a learner plans for as such.
+func loadAware(methods map[string]string) map[string]string {
+	maps.DeleteFunc(methods, func(_, method string) bool { return !tuner.Method(method).LoadAware() })
 	return methods
 }
 

@@ -18,7 +18,6 @@ import (
 	"trimtab/objective"
 	"trimtab/pursuit"
 	"trimtab/scaling"
-	"trimtab/trusted"
 	"trimtab/vts"
 )
 
@@ -214,18 +213,26 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch), MinGain: cfg.Objective.MinGain})
 }
 
-// newScaler returns who carries out capacities; nil: nobody does.
-func newScaler(cfg *Config, log *slog.Logger) (*scaling.Scaler, error) {
+// needsOneProcess says that something is done with the rights of root that only weights are.
+func needsOneProcess(what string) error {
+	return &ConfigError{fmt.Errorf("%s, which the process that reads the network may not: run trimtab tune --single-process", what)}
+}
+
+// newScaler returns who carries out capacities; nil: nobody does. A confined process starts no programs.
+func newScaler(cfg *Config, log *slog.Logger, confined bool) (*scaling.Scaler, error) {
 	s := cfg.Scaling
 	limits, _ := cfg.scalingLimits()
 	if !cfg.pursues() || len(limits) == 0 {
 		return nil, nil
 	}
+	if confined && s.URL == "" {
+		return nil, needsOneProcess("scaling.command starts a program")
+	}
 	var hook scaling.Hook = scaling.Command{Change: s.Command, Ask: s.Ask}
 	if s.URL != "" {
 		token := ""
 		if s.TokenFile != "" {
-			text, err := trusted.Secret(s.TokenFile)
+			text, err := cfg.file(hookFile)
 			if err != nil {
 				return nil, fmt.Errorf("read the token of the scaling hook: %w", err)
 			}
@@ -263,12 +270,16 @@ func newAdmission(s *Session) (*admission, error) {
 				zones[u.Name] = u.LimitZone
 			}
 		}
-		a.rate = &rates.Admission{Applier: s.applier, Zones: zones, Offered: a.offers}
+		if s.own == nil {
+			return nil, needsOneProcess(`objective.admission = "rate" edits NGINX's files`)
+		}
+		a.rate = &rates.Admission{Applier: s.own.Applier, Zones: zones, Offered: a.offers}
 		return a, nil
 	}
-	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile, Timeout: time.Duration(s.cfg.Status.Timeout)}
+	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile, Timeout: time.Duration(s.cfg.Status.Timeout),
+		Token: func() ([]byte, error) { return s.cfg.file(tokenFile) }}
 	if !s.cfg.Actuator.Unseen {
-		call.Prove = s.applier.Answers
+		call.Prove = s.root.Answers
 	}
 	setter, err := live.New(call)
 	if err != nil {

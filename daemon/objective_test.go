@@ -73,7 +73,7 @@ func TestObjectivesAreOffUnlessSwitchedOn(t *testing.T) {
 	if _, ok := p.(*tuner.Tuner); !ok {
 		t.Errorf("got a %T, want the tuner", p)
 	}
-	s, err := newSession(cfg, nil)
+	s, err := newSession(cfg, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

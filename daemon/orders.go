@@ -21,7 +21,7 @@ const rampSteps = 10
 
 // Orders is where the operator's orders stand.
 func (c *Config) Orders() orders.Store {
-	return orders.Store{Path: filepath.Join(c.StateDir, "orders.json")}
+	return orders.Store{Path: filepath.Join(c.dataDir(), "orders.json")}
 }
 
 // mostWeight is the largest weight that the actuator sets.
@@ -227,6 +227,7 @@ func (s *Session) obey(ctx context.Context, name string, want map[string]orders.
 // obey puts in force what is ordered of single servers.
 func (d *Service) obey(ctx context.Context, s *Session) {
 	changed, err := s.enforce(ctx, time.Now())
+	d.trouble(troubleOrders, err)
 	if err != nil {
 		d.log.Error("orders are not in force", "error", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/page"
 	"trimtab/prove"
 	"trimtab/tuner"
@@ -22,10 +23,10 @@ import (
 )
 
 // ProvePath is the file of the experiment, ProveOrderPath what somebody wants of it.
-func (c *Config) ProvePath() string { return filepath.Join(c.StateDir, "prove.json") }
+func (c *Config) ProvePath() string { return filepath.Join(c.dataDir(), "prove.json") }
 
 // ProveOrderPath is where an order for the experiments of the daemon is left.
-func (c *Config) ProveOrderPath() string { return filepath.Join(c.StateDir, "prove.order.json") }
+func (c *Config) ProveOrderPath() string { return filepath.Join(c.dataDir(), "prove.order.json") }
 
 // ProvePlan is the experiment that the configuration describes.
 func (c *Config) ProvePlan() prove.Plan {
@@ -133,7 +134,11 @@ func (d *Service) prove(ctx context.Context, s *Session, sample *vts.Sample, pol
 		return
 	}
 	var news prove.News
-	told := d.told(s)
+	standing, err := s.root.Standing(ctx, false)
+	told := d.told(standing)
+	if err != nil {
+		told = "helper: " + err.Error()
+	}
 	switch {
 	case f.Ended():
 		news.Switch = f.In != "" && f.In != f.Arm()
@@ -153,7 +158,7 @@ func (d *Service) prove(ctx context.Context, s *Session, sample *vts.Sample, pol
 	}
 	switched := false
 	if told == "" && (news.Switch || !f.Ended() && !f.Begun()) {
-		switched = d.switchArm(ctx, s, sample, policy, now)
+		switched = d.switchArm(ctx, s, standing, sample, policy, now)
 	}
 	if switched || news.Text != "" || news.Switch {
 		if err := f.Write(s.cfg.ProvePath()); err != nil {
@@ -202,7 +207,7 @@ func (d *Service) takeOrder(s *Session, now time.Time) {
 func (d *Service) beginProof(s *Session, plan prove.Plan, now time.Time) {
 	path := s.cfg.ProvePath()
 	if d.proof.file != nil {
-		if err := os.Rename(path, filepath.Join(s.cfg.StateDir, "prove-"+d.proof.file.ID+".json")); err != nil &&
+		if err := os.Rename(path, filepath.Join(filepath.Dir(path), "prove-"+d.proof.file.ID+".json")); err != nil &&
 			!errors.Is(err, fs.ErrNotExist) {
 			d.sayProof(now, "the experiment before is not kept", err)
 		}
@@ -228,11 +233,11 @@ func (d *Service) beginProof(s *Session, plan prove.Plan, now time.Time) {
 }
 
 // switchArm puts the weights of the arm in force whose turn it is. While it cannot, it is asked again in every step.
-func (d *Service) switchArm(ctx context.Context, s *Session, sample *vts.Sample, policy control.Policy,
-	now time.Time) bool {
+func (d *Service) switchArm(ctx context.Context, s *Session, standing helper.Standing, sample *vts.Sample,
+	policy control.Policy, now time.Time) bool {
 	f := d.proof.file
 	arm := f.Arm()
-	if why := s.obstacle(ctx, false); why != "" {
+	if why := s.obstacle(standing); why != "" {
 		return false // as the hold of the loop says
 	}
 	want := weights.Set{}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx"
 	"trimtab/prove"
 	"trimtab/vts"
@@ -82,8 +83,8 @@ func (provingHand) plan(weights.Set) (string, error)                { return "",
 func (h provingHand) InForce(context.Context) (weights.Set, error)  { return h.nginx.weights, nil }
 func (h provingHand) standing(context.Context) (weights.Set, error) { return h.nginx.weights, nil }
 func (provingHand) overlay(context.Context, *vts.Sample) error      { return nil }
-func (provingHand) mayTune(*nginx.Config, *nginx.Upstream) error    { return nil }
-func (provingHand) obstacle(context.Context, bool) string           { return "" }
+func (provingHand) mayTune(*helper.Upstream) string                 { return "" }
+func (provingHand) obstacle() string                                { return "" }
 
 // wants is a policy that wants the second server to have three times the weight.
 type wants struct{ made bool }
@@ -104,6 +105,7 @@ func provingService(t *testing.T, world *playedNGINX, change func(*Config)) (d *
 	t.Helper()
 	d, _, _ = testService(t, change)
 	d.session.hand = provingHand{world}
+	d.session.own.Reloads = false // whose files and processes there are none
 	d.session.policy = &wants{}
 	p := d.poll(t, world)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -38,8 +38,8 @@ func (d *Service) newPolicy(s *Session) (p control.Policy, err error) {
 // was learned. A reload of the configuration renews no budget.
 func (d *Service) swap(next *Session) {
 	last := d.current()
-	if reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
-		next.applier.Budget = last.applier.Budget
+	if next.own != nil && last.own != nil && reflect.DeepEqual(last.cfg.Actuator, next.cfg.Actuator) {
+		next.own.Applier.Budget = last.own.Applier.Budget
 	}
 	// Shares that are refused are decided anew: whoever refused them may not know the upstream any more.
 	last.letAllIn(d.log)

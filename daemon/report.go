@@ -9,18 +9,19 @@ import (
 
 // Report says what the daemon does now and what it decided last. It is what /explain answers.
 type Report struct {
-	At          time.Time       `json:"at"`
-	Learner     string          `json:"learner"`
-	Held        string          `json:"held"` // why changes are held; empty: they are not
-	Reason      string          `json:"reason"`
-	Problem     string          `json:"problem"` // why the last step failed; empty: it did not
-	LastChange  *time.Time      `json:"last_change_at"`
-	InForce     weights.Set     `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
-	Operator    weights.Set     `json:"weights_of_operator"` // what --on-exit restore returns to
-	Orders      []string        `json:"orders"`              // what is ordered of single servers; whoever prints the report fills it in
-	ChangesMost int             `json:"changes_most"`        // that a full budget holds; 0: changes are not limited
-	Wishes      []string        `json:"wishes,omitempty"`    // what the configuration asks of single servers' shares
-	Explanation json.RawMessage `json:"explanation"`         // a tuner.Explanation; nil: nothing decided yet, or a learner that explains nothing
+	At          time.Time          `json:"at"`
+	Learner     string             `json:"learner"`
+	Held        string             `json:"held"` // why changes are held; empty: they are not
+	Reason      string             `json:"reason"`
+	Problem     string             `json:"problem"` // why the last step failed; empty: it did not
+	LastChange  *time.Time         `json:"last_change_at"`
+	InForce     weights.Set        `json:"weights_in_force"`    // at the last sample, or as set last when the state file was read
+	Operator    weights.Set        `json:"weights_of_operator"` // what --on-exit restore returns to
+	Orders      []string           `json:"orders"`              // what is ordered of single servers; whoever prints the report fills it in
+	ChangesMost int                `json:"changes_most"`        // that a full budget holds; 0: changes are not limited
+	Wishes      []string           `json:"wishes,omitempty"`    // what the configuration asks of single servers' shares
+	Errors      map[string]Trouble `json:"errors"`              // by kind, of the daemon that was asked
+	Explanation json.RawMessage    `json:"explanation"`         // a tuner.Explanation; nil: nothing decided yet, or a learner that explains nothing
 }
 
 // report is what /explain says.
@@ -28,7 +29,8 @@ func (d *Service) report() Report {
 	explanation := d.explanation()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason, Problem: d.problem, Explanation: explanation,
+	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason,
+		Problem: d.problem, Errors: d.troubles.all(), Explanation: explanation,
 		InForce: relabel(d.inForce, label), Operator: relabel(d.base, label), Wishes: d.session.cfg.Wishes()}
 	if b := d.session.cfg.Budget(0); !b.Unlimited {
 		r.ChangesMost = b.Most

@@ -13,7 +13,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"trimtab/control"
-	"trimtab/nginx"
+	"trimtab/helper"
 	"trimtab/tuner/params"
 )
 
@@ -24,7 +24,7 @@ func (d *Service) Run(ctx context.Context) error {
 	return d.running(ctx, func(background context.Context, all *sync.WaitGroup) error {
 		cfg := d.current().cfg
 		if cfg.Listen != "" && !d.opts.DryRun {
-			listen(background, d.log, cfg.Listen, d.routes(), listenAgain)
+			listen(background, d.log, d.opener(cfg.Listen), d.routes(), listenAgain)
 		}
 		d.begin(background, all, d.current())
 		return d.loop(ctx, background, all)
@@ -59,19 +59,14 @@ func (d *Service) Once(ctx context.Context) error {
 // running calls f with what every run needs: the lock of the state folder, the state of the run before, and background
 // work that has ended when it returns.
 func (d *Service) running(ctx context.Context, f func(background context.Context, all *sync.WaitGroup) error) error {
-	if !d.opts.DryRun {
-		release, err := lock(d.current().cfg.StateDir)
+	if !d.opts.DryRun && d.opts.Helper == nil {
+		release, err := lockAll(d.current().cfg, d.log)
 		if err != nil {
-			return &ConfigError{err}
+			return err
 		}
 		defer release()
-		switch release, err := lockConfiguration(d.current().cfg.Nginx.Config); {
-		case errors.Is(err, errOtherDaemon):
+		if err := d.current().cfg.takeBack(); err != nil {
 			return &ConfigError{err}
-		case err != nil: // no folder for locks: a change still takes the lock of its own
-			d.log.Warn("whether another daemon tunes this configuration cannot be known", "error", err)
-		default:
-			defer release()
 		}
 	}
 	defer func() {
@@ -93,10 +88,10 @@ func (d *Service) loop(ctx, background context.Context, all *sync.WaitGroup) err
 	cfg := d.current().cfg
 	d.log.Info("started", "version", d.opts.Version, "upstreams", d.current().names(), "left_out", d.current().leftOut(),
 		"actuator", cfg.Actuator.Kind, "interval", time.Duration(cfg.Interval))
-	dog := newWatchdog()
+	dog := newWatchdog(d.notify)
 	defer dog.stop()
 	dog.allow(cfg.longestStep())
-	notify(daemon.SdNotifyReady)
+	d.notify(daemon.SdNotifyReady)
 	tick := time.NewTicker(time.Duration(cfg.Interval))
 	defer tick.Stop()
 	for {
@@ -104,7 +99,7 @@ func (d *Service) loop(ctx, background context.Context, all *sync.WaitGroup) err
 		case <-ctx.Done():
 			return d.end()
 		case <-dog.beat:
-			notify(daemon.SdNotifyWatchdog)
+			d.notify(daemon.SdNotifyWatchdog)
 		case s := <-d.opts.Signals:
 			d.signal(background, all, s, tick)
 			dog.allow(d.current().cfg.longestStep())
@@ -127,11 +122,12 @@ func (d *Service) signal(ctx context.Context, all *sync.WaitGroup, s os.Signal, 
 	case syscall.SIGUSR1, syscall.SIGUSR2:
 		d.pause(s == syscall.SIGUSR1)
 	case syscall.SIGHUP:
-		notify(daemon.SdNotifyReloading)
+		d.notify(daemon.SdNotifyReloading)
 		var err error
 		if fault := d.contain(inReload, func() { err = d.reload(ctx, all) }); fault != nil {
 			err = fault
 		}
+		d.trouble(troubleReload, err)
 		if err != nil {
 			d.own.reloadOK.Set(0)
 			d.log.Error("configuration not taken over, the old one stays", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -141,7 +137,7 @@ func (d *Service) signal(ctx context.Context, all *sync.WaitGroup, s os.Signal, 
 			tick.Reset(time.Duration(d.current().cfg.Interval))
 			d.log.Info("configuration taken over", "upstreams", d.current().names(), "left_out", d.current().leftOut())
 		}
-		notify(daemon.SdNotifyReady)
+		d.notify(daemon.SdNotifyReady)
 	}
 }
 
@@ -159,13 +155,19 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 		return fmt.Errorf("%s: state_dir and listen cannot change while the daemon runs: restart it", cfg.path)
 	}
 	cfg.methods = old.methods // until the files have been read again
-	next, err := newSession(cfg, d.log)
+	next, err := newSession(cfg, d.log, d.opts.Helper)
 	if err != nil {
 		return err
 	}
 	if next.policy, err = d.newPolicy(next); err != nil {
 		next.close()
 		return err
+	}
+	if d.opts.Helper != nil {
+		if err := d.opts.Helper.Adopt(); err != nil {
+			next.close()
+			return err
+		}
 	}
 	d.warn(cfg)
 	d.swap(next)
@@ -175,7 +177,7 @@ func (d *Service) reload(ctx context.Context, all *sync.WaitGroup) error {
 
 // end finishes a run that was asked to stop.
 func (d *Service) end() error {
-	notify(daemon.SdNotifyStopping)
+	d.notify(daemon.SdNotifyStopping)
 	var err error
 	if d.current().cfg.OnExit == "restore" && !d.opts.DryRun {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -197,6 +199,9 @@ func (d *Service) end() error {
 // begin starts what a session needs in the background: the poller, and the eye on NGINX's configuration.
 func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	ctx, s.cancel = context.WithCancel(ctx)
+	if d.opts.Helper != nil {
+		d.opts.Helper.Answer(s.status, s.origin)
+	}
 	s.look()
 	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
 	if b, ok := s.hand.(beginner); ok {
@@ -205,10 +210,9 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	if s.cfg.Nginx.Config == "" {
 		return
 	}
-	w := &nginx.Watcher{Config: s.cfg.Nginx.Config, Own: s.applier.Owns, Logger: d.log}
 	all.Go(func() {
 		d.keepRunning(ctx, inWatcher, func() {
-			if err := w.Run(ctx, func(c nginx.Change) { d.edited(s, c) }); err != nil {
+			if err := s.root.Watch(ctx, func(e helper.Edit) { d.edited(s, e) }); err != nil {
 				d.log.Error("NGINX's configuration is not watched", "error", err)
 			}
 		})
@@ -216,13 +220,15 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 }
 
 // edited takes notice of an edit of NGINX's configuration by somebody else.
-func (d *Service) edited(s *Session, c nginx.Change) {
+func (d *Service) edited(s *Session, c helper.Edit) {
 	s.look()
-	if c.Err != nil {
+	if c.Error != "" {
+		d.trouble(troubleNginx, errors.New(c.Error))
 		d.own.configUnreadable.Inc()
-		d.log.Warn("NGINX's configuration cannot be read: changes are held", "error", c.Err)
+		d.log.Warn("NGINX's configuration cannot be read: changes are held", "error", c.Error)
 		return
 	}
+	d.trouble(troubleNginx, nil)
 	d.own.configEdits.Inc()
 	d.log.Info("somebody edited NGINX's configuration: plans are made from the new files",
 		"files", c.Files, "upstreams", s.names(), "left_out", s.leftOut())

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -14,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trimtab/control"
-	"trimtab/nginx"
+	"trimtab/helper"
 	"trimtab/page"
 	"trimtab/pursuit"
 	"trimtab/tuner"
@@ -27,23 +26,25 @@ const saveEvery = 30 * time.Second
 
 // Service is the daemon. Its loop runs in one goroutine; what others read is behind mu.
 type Service struct {
-	log     *slog.Logger
-	opts    Options
-	store   *Store
-	metrics *loopMetrics
-	own     *daemonMetrics
-	state   State
-	saved   time.Time
-	unsaved error     // of the last attempt to save
-	lastErr string    // kind of the last failure that was logged
-	errSaid time.Time // when it was
-	lastWhy string
-	based   bool // the operator's weights have been compared with those in force
+	log      *slog.Logger
+	opts     Options
+	store    *Store
+	metrics  *loopMetrics
+	own      *daemonMetrics
+	troubles *troubles
+	state    State
+	saved    time.Time
+	unsaved  error     // of the last attempt to save
+	lastErr  string    // kind of the last failure that was logged
+	errSaid  time.Time // when it was
+	lastWhy  string
+	based    bool // the operator's weights have been compared with those in force
 
 	faults   faultLog
 	recovery recovery
 	renders  renders // of the loop alone
-	proof    proof   // of the loop alone
+	witness  witness
+	proof    proof // of the loop alone
 	page     *page.Recorder
 	edits    int // of the operator that were taken over
 
@@ -77,6 +78,10 @@ type Options struct {
 	NewPolicy func(*Config) (control.Policy, error)
 	Signals   <-chan os.Signal // SIGHUP, SIGUSR1 and SIGUSR2, as trimtab tune documents them; nil: none is heard
 	Logger    *slog.Logger     // nil: silence
+	// Helper does what needs root; nil: this process does.
+	Helper *helper.Client
+	// Clock is the clock on the wall for changes of NGINX's configuration; nil: time.Now.
+	Clock func() time.Time
 	// Registry takes the metrics, which are served from there; nil: one of the daemon's own.
 	Registry *prometheus.Registry
 }
@@ -93,17 +98,22 @@ func New(cfg *Config, o Options) (*Service, error) {
 	if o.NewPolicy == nil {
 		o.NewPolicy = NewPolicy
 	}
-	s, err := newSession(cfg, o.Logger)
+	s, err := newSession(cfg, o.Logger, o.Helper)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
 	d := &Service{
 		log: o.Logger, opts: o, session: s, store: NewStore(cfg.StatePath(), o.Logger),
-		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry, o.Version), began: time.Now(),
-		page: newPage(cfg, o.Version),
+		metrics: newLoopMetrics(o.Registry), own: newDaemonMetrics(o.Registry,
+			o.Version), troubles: newTroubles(o.Registry),
+		began: time.Now(), page: newPage(cfg, o.Version),
 	}
+	d.witness.contain = func(f func()) { _ = d.contain(inState, f) }
 	if s.policy, err = d.newPolicy(s); err != nil {
 		return nil, &ConfigError{err}
+	}
+	if s.own != nil {
+		s.own.Applier.Clock = o.Clock
 	}
 	d.warn(cfg)
 	return d, nil
@@ -117,15 +127,13 @@ func (d *Service) warn(cfg *Config) {
 }
 
 // told says who told the daemon to change nothing; empty: nobody did.
-func (d *Service) told(s *Session) string {
+func (d *Service) told(standing helper.Standing) string {
 	d.mu.Lock()
 	paused := d.paused
 	d.mu.Unlock()
-	switch _, err := os.Stat(s.cfg.HoldPath()); {
-	case err == nil:
-		return "hold file: " + s.cfg.HoldPath() + " exists"
-	case !errors.Is(err, fs.ErrNotExist):
-		return "hold file: " + err.Error()
+	switch {
+	case standing.Hold != "":
+		return standing.Hold
 	case paused:
 		return "signal: SIGUSR1 was sent; SIGUSR2 goes on"
 	case d.opts.Observe:
@@ -136,7 +144,12 @@ func (d *Service) told(s *Session) string {
 
 // hold says why nothing may be changed now; empty: changes pass.
 func (d *Service) hold(ctx context.Context, s *Session) string {
-	if told := d.told(s); told != "" {
+	standing, err := s.root.Standing(ctx, d.opts.DryRun)
+	if err != nil {
+		return "helper: " + err.Error()
+	}
+	obstacle := s.obstacle(standing) // asked for in any case: it notes what NGINX's processes weigh
+	if told := d.told(standing); told != "" {
 		return told
 	}
 	if left := time.Duration(s.cfg.ObserveFirst) - d.state.Observed; left > 0 && !d.opts.DryRun {
@@ -145,7 +158,7 @@ func (d *Service) hold(ctx context.Context, s *Session) string {
 	if why := d.proof.holds(); why != "" {
 		return why
 	}
-	return s.obstacle(ctx, d.opts.DryRun)
+	return obstacle
 }
 
 // Step runs one control step and records it. It does not panic: whatever does is an internal fault, after which the
@@ -197,7 +210,12 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.log.Warn("what servers have is not known", "error", err)
 	}
 	d.reassert(ctx, s)
-	out, err := control.NewLoop(s, policy, s, options...).Step(ctx)
+	seen := policy
+	if rest == "" {
+		d.witness.watch(policy)
+		seen = witnessed{policy, &d.witness}
+	}
+	out, err := control.NewLoop(s, seen, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
 		took = time.Since(decided)
@@ -268,16 +286,9 @@ func (d *Service) explain(p control.Policy, sample *vts.Sample, err error) *tune
 // tryOut says once per configuration, and long before the first change, when nginx -t does not pass as this process
 // runs it: in a sandbox that lacks a folder every change would be refused.
 func (d *Service) tryOut(ctx context.Context, s *Session) {
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
-	if err == nil {
-		// Without a master the test would take the ports from an NGINX that is just starting.
-		_, err = s.applier.Master(ctx, cfg)
-	}
-	if err != nil {
-		return
-	}
-	s.tried = true
-	if err := s.applier.Test(ctx); err != nil && ctx.Err() == nil {
+	tried, err := s.root.Test(ctx)
+	s.tried = tried
+	if tried && err != nil && ctx.Err() == nil {
 		d.log.Warn("nginx -t does not pass as this process runs it: every change will be refused", "error", err)
 	}
 }

@@ -405,7 +405,7 @@ func TestReloadOfTheConfigurationRenewsNothing(t *testing.T) {
 			last := d.session
 			cfg := *last.cfg
 			c.change(&cfg)
-			next, err := newSession(&cfg, d.log)
+			next, err := newSession(&cfg, d.log, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -416,7 +416,7 @@ func TestReloadOfTheConfigurationRenewsNothing(t *testing.T) {
 			if same := next.policy == last.policy; same != c.policy {
 				t.Errorf("the same tuner: got %t, want %t", same, c.policy)
 			}
-			if same := next.applier.Budget == last.applier.Budget; same != c.reload {
+			if same := next.own.Applier.Budget == last.own.Applier.Budget; same != c.reload {
 				t.Errorf("the same budget of reloads: got %t, want %t", same, c.reload)
 			}
 			if log.String() != "" {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
@@ -23,15 +23,18 @@ import (
 // session is what one configuration of the daemon needs: where telemetry comes from, who decides, how weights get into
 // NGINX. A new configuration makes a new session.
 type Session struct {
-	cfg     *Config
-	log     *slog.Logger
-	client  *vts.Client // of the poller
-	fresh   *vts.Client // opens a connection for every request
-	poller  *vts.Poller
-	reader  *vts.Reader
-	applier *nginx.Applier
-	hand    hand // how weights get into NGINX
-	policy  control.Policy
+	cfg    *Config
+	log    *slog.Logger
+	client *vts.Client // of the poller
+	fresh  *vts.Client // opens a connection for every request
+	poller *vts.Poller
+	reader *vts.Reader
+	root   root
+	own    *helper.Root // the root, where this process has the rights itself; nil: it asks another one
+	status nginx.StatusFunc
+	origin nginx.OriginFunc // nil: whose the status page is cannot be seen
+	hand   hand             // how weights get into NGINX
+	policy control.Policy
 
 	admission *admission      // nil: none
 	scaler    *scaling.Scaler // nil: none
@@ -66,7 +69,8 @@ type pageAfter struct {
 	before   int64 // generation
 }
 
-func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
+// newSession returns a session; asked, if not nil, does what needs root.
+func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, error) {
 	s := &Session{cfg: cfg, log: log}
 	var err error
 	if s.client, err = cfg.statusClient(false); err != nil {
@@ -75,41 +79,40 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 	if s.fresh, err = cfg.statusClient(true); err != nil {
 		return nil, err
 	}
-	loaded := &nginx.Loaded{Path: cfg.Nginx.Config}
-	s.poller, err = vts.NewPoller(reload.Filled{StatusSource: s.client, Loaded: loaded}, vts.PollerConfig{
+	if asked != nil {
+		s.root = asked
+	} else {
+		s.own = newRoot(cfg, log)
+		s.root = s.own
+	}
+	s.status = reload.StatusOf(reload.Filled{StatusSource: s.fresh, Loaded: loadedBy{s.root}})
+	if !cfg.Status.Proxied {
+		s.origin = s.fresh.Origin
+	}
+	if s.own != nil {
+		s.own.Applier.Status, s.own.Applier.Origin = s.status, s.origin
+	}
+	s.poller, err = vts.NewPoller(reload.Filled{StatusSource: s.client, Loaded: loadedBy{s.root}}, vts.PollerConfig{
 		Interval: time.Duration(cfg.Status.Poll), StaleAfter: time.Duration(cfg.Status.StaleAfter), Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.reader = s.poller.Reader()
-	n, a := cfg.Nginx, cfg.Actuator
-	s.applier = &nginx.Applier{
-		Config: n.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
-		TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand),
-		Status: reload.StatusOf(reload.Filled{StatusSource: s.fresh, Loaded: loaded}), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
-		TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
-		Budget: &nginx.Budget{
-			Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
-			MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
-		},
-	}
-	if !cfg.Status.Proxied {
-		s.applier.Origin = s.fresh.Origin
-	}
 	s.hand = fileHand{s}
-	if a.Kind == "live" {
-		call := live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout)}
+	switch a := cfg.Actuator; a.Kind {
+	case "live":
+		call := live.Config{Address: a.Address, TokenFile: a.TokenFile, Timeout: time.Duration(cfg.Status.Timeout),
+			Token: func() ([]byte, error) { return cfg.file(tokenFile) }}
 		if !a.Unseen {
-			call.Prove = s.applier.Answers
+			call.Prove = s.root.Answers
 		}
 		setter, err := live.New(call)
 		if err != nil {
 			return nil, err
 		}
 		s.hand = liveHand{Session: s, setter: setter}
-	}
-	if a.Kind == "dns" {
+	case "dns":
 		if s.hand, err = newDNSHand(s, log); err != nil {
 			return nil, err
 		}
@@ -117,7 +120,7 @@ func newSession(cfg *Config, log *slog.Logger) (*Session, error) {
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
 	}
-	s.scaler, err = newScaler(cfg, log)
+	s.scaler, err = newScaler(cfg, log, s.own == nil)
 	return s, err
 }
 
@@ -161,7 +164,7 @@ func (s *Session) look() {
 		s.lookElsewhere()
 		return
 	}
-	cfg, err := nginx.ReadConfig(s.cfg.Nginx.Config)
+	seen, err := s.root.Look(context.Background())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unread = ""
@@ -169,13 +172,21 @@ func (s *Session) look() {
 		s.unread = err.Error()
 		return
 	}
-	s.tunable, s.excluded, s.methods = map[string]bool{}, nil, methodsOf(cfg)
-	s.named = map[string]int{}
+	methods, named := map[string]string{}, map[string]int{}
+	for i := range seen.Upstreams {
+		u := &seen.Upstreams[i]
+		methods[u.Name] = u.Method
+		if s.reloads() && u.ByName {
+			named[u.Name] = len(u.Servers)
+		}
+	}
+	s.tunable, s.excluded, s.methods, s.named = map[string]bool{}, nil, loadAware(methods), named
 	wanted := map[string]bool{}
 	for _, name := range s.cfg.Nginx.Upstreams {
 		wanted[name] = true
 	}
-	for _, u := range cfg.Upstreams {
+	for i := range seen.Upstreams {
+		u := &seen.Upstreams[i]
 		if len(wanted) > 0 && !wanted[u.Name] {
 			continue
 		}
@@ -184,14 +195,11 @@ func (s *Session) look() {
 			delete(wanted, u.Name)
 			continue
 		}
-		if err := s.hand.mayTune(cfg, u); err != nil {
-			s.excluded = append(s.excluded, err.Error())
+		if why := s.hand.mayTune(u); why != "" {
+			s.excluded = append(s.excluded, why)
 			continue
 		}
 		s.tunable[u.Name] = true
-		if s.reloads() && u.ByName() {
-			s.named[u.Name] = len(u.Peers)
-		}
 		delete(wanted, u.Name)
 	}
 	for name := range wanted {
@@ -248,7 +256,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	groups := make([]vts.GroupSample, 0, len(sample.Groups))
 	for _, g := range sample.Groups {
 		if tunable[g.Name] && !ordered[g.Name] && s.fits(g) {
-			groups = append(groups, g)
+			groups = append(groups, primary(g))
 		}
 	}
 	whole := sample
@@ -260,6 +268,16 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, errors.New("the status page shows none of the upstreams that may be tuned")
 	}
 	return sample, nil
+}
+
+// primary is a group without its backup servers: NGINX gives them nothing as long as one of the others lives, whatever their
+// weights, so that a share that is planned for them goes to the others.
+func primary(g vts.GroupSample) vts.GroupSample {
+	isBackup := func(p vts.PeerSample) bool { return p.Backup }
+	if slices.ContainsFunc(g.Peers, isBackup) {
+		g.Peers = slices.DeleteFunc(slices.Clone(g.Peers), isBackup)
+	}
+	return g
 }
 
 // shows reports whether the sample may show what was in force before the change.
@@ -317,18 +335,18 @@ func (s *Session) diff(w weights.Set) (string, error) {
 }
 
 // obstacle says why no change may be made now, as far as NGINX is concerned; empty when nothing stands in the way.
-func (s *Session) obstacle(ctx context.Context, dry bool) string {
+func (s *Session) obstacle(standing helper.Standing) string {
 	s.mu.Lock()
 	unread := s.unread
+	if standing.Load != (nginx.Load{}) {
+		s.lastLoad = standing.Load
+	}
 	s.mu.Unlock()
 	if unread != "" {
 		return "configuration: " + unread
 	}
-	return s.hand.obstacle(ctx, dry)
-}
-
-func (s *Session) tunes(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tunable[name]
+	if standing.Held != "" {
+		return standing.Held
+	}
+	return s.hand.obstacle()
 }

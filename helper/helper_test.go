@@ -3,31 +3,37 @@ package helper
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
 	"trimtab/nginx"
 	"trimtab/nginx/instance"
+	"trimtab/trusted"
 )
 
-// TestMain is also the worker of the tests: started with a socket, this program does what its environment says.
+// TestMain is also the worker of the tests: started with sockets, this program does what its environment says.
 func TestMain(m *testing.M) {
-	conn, err := Inherited()
+	in, err := Inherited()
 	if errors.Is(err, ErrAlone) {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
+		return
 	}
 	if err == nil {
-		err = work(conn)
+		err = work(in)
 	}
 	if err != nil {
 		fmt.Println("worker:", err)
@@ -36,34 +42,57 @@ func TestMain(m *testing.M) {
 }
 
 // work sets weights through the helper, tries what it may not do, and reports in words.
-func work(conn net.Conn) error {
-	if err := Confine(nil, []string{"/usr", "/lib", "/proc"}); err != nil {
+func work(in Inheritance) error {
+	lacking, err := Confine([]string{in.State}, nil)
+	if err != nil {
 		return err
 	}
-	asked := 0
-	c := NewClient(conn, func(context.Context) (nginx.Status, error) { asked++; return nginx.Status{}, errors.New("no page") })
+	c := NewClient(in.Changes, in.Questions)
 	ctx := context.Background()
 	look, err := c.Look(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("uid %d\nupstreams %d\n", os.Geteuid(), len(look.Upstreams))
-	first := look.Upstreams[0].Servers[0].Server
-	r, err := c.ApplyFrom(ctx, nginx.Settings{look.Upstreams[0].Name: {first: {Weight: 7}}}, nil)
+	fmt.Printf("uid %d\nlacking %v\nupstreams %d\n", os.Geteuid(), lacking, len(look.Upstreams))
+	r, err := c.ApplyFrom(ctx, nginx.Settings{"u": {"127.0.0.1:1": {Weight: 7}}}, nil)
 	fmt.Printf("changed %t %v\n", r.Changed, err)
-	_, err = c.ApplyFrom(ctx, nginx.Settings{look.Upstreams[0].Name: {first: {Weight: 1000}}}, nil)
-	fmt.Println("too heavy:", err)
-	_, err = c.ApplyFrom(ctx, nginx.Settings{"other": {first: {Weight: 2}}}, nil)
-	fmt.Println("other upstream:", err)
+	for what, want := range map[string]nginx.Settings{
+		"too heavy":      {"u": {"127.0.0.1:1": {Weight: 1000}}},
+		"weightless":     {"u": {"127.0.0.1:1": {Weight: 0}}},
+		"other upstream": {"other": {"127.0.0.1:1": {Weight: 2}}},
+		"other server":   {"u": {"127.0.0.1:3": {Weight: 2}}},
+		"nothing":        {},
+	} {
+		_, err = c.ApplyFrom(ctx, want, nil)
+		fmt.Println(what+":", err)
+		_, err = c.Order(ctx, want)
+		fmt.Println(what+", ordered:", err)
+	}
+	_, err = c.File("/etc/shadow")
+	fmt.Println("file by path:", err)
+	text, err := c.File("password")
+	fmt.Printf("file by name: %s %v\n", text, err)
 	_, err = os.ReadFile(os.Getenv("SECRET"))
 	fmt.Println("secret:", err)
-	_, err = os.ReadFile("/etc/hostname")
-	fmt.Println("hostname:", err)
+	_, err = os.ReadFile(os.Getenv("OPEN"))
+	fmt.Println("everybody's file:", err)
+	fmt.Println("own file:", os.WriteFile(filepath.Join(in.State, "own"), []byte("x"), 0o600))
+	fmt.Println("file elsewhere:", os.WriteFile("/tmp/trimtab-worker-own", []byte("x"), 0o600))
+	fmt.Println("program:", syscall.Exec("/bin/true", []string{"true"}, nil))
+	fmt.Println("signal:", syscall.Kill(os.Getppid(), 0))
+	fmt.Println("another user:", syscall.Setuid(0))
 	return nil
 }
 
 // bed is a real NGINX with the upstream u, which may be changed, and other, which may not.
 func bed(t *testing.T) *instance.Instance {
+	t.Helper()
+	i, _ := frontBed(t)
+	return i
+}
+
+// frontBed is a bed and the address on which it answers.
+func frontBed(t *testing.T) (*instance.Instance, string) {
 	t.Helper()
 	dir := t.TempDir()
 	main, err := instance.Prepare(dir)
@@ -85,11 +114,13 @@ func bed(t *testing.T) *instance.Instance {
 		t.Fatal(err)
 	}
 	t.Cleanup(i.Stop)
-	return i
+	return i, front
 }
 
-func applier(i *instance.Instance) *nginx.Applier {
-	return &nginx.Applier{Config: i.Config, StateDir: filepath.Join(i.Dir, "state"), Binary: i.Binary, Prefix: i.Dir, PIDFile: i.PIDFile(), Budget: &nginx.Budget{}}
+func rootOf(i *instance.Instance) *Root {
+	return &Root{Reloads: true, Applier: &nginx.Applier{Config: i.Config, StateDir: filepath.Join(i.Dir, "state",
+		"nginx"), Binary: i.Binary,
+		Prefix: i.Dir, PIDFile: i.PIDFile(), Budget: &nginx.Budget{}}}
 }
 
 func TestWorkerOfAnotherUserChangesWeights(t *testing.T) {
@@ -97,45 +128,52 @@ func TestWorkerOfAnotherUserChangesWeights(t *testing.T) {
 		t.Skip("only root can start a worker as another user")
 	}
 	i := bed(t)
-	dir, err := os.MkdirTemp("/tmp", "trimtab-worker-")
+	dir := t.TempDir()
+	state, err := trusted.GiveFolder(filepath.Join(dir, "worker"), nobody, nobody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
+	secret, open := filepath.Join(dir, "secret"), filepath.Join("/etc", "hostname")
+	if err := os.WriteFile(secret, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, secret := filepath.Join(dir, "worker"), filepath.Join(dir, "secret")
-	if err := errors.Join(os.WriteFile(program, self, 0o755), os.WriteFile(secret, []byte("x"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	const nobody = 65534
 	var out bytes.Buffer
-	cmd := exec.Command(program)
+	cmd := exec.Command("/proc/self/exe")
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, "/"
-	cmd.Env = []string{"SECRET=" + secret}
-	conn, err := Start(t.Context(), cmd, nobody, nobody)
+	cmd.Env = []string{"SECRET=" + secret, "OPEN=" + open}
+	changes, questions, err := Start(cmd, As{UID: nobody, GID: nobody, State: state})
+	state.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Applier: applier(i), Upstreams: []string{"u"}}
-	if err := s.Serve(t.Context(), conn); err != nil {
+	root := rootOf(i)
+	root.Upstreams = []string{"u"}
+	s := &Server{Settings: Settings{Root: root, Files: map[string]File{"password": {Path: secret, Read: os.ReadFile}}}}
+	if err := s.Serve(t.Context(), changes, questions); err != nil {
 		t.Errorf("serve: got %v", err)
 	}
-	if err := Stop(conn, cmd); err != nil {
+	changes.Close()
+	questions.Close()
+	if err := Wait(t.Context(), cmd, time.Minute); err != nil {
 		t.Errorf("worker: got %v", err)
 	}
 	for _, want := range []string{
-		"uid 65534\n", "upstreams 1\n", "changed true <nil>\n", "too heavy: refused: ", "want 1 to 100",
-		`other upstream: refused: upstream "other" is not one that may be changed`, "secret: open " + secret + ": permission denied",
+		"uid 65534\n", "lacking []\n", "upstreams 2\n", "changed true <nil>\n", "too heavy: refused: ", "want 1 to 100",
+		"too heavy, ordered: refused: ", "weightless: refused: ", "weightless, ordered: refused: ", "other server: refused: ",
+		"other server, ordered: refused: ", "nothing: refused: ", "nothing, ordered: refused: ",
+		`other upstream: refused: upstream "other" is not one that may be changed`,
+		`other upstream, ordered: refused: upstream "other" is not one that may be changed`,
+		`file by path: refused: the configuration names no file "/etc/shadow"`, "file by name: x <nil>\n",
+		"secret: open " + secret + ": permission denied", "everybody's file: open " + open + ": permission denied",
+		"own file: <nil>\n", "file elsewhere: open /tmp/trimtab-worker-own: permission denied",
+		"program: operation not permitted", "signal: operation not permitted", "another user: operation not permitted",
 	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("the worker said\n%s\nwant %q in it", &out, want)
+			t.Errorf("want %q", want)
 		}
+	}
+	if t.Failed() {
+		t.Logf("the worker said\n%s", &out)
 	}
 	cfg, err := nginx.ReadConfig(i.Config)
 	if err != nil {
@@ -148,45 +186,258 @@ func TestWorkerOfAnotherUserChangesWeights(t *testing.T) {
 	}
 }
 
-// joined is a client and a server in one process; done has what Serve returned.
-func joined(t *testing.T, s *Server, status nginx.StatusFunc) (*Client, net.Conn, <-chan error) {
+const nobody = 65534
+
+// sockets is a connected pair.
+func sockets(t *testing.T) (ours, theirs net.Conn) {
 	t.Helper()
-	ours, theirs := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context(), theirs); theirs.Close() }()
-	c := NewClient(ours, status)
-	t.Cleanup(func() { c.Close() })
-	return c, ours, done
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns [2]net.Conn
+	for i, fd := range pair {
+		f := os.NewFile(uintptr(fd), "pair")
+		if conns[i], err = net.FileConn(f); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		t.Cleanup(func() { conns[i].Close() })
+	}
+	return conns[0], conns[1]
+}
+
+// joined is a client and a server in one process; done has what Serve returned.
+func joined(t *testing.T, s *Server) (c *Client, done <-chan error) {
+	t.Helper()
+	changes, theirChanges := sockets(t)
+	questions, theirQuestions := sockets(t)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Serve(context.WithoutCancel(t.Context()), theirChanges, theirQuestions)
+		close(ended)
+		theirChanges.Close()
+		theirQuestions.Close()
+	}()
+	c = NewClient(changes, questions)
+	t.Cleanup(func() {
+		c.Close()
+		if done != nil {
+			<-done
+		}
+	})
+	done = ended
+	return c, ended
 }
 
 func TestHelperAsksTheWorkerForThePage(t *testing.T) {
 	i := bed(t)
 	asked := 0
-	c, _, _ := joined(t, &Server{Applier: applier(i), AskStatus: true}, func(context.Context) (nginx.Status, error) {
+	c, _ := joined(t, &Server{Settings: Settings{Root: rootOf(i), AskStatus: true}})
+	c.Answer(func(context.Context) (nginx.Status, error) {
 		asked++
 		return nginx.Status{}, errors.New("the page is on fire")
-	})
+	}, nil)
 	_, err := c.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3}}}, nginx.Settings{})
 	if !errors.Is(err, nginx.ErrStatus) || !strings.Contains(err.Error(), "on fire") || asked != 1 {
 		t.Errorf("got %v after %d questions, want %v with the worker's words", err, asked, nginx.ErrStatus)
 	}
-	if look, err := c.Look(t.Context()); err != nil || len(look.Upstreams) != 2 || look.Master != i.PID || look.Held != "" {
-		t.Errorf("got %+v, %v, want two upstreams of master %d and nothing that holds", look, err, i.PID)
+	look, err := c.Look(t.Context())
+	if err != nil || len(look.Upstreams) != 2 || look.Upstreams[0].Servers[1].Server != "127.0.0.1:2" ||
+		look.Upstreams[0].Untunable != "" {
+		t.Errorf("got %+v, %v, want two upstreams", look, err)
+	}
+	standing, err := c.Standing(t.Context(), false)
+	tick := time.NewTicker(10 * time.Millisecond) // a worker has its title a moment after it has been started
+	defer tick.Stop()
+	for try := 0; try < 500 && err == nil && standing.Load.Workers == 0; try++ {
+		<-tick.C
+		standing, err = c.Standing(t.Context(), false)
+	}
+	if err != nil || standing.Held != "" || standing.Hold != "" || standing.Load.Workers != 1 {
+		t.Errorf("got %+v, %v, want one worker and nothing that holds", standing, err)
+	}
+}
+
+// What answers the worker is shown as a connection: another program is told from NGINX whatever the worker says of it.
+func TestHelperLooksWhoAnswers(t *testing.T) {
+	i, front := frontBed(t)
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	client, _ := joined(t, &Server{Settings: Settings{Root: rootOf(i), AskOrigin: true}})
+	ask := func(address string, look func(net.Conn) error) error {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return err
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // now somebody has accepted it
+			return err
+		}
+		return look(conn)
+	}
+	for n, c := range []struct{ name, address, says string }{
+		{"another program is refused before anything is written", strings.TrimPrefix(other.URL, "http://"),
+			"the status page is not that of the NGINX that would be changed"},
+		{"NGINX itself", front, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client.Answer(nil, func(_ context.Context, look func(net.Conn) error) error { return ask(c.address, look) })
+			r, err := client.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3 + n}}}, nil)
+			if r.Changed != (c.says == "") || c.says == "" && err != nil || c.says != "" && (err == nil ||
+				!strings.Contains(err.Error(), c.says)) {
+				t.Errorf("a change: got %+v, %v, want %q", r, err, c.says)
+			}
+			err = ask(c.address, func(conn net.Conn) error { return client.Answers(t.Context(), conn) })
+			if (err == nil) != (c.says == "") {
+				t.Errorf("asked by itself: got %v", err)
+			}
+		})
+	}
+}
+
+func TestHelperWatchesAndHolds(t *testing.T) {
+	i := bed(t)
+	root := rootOf(i)
+	root.HoldFile = filepath.Join(i.Dir, "hold")
+	root.SetHold = func(bool) error { return os.Remove(root.HoldFile) }
+	client, done := joined(t, &Server{Settings: Settings{Root: root}})
+	text, err := os.ReadFile(i.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	edits := make(chan Edit, 10)
+	watched := make(chan error, 1)
+	go func() { watched <- client.Watch(ctx, func(e Edit) { edits <- e }) }()
+	next := func(what string) Edit {
+		t.Helper()
+		select {
+		case e := <-edits:
+			return e
+		case <-time.After(time.Minute):
+			t.Fatalf("waited a minute for %s", what)
+			return Edit{}
+		}
+	}
+	// The first look of the watch only remembers: it is over once a question has been answered after it began.
+	for try := 0; ; try++ {
+		if err := os.WriteFile(i.Config, append(text[:len(text):len(text)], fmt.Sprintf("# %d\n", try)...),
+			0o644); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case e := <-edits:
+			if len(e.Files) != 1 || e.Files[0] != i.Config || e.Error != "" {
+				t.Errorf("got %+v, want %s", e, i.Config)
+			}
+		case <-time.After(time.Second):
+			continue
+		}
+		break
+	}
+	if err := os.WriteFile(i.Config, []byte("http {"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for e := next("the broken file"); e.Error == ""; e = next("the broken file") {
+	}
+	if err := os.WriteFile(i.Config, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	next("the mended file")
+	if err := os.WriteFile(root.HoldFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refusal := (*nginx.Refusal)(nil)
+	if r, err := client.ApplyFrom(t.Context(), nginx.Settings{"u": {"127.0.0.1:1": {Weight: 9}}}, nil); r.Changed ||
+		!errors.As(err, &refusal) || !strings.Contains(err.Error(), "hold file") {
+		t.Errorf("got %+v, %v, want to be held by the helper itself", r, err)
+	}
+	off := false
+	if held, err := client.Hold(t.Context(), nil); err != nil || !strings.Contains(held, root.HoldFile) {
+		t.Errorf("is there a hold file: got %q, %v", held, err)
+	}
+	other := &Root{HoldFile: root.HoldFile}
+	if _, err := other.Hold(t.Context(), &off); !errors.As(err, &refusal) || root.Held() == "" {
+		t.Errorf("the hold file is removed without leave: got %v", err)
+	}
+	if held, err := client.Hold(t.Context(), &off); err != nil || held != "" || root.Held() != "" {
+		t.Errorf("the page removes the hold file: got %q, %v", held, err)
+	}
+	client.Close()
+	if err := <-watched; !errors.Is(err, ErrGone) {
+		t.Errorf("watch: got %v, want %v", err, ErrGone)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("serve: got %v", err)
+	}
+}
+
+// A change that the worker gives up is given up by the helper, as long as nothing has been written.
+func TestChangeIsCancelled(t *testing.T) {
+	i := bed(t)
+	root := rootOf(i)
+	slow := filepath.Join(i.Dir, "slow")
+	if err := os.WriteFile(slow, []byte("#!/bin/sh\necho >"+slow+".runs\nexec sleep 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root.Applier.TestCommand, root.Applier.Binary = []string{slow}, i.Binary
+	client, _ := joined(t, &Server{Settings: Settings{Root: root}})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := os.Stat(slow + ".runs"); err == nil {
+				break
+			}
+		}
+		cancel()
+	}()
+	began := time.Now()
+	r, err := client.ApplyFrom(ctx, nginx.Settings{"u": {"127.0.0.1:1": {Weight: 9}}}, nil)
+	if r.Changed || !errors.Is(err, context.Canceled) || time.Since(began) > 5*time.Second {
+		t.Errorf("got %+v, %v after %s, want %v at once", r, err, time.Since(began), context.Canceled)
+	}
+}
+
+func TestNamesThatAreNotUTF8PassTheSocket(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte("http {\nupstream w\xff { server 10.0.0.1; server unix:/run/a\\xfe.sock; }\n}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := &Root{Applier: &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state", "nginx"),
+		NoReload: true, Binary: "/bin/true", Prefix: dir}}
+	client, _ := joined(t, &Server{Settings: Settings{Root: root}})
+	look, err := client.Look(t.Context())
+	if err != nil || look.Upstreams[0].Name != "w\xff" {
+		t.Fatalf("got %+v, %v", look, err)
+	}
+	server := look.Upstreams[0].Servers[1].Label
+	r, err := client.ApplyFrom(t.Context(), nginx.Settings{"w\xff": {server: {Weight: 4}}}, nil)
+	if err != nil || r.Weights["w\xff"][server].Weight != 4 {
+		t.Errorf("got %+v, %v, want weight 4", r, err)
 	}
 }
 
 func TestWorkerThatIsSilentLosesTheHelper(t *testing.T) {
 	i := bed(t)
-	ours, theirs := net.Pipe()
-	defer ours.Close()
+	changes, theirChanges := sockets(t)
+	_, theirQuestions := sockets(t)
 	done := make(chan error, 1)
-	s := &Server{Applier: applier(i), AskStatus: true, Patience: 50 * time.Millisecond}
-	go func() { done <- s.Serve(t.Context(), theirs) }()
-	if err := writeFrame(ours, request{Op: opApply, Want: nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3}}}}); err != nil {
+	s := &Server{Settings: Settings{Root: rootOf(i), AskStatus: true}, Patience: 50 * time.Millisecond}
+	go func() { done <- s.Serve(context.WithoutCancel(t.Context()), theirChanges, theirQuestions) }()
+	if err := writeFrame(changes, request{Op: opApply,
+		Want: nginx.Settings{"u": {"127.0.0.1:1": {Weight: 3}}}}); err != nil {
 		t.Fatal(err)
 	}
 	var r reply
-	if err := readFrame(ours, &r); err != nil || !r.AskStatus {
+	if err := readFrame(changes, &r); err != nil || !r.AskStatus {
 		t.Fatalf("got %+v, %v, want a question", r, err)
 	}
 	select {
@@ -200,131 +451,4 @@ func TestWorkerThatIsSilentLosesTheHelper(t *testing.T) {
 	if text, err := os.ReadFile(i.Config); err != nil || strings.Contains(string(text), "weight=") {
 		t.Errorf("got %s, %v: the configuration was changed", text, err)
 	}
-}
-
-func TestFailuresKeepTheirMeaning(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name string
-		err  error
-	}{
-		{"a refusal with a time", &nginx.Refusal{Reason: "later", RetryAfter: time.Minute}},
-		{"a change taken back", &nginx.RollbackError{Cause: errors.New("why")}},
-		{"one that could not be", &nginx.RollbackError{Cause: errors.New("why"), Restore: errors.New("disk")}},
-		{"the status page", fmt.Errorf("%w: gone", nginx.ErrStatus)},
-		{"anything else", errors.New("x")},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			got := failureOf(c.err).err()
-			if got.Error() != c.err.Error() || errors.Is(got, nginx.ErrStatus) != errors.Is(c.err, nginx.ErrStatus) ||
-				fmt.Sprintf("%T", got) != fmt.Sprintf("%T", c.err) && !errors.Is(c.err, nginx.ErrStatus) {
-				t.Errorf("got %T %v, want %T %v", got, got, c.err, c.err)
-			}
-		})
-	}
-	if failureOf(nil).err() != nil {
-		t.Error("got an error from none")
-	}
-}
-
-func frame(text string) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
-}
-
-func TestFramesThatAreNone(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name string
-		in   []byte
-	}{
-		{"a length of 0", frame("")},
-		{"a length above the most", binary.BigEndian.AppendUint32(nil, MaxFrame+1)},
-		{"no JSON", frame("apply")},
-		{"an unknown key", frame(`{"op":"look","path":"/etc/shadow"}`)},
-		{"an unknown operation", frame(`{"op":"exec"}`)},
-		{"two objects", frame(`{"op":"look"}{"op":"look"}`)},
-		{"an object cut off", frame(`{"op":"look"`)},
-		{"a frame cut off", frame(`{"op":"look"}`)[:9]},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := &Server{Applier: &nginx.Applier{Config: "/nonexistent", StateDir: "/nonexistent"}}
-			if err := s.Serve(t.Context(), wire(c.in)); err == nil {
-				t.Error("got no error, want the helper to end")
-			}
-		})
-	}
-}
-
-// wire is a connection that delivers bytes and takes any.
-func wire(in []byte) net.Conn { return &fakeConn{in: bytes.NewReader(in)} }
-
-type fakeConn struct {
-	net.Conn
-	in  io.Reader
-	out bytes.Buffer
-}
-
-func (c *fakeConn) Read(p []byte) (int, error)       { return c.in.Read(p) }
-func (c *fakeConn) Write(p []byte) (int, error)      { return c.out.Write(p) }
-func (c *fakeConn) Close() error                     { return nil }
-func (c *fakeConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *fakeConn) SetWriteDeadline(time.Time) error { return nil }
-
-// FuzzServe: whatever a worker sends, the helper neither panics nor touches a file that is not the configuration's, and no
-// weight outside 1 to 100 or of another upstream gets into it.
-func FuzzServe(f *testing.F) {
-	for _, text := range []string{`{"op":"look"}`, `{"op":"recover"}`, `{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":7}}}}`,
-		`{"op":"apply","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`, `{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":-1,"Down":true}}},"from":{},"has_from":true}`} {
-		f.Add(frame(text))
-	}
-	f.Fuzz(func(t *testing.T, in []byte) {
-		dir := t.TempDir()
-		path := filepath.Join(dir, "nginx.conf")
-		if err := os.WriteFile(path, []byte("http {\nupstream u { server 10.0.0.1; server 10.0.0.2; }\nupstream v { server 10.0.0.3; server 10.0.0.4; }\n}\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		s := &Server{Upstreams: []string{"u"}, Applier: &nginx.Applier{Config: path, StateDir: filepath.Join(dir, "state"), NoReload: true, Binary: "/bin/true", Prefix: dir}}
-		_ = s.Serve(t.Context(), wire(in))
-		cfg, err := nginx.ReadConfig(path)
-		if err != nil || len(cfg.Upstreams) != 2 {
-			t.Fatalf("the configuration is broken: %v", err)
-		}
-		for _, u := range cfg.Upstreams {
-			for _, p := range u.Peers {
-				if p.Weight < 1 || p.Weight > nginx.MaxWeight || p.Down || u.Name == "v" && p.Weight != 1 {
-					t.Fatalf("upstream %s: server %s has %d, down %t", u.Name, p.Label(), p.Weight, p.Down)
-				}
-			}
-		}
-		names, err := os.ReadDir(dir)
-		if err != nil || len(names) > 2 {
-			t.Fatalf("got %v, %v in the folder, want the configuration and the state", names, err)
-		}
-	})
-}
-
-// FuzzFrame: what is sent is what arrives, and what arrives otherwise is refused without much memory.
-func FuzzFrame(f *testing.F) {
-	f.Add([]byte(`{"op":"apply","want":{"u":{"a":{"Weight":1}}}}`))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		var req request
-		if readFrame(bytes.NewReader(in), &req) != nil {
-			return
-		}
-		var b bytes.Buffer
-		if err := writeFrame(&b, req); err != nil {
-			t.Fatal(err)
-		}
-		var again request
-		if err := readFrame(&b, &again); err != nil {
-			t.Fatal(err)
-		}
-		x, _ := json.Marshal(req)
-		y, _ := json.Marshal(again)
-		if !bytes.Equal(x, y) {
-			t.Errorf("got %s, want %s", y, x)
-		}
-	})
 }

@@ -8,103 +8,147 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
-	"github.com/landlock-lsm/go-landlock/landlock"
 	"golang.org/x/sys/unix"
 )
 
-// socketVariable tells the worker which of its descriptors is the socket.
-const socketVariable = "TRIMTAB_HELPER_FD"
+// variable tells the worker which of its descriptors are the two sockets and the folder of its state.
+const variable = "TRIMTAB_HELPER_FDS"
 
-// Start starts the worker as another user, with the other end of the socket that it returns. The worker ends with this
-// process, gets no further groups, and can gain no rights by running a program.
-func Start(ctx context.Context, cmd *exec.Cmd, uid, gid uint32) (net.Conn, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("start the worker: socket: %w", err)
+// As says as whom the worker runs.
+type As struct {
+	UID, GID uint32
+	// State is the folder of the worker's state, which it is given open, so that it need not find its way there.
+	State *os.File
+	// BindLow leaves the worker able to listen on ports below 1024.
+	BindLow bool
+}
+
+// Start starts the worker as another user, with the other ends of the sockets that it returns. The worker gets no
+// further groups and a process group of its own: what a terminal sends goes to this process, which passes it on.
+func Start(cmd *exec.Cmd, as As) (changes, questions net.Conn, err error) {
+	var ours [2]net.Conn
+	defer func() {
+		if err != nil {
+			for _, c := range ours {
+				if c != nil {
+					c.Close()
+				}
+			}
+		}
+	}()
+	var given []string
+	for i := range ours {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return nil, nil, fmt.Errorf("start the worker: socket: %w", err)
+		}
+		mine, theirs := os.NewFile(uintptr(pair[0]), "helper"), os.NewFile(uintptr(pair[1]), "worker")
+		defer theirs.Close()
+		ours[i], err = net.FileConn(mine)
+		mine.Close()
+		if err != nil {
+			return nil, nil, fmt.Errorf("start the worker: socket: %w", err)
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+		given = append(given, strconv.Itoa(2+len(cmd.ExtraFiles)))
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "helper"), os.NewFile(uintptr(pair[1]), "worker")
-	defer ours.Close()
-	defer theirs.Close()
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		return nil, fmt.Errorf("start the worker: socket: %w", err)
+	if as.State != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, as.State)
+		given = append(given, strconv.Itoa(2+len(cmd.ExtraFiles)))
 	}
-	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = append(cmd.Env, socketVariable+"="+strconv.Itoa(2+len(cmd.ExtraFiles)))
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	cmd.Env = append(cmd.Env, variable+"="+strings.Join(given, ","))
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:    true,
+		Credential: &syscall.Credential{Uid: as.UID, Gid: as.GID, Groups: []uint32{as.GID}},
 	}
-	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid, Groups: []uint32{gid}}
+	if as.BindLow {
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_NET_BIND_SERVICE}
+	}
 	if err := cmd.Start(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("start the worker: %w", err)
+		return nil, nil, fmt.Errorf("start the worker as user %d: %w", as.UID, err)
 	}
-	context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
-	return conn, nil
+	return ours[0], ours[1], nil
 }
 
-// Inherited returns the socket that Start gave this process; ErrAlone when it was not started so.
-func Inherited() (net.Conn, error) {
-	text := os.Getenv(socketVariable)
+// Inheritance is what Start gave this process.
+type Inheritance struct {
+	Changes, Questions net.Conn
+	// State is the folder of the state, by a name that needs no way to it; empty: none was given.
+	State string
+}
+
+// Inherited returns what Start gave this process; ErrAlone when it was not started so.
+func Inherited() (Inheritance, error) {
+	var in Inheritance
+	text := os.Getenv(variable)
 	if text == "" {
-		return nil, ErrAlone
+		return in, ErrAlone
 	}
-	_ = os.Unsetenv(socketVariable) // not for what this process starts
-	fd, err := strconv.Atoi(text)
-	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("%s=%q: not a descriptor", socketVariable, text)
+	_ = os.Unsetenv(variable) // not for what this process starts
+	words := strings.Split(text, ",")
+	if len(words) != 2 && len(words) != 3 {
+		return in, fmt.Errorf("%s=%q: want two sockets, and a folder or none", variable, text)
 	}
-	f := os.NewFile(uintptr(fd), "helper")
-	if f == nil {
-		return nil, fmt.Errorf("%s=%q: not a descriptor", socketVariable, text)
+	var fds []int
+	for _, word := range words {
+		fd, err := strconv.Atoi(word)
+		if err != nil || fd < 3 {
+			return in, fmt.Errorf("%s=%q: not descriptors", variable, text)
+		}
+		unix.CloseOnExec(fd)
+		fds = append(fds, fd)
 	}
-	defer f.Close()
-	unix.CloseOnExec(fd)
-	conn, err := net.FileConn(f)
-	if err != nil {
-		return nil, fmt.Errorf("the helper's socket: %w", err)
+	for i, to := range []*net.Conn{&in.Changes, &in.Questions} {
+		f := os.NewFile(uintptr(fds[i]), "helper")
+		conn, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			return in, fmt.Errorf("the helper's socket: %w", err)
+		}
+		if _, ok := conn.(*net.UnixConn); !ok {
+			conn.Close()
+			return in, errors.New("the helper's socket is no Unix socket")
+		}
+		*to = conn
 	}
-	if _, ok := conn.(*net.UnixConn); !ok {
-		conn.Close()
-		return nil, errors.New("the helper's socket is no Unix socket")
+	if len(fds) == 3 {
+		in.State = fmt.Sprintf("/proc/self/fd/%d", fds[2])
 	}
-	return conn, nil
+	return in, nil
 }
 
 // ErrAlone is returned where no helper started this process.
 var ErrAlone = errors.New("this process has no helper")
 
-// Confine has this process give up what it does not need, for good: gaining rights by running programs, and, where the
-// kernel has Landlock, all files but those below the folders given. What a kernel lacks is passed over.
-func Confine(readWrite, readOnly []string) error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("confine: no new privileges: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("confine: no core of what was learned and of secrets: %w", err)
-	}
-	err := landlock.V5.BestEffort().RestrictPaths(
-		landlock.RWDirs(readWrite...).IgnoreIfMissing(), landlock.RODirs(readOnly...).IgnoreIfMissing())
-	if err != nil {
-		return fmt.Errorf("confine: landlock: %w", err)
-	}
-	return nil
-}
-
-// wait is how long Stop waits for the worker to end before it is killed.
-const wait = 5 * time.Second
-
-// Stop ends the worker: by the end of the socket and SIGTERM, after 5 s by force.
-func Stop(conn net.Conn, cmd *exec.Cmd) error {
-	_ = conn.Close()
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	kill := time.AfterFunc(wait, func() { _ = cmd.Process.Kill() })
-	defer kill.Stop()
-	return cmd.Wait()
+// Wait waits until the worker has ended. When ctx ends it is told to, and killed when it has not within the patience.
+func Wait(ctx context.Context, cmd *exec.Cmd, patience time.Duration) error {
+	ended := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+			_ = cmd.Process.Kill()
+		}
+	})
+	err := cmd.Wait()
+	close(ended)
+	all.Wait()
+	return err
 }

@@ -42,20 +42,54 @@ func Listen(ctx context.Context, address string, l Limits, users ...int) (net.Li
 	if err := CheckAddress(address); err != nil {
 		return nil, err
 	}
-	path, ok := strings.CutPrefix(address, unixPrefix)
-	if !ok {
-		inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err != nil {
-			return nil, fmt.Errorf("listen %s: %w", address, err)
-		}
-		return capped(inner, l.connections(), nil), nil
+	inner, err := open(ctx, address, len(users) > 0)
+	if err != nil {
+		return nil, err
 	}
-	inner, err := listenUnix(ctx, path, len(users) > 0)
+	return Limited(inner, l, users...), nil
+}
+
+// Open listens on the address for another process, which gets the socket and serves it by Limited. The close of the
+// listener takes a Unix socket away.
+func Open(ctx context.Context, address string) (net.Listener, error) {
+	if err := CheckAddress(address); err != nil {
+		return nil, err
+	}
+	return open(ctx, address, false)
+}
+
+func open(ctx context.Context, address string, others bool) (l net.Listener, err error) {
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		l, err = listenUnix(ctx, path, others)
+	} else {
+		l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen %s: %w", address, err)
 	}
+	return l, nil
+}
+
+// File is the socket of a listener of Open, for another process; the listener stays open.
+func File(l net.Listener) (*os.File, error) {
+	if u, ok := l.(*unixListener); ok {
+		l = u.Listener
+	}
+	f, ok := l.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("%T has no socket", l)
+	}
+	return f.File()
+}
+
+// Limited is a listener with limits, which on a Unix socket takes connections of root, of this process's user and of
+// the users given.
+func Limited(inner net.Listener, l Limits, users ...int) net.Listener {
+	if inner.Addr().Network() != "unix" {
+		return capped(inner, l.connections(), nil)
+	}
 	allowed := append([]int{0, os.Geteuid()}, users...)
-	return capped(inner, l.connections(), func(c net.Conn) bool { return slices.Contains(allowed, peerUser(c)) }), nil
+	return capped(inner, l.connections(), func(c net.Conn) bool { return slices.Contains(allowed, peerUser(c)) })
 }
 
 func listenUnix(ctx context.Context, path string, others bool) (net.Listener, error) {

@@ -46,6 +46,7 @@ type Applier struct {
 	mu        sync.Mutex
 	owned     owned
 	elsewhere bool                               // it has been said that the status page comes from elsewhere
+	inPlace   bool                               // it has been said that there is no mount namespace
 	intercept func(s step, f func() error) error // tests stand between the pipeline and the machine
 }
 

@@ -126,6 +126,9 @@ func (b *Budget) rate(now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.start()
+	if b.last.After(now) { // by a clock without a monotonic reading that has been set back
+		b.last = now
+	}
 	if wait := b.last.Add(b.interval()).Sub(now); !b.last.IsZero() && wait > 0 {
 		return &Refusal{Reason: fmt.Sprintf("held: the last reload was %s ago, the least interval is %s", now.Sub(b.last).Round(time.Millisecond), b.interval()), RetryAfter: wait}
 	}

@@ -30,7 +30,10 @@ func (a *Applier) validate(ctx context.Context, files []*replacement) (bool, err
 	}
 	err := a.runTest(ctx, overlays)
 	if errors.Is(err, errNoNamespace) {
-		a.log().Info("no private mount namespace: the candidate is tested in its place", "error", err)
+		if !a.inPlace {
+			a.inPlace = true
+			a.log().Info("no private mount namespace: candidates are tested in their place", "error", err)
+		}
 		return false, nil
 	}
 	if err != nil {

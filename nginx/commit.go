@@ -46,8 +46,8 @@ func (a *Applier) commit(ctx context.Context, c *change, r *Receipt) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	// From here on the change is finished or taken back, whatever ctx says.
-	ctx = context.WithoutCancel(ctx)
+	// From here on the change is finished or taken back, whatever ctx says; that it has ended only makes haste.
+	ctx = hurriedBy(ctx)
 	j := &journal{
 		Phase: phaseReplace, Config: a.Config, At: a.now(), Weights: c.weights, Before: c.before, Ejected: c.ejected, Earlier: c.earlier,
 	}
@@ -176,16 +176,19 @@ func (a *Applier) write(ctx context.Context, c *change, j *journal, test bool) e
 			}
 		}
 	}
+	var failed error
 	if err == nil && test {
-		if err = a.runTest(ctx, nil); err != nil {
-			err = a.judge(ctx, err)
-		}
+		failed = a.runTest(hurry(ctx), nil) // nothing is in force yet: it can be given up
+		err = failed
 	}
 	if err == nil {
 		return nil
 	}
 	if _, undo := a.undo(c.files); undo != nil {
 		return &RollbackError{Cause: err, Restore: undo}
+	}
+	if failed != nil {
+		err = a.judge(hurry(ctx), failed) // by what is there without the change
 	}
 	if drop := a.dropJournal(); drop != nil {
 		a.log().Warn("the journal of a change that was taken back stays; it is cleared at the next change", "error", drop)

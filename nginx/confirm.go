@@ -119,10 +119,38 @@ func (c *confirmation) wait(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-// poll calls ready until it returns nil or limit has passed.
+// hurriedLimit is the longest wait for a confirmation once this process has been told to end.
+const hurriedLimit = 2 * time.Second
+
+type hurryKey struct{}
+
+// hurriedBy returns a context that does not end with ctx, for what has to be finished, and that remembers it, see
+// hurry.
+func hurriedBy(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), hurryKey{}, ctx)
+}
+
+// hurry is the context whose end says that somebody waits for this process to end; ctx itself where there is none.
+func hurry(ctx context.Context) context.Context {
+	if outer, ok := ctx.Value(hurryKey{}).(context.Context); ok {
+		return outer
+	}
+	return ctx
+}
+
+// poll calls ready until it returns nil or limit has passed; in a hurry hurriedLimit is.
 func poll(ctx context.Context, limit time.Duration, ready func(context.Context) error) error {
+	outer := hurry(ctx)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	stop := context.AfterFunc(outer, func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(hurriedLimit):
+			cancel()
+		}
+	})
+	defer stop()
 	for pause := 2 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		err := ready(ctx)
 		if err == nil {

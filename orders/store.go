@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"trimtab/trusted"
 )
 
 // Store keeps orders in a file, which several processes may change, one after the other.
@@ -53,11 +55,14 @@ func (s Store) Update(change func(*Orders) (bool, error)) (*Orders, error) {
 	if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
 		return nil, fmt.Errorf("write orders: %w", err)
 	}
-	lock, err := os.OpenFile(s.Path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(s.Path+".lock", os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock orders: %w", err)
 	}
 	defer lock.Close()
+	if err := trusted.LikeItsFolder(lock); err != nil {
+		return nil, fmt.Errorf("lock orders: %w", err)
+	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // held for as long as a small file is written
 		return nil, fmt.Errorf("lock orders: %w", err)
 	}
@@ -83,7 +88,7 @@ func (s Store) Update(change func(*Orders) (bool, error)) (*Orders, error) {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, f.Chmod(0o644), trusted.LikeItsFolder(f), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), s.Path)
 	}
 	if err != nil {

@@ -74,6 +74,8 @@ CONF
   )
 }
 start() { "$trimtab" tune --config "$out/trimtab.toml" 2>>"$out/daemon.log" & daemon=$!; pids+=("$daemon"); }
+worker() { cat /proc/"$daemon"/task/*/children | tr ' ' '\n' | while read -r p; do [ -z "$p" ] || ! grep -qz '^tune$' "/proc/$p/cmdline" || echo "$p"; done; } # who reads the network
+field_of() { awk -v f="$2:" '$1 == f {print $2}' "/proc/$1/status"; }
 stop() { kill -TERM "$daemon"; wait "$daemon" || true; }
 ask() { curl -sf -m 8 --unix-socket "$socket" "http://localhost/$1"; }
 set_weight() { "$trimtab" nginx set -c "$conf" --pid-file "$pidfile" --prefix "$(dirname "$conf")" --state-dir "$state/nginx" "$@"; }
@@ -110,7 +112,7 @@ pids+=("$crowd")
 sleep 1
 check "300 silent connections leave the daemon running" kill -0 "$daemon"
 check "and are cut off: it answers others within seconds" within 20 curl -sf -m 3 "http://$tcp/healthz"
-check "with a bounded number of descriptors" sh -c "[ \$(ls /proc/$daemon/fd | wc -l) -lt 150 ]"
+check "with a bounded number of descriptors" sh -c "[ \$(ls /proc/$(worker)/fd | wc -l) -lt 150 ]"
 kill "$crowd" 2>/dev/null || true
 stop
 
@@ -129,6 +131,28 @@ check "nor read its memory or its files" not nobody ls "/proc/$daemon/fd/"
 check "no secret of the status address is in the log" not grep -q s3cret "$out/daemon.log"
 check "nor in what the daemon says of itself" sh -c "! curl -s -m 5 --unix-socket $socket http://localhost/readyz http://localhost/explain | grep -q s3cret"
 check "a second daemon for the same configuration is refused" says "another trimtab tune" "$trimtab" tune --config <(sed "s|$state|$out/state2|; s|$socket|$out/run/u.sock|" "$out/trimtab.toml")
+
+# A worker that was taken over: what its user can do, and what the kernel lets the process itself do.
+w=$(worker)
+uid=$(field_of "$w" Uid)
+as_worker() { setpriv --reuid="$uid" --regid="$uid" --clear-groups "$@"; }
+check "the process that reads the network is not root" [ "$uid" -ne 0 ]
+check "nor in any group but its own" [ "$(field_of "$w" Groups)" = "$uid" ]
+check "it has no capability" [ "$(field_of "$w" CapEff)$(field_of "$w" CapPrm)$(field_of "$w" CapAmb)" = "$(printf '0%.0s' $(seq 48))" ]
+check "it gains none by starting a program" [ "$(field_of "$w" NoNewPrivs)" = 1 ]
+check "its system calls are filtered" [ "$(field_of "$w" Seccomp)" = 2 ]
+chmod 600 "$conf"
+check "its user cannot read the configuration of NGINX" not as_worker cat "$conf"
+check "nor write it" not as_worker sh -c "echo >>'$conf'"
+chmod 644 "$conf"
+check "nor read the daemon's own, with its secrets" not as_worker cat "$out/trimtab.toml"
+check "nor what a change can be undone by" not as_worker ls "$state/nginx"
+check "nor signal who is root" not as_worker kill -TERM "$daemon"
+check "nor NGINX" not as_worker kill -TERM "$(cat "$pidfile")"
+check "nor look into the worker, were it another program of that user" not as_worker ls "/proc/$w/fd/"
+check "nor trace it" not as_worker cat "/proc/$w/mem"
+check "another user cannot signal the worker" not nobody kill -KILL "$w"
+check "nor reach what it keeps" not nobody ls "$state/worker"
 
 # Locks.
 nobody_stays "$python" -c 'import fcntl,os,sys,time; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); time.sleep(600)' "$(dirname "$conf")" & locker=$!

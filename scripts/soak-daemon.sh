@@ -96,7 +96,7 @@ fault() {
        good "" >"$out/trimtab.toml"; kill -HUP "$daemon" ;;
     4) say "kill -9 of the daemon, restart"; kill -KILL "$daemon"; wait "$daemon" 2>/dev/null || true; run=$((run + 1)); run_daemon ;;
     5) say "SIGTERM, damaged state file, restart"; kill -TERM "$daemon"; await_end "$daemon"; wait "$daemon" || say "FAULT: code $? at SIGTERM"
-       head -c 20000 /dev/urandom >"$out/state/tuner.db"; run=$((run + 1)); run_daemon ;;
+       head -c 20000 /dev/urandom >"$out/state/worker/tuner.db"; run=$((run + 1)); run_daemon ;;
     6) say "SIGSTOP for 30 s"; kill -STOP "$daemon"; later_at=$(($2 + 30)); later="kill -CONT $daemon" ;;
     7) say "NGINX's configuration unreadable for 20 s"; cp -p "$conf" "$out/conf.kept"; echo "http { upstream broken {" >"$conf"; later_at=$(($2 + 20)); later="cp -p $out/conf.kept $conf" ;;
     8) say "hold file for 30 s"; "$trimtab" tune --config "$out/trimtab.toml" --hold >/dev/null; later_at=$(($2 + 30)); later="$trimtab tune --config $out/trimtab.toml --release" ;;

@@ -74,16 +74,17 @@ CONF
 "$trimtab" load --target "http://$front" --rate 60 --duration "${duration}s" --report "$out/load.json" >/dev/null 2>&1 & pids+=($!)
 "$trimtab" tune --config "$out/trimtab.toml" 2>"$out/daemon.log" & daemon=$!
 pids+=("$daemon")
-echo "second,rss_bytes,fds,goroutines,steps,changes,failed_telemetry,failed_apply,rejected" >"$out/soak.csv"
+echo "second,rss_bytes,fds,helper_rss_bytes,helper_fds,goroutines,steps,changes,failed_telemetry,failed_apply,rejected" >"$out/soak.csv"
 for ((t = 0; t < duration; t += 10)); do
   sleep 10
   kill -0 "$daemon" 2>/dev/null || { echo "the daemon ended after $t s"; tail -n 20 "$out/daemon.log"; exit 1; }
-  curl -s -m 5 "http://$listen/metrics" | awk -v t="$t" '
+  curl -s -m 5 "http://$listen/metrics" | awk -v t="$t" -v hr="$(awk '/^VmRSS/ {print $2 * 1024}' /proc/$daemon/status)" -v hf="$(ls /proc/$daemon/fd | wc -l)" '
     $1 == "process_resident_memory_bytes" {rss=$2} $1 == "process_open_fds" {fds=$2} $1 == "go_goroutines" {gr=$2} $1 == "trimtab_steps_total" {st=$2}
     $1 == "trimtab_changes_total" {ch=$2} $1 ~ /^trimtab_step_failures_total.*telemetry/ {ft=$2} $1 ~ /^trimtab_step_failures_total.*apply/ {fa=$2}
-    $1 ~ /^trimtab_telemetry_rejected_total/ {re+=$NF} END {printf "%d,%.0f,%d,%d,%d,%d,%d,%d,%d\n", t, rss, fds, gr, st, ch, ft, fa, re}' >>"$out/soak.csv"
+    $1 ~ /^trimtab_telemetry_rejected_total/ {re+=$NF} END {printf "%d,%.0f,%d,%.0f,%d,%d,%d,%d,%d,%d,%d\n", t, rss, fds, hr, hf, gr, st, ch, ft, fa, re}' >>"$out/soak.csv"
 done
 curl -s -m 5 "http://$listen/metrics" | grep -E '^trimtab_(held_total|telemetry_rejected_total|steps_total|changes_total|step_failures_total)' || true
-awk -F, 'NR > 1 {n++; r[n]=$2; f[n]=$3} END {q=int(n/4); for (i=q+1; i<=2*q; i++) {a+=r[i]; c+=f[i]} for (i=n-q+1; i<=n; i++) {b+=r[i]; d+=f[i]}
-  if (q) {printf "memory %.1f MB in the second quarter, %.1f in the last; descriptors %.1f, %.1f\n", a/q/1e6, b/q/1e6, c/q, d/q; exit (b > 1.3*a || d > c+5*q)}}' "$out/soak.csv"
+awk -F, 'NR > 1 {n++; r[n]=$2; f[n]=$3; hr[n]=$4; hf[n]=$5} END {q=int(n/4); for (i=q+1; i<=2*q; i++) {a+=r[i]; c+=f[i]; ha+=hr[i]; hc+=hf[i]} for (i=n-q+1; i<=n; i++) {b+=r[i]; d+=f[i]; hb+=hr[i]; hd+=hf[i]}
+  if (q) printf "helper: memory %.1f MB in the second quarter, %.1f in the last; descriptors %.1f, %.1f\n", ha/q/1e6, hb/q/1e6, hc/q, hd/q
+  if (q) {printf "worker: memory %.1f MB in the second quarter, %.1f in the last; descriptors %.1f, %.1f\n", a/q/1e6, b/q/1e6, c/q, d/q; exit (b > 1.3*a || d > c+5*q || hb > 1.3*ha || hd > hc+5*q)}}' "$out/soak.csv"
 echo "the daemon still runs after $duration s"

@@ -35,7 +35,7 @@ func newExplain(e *env) *cobra.Command {
 servers now and by the operator's weights, what holds changes and what to do, the load, the last decision with what was expected of it and what came
 of it, and what is believed of every server.`,
 		Example: `  sudo trimtab explain
-  sudo trimtab explain --state /var/lib/trimtab/tuner.db
+  sudo trimtab explain --state /var/lib/trimtab/worker/tuner.db
   trimtab explain --json | jq .explanation.pools`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -25,7 +24,9 @@ type dnsFlags struct{ listen, zone, state, status string }
 // of takes the state of the daemon for a configuration unless another was named.
 func (f *dnsFlags) of(config string) {
 	if f.state == "" {
-		f.state = filepath.Join(daemon.StateDirFor(config), "dns.json")
+		cfg := daemon.Defaults()
+		cfg.StateDir = daemon.StateDirFor(config)
+		f.state = cfg.DNSPath()
 	}
 }
 

@@ -85,6 +85,14 @@ max_generations = -1
 	}
 }
 
+// kept is where a file of the state is: the worker's, where there is one, has a folder of its own.
+func (b *tunedBed) kept(name string) string {
+	if dir := filepath.Join(b.dir, "state", "worker"); os.Geteuid() == 0 {
+		return filepath.Join(dir, name)
+	}
+	return filepath.Join(b.dir, "state", name)
+}
+
 // weights are those in the file, in the order of the servers a, b, c.
 func (b *tunedBed) weights() []int {
 	b.t.Helper()
@@ -151,7 +159,8 @@ func TestE2EDaemonTunesTheTestbed(t *testing.T) {
 		t.Errorf("--on-exit restore: got %v, want %v: %s", after, before, stderr)
 	}
 	stdout = new(buffer)
-	if code := run(t.Context(), []string{"explain", "--state", filepath.Join(b.dir, "state", "tuner.db")}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "% used") {
+	if code := run(t.Context(), []string{"explain", "--state", b.kept("tuner.db")}, stdout, io.Discard); code != 0 ||
+		!strings.Contains(stdout.String(), "% used") {
 		t.Errorf("explain from the state file: code %d: %s", code, stdout)
 	}
 }
@@ -309,8 +318,7 @@ func TestE2EDaemonStateFaults(t *testing.T) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	db := filepath.Join(state, "tuner.db")
-	b.write(db, []byte(strings.Repeat("rubbish", 9999)))
+	b.write(filepath.Join(state, "tuner.db"), []byte(strings.Repeat("rubbish", 9999)))
 	ready := func() bool { code, _ := b.get("/readyz"); return code == 200 }
 	_, _, stop := start(t, "tune", "--config", b.config)
 	await(t, "the quarantine", func() bool { return b.metric("trimtab_state_quarantined_total") == "1" })
@@ -318,7 +326,7 @@ func TestE2EDaemonStateFaults(t *testing.T) {
 	if code := stop(); code != 0 {
 		t.Errorf("stopped: code %d", code)
 	}
-	if aside, _ := filepath.Glob(db + ".damaged-*"); len(aside) != 1 {
+	if aside, _ := filepath.Glob(b.kept("tuner.db") + ".damaged-*"); len(aside) != 1 {
 		t.Errorf("put aside: got %v, want one file", aside)
 	}
 }

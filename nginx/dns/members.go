@@ -30,6 +30,8 @@ type Members struct {
 	// Name is host:port; every address of the host is a server. Every is how often it is asked for (0: 5 s).
 	Name  string
 	Every time.Duration
+	// Read reads File; nil: this process does.
+	Read func() ([]byte, error)
 }
 
 // ParseMembers reads a list of members.
@@ -97,7 +99,11 @@ func resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 func (m Members) now(ctx context.Context, resolve lookup) ([]Member, error) {
 	out := slices.Clone(m.Servers)
 	if m.File != "" {
-		text, err := os.ReadFile(m.File)
+		read := m.Read
+		if read == nil {
+			read = func() ([]byte, error) { return os.ReadFile(m.File) }
+		}
+		text, err := read()
 		if err != nil {
 			return nil, fmt.Errorf("read members: %w", err)
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"trimtab/trusted"
 )
 
 // Store keeps the State in a file. Several processes may share it: changes are made under a lock, one after the other, and
@@ -82,8 +84,12 @@ func (s Store) Update(ctx context.Context, change func(*State) (bool, error)) (b
 }
 
 func (s Store) lock(ctx context.Context) (unlock func(), err error) {
-	f, err := os.OpenFile(s.Path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(s.Path+".lock", os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
+		return nil, fmt.Errorf("lock DNS state: %w", err)
+	}
+	if err := trusted.LikeItsFolder(f); err != nil {
+		_ = f.Close()
 		return nil, fmt.Errorf("lock DNS state: %w", err)
 	}
 	for {
@@ -116,7 +122,7 @@ func (s Store) write(st *State) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(append(text, '\n'))
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	err = errors.Join(err, f.Chmod(0o644), trusted.LikeItsFolder(f), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), s.Path)
 	}

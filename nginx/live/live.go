@@ -20,9 +20,11 @@ import (
 
 // Config says where the control call is.
 type Config struct {
-	Address   string        // "127.0.0.1:port" or "unix:/path", as in the listen directive of the control call
-	TokenFile string        // file whose first line is the token; read at every call, so that it may be renewed
-	Timeout   time.Duration // of one call; 0 means 5 s
+	Address   string // "127.0.0.1:port" or "unix:/path", as in the listen directive of the control call
+	TokenFile string // file whose first line is the token; read at every call, so that it may be renewed
+	// Token reads TokenFile; nil: this process does.
+	Token   func() ([]byte, error)
+	Timeout time.Duration // of one call; 0 means 5 s
 	// Prove, when not nil, says whether the far end of the connection is the NGINX that is meant; something has been read
 	// from it then. The token is sent only on a connection that passes: a program that took the address while NGINX was
 	// down must not learn it.
@@ -284,7 +286,7 @@ func (a *Actuator) once(ctx context.Context, method string, body []byte) (*State
 
 // ask sends one authenticated request and returns the text of a good reply.
 func (a *Actuator) ask(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	token, err := readToken(a.config.TokenFile)
+	token, err := a.token()
 	if err != nil {
 		return nil, err
 	}
@@ -331,11 +333,27 @@ func (a *Actuator) failure(status int, text []byte) error {
 	return fmt.Errorf("live weights at %s: HTTP %d: %s", a.config.Address, status, said.Error)
 }
 
+func (a *Actuator) token() (string, error) {
+	if a.config.Token == nil {
+		return readToken(a.config.TokenFile)
+	}
+	text, err := a.config.Token()
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	return tokenOf(a.config.TokenFile, text)
+}
+
 func readToken(path string) (string, error) {
 	text, err := trusted.Secret(path)
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}
+	return tokenOf(path, text)
+}
+
+// tokenOf is the token in the text of its file.
+func tokenOf(path string, text []byte) (string, error) {
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSpace(line); len(line) < 32 {
 		return "", fmt.Errorf("token in %s: want at least 32 characters", path)

@@ -13,7 +13,12 @@ import (
 // memory it does not read. They are those of the configuration that NGINX is known to have loaded.
 type Filled struct {
 	vts.StatusSource // where the page is read
-	Loaded           *nginx.Loaded
+	Loaded           Loaded
+}
+
+// Loaded knows which configuration NGINX loaded at a time (ms since the Unix epoch), as nginx.Loaded does.
+type Loaded interface {
+	At(loadMsec int64) (*nginx.Config, error)
 }
 
 var _ vts.StatusSource = Filled{}

@@ -26,7 +26,12 @@ func (a Actuator) Apply(ctx context.Context, w weights.Set) (control.Receipt, er
 
 // InForce implements control.Actuator: what the status page shows. Without a page the error is control.ErrTelemetry.
 func (a Actuator) InForce(ctx context.Context) (weights.Set, error) {
-	page, err := a.Applier.Status(ctx)
+	return InForce(ctx, a.Applier.Status)
+}
+
+// InForce is what a status page shows. Without a page the error is control.ErrTelemetry.
+func InForce(ctx context.Context, status nginx.StatusFunc) (weights.Set, error) {
+	page, err := status(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", control.ErrTelemetry, err)
 	}

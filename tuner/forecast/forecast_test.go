@@ -186,6 +186,14 @@ func TestScore(t *testing.T) {
 	if s.Judged != 60 || math.Abs(s.MedianError()-2) > 1e-9 || math.Abs(s.Covered()-0.4) > 1e-9 {
 		t.Errorf("got %d judged, median error %v, covered %v", s.Judged, s.MedianError(), s.Covered())
 	}
+	// A histogram's bound may be 1e308 ms: the median of two such errors is a number all the same.
+	var far Score
+	for range 2 {
+		far.Add(Range{Median: 1e-3, Low: 0, High: 1}, 1e305)
+	}
+	if got := far.MedianError(); got != mostOff {
+		t.Errorf("of what is off beyond all bounds: got %v, want %v", got, mostOff)
+	}
 }
 
 func TestQuantileOfBuckets(t *testing.T) {

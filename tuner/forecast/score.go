@@ -17,6 +17,10 @@ type Score struct {
 // scoreMost is how many of the last forecasts are remembered.
 const scoreMost = 50
 
+// mostOff bounds how far off a forecast counts: pages may have bounds of 1e308 ms, and sums of such errors are no
+// number.
+const mostOff = 1e6
+
 // Add counts what became of a forecast.
 func (s *Score) Add(expected Range, measured float64) {
 	off := math.Abs(measured/expected.Median - 1)
@@ -25,7 +29,7 @@ func (s *Score) Add(expected Range, measured float64) {
 		return
 	}
 	s.Judged++
-	s.errors = append(s.errors, off)
+	s.errors = append(s.errors, min(off, mostOff))
 	s.covered = append(s.covered, measured >= expected.Low && measured <= expected.High)
 	if n := len(s.errors) - scoreMost; n > 0 {
 		s.errors, s.covered = slices.Delete(s.errors, 0, n), slices.Delete(s.covered, 0, n)
