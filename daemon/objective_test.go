@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/pursuit"
 	"trimtab/tuner"
 )
@@ -93,5 +94,29 @@ func TestObjectivesAreOffUnlessSwitchedOn(t *testing.T) {
 	limits := cfg.admissionLimits()
 	if len(limits) != 1 || limits["one"] != (control.AdmissionLimits{Most: 0.5}) {
 		t.Errorf("admission: got %v, want at most half of upstream one", limits)
+	}
+}
+
+func TestWhatNeedsRootIsNotAskedOfAConfinedProcess(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"rates in NGINX's files", strings.NewReplacer(`"lua"`, `"rate"`, "max_blocked = 0.5", "max_blocked = 0.5\nlimit_zone = \"z\"").Replace(pursuing),
+			"edits NGINX's files"},
+		{"a program that scales", "[objective]\nkind = \"cost\"\n[[upstream]]\nname = \"one\"\nbound = \"35ms\"\n" +
+			"[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n", "starts a program"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := ParseConfig("trimtab.toml", c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := newSession(cfg, nil, &helper.Client{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--single-process") {
+				t.Errorf("got %v, want it refused: %s", err, c.want)
+			}
+			if s, err := newSession(cfg, nil, nil); err != nil {
+				t.Errorf("in one process: %v", err)
+			} else {
+				s.close()
+			}
+		})
 	}
 }
