@@ -52,7 +52,7 @@ until = "180s"
 
 // A server that hangs until clients give up, or that answers 429 at once, is left at most 2 % of the requests three
 // intervals after that began and for as long as it lasts, and is back ten intervals after it has healed; also when it
-// was so from the start, or half of its answers are so. Under least_conn that holds of one that hangs: weights do not
+// was so from the start. One of which half of the answers are so is tried again in one interval of seven at most. Under least_conn that holds of one that hangs: weights do not
 // keep an idle server from being picked while the others are busy.
 func TestServersThatOnlyLookFastAreLeftNothing(t *testing.T) {
 	for _, c := range []struct {
@@ -125,7 +125,12 @@ func playFooled(t *testing.T, method tuner.Method, kind string, probability floa
 		most = max(most, shares[i])
 	}
 	back := max(shares[healed+9], shares[healed+10], shares[healed+11])
-	if over > 0 || back < 0.1 {
+	// A server that still answers half of what it is asked is tried again now and then.
+	tries := 0
+	if probability < 1 {
+		tries = (healed - onset) / 7
+	}
+	if over > tries || most > 0.2 || back < 0.1 {
 		t.Errorf("seed %d: %d of %d intervals above 0.02, most %.3f, back at %.3f\nonset %.3f\nhealed %.3f", seed,
 			over, healed-onset-4, most, back,
 			shares[onset:onset+12], shares[healed-1:healed+15])

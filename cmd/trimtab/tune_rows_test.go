@@ -219,6 +219,10 @@ func TestE2EDaemonWhoseNotifierOverflows(t *testing.T) {
 	await(t, "an edit, so that it is watched", b.counted("trimtab_nginx_config_edits_total"))
 	edits := b.number("trimtab_nginx_config_edits_total")
 	b.signal(cmd, syscall.SIGSTOP)
+	await(t, "that it stands still", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	})
 	scratch := filepath.Join(b.NGINX.Dir, "scratch")
 	for range queue/2 + 1000 { // each is made and taken away: two signs
 		f, err := os.OpenFile(scratch, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

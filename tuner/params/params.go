@@ -25,8 +25,8 @@ type Params struct {
 	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
 	Failing        float64 `unit:"probability" most:"1" about:"share of failures from which a server is one that fails" from:"estimate: ten times what is usual"`
 	TallyMemory    float64 `unit:"s" about:"over which the answers of a server are compared with those of its peers" from:"convention: fail_timeout of NGINX"`
-	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"estimate: deploys and restarts take about a minute"`
-	FailureFew     float64 `unit:"requests" about:"answers that weigh as much as what was believed of failures: one in a few is chance" from:"estimate: a failure in ten says something"`
+	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"chosen: servers that shed and hang, 10 to 60"`
+	FailureFew     float64 `unit:"requests" about:"answers that weigh as much as what was believed of failures: one in a few is chance" from:"chosen: servers that shed and hang, 5 to 20"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
 	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
 	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
@@ -99,8 +99,8 @@ func Default() Params {
 		ClassSD:        0.3,
 		Failing:        0.05,
 		TallyMemory:    10,
-		FailureMemory:  20,
-		FailureFew:     20,
+		FailureMemory:  14,
+		FailureFew:     8,
 		SpreadRequests: 2000,
 		SpreadFirst:    1,
 		SpreadMost:     16,
