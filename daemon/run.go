@@ -212,7 +212,7 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	}
 	all.Go(func() {
 		d.keepRunning(ctx, inWatcher, func() {
-			if err := s.root.Watch(ctx, func(e helper.Edit) { d.edited(s, e) }); err != nil {
+			if err := s.root.Watch(ctx, func(e helper.Edit) { d.edited(s, e) }); err != nil && !errors.Is(err, helper.ErrGone) {
 				d.log.Error("NGINX's configuration is not watched", "error", err)
 			}
 		})
