@@ -83,7 +83,6 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 			e.Bounds = append(e.Bounds, gate.BoundStep)
 		}
 		e.change(fmt.Sprintf("%.0f %% better expected", 100*q.GainShare))
-		problem.Beliefs = beliefs // what is expected is not what is hoped for
 		p.forecast(t, problem, out.want, e)
 	}
 	return out

@@ -17,8 +17,8 @@ import (
 //   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
 //     weighs less where regimes are known, unless experience in the present one speaks for more.
 //
-// While the present is an emergency it counts more. capacity is how many
-// times the present load the servers serve.
+// While the present is an emergency it counts more. capacity is how many times the present load the servers that do
+// not fail serve.
 func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
 	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
 	full := math.Max(t.params.Stress*capacity, 1)

@@ -72,7 +72,8 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 			return daemon.Report{}, "", withCode(exitConfig, err)
 		}
 		if cfg.Listen != "" {
-			if r, err := askDaemon(ctx, cfg.Listen); err == nil {
+			var r daemon.Report
+			if err := askDaemon(ctx, cfg.Listen, "/explain", &r); err == nil {
 				return r, "the daemon at " + cfg.Listen, nil
 			}
 		}
@@ -98,23 +99,24 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 	return r, state + " (no daemon was asked)", nil
 }
 
-func askDaemon(ctx context.Context, address string) (r daemon.Report, err error) {
+// askDaemon reads what the daemon answers at path into out.
+func askDaemon(ctx context.Context, address, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	client, base := localhttp.Client(address)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/explain", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
-		return r, err
+		return err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return r, fmt.Errorf("ask the daemon: %s", resp.Status)
+		return fmt.Errorf("ask the daemon: %s", resp.Status)
 	}
-	return r, json.NewDecoder(resp.Body).Decode(&r)
+	return json.NewDecoder(resp.Body).Decode(out)
 }
 
 func reportText(r daemon.Report, from string) string {

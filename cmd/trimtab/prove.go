@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/daemon"
-	"trimtab/localhttp"
 	"trimtab/page"
 	"trimtab/prove"
 	"trimtab/vts"
@@ -173,7 +170,8 @@ func (f *proveFlags) online(ctx context.Context, given bool) (r prove.Result, er
 		return r, err
 	}
 	if cfg.Listen != "" {
-		if r, err = askProof(ctx, cfg.Listen); err == nil {
+		r.Experiment = new(prove.Experiment)
+		if err = askDaemon(ctx, cfg.Listen, "/prove", &r); err == nil {
 			return r, nil
 		}
 	}
@@ -186,26 +184,6 @@ func (f *proveFlags) online(ctx context.Context, given bool) (r prove.Result, er
 		return r, withCode(exitConfig, err)
 	}
 	return file.Result(), nil
-}
-
-func askProof(ctx context.Context, address string) (r prove.Result, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	client, base := localhttp.Client(address)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/prove", nil)
-	if err != nil {
-		return r, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return r, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return r, fmt.Errorf("ask the daemon: %s", resp.Status)
-	}
-	r.Experiment = new(prove.Experiment)
-	return r, json.NewDecoder(resp.Body).Decode(&r)
 }
 
 // recorded evaluates a file: an experiment, or statistics.
