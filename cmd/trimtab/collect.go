@@ -117,6 +117,9 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 	if f.out == "" {
 		return withCode(exitUsage, fmt.Errorf("collect: name the file to write with --out (see '%s --help')", cmd.CommandPath()))
 	}
+	if err := aboveZero(cmd, "interval", "timeout", "wait"); err != nil {
+		return err
+	}
 	client, err := f.status.client()
 	if err != nil {
 		return err

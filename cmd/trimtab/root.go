@@ -80,9 +80,9 @@ func newRoot(e *env) *cobra.Command {
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
-	})
+	root.Version = version + revision()
+	root.SetVersionTemplate("trimtab {{.Version}}\n")
+	root.SetFlagErrorFunc(flagFault)
 	root.AddCommand(
 		newNginx(e),
 		newLoad(e),
@@ -105,14 +105,19 @@ func newRoot(e *env) *cobra.Command {
 		newVersion(e),
 		newMan(e),
 	)
+	finish(root)
 	return root
 }
 
 // usageArgs gives an argument check the exit code for wrong usage.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
+		err := check(cmd, args)
+		if err != nil && len(args) > 0 && cmd.HasAvailableSubCommands() {
+			return unknownCommand(cmd, args[0])
+		}
+		if err != nil {
+			return usagef(cmd, "%w", err)
 		}
 		return nil
 	}

@@ -51,6 +51,9 @@ listens to nobody but the first.`,
   sudo trimtab tune --hold                  # stop all changes now`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.refuse(cmd); err != nil {
+				return err
+			}
 			return f.run(cmd.Context(), e, cmd.Flags().Changed("config"))
 		},
 	}
@@ -69,8 +72,31 @@ listens to nobody but the first.`,
 	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same upstreams, keep it in the state, and end (repeatable)")
 	fl.StringVar(&f.replay, "replay", "",
 		"play a report of an internal fault again, say whether the fault comes again, and end")
-	cmd.MarkFlagsMutuallyExclusive("hold", "release", "check-config", "replay")
 	return cmd
+}
+
+// refuse refuses flags that contradict each other or have no effect.
+func (f *tuneFlags) refuse(cmd *cobra.Command) error {
+	ends := []string{"hold", "release", "check-config", "replay", "train"}
+	if err := onlyOne(cmd, ends...); err != nil {
+		return err
+	}
+	for _, end := range append(ends, "train-sim") {
+		if cmd.Flags().Changed(end) {
+			if err := useless(cmd, "with --"+end, "once", "dry-run", "observe", "on-exit", "single-process"); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case f.once && f.onExit == "restore":
+		return usagef(cmd, "--once --on-exit restore: would set weights and take them back at once; --dry-run shows them")
+	case f.dryRun && f.onExit != "":
+		return useless(cmd, "with --dry-run", "on-exit")
+	case f.dryRun && f.observe:
+		return useless(cmd, "with --dry-run, which changes nothing", "observe")
+	}
+	return nil
 }
 
 func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
