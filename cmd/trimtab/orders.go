@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -171,10 +170,7 @@ func orderLines(config, state string) ([]string, error) {
 }
 
 func ordersConfig(path string) (*daemon.Config, error) {
-	cfg, err := daemon.ReadConfig(path)
-	if errors.Is(err, fs.ErrNotExist) && path == daemon.DefaultPath {
-		cfg, err = daemon.Defaults(), nil
-	}
+	cfg, err := daemon.ReadConfigOr(path, path != daemon.DefaultPath)
 	return cfg, withCode(exitConfig, err)
 }
 

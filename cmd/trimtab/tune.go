@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -58,8 +57,8 @@ listens to nobody but the first.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.config, "config", daemon.DefaultPath, "configuration file")
-	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and end")
+	pathVar(fl, &f.config, "config", "", daemon.DefaultPath, "configuration file")
+	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and what it names, and end; asks nobody (trimtab doctor does)")
 	fl.BoolVar(&f.once, "once", false, "one decision, for as long as a gain has to last, then end")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be written as a unified diff and change nothing; does not wait for the observation period")
 	fl.BoolVar(&f.observe, "observe", false, "observe and learn, change nothing")
@@ -124,7 +123,11 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		for _, w := range cfg.Warnings() {
 			fmt.Fprintln(e.stderr, "warning:", w)
 		}
-		fmt.Fprintf(e.stdout, "%s is valid\n", f.config)
+		if err := cfg.CheckNamed(); err != nil {
+			return withCode(exitConfig, err)
+		}
+		fmt.Fprintf(e.stdout, "%s is valid: keys, values, and the files and programs that it names; whether NGINX and its status page answer: trimtab doctor%s\n",
+			f.config, configFlag(f.config))
 		return nil
 	case f.hold:
 		path, err := cfg.Hold()
@@ -148,6 +151,14 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		return f.split(ctx, e, cfg, read, signals)
 	}
 	return f.daemon(ctx, e, cfg, daemon.Options{Reread: read, Signals: signals})
+}
+
+// configFlag is the flag that leads another command to the same configuration, with a blank before it; empty: the usual one.
+func configFlag(path string) string {
+	if path == daemon.DefaultPath {
+		return ""
+	}
+	return " --config " + quoted(path)
 }
 
 // playAgain plays a report of an internal fault again. A fault that comes again is the error.
@@ -250,10 +261,7 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, cfg *daemon.Config, o da
 
 // read reads the configuration, with what the flags say otherwise.
 func (f *tuneFlags) read(given bool) (*daemon.Config, error) {
-	cfg, err := daemon.ReadConfig(f.config)
-	if errors.Is(err, fs.ErrNotExist) && !given {
-		cfg, err = daemon.Defaults(), nil
-	}
+	cfg, err := daemon.ReadConfigOr(f.config, given || f.check)
 	if err != nil {
 		return nil, err
 	}
