@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"trimtab/vts"
 )
 
 // CheckNamed looks at everything outside of itself that the configuration names and returns every fault, each with the file and line of
@@ -82,4 +85,18 @@ func writable(dir string) error {
 		}
 		dir = filepath.Dir(dir)
 	}
+}
+
+// StatusClient returns a client of the configured status page that opens a connection for every request.
+func (c *Config) StatusClient() (*vts.Client, error) { return c.statusClient(true) }
+
+// Deadlines are those that are given for upstreams, by name.
+func (c *Config) Deadlines() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, u := range c.Upstream {
+		if u.Deadline > 0 {
+			out[u.Name] = time.Duration(u.Deadline)
+		}
+	}
+	return out
 }
