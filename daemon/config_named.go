@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"golang.org/x/sys/unix"
 
 	"trimtab/vts"
@@ -99,4 +100,23 @@ func (c *Config) Deadlines() map[string]time.Duration {
 		}
 	}
 	return out
+}
+
+// SaysNothing reports whether a configuration means the same as none, as the one of the package does.
+func SaysNothing(path, text string) bool {
+	c, err := parseConfig(path, text, nil)
+	if err != nil {
+		return false
+	}
+	odd := func(c *Config) string {
+		plain := *c
+		plain.path, plain.text, plain.warnings, plain.model, plain.password = "", nil, nil, nil, ""
+		out, err := toml.Marshal(plain)
+		if err != nil {
+			return path
+		}
+		return string(out)
+	}
+	none, err := parseConfig("", "", nil)
+	return err == nil && odd(c) == odd(none)
 }

@@ -101,6 +101,7 @@ func newRoot(e *env) *cobra.Command {
 		newPin(e),
 		newOrders(e),
 		newPlan(e),
+		newInit(e),
 		newDoctor(e),
 		newExplain(e),
 		newVersion(e),
