@@ -23,7 +23,7 @@ const nobody = 65532
 // image writes an OCI archive with one image for each architecture.
 func (b build) image() error {
 	index := v1.ImageIndex(mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
-	for _, arch := range architectures {
+	for _, arch := range b.arches {
 		img, err := b.imageOf(arch)
 		if err != nil {
 			return err

@@ -17,10 +17,8 @@ type build struct {
 	out     string    // folder of the results
 	version string    // as git describes it, such as v2.0.0-3-gabcdef
 	at      time.Time // of the commit
+	arches  []string  // that were built for
 }
-
-// architectures are those that are built for.
-var architectures = []string{"amd64", "arm64"}
 
 func main() {
 	b := build{}
@@ -29,8 +27,10 @@ func main() {
 	flag.StringVar(&b.out, "out", "dist", "folder of the results")
 	flag.StringVar(&b.version, "version", "", "version")
 	man5 := flag.String("man5", "", "only write trimtab.toml(5) to this file")
+	arches := flag.String("arch", "amd64 arm64", "architectures, separated by blanks")
 	at := flag.Int64("time", 0, "seconds since 1970 that every file gets")
 	flag.Parse()
+	b.arches = strings.Fields(*arches)
 	b.at = time.Unix(*at, 0).UTC()
 	run := b.run
 	if *man5 != "" {
@@ -49,7 +49,7 @@ func (b build) run() error {
 	if err := os.MkdirAll(b.out, 0o755); err != nil {
 		return err
 	}
-	for _, arch := range architectures {
+	for _, arch := range b.arches {
 		for _, format := range []string{"deb", "rpm"} {
 			if err := b.pack(format, arch); err != nil {
 				return fmt.Errorf("make %s for %s: %w", format, arch, err)
