@@ -184,7 +184,11 @@ func Defaults() *Config {
 func ReadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = ": trimtab init writes one"
+		}
+		return nil, fmt.Errorf("read configuration: %w%s", err, hint)
 	}
 	return ParseConfig(path, string(text))
 }

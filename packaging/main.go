@@ -65,7 +65,7 @@ func (b build) run() error {
 // number is the version as packages have it: without the v, and with signs that all of them take.
 func (b build) number() string {
 	v := strings.TrimPrefix(b.version, "v")
-	if v == "" || v[0] < '0' || v[0] > '9' {
+	if !strings.Contains(v, ".") {
 		v = "0.0.0+" + v // a commit before the first tag
 	}
 	return strings.ReplaceAll(v, "-", "+")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,8 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 			return nil, err
 		case errors.Is(err, vts.ErrTruncated):
 			return nil, withCode(exitConfig, fmt.Errorf("%w: with --skip-bad what can be read is used", err))
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, withCode(exitConfig, fmt.Errorf("%w: want a file of trimtab collect or run", err))
 		case err != nil && !strings.Contains(err.Error(), path):
 			return nil, withCode(exitConfig, fmt.Errorf("%s: %w", path, err))
 		case err != nil:

@@ -92,7 +92,12 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 	for _, c := range cmd.Commands() {
 		known = append(known, c.Name())
 	}
-	return usagef(cmd, "unknown command %q for %q%s", word, cmd.CommandPath(), plain.DidYouMean(word, known))
+	mean := plain.DidYouMean(word, known)
+	const few = 9 // that a line holds
+	if mean == "" && len(known) <= few {
+		mean = ": want " + strings.Join(known, ", ")
+	}
+	return usagef(cmd, "unknown command %q for %q%s", word, cmd.CommandPath(), mean)
 }
 
 // flagFault is the error of flags that cannot be parsed, with the flag that may have been meant.
@@ -102,6 +107,14 @@ func flagFault(cmd *cobra.Command, err error) error {
 		var known []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
 		mean = plain.DidYouMean(name, known)
+	}
+	// What the standard library says of a time without a unit does not say what to write.
+	if text := err.Error(); strings.Contains(text, "duration") && strings.Contains(text, "time: ") {
+		before, _, _ := strings.Cut(text, ": time: ")
+		return usagef(cmd, "%s: want a time with its unit, such as 500ms, 30s or 5m", before)
+	}
+	if before, _, ok := strings.Cut(err.Error(), ": strconv."); ok {
+		return usagef(cmd, "%s: want a number", before)
 	}
 	return usagef(cmd, "%w%s", err, mean)
 }

@@ -185,6 +185,9 @@ func (f *loadFlags) check(cmd *cobra.Command, args []string) error {
 		}
 		f.what.target = args[0]
 	}
+	if err := f.what.check(); err != nil {
+		return withCode(exitUsage, err)
+	}
 	return errors.Join(f.what.useless(cmd), f.when.useless(cmd), aboveZero(cmd, "duration", "total", "drain", "lateness-bound"))
 }
 
@@ -208,7 +211,7 @@ func header(lines []string) (http.Header, error) {
 func create(path string) (io.WriteCloser, error) {
 	file, err := trusted.Create(path, 0o644, false)
 	if err != nil {
-		return nil, withCode(exitConfig, err)
+		return nil, withCode(exitConfig, fmt.Errorf("create an output: want a path in a folder that is there and can be written to: %w", err))
 	}
 	return file, nil
 }

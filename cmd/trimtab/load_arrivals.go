@@ -111,7 +111,7 @@ func (a *loadArrivals) schedule(what *loadTarget) (*loadgen.Schedule, error) {
 	}
 	file, err := os.Open(a.scheduleName)
 	if err != nil {
-		return nil, withCode(exitConfig, err)
+		return nil, withCode(exitConfig, fmt.Errorf("--schedule: want random, or a file as --schedule-out writes it: %w", err))
 	}
 	defer file.Close()
 	s, err := loadgen.ReadSchedule(file)
@@ -144,7 +144,7 @@ func (a *loadArrivals) single(what *loadTarget) (*loadgen.Schedule, error) {
 		return nil, fmt.Errorf("--arrival: %w", err)
 	}
 	if a.duration <= 0 {
-		return nil, fmt.Errorf("--duration %s: want more than 0", a.duration)
+		return nil, errors.New("--duration is missing: want how long to send, such as 30s")
 	}
 	if burst.RateSpec, err = a.rateSpec(); err != nil {
 		return nil, err

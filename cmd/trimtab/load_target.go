@@ -113,13 +113,13 @@ func (t *loadTarget) targeter(workload string, seed uint64) (vegeta.Targeter, er
 		if t.targets != "-" {
 			var err error
 			if file, err = os.Open(t.targets); err != nil {
-				return nil, withCode(exitConfig, err)
+				return nil, withCode(exitConfig, fmt.Errorf("--targets: want a file of requests, or - for standard input: %w", err))
 			}
 			defer file.Close()
 		}
 		targets, err := vegeta.ReadAllTargets(vegeta.NewHTTPTargeter(file, nil, nil))
 		if err != nil {
-			return nil, withCode(exitConfig, fmt.Errorf("read %s: %w", t.targets, err))
+			return nil, withCode(exitConfig, fmt.Errorf("--targets %s: want lines such as GET http://127.0.0.1:8080/: %w", t.targets, err))
 		}
 		return vegeta.NewStaticTargeter(targets...), nil
 	case workload == plainWorkload:
@@ -127,7 +127,7 @@ func (t *loadTarget) targeter(workload string, seed uint64) (vegeta.Targeter, er
 		if t.body != "" {
 			var err error
 			if body, err = os.ReadFile(t.body); err != nil {
-				return nil, withCode(exitConfig, err)
+				return nil, withCode(exitConfig, fmt.Errorf("--body: want a file: %w", err))
 			}
 		}
 		return vegeta.NewStaticTargeter(vegeta.Target{Method: t.method, URL: t.target, Body: body}), nil

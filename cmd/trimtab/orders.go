@@ -178,7 +178,7 @@ func ordersConfig(path string) (*daemon.Config, error) {
 // put it in force.
 func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order orders.Order) error {
 	if f.upstream == "" || f.server == "" {
-		return withCode(exitUsage, errors.New("want --upstream and --server"))
+		return withCode(exitUsage, errors.New("want --upstream and --server: trimtab nginx show lists them"))
 	}
 	cfg, err := ordersConfig(f.config)
 	if err != nil {

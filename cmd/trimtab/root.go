@@ -119,10 +119,21 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 			return unknownCommand(cmd, args[0])
 		}
 		if err != nil {
-			return usagef(cmd, "%w", err)
+			return usagef(cmd, "want %q, got %s", cmd.UseLine(), counted(len(args)))
 		}
 		return nil
 	}
+}
+
+// counted is a number of arguments in words.
+func counted(n int) string {
+	switch n {
+	case 0:
+		return "no argument"
+	case 1:
+		return "one argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 // revision is the commit that the program was built from, as the toolchain stamped it; empty: it was not.
