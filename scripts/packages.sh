@@ -42,7 +42,8 @@ sed -E '/^[a-z_]+ = /s/^/# /' scripts/trimtab.toml >"$build/trimtab.toml"
 "$own" tune --check-config --config "$build/trimtab.toml" >/dev/null 2>"$build/check" || grep -q 'nginx' "$build/check" || { cat "$build/check" >&2; exit 1; }
 packaging
 echo "packages: SBOM" >&2
-(cd packaging && go tool cyclonedx-gomod app -json -licenses=false -noserial -assert-licenses=false -main cmd/trimtab -output "$out/trimtab.sbom.json" .. 2>"$build/sbom.log") ||
+# Of the binary, which holds what it was linked from.
+(cd packaging && go tool cyclonedx-gomod bin -json -std -noserial -version "$version" -output "$out/trimtab.sbom.json" "$own" 2>"$build/sbom.log") ||
   { tail -n 3 "$build/sbom.log" >&2; echo "packages: no SBOM: the tool is missing or failed" >&2; exit 1; }
 # Without the time at which it was made.
 sed -i '/"timestamp":/d' "$out/trimtab.sbom.json"
