@@ -108,6 +108,7 @@ func newRoot(e *env) *cobra.Command {
 		newMan(e),
 	)
 	finish(root)
+	complete(root)
 	return root
 }
 
