@@ -116,7 +116,7 @@ type Config struct {
 		MinGain        float64 `toml:"min_gain"`
 		Burst          int     `toml:"burst"`
 		PerMinute      int     `toml:"per_minute"`
-		Eject          bool    `toml:"eject"`
+		Eject          Eject   `toml:"eject"`
 		LearningRate   float64 `toml:"learning_rate"`
 		Seed           uint64  `toml:"seed"`
 	} `toml:"tuner"`
@@ -172,7 +172,7 @@ func Defaults() *Config {
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
 	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second), Span(2*time.Second), 2
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
-	c.Tuner.Learner = "tuned"
+	c.Tuner.Learner, c.Tuner.Eject = "tuned", ejectIdle
 	c.Regimes.Observe = Span(30 * time.Minute)
 	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
@@ -280,6 +280,7 @@ func (c *Config) Validate() error {
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
 	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
 	seen := map[string]bool{}
+	check(c.Tuner.Eject.known(), "tuner.eject %q: want %q, %q or %q", c.Tuner.Eject, ejectIdle, ejectAlways, ejectNever)
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
@@ -396,7 +397,7 @@ func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
-		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject,
+		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways, EjectIdle: c.ejects(),
 		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}

@@ -204,6 +204,9 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	}
 	s.look()
 	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
+	if s.prober != nil {
+		all.Go(func() { d.keepRunning(ctx, inProbe, func() { s.prober.run(ctx, time.Duration(s.cfg.Interval)) }) })
+	}
 	if b, ok := s.hand.(beginner); ok {
 		b.begin(ctx, d, all)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"trimtab/tuner"
@@ -22,6 +23,7 @@ type UpstreamConfig struct {
 	Tune      *bool          `toml:"tune"`
 	MinShare  float64        `toml:"min_share"`
 	MaxShare  float64        `toml:"max_share"`
+	Probe     string         `toml:"probe"`
 	Server    []ServerConfig `toml:"server"`
 }
 
@@ -88,6 +90,9 @@ func (u *UpstreamConfig) validate() (errs []error) {
 	}
 	if err := u.each().Validate(); err != nil {
 		fault("min_share, max_share: %w", err)
+	}
+	if u.Probe != "" && !strings.HasPrefix(u.Probe, "/") {
+		fault("probe %q: want a path such as \"/healthz\"", u.Probe)
 	}
 	least := 0.0
 	var seen []string

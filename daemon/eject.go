@@ -1,0 +1,32 @@
+package daemon
+
+import "fmt"
+
+// Eject says when servers that fail are marked down.
+type Eject string
+
+const (
+	ejectNever  Eject = "never"
+	ejectIdle   Eject = "where weights fail" // under methods that pick an idle server whatever its weight
+	ejectAlways Eject = "always"
+)
+
+// UnmarshalTOML implements toml.Unmarshaler: true and false are always and never, as they once were.
+func (e *Eject) UnmarshalTOML(v any) error {
+	switch v := v.(type) {
+	case bool:
+		if *e = ejectNever; v {
+			*e = ejectAlways
+		}
+	case string:
+		*e = Eject(v)
+	default:
+		return fmt.Errorf("eject %v: want a string", v)
+	}
+	return nil
+}
+
+func (e Eject) known() bool { return e == ejectNever || e == ejectIdle || e == ejectAlways }
+
+// ejects reports whether a failing server may be marked down at all.
+func (c *Config) ejects() bool { return c.Tuner.Eject != ejectNever }
