@@ -1,6 +1,10 @@
 package daemon
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Eject says when servers that fail are marked down.
 type Eject string
@@ -30,3 +34,15 @@ func (e Eject) known() bool { return e == ejectNever || e == ejectIdle || e == e
 
 // ejects reports whether a failing server may be marked down at all.
 func (c *Config) ejects() bool { return c.Tuner.Eject != ejectNever }
+
+// leftOutFailing are the servers in force as down by the learner's doing, as "server of upstream".
+func (d *Service) leftOutFailing() (out []string) {
+	for _, upstream := range slices.Sorted(maps.Keys(d.state.LastGood)) {
+		for _, server := range slices.Sorted(maps.Keys(d.state.LastGood[upstream])) {
+			if d.state.LastGood[upstream][server].Down && !d.state.Base[upstream][server].Down {
+				out = append(out, server+" of "+upstream)
+			}
+		}
+	}
+	return out
+}

@@ -192,6 +192,9 @@ func (d *Service) end() error {
 	if !d.opts.DryRun {
 		d.save(d.current())
 	}
+	if out := d.leftOutFailing(); len(out) > 0 {
+		d.log.Warn("servers that failed stay taken out until a daemon runs again, or you let them back", "servers", out)
+	}
 	d.log.Info("stopped", "on_exit", d.current().cfg.OnExit)
 	return err
 }
