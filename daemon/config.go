@@ -21,6 +21,7 @@ import (
 	"trimtab/localhttp"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/orders"
 	"trimtab/prove"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
@@ -154,7 +155,8 @@ type Config struct {
 	// data is the folder of what is learned and ordered; empty: see dataDir.
 	data    string
 	model   *cluster.Model
-	methods map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
+	ordered map[string]map[string]orders.Limit // limits of shares that are in force
+	methods map[string]string                  // of upstreams in NGINX's configuration, for those whose method is not given here
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -413,6 +415,11 @@ func (c *Config) tunerConfig() tuner.Config {
 			g.Method = tuner.Method(method)
 			t.Groups[name] = g
 		}
+	}
+	for name := range c.ordered {
+		g := t.Groups[name]
+		g.Limits = c.bounds(name, c.ordered[name])
+		t.Groups[name] = g
 	}
 	return t
 }
