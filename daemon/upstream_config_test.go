@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"trimtab/tuner"
 	"trimtab/orders"
+	"trimtab/tuner"
 	"trimtab/weights"
 )
 
