@@ -38,8 +38,10 @@ type State struct {
 	Changes   []Change   `json:"changes"`
 	LeftOut   []string   `json:"left_out,omitempty"`
 	Orders    []string   `json:"orders,omitempty"`
-	Proof     *Proof     `json:"proof,omitempty"`
-	Hold      HoldState  `json:"hold"`
+	// Configured is what the configuration says of single servers' shares.
+	Configured []string  `json:"configured,omitempty"`
+	Proof      *Proof    `json:"proof,omitempty"`
+	Hold       HoldState `json:"hold"`
 }
 
 // Status is whether changes pass, in one sentence, and what somebody can do about it.
@@ -106,9 +108,9 @@ type Detail struct {
 	Series  Series   `json:"series"`
 }
 
-// Series is the history of an upstream after a step. Values are null where nothing is known.
+// Series is the history of an upstream from a point on. Values are null where nothing is known.
 type Series struct {
-	From   uint64       `json:"from"` // step of the first point
+	From   uint64       `json:"from"` // number of the first point
 	T      []float64    `json:"t"`    // unix time, s
 	P50    []*float32   `json:"p50_ms"`
 	P99    []*float32   `json:"p99_ms"`

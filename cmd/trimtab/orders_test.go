@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 // ordersBed is an NGINX of three servers whose weights a daemon sets in one of the ways.
 type ordersBed struct {
 	front, page, config string
+	listen              string // of the daemon
 	servers             []string
 	binary              string
 	pid                 int // of NGINX's master
@@ -57,7 +59,7 @@ func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(serv
 	}
 	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	front, page, control := addr(0), addr(1), addr(2)
-	b.front = "http://" + front + "/"
+	b.front, b.listen = "http://"+front+"/", addr(3)
 	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: page}
 	files, err := shim.Files()
 	if err != nil {
@@ -134,6 +136,17 @@ name = "app"
 		}
 	}
 	return b
+}
+
+// live is what the daemon's page is given.
+func (b *ordersBed) live() string {
+	resp, err := http.Get("http://" + b.listen + "/page/live")
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	return string(text)
 }
 
 // peers are the servers on the page.
@@ -215,6 +228,11 @@ func TestE2EOrders(t *testing.T) {
 			await(t, "the drained server to be out, and the canary to keep its share", func() bool {
 				p, s := peers(), share(peers(), servers[2])
 				return (p[servers[0]].Down || p[servers[0]].Backup) && s > 0.049 && s < 0.051
+			})
+			await(t, "the page to list the changes as ordered, and how they are taken back", func() bool {
+				text := b.live()
+				return strings.Contains(text, `"cause":"orders"`) && strings.Contains(text, servers[0]+" is drained") &&
+					strings.Contains(text, "trimtab undrain --upstream app")
 			})
 			if out := new(buffer); run(t.Context(), []string{"orders", "--config", config}, out, out) != 0 ||
 				strings.Count(out.String(), "since") != 2 {
