@@ -145,6 +145,7 @@ func (r *Recorder) Step(s Step) (outcome string) {
 	regime := -1
 	if e := s.Explanation; e != nil {
 		st.Budget, st.Regime, st.Why = s.Budget.String(), words.Regime(e), why(e, s.Budget)
+		st.Objective = pursued(e.Objective)
 		regime = e.Regime.Index
 		if e.Regime.Learning {
 			regime = -1
@@ -228,6 +229,20 @@ func poolUsed(p *tuner.PoolExplanation) *float64 {
 		return nil
 	}
 	return number(used / slots)
+}
+
+// pursued are the lines that trimtab explain prints of an objective.
+func pursued(o *tuner.ObjectiveExplanation) []string {
+	var out []string
+	for line := range strings.Lines(o.Words()) {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return plainAll(out)
 }
 
 func why(e *tuner.Explanation, b words.Budget) []Why {

@@ -22,16 +22,18 @@ type About struct {
 
 // State is what is so now.
 type State struct {
-	Schema    int        `json:"schema"`
-	About     About      `json:"about"`
-	Seq       uint64     `json:"seq"` // rises with every step
-	Run       string     `json:"run"` // changes with every start: what was asked for before is void
-	At        time.Time  `json:"at"`
-	IntervalS float64    `json:"interval_s"`
-	Learner   string     `json:"learner,omitempty"`
-	Status    Status     `json:"status"`
-	Budget    string     `json:"budget,omitempty"`
-	Regime    []string   `json:"regime,omitempty"`
+	Schema    int       `json:"schema"`
+	About     About     `json:"about"`
+	Seq       uint64    `json:"seq"` // rises with every step
+	Run       string    `json:"run"` // changes with every start: what was asked for before is void
+	At        time.Time `json:"at"`
+	IntervalS float64   `json:"interval_s"`
+	Learner   string    `json:"learner,omitempty"`
+	Status    Status    `json:"status"`
+	Budget    string    `json:"budget,omitempty"`
+	Regime    []string  `json:"regime,omitempty"`
+	// Objective is what is pursued and how that goes, in lines; nil: nothing but short response times.
+	Objective []string   `json:"objective,omitempty"`
 	Why       []Why      `json:"why,omitempty"`
 	Upstreams []Upstream `json:"upstreams"`
 	More      int        `json:"more_upstreams,omitempty"` // that are not listed

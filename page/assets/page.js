@@ -248,6 +248,7 @@
     by("hold-on").disabled = s.hold.held;
     by("hold-off").disabled = !s.hold.held;
     const cards = [card("Budget", [s.budget || "Nothing has been decided yet."]), card("Load", s.regime && s.regime.length ? s.regime.slice(0, 3) : ["Not known yet."])];
+    if (s.objective) cards.push(card("Objective", s.objective.map((l) => l.replace(/^Objective /, ""))));
     if (s.proof) cards.push(card(s.proof.running ? "Experiment, under way" : "Experiment", [s.proof.headline, s.proof.running ? s.proof.progress : ""]));
     const total = s.upstreams.reduce((n, u) => n + u.rate_per_s, 0);
     cards.push(card("Traffic", [rate(total) + " over " + s.upstreams.length + (s.upstreams.length === 1 ? " upstream" : " upstreams")]));
