@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx/live"
-	"trimtab/nginx/rates"
 	"trimtab/objective"
 	"trimtab/pursuit"
 	"trimtab/scaling"
@@ -213,40 +213,73 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch), MinGain: cfg.Objective.MinGain})
 }
 
-// needsOneProcess says that something is done with the rights of root that only weights are.
-func needsOneProcess(what string) error {
-	return &ConfigError{fmt.Errorf("%s, which the process that reads the network may not: run trimtab tune --single-process", what)}
+// scaler carries out capacities.
+type scaler interface {
+	control.Scaler
+	InForce(ctx context.Context) (map[string]int, error)
 }
 
-// newScaler returns who carries out capacities; nil: nobody does. A confined process starts no programs.
-func newScaler(cfg *Config, log *slog.Logger, confined bool) (*scaling.Scaler, error) {
-	s := cfg.Scaling
-	limits, _ := cfg.scalingLimits()
-	if !cfg.pursues() || len(limits) == 0 {
+// askedScaler has the root carry them out: it runs the operator's program, which a process that reads the network may not.
+type askedScaler struct{ root root }
+
+// Scale implements control.Scaler.
+func (a askedScaler) Scale(ctx context.Context, capacity map[string]int) error {
+	return a.root.Scale(ctx, capacity)
+}
+
+// InForce implements scaler.
+func (a askedScaler) InForce(ctx context.Context) (map[string]int, error) { return a.root.Units(ctx) }
+
+// newScaler returns who carries out capacities; nil: nobody does. A URL is called by this process, a program run by the root.
+func newScaler(s *Session, log *slog.Logger) (scaler, error) {
+	hook := s.cfg.Scaling
+	if limits, _ := s.cfg.scalingLimits(); !s.cfg.pursues() || len(limits) == 0 {
 		return nil, nil
 	}
-	if confined && s.URL == "" {
-		return nil, needsOneProcess("scaling.command starts a program")
+	if hook.URL == "" {
+		return askedScaler{s.root}, nil
 	}
-	var hook scaling.Hook = scaling.Command{Change: s.Command, Ask: s.Ask}
-	if s.URL != "" {
-		token := ""
-		if s.TokenFile != "" {
-			text, err := cfg.file(hookFile)
-			if err != nil {
-				return nil, fmt.Errorf("read the token of the scaling hook: %w", err)
-			}
-			token, _, _ = strings.Cut(string(text), "\n")
+	token := ""
+	if hook.TokenFile != "" {
+		text, err := s.cfg.file(hookFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the token of the scaling hook: %w", err)
 		}
-		hook = s.call(strings.TrimSpace(token))
+		token, _, _ = strings.Cut(string(text), "\n")
 	}
-	return &scaling.Scaler{Hook: hook, Limits: limits, Timeout: time.Duration(s.Timeout), Confirm: time.Duration(s.Confirm), DryRun: s.DryRun, Logger: log}, nil
+	return s.cfg.scaler(hook.call(strings.TrimSpace(token)), log), nil
+}
+
+func (c *Config) scaler(hook scaling.Hook, log *slog.Logger) *scaling.Scaler {
+	s := c.Scaling
+	limits, _ := c.scalingLimits()
+	return &scaling.Scaler{Hook: hook, Limits: limits, Timeout: time.Duration(s.Timeout), Confirm: time.Duration(s.Confirm), DryRun: s.DryRun, Logger: log}
+}
+
+// rootControls are what the root may do beside weights by a configuration.
+func rootControls(cfg *Config, log *slog.Logger) helper.Controls {
+	var out helper.Controls
+	if !cfg.pursues() {
+		return out
+	}
+	if s := cfg.Scaling; len(s.Servers) > 0 && s.URL == "" {
+		out.Scaler = cfg.scaler(scaling.Command{Change: s.Command, Ask: s.Ask}, log)
+	}
+	if cfg.Objective.Admission == admissionRate {
+		out.Zones, out.MostBlocked = map[string]string{}, map[string]float64{}
+		for _, u := range cfg.Upstream {
+			if u.LimitZone != "" {
+				out.Zones[u.Name], out.MostBlocked[u.Name] = u.LimitZone, u.MaxBlocked
+			}
+		}
+	}
+	return out
 }
 
 // admission refuses requests for a session, and goes on refusing from step to step.
 type admission struct {
-	lua  *live.Admission
-	rate *rates.Admission
+	lua  *live.Admission // nil: by the rates of limit_req_zones, which the root edits
+	root root
 
 	mu      sync.Mutex
 	blocked map[string]float64
@@ -264,16 +297,7 @@ func newAdmission(s *Session) (*admission, error) {
 	}
 	a := &admission{blocked: map[string]float64{}, refused: map[string]uint64{}, offered: map[string]float64{}}
 	if o.Admission == admissionRate {
-		zones := map[string]string{}
-		for _, u := range s.cfg.Upstream {
-			if u.LimitZone != "" {
-				zones[u.Name] = u.LimitZone
-			}
-		}
-		if s.own == nil {
-			return nil, needsOneProcess(`objective.admission = "rate" edits NGINX's files`)
-		}
-		a.rate = &rates.Admission{Applier: s.own.Applier, Zones: zones, Offered: a.offers}
+		a.root = s.root
 		return a, nil
 	}
 	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile, Timeout: time.Duration(s.cfg.Status.Timeout),
@@ -293,18 +317,15 @@ func newAdmission(s *Session) (*admission, error) {
 // renewals are the intervals that a share is in force without being renewed.
 const renewals = 3
 
-func (a *admission) offers(upstream string) float64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.offered[upstream]
-}
-
 // Admit implements control.Admitter.
 func (a *admission) Admit(ctx context.Context, blocked map[string]float64) (err error) {
 	if a.lua != nil {
 		err = a.lua.Admit(ctx, blocked)
 	} else {
-		err = a.rate.Admit(ctx, blocked)
+		a.mu.Lock()
+		offered := maps.Clone(a.offered)
+		a.mu.Unlock()
+		err = a.root.Admit(ctx, blocked, offered)
 	}
 	if err == nil {
 		a.mu.Lock()
@@ -329,7 +350,7 @@ func (a *admission) Release(ctx context.Context) error {
 	if a.lua != nil {
 		err = a.lua.Release(ctx)
 	} else {
-		err = a.rate.Release(ctx)
+		err = a.root.Release(ctx)
 	}
 	if err == nil {
 		a.mu.Lock()

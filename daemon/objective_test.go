@@ -7,6 +7,7 @@ import (
 	"trimtab/control"
 	"trimtab/helper"
 	"trimtab/pursuit"
+	"trimtab/scaling"
 	"trimtab/tuner"
 )
 
@@ -97,25 +98,37 @@ func TestObjectivesAreOffUnlessSwitchedOn(t *testing.T) {
 	}
 }
 
-func TestWhatNeedsRootIsNotAskedOfAConfinedProcess(t *testing.T) {
-	for _, c := range []struct{ name, text, want string }{
+func TestAConfinedProcessHasTheRootDoWhatNeedsIt(t *testing.T) {
+	byProgram := "[objective]\nkind = \"cost\"\n[[upstream]]\nname = \"one\"\nbound = \"35ms\"\n" +
+		"[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n"
+	for _, c := range []struct {
+		name, text             string
+		program, byURL, byRate bool
+	}{
 		{"rates in NGINX's files", strings.NewReplacer(`"lua"`, `"rate"`, "max_blocked = 0.5", "max_blocked = 0.5\nlimit_zone = \"z\"").Replace(pursuing),
-			"edits NGINX's files"},
-		{"a program that scales", "[objective]\nkind = \"cost\"\n[[upstream]]\nname = \"one\"\nbound = \"35ms\"\n" +
-			"[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n", "starts a program"},
+			false, false, true},
+		{"a program that scales", byProgram, true, false, false},
+		{"a call that scales needs no root", strings.Replace(byProgram, `command = ["/bin/true"]`, `url = "http://127.0.0.1:9/{server}"`, 1), false, true, false},
+		{"without an objective there is nothing", "", false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, err := ParseConfig("trimtab.toml", c.text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := newSession(cfg, nil, &helper.Client{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--single-process") {
-				t.Errorf("got %v, want it refused: %s", err, c.want)
+			s, err := newSession(cfg, nil, &helper.Client{})
+			if err != nil {
+				t.Fatal(err)
 			}
-			if s, err := newSession(cfg, nil, nil); err != nil {
-				t.Errorf("in one process: %v", err)
-			} else {
-				s.close()
+			defer s.close()
+			_, asks := s.scaler.(askedScaler)
+			_, calls := s.scaler.(*scaling.Scaler)
+			if asks != c.program || calls != c.byURL || (s.admission != nil) != c.byRate {
+				t.Errorf("scaler %T, admission %v", s.scaler, s.admission)
+			}
+			given := newRoot(cfg, nil).Controls
+			if (given.Scaler != nil) != c.program || (given.Zones["one"] == "z" && given.MostBlocked["one"] == 0.5) != c.byRate || len(given.Zones) > 0 != c.byRate {
+				t.Errorf("the root may use %+v", given)
 			}
 		})
 	}
