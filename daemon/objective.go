@@ -110,11 +110,18 @@ func (c *Config) admissionLimits() map[string]control.AdmissionLimits {
 	out := map[string]control.AdmissionLimits{}
 	for _, u := range c.Upstream {
 		if u.MaxBlocked > 0 && c.Objective.Admission != "" {
-			out[u.Name] = control.AdmissionLimits{Most: u.MaxBlocked, Step: u.BlockStep}
+			l := control.AdmissionLimits{Most: u.MaxBlocked, Step: u.BlockStep}
+			if c.Objective.Admission == admissionRate { // every change is a reload
+				l.Settle = max(rateSettles, 2*time.Duration(c.Interval))
+			}
+			out[u.Name] = l
 		}
 	}
 	return out
 }
+
+// rateSettles is the least time from a change of a rate to the next.
+const rateSettles = 5 * time.Second
 
 func (c *Config) scalingLimits() (limits map[string]control.ScalingLimits, units map[string]int) {
 	limits, units = map[string]control.ScalingLimits{}, map[string]int{}
@@ -283,8 +290,9 @@ type admission struct {
 
 	mu      sync.Mutex
 	blocked map[string]float64
-	refused map[string]uint64 // counts at the last sample
-	offered map[string]float64
+	refused map[string]uint64  // counts at the last sample
+	offered map[string]float64 // per s, when a rate was set
+	offers  func() map[string]float64
 }
 
 var _ control.Admitter = (*admission)(nil)
@@ -297,7 +305,7 @@ func newAdmission(s *Session) (*admission, error) {
 	}
 	a := &admission{blocked: map[string]float64{}, refused: map[string]uint64{}, offered: map[string]float64{}}
 	if o.Admission == admissionRate {
-		a.root = s.root
+		a.root, a.offers = s.root, s.offered
 		return a, nil
 	}
 	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile, Timeout: time.Duration(s.cfg.Status.Timeout),
@@ -314,6 +322,14 @@ func newAdmission(s *Session) (*admission, error) {
 	return a, nil
 }
 
+// offered are the requests per second that upstreams are believed to be offered.
+func (s *Session) offered() map[string]float64 {
+	if p, ok := s.policy.(*pursuit.Policy); ok {
+		return p.Offered()
+	}
+	return nil
+}
+
 // renewals are the intervals that a share is in force without being renewed.
 const renewals = 3
 
@@ -322,10 +338,12 @@ func (a *admission) Admit(ctx context.Context, blocked map[string]float64) (err 
 	if a.lua != nil {
 		err = a.lua.Admit(ctx, blocked)
 	} else {
-		a.mu.Lock()
-		offered := maps.Clone(a.offered)
-		a.mu.Unlock()
-		err = a.root.Admit(ctx, blocked, offered)
+		offered := a.offers()
+		if err = a.root.Admit(ctx, blocked, offered); err == nil {
+			a.mu.Lock()
+			maps.Copy(a.offered, offered)
+			a.mu.Unlock()
+		}
 	}
 	if err == nil {
 		a.mu.Lock()
@@ -386,20 +404,20 @@ func (a *admission) see(ctx context.Context, sample *vts.Sample) error {
 	return a.lua.Admit(ctx, renew)
 }
 
-// guess says what was refused where nobody counts it. While a rate binds it lets its share of what was offered in, so that what is carried
-// says what is offered; when less is offered than the rate the guess is too high, and shares that are worked out from it fall until the rate
-// is the operator's again.
+// rateBinds is the part of a rate that has to be carried for it to be taken for what limits: chance and what servers still
+// have of before make the rest.
+const rateBinds = 0.85
+
+// guess says what was refused where nobody counts it. While a rate binds, as much is taken to be offered as when it was set:
+// how much more is refused cannot be seen. When clearly less is carried than the rate, nobody is refused.
 func (a *admission) guess(sample *vts.Sample, seconds float64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range sample.Groups {
 		g := &sample.Groups[i]
-		carried := float64(g.Requests())
-		if share := a.blocked[g.Name]; share > 0 && share < 1 {
-			g.Refused = uint64(carried*share/(1-share) + 0.5)
-		}
-		if seconds > 0 {
-			a.offered[g.Name] = (carried + float64(g.Refused)) / seconds
+		carried, offered := float64(g.Requests()), a.offered[g.Name]*seconds
+		if share := a.blocked[g.Name]; share > 0 && carried >= rateBinds*(1-share)*offered {
+			g.Refused = uint64(max(0, offered-carried) + 0.5)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"trimtab/pursuit"
 	"trimtab/scaling"
 	"trimtab/tuner"
+	"trimtab/vts"
 )
 
 // pursuing is a configuration with an objective, four lines of it.
@@ -95,6 +96,32 @@ func TestObjectivesAreOffUnlessSwitchedOn(t *testing.T) {
 	limits := cfg.admissionLimits()
 	if len(limits) != 1 || limits["one"] != (control.AdmissionLimits{Most: 0.5}) {
 		t.Errorf("admission: got %v, want at most half of upstream one", limits)
+	}
+}
+
+// What a rate refuses nobody counts: it is worked out while the rate binds, and nothing is made up when it does not.
+func TestWhatARateRefusesIsWorkedOut(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		blocked, offered float64 // when the rate was set
+		carried          uint64  // in two seconds
+		want             uint64
+	}{
+		{"nothing is refused", 0, 100, 150, 0},
+		{"the rate binds: what is carried is its share", 0.4, 100, 120, 80},
+		{"with what servers still had", 0.4, 100, 130, 70},
+		{"clearly less is carried than the rate: nobody is refused", 0.4, 100, 90, 0},
+		{"more is carried than was offered", 0.1, 100, 240, 0},
+		{"everything may be refused", 1, 100, 0, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := &admission{blocked: map[string]float64{"u": c.blocked}, offered: map[string]float64{"u": c.offered}}
+			s := &vts.Sample{Groups: []vts.GroupSample{{Name: "u", Peers: []vts.PeerSample{{Server: "a", Requests: c.carried}}}}}
+			a.guess(s, 2)
+			if got := s.Groups[0].Refused; got != c.want {
+				t.Errorf("got %d refused, want %d", got, c.want)
+			}
+		})
 	}
 }
 
