@@ -28,6 +28,8 @@ const (
 	cobra = "github.com/spf13/cobra"
 	resty = "github.com/go-resty/resty"
 	plot  = "gonum.org/v1/plot"
+	// browser is for tests.
+	browser = "github.com/chromedp"
 )
 
 // heavy is what no daemon needs: plots, PDF, Redis, the load generator, testbeds. Scenarios, which the tuner's twin
@@ -58,14 +60,15 @@ var rooms = []room{
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
 	{name: "words", only: []string{"plain", "tuner", "weights"}},
-	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}},
+	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}, never: []string{browser}},
+	{name: "page/browse", only: []string{}},
 	{name: "prove", only: []string{"objective", "plain", "trusted", "vts"}},
 	{name: "prove/rehearse", not: []string{"nginx", "daemon", "arena", "tuner", "rival"}},
 	{name: "loadgen", only: []string{"loadgen", "plain"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},
 	{name: "daemon", not: []string{"arena", "loadgen"}, never: append(slices.Clone(heavy), cobra, "github.com/tsenart/vegeta")},
-	{name: "cmd/trimtab"},
+	{name: "cmd/trimtab", never: []string{browser}},
 }
 
 // commandLineOnly may be imported by cmd/trimtab alone.

@@ -27,6 +27,7 @@ type loopMetrics struct {
 	ejected                                *gauges
 	answers                                *answers
 	reward, predicted, art                 *gauges
+	objective                              *objectiveMetrics
 	holding, left, regime, probability     prometheus.Gauge
 	lastSample, lastChange                 prometheus.Gauge
 	seenRejected                           map[vts.Reason]uint64
@@ -87,6 +88,7 @@ func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 		reward:        perLabel("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
 		predicted:     perLabel("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
 		art:           perLabel("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
+		objective:     newObjectiveMetrics(reg),
 		holding:       gauge("holding", "1 while changes are held."),
 		left:          gauge("changes_left", "Changes left in the budget."),
 		regime:        gauge("regime", "Load regime; -1 when unknown."),
@@ -128,6 +130,7 @@ func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *t
 	}
 	if e != nil && err == nil {
 		m.explanation(e)
+		m.objective.take(e.Objective)
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
-	"trimtab/scaling"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -37,9 +36,9 @@ type Session struct {
 	policy control.Policy
 	prober *prober // nil: no upstream has a probe
 
-	admission *admission      // nil: none
-	scaler    *scaling.Scaler // nil: none
-	asked     bool            // the scaler has said what servers have
+	admission *admission // nil: none
+	scaler    scaler     // nil: none
+	asked     bool       // the scaler has said what servers have
 
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
@@ -121,7 +120,7 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
 	}
-	s.scaler, err = newScaler(cfg, log, s.own == nil)
+	s.scaler, err = newScaler(s, log)
 	return s, err
 }
 
