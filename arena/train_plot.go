@@ -97,10 +97,13 @@ func (t *Training) Plot(kind, scenario string) ([]byte, error) {
 	lines = append(lines, struct {
 		name string
 		xy   plotter.XYs
-	}{"equal weights", ends(t.Equal.Score)}, struct {
-		name string
-		xy   plotter.XYs
-	}{"best static weights", ends(t.Oracle.Score)})
+	}{"equal weights", ends(t.Equal.Score)})
+	if t.Oracle.Score > 0 {
+		lines = append(lines, struct {
+			name string
+			xy   plotter.XYs
+		}{"best static weights", ends(t.Oracle.Score)})
+	}
 	for i, l := range lines {
 		line, err := plotter.NewLine(l.xy)
 		if err != nil {
