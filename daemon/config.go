@@ -110,6 +110,7 @@ type Config struct {
 
 	Tuner struct {
 		Learner        string  `toml:"learner"`
+		Model          string  `toml:"model"`
 		ErrorTardiness float64 `toml:"error_tardiness"`
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
@@ -278,7 +279,7 @@ func (c *Config) Validate() error {
 	}
 	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
-	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
+	errs = append(errs, c.checkLearner()...)
 	seen := map[string]bool{}
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)
