@@ -31,8 +31,11 @@ type DQNConfig struct {
 	// From and To are ε at the start and at the end, and Decay the transitions in between; defaults 0.7, 0.1 and 10,000.
 	From, To float64
 	Decay    int
-	Targets  map[string]objective.Target // by upstream: deadlines that the reward is counted from
-	Seed     uint64
+	// Shaping is how much a reward counts the change of the requests in flight, as a potential −Shaping·log(1+n), which leaves the best policy what
+	// it is (Ng, Harada and Russell 1999): where queues take minutes to drain, nothing else says soon that they do. Default 0.5; below 0 means 0.
+	Shaping float64
+	Targets map[string]objective.Target // by upstream: deadlines that the reward is counted from
+	Seed    uint64
 }
 
 func (c *DQNConfig) complete() {
@@ -44,6 +47,10 @@ func (c *DQNConfig) complete() {
 		c.Gamma = 0.9
 	}
 	c.Gamma = max(c.Gamma, 0)
+	if c.Shaping == 0 {
+		c.Shaping = 0.5
+	}
+	c.Shaping = max(c.Shaping, 0)
 	fill := func(v *int, d int) {
 		if *v == 0 {
 			*v = d

@@ -80,7 +80,8 @@ func (d *DQN) learn(s vts.Sample) (picks []int, how string) {
 			row[g] = float64(a)
 		}
 		t.row = row
-		t.memory.add(t.before, row, RewardOf(s, t.cfg.Targets), d.state)
+		shaped := t.cfg.Shaping * (t.before[0] - t.cfg.Gamma*d.state[0]) // γΦ(s') − Φ(s), the first feature being the potential
+		t.memory.add(t.before, row, RewardOf(s, t.cfg.Targets)+shaped, d.state)
 		t.seen++
 	}
 	if !d.known && t.memory.len() >= t.cfg.WarmUp {

@@ -66,12 +66,13 @@ func (s Shape) servers() int {
 const perServer = 4
 
 // features is the number of inputs of a learner.
-func (s Shape) features() int { return len(s.Groups) + perServer*s.servers() }
+func (s Shape) features() int { return 1 + len(s.Groups) + perServer*s.servers() }
 
-// featuresTo writes what a learner sees of an interval: for each group log(1+rate), and for each of its servers log of the share of the
+// featuresTo writes what a learner sees of an interval: log(1+requests in flight), for each group log(1+rate), and for each of its servers log of the share of the
 // weights, log(1+ms) of the mean response, log(1+requests in flight) and the share of failures. The sample has the shape's groups.
 func (s Shape) featuresTo(x []float64, sample vts.Sample, inForce weights.Set) {
-	i := 0
+	x[0] = pressure(sample)
+	i := 1
 	for _, g := range sample.Groups {
 		x[i] = math.Log1p(float64(g.Requests()) / max(sample.Interval.Seconds(), 1e-3))
 		i++
@@ -89,6 +90,9 @@ func (s Shape) featuresTo(x []float64, sample vts.Sample, inForce weights.Set) {
 		}
 	}
 }
+
+// pressure is log(1+requests that NGINX is answering now).
+func pressure(s vts.Sample) float64 { return math.Log1p(float64(s.Connections.Writing)) }
 
 // relativeCost is how much of the mean response time in deadlines counts beside tardiness, so that intervals without any have an order.
 const relativeCost = 0.05
