@@ -154,7 +154,10 @@ func (m *Model) checkDQN() error {
 	return err
 }
 
-func (d *DQN) outputs() int { return d.first[len(d.shape.Groups)] }
+func (d *DQN) outputs() int { return d.first[d.heads()] }
+
+// heads is the number of actions that are taken at once, one for each group.
+func (d *DQN) heads() int { return len(d.first) - 1 }
 
 // Observe implements control.Policy.
 func (d *DQN) Observe(s vts.Sample, inForce weights.Set) {
@@ -170,7 +173,9 @@ func (d *DQN) Observe(s vts.Sample, inForce weights.Set) {
 	var picks []int
 	how := "greedy"
 	if d.train != nil {
-		picks, how = d.learn(s)
+		shaped := d.train.cfg.Shaping * (d.train.pressure - d.train.cfg.Gamma*d.state[0]) // γΦ(s') − Φ(s), the first feature being the potential
+		picks, how = d.learn(RewardOf(s, d.train.cfg.Targets) + shaped)
+		d.train.pressure = d.state[0]
 	} else {
 		picks = d.best()
 	}
@@ -201,7 +206,7 @@ func (d *DQN) best() []int {
 }
 
 func (d *DQN) argmax(q []float64) []int {
-	out := make([]int, len(d.shape.Groups))
+	out := make([]int, d.heads())
 	for g := range out {
 		of := q[d.first[g]:d.first[g+1]]
 		for a, v := range of {
@@ -215,9 +220,9 @@ func (d *DQN) argmax(q []float64) []int {
 
 // random is an action at random for each group.
 func (d *DQN) random(rng *rand.Rand) []int {
-	out := make([]int, len(d.shape.Groups))
+	out := make([]int, d.heads())
 	for g := range out {
-		out[g] = rng.IntN(len(d.moves[g]))
+		out[g] = rng.IntN(d.first[g+1] - d.first[g])
 	}
 	return out
 }

@@ -10,7 +10,6 @@ import (
 
 	"trimtab/control"
 	"trimtab/neural"
-	"trimtab/vts"
 )
 
 // dqnTraining is the part of a DQN that learns.
@@ -24,7 +23,8 @@ type dqnTraining struct {
 	gradient []float64
 	before   []float64 // state that the last action was chosen in; nil: an episode begins
 	picks    []int
-	seen     int // transitions
+	pressure float64 // in that state
+	seen     int     // transitions
 	updates  int
 	err      error
 
@@ -43,17 +43,22 @@ func TrainDQN(s Shape, c DQNConfig) (*DQN, error) {
 		return nil, fmt.Errorf("train dqn: %w", err)
 	}
 	d := newDQN(s, c.Actions)
+	return d, d.begin(c)
+}
+
+// begin makes it one that knows nothing and learns.
+func (d *DQN) begin(c DQNConfig) error {
 	source := rand.NewPCG(c.Seed, 0x64716e)
-	t := &dqnTraining{cfg: c, source: source, rng: rand.New(source), memory: newReplay(s.features(), len(s.Groups), c.Room),
+	t := &dqnTraining{cfg: c, source: source, rng: rand.New(source), memory: newReplay(len(d.state), d.heads(), c.Room),
 		adam: neural.Adam{Rate: c.Rate, Clip: 10}}
-	sizes := append(append([]int{s.features()}, c.Hidden...), d.outputs())
+	sizes := append(append([]int{len(d.state)}, c.Hidden...), d.outputs())
 	var err error
 	if d.net, err = neural.New(sizes, neural.ReLU, neural.Linear, t.rng); err != nil {
-		return nil, fmt.Errorf("train dqn: %w", err)
+		return fmt.Errorf("train dqn: %w", err)
 	}
 	t.target, t.gradient = d.net.Clone(), make([]float64, len(d.net.Params))
 	d.train = t
-	return d, nil
+	return nil
 }
 
 // Begin implements Trainee.
@@ -72,7 +77,7 @@ func (t *dqnTraining) epsilon() float64 {
 }
 
 // learn stores what the last action led to, makes a step of training and chooses the next action.
-func (d *DQN) learn(s vts.Sample) (picks []int, how string) {
+func (d *DQN) learn(reward float64) (picks []int, how string) {
 	t := d.train
 	if t.before != nil {
 		row := sized(t.row, len(t.picks))
@@ -80,8 +85,7 @@ func (d *DQN) learn(s vts.Sample) (picks []int, how string) {
 			row[g] = float64(a)
 		}
 		t.row = row
-		shaped := t.cfg.Shaping * (t.before[0] - t.cfg.Gamma*d.state[0]) // γΦ(s') − Φ(s), the first feature being the potential
-		t.memory.add(t.before, row, RewardOf(s, t.cfg.Targets)+shaped, d.state)
+		t.memory.add(t.before, row, reward, d.state)
 		t.seen++
 	}
 	if !d.known && t.memory.len() >= t.cfg.WarmUp {
@@ -118,7 +122,7 @@ func (d *DQN) update() {
 	q := d.net.Forward(&t.ahead, t.draw.states, n)
 	t.dy = sized(t.dy, n*outputs)
 	clear(t.dy)
-	groups, loss := len(d.shape.Groups), 0.0
+	groups, loss := d.heads(), 0.0
 	for i := range n {
 		value := 0.0
 		for g := range groups {
