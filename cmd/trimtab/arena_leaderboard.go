@@ -25,7 +25,7 @@ import (
 
 // leaderWorlds and leaderPolicies are the fixed set of the leaderboard.
 const (
-	leaderWorlds   = "capacity-1-2-4-40 capacity-1-2-4 capacity-1-2-4-85 class-speeds mixed-hardware brown-out"
+	leaderWorlds   = "capacity-1-2-4-40 capacity-1-2-4 capacity-1-2-4-85 mixed-hardware brown-out"
 	leaderPolicies = "jsed,prequal,tuned,least_conn/tuned,least_conn,knapsack,rollout,table,dqn,l3,grid,equal,random"
 	leaderFloor    = "jsed"
 	leaderOurs     = "tuned"
