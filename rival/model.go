@@ -24,6 +24,7 @@ type Model struct {
 	Actions *ActionSet             `json:"actions,omitempty"`
 	Scaler  *neural.Scaler         `json:"scaler,omitempty"`
 	Nets    map[string]*neural.Net `json:"networks,omitempty"`
+	Student *StudentModel          `json:"student,omitempty"`
 	// Of the table.
 	Regimes json.RawMessage `json:"regimes,omitempty"` // a model of package cluster
 	Table   *TableModel     `json:"table,omitempty"`
@@ -127,6 +128,10 @@ func (m *Model) check() error {
 		return m.checkDQN()
 	case KindTable:
 		return m.checkTable()
+	case KindTD3:
+		return m.checkTD3()
+	case KindStudent:
+		return m.checkStudent()
 	}
 	return fmt.Errorf("kind %q: unknown", m.Kind)
 }

@@ -108,6 +108,12 @@ func (f *trainFlags) trainees() (map[string]arena.NewTrainee, error) {
 		rival.KindDQN: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
 			return rival.TrainDQN(s, rival.DQNConfig{Actions: actions, Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
 		},
+		rival.KindTD3: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
+			return rival.TrainTD3(s, rival.TD3Config{Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
+		},
+		rival.KindStudent: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
+			return rival.TrainStudent(s, rival.TD3Config{Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
+		},
 		rival.KindTable: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
 			return rival.TrainTable(s, rival.TableConfig{Gamma: gamma, Targets: targets, Seed: seed})
 		},
