@@ -58,6 +58,7 @@ var rooms = []room{
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
+	{name: "hosts", only: []string{}},
 	{name: "words", only: []string{"plain", "tuner", "weights"}},
 	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}},
 	{name: "prove", only: []string{"objective", "plain", "trusted", "vts"}},

@@ -145,6 +145,7 @@ type Config struct {
 	} `toml:"prove"`
 
 	Upstream []UpstreamConfig `toml:"upstream"`
+	Host     []HostConfig     `toml:"host"`
 
 	path     string
 	text     []byte // nil: there is no file
@@ -280,6 +281,7 @@ func (c *Config) Validate() error {
 	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
 	errs = append(errs, c.checkLearner()...)
+	errs = append(errs, c.checkHosts()...)
 	seen := map[string]bool{}
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)

@@ -12,6 +12,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/helper"
+	"trimtab/hosts"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
@@ -36,6 +37,7 @@ type Session struct {
 	hand   hand             // how weights get into NGINX
 	policy control.Policy
 
+	hosts     *hosts.Hosts    // nil: none
 	admission *admission      // nil: none
 	scaler    *scaling.Scaler // nil: none
 	asked     bool            // the scaler has said what servers have
@@ -116,6 +118,9 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 		if s.hand, err = newDNSHand(s, log); err != nil {
 			return nil, err
 		}
+	}
+	if s.hosts, err = newHosts(cfg, log); err != nil {
+		return nil, err
 	}
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
@@ -237,7 +242,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
-	sample.Groups = slices.Clone(sample.Groups)
+	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), hostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}
