@@ -111,6 +111,7 @@ type Config struct {
 
 	Tuner struct {
 		Learner        string  `toml:"learner"`
+		Model          string  `toml:"model"`
 		ErrorTardiness float64 `toml:"error_tardiness"`
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
@@ -145,6 +146,7 @@ type Config struct {
 	} `toml:"prove"`
 
 	Upstream []UpstreamConfig `toml:"upstream"`
+	Host     []HostConfig     `toml:"host"`
 
 	path     string
 	text     []byte // nil: there is no file
@@ -280,7 +282,8 @@ func (c *Config) Validate() error {
 	}
 	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
-	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
+	errs = append(errs, c.checkLearner()...)
+	errs = append(errs, c.checkHosts()...)
 	seen := map[string]bool{}
 	check(c.Tuner.Eject.known(), "tuner.eject %q: want %q, %q or %q", c.Tuner.Eject, ejectIdle, ejectAlways, ejectNever)
 	for i, u := range c.Upstream {

@@ -12,6 +12,7 @@ import (
 
 	"trimtab/control"
 	"trimtab/helper"
+	"trimtab/hosts"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
@@ -36,9 +37,10 @@ type Session struct {
 	policy control.Policy
 	prober *prober // nil: no upstream has a probe
 
-	admission *admission // nil: none
-	scaler    scaler     // nil: none
-	asked     bool       // the scaler has said what servers have
+	hosts     *hosts.Hosts // nil: none
+	admission *admission   // nil: none
+	scaler    scaler       // nil: none
+	asked     bool         // the scaler has said what servers have
 
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
@@ -116,6 +118,9 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 		if s.hand, err = newDNSHand(s, log); err != nil {
 			return nil, err
 		}
+	}
+	if s.hosts, err = newHosts(cfg, log); err != nil {
+		return nil, err
 	}
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
@@ -237,7 +242,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
-	sample.Groups = slices.Clone(sample.Groups)
+	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), hostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}

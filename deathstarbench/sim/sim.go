@@ -29,6 +29,7 @@ type Sim struct {
 	oldest  int32 // of the requests whose clients wait, linked by age
 	newest  int32
 	polls   *rand.Rand
+	left    []float64 // scratch of jsed
 
 	sampled    int64 // time of the last sample
 	generation int64 // time of the last reload
