@@ -18,6 +18,7 @@ import (
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
 	maps.Copy(c, tuners())
+	c["fleet"] = arena.NewShared(c["tuned"])
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
 	}
