@@ -103,6 +103,7 @@ type wire struct {
 	heard    fleet.Plan
 	heardAt  time.Time
 	any      bool
+	number   uint64
 }
 
 // parcel is something on its way.
@@ -115,6 +116,12 @@ func (w *wire) clock() time.Time { return w.wall }
 
 // Boot implements fleet.Link.
 func (w *wire) Boot() string { return "1" }
+
+// Next implements fleet.Link.
+func (w *wire) Next() uint64 {
+	w.number++
+	return w.number
+}
 
 // Send implements fleet.Link. What is sent while nothing passes is lost.
 func (w *wire) Send(s fleet.Sample) {

@@ -204,6 +204,15 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	}
 	s.look()
 	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
+	if s.link != nil {
+		all.Go(func() {
+			d.keepRunning(ctx, inFleet, func() {
+				if err := s.link.Run(ctx); err != nil {
+					d.log.Error("the fleet is not joined", "error", err)
+				}
+			})
+		})
+	}
 	if b, ok := s.hand.(beginner); ok {
 		b.begin(ctx, d, all)
 	}

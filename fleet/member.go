@@ -14,9 +14,12 @@ type Hello struct {
 	Boot    string `json:"boot"`
 	Version string `json:"version"` // of the program
 	AtMS    int64  `json:"at_ms"`
-	// Shares are the node's own limits of servers' shares, by group and server.
+	// Shares are the node's own limits of servers' shares, by group and server; those of AnyServer are of all that are not named.
 	Shares map[string]map[string]weights.Limits `json:"shares,omitempty"`
 }
+
+// AnyServer stands for the servers of a group that are not named.
+const AnyServer = "*"
 
 // ParseHello reads what a node says of itself.
 func ParseHello(text []byte) (Hello, error) {
@@ -54,7 +57,11 @@ func within(g weights.Group, limits map[string]weights.Limits) weights.Group {
 	all := g.Shares()
 	for _, server := range sortedKeys(g) {
 		if !g[server].Down {
-			names, shares, bounds = append(names, server), append(shares, all[server]), append(bounds, limits[server])
+			own, named := limits[server]
+			if !named {
+				own = limits[AnyServer]
+			}
+			names, shares, bounds = append(names, server), append(shares, all[server]), append(bounds, own)
 		}
 	}
 	_ = weights.Bound(shares, bounds, 1) // limits that no shares keep are scaled; the node says that it refuses

@@ -20,8 +20,9 @@ type Link interface {
 	Heard() (p Plan, at time.Time, ok bool)
 	// Student is the student of that version; nil: it has not come yet.
 	Student(version uint64) *Student
-	// Boot tells this process from others of the same name.
+	// Boot tells this process from others of the same name, and Next numbers its samples, from 1.
 	Boot() string
+	Next() uint64
 }
 
 // NodeConfig parameterises a Node. The zero value of a field means its default.
@@ -51,7 +52,6 @@ const (
 // and what the node would do alone where there is neither. Its own guard goes before all: a server that fails here gets next to nothing.
 type Node struct {
 	cfg   NodeConfig
-	seq   uint64
 	epoch uint64 // of the last plan that was taken
 	plan  uint64
 	want  weights.Set // of that plan, of the groups that are tuned here
@@ -135,8 +135,7 @@ func (n *Node) Observe(s vts.Sample, inForce weights.Set) {
 	}
 	n.tell(mode, at, refused)
 	if s.Interval > 0 && len(s.Groups) > 0 {
-		n.seq++
-		out := NewSample(n.cfg.Name, n.cfg.Link.Boot(), n.seq, s)
+		out := NewSample(n.cfg.Name, n.cfg.Link.Boot(), n.cfg.Link.Next(), s)
 		out.Epoch, out.Plan, out.Refused = n.epoch, n.plan, refused
 		if n.held != nil {
 			out.Policy = n.held.Version

@@ -46,6 +46,7 @@ type Link struct {
 	wake chan struct{}
 
 	waiting  []fleet.Sample // oldest first
+	number   atomic.Uint64  // of the last sample
 	dropped  atomic.Uint64  // samples that became too old, or were too many
 	sent     atomic.Uint64  // samples that were acknowledged
 	attached atomic.Bool
@@ -93,6 +94,9 @@ func (l *Link) Name() string { return l.name }
 
 // Boot implements fleet.Link.
 func (l *Link) Boot() string { return l.boot }
+
+// Next implements fleet.Link.
+func (l *Link) Next() uint64 { return l.number.Add(1) }
 
 // Attached reports whether a server of the fleet is reached now.
 func (l *Link) Attached() bool { return l.attached.Load() }
