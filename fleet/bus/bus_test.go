@@ -10,12 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1")) // its clock
-}
 
 func TestNodesShareWhatTheySeeAndFollowOnePlan(t *testing.T) {
 	t.Parallel()
