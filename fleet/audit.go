@@ -241,5 +241,11 @@ func (a *Auditor) rests(node string, now time.Time) bool {
 	return r != nil && now.Before(r.resting)
 }
 
+// had reports whether the sample, or a later one of the same process, was judged already.
+func (a *Auditor) had(s *Sample) bool {
+	r := a.nodes[s.Node]
+	return r != nil && s.Boot != "" && r.boot == s.Boot && s.Seq <= r.seq
+}
+
 // forget drops what is known of a node that has not been heard for long.
 func (a *Auditor) forget(node string) { delete(a.nodes, node) }

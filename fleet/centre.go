@@ -132,6 +132,9 @@ func (c *Centre) Receive(s Sample, now time.Time) *Quarantine {
 	return nil
 }
 
+// Had reports whether the sample, or a later one of the same process, was taken in.
+func (c *Centre) Had(s *Sample) bool { return c.audit.had(s) }
+
 // Refuse takes note of a message of a node that could not even be read.
 func (c *Centre) Refuse(node string, err error, now time.Time) {
 	c.blame(&Quarantine{Node: node, At: now, Reason: Unreadable, Detail: err.Error()})

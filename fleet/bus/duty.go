@@ -36,7 +36,9 @@ type duty struct {
 	lags      []float64 // s, of late
 	count     uint64
 	discarded uint64
-	trouble   error // of the store
+	trouble   error             // of the store
+	stored    time.Time         // when the store handed a sample on last
+	overheard map[string]string // boots of nodes whose samples came past the store last
 	saved     time.Time
 }
 
@@ -57,7 +59,7 @@ func (s *Station) begin(ctx context.Context, nc *nats.Conn, js jetstream.JetStre
 		return nil, err
 	}
 	d := &duty{Station: s, nc: nc, js: js, lease: l, rooms: map[string]jetstream.KeyValue{}, samples: make(chan jetstream.Msg, inHand),
-		bare: make(chan *nats.Msg, inHand)}
+		bare: make(chan *nats.Msg, inHand), overheard: map[string]string{}}
 	for _, bucket := range []string{plansBucket, membersBucket, policyBucket, beliefsBucket, statusBucket} {
 		if d.rooms[bucket], err = js.KeyValue(ctx, bucket); err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", bucket, err)
@@ -133,9 +135,7 @@ func (d *duty) loop(ctx context.Context) error {
 		case m := <-d.samples:
 			d.take(m)
 		case m := <-d.bare:
-			if d.trouble != nil { // the store does not hand them on
-				d.hear(nodeOf(m.Subject), m.Data, d.cfg.Clock())
-			}
+			d.overhear(m)
 		case e, ok := <-d.hellos:
 			if !ok {
 				d.hellos = nil
@@ -197,11 +197,21 @@ func (d *duty) take(m jetstream.Msg) {
 			return
 		}
 	}
-	d.hear(nodeOf(m.Subject()), m.Data(), now)
+	d.stored = now
+	d.hear(nodeOf(m.Subject()), m.Data(), now, true)
 	_ = m.Ack() // one that is not acknowledged comes again, and is refused as replayed
 }
 
-func (d *duty) hear(node string, text []byte, now time.Time) {
+// overhear takes a sample in that the store did not hand on: while it hands others on, it will.
+func (d *duty) overhear(m *nats.Msg) {
+	if now := d.cfg.Clock(); d.trouble != nil || now.Sub(d.stored) > 2*d.cfg.Interval {
+		d.hear(nodeOf(m.Subject), m.Data, now, false)
+	}
+}
+
+// hear judges a sample, that the store handed on or that was only overheard. One that comes both ways is no replay, nor is one that a node
+// sends again because nobody acknowledged it.
+func (d *duty) hear(node string, text []byte, now time.Time, stored bool) {
 	s, err := fleet.ParseSample(text)
 	if err == nil && s.Node != node {
 		err = fmt.Errorf("it names the node %.70q", s.Node)
@@ -210,6 +220,14 @@ func (d *duty) hear(node string, text []byte, now time.Time) {
 		d.discarded++
 		d.centre.Refuse(node, err, now)
 		return
+	}
+	if d.centre.Had(&s) && (!stored || d.overheard[node] == s.Boot) {
+		return
+	}
+	if !stored {
+		d.overheard[node] = s.Boot
+	} else {
+		delete(d.overheard, node)
 	}
 	d.lag(now.Sub(s.At()).Seconds())
 	if q := d.centre.Receive(s, now); q != nil {

@@ -97,7 +97,7 @@ func TestDiskOfTheCentreIsFull(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", small).Run() })
 	b.want(ratio(3, 1))
-	b.process(func(c *childConfig) { c.Store = filepath.Join(small, "store") })
+	p := b.process(func(c *childConfig) { c.Store = filepath.Join(small, "store") })
 	one, two := b.node("one"), b.node("two")
 	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one, two)
 	fill := filepath.Join(small, "fill")
@@ -116,7 +116,11 @@ func TestDiskOfTheCentreIsFull(t *testing.T) {
 			}
 		}
 	}
-	full()
+	b.until("the store fails", func() bool {
+		full()
+		log, err := os.ReadFile(p.log)
+		return err == nil && strings.Contains(string(log), "the store does not answer")
+	}, one, two)
 	b.want(ratio(1, 4))
 	b.until("both follow a plan that could not be stored", func() bool {
 		full()
@@ -197,6 +201,9 @@ func (b *bed) deaf() net.Conn {
 }
 
 func TestLeaderOfAClusterOfThreeIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three servers that elect leaders take a while")
+	}
 	t.Parallel()
 	b := newBed(t, "one", "two")
 	b.want(ratio(3, 1))

@@ -9,10 +9,13 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
 )
 
 // ServerConfig parameterises the server that a centre brings. The zero value of a field means its default.
@@ -38,6 +41,7 @@ type Server struct {
 	mu      sync.Mutex
 	revoked map[string]bool
 	clients map[uint64]string // serial number by client
+	failed  atomic.Bool       // something could not be stored
 }
 
 // revokedEvery is how often the list of revoked certificates is read.
@@ -87,7 +91,7 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if s.srv, err = server.NewServer(o); err != nil {
 		return nil, fmt.Errorf("start fleet server: %w", err)
 	}
-	s.srv.SetLoggerV2(natsLog{cfg.Logger}, false, false, false)
+	s.srv.SetLoggerV2(natsLog{cfg.Logger, &s.failed}, false, false, false)
 	s.srv.Start()
 	if !s.srv.ReadyForConnections(20 * time.Second) {
 		s.srv.Shutdown()
@@ -136,6 +140,9 @@ func (s *Server) URL() string { return s.srv.ClientURL() }
 func (s *Server) Healthy() error {
 	if !s.srv.JetStreamEnabled() {
 		return errors.New("the store is switched off: is its disk full?")
+	}
+	if s.failed.Load() {
+		return errors.New("the store cannot be written: is its disk full?")
 	}
 	return nil
 }
@@ -186,13 +193,33 @@ func (s *Server) Step() {
 	} else {
 		s.cut(revoked)
 	}
-	if !s.srv.JetStreamEnabled() {
-		if err := s.srv.EnableJetStream(&server.JetStreamConfig{MaxMemory: 64 << 20, MaxStore: s.cfg.MostStore, StoreDir: s.cfg.Store}); err != nil {
-			s.cfg.Logger.Warn("the store stays switched off", "error", err)
-		} else {
-			s.cfg.Logger.Info("the store is back")
+	s.mend()
+}
+
+// leastFree is how much room the disk must have before a store that failed is tried again.
+const leastFree = 8 << 20
+
+// mend opens a store again that could not write: a stream that once failed to does not try again by itself.
+func (s *Server) mend() {
+	if s.srv.JetStreamEnabled() && !s.failed.Load() {
+		return
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(s.cfg.Store, &disk); err != nil || disk.Bavail*uint64(disk.Bsize) < leastFree {
+		return
+	}
+	s.failed.Store(false)
+	if s.srv.JetStreamEnabled() {
+		if err := s.srv.DisableJetStream(); err != nil {
+			s.cfg.Logger.Warn("the store is not closed", "error", err)
 		}
 	}
+	if err := s.srv.EnableJetStream(&server.JetStreamConfig{MaxMemory: 64 << 20, MaxStore: s.cfg.MostStore, StoreDir: s.cfg.Store}); err != nil {
+		s.failed.Store(true)
+		s.cfg.Logger.Warn("the store stays switched off", "error", err)
+		return
+	}
+	s.cfg.Logger.Info("the store is opened again")
 }
 
 func (s *Server) cut(revoked map[string]bool) {
@@ -221,12 +248,23 @@ func (s *Server) Close() {
 	s.srv.WaitForShutdown()
 }
 
-// natsLog hands the server's log on.
-type natsLog struct{ log *slog.Logger }
+// natsLog hands the server's log on, and notices there what the server tells nobody else: that a message could not be stored.
+type natsLog struct {
+	log    *slog.Logger
+	failed *atomic.Bool
+}
 
 func (l natsLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l natsLog) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
 func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l natsLog) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l natsLog) Debugf(string, ...any)           {}
-func (l natsLog) Tracef(string, ...any)           {}
+func (l natsLog) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, "failed to store a msg") || strings.Contains(text, "no space left") || strings.Contains(text, "out of space") {
+		if l.failed.Swap(true) {
+			return // said already
+		}
+	}
+	l.log.Error(text)
+}
+func (l natsLog) Debugf(string, ...any) {}
+func (l natsLog) Tracef(string, ...any) {}
