@@ -82,6 +82,9 @@ type Auditor struct {
 // MostNodes is how many nodes a centre knows at most.
 const MostNodes = 10000
 
+// overlap is by how much two intervals of a node may overlap: the end is read off another clock than the length.
+const overlap = time.Second
+
 // mostBoots is how many earlier processes of a node are remembered.
 const mostBoots = 4
 
@@ -137,6 +140,9 @@ func (a *Auditor) order(r *record, s *Sample, now time.Time, fault func(Reason, 
 		}
 		if s.AtMS <= r.atMS {
 			return fault(Impossible, "number %d ends before number %d", s.Seq, r.seq)
+		}
+		if over := time.Duration(s.Interval-(s.AtMS-r.atMS)) * time.Millisecond; over > overlap+s.Span()/4 {
+			return fault(Impossible, "its interval lies for %s in the last one", over)
 		}
 	default:
 		if _, before := r.others[s.Boot]; before {
