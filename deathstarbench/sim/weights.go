@@ -5,7 +5,9 @@ import "fmt"
 // SetWeights sets the servers named in settings, by group and server, and leaves all others alone. It takes effect
 // after Options.ApplyDelay. Nothing is set when a name is unknown, a weight is outside 1…100 or a group would be left
 // without a live server. Of several balancers it sets all.
-func (s *Sim) SetWeights(settings map[string]map[string]Setting) error { return s.setWeights(none, settings) }
+func (s *Sim) SetWeights(settings map[string]map[string]Setting) error {
+	return s.setWeights(none, settings)
+}
 
 // setWeights sets weights of one balancer; none: of all.
 func (s *Sim) setWeights(balancer int, settings map[string]map[string]Setting) error {
