@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,8 @@ type childConfig struct {
 	Name, Listen, Cluster, Store, Keys, Want string
 	Routes                                   []string
 	Replicas                                 int
+	Tuned                                    bool          // the tuner plans
+	Interval                                 time.Duration // 0: tick
 }
 
 func TestMain(m *testing.M) {
@@ -63,8 +66,13 @@ func centreProcess(text string) error {
 	if err != nil {
 		return err
 	}
-	st, err := NewStation(StationConfig{Servers: []string{s.URL()}, Identity: id, ID: c.Name, Interval: tick, Replicas: c.Replicas, Logger: log,
-		NewPolicy: func() (control.Policy, error) { return &filed{path: c.Want}, nil }})
+	st, err := NewStation(StationConfig{Servers: []string{s.URL()}, Identity: id, ID: c.Name, Interval: cmp.Or(c.Interval, tick), Replicas: c.Replicas, Logger: log,
+		NewPolicy: func() (control.Policy, error) {
+			if c.Tuned {
+				return newTunedOf(c.Want)
+			}
+			return &filed{path: c.Want}, nil
+		}})
 	if err != nil {
 		return err
 	}
@@ -149,15 +157,21 @@ func (b *bed) process(change ...func(*childConfig)) *process {
 // start starts the process, again at the same address.
 func (p *process) start() {
 	p.b.t.Helper()
+	if err := p.launch(); err != nil {
+		p.b.t.Fatal(err)
+	}
+}
+
+func (p *process) launch() error {
 	text, err := json.Marshal(p.cfg)
 	if err != nil {
-		p.b.t.Fatal(err)
+		return err
 	}
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), childVariable+"="+string(text))
 	log, err := os.OpenFile(p.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		p.b.t.Fatal(err)
+		return err
 	}
 	defer log.Close()
 	p.cmd.Stderr = log
@@ -166,13 +180,14 @@ func (p *process) start() {
 		err = p.cmd.Start()
 	}
 	if err != nil {
-		p.b.t.Fatal(err)
+		return err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		p.b.t.Fatalf("the centre does not start: %v", err)
+		return fmt.Errorf("the centre does not start: %w", err)
 	}
 	p.url = strings.TrimSpace(line)
+	return nil
 }
 
 // kill ends the process as kill -9 does.
@@ -184,7 +199,7 @@ func (p *process) kill() {
 }
 
 // address is one that is free now.
-func address(t *testing.T) string {
+func address(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
