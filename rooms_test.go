@@ -27,6 +27,7 @@ type room struct {
 const (
 	cobra = "github.com/spf13/cobra"
 	resty = "github.com/go-resty/resty"
+	nats  = "github.com/nats-io"
 	plot  = "gonum.org/v1/plot"
 	// browser is for tests.
 	browser = "github.com/chromedp"
@@ -55,6 +56,8 @@ var rooms = []room{
 	{name: "nginx/instance", only: []string{}},
 	{name: "nginx/lua", only: []string{}},
 	{name: "orders", only: []string{"trusted", "weights"}},
+	{name: "fleet", only: []string{"control", "vts", "weights"}, not: []string{"net/http", resty, nats}},
+	{name: "fleet/bus", only: []string{"control", "fleet", "weights"}, not: []string{"net/http", resty}},
 	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}, never: append(slices.Clone(heavy), "net/http",
 		resty, "github.com/tsenart/vegeta", "trimtab/loadgen")},
 	{name: "trusted", only: []string{}},

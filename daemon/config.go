@@ -135,6 +135,14 @@ type Config struct {
 	Objective ObjectiveConfig `toml:"objective"`
 	Scaling   ScalingConfig   `toml:"scaling"`
 
+	Fleet struct {
+		Servers  []string `toml:"servers"`
+		CA       string   `toml:"ca"`
+		Cert     string   `toml:"cert"`
+		Key      string   `toml:"key"`
+		Patience Span     `toml:"patience"`
+	} `toml:"fleet"`
+
 	Prove struct {
 		Enabled   bool    `toml:"enabled"`
 		Block     Span    `toml:"block"`
@@ -180,6 +188,8 @@ func Defaults() *Config {
 	c.Regimes.Observe = Span(30 * time.Minute)
 	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
+	c.Fleet.CA, c.Fleet.Cert, c.Fleet.Key = fleetDir+"/ca.pem", fleetDir+"/node.pem", fleetDir+"/node.key"
+	c.Fleet.Patience = Span(15 * time.Second)
 	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
@@ -302,6 +312,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkObjective()...)
+	errs = append(errs, c.checkFleet()...)
 	for _, fault := range faults(c.ProvePlan().Validate()) {
 		errs = append(errs, fmt.Errorf("prove.%w", fault))
 	}

@@ -213,6 +213,15 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	if s.hosts != nil {
 		all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.hosts.Run(ctx) }) })
 	}
+	if s.link != nil {
+		all.Go(func() {
+			d.keepRunning(ctx, inFleet, func() {
+				if err := s.link.Run(ctx); err != nil {
+					d.log.Error("the fleet is not joined", "error", err)
+				}
+			})
+		})
+	}
 	if b, ok := s.hand.(beginner); ok {
 		b.begin(ctx, d, all)
 	}

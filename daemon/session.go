@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/fleet/bus"
 	"trimtab/helper"
 	"trimtab/hosts"
 	"trimtab/nginx"
@@ -41,6 +42,7 @@ type Session struct {
 	admission *admission   // nil: none
 	scaler    scaler       // nil: none
 	asked     bool         // the scaler has said what servers have
+	link      *bus.Link    // to the fleet; nil: there is none
 
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
@@ -60,8 +62,9 @@ type Session struct {
 	alone  map[string]bool // upstreams that on_render = "hold" has taken out
 	dry    bool
 
-	generation int64      // of NGINX's configuration in the last sample
-	change     *pageAfter // what the page must show before it is used; nil: anything
+	generation int64 // of NGINX's configuration in the last sample
+
+	change *pageAfter // what the page must show before it is used; nil: anything
 }
 
 // pageAfter is a change of weights that the next sample must be later than.
@@ -123,6 +126,9 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 		return nil, err
 	}
 	if s.admission, err = newAdmission(s); err != nil {
+		return nil, err
+	}
+	if s.link, err = newLink(cfg, log); err != nil {
 		return nil, err
 	}
 	s.scaler, err = newScaler(s, log)

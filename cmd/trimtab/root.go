@@ -105,6 +105,7 @@ func newRoot(e *env) *cobra.Command {
 		newCollect(e),
 		newCluster(e),
 		newTune(e),
+		newFleet(e),
 		newProve(e),
 		newCompare(e),
 		newDrain(e),
