@@ -327,7 +327,7 @@ func TestVariablesSetKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if time.Duration(c.Interval) != 5*time.Second || c.Status.MaxMiB != 3 || c.Status.Headers["X-Y"] != "z" || len(c.Nginx.Upstreams) != 2 || !c.Tuner.Eject || c.Tuner.Headroom != 1.5 {
+	if time.Duration(c.Interval) != 5*time.Second || c.Status.MaxMiB != 3 || c.Status.Headers["X-Y"] != "z" || len(c.Nginx.Upstreams) != 2 || c.Tuner.Eject != ejectAlways || c.Tuner.Headroom != 1.5 {
 		t.Errorf("got %+v, want what the variables say", c)
 	}
 	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "many")
