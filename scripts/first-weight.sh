@@ -19,7 +19,7 @@ mirror=${DEBIAN_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>
 work=$(mktemp -d /var/tmp/trimtab-first-XXXXXX)
 root=$work/root base=${BASE:-}
 pids=()
-in_it() { unshare --fork --kill-child --mount --propagation private -- chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+in_it() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 cleanup() {
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   [ ! -e "$root/run/nginx.pid" ] || kill "$(cat "$root/run/nginx.pid")" 2>/dev/null || true
@@ -67,7 +67,6 @@ in_it sh -c 'nginx'
 pids+=($!)
 cp "$deb" "$root/tmp/trimtab.deb"
 before=$(cd "$root" && find etc -type f -path 'etc/nginx/*' -exec sha256sum {} + | sort)
-# NGINX outlives its starter only outside of its namespace of processes: unshare has none, so the chroot is enough.
 
 echo "first-weight: the stopwatch starts" >&2
 began=$(date +%s.%N)
@@ -94,7 +93,7 @@ printf '%6s s  the first tuned weight: 3 commands, 0 files edited (limit %s s)\n
 grep -h 'weight=' "$root/etc/nginx/sites-available/app" || in_it trimtab nginx dns show || true
 
 # And back.
-kill "$(pgrep -P "$tune" -f 'trimtab tune' | head -n 1 || echo "$tune")" 2>/dev/null || true
+kill "$tune" 2>/dev/null || true
 for _ in $(seq 200); do kill -0 "$tune" 2>/dev/null || break; sleep 0.1; done
 in_it trimtab init --undo || { echo "first-weight: undo failed"; exit 1; }
 in_it dpkg --purge trimtab >"$work/purge.log" 2>&1 || { cat "$work/purge.log"; exit 1; }

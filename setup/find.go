@@ -69,6 +69,12 @@ func look(ctx context.Context, pid int, title string) (NGINX, error) {
 		return n, err
 	}
 	n.Binary = strings.TrimSuffix(exe, " (deleted)")
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/root%s", pid, n.Binary)); err != nil {
+		// Replaced by an upgrade, or seen from another root: as it was called.
+		if called := calledAs(title); called != "" {
+			n.Binary = called
+		}
+	}
 	n.Contained = differs(pid, n.Binary)
 	n.Isolated = otherNamespace(pid, "net")
 	program := n.Binary
@@ -113,6 +119,22 @@ func arguments(title string) (config, prefix string) {
 		}
 	}
 	return config, prefix
+}
+
+// calledAs is the program of a master's title, with its path; empty: it is not found.
+func calledAs(title string) string {
+	words := strings.Fields(strings.ReplaceAll(strings.TrimPrefix(title, masterTitle), "\x00", " "))
+	if len(words) == 0 {
+		return ""
+	}
+	for _, name := range []string{words[0], "/usr/sbin/" + words[0], "/usr/local/sbin/" + words[0]} {
+		if path, err := exec.LookPath(name); err == nil {
+			if abs, err := filepath.Abs(path); err == nil {
+				return abs
+			}
+		}
+	}
+	return ""
 }
 
 var option = regexp.MustCompile(`--(conf-path|prefix)=(\S+)`)

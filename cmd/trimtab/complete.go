@@ -41,7 +41,7 @@ func complete(root *cobra.Command) {
 			}
 		}
 		if cmd.Flags().Lookup("actuator") != nil {
-			kinds := []string{"reload", "dns"}
+			kinds := []string{"reload", "live", "dns"}
 			if cmd.Name() == "init" {
 				kinds = []string{auto, "reload", "live", "dns"}
 			}

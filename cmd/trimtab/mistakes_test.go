@@ -69,7 +69,7 @@ func TestTypicalMistakes(t *testing.T) {
 		{"a scenario misspelt", "run --scenario capcity-1-2-4", exitConfig, `scenario "capcity-1-2-4"`, "capacity-1-2-4"},
 		{"a policy misspelt", "run --policy tund", exitUsage, `"tund"`, "want one of"},
 		{"a run too short for two parts", "run --duration 3s", exitUsage, "--duration 3s", "want at least 18s"},
-		{"an actuator that is none", "run --actuator magic", exitUsage, `--actuator "magic"`, "want reload or dns"},
+		{"an actuator that is none", "run --actuator magic", exitUsage, `--actuator "magic"`, "want reload, live or dns"},
 		{"a flag for another mode", "run --status http://h", exitUsage, "--status has no effect without --lb", "leave it out"},
 		{"a client run without a file", "run --lb http://h", exitUsage, "--lb", "name the statistics file"},
 		{"a client run without a page", "run --lb http://127.0.0.1:1 AT/x", exitTelemetry, "http://127.0.0.1:1/status", "name the page with --status"},
