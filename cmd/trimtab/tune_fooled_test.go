@@ -117,6 +117,7 @@ func TestE2EServersThatOnlyLookFast(t *testing.T) {
 		{"least_conn, by live: it sheds", "live", "least_conn;", "sheds"},
 		{"least_conn, by live: it hangs", "live", "least_conn;", "hangs"},
 		{"least_conn, by reload: it sheds", "reload", "least_conn;", "sheds"},
+		{"least_conn, by DNS: it sheds", "dns", "least_conn;", "sheds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := startFooledBed(t, c.kind, c.method, "probe = \""+probePath+"\"")
