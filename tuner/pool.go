@@ -346,7 +346,8 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 
 // problem is what weights are sought for now.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness}
+	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness,
+		Urgent: urgent}
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
 		for i := range g.links {
