@@ -81,7 +81,7 @@ func (d *Service) show(s *Session, sample *vts.Sample, held string, out control.
 	if sample != nil && s.whole != nil {
 		step.Sample, step.InForce = s.whole, control.InForce(*s.whole)
 	}
-	step.Ordered, step.Configured = ordersInWords(s.orders.list), s.cfg.serversInWords(step.Sample)
+	step.Ordered, step.Configured = ordersInWords(s.orders.list, s.orders.limits), s.cfg.serversInWords(step.Sample)
 	s.mu.Unlock()
 	if e != nil {
 		step.Budget = s.cfg.Budget(e.Budget)
@@ -171,10 +171,20 @@ func (c *Config) serversInWords(sample *vts.Sample) map[string]map[string]string
 }
 
 // ordersInWords says by upstream and server what is ordered: drained, pinned, slow start.
-func ordersInWords(list map[string]map[string]orders.Order) map[string]map[string]string {
+func ordersInWords(list map[string]map[string]orders.Order, limits map[string]map[string]orders.Limit) map[string]map[string]string {
 	out := map[string]map[string]string{}
-	for upstream, servers := range list {
+	for upstream, servers := range limits {
 		out[upstream] = map[string]string{}
+		for server, l := range servers {
+			if out[upstream][server] = "limited"; l.Keep {
+				out[upstream][server] = "kept"
+			}
+		}
+	}
+	for upstream, servers := range list {
+		if out[upstream] == nil {
+			out[upstream] = map[string]string{}
+		}
 		for server, o := range servers {
 			switch {
 			case o.Drain:

@@ -31,6 +31,12 @@ type ordersBed struct {
 // [[upstream]]; they may name SERVER1 to SERVER3.
 func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
 	t.Helper()
+	return startMethodBed(t, kind, "", learner, extra, handler)
+}
+
+// startMethodBed is startOrdersBed with a balancing method: "least_conn;".
+func startMethodBed(t *testing.T, kind, method, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
+	t.Helper()
 	if needNGINX(t); kind == "dns" {
 		needDNS(t)
 	}
@@ -70,8 +76,8 @@ func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(serv
 	}
 	b.page = "http://" + page + lua.StatusPath
 	text := func(include, zone string) string {
-		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n  server %s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
-			instance.HTTPPaths(dir), include, b.servers[0], b.servers[1], b.servers[2], zone, front)
+		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n%s  server %s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+			instance.HTTPPaths(dir), include, method, b.servers[0], b.servers[1], b.servers[2], zone, front)
 	}
 	conf, token := text("include "+shim.HTTPSnippet()+";", ""), ""
 	if kind == "live" {
