@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"net/http"
@@ -15,12 +16,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"trimtab/cluster"
 	"trimtab/localhttp"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/orders"
 	"trimtab/prove"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
@@ -85,7 +85,7 @@ type Config struct {
 		TestCommand    []string `toml:"test_command"`
 		OnRender       string   `toml:"on_render"`
 		ReloadCommand  []string `toml:"reload_command"`
-		Upstreams      []string `toml:"upstreams"`
+		Upstreams      []string `toml:"only"`
 		TestTimeout    Span     `toml:"test_timeout"`
 		ConfirmTimeout Span     `toml:"confirm_timeout"`
 	} `toml:"nginx"`
@@ -95,9 +95,9 @@ type Config struct {
 		Address        string `toml:"address"`
 		TokenFile      string `toml:"token_file"`
 		Unseen         bool   `toml:"unseen"`
-		Burst          int    `toml:"burst"`
-		Every          Span   `toml:"every"`
-		Interval       Span   `toml:"interval"`
+		Burst          int    `toml:"reload_burst"`
+		Every          Span   `toml:"reload_every"`
+		Interval       Span   `toml:"reload_interval"`
 		MaxGenerations int    `toml:"max_generations"`
 		MaxDraining    int    `toml:"max_draining"`
 		MaxMemoryMiB   int    `toml:"max_memory_mib"`
@@ -115,9 +115,9 @@ type Config struct {
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
 		MinGain        float64 `toml:"min_gain"`
-		Burst          int     `toml:"burst"`
+		Burst          int     `toml:"change_burst"`
 		PerMinute      int     `toml:"per_minute"`
-		Eject          bool    `toml:"eject"`
+		Eject          Eject   `toml:"eject"`
 		LearningRate   float64 `toml:"learning_rate"`
 		Seed           uint64  `toml:"seed"`
 	} `toml:"tuner"`
@@ -133,6 +133,14 @@ type Config struct {
 
 	Objective ObjectiveConfig `toml:"objective"`
 	Scaling   ScalingConfig   `toml:"scaling"`
+
+	Fleet struct {
+		Servers  []string `toml:"servers"`
+		CA       string   `toml:"ca"`
+		Cert     string   `toml:"cert"`
+		Key      string   `toml:"key"`
+		Patience Span     `toml:"patience"`
+	} `toml:"fleet"`
 
 	Prove struct {
 		Enabled   bool    `toml:"enabled"`
@@ -156,7 +164,8 @@ type Config struct {
 	// data is the folder of what is learned and ordered; empty: see dataDir.
 	data    string
 	model   *cluster.Model
-	methods map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
+	ordered map[string]map[string]orders.Limit // limits of shares that are in force
+	methods map[string]string                  // of upstreams in NGINX's configuration, for those whose method is not given here
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -174,10 +183,12 @@ func Defaults() *Config {
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
 	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second), Span(2*time.Second), 2
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
-	c.Tuner.Learner = "tuned"
+	c.Tuner.Learner, c.Tuner.Eject = "tuned", ejectIdle
 	c.Regimes.Observe = Span(30 * time.Minute)
 	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
+	c.Fleet.CA, c.Fleet.Cert, c.Fleet.Key = fleetDir+"/ca.pem", fleetDir+"/node.pem", fleetDir+"/node.key"
+	c.Fleet.Patience = Span(15 * time.Second)
 	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
@@ -187,9 +198,23 @@ func Defaults() *Config {
 func ReadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = ": trimtab init writes one"
+		}
+		return nil, fmt.Errorf("read configuration: %w%s", err, hint)
 	}
 	return ParseConfig(path, string(text))
+}
+
+// ReadConfigOr is ReadConfig for a file that need not be there unless it was asked for: without it the defaults and the environment
+// count.
+func ReadConfigOr(path string, asked bool) (*Config, error) {
+	c, err := ReadConfig(path)
+	if errors.Is(err, fs.ErrNotExist) && !asked {
+		return parseConfig("", "", nil)
+	}
+	return c, err
 }
 
 // ParseConfig reads a configuration from its text, as ReadConfig does; path is for messages.
@@ -198,26 +223,38 @@ func ParseConfig(path, text string) (*Config, error) { return parseConfig(path, 
 // parseConfig is ParseConfig with another reader of the files that the configuration names.
 func parseConfig(path, text string, files func(key string) ([]byte, error)) (*Config, error) {
 	c := Defaults()
-	c.path, c.text, c.files = path, []byte(text), files
-	meta, err := toml.Decode(text, c)
-	if err != nil {
-		return nil, decodeError(path, err)
+	c.path, c.files = path, files
+	if path != "" {
+		c.text = []byte(text)
 	}
-	if !meta.IsDefined("state_dir") {
+	meta, errs := decodeAll(path, text, c)
+	at := keyLines(text)
+	old, bad := c.takeRenamed(path, text, meta, at)
+	errs = append(errs, bad...)
+	for _, key := range meta.Undecoded() {
+		name := key.String()
+		switch {
+		case slices.Contains(old, name):
+		case retired[name]:
+			c.warnings = append(c.warnings, retiredWarning(at.place(path, name), name))
+		default:
+			errs = append(errs, fmt.Errorf("%s: unknown key %s%s", at.place(path, name), key, meant(name)))
+		}
+	}
+	variables, err := c.takeEnvironment()
+	errs = append(errs, faults(err)...)
+	if variables["state_dir"] == "" && !meta.IsDefined("state_dir") {
 		c.StateDir = StateDirFor(c.Nginx.Config)
 	}
-	at := keyLines(text)
-	var errs []error
-	for _, key := range meta.Undecoded() {
-		if name := key.String(); retired[name] {
-			c.warnings = append(c.warnings, retiredWarning(at.place(path, name), name))
-			continue
-		}
-		errs = append(errs, fmt.Errorf("%s: unknown key %s", at.place(path, key.String()), key))
-	}
 	for _, fault := range faults(c.Validate()) {
-		errs = append(errs, fmt.Errorf("%s: %w", at.place(path, firstKey(fault.Error())), fault))
+		key := firstKey(fault.Error())
+		place := at.place(path, key)
+		if name := variables[key]; name != "" {
+			place = name
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", place, fault))
 	}
+	sortByLine(path, errs)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -260,7 +297,7 @@ func (c *Config) Validate() error {
 	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
 	switch c.Actuator.Kind {
 	case "reload":
-		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.burst %d, actuator.every %v: want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
+		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.reload_burst %d, actuator.reload_every %v: want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
 	case "live":
 		if _, err := live.New(live.Config{Address: c.Actuator.Address}); err != nil {
 			errs = append(errs, fmt.Errorf("actuator: %w", err))
@@ -283,10 +320,11 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.checkLearner()...)
 	errs = append(errs, c.checkHosts()...)
 	seen := map[string]bool{}
+	check(c.Tuner.Eject.known(), "tuner.eject %q: want %q, %q or %q", c.Tuner.Eject, ejectIdle, ejectAlways, ejectNever)
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
-		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.upstreams", u.Name)
+		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.only", u.Name)
 		seen[u.Name] = true
 		errs = append(errs, u.validate()...)
 		if c.Tuner.Learner != "tuned" && u.limited() {
@@ -299,6 +337,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkObjective()...)
+	errs = append(errs, c.checkFleet()...)
 	for _, fault := range faults(c.ProvePlan().Validate()) {
 		errs = append(errs, fmt.Errorf("prove.%w", fault))
 	}
@@ -399,7 +438,7 @@ func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
-		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject,
+		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways, EjectIdle: c.ejects(),
 		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}
@@ -415,6 +454,11 @@ func (c *Config) tunerConfig() tuner.Config {
 			g.Method = tuner.Method(method)
 			t.Groups[name] = g
 		}
+	}
+	for name := range c.ordered {
+		g := t.Groups[name]
+		g.Limits = c.bounds(name, c.ordered[name])
+		t.Groups[name] = g
 	}
 	return t
 }

@@ -22,8 +22,11 @@ const (
 	modelFile    = "model"
 	learnerFile  = "learner" // what trimtab arena train left
 	tokenFile    = "token"
-	hookFile     = "hook"     // with the token of the scaling hook
-	pageFile     = "page"     // with the token of the page's buttons
+	hookFile     = "hook" // with the token of the scaling hook
+	pageFile     = "page" // with the token of the page's buttons
+	fleetCA      = "fleet-ca"
+	fleetCert    = "fleet-cert"
+	fleetKey     = "fleet-key"
 	membersFile  = "members-" // and which of [[actuator.members]]
 )
 
@@ -42,6 +45,11 @@ func (c *Config) Files() map[string]helper.File {
 	add(learnerFile, c.Tuner.Model, os.ReadFile)
 	add(tokenFile, c.Actuator.TokenFile, trusted.Secret)
 	add(hookFile, c.Scaling.TokenFile, trusted.Secret)
+	if c.inFleet() {
+		add(fleetCA, c.Fleet.CA, os.ReadFile)
+		add(fleetCert, c.Fleet.Cert, os.ReadFile)
+		add(fleetKey, c.Fleet.Key, trusted.Secret)
+	}
 	for i, m := range c.Actuator.Members {
 		add(membersFile+strconv.Itoa(i), m.File, os.ReadFile)
 	}

@@ -27,6 +27,7 @@ type loopMetrics struct {
 	ejected                                *gauges
 	answers                                *answers
 	reward, predicted, art                 *gauges
+	objective                              *objectiveMetrics
 	hostCPU, hostMemory                    *gauges
 	hostPressure, hostBytes                *gauges
 	holding, left, regime, probability     prometheus.Gauge
@@ -89,6 +90,7 @@ func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 		reward:        perLabel("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
 		predicted:     perLabel("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
 		art:           perLabel("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
+		objective:     newObjectiveMetrics(reg),
 		hostCPU:       perLabel("host_cpu_ratio", "Busy share of the processors of the server's machine, as it says itself.", "server"),
 		hostMemory:    perLabel("host_memory_ratio", "Used share of the memory of the server's machine.", "server"),
 		hostPressure:  perLabel("host_pressure_ratio", "Share of time in which some task of the server's machine waited for the resource.", "server", "resource"),
@@ -135,6 +137,7 @@ func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *t
 	}
 	if e != nil && err == nil {
 		m.explanation(e)
+		m.objective.take(e.Objective)
 	}
 }
 

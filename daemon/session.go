@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/fleet/bus"
 	"trimtab/helper"
 	"trimtab/hosts"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
-	"trimtab/scaling"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -36,11 +36,13 @@ type Session struct {
 	origin nginx.OriginFunc // nil: whose the status page is cannot be seen
 	hand   hand             // how weights get into NGINX
 	policy control.Policy
+	prober *prober // nil: no upstream has a probe
 
-	hosts     *hosts.Hosts    // nil: none
-	admission *admission      // nil: none
-	scaler    *scaling.Scaler // nil: none
-	asked     bool            // the scaler has said what servers have
+	hosts     *hosts.Hosts // nil: none
+	admission *admission   // nil: none
+	scaler    scaler       // nil: none
+	asked     bool         // the scaler has said what servers have
+	link      *bus.Link    // to the fleet; nil: there is none
 
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
@@ -60,8 +62,9 @@ type Session struct {
 	alone  map[string]bool // upstreams that on_render = "hold" has taken out
 	dry    bool
 
-	generation int64      // of NGINX's configuration in the last sample
-	change     *pageAfter // what the page must show before it is used; nil: anything
+	generation int64 // of NGINX's configuration in the last sample
+
+	change *pageAfter // what the page must show before it is used; nil: anything
 }
 
 // pageAfter is a change of weights that the next sample must be later than.
@@ -73,7 +76,7 @@ type pageAfter struct {
 
 // newSession returns a session; asked, if not nil, does what needs root.
 func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, error) {
-	s := &Session{cfg: cfg, log: log}
+	s := &Session{cfg: cfg, log: log, prober: newProber(cfg)}
 	var err error
 	if s.client, err = cfg.statusClient(false); err != nil {
 		return nil, err
@@ -125,7 +128,10 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
 	}
-	s.scaler, err = newScaler(cfg, log, s.own == nil)
+	if s.link, err = newLink(cfg, log); err != nil {
+		return nil, err
+	}
+	s.scaler, err = newScaler(s, log)
 	return s, err
 }
 
@@ -332,7 +338,7 @@ func (s *Session) diff(w weights.Set) (string, error) {
 	if err != nil {
 		return "", &ConfigError{err}
 	}
-	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
+	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.ejects()})
 	if err != nil {
 		return "", err
 	}

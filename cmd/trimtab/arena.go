@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -306,7 +307,7 @@ func (r *arenaResults) finish(ctx context.Context, failed error) error {
 	baseline := chosenBaseline(r.f.baseline, r.policies)
 	summaries := arena.Summarise(r.rows, baseline)
 	if !r.f.json && len(r.rows) > 0 {
-		errs = append(errs, arena.WriteTable(r.e.stdout, summaries, baseline))
+		errs = append(errs, r.e.text(func(w io.Writer) error { return arena.WriteTable(w, summaries, baseline) }))
 	}
 	if r.f.out != "" && len(r.rows) > 0 {
 		page := arena.Page{

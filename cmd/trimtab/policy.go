@@ -24,6 +24,7 @@ func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	}
 	c["rollout"] = rollout(2)
 	c["rollout-1"] = rollout(1)
+	c["fleet"] = arena.NewShared(c["tuned"])
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
 	}

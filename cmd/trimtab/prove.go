@@ -128,10 +128,7 @@ estimate from recorded statistics how long an experiment has to be. With --simul
 }
 
 func (f *proveFlags) read(given bool) (*daemon.Config, error) {
-	cfg, err := daemon.ReadConfig(f.config)
-	if errors.Is(err, fs.ErrNotExist) && !given {
-		cfg, err = daemon.Defaults(), nil
-	}
+	cfg, err := daemon.ReadConfigOr(f.config, given)
 	return cfg, withCode(exitConfig, err)
 }
 
@@ -154,7 +151,7 @@ func (f *proveFlags) order(e *env, given bool) error {
 		return withCode(exitConfig, err)
 	}
 	if f.start {
-		fmt.Fprintf(e.stdout,
+		e.say(
 			"an experiment begins within %v: blocks of %v after %v, at most %v; trimtab prove shows how it stands\n",
 			2*time.Duration(cfg.Interval), f.plan.Block, max(0, f.plan.WashOut), f.plan.Duration)
 		return nil
@@ -227,9 +224,8 @@ func (f *proveFlags) estimate(e *env, path string) error {
 	if f.json {
 		return printJSON(e.stdout, p)
 	}
-	_, err = fmt.Fprintln(e.stdout,
-		p.Words(prove.Effect{Measure: f.plan.Measure, Relative: f.plan.Measure != prove.ART}))
-	return err
+	e.say("%s\n", p.Words(prove.Effect{Measure: f.plan.Measure, Relative: f.plan.Measure != prove.ART}))
+	return nil
 }
 
 func (f *proveFlags) print(e *env, r prove.Result) error {

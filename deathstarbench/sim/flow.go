@@ -11,7 +11,8 @@ import (
 
 func (s *Sim) arrive(src *source) {
 	// The draw is made for every request, so that what is refused at one share is refused at every larger one too.
-	if g := &s.groups[src.group]; g.refuse.Float64() < g.blocked {
+	group := s.route(src)
+	if g := &s.groups[group]; g.refuse.Float64() < g.blocked {
 		src.sizes.NormFloat64()
 		g.turnAway(s.now >= s.warmup)
 		src.advance()
@@ -20,10 +21,11 @@ func (s *Sim) arrive(src *source) {
 	}
 	i := s.pool.get()
 	r := &s.pool.requests[i]
-	r.due, r.normal, r.group, r.class = s.now, src.sizes.NormFloat64(), src.group, src.class
+	r.due, r.normal, r.group, r.class = s.now, src.sizes.NormFloat64(), group, src.class
 	src.advance()
 	s.total++
 	s.inFlight++
+	s.fleet[s.groups[group].balancer].inFlight++
 	r.older, r.newer = s.newest, none
 	if s.newest == none {
 		s.oldest = i

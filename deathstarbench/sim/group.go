@@ -48,6 +48,7 @@ type health struct {
 type group struct {
 	name     string
 	workload string
+	balancer int
 	method   Method
 	class    uint16
 	epoch    int32 // counts restarts of the balancer's state
