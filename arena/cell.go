@@ -33,7 +33,7 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 	}
 	row := Row{Scenario: c.Scenario.Name, Policy: p.Name, World: name, Seed: c.Seed}
 	trace := &Trace{Scenario: row.Scenario, Policy: row.Policy, World: name, Seed: c.Seed}
-	loop := Loop{World: world, Policy: policy, Scenario: c.Scenario, Levels: startingLevels(c.Scenario)}
+	loop := Loop{World: world, Policy: policy, Scenario: c.Scenario, Levels: StartingLevels(c.Scenario)}
 	step := loop.Step
 	var many *fleetLoop
 	if len(c.Scenario.Balancers) > 1 {
@@ -84,8 +84,8 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 	return row, trace, score, nil
 }
 
-// startingLevels are where the controls beside weights stand when a run begins.
-func startingLevels(sc *deathstarbench.Scenario) control.Levels {
+// StartingLevels are where the controls beside weights stand when a run begins.
+func StartingLevels(sc *deathstarbench.Scenario) control.Levels {
 	out := control.Levels{Capacity: map[string]int{}}
 	for i := range sc.Servers {
 		if sc.Servers[i].Capacity.Max > 0 {

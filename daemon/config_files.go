@@ -20,6 +20,7 @@ const (
 	passwordFile = "password"
 	caFile       = "ca"
 	modelFile    = "model"
+	learnerFile  = "learner" // what trimtab arena train left
 	tokenFile    = "token"
 	hookFile     = "hook" // with the token of the scaling hook
 	pageFile     = "page" // with the token of the page's buttons
@@ -41,6 +42,7 @@ func (c *Config) Files() map[string]helper.File {
 	add(pageFile, c.PageTokenFile, trusted.Secret)
 	add(caFile, c.Status.CA, os.ReadFile)
 	add(modelFile, c.Regimes.Model, os.ReadFile)
+	add(learnerFile, c.Tuner.Model, os.ReadFile)
 	add(tokenFile, c.Actuator.TokenFile, trusted.Secret)
 	add(hookFile, c.Scaling.TokenFile, trusted.Secret)
 	if c.inFleet() {

@@ -26,6 +26,7 @@ const (
 	inMetrics     part = "metrics"
 	inPage        part = "page" // the HTTP page
 	inPoller      part = "poller"
+	inProbe       part = "probe"
 	inWatcher     part = "watcher" // of NGINX's configuration
 	inFleet       part = "fleet"
 	inDNS         part = "dns"    // answering NGINX, following who the servers are
@@ -33,7 +34,7 @@ const (
 	inProof       part = "prove"  // the experiment
 )
 
-var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inWatcher, inFleet, inDNS, inReload,
+var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inProbe, inWatcher, inFleet, inDNS, inReload,
 	inProof}
 
 // faultLog counts internal faults and logs them: each one once, and again when it still happens ten minutes later.

@@ -88,7 +88,7 @@ func (c *Config) fleetShares() map[string]map[string]weights.Limits {
 // fleetLimits are what the node itself checks.
 func (c *Config) fleetLimits() fleet.Limits {
 	groups := c.tunerConfig().Groups
-	return fleet.Limits{Eject: c.Tuner.Eject,
+	return fleet.Limits{Eject: c.ejects(),
 		Share: func(group, server string) weights.Limits {
 			l := groups[group].Limits
 			if own, ok := l.Servers[server]; ok {
@@ -145,6 +145,14 @@ func (p *fleetPolicy) Tuner() *tuner.Tuner {
 	p.begun = true // whoever asks goes on from it, or has it go on
 	t, _ := p.local.(*tuner.Tuner)
 	return t
+}
+
+// Ejected are the servers that the node's own tuner has marked down, by upstream.
+func (p *fleetPolicy) Ejected() map[string][]string {
+	if t, ok := p.local.(*tuner.Tuner); ok {
+		return t.Ejected()
+	}
+	return nil
 }
 
 // Explain says why the node's own tuner would do what, and what the node does.

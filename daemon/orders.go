@@ -38,6 +38,7 @@ type ordered struct {
 	seen   map[string]map[string]bool // servers of the last sample that took requests, by upstream
 	all    weights.Set                // what the last sample showed, of every upstream
 	list   map[string]map[string]orders.Order
+	limits map[string]map[string]orders.Limit // in force
 }
 
 // see notes what a sample shows before anything is left out of it, gives servers that are new or have returned their slow
@@ -96,11 +97,17 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 	for name := range o.Before {
 		active[name] = true
 	}
+	limits := o.InForce(now)
+	for name := range limits {
+		if limits[name][orders.Every].Keep { // its weights stay as they are
+			active[name] = true
+		}
+	}
 	s.mu.Lock()
 	for name := range s.alone {
 		active[name] = true
 	}
-	s.orders = ordered{active: active, seen: seen, all: all, list: o.Upstreams}
+	s.orders = ordered{active: active, seen: seen, all: all, list: o.Upstreams, limits: limits}
 	s.mu.Unlock()
 	return active, nil
 }
@@ -113,9 +120,16 @@ func Give(o *orders.Orders, upstream, server string, order orders.Order) {
 	o.Upstreams[upstream][server] = order
 }
 
+// obeyed is a change of an upstream's weights by orders.
+type obeyed struct {
+	upstream string
+	was, now weights.Group
+	active   bool // false: its orders are over
+}
+
 // enforce makes the weights of upstreams with orders what these say, and returns those whose orders are over to what they had
-// before. It reports the upstreams that it changed.
-func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string, err error) {
+// before. It reports what it changed.
+func (s *Session) enforce(ctx context.Context, now time.Time) (changed []obeyed, err error) {
 	store := s.cfg.Orders()
 	o, err := store.Read()
 	if err != nil || len(o.Upstreams)+len(o.Before) == 0 {
@@ -169,7 +183,11 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 			return changed, err
 		}
 		if did {
-			changed = append(changed, name)
+			made := obeyed{upstream: name, was: inForce, now: weights.Group{}, active: active}
+			for server, w := range want {
+				made.now[server] = weights.Setting{Weight: weights.Clamp(w.Weight), Down: w.Down}
+			}
+			changed = append(changed, made)
 		}
 		if !active {
 			if o, err = store.Update(func(o *orders.Orders) (bool, error) {
@@ -189,7 +207,7 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 
 // shaped are the weights that orders and limits make of base.
 func (s *Session) shaped(name string, base map[string]orders.Weight, o *orders.Orders, now time.Time) (map[string]orders.Weight, error) {
-	limits := s.cfg.limits(name, slices.Collect(maps.Keys(base)))
+	limits := s.cfg.limits(name, o.InForce(now)[name], slices.Collect(maps.Keys(base)))
 	want, err := orders.Shape(base, stepped(o.Upstreams[name], now), limits, s.cfg.mostWeight(), now)
 	if errors.Is(err, orders.ErrLimits) {
 		s.log.Debug("limits of shares are kept as far as they can be", "upstream", name, "error", err)
@@ -232,6 +250,11 @@ func (d *Service) obey(ctx context.Context, s *Session) {
 		d.log.Error("orders are not in force", "error", err)
 	}
 	if len(changed) > 0 {
-		d.log.Info("weights set as ordered", "upstreams", changed)
+		var names []string
+		for _, c := range changed {
+			names = append(names, c.upstream)
+		}
+		d.log.Info("weights set as ordered", "upstreams", names)
+		d.noteOrders(s, changed)
 	}
 }

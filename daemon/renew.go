@@ -28,6 +28,9 @@ func (d *Service) install(s *Session, fromKept bool) {
 
 // newPolicy returns a policy that has learned nothing.
 func (d *Service) newPolicy(s *Session) (p control.Policy, err error) {
+	if err := s.cfg.mayDecide(d.opts.Observe); err != nil {
+		return nil, err
+	}
 	if fault := d.contain(inPolicy, func() { p, err = d.opts.NewPolicy(s.cfg) }); fault != nil {
 		err = fault
 	}

@@ -30,6 +30,11 @@ type root interface {
 	Test(ctx context.Context) (tried bool, err error)
 	// Answers reports whether the far end of a connection is NGINX.
 	Answers(ctx context.Context, conn net.Conn) error
+	// Scale, Units, Admit and Release are the controls of an objective beside weights.
+	Scale(ctx context.Context, capacity map[string]int) error
+	Units(ctx context.Context) (map[string]int, error)
+	Admit(ctx context.Context, blocked, offered map[string]float64) error
+	Release(ctx context.Context) error
 	// Watch calls report with every edit by somebody else until ctx ends.
 	Watch(ctx context.Context, report func(helper.Edit)) error
 }
@@ -48,7 +53,7 @@ func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 		Applier: &nginx.Applier{
 			Config: n.Config, StateDir: filepath.Join(cfg.StateDir,
 				"nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
-			TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand), Eject: cfg.Tuner.Eject, HoldUnloaded: true,
+			TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand), Eject: cfg.ejects(), HoldUnloaded: true,
 			TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 			Budget: &nginx.Budget{
 				Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
@@ -56,6 +61,7 @@ func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 			},
 		},
 	}
+	r.Controls = rootControls(cfg, log)
 	if cfg.PageTokenFile != "" { // the page has buttons
 		r.SetHold = func(on bool) error {
 			change := cfg.Release

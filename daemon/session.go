@@ -13,10 +13,10 @@ import (
 	"trimtab/control"
 	"trimtab/fleet/bus"
 	"trimtab/helper"
+	"trimtab/hosts"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
-	"trimtab/scaling"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -36,11 +36,13 @@ type Session struct {
 	origin nginx.OriginFunc // nil: whose the status page is cannot be seen
 	hand   hand             // how weights get into NGINX
 	policy control.Policy
+	prober *prober // nil: no upstream has a probe
 
-	admission *admission      // nil: none
-	scaler    *scaling.Scaler // nil: none
-	asked     bool            // the scaler has said what servers have
-	link      *bus.Link       // to the fleet; nil: there is none
+	hosts     *hosts.Hosts // nil: none
+	admission *admission   // nil: none
+	scaler    scaler       // nil: none
+	asked     bool         // the scaler has said what servers have
+	link      *bus.Link    // to the fleet; nil: there is none
 
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
@@ -74,7 +76,7 @@ type pageAfter struct {
 
 // newSession returns a session; asked, if not nil, does what needs root.
 func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, error) {
-	s := &Session{cfg: cfg, log: log}
+	s := &Session{cfg: cfg, log: log, prober: newProber(cfg)}
 	var err error
 	if s.client, err = cfg.statusClient(false); err != nil {
 		return nil, err
@@ -120,13 +122,16 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 			return nil, err
 		}
 	}
+	if s.hosts, err = newHosts(cfg, log); err != nil {
+		return nil, err
+	}
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
 	}
 	if s.link, err = newLink(cfg, log); err != nil {
 		return nil, err
 	}
-	s.scaler, err = newScaler(cfg, log, s.own == nil)
+	s.scaler, err = newScaler(s, log)
 	return s, err
 }
 
@@ -243,7 +248,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
-	sample.Groups = slices.Clone(sample.Groups)
+	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), hostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}
@@ -333,7 +338,7 @@ func (s *Session) diff(w weights.Set) (string, error) {
 	if err != nil {
 		return "", &ConfigError{err}
 	}
-	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
+	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.ejects()})
 	if err != nil {
 		return "", err
 	}

@@ -171,6 +171,15 @@ func (p *Policy) Snapshot() (tuner.Snapshot, error) { return p.tuner.Snapshot() 
 // Restore takes over what another policy or tuner has learned, before the first Observe.
 func (p *Policy) Restore(s tuner.Snapshot) error { return p.tuner.Restore(s) }
 
+// Offered are the requests per second that upstreams are believed to be offered.
+func (p *Policy) Offered() map[string]float64 {
+	out := make(map[string]float64, len(p.offered))
+	for name, a := range p.offered {
+		out[name] = a.perSec()
+	}
+	return out
+}
+
 // Released tells that admission has let everybody in again without having been asked to: telemetry was gone.
 func (p *Policy) Released() { p.levels.Blocked = map[string]float64{} }
 
@@ -186,7 +195,8 @@ func (p *Policy) Explain() tuner.Explanation {
 
 // Observe implements control.Policy: it learns, and works out what is wanted.
 func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
-	p.tuner.Observe(s, inForce)
+	seen := waited(s)
+	p.tuner.Observe(seen, inForce)
 	p.decision, p.explain = control.Decision{}, nil
 	if s.Interval <= 0 {
 		p.decision.Reason = "hold: the sample covers no time"
@@ -195,7 +205,7 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	seconds := s.Interval.Seconds()
 	p.elapsed += seconds
 	p.weighed += seconds
-	p.watch(&s, seconds)
+	p.watch(&seen, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
 	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out), Capacity: p.units(),
 		Services: map[string]tuner.ServiceExplanation{}, Levels: p.levels.Clone()}
@@ -234,6 +244,9 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds)+float64(g.Refused), seconds)
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
+			if objective.GaveUp(&peer) {
+				n -= float64(peer.Responses[3])
+			}
 			c := seenClass{perSec: n / seconds, count: n}
 			if peer.Requests > 0 {
 				c.responseSec = float64(peer.ResponseMsec) / float64(peer.Requests) / 1e3
@@ -339,6 +352,18 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	d := control.Decision{Unused: unused, Weights: weights.Set{}}
 	gain := plan.found.Value.Reward - value.Reward
 	need := p.cfg.MinGain * math.Max(math.Abs(value.Reward), math.Abs(plan.found.Value.Reward))
+	if gain >= need && !target.Equal(plan.found.Setting) && !target.Equal(now) {
+		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be refused now.
+		part, known := plan.values[target.key()]
+		if !known {
+			opt := p.search().fit(&plan.worlds[0])
+			if part, err = playAll(plan.worlds, &target, p.cfg.Objective, opt, opt.Intervals); err != nil {
+				return hold("%v", err)
+			}
+			plan.values[target.key()] = part
+		}
+		gain = part.Reward - value.Reward
+	}
 	if gain < need {
 		d.Reason = fmt.Sprintf("hold: the best known setting brings %.1f %% more", 100*gain/math.Max(math.Abs(value.Reward), 1e-9)) + also
 		return d
@@ -358,7 +383,7 @@ func (p *Policy) fill(d *control.Decision, w *World, target, now Setting, inForc
 	set := w.Weigh(target, inForce)
 	for k := range w.Services {
 		name := w.Services[k].Name
-		if !slices.Equal(target.Weights[k], now.Weights[k]) && !set[name].Equal(inForce[name]) {
+		if !sameShares(target.Weights[k], now.Weights[k]) && !set[name].Equal(inForce[name]) {
 			d.Weights[name] = set[name]
 		}
 		if target.Blocked[k] != now.Blocked[k] {
@@ -370,6 +395,20 @@ func (p *Policy) fill(d *control.Decision, w *World, target, now Setting, inForc
 			d.Levels.Capacity[w.Servers[j].Name] = target.Units[j]
 		}
 	}
+}
+
+// sameShares reports whether two lists of weights divide requests alike.
+func sameShares(a, b []int) bool {
+	sumA, sumB := 0, 0
+	for i := range a {
+		sumA, sumB = sumA+a[i], sumB+b[i]
+	}
+	for i := range a {
+		if a[i]*sumB != b[i]*sumA {
+			return false
+		}
+	}
+	return true
 }
 
 // release are the shares that let everybody in.
@@ -387,7 +426,7 @@ func (p *Policy) release(w *World) map[string]float64 {
 func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unused) {
 	out := target.Clone()
 	var unused []control.Unused
-	differs := func(k int) bool { return !slices.Equal(target.Weights[k], now.Weights[k]) }
+	differs := func(k int) bool { return !sameShares(target.Weights[k], now.Weights[k]) }
 	if budget := p.tuner.Explain().Budget; !p.cfg.Tuner.Unlimited && budget < 1 && !p.cfg.FixedWeights {
 		for k := range w.Services {
 			if differs(k) {

@@ -41,7 +41,7 @@ func (s *Sim) arrive(src *source) {
 func (s *Sim) dispatch(i int32) {
 	r := &s.pool.requests[i]
 	g := &s.groups[r.group]
-	p := g.pick(s.now)
+	p := s.pick(g, r)
 	for p != none {
 		g.peers[p].conns++
 		r.peer, r.began, r.epoch = int32(p), g.picked, g.epoch
@@ -50,7 +50,7 @@ func (s *Sim) dispatch(i int32) {
 			break
 		}
 		s.fail(r)
-		next := g.pick(s.now)
+		next := s.pick(g, r)
 		s.passOn(r, next != none)
 		p = next
 	}
@@ -257,6 +257,7 @@ func (s *Sim) receive(i int32, r *request) {
 	s.count(r, s.now, r.status, false)
 	if g.timed {
 		g.measure(int(r.peer), r.epoch, r.began, s.now, answered)
+		g.probed(r, s.now)
 	}
 	g.done(int(r.peer), r.epoch, false, s.now)
 	s.finish(i, r.status)

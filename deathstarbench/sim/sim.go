@@ -28,6 +28,7 @@ type Sim struct {
 	oldest  int32 // of the requests whose clients wait, linked by age
 	newest  int32
 	polls   *rand.Rand
+	left    []float64 // scratch of jsed
 
 	inFlight uint64
 	hanging  int    // of them, those with a server that will never answer
