@@ -207,6 +207,12 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	}
 	s.look()
 	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
+	if s.prober != nil {
+		all.Go(func() { d.keepRunning(ctx, inProbe, func() { s.prober.run(ctx, time.Duration(s.cfg.Interval)) }) })
+	}
+	if s.hosts != nil {
+		all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.hosts.Run(ctx) }) })
+	}
 	if s.link != nil {
 		all.Go(func() {
 			d.keepRunning(ctx, inFleet, func() {
@@ -215,12 +221,6 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 				}
 			})
 		})
-	}
-	if s.prober != nil {
-		all.Go(func() { d.keepRunning(ctx, inProbe, func() { s.prober.run(ctx, time.Duration(s.cfg.Interval)) }) })
-	}
-	if s.hosts != nil {
-		all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.hosts.Run(ctx) }) })
 	}
 	if b, ok := s.hand.(beginner); ok {
 		b.begin(ctx, d, all)

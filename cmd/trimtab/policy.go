@@ -18,13 +18,13 @@ import (
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
 	maps.Copy(c, tuners())
-	c["fleet"] = arena.NewShared(c["tuned"])
 	maps.Copy(c, arena.Models{Dir: modelsFolder("")}.Choosers())
 	c["knapsack"] = func(context.Context, arena.Case) (control.Policy, error) {
 		return rival.NewKnapsack(rival.KnapsackConfig{})
 	}
 	c["rollout"] = rollout(2)
 	c["rollout-1"] = rollout(1)
+	c["fleet"] = arena.NewShared(c["tuned"])
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
 	}
