@@ -33,7 +33,8 @@ type Config struct {
 	Fixed map[string]string
 	// Watch is how long the load is watched before anything is changed; default 60 s.
 	Watch time.Duration
-	// MinGain is the least part of the reward that a change must bring on the twin; default 0.01.
+	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without promises where there
+	// are some; default 0.01.
 	MinGain float64
 	// Search are the options of the search; Interval is the tuner's.
 	Search Options
@@ -351,7 +352,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	target, unused := p.allowed(&worlds[0], plan.found.Setting, now)
 	d := control.Decision{Unused: unused, Weights: weights.Set{}}
 	gain := plan.found.Value.Reward - value.Reward
-	need := p.cfg.MinGain * math.Max(math.Abs(value.Reward), math.Abs(plan.found.Value.Reward))
+	need := p.cfg.MinGain * math.Max(p.worth(&value), p.worth(&plan.found.Value))
 	if gain >= need && !target.Equal(plan.found.Setting) && !target.Equal(now) {
 		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be refused now.
 		part, known := plan.values[target.key()]
@@ -375,6 +376,15 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	p.fill(&d, &worlds[0], target, now, inForce)
 	d.Reason = fmt.Sprintf("%s: %.2f instead of %.2f per s expected", p.cfg.Objective.Kind(), plan.found.Value.Reward, value.Reward) + also
 	return d
+}
+
+// worth is what MinGain is a part of: the reward, or where promises make up most of it the worth of the requests alone. Requests
+// of others that would fit are not left out for being few beside what is promised.
+func (p *Policy) worth(v *Value) float64 {
+	if r, ok := p.cfg.Objective.(objective.Requests); ok {
+		return math.Abs(r.PlainWorth(v.Mean))
+	}
+	return math.Abs(v.Reward)
 }
 
 // fill puts into a decision what differs.
