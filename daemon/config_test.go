@@ -321,7 +321,7 @@ func TestVariablesSetKeys(t *testing.T) {
 	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "3")
 	t.Setenv("TRIMTAB_STATUS_HEADERS", "Host=a.b,X-Y=z")
 	t.Setenv("TRIMTAB_NGINX_ONLY", "a,b")
-	t.Setenv("TRIMTAB_TUNER_EJECT", "always")
+	t.Setenv("TRIMTAB_TUNER_EJECT", "true")
 	t.Setenv("TRIMTAB_TUNER_HEADROOM", "1.5")
 	c, err := ParseConfig("t.toml", "interval = \"4s\"\n")
 	if err != nil {

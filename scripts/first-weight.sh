@@ -77,7 +77,9 @@ say "1  dpkg -i trimtab.deb"
 in_it trimtab init --yes --observe "$observe" >"$work/init.log" 2>&1 || { cat "$work/init.log"; exit 1; }
 say "2  trimtab init --yes --observe $observe"
 in_it trimtab tune >"$work/tune.log" 2>&1 &
-tune=$!
+shell=$!
+for _ in $(seq 100); do tune=$(pgrep -P "$shell" || true); [ -z "$tune" ] || break; sleep 0.05; done
+[ -n "$tune" ] || { cat "$work/tune.log"; exit 1; }
 pids+=("$tune")
 say "3  trimtab tune"
 first=''
