@@ -12,7 +12,7 @@ command -v debootstrap >/dev/null || skip "debootstrap is not installed"
 suite=${SUITE:-bookworm} observe=${OBSERVE:-20s} limit=${LIMIT:-300}
 deb=${1:-}
 if [ -z "$deb" ]; then
-  ARCHES=$(go env GOARCH) scripts/packages.sh >/dev/null
+  ARCHES=$(go env GOARCH) scripts/packages.sh >/dev/null || skip "the packages cannot be made here: see above"
   deb=$(ls dist/*_"$(go env GOARCH)".deb)
 fi
 mirror=${DEBIAN_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v '^ *#' | grep -oE 'https?://[^[:space:]]+/debian/?([[:space:]]|$)' | head -n 1 | sed 's|/*[[:space:]]*$||' || true)}
