@@ -63,7 +63,7 @@ SITE
 rm -f "$root/etc/nginx/sites-enabled/default"
 ln -s ../sites-available/app "$root/etc/nginx/sites-enabled/app"
 in_it sh -c 'nginx'
-"$work/world" load "http://127.0.0.1:$port" --workload read-home-timeline --arrival exp --rate "${RATE:-60}" --duration 20m --seed 1 >"$work/load.log" 2>&1 &
+"$work/world" load "http://127.0.0.1:$port" --workload read-home-timeline --arrival exp --rate "${RATE:-200}" --duration 20m --seed 1 >"$work/load.log" 2>&1 &
 pids+=($!)
 cp "$deb" "$root/tmp/trimtab.deb"
 before=$(cd "$root" && find etc -type f -path 'etc/nginx/*' -exec sha256sum {} + | sort)
