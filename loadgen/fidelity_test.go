@@ -193,7 +193,7 @@ func drawnGaps(t *testing.T, c cell, seed uint64, n int) (arrival.Gaps, []float6
 	return law, due
 }
 
-// row is a line of the table in docs/load.md.
+// row is a line of the table in docs/lab/load.md.
 func (f *fidelity) row(c cell) string {
 	slices.Sort(f.gaps)
 	at := func(p float64) float64 { return f.gaps[int(p*float64(len(f.gaps)))] }

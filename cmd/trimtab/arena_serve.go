@@ -20,7 +20,7 @@ func newArenaServe(e *env) *cobra.Command {
 		Use:   "serve",
 		Short: "Offer the simulator as an environment for reinforcement learning, over HTTP and JSON on loopback",
 		Long: `Offer reset and step in the manner of Gym over HTTP and JSON, so that a policy can be trained from any language:
-docs/arena.md describes the calls and holds a Python client. Runs until interrupted.`,
+docs/how-to/worlds.md describes the calls and holds a Python client. Runs until interrupted.`,
 		Example: `  trimtab arena serve --listen 127.0.0.1:18081
   curl -s -d '{"scenario":"capacity-1-2-4","seed":1}' http://127.0.0.1:18081/envs`,
 		Args: usageArgs(cobra.NoArgs),
