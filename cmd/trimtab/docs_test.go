@@ -7,10 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"trimtab/daemon"
 )
 
 // use is one call of the program that a document shows.
@@ -240,4 +243,65 @@ func TestUsesAreFoundAndJudged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Every piece of trimtab.toml that a document shows is taken: its keys are there and their values fit.
+func TestConfigurationOfDocumentsIsTaken(t *testing.T) {
+	t.Chdir("../..")
+	table := regexp.MustCompile(`(?m)^\[\[?(?:status|nginx|actuator|tuner|regimes|objective|scaling|prove|upstream)[.\]]`)
+	found := 0
+	paths := slices.Concat(glob(t, "docs/*.md"), glob(t, "docs/how-to/*.md"), glob(t, "docs/tutorials/*.md"))
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range blocksOf(string(text)) {
+			if !table.MatchString(block) {
+				continue
+			}
+			found++
+			if _, err := daemon.ParseConfig(path, block); err != nil {
+				t.Errorf("%s: %v\nin\n%s", path, err, block)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("found %d pieces of configuration, want at least 4", found)
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	out, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// blocksOf are the code blocks of a document.
+func blocksOf(text string) []string {
+	var out []string
+	block, fenced := "", false
+	for _, s := range append(strings.Split(text, "\n"), "end") {
+		indented, ok := strings.CutPrefix(s, "    ")
+		switch {
+		case strings.HasPrefix(s, "```"):
+			fenced = !fenced
+		case fenced:
+			block += s + "\n"
+			continue
+		case ok:
+			block += indented + "\n"
+			continue
+		case s == "" && block != "":
+			block += "\n"
+			continue
+		}
+		if block != "" {
+			out, block = append(out, block), ""
+		}
+	}
+	return out
 }
