@@ -140,7 +140,7 @@ func TestArenaInterrupted(t *testing.T) {
 	cancel()
 	for lines.Scan() { // let it go on
 	}
-	if got := <-code; got != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: ") || !strings.Contains(stderr.String(), "seed ") {
+	if got := <-code; got != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: ") || !strings.Contains(stderr.String(), " rows are complete") {
 		t.Errorf("got code %d and %q", got, stderr.String())
 	}
 	kept, err := os.ReadFile(filepath.Join(out, "rows.ndjson"))

@@ -46,14 +46,14 @@ func (b *buffer) String() string {
 // await polls until done is true; it fails the test when that takes longer than a minute.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited a minute for %s", what)
+			t.Fatalf("waited two minutes for %s", what)
 		}
 	}
 }

@@ -262,7 +262,7 @@ func TestE2EDaemonEndsWithinFiveSeconds(t *testing.T) {
 		select {
 		case <-once:
 		case <-time.After(time.Minute):
-			t.Fatal("waited a minute for a change")
+			t.Fatal("waited two minutes for a change")
 		}
 		ends(t, b, cmd, log, before)
 	})

@@ -47,7 +47,7 @@ func TestE2EDaemonTellsSystemd(t *testing.T) {
 		for {
 			n, err := socket.Read(buf)
 			if err != nil {
-				t.Fatalf("waited a minute for %s: %v", want, err)
+				t.Fatalf("waited two minutes for %s: %v", want, err)
 			}
 			got := string(buf[:n])
 			if strings.HasPrefix(got, want) {

@@ -92,6 +92,12 @@ func (s *State) Wait(seconds float64) {
 	}
 }
 
+// Idle lets an interval pass without requests: a gain that nobody would have had has not lasted.
+func (s *State) Idle(seconds float64) {
+	s.SinceSec += seconds
+	s.LastedSec = 0
+}
+
 // Judge says whether the change may be made. It changes nothing.
 func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 	v := Verdict{Price: s.price(p, b, q)}
