@@ -168,7 +168,8 @@ func (n *Network) Prefill(ctx context.Context, users, first, perUser int, seed u
 	if err != nil || len(posts) > 0 {
 		return err
 	}
-	targeter, err := deathstarbench.NewTargeter(deathstarbench.ComposePost, "http://prefill", deathstarbench.TargetOptions{Users: users, FirstUser: first, Seed: seed})
+	targeter, err := deathstarbench.NewTargeter(deathstarbench.ComposePost, "http://prefill",
+		deathstarbench.TargetOptions{Users: users, FirstUser: first, Seed: seed})
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,8 @@ func (n *Network) Prefill(ctx context.Context, users, first, perUser int, seed u
 				return err
 			}
 			author := int64(first + i)
-			if err := n.Compose(ctx, Draft{UserID: author, Username: username(author), Text: form.Get("text"), Media: media}); err != nil {
+			if err := n.Compose(ctx, Draft{UserID: author, Username: username(author), Text: form.Get("text"),
+				Media: media}); err != nil {
 				return err
 			}
 		}
