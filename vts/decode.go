@@ -75,8 +75,7 @@ func DecodeContext(ctx context.Context, body []byte, at time.Time, st *Status) e
 		return s.err
 	}
 	if seen&hasPage != hasPage || st.NowMsec == 0 {
-		return reject(ReasonMissing, "the reply is no status page of nginx-module-vts: it lacks loadMsec, nowMsec or "+
-			"connections")
+		return reject(ReasonMissing, "no status page of nginx-module-vts: it lacks loadMsec, nowMsec or connections")
 	}
 	st.keys = seen
 	st.Upstreams = upstreams
