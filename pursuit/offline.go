@@ -276,7 +276,7 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 		if err := sv.Known.Check(len(sv.Groups)); err != nil {
 			return nil, fmt.Errorf("server %s: %w", sv.Address, err)
 		}
-		m := estimate.Member{Server: estimate.Restore(sv.Known), Weight: make([]float64, len(sv.Groups))}
+		m := estimate.Member{Server: estimate.Restore(sv.Known)}
 		for _, name := range sv.Groups {
 			m.Group = append(m.Group, slices.Index(names, name))
 		}

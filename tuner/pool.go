@@ -165,10 +165,9 @@ func (p *pool) believe(par *params.Params) []estimate.Belief {
 		index[grp] = g
 	}
 	for j, sv := range p.servers {
-		members[j] = estimate.Member{Server: sv.known, Group: make([]int, len(sv.groups)), Weight: make([]float64, len(sv.groups))}
+		members[j] = estimate.Member{Server: sv.known, Group: make([]int, len(sv.groups))}
 		for k, g := range sv.groups {
 			members[j].Group[k] = index[g]
-			members[j].Weight[k] = float64(g.ledger.operator[sv.address].Weight.Int())
 		}
 	}
 	out := estimate.Believe(par, members, len(p.groups))

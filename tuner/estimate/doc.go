@@ -4,7 +4,7 @@
 // Model: a server has c slots; a request of class k holds one for s_k on average and waits while all are taken. Every number of
 // slots of queueing.Slots is a hypothesis with its own service times. Little's law and the utilisation law turn what an interval
 // shows, completions and response times, into service times under each (Server.Observe); how well these stay the same while the load
-// changes, how servers of a pool resemble each other, and what the operator's weights say, weigh the hypotheses (Believe).
+// changes, and how servers of a pool resemble each other, weigh the hypotheses (Believe).
 //
 // The package knows neither weights nor what beliefs are used for.
 package estimate

@@ -10,19 +10,21 @@ import (
 // Member is a server of a pool: its classes are the upstream groups that use it.
 type Member struct {
 	*Server
-	Group  []int     // by class: which group of the pool
-	Weight []float64 // by class: the operator's weight, relative within the group; 0: not known
+	Group []int // by class: which group of the pool
 
-	logWeight []float64
+	vote [choices]float64 // probabilities of its numbers of slots by what was seen of it alone, times sure
+	sure float64          // how much that is: 0 nothing, 1 all there is to know
 }
 
 // Believe weighs the numbers of slots of all servers of a pool against each other and returns what is believed of each.
 //
-// Servers of a pool are mostly alike in speed, or in slots, or else as different as the operator's weights say: a server that holds many
-// requests and is slow by one number of slots but as fast as its peers by another is believed to have the other. Each counts as a
-// prior beside what was seen of the server itself (Server.Observe).
+// Servers of a pool are mostly alike in speed, or in slots: a server that holds many requests and is slow by one number of slots but
+// as fast as its peers by another is believed to have the other. Each counts as a prior beside what was seen of the server itself
+// (Server.Observe). The weights that somebody gave them count for nothing: half of those in use are not about capacity.
 func Believe(p *params.Params, members []Member, groups int) []Belief {
-	takeLogs(members)
+	for i := range members {
+		members[i].takeVote()
+	}
 	for range 2 { // what is typical follows from the beliefs, and they from it
 		t := typical(members, groups)
 		for i := range members {
@@ -39,60 +41,61 @@ func Believe(p *params.Params, members []Member, groups int) []Belief {
 	return out
 }
 
-// takeLogs takes the logarithms of the operator's weights.
-func takeLogs(members []Member) {
-	uses := 0
-	for i := range members {
-		uses += len(members[i].Group)
-	}
-	logs := make([]float64, uses)
-	for i := range members {
-		m := &members[i]
-		n := len(m.Group)
-		m.logWeight, logs = logs[:n:n], logs[n:]
-		for k, w := range m.Weight {
-			if w > 0 {
-				m.logWeight[k] = math.Log(w)
-			}
-		}
-	}
-}
-
 // pool is what is typical of the servers of a pool.
 type pool struct {
 	log    []float64 // log service time by group
 	weight []float64 // precision behind it; 0: nothing known
-	slots  [choices]float64
-	offset []float64 // log capacity per unit of the operator's weight, by group
-	count  float64   // servers
-	// By number of slots: its logarithm, and how probable it is of a server that nothing is known of.
-	logSlots, broad [choices]float64
+	vote   [choices]float64
+	sure   float64 // servers whose slots are known
+}
+
+// takeVote sets what the server alone says of its slots. It counts by how far that is from knowing nothing (Kullback–Leibler), so that
+// servers of which nothing is known do not outvote the few of which something is.
+func (m *Member) takeVote() {
+	m.vote, m.sure = [choices]float64{}, 0
+	if !m.seen {
+		return
+	}
+	sum, news := 0.0, 0.0
+	for h := range m.vote {
+		m.vote[h] = broad[h] * math.Exp(m.slots[h].evidence)
+		sum += m.vote[h]
+	}
+	for h := range m.vote {
+		if m.vote[h] /= sum; m.vote[h] > 0 {
+			news += m.vote[h] * math.Log(m.vote[h]/broad[h])
+		}
+	}
+	m.sure = 1 - math.Exp(-max(0, news))
+	for h := range m.vote {
+		m.vote[h] *= m.sure
+	}
+}
+
+// ofOthers is how probable a number of slots is of a server by those of the others: as that of one of them, or as that of any server
+// with the weight of Params.SlotsApart of them (Blackwell and MacQueen 1973).
+func (t *pool) ofOthers(p *params.Params, m *Member, h int) float64 {
+	return (t.vote[h] - m.vote[h] + p.SlotsApart*broad[h]) / (t.sure - m.sure + p.SlotsApart)
 }
 
 func typical(members []Member, groups int) *pool {
-	t := &pool{log: make([]float64, groups), weight: make([]float64, groups), offset: make([]float64, groups)}
-	offsets := make([]float64, groups)
-	for h, c := range queueing.Slots {
-		t.logSlots[h], t.broad[h] = math.Log(c), broad(c)
-	}
+	t := &pool{log: make([]float64, groups), weight: make([]float64, groups)}
 	for i := range members {
 		m := &members[i]
 		if !m.seen {
 			continue
 		}
-		t.count++
-		for h := range m.Prob {
-			t.slots[h] += m.Prob[h]
+		t.sure += m.sure
+		for h := range m.vote {
+			t.vote[h] += m.vote[h]
 		}
 		for k, g := range m.Group {
 			mean, square, variance := 0.0, 0.0, 0.0
-			capacity := 0.0
 			for h, q := range m.Prob {
 				b := &m.slots[h]
 				mean += q * b.log[k]
 				square += q * b.log[k] * b.log[k]
 				variance += q * (b.common + b.variance[k])
-				capacity += q * (t.logSlots[h] - b.log[k])
 			}
 			if m.slots[0].variance[k] == 0 {
 				continue
@@ -101,18 +104,11 @@ func typical(members []Member, groups int) *pool {
 			w := 1 / (variance + max(0, square-mean*mean) + 0.01)
 			t.log[g] += w * mean
 			t.weight[g] += w
-			if m.Weight[k] > 0 {
-				t.offset[g] += capacity - m.logWeight[k]
-				offsets[g]++
-			}
 		}
 	}
 	for g := range t.log {
 		if t.weight[g] > 0 {
 			t.log[g] /= t.weight[g]
-		}
-		if offsets[g] > 0 {
-			t.offset[g] /= offsets[g]
 		}
 	}
 	return t
@@ -121,10 +117,10 @@ func typical(members []Member, groups int) *pool {
 // posterior sets the probabilities of the numbers of slots.
 func (m *Member) posterior(p *params.Params, t *pool) {
 	var l [choices]float64
-	most, alikeShare := math.Inf(-1), p.AlikeShare
+	most := math.Inf(-1)
 	for h := range m.slots {
 		b := &m.slots[h]
-		speed, n, variance, operator := 0.0, 0.0, 0.0, 0.0
+		speed, n, variance := 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] == 0 || t.weight[g] == 0 {
 				continue
@@ -132,26 +128,14 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 			speed += b.log[k] - t.log[g]
 			variance += b.variance[k]
 			n++
-			if m.Weight[k] > 0 {
-				d := (t.logSlots[h] - b.log[k] - m.logWeight[k] - t.offset[g]) / p.OperatorSD
-				operator += d * d / 2
-			}
 		}
-		if n > 0 && !m.moved {
-			m.given[h] = -operator / n
-		}
-		l[h] = b.evidence + m.given[h]
+		l[h] = b.evidence
 		if n > 0 {
 			speed, variance = speed/n, b.common+variance/n/n
-			alike := normal(speed, p.AlikeSD*p.AlikeSD+variance)
-			apart := normal(speed, p.ApartSD*p.ApartSD+variance)
-			l[h] += math.Log(alikeShare*alike + (1-alikeShare)*apart)
+			alike, apart := resemblance(p, speed, variance)
+			l[h] += math.Log(alike + apart)
 		}
-		own := t.broad[h]
-		if others := t.count - 1; others > 0 {
-			own = alikeShare*max(0, t.slots[h]-m.Prob[h])/others + (1-alikeShare)*own
-		}
-		l[h] += math.Log(max(own, 1e-9))
+		l[h] += math.Log(max(t.ofOthers(p, m, h), 1e-9))
 		most = max(most, l[h])
 	}
 	sum := 0.0
@@ -164,15 +148,40 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 	}
 }
 
+// resemblance is the probability density of a speed, in the logarithm beside what is typical of the pool and known with such a variance,
+// of a server that is alike and of one that is not.
+func resemblance(p *params.Params, speed, variance float64) (alike, apart float64) {
+	return p.AlikeShare * normal(speed, p.AlikeSD*p.AlikeSD+variance), (1 - p.AlikeShare) * normal(speed, p.ApartSD*p.ApartSD+variance)
+}
+
+// noise is the part of a speed beside the typical one that is taken for noise: that of the mean of what the server may be, given that
+// it is one of the pool.
+func noise(p *params.Params, speed, variance float64) float64 {
+	alike, apart := resemblance(p, speed, variance)
+	if !(alike+apart > 0) {
+		return 0
+	}
+	own := alike*p.AlikeSD*p.AlikeSD/(p.AlikeSD*p.AlikeSD+variance) + apart*p.ApartSD*p.ApartSD/(p.ApartSD*p.ApartSD+variance)
+	return speed * (1 - own/(alike+apart))
+}
+
 func normal(x, variance float64) float64 {
 	return math.Exp(-x*x/2/variance) / math.Sqrt(2*math.Pi*variance)
 }
 
 // broad is the prior of a number of slots: lognormal around 8, a factor of 4 either way, over queueing.Slots.
-func broad(c float64) float64 {
-	z := math.Log(c/8) / math.Log(4)
-	return 0.17 * math.Exp(-z*z/2)
-}
+var broad = func() (out [choices]float64) {
+	sum := 0.0
+	for h, c := range queueing.Slots {
+		z := math.Log(c/8) / math.Log(4)
+		out[h] = math.Exp(-z * z / 2)
+		sum += out[h]
+	}
+	for h := range out {
+		out[h] /= sum
+	}
+	return out
+}()
 
 // belief is what is believed of a member, what is typical standing in for classes that it never served.
 func (m *Member) belief(p *params.Params, t *pool) Belief {
@@ -180,9 +189,9 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 	byClass := make([]float64, 2*n)
 	out := Belief{Known: m.seen, SD: byClass[:n:n], Fail: byClass[n:], Inside: m.inside, Done: m.done}
 	copy(out.Fail, m.fail)
-	if !m.seen && t.count > 0 { // as its peers are
+	if !m.seen { // as its peers are
 		for h := range m.Prob {
-			m.Prob[h] = t.slots[h] / t.count
+			m.Prob[h] = t.ofOthers(p, m, h)
 		}
 	}
 	sum, best, kept := 0.0, m.best(), 0
@@ -200,28 +209,31 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 		b := &m.slots[h]
 		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: services[:n:n]}
 		services = services[n:]
-		speed, mean, served := 0.0, 0.0, 0.0
+		speed, mean, variance, served := 0.0, 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] > 0 && t.weight[g] > 0 {
 				speed += b.log[k] - t.log[g]
 				mean += b.log[k]
+				variance += b.variance[k]
 				served++
 			}
 		}
+		chance := 0.0
 		if served > 0 {
 			speed, mean = speed/served, mean/served
+			chance = noise(p, speed, b.common+variance/served/served)
 		}
 		for k, g := range m.Group {
 			switch {
 			case b.variance[k] > 0:
-				hyp.ServiceSec[k] = math.Exp(b.log[k])
+				hyp.ServiceSec[k] = math.Exp(b.log[k] - chance)
 				out.SD[k] += q * (b.common + b.variance[k])
 				out.SpeedSD += q * b.common
 			case t.weight[g] > 0:
-				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed)
+				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed - chance)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			case served > 0: // nobody ever asked for it: as long as what this server does serve
-				hyp.ServiceSec[k] = math.Exp(mean)
+				hyp.ServiceSec[k] = math.Exp(mean - chance)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			default:
 				return Belief{Fail: out.Fail, SD: out.SD}
@@ -242,7 +254,6 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 
 // Typical returns the service time that is typical of each group's servers, in seconds; 0 where nothing is known.
 func Typical(members []Member, groups int) []float64 {
-	takeLogs(members)
 	t := typical(members, groups)
 	out := make([]float64, groups)
 	for g := range out {

@@ -26,17 +26,14 @@ type Reading struct {
 // NewServer.
 type Server struct {
 	slots  [choices]believed
-	fail   []float64        // by class: probability that a request fails
-	scv    []float64        // of response times, by class
-	inside float64          // requests held in the last interval, mean
-	done   float64          // completions per second in the last interval
-	used   float64          // share of the slots that were busy in the last interval
-	waited float64          // share of the response times of the last interval that was waiting
-	shift  shift            // change statistic
-	seen   bool             // any class was ever served
-	age    float64          // s since it was first served
-	moved  bool             // it has changed: the operator's weights were given to what it was before
-	given  [choices]float64 // log likelihood of the operator's weights, by number of slots
+	fail   []float64 // by class: probability that a request fails
+	scv    []float64 // of response times, by class
+	inside float64   // requests held in the last interval, mean
+	done   float64   // completions per second in the last interval
+	used   float64   // share of the slots that were busy in the last interval
+	waited float64   // share of the response times of the last interval that was waiting
+	shift  shift     // change statistic
+	seen   bool      // any class was ever served
 	Prob   [choices]float64
 }
 
@@ -118,9 +115,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 	s.weigh(p)
 	s.seen = true
-	s.age += seconds
 	if s.shift.observe(p, seconds, z.sd()) {
-		s.moved = s.moved || s.age > p.EvidenceMemory/acquainted
 		s.unsettle(p)
 	}
 }
@@ -268,6 +263,3 @@ func (s *Server) Waiting() float64 { return s.waited }
 
 // Utilisation is the share of the slots that were busy in the last interval, over the numbers of slots.
 func (s *Server) Utilisation() float64 { return s.used }
-
-// acquainted is the part of EvidenceMemory after which a change is one of the server, and not of what is known of it.
-const acquainted = 30

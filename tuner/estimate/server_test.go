@@ -23,7 +23,7 @@ type alone struct {
 
 func newAlone(seed uint64) *alone {
 	return &alone{par: params.Default(), rng: rand.New(rand.NewPCG(seed, 5)),
-		Member: estimate.Member{Server: estimate.NewServer(1), Group: []int{0}, Weight: []float64{0}}}
+		Member: estimate.Member{Server: estimate.NewServer(1), Group: []int{0}}}
 }
 
 // at lets it serve as many requests per second for n intervals of 3 s, as the model says, with noise between intervals.
@@ -98,7 +98,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 	par, rng := params.Default(), rand.New(rand.NewPCG(9, 9))
 	var members []estimate.Member
 	for range 16 {
-		members = append(members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}, Weight: []float64{1}})
+		members = append(members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}})
 	}
 	var beliefs []estimate.Belief
 	for range 5 {
@@ -188,7 +188,7 @@ func TestSnapshotsOfServers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := &alone{par: a.par, rng: a.rng, Member: estimate.Member{Server: estimate.Restore(s), Group: []int{0}, Weight: []float64{0}}}
+			b := &alone{par: a.par, rng: a.rng, Member: estimate.Member{Server: estimate.Restore(s), Group: []int{0}}}
 			want, got := a.shows(120, 0.022, 360), b.shows(120, 0.022, 360)
 			if math.Abs(math.Log(got.Capacity(0)/want.Capacity(0))) > 1e-9 {
 				t.Errorf("it goes on with a capacity of %v, want %v", got.Capacity(0), want.Capacity(0))
@@ -200,7 +200,7 @@ func TestSnapshotsOfServers(t *testing.T) {
 // A class that nobody asks for, at a server that serves another, hides nothing of the server.
 func TestAnIdleClassLeavesTheServerKnown(t *testing.T) {
 	par := params.Default()
-	m := []estimate.Member{{Server: estimate.NewServer(2), Group: []int{0, 1}, Weight: []float64{1, 1}}}
+	m := []estimate.Member{{Server: estimate.NewServer(2), Group: []int{0, 1}}}
 	var b estimate.Belief
 	for range 5 {
 		m[0].Observe(&par, 3, poisson, []estimate.Reading{{DonePerSec: 100, ResponseSec: 0.02, Count: 300}, {}})
@@ -249,7 +249,7 @@ func TestFewCompletionsProveLittle(t *testing.T) {
 		s := estimate.NewServer(2)
 		s.Observe(&par, 3, poisson, []estimate.Reading{
 			{DonePerSec: 8, ResponseSec: 2, Count: 8 * seconds, TypicalSec: 0.040}, {DonePerSec: 1, ResponseSec: 2, Count: seconds, TypicalSec: 0.020}})
-		return estimate.Believe(&par, []estimate.Member{{Server: s, Group: []int{0, 1}, Weight: []float64{0, 0}}}, 2)[0].Capacity(0)
+		return estimate.Believe(&par, []estimate.Member{{Server: s, Group: []int{0, 1}}}, 2)[0].Capacity(0)
 	}
 	few, many := learn(1), learn(1000)
 	if math.Abs(math.Log(many/8)) > 0.3 || many >= few {

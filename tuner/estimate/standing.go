@@ -13,10 +13,7 @@ type Standing struct {
 	DonePerSec    float64   `json:"done_per_s"`
 	Used          float64   `json:"used"`
 	Waited        float64   `json:"waited"`
-	AgeSec        float64   `json:"age_s"`
-	Moved         bool      `json:"moved"`
-	OperatorNats  []float64 `json:"operator_nats"` // log likelihood of the operator's weights by number of slots
-	Slower        float64   `json:"slower"`        // change statistic
+	Slower        float64   `json:"slower"` // change statistic
 	Faster        float64   `json:"faster"`
 	ChangeLastSec float64   `json:"change_lasted_s"`
 }
@@ -24,26 +21,18 @@ type Standing struct {
 // Standing returns where the server stands.
 func (s *Server) Standing() Standing {
 	return Standing{FailShare: slices.Clone(s.fail), Inside: s.inside, DonePerSec: s.done, Used: s.used,
-		Waited: s.waited, AgeSec: s.age,
-		Moved: s.moved, OperatorNats: slices.Clone(s.given[:]), Slower: s.shift.up, Faster: s.shift.down,
-		ChangeLastSec: s.shift.lasted}
+		Waited: s.waited, Slower: s.shift.up, Faster: s.shift.down, ChangeLastSec: s.shift.lasted}
 }
 
 // Check reports whether the standing is one of a server of so many classes.
 func (s Standing) Check(classes int) error {
-	if len(s.FailShare) != classes || len(s.OperatorNats) != choices {
-		return fmt.Errorf("standing of %d classes and %d numbers of slots: want %d and %d", len(s.FailShare),
-			len(s.OperatorNats), classes, choices)
+	if len(s.FailShare) != classes {
+		return fmt.Errorf("standing of %d classes: want %d", len(s.FailShare), classes)
 	}
-	for _, v := range slices.Concat(s.FailShare, []float64{s.Inside, s.DonePerSec, s.Used, s.Waited, s.AgeSec,
+	for _, v := range slices.Concat(s.FailShare, []float64{s.Inside, s.DonePerSec, s.Used, s.Waited,
 		s.Slower, s.Faster, s.ChangeLastSec}) {
 		if !(v >= 0) || math.IsInf(v, 1) {
 			return fmt.Errorf("standing with %v: not usable", v)
-		}
-	}
-	for _, v := range s.OperatorNats {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("log likelihood %v: not usable", v)
 		}
 	}
 	return nil
@@ -52,8 +41,6 @@ func (s Standing) Check(classes int) error {
 // Resume makes the server stand where Check found it may.
 func (s *Server) Resume(from Standing) {
 	copy(s.fail, from.FailShare)
-	copy(s.given[:], from.OperatorNats)
-	s.inside, s.done, s.used, s.waited, s.age, s.moved = from.Inside, from.DonePerSec, from.Used, from.Waited,
-		from.AgeSec, from.Moved
+	s.inside, s.done, s.used, s.waited = from.Inside, from.DonePerSec, from.Used, from.Waited
 	s.shift = shift{up: from.Slower, down: from.Faster, lasted: from.ChangeLastSec}
 }

@@ -57,7 +57,7 @@ func newTwin(t *testing.T, m plan.Method, slots []int, loads []float64, each, in
 	}
 	w := &twin{run: run, par: params.Default(), method: m, interval: interval}
 	for _, n := range slots {
-		w.members = append(w.members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}, Weight: []float64{0}})
+		w.members = append(w.members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}})
 		w.share = append(w.share, float64(n)/float64(all))
 	}
 	return w
