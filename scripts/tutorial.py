@@ -28,7 +28,7 @@ def commands(page):
             else:
                 if fence == "toml" and path:
                     out.append(("file", path, "\n".join(block) + "\n"))
-                fence = None
+                fence, block = None, []
         elif fence is not None:
             block.append(line)
         elif line.startswith("    "):
@@ -72,23 +72,18 @@ def main():
         text = rest[0]
         typed += 1
         print(f"{clock}  {text}", flush=True)
-        if text.startswith("make "):
-            folder_of = root
-        else:
-            folder_of = here
+        folder_of = root if text.startswith("make ") else here
         if text.startswith("mkdir "):
             here = re.search(r"cd (\S+)", text).group(1)
         if beside(text):
             log = open(f"{folder}/{len(running)}.log", "w")
-            load = " load " in text
-            running.append((text, load or "collect" in text, subprocess.Popen(
+            running.append((text, " load " in text or "collect" in text, subprocess.Popen(
                 ["bash", "-c", "exec " + text.removesuffix("&")], cwd=folder_of, env=env, stdout=log, stderr=log)))
             time.sleep(3)
             continue
-        if "explain" in text or "cluster" in text:  # when there is something to look at
-            for _, ends, p in running:
-                if ends and ("cluster" in text or p.poll() is None):
-                    p.wait() if "cluster" in text else time.sleep(60)
+        for _, ends, p in running:
+            if ends and p.poll() is None:  # until there is something to look at
+                time.sleep(60) if "explain" in text else p.wait()
         done = subprocess.run(["bash", "-c", text], cwd=folder_of, env=env, capture_output=True, text=True)
         if done.returncode:
             failed += 1
