@@ -45,7 +45,7 @@ func documents(t *testing.T) []*document {
 		switch {
 		case err != nil:
 			return err
-		case e.IsDir() && (path == "bin" || path == "out" || e.Name() == ".git" || e.Name() == "node_modules"):
+		case e.IsDir() && foreign(path):
 			return filepath.SkipDir
 		case e.IsDir() || filepath.Ext(path) != ".md":
 			return nil
@@ -65,6 +65,9 @@ func documents(t *testing.T) []*document {
 	}
 	return out
 }
+
+// foreign reports whether a folder holds what is not of the project: what was built, and git's own.
+func foreign(path string) bool { return path == "bin" || path == "out" || path == ".git" }
 
 func parse(path, text string) *document {
 	d := &document{path: path, text: text}
@@ -182,8 +185,13 @@ func TestWhatDocumentsNameIsThere(t *testing.T) {
 	tests, named := map[string]bool{}, regexp.MustCompile(`^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
 	docs := regexp.MustCompile(`\bdocs/[\w./-]+\.(?:md|py|png)\b`)
 	err := filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		switch {
+		case err != nil:
 			return err
+		case e.IsDir() && foreign(path):
+			return filepath.SkipDir
+		case e.IsDir():
+			return nil
 		}
 		name, kind := e.Name(), filepath.Ext(path)
 		if kind != ".go" && kind != ".sh" && name != "Makefile" && kind != ".toml" && kind != ".md" {
