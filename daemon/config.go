@@ -21,6 +21,7 @@ import (
 	"trimtab/localhttp"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/orders"
 	"trimtab/prove"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
@@ -116,7 +117,7 @@ type Config struct {
 		MinGain        float64 `toml:"min_gain"`
 		Burst          int     `toml:"burst"`
 		PerMinute      int     `toml:"per_minute"`
-		Eject          bool    `toml:"eject"`
+		Eject          Eject   `toml:"eject"`
 		LearningRate   float64 `toml:"learning_rate"`
 		Seed           uint64  `toml:"seed"`
 	} `toml:"tuner"`
@@ -154,7 +155,8 @@ type Config struct {
 	// data is the folder of what is learned and ordered; empty: see dataDir.
 	data    string
 	model   *cluster.Model
-	methods map[string]string // of upstreams in NGINX's configuration, for those whose method is not given here
+	ordered map[string]map[string]orders.Limit // limits of shares that are in force
+	methods map[string]string                  // of upstreams in NGINX's configuration, for those whose method is not given here
 }
 
 // Defaults are what a configuration means that says nothing.
@@ -172,7 +174,7 @@ func Defaults() *Config {
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
 	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second), Span(2*time.Second), 2
 	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
-	c.Tuner.Learner = "tuned"
+	c.Tuner.Learner, c.Tuner.Eject = "tuned", ejectIdle
 	c.Regimes.Observe = Span(30 * time.Minute)
 	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
@@ -280,6 +282,7 @@ func (c *Config) Validate() error {
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
 	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
 	seen := map[string]bool{}
+	check(c.Tuner.Eject.known(), "tuner.eject %q: want %q, %q or %q", c.Tuner.Eject, ejectIdle, ejectAlways, ejectNever)
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
@@ -396,7 +399,7 @@ func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
 		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
-		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject,
+		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways, EjectIdle: c.ejects(),
 		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
 	}
@@ -412,6 +415,11 @@ func (c *Config) tunerConfig() tuner.Config {
 			g.Method = tuner.Method(method)
 			t.Groups[name] = g
 		}
+	}
+	for name := range c.ordered {
+		g := t.Groups[name]
+		g.Limits = c.bounds(name, c.ordered[name])
+		t.Groups[name] = g
 	}
 	return t
 }

@@ -78,7 +78,7 @@ func (d *Service) show(s *Session, sample *vts.Sample, held string, out control.
 	if sample != nil && s.whole != nil {
 		step.Sample, step.InForce = s.whole, control.InForce(*s.whole)
 	}
-	step.Ordered = ordersInWords(s.orders.list)
+	step.Ordered = ordersInWords(s.orders.list, s.orders.limits)
 	s.mu.Unlock()
 	if e != nil {
 		step.Budget = s.cfg.Budget(e.Budget)
@@ -113,10 +113,20 @@ func (s *Session) undo() string {
 func (d *Service) noteEdit(was, now weights.Set) { d.page.Note(page.CauseOperator, was, now, "") }
 
 // ordersInWords says by upstream and server what is ordered: drained, pinned, slow start.
-func ordersInWords(list map[string]map[string]orders.Order) map[string]map[string]string {
+func ordersInWords(list map[string]map[string]orders.Order, limits map[string]map[string]orders.Limit) map[string]map[string]string {
 	out := map[string]map[string]string{}
-	for upstream, servers := range list {
+	for upstream, servers := range limits {
 		out[upstream] = map[string]string{}
+		for server, l := range servers {
+			if out[upstream][server] = "limited"; l.Keep {
+				out[upstream][server] = "kept"
+			}
+		}
+	}
+	for upstream, servers := range list {
+		if out[upstream] == nil {
+			out[upstream] = map[string]string{}
+		}
 		for server, o := range servers {
 			switch {
 			case o.Drain:

@@ -3,6 +3,7 @@ package daemon
 import (
 	"maps"
 	"reflect"
+	"slices"
 
 	"trimtab/nginx"
 	"trimtab/tuner"
@@ -23,17 +24,20 @@ func loadAware(methods map[string]string) map[string]string {
 	return methods
 }
 
-// followMethods gives the session a policy that plans for the balancing methods that NGINX's configuration says now. It goes on
-// where the last one stands.
+// followMethods gives the session a policy that plans for the balancing methods that NGINX's configuration says now, and within the limits
+// of shares that are ordered. It goes on where the last one stands.
 func (d *Service) followMethods(s *Session) {
 	s.mu.Lock()
-	methods := s.methods
+	methods, limits := s.methods, s.orders.limits
 	s.mu.Unlock()
-	if methods == nil || maps.Equal(methods, s.cfg.methods) {
+	if methods == nil {
+		methods = s.cfg.methods
+	}
+	if maps.Equal(methods, s.cfg.methods) && reflect.DeepEqual(limits, s.cfg.ordered) {
 		return
 	}
-	before := s.cfg.tunerConfig()
-	s.cfg.methods = methods
+	before, newLimits := s.cfg.tunerConfig(), !reflect.DeepEqual(limits, s.cfg.ordered)
+	s.cfg.methods, s.cfg.ordered = methods, limits
 	if reflect.DeepEqual(before, s.cfg.tunerConfig()) {
 		return
 	}
@@ -45,5 +49,9 @@ func (d *Service) followMethods(s *Session) {
 	}
 	s.policy = next
 	d.carryOver(s, last)
+	if newLimits {
+		d.log.Info("planning within the limits of shares that are ordered now", "upstreams", slices.Sorted(maps.Keys(limits)))
+		return
+	}
 	d.log.Info("planning for the balancing methods of NGINX's configuration", "methods", methods)
 }

@@ -38,6 +38,7 @@ type ordered struct {
 	seen   map[string]map[string]bool // servers of the last sample that took requests, by upstream
 	all    weights.Set                // what the last sample showed, of every upstream
 	list   map[string]map[string]orders.Order
+	limits map[string]map[string]orders.Limit // in force
 }
 
 // see notes what a sample shows before anything is left out of it, gives servers that are new or have returned their slow
@@ -96,11 +97,17 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 	for name := range o.Before {
 		active[name] = true
 	}
+	limits := o.InForce(now)
+	for name := range limits {
+		if limits[name][orders.Every].Keep { // its weights stay as they are
+			active[name] = true
+		}
+	}
 	s.mu.Lock()
 	for name := range s.alone {
 		active[name] = true
 	}
-	s.orders = ordered{active: active, seen: seen, all: all, list: o.Upstreams}
+	s.orders = ordered{active: active, seen: seen, all: all, list: o.Upstreams, limits: limits}
 	s.mu.Unlock()
 	return active, nil
 }
@@ -189,7 +196,7 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 
 // shaped are the weights that orders and limits make of base.
 func (s *Session) shaped(name string, base map[string]orders.Weight, o *orders.Orders, now time.Time) (map[string]orders.Weight, error) {
-	limits := s.cfg.limits(name, slices.Collect(maps.Keys(base)))
+	limits := s.cfg.limits(name, o.InForce(now)[name], slices.Collect(maps.Keys(base)))
 	want, err := orders.Shape(base, stepped(o.Upstreams[name], now), limits, s.cfg.mostWeight(), now)
 	if errors.Is(err, orders.ErrLimits) {
 		s.log.Debug("limits of shares are kept as far as they can be", "upstream", name, "error", err)

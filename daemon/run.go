@@ -192,6 +192,9 @@ func (d *Service) end() error {
 	if !d.opts.DryRun {
 		d.save(d.current())
 	}
+	if out := d.leftOutFailing(); len(out) > 0 {
+		d.log.Warn("servers that failed stay taken out until a daemon runs again, or you let them back", "servers", out)
+	}
 	d.log.Info("stopped", "on_exit", d.current().cfg.OnExit)
 	return err
 }
@@ -204,6 +207,9 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	}
 	s.look()
 	all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.poller.Run(ctx) }) })
+	if s.prober != nil {
+		all.Go(func() { d.keepRunning(ctx, inProbe, func() { s.prober.run(ctx, time.Duration(s.cfg.Interval)) }) })
+	}
 	if b, ok := s.hand.(beginner); ok {
 		b.begin(ctx, d, all)
 	}

@@ -35,6 +35,7 @@ type Session struct {
 	origin nginx.OriginFunc // nil: whose the status page is cannot be seen
 	hand   hand             // how weights get into NGINX
 	policy control.Policy
+	prober *prober // nil: no upstream has a probe
 
 	admission *admission      // nil: none
 	scaler    *scaling.Scaler // nil: none
@@ -71,7 +72,7 @@ type pageAfter struct {
 
 // newSession returns a session; asked, if not nil, does what needs root.
 func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, error) {
-	s := &Session{cfg: cfg, log: log}
+	s := &Session{cfg: cfg, log: log, prober: newProber(cfg)}
 	var err error
 	if s.client, err = cfg.statusClient(false); err != nil {
 		return nil, err
@@ -327,7 +328,7 @@ func (s *Session) diff(w weights.Set) (string, error) {
 	if err != nil {
 		return "", &ConfigError{err}
 	}
-	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.Tuner.Eject})
+	plan, err := cfg.Plan(nginx.SettingsOf(w), nginx.PlanOptions{Eject: s.cfg.ejects()})
 	if err != nil {
 		return "", err
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"trimtab/orders"
 	"trimtab/tuner"
 	"trimtab/weights"
 )
@@ -22,6 +24,7 @@ type UpstreamConfig struct {
 	Tune      *bool          `toml:"tune"`
 	MinShare  float64        `toml:"min_share"`
 	MaxShare  float64        `toml:"max_share"`
+	Probe     string         `toml:"probe"`
 	Server    []ServerConfig `toml:"server"`
 }
 
@@ -89,6 +92,9 @@ func (u *UpstreamConfig) validate() (errs []error) {
 	if err := u.each().Validate(); err != nil {
 		fault("min_share, max_share: %w", err)
 	}
+	if u.Probe != "" && !strings.HasPrefix(u.Probe, "/") {
+		fault("probe %q: want a path such as \"/healthz\"", u.Probe)
+	}
 	least := 0.0
 	var seen []string
 	for i := range u.Server {
@@ -147,13 +153,37 @@ func (c *Config) tunes(upstream string) bool {
 	return c.upstream(upstream).tunes()
 }
 
+// bounds are the limits of an upstream's shares: what is ordered goes before what the configuration says.
+func (c *Config) bounds(upstream string, ordered map[string]orders.Limit) tuner.Limits {
+	out := c.upstream(upstream).bounds()
+	for server, l := range ordered {
+		if server == orders.Every && !l.Keep {
+			out.Each = l.Bounds()
+			continue
+		}
+		delete(out.Keep, server)
+		delete(out.Servers, server)
+		if l.Keep {
+			if out.Keep == nil {
+				out.Keep = map[string]bool{}
+			}
+			out.Keep[server] = true
+			continue
+		}
+		if out.Servers == nil {
+			out.Servers = map[string]weights.Limits{}
+		}
+		out.Servers[server] = l.Bounds()
+	}
+	return out
+}
+
 // limits of the shares of an upstream's servers.
-func (c *Config) limits(upstream string, servers []string) map[string]weights.Limits {
-	u := c.upstream(upstream)
-	if !u.limited() {
+func (c *Config) limits(upstream string, ordered map[string]orders.Limit, servers []string) map[string]weights.Limits {
+	b, out := c.bounds(upstream, ordered), map[string]weights.Limits{}
+	if b.Each.Free() && len(b.Servers)+len(b.Keep) == 0 {
 		return nil
 	}
-	b, out := u.bounds(), map[string]weights.Limits{}
 	for _, server := range servers {
 		if own, named := b.Servers[server]; named {
 			out[server] = own

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"trimtab/orders"
 	"trimtab/tuner"
 	"trimtab/weights"
 )
@@ -51,13 +52,19 @@ func TestWhatIsWantedOfSingleServers(t *testing.T) {
 			t.Errorf("slow start of %s: got %s, want %s", server, got, want)
 		}
 	}
-	limits := c.limits("app", []string{"10.0.0.1:80", "10.0.0.9:80"})
+	limits := c.limits("app", nil, []string{"10.0.0.1:80", "10.0.0.9:80"})
 	if limits["10.0.0.1:80"] != (weights.Limits{Min: 0.05, Max: 0.05}) ||
 		limits["10.0.0.9:80"] != (weights.Limits{Max: 0.5}) {
 		t.Errorf("limits while something is ordered: got %+v", limits)
 	}
-	if c.limits("web", []string{"10.0.0.1:80"}) != nil || c.tunes("web") || !c.tunes("app") {
+	if c.limits("web", nil, []string{"10.0.0.1:80"}) != nil || c.tunes("web") || !c.tunes("app") {
 		t.Error("an upstream without limits has some, or tune is not followed")
+	}
+	ordered := c.bounds("app", map[string]orders.Limit{"10.0.0.1:80": {Min: 0.2}, "10.0.0.3:80": {Max: 0.3}, "10.0.0.2:80": {Keep: true},
+		orders.Every: {Max: 0.7}})
+	if ordered.Each != (weights.Limits{Max: 0.7}) || !maps.Equal(ordered.Keep, map[string]bool{"10.0.0.2:80": true}) || !maps.Equal(ordered.Servers,
+		map[string]weights.Limits{"10.0.0.1:80": {Min: 0.2}, "10.0.0.3:80": {Max: 0.3}}) {
+		t.Errorf("what is ordered goes before the configuration: got %+v", ordered)
 	}
 	words := c.Wishes()
 	for _, want := range []string{"every server of app has at most 50 %", "server 10.0.0.1:80 of app has 5 % of",

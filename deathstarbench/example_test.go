@@ -3,8 +3,6 @@ package deathstarbench_test
 import (
 	"fmt"
 
-	vegeta "github.com/tsenart/vegeta/v12/lib"
-
 	"trimtab/deathstarbench"
 )
 
@@ -24,22 +22,4 @@ func ExampleLoad() {
 	// b 82 %
 	// c 41 %
 	// best split: 70 % <nil>
-}
-
-func ExampleNewTargeter() {
-	next, err := deathstarbench.NewTargeter(deathstarbench.ReadHomeTimeline, "http://nginx:8080", deathstarbench.TargetOptions{FirstUser: 1, Seed: 1})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	var target vegeta.Target
-	for range 2 {
-		if err := next(&target); err != nil {
-			fmt.Println(err)
-		}
-		fmt.Println(target.Method, target.URL)
-	}
-	// Output:
-	// GET http://nginx:8080/wrk2-api/home-timeline/read?user_id=600&start=68&stop=78
-	// GET http://nginx:8080/wrk2-api/home-timeline/read?user_id=250&start=92&stop=102
 }

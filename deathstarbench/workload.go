@@ -38,3 +38,9 @@ func Path(workload string) string {
 }
 
 func isWorkload(name string) bool { return slices.Contains(Workloads(), name) }
+
+// The users of the social graph that DeathStarBench brings have the ids 1…962. Its newer scripts use 0…961.
+const (
+	DefaultUsers     = 962
+	DefaultFirstUser = 1
+)

@@ -14,6 +14,8 @@ type Orders struct {
 	Upstreams map[string]map[string]Order `json:"upstreams"`
 	// Before are the weights that an upstream had before its first order, which it returns to after its last.
 	Before map[string]map[string]Weight `json:"before,omitempty"`
+	// Limits bound shares of upstreams that are tuned on.
+	Limits map[string]map[string]Limit `json:"limits,omitempty"`
 }
 
 // Order is what is wanted of one server; the zero value wants nothing.
@@ -89,7 +91,7 @@ func (o *Orders) Validate() error {
 				name, 100*sum))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, validateLimits(o.Limits))...)
 }
 
 // Active reports whether the upstream has orders that are not over.
@@ -116,6 +118,13 @@ func (o *Orders) Expire(now time.Time) bool {
 			delete(o.Upstreams, name)
 		}
 	}
+	for name, servers := range o.Limits {
+		for server, l := range servers {
+			if l.over(now) {
+				dropped = o.Bound(name, server, Limit{}) || dropped
+			}
+		}
+	}
 	return dropped
 }
 
@@ -127,6 +136,11 @@ func (o *Orders) Clone() *Orders {
 	}
 	for name, servers := range o.Before {
 		c.Before[name] = maps.Clone(servers)
+	}
+	for name, servers := range o.Limits {
+		for server, l := range servers {
+			c.Bound(name, server, l)
+		}
 	}
 	return c
 }

@@ -135,6 +135,56 @@ func TestOrdersAreKeptAndExpire(t *testing.T) {
 	}
 }
 
+func TestLimitsAreKeptAndExpire(t *testing.T) {
+	s := Store{Path: filepath.Join(t.TempDir(), "orders.json")}
+	_, err := s.Update(func(o *Orders) (bool, error) {
+		o.Bound("app", "a", Limit{Min: 0.1, Max: 0.4, Since: began, Until: began.Add(20 * time.Minute)})
+		o.Bound("app", Every, Limit{Max: 0.6, Since: began})
+		return o.Bound("app", "b", Limit{Keep: true, Since: began}), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Read()
+	if err != nil || len(o.InForce(began)["app"]) != 3 || len(o.InForce(began.Add(20 * time.Minute))["app"]) != 2 || o.Active("app", began) {
+		t.Fatalf("got %+v, %v", o, err)
+	}
+	for server, want := range map[string]string{
+		"a":   "server a of app has 10 to 40 % of the requests, for another 19m0s",
+		"b":   "server b of app keeps the share that your weights give it",
+		Every: "every server of app has at most 60 % of the requests",
+	} {
+		if got := o.Limits["app"][server].Text("app", server, began.Add(time.Minute)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if !o.Expire(began.Add(time.Hour)) || len(o.Limits["app"]) != 2 {
+		t.Errorf("expired: got %+v", o.Limits)
+	}
+	if !o.Bound("app", "b", Limit{}) || o.Bound("app", "b", Limit{}) || !o.Bound("app", Every, Limit{}) || len(o.Limits) != 0 {
+		t.Errorf("taken back: got %+v", o.Limits)
+	}
+	for _, c := range []struct {
+		name, why string
+		limits    map[string]Limit
+	}{
+		{"upside down", "no share is both", map[string]Limit{"a": {Min: 0.5, Max: 0.2}}},
+		{"more than everything", "add up to 120 %", map[string]Limit{"a": {Min: 0.6}, "b": {Min: 0.6}}},
+		{"kept and bounded", "keeps its share", map[string]Limit{"a": {Keep: true, Max: 0.2}}},
+		{"nothing", "bounds nothing", map[string]Limit{"a": {By: "me"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := s.Update(func(o *Orders) (bool, error) {
+				o.Limits = map[string]map[string]Limit{"app": c.limits}
+				return true, nil
+			})
+			if err == nil || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("got %v, want %q", err, c.why)
+			}
+		})
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"format":1,"upstreams":{"app":{"a":{"pin":0.05,"since":"2026-01-01T00:00:00Z"}}},"before":{"app":{"a":{"weight":3}}}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

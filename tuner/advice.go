@@ -95,9 +95,12 @@ func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (forecas
 		scv, _ := g.spreads(t.params)
 		c.SCV = append(c.SCV, scv)
 	}
-	s := forecast.Settings{HorizonSec: forecastSec, Requests: 2 * adviceRequests, Live: true}
+	s := forecast.Settings{HorizonSec: forecastSec, Requests: int(2 * t.cfg.Twin * adviceRequests), Live: true}
 	if t.crowded {
 		s.Requests = int(adviceCrowded * float64(s.Requests))
+	}
+	if t.cfg.Twin < forecastCrowded {
+		s.Samples = twinSamples
 	}
 	rng := rand.New(rand.NewPCG(t.cfg.Seed, uint64(t.elapsed)))
 	w := p.weights(set)

@@ -43,14 +43,17 @@ type Config struct {
 	PerMinute int
 	// Unlimited lifts the budget of changes: for an actuator that changes weights without a reload.
 	Unlimited bool
-	// Eject allows marking failing servers down.
-	Eject bool
+	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that servers hold: a
+	// server that fails at once holds none, and is picked whatever its weight.
+	Eject, EjectIdle bool
 	// LearningRate is the least step of the Q update; default 0.1.
 	LearningRate float64
 	// Regimes says how load regimes are found.
 	Regimes load.RegimeConfig
 	// Seed of the regime fit.
 	Seed uint64
+	// Twin is the part of its usual requests that the twin plays in a forecast or for advice; 0 means all of them.
+	Twin float64
 	// Params are the tuned numbers; nil: params.Default. Headroom, DeadBand, MinGain, Burst and PerMinute above win over them.
 	Params *params.Params
 }
@@ -90,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.ErrorTardiness == 0 {
 		c.ErrorTardiness = objective.DefaultErrorTardiness
 	}
+	if c.Twin == 0 {
+		c.Twin = 1
+	}
 	if c.LearningRate == 0 {
 		c.LearningRate = 0.1
 	}
@@ -112,6 +118,7 @@ func (c Config) Validate() error {
 	check(c.DeadBand >= 0 && c.DeadBand < 1, "dead_band %v: want 0 (default) to below 1", c.DeadBand)
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
 	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers", c.Burst, c.PerMinute)
+	check(c.Twin >= 0 && c.Twin <= 1, "twin %v: want 0 (default) to 1", c.Twin)
 	check(c.LearningRate >= 0 && c.LearningRate <= 1, "learning_rate %v: want 0 (default) to 1", c.LearningRate)
 	for name, g := range c.Groups {
 		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time", name, g.Method)

@@ -305,12 +305,15 @@ func (p *pool) hopeless(beliefs []estimate.Belief) gate.Bound {
 	return ""
 }
 
+// ejects reports whether failing servers of the group may be marked down.
+func (t *Tuner) ejects(g *group) bool { return t.cfg.Eject || t.cfg.EjectIdle && g.method.LoadAware() }
+
 // ejections are the links to be marked down or let back.
 func (p *pool) ejections(t *Tuner, beliefs []estimate.Belief, e *PoolExplanation) (out []*link) {
-	if !t.cfg.Eject {
-		return nil
-	}
 	for _, g := range p.groups {
+		if !t.ejects(g) {
+			continue
+		}
 		live, ejected := 0, 0
 		for i := range g.links {
 			if !g.links[i].setting.Down {
@@ -327,7 +330,7 @@ func (p *pool) ejections(t *Tuner, beliefs []estimate.Belief, e *PoolExplanation
 				out = append(out, l)
 				ejected--
 				live++
-			case l.setting.Down || !l.eject.Fails(beliefs[l.index].Fail[l.class]):
+			case l.setting.Down || !l.eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
 			case ejected >= gate.MostEjected(len(g.links)) || live <= 1:
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:

@@ -29,6 +29,7 @@ const (
 	forecastLinks    = 256   // servers in groups: with more, a play takes too long
 	forecastCrowded  = 0.3   // part of them where pools take turns,
 	forecastSamples  = 6     // and of what is believed there
+	twinSamples      = 2     // of a twin that plays a small part of its requests
 	applyDelay       = 120 * time.Millisecond
 )
 
@@ -39,11 +40,14 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 	for i := range problem.Groups {
 		links += len(problem.Groups[i].Links)
 	}
-	whole := float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
-	fewest, samples := forecastFewest, 0
+	whole := t.cfg.Twin * float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
+	fewest, samples := int(t.cfg.Twin*forecastFewest), 0
 	if t.crowded {
 		whole *= forecastCrowded
-		fewest, samples = int(forecastCrowded*forecastFewest), forecastSamples
+		fewest, samples = int(t.cfg.Twin*forecastCrowded*forecastFewest), forecastSamples
+	}
+	if t.cfg.Twin < forecastCrowded {
+		samples = twinSamples
 	}
 	budget := int(whole * (1 - t.played))
 	skip := func(format string, args ...any) {

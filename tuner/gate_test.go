@@ -82,7 +82,7 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 			}
 		}},
 		{"a dead band of 90 % swallows every change", gate.BoundDeadBand, func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Tuner) {
-			decide(p, synthetic(equal, good, good, [3]float64{300, 200, 0}))
+			decide(p, synthetic(equal, good, good, [3]float64{300, 30, 0}))
 		}},
 		{"the gain has to last", gate.BoundPatience, nil, func(p *tuner.Tuner) { decide(p, synthetic(equal, good, good, [3]float64{300, 60, 0})) }},
 		{"the weights are somebody else's", gate.BoundOperator, nil, func(p *tuner.Tuner) {

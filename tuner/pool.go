@@ -70,6 +70,7 @@ type link struct {
 	setting weights.Setting
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
+	part    float64   // of the requests that ended in the last interval
 	tally   vts.Tally // of late
 	fail    float64   // probability that a request fails which its peers do not fail too
 	tail    tail
@@ -244,6 +245,9 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		if l.off() {
 			shares[i] = 0
 		}
+		if l.part = 0; total > 0 {
+			l.part = asked[i] / total
+		}
 		readings[l.index][l.class] = l.reading(t.params, p, &excess[i], seconds)
 	}
 	rate := total
@@ -342,7 +346,8 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 
 // problem is what weights are sought for now.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness}
+	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness,
+		Urgent: urgent}
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
 		for i := range g.links {

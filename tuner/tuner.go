@@ -141,7 +141,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		p.outlook.committed(r.Changed)
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
-			l.eject.Committed(r.Want[g.name][l.server.address].Down, t.elapsed)
+			l.eject.Committed(r.Want[g.name][l.server.address].Down, l.part, t.elapsed)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 			}
 			l.setting = setting
 			if l.eject.Active && !setting.Down { // somebody else let it back
-				l.eject.Committed(false, l.eject.SinceSec)
+				l.eject.Committed(false, l.part, l.eject.SinceSec)
 			}
 			now[l.server.address] = setting
 		}

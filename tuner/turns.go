@@ -100,10 +100,10 @@ func (p *pool) cannotWait(t *Tuner) bool {
 	if p.urgent(t.params, p.beliefs) {
 		return true
 	}
-	if !t.cfg.Eject {
-		return false
-	}
 	for _, g := range p.groups {
+		if !t.ejects(g) {
+			continue
+		}
 		for i := range g.links {
 			l := &g.links[i]
 			if l.eject.Due(t.elapsed) || !l.setting.Down && l.eject.Fails(p.beliefs[l.index].Fail[l.class]) {

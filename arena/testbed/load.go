@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 	"trimtab/deathstarbench/sim"
 	"trimtab/loadgen"
 	"trimtab/loadgen/arrival"
@@ -24,7 +25,7 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 		if err != nil {
 			return nil, fmt.Errorf("load %d of scenario %s: %w", i+1, sc.Name, err)
 		}
-		targets, err := deathstarbench.NewTargeter(l.Workload, url, deathstarbench.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed + uint64(i)})
+		targets, err := requests.NewTargeter(l.Workload, url, requests.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed + uint64(i)})
 		if err != nil {
 			return nil, err
 		}

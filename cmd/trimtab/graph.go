@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 )
 
 func newGraph(e *env) *cobra.Command {
@@ -44,7 +45,7 @@ func (s *graphSource) open() (*deathstarbench.Graph, error) {
 
 func newGraphInit(e *env) *cobra.Command {
 	var source graphSource
-	var setUp deathstarbench.SetUp
+	var setUp requests.SetUp
 	var compose, asJSON bool
 	c := &cobra.Command{
 		Use:   "init --target URL [--graph F.edges]",
@@ -79,7 +80,7 @@ command can be repeated.`,
 			}
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(struct {
-					deathstarbench.SetUpReport
+					requests.SetUpReport
 					Seconds float64 `json:"seconds"`
 					Seed    uint64  `json:"seed"`
 				}{report, time.Since(start).Seconds(), source.seed})

@@ -12,6 +12,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 	"trimtab/loadgen"
 )
 
@@ -112,6 +113,6 @@ func (t *loadTarget) targeter(workload string, seed uint64) (vegeta.Targeter, er
 		}
 		return vegeta.NewStaticTargeter(vegeta.Target{Method: t.method, URL: t.target, Body: body}), nil
 	}
-	targeter, err := deathstarbench.NewTargeter(workload, t.target, deathstarbench.TargetOptions{Users: t.users, FirstUser: t.first, Seed: seed})
+	targeter, err := requests.NewTargeter(workload, t.target, requests.TargetOptions{Users: t.users, FirstUser: t.first, Seed: seed})
 	return targeter, withCode(exitUsage, err)
 }

@@ -103,12 +103,34 @@ func newPin(e *env) *cobra.Command {
 	return cmd
 }
 
+func newSlowStart(e *env) *cobra.Command {
+	var f orderFlags
+	var over time.Duration
+	cmd := &cobra.Command{
+		Use:     "slow-start",
+		Short:   "Have a server grow to its share again, from a twentieth of it",
+		Example: "  sudo trimtab slow-start --upstream backend --server 10.0.0.3:80 --over 60s",
+		Args:    usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if over <= 0 {
+				return withCode(exitUsage, fmt.Errorf("--over %s: want more than 0", over))
+			}
+			now := time.Now()
+			return f.order(cmd.Context(), e, now, orders.Order{Ramp: over, Since: now, By: "trimtab slow-start"})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().DurationVar(&over, "over", time.Minute, "in which it grows, by ten steps")
+	cmd.Flags().DurationVar(&f.wait, "wait", time.Minute, "how long to wait until it has begun")
+	return cmd
+}
+
 func newOrders(e *env) *cobra.Command {
 	var config string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "orders",
-		Short:   "Print what was ordered of single servers: drains, pins, slow starts",
+		Short:   "Print what was ordered of single servers: drains, pins, slow starts, limits",
 		Example: "  trimtab orders",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -140,10 +162,17 @@ func printOrders(e *env, o *orders.Orders, now time.Time) error {
 				order.Since.Format(time.TimeOnly), order.By)
 		}
 	}
-	if len(o.Upstreams) == 0 {
-		fmt.Fprintln(w, "nothing is ordered")
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	return w.Flush()
+	lines := limitLines(o, now)
+	for _, line := range lines {
+		fmt.Fprintln(e.stdout, line)
+	}
+	if len(o.Upstreams)+len(lines) == 0 {
+		fmt.Fprintln(e.stdout, "nothing is ordered")
+	}
+	return nil
 }
 
 // orderLines are the orders in words: those beside the state file when one is named, else those of the daemon's configuration.
@@ -167,7 +196,18 @@ func orderLines(config, state string) ([]string, error) {
 			lines = append(lines, fmt.Sprintf("server %s of %s is %s", server, name, o.Upstreams[name][server].Text(now)))
 		}
 	}
-	return lines, nil
+	return append(lines, limitLines(o, now)...), nil
+}
+
+// limitLines are the limits in force in words.
+func limitLines(o *orders.Orders, now time.Time) (lines []string) {
+	limits := o.InForce(now)
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		for _, server := range slices.Sorted(maps.Keys(limits[name])) {
+			lines = append(lines, limits[name][server].Text(name, server, now))
+		}
+	}
+	return lines
 }
 
 func ordersConfig(path string) (*daemon.Config, error) {

@@ -20,6 +20,7 @@ import (
 // ordersBed is an NGINX of three servers whose weights a daemon sets in one of the ways.
 type ordersBed struct {
 	front, page, config string
+	listen              string // of the daemon
 	servers             []string
 	binary              string
 	pid                 int // of NGINX's master
@@ -28,6 +29,12 @@ type ordersBed struct {
 // startOrdersBed starts it. The configuration of the daemon, which is not started, ends with the lines of extra, which are of
 // [[upstream]]; they may name SERVER1 to SERVER3.
 func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
+	t.Helper()
+	return startMethodBed(t, kind, "", learner, extra, handler)
+}
+
+// startMethodBed is startOrdersBed with a balancing method: "least_conn;".
+func startMethodBed(t *testing.T, kind, method, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
 	t.Helper()
 	if needNGINX(t); kind == "dns" {
 		needDNS(t)
@@ -57,7 +64,7 @@ func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(serv
 	}
 	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	front, page, control := addr(0), addr(1), addr(2)
-	b.front = "http://" + front + "/"
+	b.front, b.listen = "http://"+front+"/", addr(3)
 	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: page}
 	files, err := shim.Files()
 	if err != nil {
@@ -68,8 +75,8 @@ func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(serv
 	}
 	b.page = "http://" + page + lua.StatusPath
 	text := func(include, zone string) string {
-		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n  server %s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
-			instance.HTTPPaths(dir), include, b.servers[0], b.servers[1], b.servers[2], zone, front)
+		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n%s  server %s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+			instance.HTTPPaths(dir), include, method, b.servers[0], b.servers[1], b.servers[2], zone, front)
 	}
 	conf, token := text("include "+shim.HTTPSnippet()+";", ""), ""
 	if kind == "live" {

@@ -99,6 +99,8 @@ func newRoot(e *env) *cobra.Command {
 		newDrain(e),
 		newUndrain(e),
 		newPin(e),
+		newLimit(e),
+		newSlowStart(e),
 		newOrders(e),
 		newPlan(e),
 		newExplain(e),

@@ -19,6 +19,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 )
 
 // The tests of this file measure this machine for minutes: scripts/bench-socialnet.sh runs them, `make test` does not.
@@ -141,8 +142,7 @@ func (m *measured) cpu() time.Duration {
 // load sends requests of a workload to a server, evenly spaced, and returns the latencies of what was answered with
 // 200, in ms, counted from when each request was sent.
 func load(t *testing.T, workload, addr string, rate float64, d time.Duration, seed uint64) []float64 {
-	targeter, err := deathstarbench.NewTargeter(workload, "http://"+addr, deathstarbench.TargetOptions{FirstUser: 1,
-		Seed: seed})
+	targeter, err := requests.NewTargeter(workload, "http://"+addr, requests.TargetOptions{FirstUser: 1, Seed: seed})
 	if err != nil {
 		t.Error(err)
 		return nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 )
 
 // Network is the social network: what the servers of one deployment share.
@@ -168,8 +169,8 @@ func (n *Network) Prefill(ctx context.Context, users, first, perUser int, seed u
 	if err != nil || len(posts) > 0 {
 		return err
 	}
-	targeter, err := deathstarbench.NewTargeter(deathstarbench.ComposePost, "http://prefill",
-		deathstarbench.TargetOptions{Users: users, FirstUser: first, Seed: seed})
+	targeter, err := requests.NewTargeter(deathstarbench.ComposePost, "http://prefill",
+		requests.TargetOptions{Users: users, FirstUser: first, Seed: seed})
 	if err != nil {
 		return err
 	}

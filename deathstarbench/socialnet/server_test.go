@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 )
 
 func TestMain(m *testing.M) {
@@ -72,8 +73,7 @@ func readAll(resp *http.Response) (string, error) {
 func TestServerAnswersEveryWorkload(t *testing.T) {
 	s, client := startQuick(t, quick())
 	for _, workload := range append(deathstarbench.Workloads(), deathstarbench.Mixed) {
-		targeter, err := deathstarbench.NewTargeter(workload, "http://"+s.Addr(), deathstarbench.TargetOptions{Users: 5,
-			Seed: 7})
+		targeter, err := requests.NewTargeter(workload, "http://"+s.Addr(), requests.TargetOptions{Users: 5, Seed: 7})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -239,7 +239,7 @@ func (i *Instance) waitReady(ctx context.Context, ready []string) error {
 	var dialer net.Dialer
 	for {
 		pid, err := os.ReadFile(i.PIDFile())
-		up := err == nil && strings.TrimSpace(string(pid)) == strconv.Itoa(i.PID)
+		up := err == nil && strings.TrimSpace(string(pid)) == strconv.Itoa(i.PID) && i.hasWorker()
 		for _, addr := range ready {
 			if !up {
 				break
@@ -260,6 +260,13 @@ func (i *Instance) waitReady(ctx context.Context, ready []string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// hasWorker reports whether the master has started a worker. From just before then on it minds its signals: one that comes earlier, even after
+// the pid file is there, is noticed only with the next.
+func (i *Instance) hasWorker() bool {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", i.PID))
+	return err != nil || len(bytes.TrimSpace(children)) > 0 // a kernel without that file cannot say
 }
 
 // Done is closed when the master has ended, whoever ended it.

@@ -132,8 +132,9 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 		l[h] = b.evidence
 		if n > 0 {
 			speed, variance = speed/n, b.common+variance/n/n
-			alike, apart := resemblance(p, speed, variance)
-			l[h] += math.Log(alike + apart)
+			alike := normal(speed, p.AlikeSD*p.AlikeSD+variance)
+			apart := normal(speed, p.ApartSD*p.ApartSD+variance)
+			l[h] += math.Log(p.AlikeShare*alike + (1-p.AlikeShare)*apart)
 		}
 		l[h] += math.Log(max(t.ofOthers(p, m, h), 1e-9))
 		most = max(most, l[h])
@@ -146,23 +147,6 @@ func (m *Member) posterior(p *params.Params, t *pool) {
 	for h := range l {
 		m.Prob[h] = l[h] / sum
 	}
-}
-
-// resemblance is the probability density of a speed, in the logarithm beside what is typical of the pool and known with such a variance,
-// of a server that is alike and of one that is not.
-func resemblance(p *params.Params, speed, variance float64) (alike, apart float64) {
-	return p.AlikeShare * normal(speed, p.AlikeSD*p.AlikeSD+variance), (1 - p.AlikeShare) * normal(speed, p.ApartSD*p.ApartSD+variance)
-}
-
-// noise is the part of a speed beside the typical one that is taken for noise: that of the mean of what the server may be, given that
-// it is one of the pool.
-func noise(p *params.Params, speed, variance float64) float64 {
-	alike, apart := resemblance(p, speed, variance)
-	if !(alike+apart > 0) {
-		return 0
-	}
-	own := alike*p.AlikeSD*p.AlikeSD/(p.AlikeSD*p.AlikeSD+variance) + apart*p.ApartSD*p.ApartSD/(p.ApartSD*p.ApartSD+variance)
-	return speed * (1 - own/(alike+apart))
 }
 
 func normal(x, variance float64) float64 {
@@ -209,31 +193,28 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 		b := &m.slots[h]
 		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: services[:n:n]}
 		services = services[n:]
-		speed, mean, variance, served := 0.0, 0.0, 0.0, 0.0
+		speed, mean, served := 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] > 0 && t.weight[g] > 0 {
 				speed += b.log[k] - t.log[g]
 				mean += b.log[k]
-				variance += b.variance[k]
 				served++
 			}
 		}
-		chance := 0.0
 		if served > 0 {
 			speed, mean = speed/served, mean/served
-			chance = noise(p, speed, b.common+variance/served/served)
 		}
 		for k, g := range m.Group {
 			switch {
 			case b.variance[k] > 0:
-				hyp.ServiceSec[k] = math.Exp(b.log[k] - chance)
+				hyp.ServiceSec[k] = math.Exp(b.log[k])
 				out.SD[k] += q * (b.common + b.variance[k])
 				out.SpeedSD += q * b.common
 			case t.weight[g] > 0:
-				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed - chance)
+				hyp.ServiceSec[k] = math.Exp(t.log[g] + speed)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			case served > 0: // nobody ever asked for it: as long as what this server does serve
-				hyp.ServiceSec[k] = math.Exp(mean - chance)
+				hyp.ServiceSec[k] = math.Exp(mean)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			default:
 				return Belief{Fail: out.Fail, SD: out.SD}

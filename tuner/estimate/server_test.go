@@ -101,7 +101,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 		members = append(members, estimate.Member{Server: estimate.NewServer(1), Group: []int{0}})
 	}
 	var beliefs []estimate.Belief
-	for range 5 {
+	for range 7 {
 		for _, m := range members {
 			m.Observe(&par, 3, queueing.Flow{Arrivals: 1.0 / 16, Service: 0.3},
 				[]estimate.Reading{{DonePerSec: 10, ResponseSec: 0.020 * math.Exp(0.1*rng.NormFloat64()), Count: 30}})

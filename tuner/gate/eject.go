@@ -4,34 +4,57 @@ package gate
 type Ejection struct {
 	Active   bool    `json:"active"` // down by our doing
 	SinceSec float64 `json:"since_s"`
-	WaitSec  float64 `json:"wait_s"` // until it is tried again; doubles with every relapse
+	WaitSec  float64 `json:"wait_s"`            // until it is tried again; doubles with every relapse that was dear
+	Trusted  bool    `json:"trusted,omitempty"` // it was let back because it answered who asked it
+	Misled   bool    `json:"misled,omitempty"`  // and failed all the same
+
+	Asked, Answers bool `json:"-"` // somebody asks it beside NGINX, and it answers
 }
 
 const (
 	ejectAt      = 0.25 // share of failures that ejects
-	ejectFirst   = 30   // s
+	ejectFirst   = 20   // s: a short failure is over within ten intervals of 3 s
 	ejectMost    = 600  // s
 	ejectForgets = 4    // waits without a relapse after which the next one is the first
+	ejectDear    = 0.05 // share of a group's requests that make a relapse dear
 )
 
-// Due reports whether an ejected server is to be tried again.
-func (e *Ejection) Due(now float64) bool { return e.Active && now-e.SinceSec >= e.WaitSec }
+// EjectPart is the share of a group's requests from which a server that fails is ejected where its weight should have kept them
+// away: one that hangs holds many, and is hardly picked any more.
+const EjectPart = 0.02
+
+// Due reports whether an ejected server is to be tried again: when it answers who asks it, or, where nobody asks or its answers were
+// worth nothing, when its time is over.
+func (e *Ejection) Due(now float64) bool {
+	if !e.Active {
+		return false
+	}
+	waited := now-e.SinceSec >= e.WaitSec
+	if e.Asked {
+		return e.Answers && (waited || !e.Misled)
+	}
+	return waited
+}
 
 // Fails reports whether a server that fails such a share of its requests is to be ejected.
 func (e *Ejection) Fails(share float64) bool { return !e.Active && share >= ejectAt }
 
-// Committed tells that the server was marked down, or let back, at the time now.
-func (e *Ejection) Committed(down bool, now float64) {
+// Committed tells that the server was marked down, or let back, at the time now; part is its share of the group's requests then.
+func (e *Ejection) Committed(down bool, part, now float64) {
 	if down == e.Active {
 		return
 	}
-	if down {
-		if now-e.SinceSec > ejectForgets*e.WaitSec {
-			e.WaitSec = 0
+	switch relapse := e.WaitSec > 0 && now-e.SinceSec <= ejectForgets*e.WaitSec; {
+	case !down:
+		e.Trusted = e.Asked && e.Answers
+	case !relapse:
+		e.WaitSec, e.Misled = ejectFirst, false
+	default:
+		if e.Misled = e.Misled || e.Trusted; part > ejectDear {
+			e.WaitSec = min(ejectMost, 2*e.WaitSec)
 		}
-		e.WaitSec = min(ejectMost, max(ejectFirst, 2*e.WaitSec))
 	}
-	e.Active, e.SinceSec = down, now
+	e.Active, e.SinceSec, e.Asked, e.Answers = down, now, false, false
 }
 
 // MostEjected is how many of n servers of a group may be ejected at once: one in ten, and at least one.

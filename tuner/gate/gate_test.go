@@ -136,16 +136,16 @@ func TestEjection(t *testing.T) {
 		wait float64
 		due  float64 // when it is tried again
 	}{
-		{"the first time for half a minute", 100, true, 30, 130},
-		{"it is let back", 130, false, 30, math.Inf(1)},
-		{"a relapse doubles the wait", 140, true, 60, 200},
-		{"it is let back again", 200, false, 60, math.Inf(1)},
-		{"and doubles again", 201, true, 120, 321},
-		{"told again it stays as it is", 250, true, 120, 321},
-		{"let back", 321, false, 120, math.Inf(1)},
-		{"after a good while the next one is the first", 321 + 481, true, 30, 321 + 481 + 30},
+		{"the first time for 20 s", 100, true, 20, 120},
+		{"it is let back", 120, false, 20, math.Inf(1)},
+		{"a relapse doubles the wait", 130, true, 40, 170},
+		{"it is let back again", 170, false, 40, math.Inf(1)},
+		{"and doubles again", 171, true, 80, 251},
+		{"told again it stays as it is", 220, true, 80, 251},
+		{"let back", 251, false, 80, math.Inf(1)},
+		{"after a good while the next one is the first", 251 + 321, true, 20, 251 + 321 + 20},
 	} {
-		if e.Committed(c.down, c.at); e.Active != c.down || e.WaitSec != c.wait {
+		if e.Committed(c.down, 0.3, c.at); e.Active != c.down || e.WaitSec != c.wait {
 			t.Fatalf("%s: got %+v, want active %t and a wait of %v s", c.name, e, c.down, c.wait)
 		}
 		if !math.IsInf(c.due, 1) && (e.Due(c.due-1) || !e.Due(c.due)) || math.IsInf(c.due, 1) && e.Due(1e9) {
@@ -154,6 +154,41 @@ func TestEjection(t *testing.T) {
 		if e.Fails(0.9) == c.down || e.Fails(0.1) {
 			t.Errorf("%s: a server that is out fails no more, one that is in does at nine tenths of its requests", c.name)
 		}
+	}
+}
+
+func TestCheapRelapsesAreTriedAgainAsSoon(t *testing.T) {
+	var e Ejection
+	for i, at := range []float64{0, 25, 50, 75} {
+		e.Committed(true, 0.03, at)
+		if e.Due(at+19) || !e.Due(at+20) {
+			t.Errorf("relapse %d: got %+v, want it tried after 20 s", i, e)
+		}
+		e.Committed(false, 0, at+20)
+	}
+}
+
+func TestServersThatAreAskedAreLetBackWhenTheyAnswer(t *testing.T) {
+	var e Ejection
+	due := func(at float64, answers bool) bool {
+		e.Asked, e.Answers = true, answers
+		return e.Due(at)
+	}
+	e.Committed(true, 0.5, 0)
+	if due(500, false) {
+		t.Error("it does not answer: got it tried by requests")
+	}
+	if !due(501, true) {
+		t.Error("it answers: want it let back at once")
+	}
+	e.Committed(false, 0, 501)
+	e.Committed(true, 0.5, 504)
+	if !e.Misled || due(505, true) || !due(504+e.WaitSec, true) || due(504+e.WaitSec, false) {
+		t.Errorf("it answers, and fails: got %+v, want its answers to count after the wait only", e)
+	}
+	e.Asked = false
+	if e.Due(504+e.WaitSec-1) || !e.Due(504+e.WaitSec) {
+		t.Error("nobody asks any more: want it tried when the wait is over")
 	}
 }
 

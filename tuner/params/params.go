@@ -14,7 +14,7 @@ type Params struct {
 	OutlierSD      float64 `unit:"sd" off:"1e9" about:"innovations beyond it count as this much: a pause is not a slower server" from:"chosen: by play, 2.5 answers overloads late, 6 answers pauses"`
 	AlikeSD        float64 `unit:"log" off:"1e3" about:"servers of a pool whose speeds differ by less count as alike" from:"estimate: machines of one kind differ by less than a tenth"`
 	AlikeShare     float64 `unit:"probability" off:"0" least:"0" most:"1" about:"that a server is as fast as is typical of its pool" from:"convention: as likely as not"`
-	SlotsApart     float64 `unit:"servers" about:"of which nothing is known count as much beside those of the pool whose slots are" from:"estimate: one"`
+	SlotsApart     float64 `unit:"servers" about:"servers of the pool whose slots are known count as much, beside what any server may have" from:"estimate: one"`
 	ApartSD        float64 `unit:"log" about:"how far speeds of servers differ that are not alike" from:"estimate: a factor of 2.2 either way"`
 	EvidenceMemory float64 `unit:"s" off:"1e12" about:"how long what spoke for or against a number of slots is remembered" from:"estimate: machines are replaced in hours, not in minutes"`
 	EvidenceMost   float64 `unit:"nat" off:"1e12" about:"most that can speak against a number of slots" from:"estimate: odds of 160,000 to 1"`
@@ -54,8 +54,8 @@ type Params struct {
 	FreshSec     float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
 	MeanShare    float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
 	HorizonSec   float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
-	Pull         float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: by hand"`
-	PullAware    float64 `unit:"nat" about:"the same of methods that go by what servers hold, where what a weight does is known less" from:"chosen: worlds 1 to 99, 0.2 to 100; flat between 1 and 20"`
+	Pull         float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: worlds 1 to 99, 0.2 to 5; flat"`
+	PullAware    float64 `unit:"nat" about:"the same in an emergency, and of methods that go by what servers hold, where what a weight does is known less" from:"chosen: worlds 1 to 99, 0.2 to 100; flat between 2 and 20"`
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
@@ -127,7 +127,7 @@ func Default() Params {
 		FreshSec:       20,
 		MeanShare:      0.2,
 		HorizonSec:     20,
-		Pull:           0.2,
+		Pull:           1,
 		PullAware:      8,
 		Significant:    2,
 		MinGain:        0.03,

@@ -82,6 +82,7 @@ func TestSolveAgainstBruteForce(t *testing.T) {
 			for _, use := range []float64{0.2, 0.6, 0.9, 1.2} {
 				t.Run(fmt.Sprintf("%s, %s at %.0f %%", c.name, m, 100*use), func(t *testing.T) {
 					p := problem(m, use, c.beliefs...)
+					p.Params.Pull, p.Params.PullAware = 0.2, 0.2 // brute force knows no price
 					n := 200
 					if len(c.beliefs) == 3 {
 						n = 60

@@ -29,6 +29,7 @@ type Problem struct {
 	Demand []Demand
 	// ErrorTardiness is what a failed request costs, in deadlines.
 	ErrorTardiness float64
+	Urgent         bool // a server is overloaded or fails: what is believed of classes now is worth little
 }
 
 // Demand is a load that may come.

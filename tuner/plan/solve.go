@@ -31,7 +31,7 @@ const (
 )
 
 // Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards
-// by Params.Pull or PullAware times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that
+// by Params.Pull, or PullAware, times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that
 // cost the same, they are spread as in start.
 func (p *Problem) Solve(start Shares) Shares {
 	x, next, grad, nextGrad := p.NewShares(), p.NewShares(), p.NewShares(), p.NewShares()
@@ -158,7 +158,7 @@ func (p *Problem) pull(x, base Shares, part []float64, grad Shares) float64 {
 	total := 0.0
 	for g := range x {
 		price := p.Params.Pull * part[g]
-		if p.Groups[g].Method.LoadAware() {
+		if p.Groups[g].Method.LoadAware() || p.Urgent {
 			price = p.Params.PullAware * part[g]
 		}
 		for i := range x[g] {

@@ -1,4 +1,4 @@
-package deathstarbench
+package requests
 
 import (
 	"math"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"trimtab/deathstarbench"
 )
 
 func mustTargeter(t testing.TB, workload string, opts TargetOptions) vegeta.Targeter {
@@ -34,7 +36,7 @@ var composeBody = regexp.MustCompile(`^username=username_(\d+)&user_id=(\d+)&tex
 	`&media_ids=\[("\d{18}"(?:,"\d{18}"){0,4})\]&media_types=\[("png"(?:,"png"){0,4})\]&post_type=0$`)
 
 func TestComposeRequestsAreThoseOfDeathStarBench(t *testing.T) {
-	targeter := mustTargeter(t, ComposePost, TargetOptions{Users: 50, FirstUser: 1, Seed: 3})
+	targeter := mustTargeter(t, deathstarbench.ComposePost, TargetOptions{Users: 50, FirstUser: 1, Seed: 3})
 	const n = 3000
 	mentions, links, media, users := map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}
 	for range n {
@@ -99,7 +101,7 @@ func uniform(t *testing.T, what string, counts map[int]int, from, to, n int) {
 }
 
 func TestReadRequestsAreThoseOfDeathStarBench(t *testing.T) {
-	for workload, path := range map[string]string{ReadHomeTimeline: "/wrk2-api/home-timeline/read", ReadUserTimeline: "/wrk2-api/user-timeline/read"} {
+	for workload, path := range map[string]string{deathstarbench.ReadHomeTimeline: "/wrk2-api/home-timeline/read", deathstarbench.ReadUserTimeline: "/wrk2-api/user-timeline/read"} {
 		targeter := mustTargeter(t, workload, TargetOptions{Seed: 5})
 		shape := regexp.MustCompile(`^http://lb:8080` + path + `\?user_id=(\d+)&start=(\d+)&stop=(\d+)$`)
 		starts, users := map[int]int{}, map[int]int{}
@@ -125,7 +127,7 @@ func TestReadRequestsAreThoseOfDeathStarBench(t *testing.T) {
 }
 
 func TestMixedIsSixtyThirtyTen(t *testing.T) {
-	targeter := mustTargeter(t, Mixed, TargetOptions{Seed: 9})
+	targeter := mustTargeter(t, deathstarbench.Mixed, TargetOptions{Seed: 9})
 	count := map[string]int{}
 	const n = 20000
 	for range n {
@@ -135,7 +137,7 @@ func TestMixedIsSixtyThirtyTen(t *testing.T) {
 		}
 		count[u.Path]++
 	}
-	for path, share := range map[string]float64{HomeTimelinePath: 0.6, UserTimelinePath: 0.3, ComposePath: 0.1} {
+	for path, share := range map[string]float64{deathstarbench.HomeTimelinePath: 0.6, deathstarbench.UserTimelinePath: 0.3, deathstarbench.ComposePath: 0.1} {
 		got := float64(count[path]) / n
 		if sd := math.Sqrt(share * (1 - share) / n); got < share-4*sd || got > share+4*sd {
 			t.Errorf("%s: got share %.4f, want %.1f within four standard deviations", path, got, share)
@@ -144,7 +146,7 @@ func TestMixedIsSixtyThirtyTen(t *testing.T) {
 }
 
 func TestTargetersAreSeeded(t *testing.T) {
-	for _, workload := range append(Workloads(), Mixed) {
+	for _, workload := range append(deathstarbench.Workloads(), deathstarbench.Mixed) {
 		a, b := mustTargeter(t, workload, TargetOptions{Seed: 1}), mustTargeter(t, workload, TargetOptions{Seed: 1})
 		other := mustTargeter(t, workload, TargetOptions{Seed: 2})
 		differ := 0
@@ -164,7 +166,7 @@ func TestTargetersAreSeeded(t *testing.T) {
 }
 
 func TestTargeterServesManyWorkersAtOnce(t *testing.T) {
-	one, many := mustTargeter(t, Mixed, TargetOptions{Seed: 4}), mustTargeter(t, Mixed, TargetOptions{Seed: 4})
+	one, many := mustTargeter(t, deathstarbench.Mixed, TargetOptions{Seed: 4}), mustTargeter(t, deathstarbench.Mixed, TargetOptions{Seed: 4})
 	const n = 2000
 	want := map[string]int{}
 	for range n {
@@ -196,7 +198,7 @@ func TestTargeterServesManyWorkersAtOnce(t *testing.T) {
 
 // A request costs its own URL or body and nothing else.
 func TestTargeterAllocatesTheRequestOnly(t *testing.T) {
-	for _, workload := range append(Workloads(), Mixed) {
+	for _, workload := range append(deathstarbench.Workloads(), deathstarbench.Mixed) {
 		targeter := mustTargeter(t, workload, TargetOptions{Seed: 1})
 		var target vegeta.Target
 		for range 200 { // the scratch buffer grows to its size
@@ -214,23 +216,23 @@ func TestNewTargeterRefuses(t *testing.T) {
 		opts               TargetOptions
 	}{
 		{"a workload that does not exist", "login", "http://lb", TargetOptions{}},
-		{"an address without a scheme", Mixed, "lb:8080", TargetOptions{}},
-		{"one user, who could mention nobody", Mixed, "http://lb", TargetOptions{Users: 1}},
-		{"a negative number of users", Mixed, "http://lb", TargetOptions{Users: -5}},
-		{"a negative user", Mixed, "http://lb", TargetOptions{FirstUser: -1}},
+		{"an address without a scheme", deathstarbench.Mixed, "lb:8080", TargetOptions{}},
+		{"one user, who could mention nobody", deathstarbench.Mixed, "http://lb", TargetOptions{Users: 1}},
+		{"a negative number of users", deathstarbench.Mixed, "http://lb", TargetOptions{Users: -5}},
+		{"a negative user", deathstarbench.Mixed, "http://lb", TargetOptions{FirstUser: -1}},
 	} {
 		if _, err := NewTargeter(c.workload, c.url, c.opts); err == nil {
 			t.Errorf("%s: got no error", c.why)
 		}
 	}
-	targeter := mustTargeter(t, Mixed, TargetOptions{})
+	targeter := mustTargeter(t, deathstarbench.Mixed, TargetOptions{})
 	if err := targeter(nil); err != vegeta.ErrNilTarget {
 		t.Errorf("a nil target: got %v, want ErrNilTarget", err)
 	}
 }
 
 func BenchmarkTargeter(b *testing.B) {
-	for _, workload := range append(Workloads(), Mixed) {
+	for _, workload := range append(deathstarbench.Workloads(), deathstarbench.Mixed) {
 		b.Run(workload, func(b *testing.B) {
 			targeter := mustTargeter(b, workload, TargetOptions{Seed: 1})
 			var target vegeta.Target

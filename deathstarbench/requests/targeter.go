@@ -1,4 +1,4 @@
-package deathstarbench
+package requests
 
 import (
 	"fmt"
@@ -10,18 +10,14 @@ import (
 	"sync"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
-)
 
-// The users of the social graph that DeathStarBench brings have the ids 1…962. Its newer scripts use 0…961.
-const (
-	DefaultUsers     = 962
-	DefaultFirstUser = 1
+	"trimtab/deathstarbench"
 )
 
 // TargetOptions say which users the requests are about, and seed them.
 type TargetOptions struct {
-	Users     int    // number of users; 0 means DefaultUsers; at least 2
-	FirstUser int    // id of the first user; usually DefaultFirstUser
+	Users     int    // number of users; 0 means deathstarbench.DefaultUsers; at least 2
+	FirstUser int    // id of the first user; usually deathstarbench.DefaultFirstUser
 	Seed      uint64 // the same seed gives the same requests in the same order
 }
 
@@ -31,7 +27,7 @@ type TargetOptions struct {
 // there either. A call allocates nothing but the URL or body of its request; the headers are shared and must not be changed.
 func NewTargeter(workload, baseURL string, opts TargetOptions) (vegeta.Targeter, error) {
 	if opts.Users == 0 {
-		opts.Users = DefaultUsers
+		opts.Users = deathstarbench.DefaultUsers
 	}
 	if opts.Users < 2 || opts.FirstUser < 0 {
 		return nil, fmt.Errorf("workload %s: %d users from %d: want at least 2 users and a first user of at least 0", workload, opts.Users, opts.FirstUser)
@@ -41,9 +37,9 @@ func NewTargeter(workload, baseURL string, opts TargetOptions) (vegeta.Targeter,
 	}
 	base := strings.TrimRight(baseURL, "/")
 	r := &requests{
-		compose: base + ComposePath,
-		home:    base + HomeTimelinePath + "?user_id=",
-		user:    base + UserTimelinePath + "?user_id=",
+		compose: base + deathstarbench.ComposePath,
+		home:    base + deathstarbench.HomeTimelinePath + "?user_id=",
+		user:    base + deathstarbench.UserTimelinePath + "?user_id=",
 		header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 		users:   opts.Users,
 		first:   opts.FirstUser,
@@ -51,16 +47,16 @@ func NewTargeter(workload, baseURL string, opts TargetOptions) (vegeta.Targeter,
 	}
 	var next func(*vegeta.Target)
 	switch workload {
-	case ComposePost:
+	case deathstarbench.ComposePost:
 		next = r.nextCompose
-	case ReadHomeTimeline:
+	case deathstarbench.ReadHomeTimeline:
 		next = func(t *vegeta.Target) { r.nextRead(t, r.home) }
-	case ReadUserTimeline:
+	case deathstarbench.ReadUserTimeline:
 		next = func(t *vegeta.Target) { r.nextRead(t, r.user) }
-	case Mixed:
+	case deathstarbench.Mixed:
 		next = r.nextMixed
 	default:
-		return nil, fmt.Errorf("workload %q: want %s or %s", workload, strings.Join(Workloads(), ", "), Mixed)
+		return nil, fmt.Errorf("workload %q: want %s or %s", workload, strings.Join(deathstarbench.Workloads(), ", "), deathstarbench.Mixed)
 	}
 	return func(t *vegeta.Target) error {
 		if t == nil {

@@ -1,4 +1,4 @@
-package deathstarbench_test
+package requests_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/requests"
 	"trimtab/deathstarbench/socialnet"
 )
 
@@ -44,7 +45,7 @@ func TestSetUpBringsTheGraphIntoTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	phases := map[string]int{}
-	setUp := deathstarbench.SetUp{BaseURL: url + "/", Graph: g, FirstUser: 1, Posts: 5, Seed: 3,
+	setUp := requests.SetUp{BaseURL: url + "/", Graph: g, FirstUser: 1, Posts: 5, Seed: 3,
 		Progress: func(phase string, done, total int) {
 			if done == total {
 				phases[phase] = total
@@ -119,7 +120,7 @@ func TestSetUpTriesAgainWhatMayPass(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	report, err := deathstarbench.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, BackOff: time.Millisecond}.Run(t.Context())
+	report, err := requests.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, BackOff: time.Millisecond}.Run(t.Context())
 	if err != nil || report.Retries != 3 || report.Users != 2 || report.Follows != 2 {
 		t.Errorf("got %+v, %v, want 2 users, 2 follows and 3 retries", report, err)
 	}
@@ -143,7 +144,7 @@ func TestSetUpGivesUp(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.answer)
 		}))
-		_, err := deathstarbench.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, Attempts: 3, BackOff: time.Millisecond}.Run(t.Context())
+		_, err := requests.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, Attempts: 3, BackOff: time.Millisecond}.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), c.want) || calls.Load() != c.calls {
 			t.Errorf("%s: got %v after %d calls, want %s after %d", c.why, err, calls.Load(), c.want, c.calls)
 		}
@@ -159,7 +160,7 @@ func TestSetUpTakesTheOriginalsWordForAUserWhoExists(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	report, err := deathstarbench.SetUp{BaseURL: server.URL, Graph: pair}.Run(t.Context())
+	report, err := requests.SetUp{BaseURL: server.URL, Graph: pair}.Run(t.Context())
 	if err != nil || report.Existing != 2 || report.Users != 0 || report.Follows != 2 {
 		t.Errorf("got %+v, %v, want 2 existing users", report, err)
 	}
@@ -187,7 +188,7 @@ func TestSetUpIsBoundedAndEndsWhenInterrupted(t *testing.T) {
 		<-full
 		cancel()
 	}()
-	_, err := deathstarbench.SetUp{BaseURL: server.URL, Graph: &deathstarbench.Graph{Nodes: 50}, Concurrency: bound}.Run(ctx)
+	_, err := requests.SetUp{BaseURL: server.URL, Graph: &deathstarbench.Graph{Nodes: 50}, Concurrency: bound}.Run(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}

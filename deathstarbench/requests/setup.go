@@ -1,4 +1,4 @@
-package deathstarbench
+package requests
 
 import (
 	"bytes"
@@ -16,19 +16,21 @@ import (
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"trimtab/deathstarbench"
 )
 
 // SetUp says how to bring a social graph into a deployment.
 type SetUp struct {
-	BaseURL     string        // of the deployment's front end
-	Graph       *Graph        // users and who follows whom, both ways per edge
-	FirstUser   int           // id of node 0
-	Posts       int           // initial posts per user, drawn uniformly from 0 to this; 0: none
-	Seed        uint64        // of the posts
-	Concurrency int           // calls at once; 0 means 16
-	Attempts    int           // per call, with back-off; 0 means 6
-	BackOff     time.Duration // before the second attempt, doubled each time, up to 5 s; 0 means 100 ms
-	Client      *http.Client  // nil: one with a timeout of 30 s that uses no proxy
+	BaseURL     string                // of the deployment's front end
+	Graph       *deathstarbench.Graph // users and who follows whom, both ways per edge
+	FirstUser   int                   // id of node 0
+	Posts       int                   // initial posts per user, drawn uniformly from 0 to this; 0: none
+	Seed        uint64                // of the posts
+	Concurrency int                   // calls at once; 0 means 16
+	Attempts    int                   // per call, with back-off; 0 means 6
+	BackOff     time.Duration         // before the second attempt, doubled each time, up to 5 s; 0 means 100 ms
+	Client      *http.Client          // nil: one with a timeout of 30 s that uses no proxy
 	// Progress is called now and then, by one goroutine at a time, with how much of a phase is done. May be nil.
 	Progress func(phase string, done, total int)
 }
@@ -68,7 +70,7 @@ func (s SetUp) Run(ctx context.Context) (SetUpReport, error) {
 	id := func(node int32) string { return strconv.Itoa(s.FirstUser + int(node)) }
 	err := calls.each(ctx, "register", s.Graph.Nodes, func(ctx context.Context, i int) error {
 		user := id(int32(i))
-		err := calls.post(ctx, RegisterPath, url.Values{
+		err := calls.post(ctx, deathstarbench.RegisterPath, url.Values{
 			"first_name": {"first_name_" + user}, "last_name": {"last_name_" + user}, "username": {"username_" + user},
 			"password": {"password_" + user}, "user_id": {user},
 		}.Encode())
@@ -82,7 +84,7 @@ func (s SetUp) Run(ctx context.Context) (SetUpReport, error) {
 	if err == nil {
 		err = calls.each(ctx, "follow", 2*len(s.Graph.Edges), func(ctx context.Context, i int) error {
 			e := s.Graph.Edges[i/2]
-			return calls.post(ctx, FollowPath, url.Values{
+			return calls.post(ctx, deathstarbench.FollowPath, url.Values{
 				"user_name": {"username_" + id(e[i%2])}, "followee_name": {"username_" + id(e[1-i%2])},
 			}.Encode())
 		})
@@ -159,7 +161,7 @@ func (c *calls) compose(ctx context.Context) error {
 		}
 	}
 	rng.Shuffle(len(authors), func(i, j int) { authors[i], authors[j] = authors[j], authors[i] })
-	targeter, err := NewTargeter(ComposePost, c.BaseURL, TargetOptions{Users: c.Graph.Nodes, FirstUser: c.FirstUser, Seed: c.Seed})
+	targeter, err := NewTargeter(deathstarbench.ComposePost, c.BaseURL, TargetOptions{Users: c.Graph.Nodes, FirstUser: c.FirstUser, Seed: c.Seed})
 	if err != nil {
 		return err
 	}
@@ -171,7 +173,7 @@ func (c *calls) compose(ctx context.Context) error {
 		// The author is ours; what comes after the user id is the targeter's.
 		_, rest, _ := bytes.Cut(target.Body, []byte("&text="))
 		user := strconv.Itoa(c.FirstUser + authors[i])
-		return c.post(ctx, ComposePath, "username=username_"+user+"&user_id="+user+"&text="+string(rest))
+		return c.post(ctx, deathstarbench.ComposePath, "username=username_"+user+"&user_id="+user+"&text="+string(rest))
 	})
 }
 
@@ -219,7 +221,7 @@ func (c *calls) try(ctx context.Context, path, form string) (passing bool, err e
 		return false, nil
 	}
 	answer := strings.TrimSpace(string(body))
-	if resp.StatusCode == http.StatusInternalServerError && path == RegisterPath && strings.Contains(answer, "exist") {
+	if resp.StatusCode == http.StatusInternalServerError && path == deathstarbench.RegisterPath && strings.Contains(answer, "exist") {
 		return false, errExists
 	}
 	passing = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests
