@@ -76,6 +76,11 @@ bench: setup ## benchmarks and comparisons, as ratios within one run
 arena: build ## all policies over all scenarios in the simulator; rewrites docs/lab/library.md
 	@scripts/arena-table.sh
 
+# make leaderboard [OUT=out/leaderboard] [SEEDS=20] [ARGS='--policy jsed,tuned,dqn']: goes on where it was interrupted
+.PHONY: leaderboard
+leaderboard: build ## the learners of the literature, trained and played; rewrites docs/lab/leaderboard.md
+	@exec $(BIN) arena leaderboard --seeds '$(or $(SEEDS),20)' --out '$(or $(OUT),out/leaderboard)' --markdown '$(or $(MARKDOWN),docs/lab/leaderboard.md)' $(ARGS)
+
 # make worlds [WORLDS=60] [FIRST=1] [SEEDS=3] [POLICIES=a,b] [ARGS='--recurring --baseline least_time,start']
 # make ablate [WORLDS=8] [FIRST=1] [SEEDS=1] [POLICIES=least_conn/tuned] [ARGS='--only MinGain,DeadBand --library']
 # make regimes [WORLDS=10] [FIRST=101] [SEEDS=1] [ARGS='--method least_conn']

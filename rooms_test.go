@@ -27,7 +27,10 @@ type room struct {
 const (
 	cobra = "github.com/spf13/cobra"
 	resty = "github.com/go-resty/resty"
+	nats  = "github.com/nats-io"
 	plot  = "gonum.org/v1/plot"
+	// browser is for tests.
+	browser = "github.com/chromedp"
 )
 
 // heavy is what no daemon needs: plots, PDF, Redis, the load generator, testbeds. Scenarios, which the tuner's twin
@@ -44,6 +47,7 @@ var rooms = []room{
 	{name: "objective", only: []string{"vts", "weights"}},
 	{name: "pursuit", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
 	{name: "scaling", only: []string{"control"}},
+	{name: "neural", only: []string{}},
 	{name: "cluster", not: []string{"tuner", "nginx", "daemon", "arena", "rival"}},
 	{name: "tuner", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
 	{name: "rival", not: []string{"nginx", "daemon", "arena", "net/http", resty}},
@@ -52,20 +56,24 @@ var rooms = []room{
 	{name: "nginx/instance", only: []string{}},
 	{name: "nginx/lua", only: []string{}},
 	{name: "orders", only: []string{"trusted", "weights"}},
+	{name: "fleet", only: []string{"control", "vts", "weights"}, not: []string{"net/http", resty, nats}},
+	{name: "fleet/bus", only: []string{"control", "fleet", "weights"}, not: []string{"net/http", resty}},
 	{name: "helper", not: []string{"tuner", "vts", "daemon", "arena"}, never: append(slices.Clone(heavy), "net/http",
 		resty, "github.com/tsenart/vegeta", "trimtab/loadgen")},
 	{name: "trusted", only: []string{}},
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
+	{name: "hosts", only: []string{}},
 	{name: "words", only: []string{"plain", "tuner", "weights"}},
-	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}},
+	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}, never: []string{browser}},
+	{name: "page/browse", only: []string{}},
 	{name: "prove", only: []string{"objective", "plain", "trusted", "vts"}},
 	{name: "prove/rehearse", not: []string{"nginx", "daemon", "arena", "tuner", "rival"}},
 	{name: "loadgen", only: []string{"loadgen", "plain"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},
 	{name: "daemon", not: []string{"arena", "loadgen"}, never: append(slices.Clone(heavy), cobra, "github.com/tsenart/vegeta")},
-	{name: "cmd/trimtab"},
+	{name: "cmd/trimtab", never: []string{browser}},
 }
 
 // commandLineOnly may be imported by cmd/trimtab alone.

@@ -33,14 +33,22 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 	}
 	row := Row{Scenario: c.Scenario.Name, Policy: p.Name, World: name, Seed: c.Seed}
 	trace := &Trace{Scenario: row.Scenario, Policy: row.Policy, World: name, Seed: c.Seed}
-	loop := Loop{World: world, Policy: policy, Scenario: c.Scenario, Levels: startingLevels(c.Scenario)}
+	loop := Loop{World: world, Policy: policy, Scenario: c.Scenario, Levels: StartingLevels(c.Scenario)}
+	step := loop.Step
+	var many *fleetLoop
+	if len(c.Scenario.Balancers) > 1 {
+		if many, err = newFleetLoop(ctx, world, c, p); err != nil {
+			return Row{}, nil, nil, err
+		}
+		step = many.Step
+	}
 	score, err := newPursued(c.Scenario)
 	if err != nil {
 		return Row{}, nil, nil, err
 	}
 	for done := false; !done; {
 		levels := loop.Levels
-		iv, reason, err := loop.Step(ctx)
+		iv, reason, err := step(ctx)
 		if err != nil {
 			return Row{}, nil, nil, err
 		}
@@ -66,6 +74,9 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 	if score != nil {
 		score.row.Changes = loop.Changes
 	}
+	if many != nil {
+		loop.Reloads = many.reloads
+	}
 	row.Reloads, row.Intervals, row.ElapsedSec = loop.Reloads, len(trace.Points), time.Since(began).Seconds()
 	for _, q := range QuantileLevels() {
 		trace.Quantiles = append(trace.Quantiles, msec(r.Latency.Quantile(q)))
@@ -73,8 +84,8 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 	return row, trace, score, nil
 }
 
-// startingLevels are where the controls beside weights stand when a run begins.
-func startingLevels(sc *deathstarbench.Scenario) control.Levels {
+// StartingLevels are where the controls beside weights stand when a run begins.
+func StartingLevels(sc *deathstarbench.Scenario) control.Levels {
 	out := control.Levels{Capacity: map[string]int{}}
 	for i := range sc.Servers {
 		if sc.Servers[i].Capacity.Max > 0 {

@@ -74,6 +74,30 @@ type ObjectivePoint struct {
 	LateMostMS float64 `json:"late_most_ms,omitempty"`
 }
 
+// Score scores the intervals of a run by the objective of its scenario, for whoever plays it without the arena.
+type Score struct{ pursued *pursued }
+
+// NewScore returns a score of nothing yet; nil for a scenario that names no objective.
+func NewScore(sc *deathstarbench.Scenario) (*Score, error) {
+	p, err := newPursued(sc)
+	if p == nil || err != nil {
+		return nil, err
+	}
+	return &Score{p}, nil
+}
+
+// Add scores an interval in which levels were in force.
+func (s *Score) Add(iv *Interval, levels control.Levels) { s.pursued.add(iv, levels, true) }
+
+// Row is the score so far; nil: no interval could be scored.
+func (s *Score) Row() *ObjectiveRow {
+	if len(s.pursued.points) == 0 {
+		return nil
+	}
+	score := *s.pursued
+	return score.finish(nil)
+}
+
 // newPursued is nil for a scenario that names no objective.
 func newPursued(sc *deathstarbench.Scenario) (*pursued, error) {
 	if sc.Objective.Kind == "" {

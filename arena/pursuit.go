@@ -28,7 +28,7 @@ func NewPursuit(c Case) (*pursuit.Policy, error) {
 		groups[u.Name] = tuner.GroupConfig{Method: m, Deadline: c.Deadlines[u.Name], Priority: u.Priority}
 	}
 	return pursuit.New(pursuit.Config{
-		Objective: o, Admission: c.Scenario.Blockable(), Scaling: c.Scenario.Scalable(), Units: startingLevels(c.Scenario).Capacity,
+		Objective: o, Admission: c.Scenario.Blockable(), Scaling: c.Scenario.Scalable(), Units: StartingLevels(c.Scenario).Capacity,
 		Tuner: tuner.Config{Groups: groups, Seed: c.Seed, Interval: c.Scenario.ControlInterval.Std(), Unlimited: true,
 			Regimes: load.RegimeConfig{Observe: -1}},
 		Search: pursuit.Options{Seed: c.Seed ^ believedSeed},

@@ -75,11 +75,11 @@ func (s *Server) Handler() http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-	return localOnly(mux)
+	return LocalOnly(mux)
 }
 
-// localOnly refuses what a web page on another site could make a browser send.
-func localOnly(next http.Handler) http.Handler {
+// LocalOnly refuses what a web page on another site could make a browser send.
+func LocalOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
@@ -100,8 +100,11 @@ type episode struct {
 	Method   string          `json:"method"`
 }
 
-// load returns the scenario: a built-in one by name, or {"toml": text}. It never reads a file.
-func (e *episode) load() (*deathstarbench.Scenario, error) {
+func (e *episode) load() (*deathstarbench.Scenario, error) { return ParseEpisodeScenario(e.Scenario) }
+
+// ParseEpisodeScenario returns the scenario that a client names: a built-in one by name, or {"toml": text}. It never reads a file, and refuses
+// what would keep a core busy for minutes.
+func ParseEpisodeScenario(wanted json.RawMessage) (*deathstarbench.Scenario, error) {
 	var name string
 	var inline struct {
 		TOML string `json:"toml"`
@@ -109,13 +112,13 @@ func (e *episode) load() (*deathstarbench.Scenario, error) {
 	var sc *deathstarbench.Scenario
 	var err error
 	switch {
-	case json.Unmarshal(e.Scenario, &name) == nil:
+	case json.Unmarshal(wanted, &name) == nil:
 		text, e := deathstarbench.Source(name)
 		if e != nil {
 			return nil, e
 		}
 		sc, err = deathstarbench.Parse(name+".toml", text)
-	case json.Unmarshal(e.Scenario, &inline) == nil && inline.TOML != "":
+	case json.Unmarshal(wanted, &inline) == nil && inline.TOML != "":
 		sc, err = deathstarbench.Parse("scenario", []byte(inline.TOML))
 	default:
 		return nil, errors.New(`scenario: want a name or {"toml": text}`)

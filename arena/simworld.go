@@ -10,6 +10,7 @@ import (
 	"trimtab/control"
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
+	"trimtab/vts"
 	"trimtab/weights"
 )
 
@@ -108,31 +109,32 @@ func (w *SimWorld) Step(ctx context.Context) (Interval, error) {
 	} else if err != nil {
 		return Interval{}, err
 	}
-	if w.run.Now()-w.run.ControlInterval() >= w.warmup {
-		for _, g := range sample.Groups {
-			for j, p := range g.Peers {
-				w.counts[w.groups[g.Name]].Servers[j].Requests += p.Requests
-			}
-		}
-	}
-	all := sim.Sum(w.run.Interval())
-	iv.Client = Client{Requests: all.Requests, Errors: all.Errors, Tardiness: all.Tardiness, Mean: all.Latency.Mean(), P99: all.Latency.Quantile(0.99)}
+	w.tally(&sample)
+	iv.Client = w.seen()
 	return iv, nil
 }
 
-// SetWeights implements World.
-func (w *SimWorld) SetWeights(_ context.Context, weights weights.Set) (control.Receipt, error) {
-	settings := make(map[string]map[string]sim.Setting, len(weights))
-	current := w.run.Weights()
-	changed := false
-	for group, servers := range weights {
-		settings[group] = make(map[string]sim.Setting, len(servers))
-		for server, s := range servers {
-			set := sim.Setting{Weight: s.Weight.Int(), Down: s.Down}
-			settings[group][server] = set
-			changed = changed || current[group][server] != set
+// tally counts the attempts of a sample after the warm-up.
+func (w *SimWorld) tally(sample *vts.Sample) {
+	if w.run.Now()-w.run.ControlInterval() < w.warmup {
+		return
+	}
+	for _, g := range sample.Groups {
+		for j, p := range g.Peers {
+			w.counts[w.groups[g.Name]].Servers[j].Requests += p.Requests
 		}
 	}
+}
+
+// seen is what clients saw of the last interval.
+func (w *SimWorld) seen() Client {
+	all := sim.Sum(w.run.Interval())
+	return Client{Requests: all.Requests, Errors: all.Errors, Tardiness: all.Tardiness, Mean: all.Latency.Mean(), P99: all.Latency.Quantile(0.99)}
+}
+
+// SetWeights implements World.
+func (w *SimWorld) SetWeights(_ context.Context, want weights.Set) (control.Receipt, error) {
+	settings, changed := w.settings(want, w.run.Weights())
 	if !changed {
 		return control.Receipt{}, nil
 	}
@@ -142,22 +144,22 @@ func (w *SimWorld) SetWeights(_ context.Context, weights weights.Set) (control.R
 	return control.Receipt{Changed: true, Reloaded: !w.opts.Live, Took: w.opts.ApplyDelay}, nil
 }
 
-// Weights implements World.
-func (w *SimWorld) Weights() weights.Set {
-	out := weights.Set{}
-	for group, servers := range w.run.Weights() {
-		m := make(map[string]weights.Setting, len(servers))
+// settings are weights as the simulator takes them, and whether they differ from the current ones.
+func (w *SimWorld) settings(want weights.Set, current map[string]map[string]sim.Setting) (map[string]map[string]sim.Setting, bool) {
+	settings, changed := make(map[string]map[string]sim.Setting, len(want)), false
+	for group, servers := range want {
+		settings[group] = make(map[string]sim.Setting, len(servers))
 		for server, s := range servers {
-			weight, err := weights.New(s.Weight)
-			if err != nil {
-				panic("arena: the simulator has " + err.Error())
-			}
-			m[server] = weights.Setting{Weight: weight, Down: s.Down}
+			set := sim.Setting{Weight: s.Weight.Int(), Down: s.Down}
+			settings[group][server] = set
+			changed = changed || current[group][server] != set
 		}
-		out[group] = m
 	}
-	return out
+	return settings, changed
 }
+
+// Weights implements World.
+func (w *SimWorld) Weights() weights.Set { return weightsOf(w.run.Weights()) }
 
 // Results implements World.
 func (w *SimWorld) Results(context.Context) (Results, error) {

@@ -86,3 +86,6 @@ func bootstrap(x []float64, seed uint64) Estimate {
 	e.High = math.Exp(stat.Quantile(0.975, stat.Empirical, means, nil))
 	return e
 }
+
+// EstimateOf is the mean of x with its 95 % confidence interval.
+func EstimateOf(x []float64) Estimate { return estimate(x) }

@@ -20,6 +20,11 @@ type Summary struct {
 	// P99Ratio and ARTDifference compare with the baseline, seed by seed; N is 0 where the baseline was not played.
 	P99Ratio      Estimate
 	ARTDifference Estimate
+
+	// Objective is that of the scenario, empty: it names none. Held and the like are by upstream, as in ObjectiveRow.
+	Objective                        string
+	Reward, ShareOfOptimal, Capacity Estimate
+	Held, HeldWhereOptimal, Carried  map[string]Estimate
 }
 
 // Summarise groups rows by scenario, world and policy, in the order in which they first occur, and compares each
@@ -73,9 +78,30 @@ func Summarise(rows []Row, baseline string) []Summary {
 		art := func(r Row) float64 { return r.ARTPerRequest }
 		s.P99Ratio = ratio(column(mine, p99), column(theirs, p99))
 		s.ARTDifference = difference(column(mine, art), column(theirs, art))
+		s.pursue(g)
 		out = append(out, s)
 	}
 	return out
+}
+
+// pursue sums up the scores by the objective of a scenario.
+func (s *Summary) pursue(rows []Row) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return r.Objective == nil })
+	if len(rows) == 0 {
+		return
+	}
+	s.Objective = rows[0].Objective.Kind
+	s.Reward = estimate(column(rows, func(r Row) float64 { return r.Objective.Reward }))
+	s.Capacity = estimate(column(rows, func(r Row) float64 { return r.Objective.Capacity }))
+	beside := slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return r.Objective.ShareOfOptimal == nil })
+	s.ShareOfOptimal = estimate(column(beside, func(r Row) float64 { return *r.Objective.ShareOfOptimal }))
+	s.Held, s.HeldWhereOptimal, s.Carried = map[string]Estimate{}, map[string]Estimate{}, map[string]Estimate{}
+	for name := range rows[0].Objective.Held {
+		s.Held[name] = estimate(column(rows, func(r Row) float64 { return r.Objective.Held[name] }))
+		s.Carried[name] = estimate(column(rows, func(r Row) float64 { return r.Objective.Carried[name] }))
+		where := slices.DeleteFunc(slices.Clone(beside), func(r Row) bool { _, held := r.Objective.HeldWhereOptimal[name]; return !held })
+		s.HeldWhereOptimal[name] = estimate(column(where, func(r Row) float64 { return r.Objective.HeldWhereOptimal[name] }))
+	}
 }
 
 func column(rows []Row, of func(Row) float64) []float64 {

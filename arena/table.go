@@ -3,6 +3,8 @@ package arena
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -26,7 +28,44 @@ func WriteTable(w io.Writer, summaries []Summary, baseline string) error {
 	if err := tab.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
+	return writeObjectives(w, summaries)
+}
+
+// writeObjectives writes what the objectives of scenarios gave, one table for each, and how often their bounds held.
+func writeObjectives(w io.Writer, summaries []Summary) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	last := ""
+	for i := range summaries {
+		s := &summaries[i]
+		if s.Objective == "" {
+			continue
+		}
+		names := slices.Sorted(maps.Keys(s.Held))
+		if s.Scenario != last {
+			last = s.Scenario
+			fmt.Fprintf(tab, "\n%s: %s\treward/s\t÷ optimal\tunits\t", s.Scenario, s.Objective)
+			for _, name := range names {
+				fmt.Fprintf(tab, "%s carried/s\theld\twhere optimal\t", name)
+			}
+			fmt.Fprintln(tab)
+		}
+		fmt.Fprintf(tab, "%s\t%.3f\t%s\t%s\t", s.Policy, s.Reward.Mean, fixed(s.ShareOfOptimal), number(s.Capacity.Mean))
+		for _, name := range names {
+			fmt.Fprintf(tab, "%s\t%s\t%s\t", number(s.Carried[name].Mean), heldShare(s.Held[name]), heldShare(s.HeldWhereOptimal[name]))
+		}
+		fmt.Fprintln(tab)
+	}
+	if err := tab.Flush(); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
 	return nil
+}
+
+func heldShare(e Estimate) string {
+	if e.N == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f %%", 100*e.Mean)
 }
 
 // number writes a positive figure with about three significant digits.

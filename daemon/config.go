@@ -111,6 +111,7 @@ type Config struct {
 
 	Tuner struct {
 		Learner        string  `toml:"learner"`
+		Model          string  `toml:"model"`
 		ErrorTardiness float64 `toml:"error_tardiness"`
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
@@ -134,6 +135,14 @@ type Config struct {
 	Objective ObjectiveConfig `toml:"objective"`
 	Scaling   ScalingConfig   `toml:"scaling"`
 
+	Fleet struct {
+		Servers  []string `toml:"servers"`
+		CA       string   `toml:"ca"`
+		Cert     string   `toml:"cert"`
+		Key      string   `toml:"key"`
+		Patience Span     `toml:"patience"`
+	} `toml:"fleet"`
+
 	Prove struct {
 		Enabled   bool    `toml:"enabled"`
 		Block     Span    `toml:"block"`
@@ -145,6 +154,7 @@ type Config struct {
 	} `toml:"prove"`
 
 	Upstream []UpstreamConfig `toml:"upstream"`
+	Host     []HostConfig     `toml:"host"`
 
 	path     string
 	text     []byte // nil: there is no file
@@ -178,6 +188,8 @@ func Defaults() *Config {
 	c.Regimes.Observe = Span(30 * time.Minute)
 	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
+	c.Fleet.CA, c.Fleet.Cert, c.Fleet.Key = fleetDir+"/ca.pem", fleetDir+"/node.pem", fleetDir+"/node.key"
+	c.Fleet.Patience = Span(15 * time.Second)
 	c.setProve(prove.Plan{}.WithDefaults())
 	return c
 }
@@ -280,7 +292,8 @@ func (c *Config) Validate() error {
 	}
 	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
 	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
-	check(c.Tuner.Learner == "tuned" || c.Tuner.Learner == "grid" || c.Tuner.Learner == "l3" || c.Tuner.Learner == "equal", "tuner.learner %q: want tuned, grid, l3 or equal", c.Tuner.Learner)
+	errs = append(errs, c.checkLearner()...)
+	errs = append(errs, c.checkHosts()...)
 	seen := map[string]bool{}
 	check(c.Tuner.Eject.known(), "tuner.eject %q: want %q, %q or %q", c.Tuner.Eject, ejectIdle, ejectAlways, ejectNever)
 	for i, u := range c.Upstream {
@@ -299,6 +312,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	errs = append(errs, c.checkObjective()...)
+	errs = append(errs, c.checkFleet()...)
 	for _, fault := range faults(c.ProvePlan().Validate()) {
 		errs = append(errs, fmt.Errorf("prove.%w", fault))
 	}

@@ -20,9 +20,13 @@ const (
 	passwordFile = "password"
 	caFile       = "ca"
 	modelFile    = "model"
+	learnerFile  = "learner" // what trimtab arena train left
 	tokenFile    = "token"
-	hookFile     = "hook"     // with the token of the scaling hook
-	pageFile     = "page"     // with the token of the page's buttons
+	hookFile     = "hook" // with the token of the scaling hook
+	pageFile     = "page" // with the token of the page's buttons
+	fleetCA      = "fleet-ca"
+	fleetCert    = "fleet-cert"
+	fleetKey     = "fleet-key"
 	membersFile  = "members-" // and which of [[actuator.members]]
 )
 
@@ -38,8 +42,14 @@ func (c *Config) Files() map[string]helper.File {
 	add(pageFile, c.PageTokenFile, trusted.Secret)
 	add(caFile, c.Status.CA, os.ReadFile)
 	add(modelFile, c.Regimes.Model, os.ReadFile)
+	add(learnerFile, c.Tuner.Model, os.ReadFile)
 	add(tokenFile, c.Actuator.TokenFile, trusted.Secret)
 	add(hookFile, c.Scaling.TokenFile, trusted.Secret)
+	if c.inFleet() {
+		add(fleetCA, c.Fleet.CA, os.ReadFile)
+		add(fleetCert, c.Fleet.Cert, os.ReadFile)
+		add(fleetKey, c.Fleet.Key, trusted.Secret)
+	}
 	for i, m := range c.Actuator.Members {
 		add(membersFile+strconv.Itoa(i), m.File, os.ReadFile)
 	}

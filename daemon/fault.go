@@ -28,12 +28,13 @@ const (
 	inPoller      part = "poller"
 	inProbe       part = "probe"
 	inWatcher     part = "watcher" // of NGINX's configuration
-	inDNS         part = "dns"     // answering NGINX, following who the servers are
-	inReload      part = "reload"  // of the daemon's own configuration
-	inProof       part = "prove"   // the experiment
+	inFleet       part = "fleet"
+	inDNS         part = "dns"    // answering NGINX, following who the servers are
+	inReload      part = "reload" // of the daemon's own configuration
+	inProof       part = "prove"  // the experiment
 )
 
-var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inProbe, inWatcher, inDNS, inReload,
+var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inProbe, inWatcher, inFleet, inDNS, inReload,
 	inProof}
 
 // faultLog counts internal faults and logs them: each one once, and again when it still happens ten minutes later.

@@ -2,8 +2,11 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,7 +81,7 @@ func (d *Service) show(s *Session, sample *vts.Sample, held string, out control.
 	if sample != nil && s.whole != nil {
 		step.Sample, step.InForce = s.whole, control.InForce(*s.whole)
 	}
-	step.Ordered = ordersInWords(s.orders.list, s.orders.limits)
+	step.Ordered, step.Configured = ordersInWords(s.orders.list, s.orders.limits), s.cfg.serversInWords(step.Sample)
 	s.mu.Unlock()
 	if e != nil {
 		step.Budget = s.cfg.Budget(e.Budget)
@@ -110,7 +113,62 @@ func (s *Session) undo() string {
 }
 
 // noteEdit puts an operator's edit into the list of changes.
-func (d *Service) noteEdit(was, now weights.Set) { d.page.Note(page.CauseOperator, was, now, "") }
+func (d *Service) noteEdit(was, now weights.Set) { d.page.Note(page.CauseOperator, was, now, "", "") }
+
+// noteOrders puts changes that orders have made into the list of changes.
+func (d *Service) noteOrders(s *Session, made []obeyed) {
+	s.mu.Lock()
+	list := s.orders.list
+	s.mu.Unlock()
+	for _, m := range made {
+		var said []string
+		for _, server := range slices.Sorted(maps.Keys(list[m.upstream])) {
+			said = append(said, server+" is "+list[m.upstream][server].Text(time.Now()))
+		}
+		why, undo := strings.Join(said, "; "), ""
+		switch {
+		case !m.active:
+			why = "the orders are over: the weights are those of before"
+		case len(said) == 0:
+			why = "as ordered"
+		default:
+			undo = fmt.Sprintf("trimtab undrain --upstream %s --server SERVER", m.upstream)
+		}
+		d.page.Note(page.CauseOrders, weights.Set{m.upstream: m.was}, weights.Set{m.upstream: m.now}, why, undo)
+	}
+}
+
+// serversInWords says by upstream and server what the configuration wants of shares; nil where it wants nothing.
+func (c *Config) serversInWords(sample *vts.Sample) map[string]map[string]string {
+	if sample == nil || !slices.ContainsFunc(c.Upstream, func(u UpstreamConfig) bool { return u.limited() || !u.tunes() }) {
+		return nil
+	}
+	out := map[string]map[string]string{}
+	for _, g := range sample.Groups {
+		u := c.upstream(g.Name)
+		if !u.limited() && u.tunes() {
+			continue
+		}
+		b, servers := u.bounds(), map[string]string{}
+		for _, p := range g.Peers {
+			own, named := b.Servers[p.Server]
+			if !named {
+				own = b.Each
+			}
+			switch {
+			case !u.tunes() || b.Keep[p.Server]:
+				servers[p.Server] = "not tuned"
+			case own.Free():
+			case own.Min == own.Max:
+				servers[p.Server] = "pinned " + shareText(own)
+			default:
+				servers[p.Server] = shareText(own)
+			}
+		}
+		out[g.Name] = servers
+	}
+	return out
+}
 
 // ordersInWords says by upstream and server what is ordered: drained, pinned, slow start.
 func ordersInWords(list map[string]map[string]orders.Order, limits map[string]map[string]orders.Limit) map[string]map[string]string {

@@ -3,12 +3,16 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"trimtab/control"
 	"trimtab/nginx"
+	"trimtab/plain"
 	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/words"
@@ -41,9 +45,26 @@ func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *
 		d.lastWhy = kind
 	}
 	if out.Applied {
-		d.log.Info("weights changed", "reason", out.Decision.Reason, "change", words.Change(control.InForce(*sample), out.Decision.Weights, e),
-			"reloaded", out.Receipt.Reloaded, "took_ms", out.Receipt.Took.Milliseconds())
+		if len(out.Decision.Weights) > 0 {
+			d.log.Info("weights changed", "reason", out.Decision.Reason, "change", words.Change(control.InForce(*sample), out.Decision.Weights, e),
+				"reloaded", out.Receipt.Reloaded, "took_ms", out.Receipt.Took.Milliseconds())
+		}
+		if change := levelsInWords(out.Receipt.Levels); change != "" {
+			d.log.Info("controls changed", "reason", out.Decision.Reason, "change", change)
+		}
 	}
+}
+
+// levelsInWords says what is refused and which capacity servers have; empty: nothing of that was decided.
+func levelsInWords(l control.Levels) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(l.Blocked)) {
+		out = append(out, fmt.Sprintf("%.0f %% of %s refused", 100*l.Blocked[name], plain.Text(name)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Capacity)) {
+		out = append(out, fmt.Sprintf("%s: %d units", plain.Text(name), l.Capacity[name]))
+	}
+	return strings.Join(out, ", ")
 }
 
 // sayAgain is how soon a failure of the same kind is logged again when its text differs.

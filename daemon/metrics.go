@@ -27,6 +27,9 @@ type loopMetrics struct {
 	ejected                                *gauges
 	answers                                *answers
 	reward, predicted, art                 *gauges
+	objective                              *objectiveMetrics
+	hostCPU, hostMemory                    *gauges
+	hostPressure, hostBytes                *gauges
 	holding, left, regime, probability     prometheus.Gauge
 	lastSample, lastChange                 prometheus.Gauge
 	seenRejected                           map[vts.Reason]uint64
@@ -87,6 +90,11 @@ func newLoopMetrics(reg prometheus.Registerer) *loopMetrics {
 		reward:        perLabel("reward_measured", "Reward of the last interval, per request; 0 is the best.", "upstreams"),
 		predicted:     perLabel("reward_predicted", "Reward that was predicted for the next interval.", "upstreams"),
 		art:           perLabel("art_per_request", "Accumulated relative tardiness per request of the last interval.", "upstreams"),
+		objective:     newObjectiveMetrics(reg),
+		hostCPU:       perLabel("host_cpu_ratio", "Busy share of the processors of the server's machine, as it says itself.", "server"),
+		hostMemory:    perLabel("host_memory_ratio", "Used share of the memory of the server's machine.", "server"),
+		hostPressure:  perLabel("host_pressure_ratio", "Share of time in which some task of the server's machine waited for the resource.", "server", "resource"),
+		hostBytes:     perLabel("host_network_bytes_per_second", "Traffic of the server's machine, by direction.", "server", "direction"),
 		holding:       gauge("holding", "1 while changes are held."),
 		left:          gauge("changes_left", "Changes left in the budget."),
 		regime:        gauge("regime", "Load regime; -1 when unknown."),
@@ -123,11 +131,13 @@ func (m *loopMetrics) Step(s *vts.Sample, held string, out control.Outcome, e *t
 			m.reloads.Inc()
 		}
 	}
+	m.hosts(s)
 	if s != nil {
 		m.sample(s)
 	}
 	if e != nil && err == nil {
 		m.explanation(e)
+		m.objective.take(e.Objective)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/helper"
 	"trimtab/nginx/live"
-	"trimtab/nginx/rates"
 	"trimtab/objective"
 	"trimtab/pursuit"
 	"trimtab/scaling"
@@ -110,11 +110,18 @@ func (c *Config) admissionLimits() map[string]control.AdmissionLimits {
 	out := map[string]control.AdmissionLimits{}
 	for _, u := range c.Upstream {
 		if u.MaxBlocked > 0 && c.Objective.Admission != "" {
-			out[u.Name] = control.AdmissionLimits{Most: u.MaxBlocked, Step: u.BlockStep}
+			l := control.AdmissionLimits{Most: u.MaxBlocked, Step: u.BlockStep}
+			if c.Objective.Admission == admissionRate { // every change is a reload
+				l.Settle = max(rateSettles, 2*time.Duration(c.Interval))
+			}
+			out[u.Name] = l
 		}
 	}
 	return out
 }
+
+// rateSettles is the least time from a change of a rate to the next.
+const rateSettles = 5 * time.Second
 
 func (c *Config) scalingLimits() (limits map[string]control.ScalingLimits, units map[string]int) {
 	limits, units = map[string]control.ScalingLimits{}, map[string]int{}
@@ -213,45 +220,79 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch), MinGain: cfg.Objective.MinGain})
 }
 
-// needsOneProcess says that something is done with the rights of root that only weights are.
-func needsOneProcess(what string) error {
-	return &ConfigError{fmt.Errorf("%s, which the process that reads the network may not: run trimtab tune --single-process", what)}
+// scaler carries out capacities.
+type scaler interface {
+	control.Scaler
+	InForce(ctx context.Context) (map[string]int, error)
 }
 
-// newScaler returns who carries out capacities; nil: nobody does. A confined process starts no programs.
-func newScaler(cfg *Config, log *slog.Logger, confined bool) (*scaling.Scaler, error) {
-	s := cfg.Scaling
-	limits, _ := cfg.scalingLimits()
-	if !cfg.pursues() || len(limits) == 0 {
+// askedScaler has the root carry them out: it runs the operator's program, which a process that reads the network may not.
+type askedScaler struct{ root root }
+
+// Scale implements control.Scaler.
+func (a askedScaler) Scale(ctx context.Context, capacity map[string]int) error {
+	return a.root.Scale(ctx, capacity)
+}
+
+// InForce implements scaler.
+func (a askedScaler) InForce(ctx context.Context) (map[string]int, error) { return a.root.Units(ctx) }
+
+// newScaler returns who carries out capacities; nil: nobody does. A URL is called by this process, a program run by the root.
+func newScaler(s *Session, log *slog.Logger) (scaler, error) {
+	hook := s.cfg.Scaling
+	if limits, _ := s.cfg.scalingLimits(); !s.cfg.pursues() || len(limits) == 0 {
 		return nil, nil
 	}
-	if confined && s.URL == "" {
-		return nil, needsOneProcess("scaling.command starts a program")
+	if hook.URL == "" {
+		return askedScaler{s.root}, nil
 	}
-	var hook scaling.Hook = scaling.Command{Change: s.Command, Ask: s.Ask}
-	if s.URL != "" {
-		token := ""
-		if s.TokenFile != "" {
-			text, err := cfg.file(hookFile)
-			if err != nil {
-				return nil, fmt.Errorf("read the token of the scaling hook: %w", err)
-			}
-			token, _, _ = strings.Cut(string(text), "\n")
+	token := ""
+	if hook.TokenFile != "" {
+		text, err := s.cfg.file(hookFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the token of the scaling hook: %w", err)
 		}
-		hook = s.call(strings.TrimSpace(token))
+		token, _, _ = strings.Cut(string(text), "\n")
 	}
-	return &scaling.Scaler{Hook: hook, Limits: limits, Timeout: time.Duration(s.Timeout), Confirm: time.Duration(s.Confirm), DryRun: s.DryRun, Logger: log}, nil
+	return s.cfg.scaler(hook.call(strings.TrimSpace(token)), log), nil
+}
+
+func (c *Config) scaler(hook scaling.Hook, log *slog.Logger) *scaling.Scaler {
+	s := c.Scaling
+	limits, _ := c.scalingLimits()
+	return &scaling.Scaler{Hook: hook, Limits: limits, Timeout: time.Duration(s.Timeout), Confirm: time.Duration(s.Confirm), DryRun: s.DryRun, Logger: log}
+}
+
+// rootControls are what the root may do beside weights by a configuration.
+func rootControls(cfg *Config, log *slog.Logger) helper.Controls {
+	var out helper.Controls
+	if !cfg.pursues() {
+		return out
+	}
+	if s := cfg.Scaling; len(s.Servers) > 0 && s.URL == "" {
+		out.Scaler = cfg.scaler(scaling.Command{Change: s.Command, Ask: s.Ask}, log)
+	}
+	if cfg.Objective.Admission == admissionRate {
+		out.Zones, out.MostBlocked = map[string]string{}, map[string]float64{}
+		for _, u := range cfg.Upstream {
+			if u.LimitZone != "" {
+				out.Zones[u.Name], out.MostBlocked[u.Name] = u.LimitZone, u.MaxBlocked
+			}
+		}
+	}
+	return out
 }
 
 // admission refuses requests for a session, and goes on refusing from step to step.
 type admission struct {
-	lua  *live.Admission
-	rate *rates.Admission
+	lua  *live.Admission // nil: by the rates of limit_req_zones, which the root edits
+	root root
 
 	mu      sync.Mutex
 	blocked map[string]float64
-	refused map[string]uint64 // counts at the last sample
-	offered map[string]float64
+	refused map[string]uint64  // counts at the last sample
+	offered map[string]float64 // per s, when a rate was set
+	offers  func() map[string]float64
 }
 
 var _ control.Admitter = (*admission)(nil)
@@ -264,16 +305,7 @@ func newAdmission(s *Session) (*admission, error) {
 	}
 	a := &admission{blocked: map[string]float64{}, refused: map[string]uint64{}, offered: map[string]float64{}}
 	if o.Admission == admissionRate {
-		zones := map[string]string{}
-		for _, u := range s.cfg.Upstream {
-			if u.LimitZone != "" {
-				zones[u.Name] = u.LimitZone
-			}
-		}
-		if s.own == nil {
-			return nil, needsOneProcess(`objective.admission = "rate" edits NGINX's files`)
-		}
-		a.rate = &rates.Admission{Applier: s.own.Applier, Zones: zones, Offered: a.offers}
+		a.root, a.offers = s.root, s.offered
 		return a, nil
 	}
 	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile, Timeout: time.Duration(s.cfg.Status.Timeout),
@@ -290,21 +322,28 @@ func newAdmission(s *Session) (*admission, error) {
 	return a, nil
 }
 
+// offered are the requests per second that upstreams are believed to be offered.
+func (s *Session) offered() map[string]float64 {
+	if p, ok := s.policy.(*pursuit.Policy); ok {
+		return p.Offered()
+	}
+	return nil
+}
+
 // renewals are the intervals that a share is in force without being renewed.
 const renewals = 3
-
-func (a *admission) offers(upstream string) float64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.offered[upstream]
-}
 
 // Admit implements control.Admitter.
 func (a *admission) Admit(ctx context.Context, blocked map[string]float64) (err error) {
 	if a.lua != nil {
 		err = a.lua.Admit(ctx, blocked)
 	} else {
-		err = a.rate.Admit(ctx, blocked)
+		offered := a.offers()
+		if err = a.root.Admit(ctx, blocked, offered); err == nil {
+			a.mu.Lock()
+			maps.Copy(a.offered, offered)
+			a.mu.Unlock()
+		}
 	}
 	if err == nil {
 		a.mu.Lock()
@@ -329,7 +368,7 @@ func (a *admission) Release(ctx context.Context) error {
 	if a.lua != nil {
 		err = a.lua.Release(ctx)
 	} else {
-		err = a.rate.Release(ctx)
+		err = a.root.Release(ctx)
 	}
 	if err == nil {
 		a.mu.Lock()
@@ -365,20 +404,20 @@ func (a *admission) see(ctx context.Context, sample *vts.Sample) error {
 	return a.lua.Admit(ctx, renew)
 }
 
-// guess says what was refused where nobody counts it. While a rate binds it lets its share of what was offered in, so that what is carried
-// says what is offered; when less is offered than the rate the guess is too high, and shares that are worked out from it fall until the rate
-// is the operator's again.
+// rateBinds is the part of a rate that has to be carried for it to be taken for what limits: chance and what servers still
+// have of before make the rest.
+const rateBinds = 0.85
+
+// guess says what was refused where nobody counts it. While a rate binds, as much is taken to be offered as when it was set:
+// how much more is refused cannot be seen. When clearly less is carried than the rate, nobody is refused.
 func (a *admission) guess(sample *vts.Sample, seconds float64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range sample.Groups {
 		g := &sample.Groups[i]
-		carried := float64(g.Requests())
-		if share := a.blocked[g.Name]; share > 0 && share < 1 {
-			g.Refused = uint64(carried*share/(1-share) + 0.5)
-		}
-		if seconds > 0 {
-			a.offered[g.Name] = (carried + float64(g.Refused)) / seconds
+		carried, offered := float64(g.Requests()), a.offered[g.Name]*seconds
+		if share := a.blocked[g.Name]; share > 0 && carried >= rateBinds*(1-share)*offered {
+			g.Refused = uint64(max(0, offered-carried) + 0.5)
 		}
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"trimtab/control"
 	"trimtab/helper"
 	"trimtab/pursuit"
+	"trimtab/scaling"
 	"trimtab/tuner"
+	"trimtab/vts"
 )
 
 // pursuing is a configuration with an objective, four lines of it.
@@ -97,25 +99,63 @@ func TestObjectivesAreOffUnlessSwitchedOn(t *testing.T) {
 	}
 }
 
-func TestWhatNeedsRootIsNotAskedOfAConfinedProcess(t *testing.T) {
-	for _, c := range []struct{ name, text, want string }{
+// What a rate refuses nobody counts: it is worked out while the rate binds, and nothing is made up when it does not.
+func TestWhatARateRefusesIsWorkedOut(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		blocked, offered float64 // when the rate was set
+		carried          uint64  // in two seconds
+		want             uint64
+	}{
+		{"nothing is refused", 0, 100, 150, 0},
+		{"the rate binds: what is carried is its share", 0.4, 100, 120, 80},
+		{"with what servers still had", 0.4, 100, 130, 70},
+		{"clearly less is carried than the rate: nobody is refused", 0.4, 100, 90, 0},
+		{"more is carried than was offered", 0.1, 100, 240, 0},
+		{"everything may be refused", 1, 100, 0, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := &admission{blocked: map[string]float64{"u": c.blocked}, offered: map[string]float64{"u": c.offered}}
+			s := &vts.Sample{Groups: []vts.GroupSample{{Name: "u", Peers: []vts.PeerSample{{Server: "a", Requests: c.carried}}}}}
+			a.guess(s, 2)
+			if got := s.Groups[0].Refused; got != c.want {
+				t.Errorf("got %d refused, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAConfinedProcessHasTheRootDoWhatNeedsIt(t *testing.T) {
+	byProgram := "[objective]\nkind = \"cost\"\n[[upstream]]\nname = \"one\"\nbound = \"35ms\"\n" +
+		"[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n"
+	for _, c := range []struct {
+		name, text             string
+		program, byURL, byRate bool
+	}{
 		{"rates in NGINX's files", strings.NewReplacer(`"lua"`, `"rate"`, "max_blocked = 0.5", "max_blocked = 0.5\nlimit_zone = \"z\"").Replace(pursuing),
-			"edits NGINX's files"},
-		{"a program that scales", "[objective]\nkind = \"cost\"\n[[upstream]]\nname = \"one\"\nbound = \"35ms\"\n" +
-			"[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n", "starts a program"},
+			false, false, true},
+		{"a program that scales", byProgram, true, false, false},
+		{"a call that scales needs no root", strings.Replace(byProgram, `command = ["/bin/true"]`, `url = "http://127.0.0.1:9/{server}"`, 1), false, true, false},
+		{"without an objective there is nothing", "", false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, err := ParseConfig("trimtab.toml", c.text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := newSession(cfg, nil, &helper.Client{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--single-process") {
-				t.Errorf("got %v, want it refused: %s", err, c.want)
+			s, err := newSession(cfg, nil, &helper.Client{})
+			if err != nil {
+				t.Fatal(err)
 			}
-			if s, err := newSession(cfg, nil, nil); err != nil {
-				t.Errorf("in one process: %v", err)
-			} else {
-				s.close()
+			defer s.close()
+			_, asks := s.scaler.(askedScaler)
+			_, calls := s.scaler.(*scaling.Scaler)
+			if asks != c.program || calls != c.byURL || (s.admission != nil) != c.byRate {
+				t.Errorf("scaler %T, admission %v", s.scaler, s.admission)
+			}
+			given := newRoot(cfg, nil).Controls
+			if (given.Scaler != nil) != c.program || (given.Zones["one"] == "z" && given.MostBlocked["one"] == 0.5) != c.byRate || len(given.Zones) > 0 != c.byRate {
+				t.Errorf("the root may use %+v", given)
 			}
 		})
 	}

@@ -120,9 +120,16 @@ func Give(o *orders.Orders, upstream, server string, order orders.Order) {
 	o.Upstreams[upstream][server] = order
 }
 
+// obeyed is a change of an upstream's weights by orders.
+type obeyed struct {
+	upstream string
+	was, now weights.Group
+	active   bool // false: its orders are over
+}
+
 // enforce makes the weights of upstreams with orders what these say, and returns those whose orders are over to what they had
-// before. It reports the upstreams that it changed.
-func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string, err error) {
+// before. It reports what it changed.
+func (s *Session) enforce(ctx context.Context, now time.Time) (changed []obeyed, err error) {
 	store := s.cfg.Orders()
 	o, err := store.Read()
 	if err != nil || len(o.Upstreams)+len(o.Before) == 0 {
@@ -176,7 +183,11 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []string,
 			return changed, err
 		}
 		if did {
-			changed = append(changed, name)
+			made := obeyed{upstream: name, was: inForce, now: weights.Group{}, active: active}
+			for server, w := range want {
+				made.now[server] = weights.Setting{Weight: weights.Clamp(w.Weight), Down: w.Down}
+			}
+			changed = append(changed, made)
 		}
 		if !active {
 			if o, err = store.Update(func(o *orders.Orders) (bool, error) {
@@ -239,6 +250,11 @@ func (d *Service) obey(ctx context.Context, s *Session) {
 		d.log.Error("orders are not in force", "error", err)
 	}
 	if len(changed) > 0 {
-		d.log.Info("weights set as ordered", "upstreams", changed)
+		var names []string
+		for _, c := range changed {
+			names = append(names, c.upstream)
+		}
+		d.log.Info("weights set as ordered", "upstreams", names)
+		d.noteOrders(s, changed)
 	}
 }

@@ -28,10 +28,16 @@ func (d *Service) install(s *Session, fromKept bool) {
 
 // newPolicy returns a policy that has learned nothing.
 func (d *Service) newPolicy(s *Session) (p control.Policy, err error) {
+	if err := s.cfg.mayDecide(d.opts.Observe); err != nil {
+		return nil, err
+	}
 	if fault := d.contain(inPolicy, func() { p, err = d.opts.NewPolicy(s.cfg) }); fault != nil {
 		err = fault
 	}
-	return p, err
+	if err != nil {
+		return p, err
+	}
+	return s.joined(p)
 }
 
 // swap makes another session the current one; its policy, if it is to have another than the last one, takes over what
@@ -50,6 +56,9 @@ func (d *Service) swap(next *Session) {
 		next.policy = last.policy
 	} else {
 		d.carryOver(next, last.policy)
+	}
+	if p, err := next.joined(next.policy); err == nil { // one that was kept speaks over the session before
+		next.policy = p
 	}
 	d.mu.Lock()
 	d.session = next

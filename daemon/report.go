@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"trimtab/hosts"
 	"trimtab/weights"
 )
 
@@ -21,6 +22,7 @@ type Report struct {
 	ChangesMost int                `json:"changes_most"`        // that a full budget holds; 0: changes are not limited
 	Wishes      []string           `json:"wishes,omitempty"`    // what the configuration asks of single servers' shares
 	Errors      map[string]Trouble `json:"errors"`              // by kind, of the daemon that was asked
+	Hosts       []hosts.Reading    `json:"hosts,omitempty"`     // what the machines of servers said last, with its age
 	Explanation json.RawMessage    `json:"explanation"`         // a tuner.Explanation; nil: nothing decided yet, or a learner that explains nothing
 }
 
@@ -34,6 +36,10 @@ func (d *Service) report() Report {
 		InForce: relabel(d.inForce, label), Operator: relabel(d.base, label), Wishes: d.session.cfg.Wishes()}
 	if b := d.session.cfg.Budget(0); !b.Unlimited {
 		r.ChangesMost = b.Most
+	}
+	for _, h := range d.session.hosts.Now(r.At) {
+		h.Server = label(h.Server)
+		r.Hosts = append(r.Hosts, h)
 	}
 	if !d.lastMade.IsZero() {
 		r.LastChange = &d.lastMade

@@ -30,6 +30,11 @@ type root interface {
 	Test(ctx context.Context) (tried bool, err error)
 	// Answers reports whether the far end of a connection is NGINX.
 	Answers(ctx context.Context, conn net.Conn) error
+	// Scale, Units, Admit and Release are the controls of an objective beside weights.
+	Scale(ctx context.Context, capacity map[string]int) error
+	Units(ctx context.Context) (map[string]int, error)
+	Admit(ctx context.Context, blocked, offered map[string]float64) error
+	Release(ctx context.Context) error
 	// Watch calls report with every edit by somebody else until ctx ends.
 	Watch(ctx context.Context, report func(helper.Edit)) error
 }
@@ -56,6 +61,7 @@ func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 			},
 		},
 	}
+	r.Controls = rootControls(cfg, log)
 	if cfg.PageTokenFile != "" { // the page has buttons
 		r.SetHold = func(on bool) error {
 			change := cfg.Release

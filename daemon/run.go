@@ -210,6 +210,18 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 	if s.prober != nil {
 		all.Go(func() { d.keepRunning(ctx, inProbe, func() { s.prober.run(ctx, time.Duration(s.cfg.Interval)) }) })
 	}
+	if s.hosts != nil {
+		all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.hosts.Run(ctx) }) })
+	}
+	if s.link != nil {
+		all.Go(func() {
+			d.keepRunning(ctx, inFleet, func() {
+				if err := s.link.Run(ctx); err != nil {
+					d.log.Error("the fleet is not joined", "error", err)
+				}
+			})
+		})
+	}
 	if b, ok := s.hand.(beginner); ok {
 		b.begin(ctx, d, all)
 	}

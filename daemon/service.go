@@ -62,6 +62,7 @@ type Service struct {
 	inForce       weights.Set // as the last sample showed them
 	base          weights.Set // the operator's
 	proved        proved
+	node          *fleetPolicy // of the last step; nil: the node is alone
 }
 
 // Options are what a run of the daemon is given beside its configuration.
@@ -115,6 +116,7 @@ func New(cfg *Config, o Options) (*Service, error) {
 	if s.own != nil {
 		s.own.Applier.Clock = o.Clock
 	}
+	o.Registry.MustRegister(newFleetMetrics(d.fleetNode))
 	d.warn(cfg)
 	return d, nil
 }
@@ -179,6 +181,7 @@ func (d *Service) beginStep() *Session {
 	d.mu.Lock()
 	s := d.session
 	d.began = time.Now()
+	d.node, _ = s.policy.(*fleetPolicy)
 	d.mu.Unlock()
 	s.mu.Lock()
 	s.last = nil

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"trimtab/control"
+	"trimtab/fleet/bus"
 	"trimtab/helper"
+	"trimtab/hosts"
 	"trimtab/nginx"
 	"trimtab/nginx/live"
 	"trimtab/nginx/reload"
-	"trimtab/scaling"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -37,9 +38,11 @@ type Session struct {
 	policy control.Policy
 	prober *prober // nil: no upstream has a probe
 
-	admission *admission      // nil: none
-	scaler    *scaling.Scaler // nil: none
-	asked     bool            // the scaler has said what servers have
+	hosts     *hosts.Hosts // nil: none
+	admission *admission   // nil: none
+	scaler    scaler       // nil: none
+	asked     bool         // the scaler has said what servers have
+	link      *bus.Link    // to the fleet; nil: there is none
 
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
@@ -59,8 +62,9 @@ type Session struct {
 	alone  map[string]bool // upstreams that on_render = "hold" has taken out
 	dry    bool
 
-	generation int64      // of NGINX's configuration in the last sample
-	change     *pageAfter // what the page must show before it is used; nil: anything
+	generation int64 // of NGINX's configuration in the last sample
+
+	change *pageAfter // what the page must show before it is used; nil: anything
 }
 
 // pageAfter is a change of weights that the next sample must be later than.
@@ -118,10 +122,16 @@ func newSession(cfg *Config, log *slog.Logger, asked *helper.Client) (*Session, 
 			return nil, err
 		}
 	}
+	if s.hosts, err = newHosts(cfg, log); err != nil {
+		return nil, err
+	}
 	if s.admission, err = newAdmission(s); err != nil {
 		return nil, err
 	}
-	s.scaler, err = newScaler(cfg, log, s.own == nil)
+	if s.link, err = newLink(cfg, log); err != nil {
+		return nil, err
+	}
+	s.scaler, err = newScaler(s, log)
 	return s, err
 }
 
@@ -238,7 +248,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
-	sample.Groups = slices.Clone(sample.Groups)
+	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), hostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}

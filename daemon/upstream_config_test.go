@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"trimtab/orders"
 	"trimtab/tuner"
+	"trimtab/vts"
 	"trimtab/weights"
 )
 
@@ -51,6 +53,14 @@ func TestWhatIsWantedOfSingleServers(t *testing.T) {
 		if got := c.SlowStart("app", server); got != want {
 			t.Errorf("slow start of %s: got %s, want %s", server, got, want)
 		}
+	}
+	sample := &vts.Sample{Groups: []vts.GroupSample{{Name: "app", Peers: []vts.PeerSample{{Server: "10.0.0.1:80"},
+		{Server: "10.0.0.2:80"}, {Server: "10.0.0.3:80"}, {Server: "10.0.0.9:80"}}},
+		{Name: "web", Peers: []vts.PeerSample{{Server: "w"}}}, {Name: "free", Peers: []vts.PeerSample{{Server: "f"}}}}}
+	shown := map[string]map[string]string{"app": {"10.0.0.1:80": "pinned 5 %", "10.0.0.2:80": "10 to 50 %",
+		"10.0.0.3:80": "not tuned", "10.0.0.9:80": "at most 50 %"}, "web": {"w": "not tuned"}}
+	if got := c.serversInWords(sample); !reflect.DeepEqual(got, shown) {
+		t.Errorf("on the page: got %v, want %v", got, shown)
 	}
 	limits := c.limits("app", nil, []string{"10.0.0.1:80", "10.0.0.9:80"})
 	if limits["10.0.0.1:80"] != (weights.Limits{Min: 0.05, Max: 0.05}) ||

@@ -31,6 +31,9 @@ func (s *Scenario) Format(comment string) []byte {
 	for i := range s.Loads {
 		f.load(&s.Loads[i])
 	}
+	for i := range s.Balancers {
+		f.balancer(&s.Balancers[i])
+	}
 	for i := range s.Faults {
 		f.fault(&s.Faults[i], s.Duration)
 	}

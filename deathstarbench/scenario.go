@@ -35,6 +35,8 @@ type Scenario struct {
 	Upstreams []Upstream `toml:"upstream"`
 	Loads     []Traffic  `toml:"load"`
 	Faults    []Fault    `toml:"fault"`
+	// Balancers are the NGINX in front of the servers; empty: one.
+	Balancers []Balancer `toml:"balancer"`
 }
 
 // Server is one backend.
@@ -186,6 +188,7 @@ func (s *Scenario) complete() {
 			l.Phases, _ = l.Pattern.phases(s.Duration.Std()) // what is wrong with it, faults says
 		}
 	}
+	s.completeBalancers()
 	for i := range s.Faults {
 		s.Faults[i].Complete()
 		if s.Faults[i].Until == 0 {

@@ -43,6 +43,7 @@ func (s *Scenario) faults() []fault {
 	s.checkUpstreams(c)
 	s.checkLoads(c)
 	s.checkFaults(c)
+	s.checkBalancers(c)
 	s.checkObjective(c)
 	return c.faults
 }

@@ -15,6 +15,10 @@ const (
 	opOrder   = "order"   // change weights as the operator has ordered
 	opRecover = "recover" // undo what a crash has left
 	opTest    = "test"    // run nginx -t on what is on the disk
+	opScale   = "scale"   // have the operator's program change the capacity of servers
+	opUnits   = "units"   // what servers have, as that program says
+	opAdmit   = "admit"   // refuse shares of requests by the operator's limit_req_zones
+	opRelease = "release" // put the operator's rates back
 
 	opCancel   = "cancel"   // end what is under way on the other socket, unless it has to be finished
 	opLook     = "look"     // the upstreams as they stand in the files
@@ -43,6 +47,10 @@ type request struct {
 	Dry      bool   `json:"dry,omitempty"`       // of opStanding: nothing is to be written
 	Hold     *bool  `json:"hold,omitempty"`      // of opHold: whether it is to be there; nil: as it is
 	Socket   bool   `json:"socket,omitempty"`    // a socket follows
+
+	Units   map[string]int     `json:"units,omitempty"`         // of opScale, by server
+	Blocked map[string]float64 `json:"blocked,omitempty"`       // of opAdmit: shares by upstream
+	Offered map[string]float64 `json:"offered_per_s,omitempty"` // of opAdmit
 }
 
 // reply is what the helper says: a question of its own while it works, or the result.
@@ -60,6 +68,7 @@ type reply struct {
 	Receipt   *nginx.Receipt  `json:"receipt,omitempty"`
 	Recovery  *nginx.Recovery `json:"recovery,omitempty"`
 	Tried     bool            `json:"tried,omitempty"`
+	Units     map[string]int  `json:"units,omitempty"`
 	Held      string          `json:"held,omitempty"` // of opHold
 	Path      string          `json:"path,omitempty"` // of the settings
 	Text      []byte          `json:"text,omitempty"` // of the settings, or of a file

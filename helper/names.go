@@ -63,9 +63,23 @@ func labelledUpstreams(list []Upstream, change func(string) string) []Upstream {
 
 func (r *request) label(change func(string) string) {
 	r.Want, r.From = labelled(r.Want, change), labelled(r.From, change)
+	r.Units, r.Blocked, r.Offered = labelledKeys(r.Units, change), labelledKeys(r.Blocked, change), labelledKeys(r.Offered, change)
+}
+
+// labelledKeys are values by other names.
+func labelledKeys[V any](values map[string]V, change func(string) string) map[string]V {
+	if values == nil {
+		return nil
+	}
+	out := make(map[string]V, len(values))
+	for name, v := range values {
+		out[change(name)] = v
+	}
+	return out
 }
 
 func (r *reply) label(change func(string) string) {
+	r.Units = labelledKeys(r.Units, change)
 	if r.Look != nil {
 		r.Look = &Look{Upstreams: labelledUpstreams(r.Look.Upstreams, change)}
 	}

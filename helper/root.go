@@ -25,6 +25,8 @@ type Root struct {
 	HoldFile  string   // nothing is changed while it exists; empty: there is none
 	// SetHold makes the hold file or removes it; nil: that is not for who asks here.
 	SetHold func(on bool) error
+	// Controls are those beside weights that an objective may use.
+	Controls Controls
 	// MaxGenerations of draining workers are no reason to hold; 0: any number.
 	MaxGenerations int
 	// Reloads says that weights change by files and reloads, so that Standing looks at these too.

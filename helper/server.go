@@ -78,6 +78,7 @@ func (s *Server) Serve(ctx context.Context, changes, questions net.Conn) error {
 		}()
 	}
 	err := errors.Join(<-ended, <-ended)
+	s.letAllIn()
 	s.mu.Lock()
 	if s.unseen != nil {
 		s.unseen()
@@ -191,6 +192,9 @@ func (s *Server) change(ctx context.Context, req *request) (reply, error) {
 	case opTest:
 		tried, err := root.Test(ctx)
 		return reply{Tried: tried, Failure: failureOf(err)}, nil
+	}
+	if r, ok := s.controls(ctx, root, req); ok {
+		return r, nil
 	}
 	return reply{}, fmt.Errorf("%w: operation %.40q", errProtocol, req.Op)
 }

@@ -51,7 +51,7 @@ func DelayOf(g vts.GroupSample, quantile float64) float64 {
 		if p.Requests == 0 {
 			continue
 		}
-		if gaveUp(p) { // none of its response times says how long its clients waited
+		if GaveUp(p) { // none of its response times says how long its clients waited
 			worst = math.Max(worst, float64(p.RequestMsec)/float64(p.Requests)/1e3)
 			continue
 		}
@@ -64,10 +64,10 @@ func DelayOf(g vts.GroupSample, quantile float64) float64 {
 	return worst
 }
 
-// gaveUp reports whether clients of a server closed their connections before an answer: such an attempt counts as 4xx
+// GaveUp reports whether clients of a server closed their connections before an answer: such an attempt counts as 4xx
 // with a response time of 0 and its whole duration as request time, so that a server that answers nobody looks like the
 // fastest. Most of the time that requests took is not response time then.
-func gaveUp(p *vts.PeerSample) bool {
+func GaveUp(p *vts.PeerSample) bool {
 	return p.Responses[3] > 0 && 2*p.ResponseMsec < p.RequestMsec
 }
 
@@ -75,7 +75,7 @@ func gaveUp(p *vts.PeerSample) bool {
 func abandoned(g vts.GroupSample) float64 {
 	sum := 0.0
 	for i := range g.Peers {
-		if p := &g.Peers[i]; gaveUp(p) {
+		if p := &g.Peers[i]; GaveUp(p) {
 			sum += float64(p.Responses[3])
 		}
 	}

@@ -2,177 +2,22 @@ package page
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"trimtab/localhttp"
+	"trimtab/page/browse"
 )
-
-// browser is a Chromium with one tab. What it complains of is collected.
-type browser struct {
-	ctx    context.Context
-	mu     sync.Mutex
-	faults []string
-}
-
-func newBrowser(t *testing.T) *browser {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("no Chromium: scripts/setup-watch.sh installs Debian's")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.WSURLReadTimeout(time.Minute))
-	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(alloc)
-	ctx, over := context.WithTimeout(ctx, 3*time.Minute)
-	b := &browser{ctx: ctx}
-	t.Cleanup(func() { over(); cancel(); stop() })
-	err := chromedp.Listen(ctx, func(event any) {
-		var fault string
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			fault = fmt.Sprintf("exception: %s %s:%d", e.ExceptionDetails.Text, e.ExceptionDetails.URL,
-				e.ExceptionDetails.LineNumber)
-		case *runtime.EventConsoleAPICalled:
-			if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
-				fault = fmt.Sprintf("console: %s %v", e.Type, e.Args)
-			}
-		case *log.EventEntryAdded:
-			if e.Entry.Level == log.EntryLevelError {
-				fault = "log: " + e.Entry.Text + " " + e.Entry.URL
-			}
-		case *page.EventJavascriptDialogOpening:
-			fault = "a dialog opened: " + e.Message
-		}
-		if fault != "" {
-			b.mu.Lock()
-			b.faults = append(b.faults, fault)
-			b.mu.Unlock()
-		}
-	})
-	if err == nil {
-		_, err = chromedp.Call(ctx, log.Enable, cdp.Empty{})
-	}
-	if err == nil {
-		_, err = chromedp.Call(ctx, runtime.Enable, cdp.Empty{})
-	}
-	if err == nil {
-		_, err = chromedp.Call(ctx, page.Enable, page.EnableParams{})
-	}
-	if err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	return b
-}
-
-func (b *browser) run(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
-	t.Helper()
-	if err := chromedp.Do(b.ctx, actions...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// eval returns what an expression is in the page.
-func eval[T any](t *testing.T, b *browser, expression string) T {
-	t.Helper()
-	return get(t, b, chromedp.Evaluate[T](expression))
-}
-
-// get runs an action that returns something.
-func get[T any](t *testing.T, b *browser, a chromedp.Action[T]) T {
-	t.Helper()
-	v, err := chromedp.Run(b.ctx, a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// call runs a command of the protocol.
-func call[P, R any](t *testing.T, b *browser, c cdp.Command[P, R], params P) {
-	t.Helper()
-	if _, err := chromedp.Call(b.ctx, c, params); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// await waits until an expression is true in the page.
-func (b *browser) await(t *testing.T, what, expression string) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if eval[bool](t, b, expression) {
-			return
-		}
-		if time.Now().After(deadline) {
-			text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
-			t.Fatalf("%s: not within 30 s; the page shows:\n%s\n%v", what, text, b.faults)
-		}
-		b.run(t, chromedp.Sleep(50*time.Millisecond))
-	}
-}
-
-func (b *browser) faultless(t *testing.T) {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.faults) > 0 {
-		t.Errorf("the browser complains: %s", strings.Join(b.faults, "\n"))
-	}
-}
-
-// size is a window, light or dark.
-func (b *browser) size(t *testing.T, width, height int64, dark bool) {
-	t.Helper()
-	scheme := "light"
-	if dark {
-		scheme = "dark"
-	}
-	b.run(t, chromedp.EmulateViewport(width, height))
-	call(t, b, emulation.SetEmulatedMedia,
-		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme",
-			Value: scheme}}})
-}
-
-// picture keeps a screenshot where TRIMTAB_SCREENSHOTS says.
-func (b *browser) picture(t *testing.T, name string) {
-	t.Helper()
-	dir := os.Getenv("TRIMTAB_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	b.run(t, chromedp.Sleep(300*time.Millisecond))
-	png := get(t, b, chromedp.FullScreenshot(100))
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // site serves a handler on loopback as the daemon does, at an address that can be stopped and started again.
 type site struct {
@@ -196,7 +41,7 @@ func serve(t *testing.T, address string, h http.Handler) *site {
 const hook = `window.__shift = 0; new PerformanceObserver((l) => { for (const e of l.getEntries()) if (!e.hadRecentInput) window.__shift += e.value; }).observe({ type: "layout-shift", buffered: true });`
 
 func TestPageInABrowser(t *testing.T) {
-	b := newBrowser(t)
+	b := browse.New(t)
 	r := NewRecorder(About{Title: "Trimtab on host", Host: "host", Version: "v1", Target: "/etc/nginx/nginx.conf"})
 	w := newWorld(r, 100, 20)
 	for i := range 60 {
@@ -204,38 +49,38 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	w.backdate()
 	s := serve(t, "127.0.0.1:0", Handler(r, Options{}))
-	b.size(t, 1200, 900, false)
-	call(t, b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hook})
-	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "the upstreams",
+	b.Size(t, 1200, 900, false)
+	browse.Call(t, b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hook})
+	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+	b.Await(t, "the upstreams",
 		`document.querySelectorAll("#groups tbody tr").length === 100 && document.querySelectorAll("#servers tbody tr").length === 20 && document.querySelectorAll(".plot canvas").length === 4`)
-	loaded := eval[float64](t, b,
+	loaded := browse.Eval[float64](t, b,
 		`(() => { const n = performance.getEntriesByType("navigation")[0]; const live = performance.getEntriesByType("resource").filter((e) => e.name.includes("/page/live"))[0]; return live.responseEnd - n.startTime; })()`)
 	t.Logf("100 upstreams of 20 servers: data there %.0f ms after the start of the navigation", loaded)
 	if loaded > 1000 {
 		t.Errorf("loaded in %.0f ms, want less than a second", loaded)
 	}
 	t.Run("it updates", func(t *testing.T) {
-		before := eval[string](t, b, `document.querySelector("#change-list").innerText`)
-		points := eval[int](t, b, `document.querySelectorAll("#change-list li").length`)
-		b.run(t, chromedp.Click(`#groups tbody tr:nth-child(3) button`))
-		b.await(t, "another upstream", `document.querySelector("#detail-name").textContent === "backend_002"`)
-		b.run(t, chromedp.Click(`#groups tbody tr:nth-child(1) button`))
+		before := browse.Eval[string](t, b, `document.querySelector("#change-list").innerText`)
+		points := browse.Eval[int](t, b, `document.querySelectorAll("#change-list li").length`)
+		b.Run(t, chromedp.Click(`#groups tbody tr:nth-child(3) button`))
+		b.Await(t, "another upstream", `document.querySelector("#detail-name").textContent === "backend_002"`)
+		b.Run(t, chromedp.Click(`#groups tbody tr:nth-child(1) button`))
 		w.inForce[w.names[0]] = maps.Clone(w.started[w.names[0]])
 		w.step(true)
-		b.await(t, "a change", fmt.Sprintf(`document.querySelectorAll("#change-list li").length > %d`, points))
-		if after := eval[string](t, b, `document.querySelector("#change-list").innerText`); after == before {
+		b.Await(t, "a change", fmt.Sprintf(`document.querySelectorAll("#change-list li").length > %d`, points))
+		if after := browse.Eval[string](t, b, `document.querySelector("#change-list").innerText`); after == before {
 			t.Error("the list of changes stays as it was")
 		}
 	})
-	if shift := eval[float64](t, b, "window.__shift"); shift > 0.1 {
+	if shift := browse.Eval[float64](t, b, "window.__shift"); shift > 0.1 {
 		t.Errorf("the layout shifted by %v, want at most 0.1", shift)
 	} else {
 		t.Logf("the layout shifted by %v", shift)
 	}
 	t.Run("it survives a restart of the daemon", func(t *testing.T) {
 		s.server.Close()
-		b.await(t, "the page says that nobody answers",
+		b.Await(t, "the page says that nobody answers",
 			`document.querySelector("#fresh").textContent.includes("does not answer")`)
 		next := NewRecorder(About{Title: "Trimtab on host", Host: "host", Version: "v1"})
 		w := newWorld(next, 3, 3, "after the restart")
@@ -243,24 +88,15 @@ func TestPageInABrowser(t *testing.T) {
 			w.step(false)
 		}
 		serve(t, s.address, Handler(next, Options{}))
-		b.await(t, "the new daemon",
+		b.Await(t, "the new daemon",
 			`document.querySelectorAll("#groups tbody tr").length === 3 && document.querySelector("#groups button").textContent === "after the restart"`)
-		b.mu.Lock()
-		kept := b.faults[:0]
-		for _, f := range b.faults {
-			if !strings.Contains(f, "ERR_CONNECTION_REFUSED") && !strings.Contains(f, "ERR_EMPTY_RESPONSE") &&
-				!strings.Contains(f, "ERR_CONNECTION_RESET") {
-				kept = append(kept, f)
-			}
-		}
-		b.faults = kept
-		b.mu.Unlock()
+		b.ExcuseStop()
 	})
-	b.faultless(t)
+	b.Faultless(t)
 }
 
 func TestPageWithHostileNames(t *testing.T) {
-	b := newBrowser(t)
+	b := browse.New(t)
 	r := NewRecorder(About{Title: "<script>alert(1)</script>", Host: "<b>h</b>", Version: "v1"})
 	w := newWorld(r, 8, 3, hostile()...)
 	for i := range 5 {
@@ -283,32 +119,32 @@ func TestPageWithHostileNames(t *testing.T) {
 	for _, c := range []struct{ name, url string }{{"the live page", "http://" + s.address + "/"},
 		{"the file", "file://" + path}} {
 		t.Run(c.name, func(t *testing.T) {
-			b.size(t, 400, 800, false)
-			b.run(t, chromedp.Navigate(c.url))
-			b.await(t, "the upstreams", `document.querySelectorAll("#groups tbody tr").length === 8`)
-			if n := eval[int](t, b, `document.querySelectorAll("main script, main img, main b.x").length`); n != 0 {
+			b.Size(t, 400, 800, false)
+			b.Run(t, chromedp.Navigate(c.url))
+			b.Await(t, "the upstreams", `document.querySelectorAll("#groups tbody tr").length === 8`)
+			if n := browse.Eval[int](t, b, `document.querySelectorAll("main script, main img, main b.x").length`); n != 0 {
 				t.Errorf("%d elements came out of names", n)
 			}
-			names := eval[[]string](t, b, `[...document.querySelectorAll("#groups button")].map((e) => e.textContent)`)
+			names := browse.Eval[[]string](t, b, `[...document.querySelectorAll("#groups button")].map((e) => e.textContent)`)
 			text := strings.Join(names, "\n")
 			for _, want := range []string{"<script>alert(1)</script>", `\u001b[31mred`, `\xff\xfe`, "a&b"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("names: got %q, want %q among them", text, want)
 				}
 			}
-			if wide := eval[int](t, b, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
+			if wide := browse.Eval[int](t, b, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
 				t.Errorf("%d pixels wider than the window", wide)
 			}
-			if title := eval[string](t, b, "document.title"); title == "owned" {
+			if title := browse.Eval[string](t, b, "document.title"); title == "owned" {
 				t.Error("a name has run")
 			}
 		})
 	}
-	b.faultless(t)
+	b.Faultless(t)
 }
 
 func TestPageAtManySizes(t *testing.T) {
-	b := newBrowser(t)
+	b := browse.New(t)
 	r := NewRecorder(About{Title: "Trimtab on proxy-1", Host: "proxy-1", Version: "v1.4.0",
 		Target: "/etc/nginx/nginx.conf", NGINX: "1.30.6"})
 	w := newWorld(r, 3, 3, "compose_backend", "home_read_backend", "user_read_backend")
@@ -325,27 +161,27 @@ func TestPageAtManySizes(t *testing.T) {
 		for _, dark := range []bool{false, true} {
 			name := fmt.Sprintf("page-%d-%s", width, map[bool]string{false: "light", true: "dark"}[dark])
 			t.Run(name, func(t *testing.T) {
-				b.size(t, width, 900, dark)
-				b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-				b.await(t, "the charts", `document.querySelectorAll(".plot canvas").length === 4`)
-				if wide := eval[int](t, b, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
+				b.Size(t, width, 900, dark)
+				b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+				b.Await(t, "the charts", `document.querySelectorAll(".plot canvas").length === 4`)
+				if wide := browse.Eval[int](t, b, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
 					t.Errorf("%d pixels wider than the window", wide)
 				}
-				if low := eval[float64](t, b, contrast); low < 4.5 {
+				if low := browse.Eval[float64](t, b, contrast); low < 4.5 {
 					t.Errorf("text has a contrast of %.2f, want at least 4.5", low)
 				}
-				b.picture(t, name)
+				b.Picture(t, name)
 			})
 		}
 	}
 	t.Run("by keyboard", func(t *testing.T) {
-		b.size(t, 1200, 900, false)
-		b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-		b.await(t, "the charts", `document.querySelectorAll(".plot canvas").length === 4`)
+		b.Size(t, 1200, 900, false)
+		b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+		b.Await(t, "the charts", `document.querySelectorAll(".plot canvas").length === 4`)
 		seen := map[string]bool{}
 		for range 16 {
-			b.run(t, chromedp.KeyEvent("\t"))
-			seen[eval[string](t, b,
+			b.Run(t, chromedp.KeyEvent("\t"))
+			seen[browse.Eval[string](t, b,
 				`document.activeElement.id || document.activeElement.textContent.slice(0, 20)`)] = true
 		}
 		for _, want := range []string{"filter", "compose_backend", "home_read_backend", "token"} {
@@ -353,19 +189,19 @@ func TestPageAtManySizes(t *testing.T) {
 				t.Errorf("the tabulator does not reach %s: %v", want, seen)
 			}
 		}
-		b.run(t, chromedp.Focus(`#groups tbody tr:nth-child(2) button`), chromedp.KeyEvent("\r"))
-		b.await(t, "Enter chooses", `document.querySelector("#detail-name").textContent === "home_read_backend"`)
+		b.Run(t, chromedp.Focus(`#groups tbody tr:nth-child(2) button`), chromedp.KeyEvent("\r"))
+		b.Await(t, "Enter chooses", `document.querySelector("#detail-name").textContent === "home_read_backend"`)
 	})
 	t.Run("in print", func(t *testing.T) {
-		call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
-		if shown := eval[bool](t, b, `getComputedStyle(document.querySelector("#hold")).display !== "none"`); shown {
+		browse.Call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+		if shown := browse.Eval[bool](t, b, `getComputedStyle(document.querySelector("#hold")).display !== "none"`); shown {
 			t.Error("buttons are printed")
 		}
-		if pdf := get(t, b, chromedp.PrintToPDF()); len(pdf) < 10_000 {
+		if pdf := browse.Get(t, b, chromedp.PrintToPDF()); len(pdf) < 10_000 {
 			t.Errorf("a PDF of %d bytes", len(pdf))
 		}
 	})
-	b.faultless(t)
+	b.Faultless(t)
 }
 
 // contrast is the lowest ratio of text and paper by WCAG 2 among the elements that hold text.
@@ -384,36 +220,36 @@ const contrast = `(() => {
 })()`
 
 func TestPageOfTenThousandServers(t *testing.T) {
-	b := newBrowser(t)
+	b := browse.New(t)
 	r := NewRecorder(About{Title: "Trimtab", Version: "v1"})
 	w := newWorld(r, 1, 10_000)
 	for i := range 3 {
 		w.step(i == 1)
 	}
 	s := serve(t, "127.0.0.1:0", Handler(r, Options{}))
-	b.size(t, 1200, 900, false)
-	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "the largest servers",
+	b.Size(t, 1200, 900, false)
+	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+	b.Await(t, "the largest servers",
 		`document.querySelectorAll("#servers tbody tr").length === 500 && document.querySelector("#more-servers").textContent.includes("9500")`)
-	b.faultless(t)
+	b.Faultless(t)
 }
 
 func TestPageWithoutDataSaysWhatItWaitsFor(t *testing.T) {
-	b := newBrowser(t)
+	b := browse.New(t)
 	r := NewRecorder(About{Title: "Trimtab", Version: "v1"})
 	s := serve(t, "127.0.0.1:0", Handler(r, Options{}))
-	b.size(t, 400, 800, true)
-	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "what it waits for",
+	b.Size(t, 400, 800, true)
+	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+	b.Await(t, "what it waits for",
 		`document.querySelector("#status-text").textContent.includes("Waiting for the first status page")`)
 	r.Step(Step{Problem: "connection refused", Interval: time.Second})
-	b.await(t, "why it waits",
+	b.Await(t, "why it waits",
 		`document.querySelector("#status-text").textContent.includes("connection refused") && document.querySelector("#status-todo").textContent.includes("trimtab nginx check")`)
-	b.faultless(t)
+	b.Faultless(t)
 }
 
 func TestButtonsInABrowser(t *testing.T) {
-	b := newBrowser(t)
+	b := browse.New(t)
 	r := NewRecorder(About{Title: "Trimtab", Version: "v1"})
 	held := make(chan bool, 2)
 	r.Holds(HoldState{Possible: true})
@@ -424,19 +260,19 @@ func TestButtonsInABrowser(t *testing.T) {
 			held <- on
 			return nil
 		}}))
-	b.size(t, 1200, 900, false)
-	b.run(t, chromedp.Navigate("http://"+s.address+"/"))
-	b.await(t, "the buttons", `!document.querySelector("#hold").hidden`)
-	b.run(t, chromedp.SendKeys("#token", "secret"), chromedp.Click("#hold-on"))
-	b.await(t, "the hold", `document.querySelector("#hold-said").textContent === "Held."`)
+	b.Size(t, 1200, 900, false)
+	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+	b.Await(t, "the buttons", `!document.querySelector("#hold").hidden`)
+	b.Run(t, chromedp.SendKeys("#token", "secret"), chromedp.Click("#hold-on"))
+	b.Await(t, "the hold", `document.querySelector("#hold-said").textContent === "Held."`)
 	if on := <-held; !on {
 		t.Error("the hold was not asked for")
 	}
-	b.faultless(t)
-	b.run(t, chromedp.SetValue("#token", "wrong"))
-	eval[bool](t, b, `document.querySelector("#hold-off").disabled = false`)
-	b.run(t, chromedp.Click("#hold-off"))
-	b.await(t, "the refusal", `document.querySelector("#hold-said").textContent === "the token is wrong"`)
+	b.Faultless(t)
+	b.Run(t, chromedp.SetValue("#token", "wrong"))
+	browse.Eval[bool](t, b, `document.querySelector("#hold-off").disabled = false`)
+	b.Run(t, chromedp.Click("#hold-off"))
+	b.Await(t, "the refusal", `document.querySelector("#hold-said").textContent === "the token is wrong"`)
 	select {
 	case <-held:
 		t.Error("a wrong token passed")

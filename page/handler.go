@@ -58,16 +58,17 @@ func Handler(r *Recorder, o Options) http.Handler {
 		})
 	}
 	mux.HandleFunc("GET /page/live", func(w http.ResponseWriter, req *http.Request) {
-		since, _ := strconv.ParseUint(req.URL.Query().Get("since"), 10, 64)
-		run := req.URL.Query().Get("run")
-		if run != r.Run() {
-			since = 0 // of another process
+		query := req.URL.Query()
+		since, _ := strconv.ParseUint(query.Get("since"), 10, 64)
+		step, _ := strconv.ParseUint(query.Get("step"), 10, 64) // the last that the page has
+		if query.Get("run") != r.Run() {
+			since, step = 0, 0 // of another process
 		}
-		if since > 0 && since == r.Seq() && req.URL.Query().Get("same") == "1" {
+		if step > 0 && step == r.Seq() && query.Get("same") == "1" {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		text := r.live(req.URL.Query().Get("upstream"), since)
+		text := r.live(query.Get("upstream"), since)
 		if text == nil {
 			http.Error(w, "the state cannot be written", http.StatusInternalServerError)
 			return

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -154,14 +155,14 @@ func TestLiveDataIsWhatIsNew(t *testing.T) {
 		c[0].Undo == "" {
 		t.Errorf("changes: got %+v", c)
 	}
-	_, code := live(t, h, "since=10&same=1&upstream=backend_000&run="+r.Run())
+	_, code := live(t, h, "since=10&step=10&same=1&upstream=backend_000&run="+r.Run())
 	if code != http.StatusNoContent {
 		t.Errorf("nothing new: code %d, want 204", code)
 	}
 	w.step(false)
-	next, _ := live(t, h, "since=10&same=1&upstream=backend_000&run="+r.Run())
-	if s := next.Detail.Series; len(s.T) != 1 || s.From != 11 {
-		t.Errorf("one step more: got %d points from %d", len(s.T), s.From)
+	next, _ := live(t, h, "since=10&step=10&same=1&upstream=backend_000&run="+r.Run())
+	if s := next.Detail.Series; len(s.T) != 2 || s.From != 10 {
+		t.Errorf("one step more: got %d points from %d, want the last one, which may have grown, and a new one", len(s.T), s.From)
 	}
 	other, _ := live(t, h, "since=10&upstream=backend_002&run=another")
 	if s := other.Detail.Series; len(s.T) != 11 || other.Detail.Key != "backend_002" {
@@ -173,31 +174,90 @@ func TestLiveDataIsWhatIsNew(t *testing.T) {
 	}
 }
 
-func TestHistoryIsBounded(t *testing.T) {
+func TestHistoryIsAnHourInABoundedNumberOfPoints(t *testing.T) {
 	for _, c := range []struct {
 		name            string
 		groups, servers int
-		most            int
+		interval        time.Duration
+		steps           int
+		least, most     time.Duration // that the points span
+		points          int
 	}{
-		{"three upstreams of three servers: an hour", 3, 3, 1200},
-		{"100 upstreams of 20 servers", 100, 20, 460},
-		{"an upstream of 10,000 servers", 1, 10_000, 1200},
+		{"at 3 s every step is a point", 3, 3, 3 * time.Second, 4000, time.Hour, 70 * time.Minute, 1400},
+		{"at 200 ms points hold many steps", 1, 2, 200 * time.Millisecond, 30_000, time.Hour, 70 * time.Minute, 1400},
+		{"at 1 s two", 2, 3, time.Second, 10_000, time.Hour, 70 * time.Minute, 1400},
+		{"at 5 min it is longer", 1, 2, 5 * time.Minute, 400, 5 * time.Hour, 7 * time.Hour, 70},
+		{"before an hour is over it is all there is", 1, 2, time.Second, 600, 599 * time.Second, 10 * time.Minute, 600},
+		{"100 upstreams of 20 servers", 100, 20, 3 * time.Second, 1600, time.Hour, 70 * time.Minute, 437},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := NewRecorder(About{})
-			w := newWorld(r, c.groups, c.servers)
-			steps := 3000
-			if c.groups*c.servers > 100 {
-				steps = 30
+			t.Parallel()
+			h, g := newHistory(), vts.GroupSample{}
+			shares := map[string]float64{}
+			for i := range c.servers {
+				g.Peers = append(g.Peers, vts.PeerSample{Server: fmt.Sprint(i)})
+				shares[fmt.Sprint(i)] = 1 / float64(c.servers)
 			}
-			for range steps {
-				w.step(false)
+			for n := range c.steps {
+				h.begin((time.Duration(n) * c.interval).Seconds(), 0)
+				p50, p99 := 10.0, float64(n%10)
+				for k := range c.groups {
+					h.set(fmt.Sprint(k), &Upstream{RatePerSec: float64(20 + 20*(n%2)), P50: &p50, P99: &p99}, &g, shares)
+				}
+				if len(h.t) > c.points {
+					t.Fatalf("%d points after %d steps, want at most %d", len(h.t), n+1, c.points)
+				}
 			}
-			if n, most := len(r.history.t), r.history.limit(); n > most || most > c.most || steps == 3000 &&
-				n < most*3/4 {
-				t.Errorf("%d points are kept, the limit is %d, want at most %d", n, most, c.most)
+			last := len(h.t) - 1
+			if got := time.Duration((h.t[last] - h.t[0]) * 1e9).Round(time.Second); got < c.least || got > c.most+c.interval {
+				t.Errorf("%d points span %v, want %v to %v", len(h.t), got, c.least, c.most)
+			}
+			x := h.groups["0"]
+			for i, s := range x.series() {
+				if len(*s) != len(h.t) {
+					t.Fatalf("series %d has %d of %d points", i, len(*s), len(h.t))
+				}
+			}
+			sum, weight := 0.0, 0.0
+			for i := range last {
+				sum, weight = sum+float64(x.rate[i])*float64(h.steps[i]), weight+float64(h.steps[i])
+				if x.p50[i] != 10 || h.steps[i] >= 10 && x.p99[i] != 9 || x.shares[0][i] != float32(1/float64(c.servers)) {
+					t.Fatalf("point %d of %d steps: p50 %v, p99 %v, share %v", i, h.steps[i], x.p50[i], x.p99[i], x.shares[0][i])
+				}
+			}
+			if mean := sum / weight; mean < 29.5 || mean > 30.5 {
+				t.Errorf("mean rate %v, want 30", mean)
 			}
 		})
+	}
+}
+
+// A page that follows by what is new has the same as one that asks for all, also when points become fewer meanwhile.
+func TestAPageThatFollowsHasWhatThereIs(t *testing.T) {
+	h, g, shares := newHistory(), vts.GroupSample{Peers: []vts.PeerSample{{Server: "a"}}}, map[string]float64{"a": 1}
+	from, have := uint64(0), []float64{}
+	for n := range 9000 {
+		h.begin(float64(n), 0)
+		h.set("x", &Upstream{RatePerSec: float64(n)}, &g, shares)
+		if n%7 > 0 {
+			continue
+		}
+		since := uint64(0)
+		if len(have) > 0 {
+			since = from + uint64(len(have)) - 1
+		}
+		s := h.series("x", since)
+		if s.From > from+uint64(len(have)) || s.From <= from { // as page.js has it
+			from, have = s.From, nil
+		}
+		have = append(have[:s.From-from], s.T...)
+		all := h.series("x", 0)
+		if over := int(all.From) - int(from); over > 0 {
+			from, have = all.From, have[over:]
+		}
+		if !slices.Equal(have, all.T) {
+			t.Fatalf("after %d steps: the page has %d points, there are %d", n+1, len(have), len(all.T))
+		}
 	}
 }
 
@@ -341,10 +401,11 @@ func BenchmarkThreeBrowsers(b *testing.B) {
 			before, n := spent(), 0
 			for b.Loop() {
 				n++
+				w.n++
 				r.Step(step)
 				for i := range 3 {
 					resp, err := http.Get(fmt.Sprintf("%s/page/live?upstream=backend_%03d&since=%d&run=%s",
-						server.URL, i, r.Seq()-1, r.Run()))
+						server.URL, i, r.history.last(), r.Run()))
 					if err != nil {
 						b.Fatal(err)
 					}

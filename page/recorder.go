@@ -34,6 +34,7 @@ type Step struct {
 	Learner     string
 	LeftOut     []string
 	Ordered     map[string]map[string]string // what is ordered, by upstream and server: drained, pinned
+	Configured  map[string]map[string]string // what the configuration says of servers' shares, likewise
 	Interval    time.Duration
 
 	// Changed are weights that were put in force in this step, and why; nil: none.
@@ -48,6 +49,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	about   About
 	began   time.Time
+	elapsed func() time.Duration // since then
 	state   State
 	last    Step
 	have    bool
@@ -76,7 +78,8 @@ func NewRecorder(a About) *Recorder {
 	if a.Started.IsZero() {
 		a.Started = time.Now()
 	}
-	return &Recorder{about: a, began: time.Now(), history: newHistory(), known: map[string]string{},
+	began := time.Now()
+	return &Recorder{about: a, began: began, elapsed: func() time.Duration { return time.Since(began) }, history: newHistory(), known: map[string]string{},
 		names: map[string]string{},
 		cache: map[string][]byte{}, changes: []Change{}, state: State{Schema: Schema, About: a,
 			Run: fmt.Sprintf("%08x", rand.Uint32()), At: a.Started, Upstreams: []Upstream{},
@@ -123,6 +126,9 @@ func (r *Recorder) NGINX(version string) {
 	r.state.About.NGINX = plain.Text(version)
 }
 
+// now are s since the Unix epoch, by a clock that does not jump.
+func (r *Recorder) now() float64 { return float64(r.began.UnixMilli())/1e3 + r.elapsed().Seconds() }
+
 // Step takes in a control step. It returns what the last change has brought, in the step in which that is known first.
 func (r *Recorder) Step(s Step) (outcome string) {
 	r.mu.Lock()
@@ -131,21 +137,21 @@ func (r *Recorder) Step(s Step) (outcome string) {
 	st := &r.state
 	st.Seq++
 	// By the monotonic clock: a wall clock that jumps would fold the charts.
-	elapsed := time.Since(r.began)
-	at := float64(r.began.UnixMilli())/1e3 + elapsed.Seconds()
+	at := r.now()
 	st.At = time.Now()
 	st.IntervalS, st.Learner = s.Interval.Seconds(), s.Learner
 	st.Status = status(&s, r.have)
-	st.LeftOut, st.Orders = plainAll(s.LeftOut), ordered(s.Ordered)
+	st.LeftOut, st.Orders, st.Configured = plainAll(s.LeftOut), ordered(s.Ordered), ordered(s.Configured)
 	regime := -1
 	if e := s.Explanation; e != nil {
 		st.Budget, st.Regime, st.Why = s.Budget.String(), words.Regime(e), why(e, s.Budget)
+		st.Objective = pursued(e.Objective)
 		regime = e.Regime.Index
 		if e.Regime.Learning {
 			regime = -1
 		}
 	}
-	r.history.begin(st.Seq, at, regime)
+	r.history.begin(at, regime)
 	if s.Sample != nil {
 		r.sample(&s)
 		outcome = r.outcome(&s)
@@ -197,7 +203,7 @@ func (r *Recorder) sample(s *Step) {
 			}
 		}
 		u.States = groupStates(s, g)
-		r.history.set(st.Seq, u.Key, &u, g, now)
+		r.history.set(u.Key, &u, g, now)
 		st.Upstreams = append(st.Upstreams, u)
 	}
 	st.More = max(0, len(st.Upstreams)-upstreamsMost)
@@ -223,6 +229,20 @@ func poolUsed(p *tuner.PoolExplanation) *float64 {
 		return nil
 	}
 	return number(used / slots)
+}
+
+// pursued are the lines that trimtab explain prints of an objective.
+func pursued(o *tuner.ObjectiveExplanation) []string {
+	var out []string
+	for line := range strings.Lines(o.Words()) {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return plainAll(out)
 }
 
 func why(e *tuner.Explanation, b words.Budget) []Why {
@@ -261,7 +281,7 @@ func status(s *Step, have bool) Status {
 	return Status{Level: "ok", Text: "Changes pass when they pay."}
 }
 
-// ordered are the orders in words.
+// ordered are lines of what is said of servers.
 func ordered(list map[string]map[string]string) []string {
 	var out []string
 	for _, upstream := range slices.Sorted(maps.Keys(list)) {
@@ -290,7 +310,7 @@ func (r *Recorder) change(s *Step, at float64) {
 	if len(moves) == 0 {
 		return
 	}
-	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: s.Undo,
+	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: plain.Text(s.Undo),
 		Reloaded: s.Reloaded, Keys: []string{}}
 	c.Moves = words.Lines(moves)
 	for _, m := range moves {
@@ -382,12 +402,11 @@ func (r *Recorder) forecasts(e *tuner.Explanation) {
 	}
 }
 
-// Note adds a change that was seen and not made by the tuner.
-func (r *Recorder) Note(cause string, was, now weights.Set, reason string) {
+// Note adds a change that was seen and not made by the tuner; undo says how it is taken back.
+func (r *Recorder) Note(cause string, was, now weights.Set, reason, undo string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.change(&Step{InForce: was, Changed: now, Cause: cause, Reason: reason},
-		float64(r.began.UnixMilli())/1e3+time.Since(r.began).Seconds())
+	r.change(&Step{InForce: was, Changed: now, Cause: cause, Reason: reason, Undo: undo}, r.now())
 	r.state.Changes = r.changes
 	clear(r.cache)
 }
@@ -438,13 +457,10 @@ func (r *Recorder) detail(key string, since uint64, most int) *Detail {
 	return d
 }
 
-// live is what a browser is given that shows an upstream and has everything up to a step.
+// live is what a browser is given that shows an upstream and has everything up to a point.
 func (r *Recorder) live(key string, since uint64) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if since > r.state.Seq {
-		since = 0
-	}
 	id := fmt.Sprintf("%d %s", since, key)
 	if text, ok := r.cache[id]; ok {
 		return text

@@ -71,8 +71,10 @@ func states(s *Step, group string, p *vts.PeerSample, b *tuner.ServerExplanation
 			out = append(out, what)
 		}
 	}
-	if what := s.Ordered[group][p.Server]; what != "" {
-		out = append(out, what)
+	for _, list := range []map[string]map[string]string{s.Ordered, s.Configured} {
+		if what := list[group][p.Server]; what != "" {
+			out = append(out, what)
+		}
 	}
 	add(p.Backup, "backup")
 	add(b != nil && b.Ejected, "ejected")
@@ -89,7 +91,7 @@ func groupStates(s *Step, g *vts.GroupSample) []string {
 	believed := beliefs(s.Explanation, g.Name)
 	for i := range g.Peers {
 		for _, state := range states(s, g.Name, &g.Peers[i], believed[g.Peers[i].Server]) {
-			if state != "idle" && state != "backup" && !slices.Contains(out, state) {
+			if state != "idle" && state != "backup" && state != s.Configured[g.Name][g.Peers[i].Server] && !slices.Contains(out, state) {
 				out = append(out, state)
 			}
 		}

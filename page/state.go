@@ -22,24 +22,28 @@ type About struct {
 
 // State is what is so now.
 type State struct {
-	Schema    int        `json:"schema"`
-	About     About      `json:"about"`
-	Seq       uint64     `json:"seq"` // rises with every step
-	Run       string     `json:"run"` // changes with every start: what was asked for before is void
-	At        time.Time  `json:"at"`
-	IntervalS float64    `json:"interval_s"`
-	Learner   string     `json:"learner,omitempty"`
-	Status    Status     `json:"status"`
-	Budget    string     `json:"budget,omitempty"`
-	Regime    []string   `json:"regime,omitempty"`
+	Schema    int       `json:"schema"`
+	About     About     `json:"about"`
+	Seq       uint64    `json:"seq"` // rises with every step
+	Run       string    `json:"run"` // changes with every start: what was asked for before is void
+	At        time.Time `json:"at"`
+	IntervalS float64   `json:"interval_s"`
+	Learner   string    `json:"learner,omitempty"`
+	Status    Status    `json:"status"`
+	Budget    string    `json:"budget,omitempty"`
+	Regime    []string  `json:"regime,omitempty"`
+	// Objective is what is pursued and how that goes, in lines; nil: nothing but short response times.
+	Objective []string   `json:"objective,omitempty"`
 	Why       []Why      `json:"why,omitempty"`
 	Upstreams []Upstream `json:"upstreams"`
 	More      int        `json:"more_upstreams,omitempty"` // that are not listed
 	Changes   []Change   `json:"changes"`
 	LeftOut   []string   `json:"left_out,omitempty"`
 	Orders    []string   `json:"orders,omitempty"`
-	Proof     *Proof     `json:"proof,omitempty"`
-	Hold      HoldState  `json:"hold"`
+	// Configured is what the configuration says of single servers' shares.
+	Configured []string  `json:"configured,omitempty"`
+	Proof      *Proof    `json:"proof,omitempty"`
+	Hold       HoldState `json:"hold"`
 }
 
 // Status is whether changes pass, in one sentence, and what somebody can do about it.
@@ -106,9 +110,9 @@ type Detail struct {
 	Series  Series   `json:"series"`
 }
 
-// Series is the history of an upstream after a step. Values are null where nothing is known.
+// Series is the history of an upstream from a point on. Values are null where nothing is known.
 type Series struct {
-	From   uint64       `json:"from"` // step of the first point
+	From   uint64       `json:"from"` // number of the first point
 	T      []float64    `json:"t"`    // unix time, s
 	P50    []*float32   `json:"p50_ms"`
 	P99    []*float32   `json:"p99_ms"`

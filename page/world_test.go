@@ -25,11 +25,12 @@ type world struct {
 	servers          int
 	at               time.Time
 	n                int
+	interval         time.Duration
 	inForce, started weights.Set
 }
 
 func newWorld(r *Recorder, groups, servers int, names ...string) *world {
-	w := &world{r: r, rng: rand.New(rand.NewPCG(5, 6)), names: names, servers: servers, at: time.Date(2026, 3, 2, 9,
+	w := &world{r: r, rng: rand.New(rand.NewPCG(5, 6)), names: names, servers: servers, interval: 3 * time.Second, at: time.Date(2026, 3, 2, 9,
 		0, 0, 0, time.UTC), inForce: weights.Set{}}
 	for len(w.names) < groups {
 		w.names = append(w.names, fmt.Sprintf("backend_%03d", len(w.names)))
@@ -41,6 +42,7 @@ func newWorld(r *Recorder, groups, servers int, names ...string) *world {
 		}
 	}
 	w.started = w.inForce.Clone()
+	r.elapsed = func() time.Duration { return time.Duration(w.n) * w.interval }
 	return w
 }
 
@@ -49,8 +51,8 @@ func (w *world) server(i int) string { return fmt.Sprintf("10.0.%d.%d:8080", i/2
 // step tells one interval; with change the tuner changes the first upstream.
 func (w *world) step(change bool) {
 	w.n++
-	w.at = w.at.Add(3 * time.Second)
-	s := &vts.Sample{At: w.at, Interval: 3 * time.Second}
+	w.at = w.at.Add(w.interval)
+	s := &vts.Sample{At: w.at, Interval: w.interval}
 	e := &tuner.Explanation{At: w.at, Budget: 4, Regime: load.Regime{Index: w.n / 15 % 3, Label: "busy",
 		Probability: 0.93}, Reason: "hold: x"}
 	for k, name := range w.names {
@@ -87,7 +89,7 @@ func (w *world) step(change bool) {
 		e.Pools = append(e.Pools, p)
 	}
 	step := Step{Sample: s, InForce: w.inForce.Clone(), Operator: w.started.Clone(), Explanation: e,
-		Budget: words.Budget{Left: 4, Most: 6}, Interval: 3 * time.Second,
+		Budget: words.Budget{Left: 4, Most: 6}, Interval: w.interval,
 		Learner: "tuned", Cause: CauseTuner, Undo: "trimtab tune --hold, then trimtab nginx rollback",
 		Reason: "71 % better expected"}
 	if change {
@@ -105,12 +107,13 @@ func (w *world) step(change bool) {
 func (w *world) backdate() {
 	w.r.mu.Lock()
 	defer w.r.mu.Unlock()
-	h := w.r.history
-	for i := range h.t {
-		h.t[i] -= 3 * float64(len(h.t)-1-i)
+	past := w.r.elapsed()
+	w.r.began = w.r.began.Add(-past)
+	for i := range w.r.history.t {
+		w.r.history.t[i] -= past.Seconds()
 	}
 	for i := range w.r.changes {
-		w.r.changes[i].At = h.t[int(w.r.changes[i].Seq-h.from)]
+		w.r.changes[i].At -= past.Seconds()
 	}
 	w.r.state.Changes = w.r.changes
 	clear(w.r.cache)

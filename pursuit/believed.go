@@ -8,11 +8,12 @@ import (
 	"trimtab/weights"
 )
 
-// spread are the standard deviations by which the loads of the worlds differ from what is believed: three of the same mean and variance.
+// spread are the standard deviations by which the loads of the worlds differ from what is believed: three of the same
+// mean and variance.
 var spread = [believedWorlds]float64{0, 1.2247, -1.2247}
 
-// worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of slots as far as these
-// are not known, the first with the load that is believed; or why none can be told.
+// worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of
+// slots as far as these are not known, the first with the load that is believed; or why none can be told.
 func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 	behind := p.backlog(pool)
 	for _, sv := range pool.Servers {
@@ -31,7 +32,8 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 		}
 		for k, g := range pool.Groups {
 			a := p.offered[g.Name]
-			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) * math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
+			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) *
+				math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
 				FixedWeights: p.cfg.FixedWeights || p.cfg.Fixed[g.Name] != ""}
 			live := 0
 			for _, l := range g.Links {
@@ -59,8 +61,9 @@ const (
 	growMost   = 0.5
 )
 
-// backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers, within drainSec. The
-// requests of a group that are at its servers are those that arrived while the last one waited (Little's law over one sojourn).
+// backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers,
+// within drainSec. The requests of a group that are at its servers are those that arrived while the last one waited
+// (Little's law over one sojourn).
 func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	out := make([]float64, len(pool.Groups))
 	slots, inside, shown, scaled := 0.0, 0.0, 0.0, false
@@ -94,8 +97,8 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	return out
 }
 
-// server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by their probabilities,
-// in another order for each server.
+// server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by
+// their probabilities, in another order for each server.
 func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why string) {
 	sv := &pool.Servers[j]
 	srv = Server{Name: sv.Address, ServiceSec: make([]float64, len(pool.Groups)), Scaling: p.cfg.Scaling[sv.Address]}
@@ -135,9 +138,10 @@ func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why st
 	return srv, ""
 }
 
-// fullOne is what a server is taken for while it is full and requests wait: one that takes as long as it did when nothing waited, and has the
-// slots that are then busy with what it finishes. Whether it has lost slots or become slower cannot be told before its queue is gone; how
-// much it finishes is the same, and that is what admission has to know at once.
+// fullOne is what a server is taken for while it is full and requests wait: one that takes as long as it did when
+// nothing waited, and has the slots that are then busy with what it finishes. Whether it has lost slots or become
+// slower cannot be told before its queue is gone; how much it finishes is the same, and that is what admission has to
+// know at once.
 func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBelief) {
 	if srv.Scaling.On() || sv.Inside <= waitsShare*float64(srv.Slots)+waitsFew {
 		return

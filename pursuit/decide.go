@@ -82,6 +82,19 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	d := control.Decision{Unused: unused, Weights: weights.Set{}}
 	gain := plan.found.Value.Reward - value.Reward
 	need := p.cfg.MinGain * math.Max(math.Abs(value.Reward), math.Abs(plan.found.Value.Reward))
+	if gain >= need && !target.Equal(plan.found.Setting) && !target.Equal(now) {
+		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be
+		// refused now.
+		part, known := plan.values[target.key()]
+		if !known {
+			opt := p.search().fit(&plan.worlds[0])
+			if part, err = playAll(plan.worlds, &target, p.cfg.Objective, opt, opt.Intervals); err != nil {
+				return hold("%v", err)
+			}
+			plan.values[target.key()] = part
+		}
+		gain = part.Reward - value.Reward
+	}
 	if gain < need {
 		d.Reason = fmt.Sprintf("hold: the best known setting brings %.1f %% more",
 			100*gain/math.Max(math.Abs(value.Reward), 1e-9)) + also
@@ -103,7 +116,7 @@ func (p *Policy) fill(d *control.Decision, w *World, target, now Setting, inForc
 	set := w.Weigh(target, inForce)
 	for k := range w.Services {
 		name := w.Services[k].Name
-		if !slices.Equal(target.Weights[k], now.Weights[k]) && !set[name].Equal(inForce[name]) {
+		if !sameShares(target.Weights[k], now.Weights[k]) && !set[name].Equal(inForce[name]) {
 			d.Weights[name] = set[name]
 		}
 		if target.Blocked[k] != now.Blocked[k] {
@@ -132,7 +145,7 @@ func (p *Policy) release(w *World) map[string]float64 {
 func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unused) {
 	out := target.Clone()
 	var unused []control.Unused
-	differs := func(k int) bool { return !slices.Equal(target.Weights[k], now.Weights[k]) }
+	differs := func(k int) bool { return !sameShares(target.Weights[k], now.Weights[k]) }
 	if budget := p.tuner.Explain().Budget; !p.cfg.Tuner.Unlimited && budget < 1 && !p.cfg.FixedWeights {
 		for k := range w.Services {
 			if differs(k) {

@@ -121,6 +121,15 @@ func (p *Policy) Snapshot() (tuner.Snapshot, error) { return p.tuner.Snapshot() 
 // Restore takes over what another policy or tuner has learned, before the first Observe.
 func (p *Policy) Restore(s tuner.Snapshot) error { return p.tuner.Restore(s) }
 
+// Offered are the requests per second that upstreams are believed to be offered.
+func (p *Policy) Offered() map[string]float64 {
+	out := make(map[string]float64, len(p.offered))
+	for name, a := range p.offered {
+		out[name] = a.perSec()
+	}
+	return out
+}
+
 // Released tells that admission has let everybody in again without having been asked to: telemetry was gone.
 func (p *Policy) Released() { p.levels.Blocked = map[string]float64{} }
 
@@ -136,7 +145,8 @@ func (p *Policy) Explain() tuner.Explanation {
 
 // Observe implements control.Policy: it learns, and works out what is wanted.
 func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
-	p.tuner.Observe(s, inForce)
+	seen := waited(s)
+	p.tuner.Observe(seen, inForce)
 	p.decision, p.explain = control.Decision{}, nil
 	if s.Interval <= 0 {
 		p.decision.Reason = "hold: the sample covers no time"
@@ -145,7 +155,7 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	seconds := s.Interval.Seconds()
 	p.elapsed += seconds
 	p.weighed += seconds
-	p.watch(&s, seconds)
+	p.watch(&seen, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
 	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
 		Capacity: p.units(),
@@ -186,6 +196,9 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds)+float64(g.Refused), seconds)
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
+			if objective.GaveUp(&peer) {
+				n -= float64(peer.Responses[3])
+			}
 			c := seenClass{perSec: n / seconds, count: n}
 			if peer.Requests > 0 {
 				c.responseSec = float64(peer.ResponseMsec) / float64(peer.Requests) / 1e3
@@ -221,6 +234,20 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 			g.observe(seen[sv.Address], slots, regular, scv, seconds)
 		}
 	}
+}
+
+// sameShares reports whether two lists of weights divide requests alike.
+func sameShares(a, b []int) bool {
+	sumA, sumB := 0, 0
+	for i := range a {
+		sumA, sumB = sumA+a[i], sumB+b[i]
+	}
+	for i := range a {
+		if a[i]*sumB != b[i]*sumA {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Policy) search() Options {

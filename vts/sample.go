@@ -14,6 +14,19 @@ type Sample struct {
 	Reloaded    bool
 	Connections Connections
 	Groups      []GroupSample // sorted by name
+	Hosts       []HostSample  // of the servers whose machines are watched, and have said something lately
+}
+
+// HostSample is what the machine of a server said of itself. Shares are of 0…1; −1: it does not say.
+type HostSample struct {
+	Server         string  `json:"server"`
+	CPU            float64 `json:"cpu"`
+	Memory         float64 `json:"memory"`
+	Received       float64 `json:"received_bytes_per_s"`
+	Sent           float64 `json:"sent_bytes_per_s"`
+	CPUPressure    float64 `json:"cpu_pressure"`
+	MemoryPressure float64 `json:"memory_pressure"`
+	IOPressure     float64 `json:"io_pressure"`
 }
 
 // GroupSample is the share of one upstream group in a Sample.

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -29,7 +30,7 @@ func (r *Report) Facts() [][2]string {
 		servers = append(servers, name+" "+r.Servers[name])
 	}
 	out := [][2]string{
-		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX},
+		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Objective", cmp.Or(r.Objective, "tardiness")}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX},
 		{"Trimtab", r.Version}, {"Command", r.Command},
 		{"Seed", fmt.Sprint(r.Seed)}, {"Started", r.Started.Format("2006-01-02 15:04:05 MST")},
 		{"Length", fmt.Sprintf("%.0f s of load", r.DurationS)},
@@ -76,6 +77,7 @@ func (r *Report) Page() page.Report {
 	row("p99", ms(func(s loadgen.Summary) float64 { return s.P99 }))
 	row("ART per request", func(p Part) string { return fmt.Sprintf("%.3f", p.ARTPerRequest) })
 	row("Reloads", func(p Part) string { return fmt.Sprint(p.Reloads) })
+	r.objectiveRows(row)
 	for _, group := range sortedKeys(r.Weights) {
 		row("Shares of "+group, func(p Part) string { return Shares(p.Weights[group]) })
 	}

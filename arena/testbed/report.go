@@ -11,22 +11,25 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"trimtab/arena"
 	"trimtab/loadgen"
 	"trimtab/page"
 )
 
 // Report is the outcome of a trial, as report.json holds it.
 type Report struct {
-	Version  string    `json:"trimtab_version"`
-	Scenario string    `json:"scenario"`
-	Policy   string    `json:"policy"`
-	Seed     uint64    `json:"seed"`
-	Started  time.Time `json:"started"`
-	NGINX    string    `json:"nginx_version"`
-	Host     string    `json:"host,omitempty"`
-	Target   string    `json:"target,omitempty"` // address of the NGINX that took the load
-	Command  string    `json:"command,omitempty"`
-	Loads    []string  `json:"loads"` // by workload: arrival law and rate over time
+	Version  string `json:"trimtab_version"`
+	Scenario string `json:"scenario"`
+	Policy   string `json:"policy"`
+	// Objective is that of the scenario; empty: tardiness against the deadlines.
+	Objective string    `json:"objective,omitempty"`
+	Seed      uint64    `json:"seed"`
+	Started   time.Time `json:"started"`
+	NGINX     string    `json:"nginx_version"`
+	Host      string    `json:"host,omitempty"`
+	Target    string    `json:"target,omitempty"` // address of the NGINX that took the load
+	Command   string    `json:"command,omitempty"`
+	Loads     []string  `json:"loads"` // by workload: arrival law and rate over time
 	// DurationS is the length of the load in seconds; shorter than asked when the trial was interrupted.
 	DurationS   float64 `json:"duration_s"`
 	Interrupted bool    `json:"interrupted"`
@@ -78,6 +81,9 @@ type Part struct {
 	ARTPerRequest float64                   `json:"art_per_request"`
 	Weights       map[string]map[string]int `json:"weights"` // in force at the end of the part
 	Reloads       int                       `json:"reloads"`
+	// Objective is the score by the scenario's objective, with the share of the intervals in which each bound held; nil: it
+	// names none.
+	Objective *arena.ObjectiveRow `json:"objective,omitempty"`
 }
 
 // WorkloadReport is the share of one workload in the whole trial.
@@ -139,10 +145,43 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("p99", ms(func(s loadgen.Summary) float64 { return s.P99 }))
 	row("ART per request", func(p Part) string { return fmt.Sprintf("%.3f", p.ARTPerRequest) })
 	row("reloads", func(p Part) string { return fmt.Sprint(p.Reloads) })
+	r.objectiveRows(row)
 	for _, group := range sortedKeys(r.Weights) {
 		row(group, func(p Part) string { return Shares(p.Weights[group]) })
 	}
 	return tw.Flush()
+}
+
+// objectiveRows are the rows of a table of parts that say what the objective gave.
+func (r *Report) objectiveRows(row func(name string, cell func(Part) string)) {
+	if r.Objective == "" {
+		return
+	}
+	cell := func(of func(*arena.ObjectiveRow) string) func(Part) string {
+		return func(p Part) string {
+			if p.Objective == nil {
+				return "–"
+			}
+			return of(p.Objective)
+		}
+	}
+	row("reward of "+r.Objective+" per s", cell(func(o *arena.ObjectiveRow) string { return fmt.Sprintf("%.2f", o.Reward) }))
+	judged := r.Tuned.Objective
+	if judged == nil {
+		judged = r.Before.Objective
+	}
+	if judged == nil {
+		return
+	}
+	for _, name := range sortedKeys(judged.Held) {
+		row("bound of "+name+" held", cell(func(o *arena.ObjectiveRow) string { return fmt.Sprintf("%.0f %%", 100*o.Held[name]) }))
+		row(name+" carried", cell(func(o *arena.ObjectiveRow) string {
+			return fmt.Sprintf("%.1f of %.1f/s", o.Carried[name], o.Offered[name])
+		}))
+	}
+	if judged.Capacity > 0 {
+		row("units of capacity", cell(func(o *arena.ObjectiveRow) string { return fmt.Sprintf("%.2f", o.Capacity) }))
+	}
 }
 
 // Shares renders the shares that the weights of a group give, in the order of the server names: "14:29:57 %".

@@ -45,7 +45,14 @@ func (w *World) Trial(ctx context.Context, cfg TrialConfig) (*Report, error) {
 		return nil, err
 	}
 	defer w.Close()
-	t := &trial{cfg: cfg, world: w}
+	t := &trial{cfg: cfg, world: w, levels: arena.StartingLevels(cfg.Run.Scenario)}
+	var err error
+	if t.before, err = arena.NewScore(cfg.Run.Scenario); err == nil {
+		t.tuned, err = arena.NewScore(cfg.Run.Scenario)
+	}
+	if err != nil {
+		return nil, err
+	}
 	t.report = &Report{
 		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed, Started: w.session.started.UTC().Truncate(time.Millisecond),
 		Servers: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),
@@ -82,6 +89,9 @@ type trial struct {
 	world    *World
 	report   *Report
 	reloadAt []time.Duration
+	levels   control.Levels // of the controls beside weights
+	before   *arena.Score   // by the scenario's objective; nil: it has none
+	tuned    *arena.Score
 	tunedAt  time.Duration // end of the first interval that the policy decided on; 0 when there was none
 }
 
@@ -91,6 +101,7 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	t.judge(&iv)
 	row := Interval{AtS: iv.At.Seconds(), Weights: numbers(t.world.weights)}
 	step := TrialStep{InForce: t.world.Weights()}
 	if iv.Err == nil {
@@ -115,6 +126,9 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 		t.cfg.Policy.Observe(iv.Sample, t.world.Weights())
 		d := t.cfg.Policy.Choose()
 		row.Reason = d.Reason
+		if err := t.setLevels(ctx, d); err != nil {
+			return false, err
+		}
 		if len(d.Weights) == 0 {
 			break
 		}
@@ -144,6 +158,30 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 		t.cfg.OnInterval(row)
 	}
 	return iv.Done, nil
+}
+
+// judge scores an interval by the objective of the scenario.
+func (t *trial) judge(iv *arena.Interval) {
+	switch began := iv.At - t.cfg.Run.Scenario.ControlInterval.Std(); {
+	case t.before == nil:
+	case t.tunedAt == 0:
+		t.before.Add(iv, t.levels)
+	case began >= t.tunedAt+t.cfg.Settle-t.cfg.Run.Scenario.ControlInterval.Std()/2:
+		t.tuned.Add(iv, t.levels)
+	}
+}
+
+// setLevels sets what a decision says of the controls beside weights.
+func (t *trial) setLevels(ctx context.Context, d control.Decision) error {
+	if d.Levels.Empty() {
+		return nil
+	}
+	if err := t.world.SetLevels(ctx, d.Levels); err != nil {
+		return fmt.Errorf("set levels: %w", err)
+	}
+	t.levels = t.levels.With(d.Levels)
+	t.cfg.Policy.Committed(control.Receipt{Levels: d.Levels})
+	return nil
 }
 
 // numbers are weights as the report shows them.
@@ -184,6 +222,10 @@ func (t *trial) finish(loads *loadgen.Report) {
 	// The last requests may be due a moment after the end by the clock of the report.
 	rep.Tuned = t.part(all, window{settled, end + time.Hour})
 	rep.Tuned.ToS, rep.Tuned.RatePerSec = end.Seconds(), ratePerSec(rep.Tuned.Requests, end-settled)
+	if t.before != nil {
+		rep.Before.Objective, rep.Tuned.Objective = t.before.Row(), t.tuned.Row()
+		rep.Objective = t.cfg.Run.Scenario.Objective.Kind
+	}
 	if rep.Before.Requests > 0 && rep.Tuned.Requests > 0 && rep.Tuned.Latency.P99 > 0 {
 		rep.P99Ratio = rep.Before.Latency.P99 / rep.Tuned.Latency.P99
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,6 +26,7 @@ const arenaPolicies = "equal,l3,tuned,oracle,least_conn/equal,least_conn/l3,leas
 
 type arenaFlags struct {
 	policies, world, actuator, out, markdown, baseline, cache string
+	models                                                    string
 	seeds, parallel                                           int
 	seed                                                      uint64
 	telemetryDelay, duration, warmup                          time.Duration
@@ -74,11 +77,12 @@ arena keeps them.`,
 	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's)")
 	fl.DurationVar(&f.warmup, "warmup", 0, "what the scores leave out at the beginning, with --duration (default: the scenario's)")
 	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the user's cache)")
+	fl.StringVar(&f.models, "models", "", "folder of what trimtab arena train left (default: trimtab/models in the user's cache)")
 	fl.IntVar(&f.parallel, "parallel", 0, "blocks played at once (default: one per core; the testbed always plays one)")
 	fl.DurationVar(&f.telemetryDelay, "telemetry-delay", 0, "how old samples are when a policy sees them (simulator)")
 	fl.Float64Var(&f.lostPolls, "lost-polls", 0, "probability that a poll fails (simulator)")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per finished cell instead of tables")
-	cmd.AddCommand(newArenaWorlds(e), newArenaAblate(e), newArenaForecasts(e), newArenaReturns(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e))
+	cmd.AddCommand(newArenaWorlds(e), newArenaAblate(e), newArenaForecasts(e), newArenaReturns(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e), newArenaTrain(e), newArenaLeaderboard(e), newArenaEdge(e))
 	return cmd
 }
 
@@ -161,7 +165,9 @@ func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error 
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	policies, err := arena.ParsePolicies(f.policies, choosers(cache))
+	all := choosers(cache)
+	maps.Copy(all, arena.Models{Dir: modelsFolder(f.models)}.Choosers())
+	policies, err := arena.ParsePolicies(f.policies, all)
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
@@ -301,7 +307,7 @@ func (r *arenaResults) finish(ctx context.Context, failed error) error {
 	baseline := chosenBaseline(r.f.baseline, r.policies)
 	summaries := arena.Summarise(r.rows, baseline)
 	if !r.f.json && len(r.rows) > 0 {
-		errs = append(errs, arena.WriteTable(r.e.stdout, summaries, baseline))
+		errs = append(errs, r.e.text(func(w io.Writer) error { return arena.WriteTable(w, summaries, baseline) }))
 	}
 	if r.f.out != "" && len(r.rows) > 0 {
 		page := arena.Page{

@@ -221,7 +221,7 @@ func (r *ablateResults) finish(ctx context.Context, failed error) error {
 	case r.f.json:
 		errs = append(errs, r.printJSON(report))
 	case len(r.rows) > 0:
-		errs = append(errs, report.WriteText(r.e.stdout))
+		errs = append(errs, r.e.text(report.WriteText))
 	}
 	if ctx.Err() != nil {
 		err := fmt.Errorf("interrupted: %d of %d cells are complete", len(r.rows), r.progress.total)

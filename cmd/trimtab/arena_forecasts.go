@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"text/tabwriter"
@@ -90,7 +91,11 @@ func runForecasts(ctx context.Context, e *env, f *forecastsFlags, names []string
 		}
 		return failed
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	return errors.Join(failed, e.text(func(out io.Writer) error { return writeForecasts(out, rows) }))
+}
+
+func writeForecasts(out io.Writer, rows []arena.ForecastRow) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "policy\tload\tjudged\tp99 error, median\tmeasured ÷ forecast, median\t"+
 		"90 % covers\tmean error, median\tcovers\t")
 	for _, s := range arena.SummariseForecasts(rows) {
@@ -98,11 +103,13 @@ func runForecasts(ctx context.Context, e *env, f *forecastsFlags, names []string
 			100*s.P99Error, s.P99Ratio,
 			100*s.P99Covered, 100*s.MeanError, 100*s.MeanCovered)
 	}
-	errs := []error{failed, w.Flush()}
-	for _, s := range arena.UnjudgedForecasts(rows) {
-		fmt.Fprintf(e.stdout, "%s: %s\n", s.Policy, s.Text())
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	for _, s := range arena.UnjudgedForecasts(rows) {
+		fmt.Fprintf(out, "\n%s: %s\n", s.Policy, s.Text())
+	}
+	return nil
 }
 
 // playForecasts plays every cell; the error joins those of cells that could not be played.

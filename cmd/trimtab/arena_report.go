@@ -62,7 +62,7 @@ func newArenaReport(e *env) *cobra.Command {
 			if markdown != "" {
 				return withCode(exitConfig, rewriteArenaMarkdown(markdown, commandLine(cmd, args), rows, summaries, baseline, 0))
 			}
-			return arena.WriteTable(e.stdout, summaries, baseline)
+			return e.text(func(w io.Writer) error { return arena.WriteTable(w, summaries, baseline) })
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "policy that the others are compared with")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -167,12 +168,14 @@ func (r *returnsResults) report(e *env, first *deathstarbench.Scenario, policies
 		}
 		return nil
 	}
-	tab := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tab, "%s\t\n", strings.Join(returnsHeads(), "\t"))
-	for _, c := range ratios {
-		fmt.Fprintf(tab, "%s\t\n", strings.Join(returnsColumns(c), "\t"))
-	}
-	return tab.Flush()
+	return e.text(func(w io.Writer) error {
+		tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintf(tab, "%s\t\n", strings.Join(returnsHeads(), "\t"))
+		for _, c := range ratios {
+			fmt.Fprintf(tab, "%s\t\n", strings.Join(returnsColumns(c), "\t"))
+		}
+		return tab.Flush()
+	})
 }
 
 func returnsHeads() []string {

@@ -10,8 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/arena"
+	"trimtab/arena/gym"
 	"trimtab/localhttp"
 )
+
+// gymEnvs is how many vectorised environments there may be for each single one.
+const gymEnvs = 16
 
 func newArenaServe(e *env) *cobra.Command {
 	var listen, actuator string
@@ -19,8 +23,9 @@ func newArenaServe(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Offer the simulator as an environment for reinforcement learning, over HTTP and JSON on loopback",
-		Long: `Offer reset and step in the manner of Gym over HTTP and JSON, so that a policy can be trained from any language:
-docs/how-to/worlds.md describes the calls and holds a Python client. Runs until interrupted.`,
+		Long: `Offer reset and step with Gymnasium's contract over HTTP and JSON, so that a policy can be trained from any language: one or many
+environments at a time under /v1, a single one with named weights under /envs. docs/learners.md describes the calls;
+docs/examples/trimtab_gym.py is the client. Runs until interrupted.`,
 		Example: `  trimtab arena serve --listen 127.0.0.1:18081
   curl -s -d '{"scenario":"capacity-1-2-4","seed":1}' http://127.0.0.1:18081/envs`,
 		Args: usageArgs(cobra.NoArgs),
@@ -29,7 +34,8 @@ docs/how-to/worlds.md describes the calls and holds a Python client. Runs until 
 				return withCode(exitUsage, fmt.Errorf("serve the arena: %w", err))
 			}
 			if actuator != "reload" && actuator != "live" || most < 1 {
-				return withCode(exitUsage, fmt.Errorf("--actuator %s, --envs %d: want reload or live, and at least 1", actuator, most))
+				return withCode(exitUsage, fmt.Errorf("--actuator %s, --envs %d: want reload or live, and at least 1",
+					actuator, most))
 			}
 			// A step of an environment may take minutes to play.
 			limits := localhttp.Limits{Connections: 4 * most, Read: time.Minute, Write: 10 * time.Minute}
@@ -37,7 +43,12 @@ docs/how-to/worlds.md describes the calls and holds a Python client. Runs until 
 			if err != nil {
 				return withCode(exitConfig, fmt.Errorf("serve the arena: %w", err))
 			}
-			server := localhttp.NewServer(arena.NewServer(arena.SimOptions{Live: actuator == "live"}, most).Handler(), limits)
+			mux := http.NewServeMux()
+			environments := gym.NewServer(actuator == "live", gymEnvs*most, nil).Handler()
+			mux.Handle("/v1", environments)
+			mux.Handle("/v1/", environments)
+			mux.Handle("/", arena.NewServer(arena.SimOptions{Live: actuator == "live"}, most).Handler())
+			server := localhttp.NewServer(mux, limits)
 			ctx := cmd.Context()
 			stop := context.AfterFunc(ctx, func() {
 				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
 
@@ -143,7 +144,11 @@ func verdict(v arena.Validation) string {
 }
 
 func writeValidations(e *env, done []arena.Validation) error {
-	tab := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	return e.text(func(w io.Writer) error { return validationTable(w, done) })
+}
+
+func validationTable(w io.Writer, done []arena.Validation) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tab, "scenario\tpolicy\tbusiest\tmean ms sim\ttestbed\terror\tp50 ms sim\ttestbed\terror\tp99 ms sim\ttestbed\terror\tshares\terrors sim\ttestbed\t\t")
 	for _, v := range done {
 		s, t := v.Sim, v.Testbed

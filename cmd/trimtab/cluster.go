@@ -198,5 +198,5 @@ func runCluster(ctx context.Context, e *env, f *clusterFlags, paths []string) er
 	if f.json {
 		return a.printJSON(e.stdout)
 	}
-	return a.print(e.stdout)
+	return e.text(a.print)
 }

@@ -187,9 +187,9 @@ func (f *collectFlags) summary(e *env, r vts.CollectReport) error {
 			Skipped  uint64                `json:"skipped_polls"`
 		}{f.out, r.Statuses, r.Requests, r.Elapsed.Seconds(), r.Bytes, r.Ended, r.Health.Rejected, r.Health.Skipped})
 	}
-	_, err := fmt.Fprintf(e.stdout, "%s: %d statuses in %v (%s), %d upstream requests, %d rejected, %.1f KiB\n",
+	e.say("%s: %d statuses in %v (%s), %d upstream requests, %d rejected, %.1f KiB\n",
 		f.out, r.Statuses, r.Elapsed.Round(time.Millisecond), r.Ended, r.Requests, rejected, float64(r.Bytes)/1024)
-	return err
+	return nil
 }
 
 // collectLine keeps one line about the collection on a terminal.

@@ -37,7 +37,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stderr := new(buffer)
-			code := end(stderr, c.command)
+			code := end(stderr, nil, c.command)
 			said, lines := stderr.String(), strings.Count(stderr.String(), "\n")
 			if code != c.code || !strings.HasPrefix(said, c.want) || lines != min(len(c.want), 1) {
 				t.Errorf("got code %d and %q, want %d and one line that begins with %q", code, stderr, c.code, c.want)

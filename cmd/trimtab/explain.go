@@ -141,6 +141,7 @@ func reportText(r daemon.Report, from string) string {
 	for _, line := range r.Wishes {
 		fmt.Fprintf(&b, "As configured, %s.\n", line)
 	}
+	listHosts(&b, r)
 	e := explanation(r)
 	switch {
 	case e != nil:
@@ -187,5 +188,38 @@ func listWeights(b *strings.Builder, r daemon.Report) {
 			b.WriteByte(')')
 		}
 		b.WriteString(".\n")
+	}
+}
+
+// listHosts says what the machines of the servers tell.
+func listHosts(b *strings.Builder, r daemon.Report) {
+	for i, h := range r.Hosts {
+		if i == listMost {
+			fmt.Fprintf(b, "%d more machines are in --json.\n", len(r.Hosts)-i)
+			return
+		}
+		if h.Stale {
+			why := "no page yet"
+			if h.Problem != "" {
+				why = h.Problem
+			}
+			fmt.Fprintf(b, "Machine of %s: no metrics that count now (%s); nothing waits for them.\n", h.Server, why)
+			continue
+		}
+		var parts []string
+		add := func(name string, share float64) {
+			if share >= 0 {
+				parts = append(parts, fmt.Sprintf("%s %.0f %%", name, 100*share))
+			}
+		}
+		add("processors", h.CPU)
+		add("memory", h.Memory)
+		add("tasks waited for processors", h.CPUPressure)
+		add("for memory", h.MemoryPressure)
+		add("for input or output", h.IOPressure)
+		if h.Received >= 0 {
+			parts = append(parts, fmt.Sprintf("network %.1f MB/s in, %.1f MB/s out", h.Received/1e6, h.Sent/1e6))
+		}
+		fmt.Fprintf(b, "Machine of %s: %s.\n", h.Server, strings.Join(parts, ", "))
 	}
 }

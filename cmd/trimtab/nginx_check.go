@@ -57,7 +57,7 @@ counted (tried out on a private NGINX with the same modules), what a poll costs.
 				if !f.OK {
 					mark = "FAIL"
 				}
-				fmt.Fprintf(e.stdout, "%s  %-10s %s\n", mark, f.Check, f.Detail)
+				e.say("%s  %-10s %s\n", mark, f.Check, f.Detail)
 			}
 			if failed > 0 {
 				return withCode(exitRefused, fmt.Errorf("check: %d of %d checks failed: weights cannot be changed safely", failed, len(findings)))

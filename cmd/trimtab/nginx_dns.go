@@ -255,7 +255,8 @@ func showDNS(ctx context.Context, e *env, a *dns.Actuator, where dnsFlags, asJSO
 				where.status != "", "not_in_force_because": force,
 		})
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	for _, name := range slices.Sorted(maps.Keys(st.Upstreams)) {
 		fmt.Fprintf(w, "%s\t%s\t\n", name, dns.Host(name, where.zone))
 		for _, o := range st.Upstreams[name].Servers {
@@ -273,11 +274,12 @@ func showDNS(ctx context.Context, e *env, a *dns.Actuator, where dnsFlags, asJSO
 		return err
 	}
 	if answered != "" {
-		fmt.Fprintln(e.stdout, "not answered:", answered)
+		fmt.Fprintln(&out, "not answered:", answered)
 	}
 	if force != "" {
-		fmt.Fprintln(e.stdout, "not in force:", force)
+		fmt.Fprintln(&out, "not in force:", force)
 	}
+	e.say("%s", out.String())
 	return nil
 }
 

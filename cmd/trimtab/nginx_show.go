@@ -33,7 +33,7 @@ func newNginxShow(e *env) *cobra.Command {
 			if asJSON {
 				return printUpstreamsJSON(e.stdout, cfg)
 			}
-			return printUpstreams(e.stdout, cfg)
+			return e.text(func(w io.Writer) error { return printUpstreams(w, cfg) })
 		},
 	}
 	flags.add(cmd)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -154,7 +155,11 @@ func newOrders(e *env) *cobra.Command {
 }
 
 func printOrders(e *env, o *orders.Orders, now time.Time) error {
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	return e.text(func(out io.Writer) error { return ordersTable(out, o, now) })
+}
+
+func ordersTable(out io.Writer, o *orders.Orders, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, name := range slices.Sorted(maps.Keys(o.Upstreams)) {
 		for _, server := range slices.Sorted(maps.Keys(o.Upstreams[name])) {
 			order := o.Upstreams[name][server]
@@ -167,10 +172,10 @@ func printOrders(e *env, o *orders.Orders, now time.Time) error {
 	}
 	lines := limitLines(o, now)
 	for _, line := range lines {
-		fmt.Fprintln(e.stdout, line)
+		fmt.Fprintln(out, line)
 	}
 	if len(o.Upstreams)+len(lines) == 0 {
-		fmt.Fprintln(e.stdout, "nothing is ordered")
+		fmt.Fprintln(out, "nothing is ordered")
 	}
 	return nil
 }
@@ -283,7 +288,7 @@ func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order ord
 	if err := s.Enforce(ctx, now); err != nil {
 		return withCode(applyCode(err), err)
 	}
-	fmt.Fprintf(e.stdout, "%s: %s; no daemon runs, so this process has set the weights\n", f.server, f.said(order, now))
+	e.say("%s: %s; no daemon runs, so this process has set the weights\n", f.server, f.said(order, now))
 	return nil
 }
 

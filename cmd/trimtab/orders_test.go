@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -143,6 +144,17 @@ name = "app"
 	return b
 }
 
+// live is what the daemon's page is given.
+func (b *ordersBed) live() string {
+	resp, err := http.Get("http://" + b.listen + "/page/live")
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	return string(text)
+}
+
 // peers are the servers on the page.
 func (b *ordersBed) peers(t *testing.T) map[string]vts.Peer {
 	t.Helper()
@@ -222,6 +234,11 @@ func TestE2EOrders(t *testing.T) {
 			await(t, "the drained server to be out, and the canary to keep its share", func() bool {
 				p, s := peers(), share(peers(), servers[2])
 				return (p[servers[0]].Down || p[servers[0]].Backup) && s > 0.049 && s < 0.051
+			})
+			await(t, "the page to list the changes as ordered, and how they are taken back", func() bool {
+				text := b.live()
+				return strings.Contains(text, `"cause":"orders"`) && strings.Contains(text, servers[0]+" is drained") &&
+					strings.Contains(text, "trimtab undrain --upstream app")
 			})
 			if out := new(buffer); run(t.Context(), []string{"orders", "--config", config}, out, out) != 0 ||
 				strings.Count(out.String(), "since") != 2 {

@@ -193,7 +193,7 @@ func runPlan(e *env, f *planFlags, files []string) error {
 				return err
 			}
 		}
-	} else if err := planTable(e.stdout, f, answers, points); err != nil {
+	} else if err := e.text(func(w io.Writer) error { return planTable(w, f, answers, points) }); err != nil {
 		return err
 	}
 	if why := pursuit.BeyondReach(&answers[0].World, spec.Upstreams); why != "" {

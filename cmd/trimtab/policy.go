@@ -18,10 +18,24 @@ import (
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
 	maps.Copy(c, tuners())
+	maps.Copy(c, arena.Models{Dir: modelsFolder("")}.Choosers())
+	c["knapsack"] = func(context.Context, arena.Case) (control.Policy, error) {
+		return rival.NewKnapsack(rival.KnapsackConfig{})
+	}
+	c["rollout"] = rollout(2)
+	c["rollout-1"] = rollout(1)
+	c["fleet"] = arena.NewShared(c["tuned"])
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
 	}
 	return c
+}
+
+// rollout makes policies that look so many intervals ahead, with L3 as their base.
+func rollout(steps int) arena.NewPolicy {
+	return func(_ context.Context, k arena.Case) (control.Policy, error) {
+		return rival.NewRollout(rival.RolloutConfig{Steps: steps, Groups: groupConfigs(k), Seed: k.Seed})
+	}
 }
 
 // chooserEject is the name of the tuner that ejects failing servers.

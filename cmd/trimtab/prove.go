@@ -154,7 +154,7 @@ func (f *proveFlags) order(e *env, given bool) error {
 		return withCode(exitConfig, err)
 	}
 	if f.start {
-		fmt.Fprintf(e.stdout,
+		e.say(
 			"an experiment begins within %v: blocks of %v after %v, at most %v; trimtab prove shows how it stands\n",
 			2*time.Duration(cfg.Interval), f.plan.Block, max(0, f.plan.WashOut), f.plan.Duration)
 		return nil
@@ -227,9 +227,8 @@ func (f *proveFlags) estimate(e *env, path string) error {
 	if f.json {
 		return printJSON(e.stdout, p)
 	}
-	_, err = fmt.Fprintln(e.stdout,
-		p.Words(prove.Effect{Measure: f.plan.Measure, Relative: f.plan.Measure != prove.ART}))
-	return err
+	e.say("%s\n", p.Words(prove.Effect{Measure: f.plan.Measure, Relative: f.plan.Measure != prove.ART}))
+	return nil
 }
 
 func (f *proveFlags) print(e *env, r prove.Result) error {

@@ -76,10 +76,10 @@ func (f *proveFlags) simulate(ctx context.Context, e *env) error {
 			}
 			continue
 		}
-		fmt.Fprintf(e.stdout, "seed %d, %d pairs: %s\n", r.Seed, r.Decides.Pairs, r.Headline())
+		e.say("seed %d, %d pairs: %s\n", r.Seed, r.Decides.Pairs, r.Headline())
 	}
 	if !f.json {
-		fmt.Fprintf(e.stdout,
+		e.say(
 			"\n%d experiments on %s: %d better, %d worse, %d no difference, %d with too little measured\n", f.runs,
 			sc.Name,
 			counts[prove.Better], counts[prove.Worse], counts[prove.None], counts[prove.TooFew])

@@ -24,7 +24,8 @@ type env struct {
 // terminal reports whether stderr is a terminal, so that progress may redraw one line.
 func (e *env) terminal() bool { return e.screen != nil }
 
-// text writes a text to stdout, wrapped to the width of a terminal; elsewhere a line stays a line.
+// text writes a text to stdout that fits the width of a terminal: long lines are wrapped, wide tables folded. Elsewhere a
+// line stays a line.
 func (e *env) text(write func(io.Writer) error) error {
 	f, ok := e.stdout.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -34,8 +35,13 @@ func (e *env) text(write func(io.Writer) error) error {
 	if err := write(&b); err != nil {
 		return err
 	}
-	_, err := io.WriteString(e.stdout, plain.Wrap(b.String(), max(leastWidth, widthOf(f))))
+	_, err := io.WriteString(e.stdout, plain.Fit(b.String(), max(leastWidth, widthOf(f))))
 	return err
+}
+
+// say writes words to stdout as text does.
+func (e *env) say(format string, args ...any) {
+	_ = e.text(func(w io.Writer) error { _, err := fmt.Fprintf(w, format, args...); return err })
 }
 
 // tell writes a line to stderr, wrapped to the width of a terminal.
@@ -56,17 +62,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return end(stderr, func() error { return root.ExecuteContext(ctx) })
+	return end(stderr, screen, func() error { return root.ExecuteContext(ctx) })
 }
 
 // end runs a command, says in one line what went wrong, and returns the exit code.
-func end(stderr io.Writer, command func() error) int {
+func end(stderr io.Writer, screen *screen, command func() error) int {
 	var err error
 	if fault := control.Contain(func() { err = command() }); fault != nil {
 		err = withCode(exitInternal, fault)
 	}
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(stderr, "trimtab:", plain.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
+		line := "trimtab: " + plain.Text(strings.ReplaceAll(err.Error(), "\n", "; "))
+		if screen != nil {
+			line = plain.Wrap(line, max(leastWidth, screen.width()))
+		}
+		fmt.Fprintln(stderr, line)
 	}
 	return exitCode(err)
 }
@@ -83,6 +93,7 @@ func newRoot(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
 	})
+	e.help(root)
 	root.AddCommand(
 		newNginx(e),
 		newLoad(e),
@@ -94,6 +105,7 @@ func newRoot(e *env) *cobra.Command {
 		newCollect(e),
 		newCluster(e),
 		newTune(e),
+		newFleet(e),
 		newProve(e),
 		newCompare(e),
 		newDrain(e),

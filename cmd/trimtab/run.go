@@ -74,7 +74,7 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's; with --lb 5h)")
 	fl.StringVar(&f.out, "out", "out", "output directory")
 	fl.StringVar(&f.policy, "policy", "tuned", "who decides in the second part, as in trimtab arena")
-	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload, or dns (NGINX 1.27.3 and newer)")
+	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload, live (which admission needs), or dns (NGINX 1.27.3 and newer)")
 	fl.StringVar(&f.listen, "listen", "", "address of the testbed's NGINX (default: loopback, a free port)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of arrivals, requests and service times (default: drawn, and printed)")
 	f.client.add(fl)
@@ -132,7 +132,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	defer stopPage()
 	target := ""
 	world := testbed.NewWorld(testbed.WorldConfig{
-		Dir: f.out, Listen: f.listen, Resolver: resolver, Duration: f.duration, Progress: live.trial,
+		Dir: f.out, Listen: f.listen, Resolver: resolver, Live: f.actuator == "live", Duration: f.duration, Progress: live.trial,
 		Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		NewActuator: func(bed *testbed.Testbed) (control.Actuator, func(), error) {
 			// The first moment at which the output directory is ours: another run may have it until then.

@@ -26,9 +26,11 @@ func actuatorFor(ctx context.Context, kind string) (resolver string, _ newActuat
 	switch kind {
 	case "reload":
 		return "", testbedActuator, nil
+	case "live":
+		return "", liveTestbedActuator, nil
 	case "dns":
 	default:
-		return "", nil, withCode(exitUsage, fmt.Errorf("--actuator %q: want reload or dns", kind))
+		return "", nil, withCode(exitUsage, fmt.Errorf("--actuator %q: want reload, live or dns", kind))
 	}
 	binary, err := instance.Binary(ctx)
 	if err != nil {

@@ -82,9 +82,17 @@ func (s *Sim) Interval() []*Client {
 func (s *Sim) Totals() []*Client { return s.clients(func(g *group) *Client { return &g.client.run }) }
 
 func (s *Sim) clients(of func(*group) *Client) []*Client {
-	out := make([]*Client, len(s.groups))
-	for i := range s.groups {
+	n := len(s.groups) / len(s.fleet)
+	out := make([]*Client, n)
+	for i := range out {
 		out[i] = of(&s.groups[i])
+		if len(s.fleet) > 1 {
+			sum := &Client{}
+			for b := range s.fleet {
+				sum.add(of(&s.groups[b*n+i]))
+			}
+			out[i] = sum
+		}
 		out[i].Group, out[i].Workload = s.groups[i].name, s.groups[i].workload
 	}
 	return out
@@ -119,7 +127,9 @@ func (s *Sim) finish(i int32, status uint16) {
 func (s *Sim) close(i int32, status uint16) {
 	r := &s.pool.requests[i]
 	s.answer(r, s.now, status)
-	s.finished++
+	b := &s.fleet[s.groups[r.group].balancer]
+	b.finished++
+	b.inFlight--
 	s.inFlight--
 	if r.older == none {
 		s.oldest = r.newer

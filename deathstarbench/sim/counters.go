@@ -78,17 +78,18 @@ func (s *Sim) count(r *request, now int64, status uint16, passedOn bool) {
 	c.outBytes += out
 }
 
-// sample returns what happened since the last sample.
-func (s *Sim) sample() vts.Sample {
+// sample returns what the n-th balancer saw since its last sample.
+func (s *Sim) sample(n int) vts.Sample {
+	b := &s.fleet[n]
 	out := vts.Sample{
 		At:          s.opts.Epoch.Add(time.Duration(s.now)),
-		Interval:    time.Duration(s.now - s.sampled),
-		Generation:  s.opts.Epoch.UnixMilli() + s.generation/int64(time.Millisecond),
-		Reloaded:    s.generation > s.sampled,
-		Connections: vts.Connections{Active: s.inFlight + 1, Writing: s.inFlight + 1, Requests: s.finished + 1, Accepted: 1, Handled: 1},
-		Groups:      make([]vts.GroupSample, len(s.groups)),
+		Interval:    time.Duration(s.now - b.sampled),
+		Generation:  s.opts.Epoch.UnixMilli() + b.generation/int64(time.Millisecond),
+		Reloaded:    b.generation > b.sampled,
+		Connections: vts.Connections{Active: b.inFlight + 1, Writing: b.inFlight + 1, Requests: b.finished + 1, Accepted: 1, Handled: 1},
+		Groups:      make([]vts.GroupSample, len(b.byName)),
 	}
-	for n, i := range s.byName {
+	for n, i := range b.byName {
 		g := &s.groups[i]
 		peers := make([]vts.PeerSample, len(g.peers))
 		flat := make([]uint64, len(g.peers)*len(s.opts.BucketsMsec))
@@ -114,6 +115,6 @@ func (s *Sim) sample() vts.Sample {
 		out.Groups[n] = vts.GroupSample{Name: g.name, Peers: peers, Refused: g.refused}
 		g.refused = 0
 	}
-	s.sampled, s.finished = s.now, 0
+	b.sampled, b.finished = s.now, 0
 	return out
 }

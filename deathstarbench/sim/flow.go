@@ -11,7 +11,8 @@ import (
 
 func (s *Sim) arrive(src *source) {
 	// The draw is made for every request, so that what is refused at one share is refused at every larger one too.
-	if g := &s.groups[src.group]; g.refuse.Float64() < g.blocked {
+	group := s.route(src)
+	if g := &s.groups[group]; g.refuse.Float64() < g.blocked {
 		src.sizes.NormFloat64()
 		g.turnAway(s.now >= s.warmup)
 		src.advance()
@@ -20,10 +21,11 @@ func (s *Sim) arrive(src *source) {
 	}
 	i := s.pool.get()
 	r := &s.pool.requests[i]
-	r.due, r.normal, r.group, r.class = s.now, src.sizes.NormFloat64(), src.group, src.class
+	r.due, r.normal, r.group, r.class = s.now, src.sizes.NormFloat64(), group, src.class
 	src.advance()
 	s.total++
 	s.inFlight++
+	s.fleet[s.groups[group].balancer].inFlight++
 	r.older, r.newer = s.newest, none
 	if s.newest == none {
 		s.oldest = i
@@ -39,7 +41,7 @@ func (s *Sim) arrive(src *source) {
 func (s *Sim) dispatch(i int32) {
 	r := &s.pool.requests[i]
 	g := &s.groups[r.group]
-	p := g.pick(s.now)
+	p := s.pick(g, r)
 	for p != none {
 		g.peers[p].conns++
 		r.peer, r.began, r.epoch = int32(p), g.picked, g.epoch
@@ -48,7 +50,7 @@ func (s *Sim) dispatch(i int32) {
 			break
 		}
 		s.fail(r)
-		next := g.pick(s.now)
+		next := s.pick(g, r)
 		s.passOn(r, next != none)
 		p = next
 	}
@@ -255,6 +257,7 @@ func (s *Sim) receive(i int32, r *request) {
 	s.count(r, s.now, r.status, false)
 	if g.timed {
 		g.measure(int(r.peer), r.epoch, r.began, s.now, answered)
+		g.probed(r, s.now)
 	}
 	g.done(int(r.peer), r.epoch, false, s.now)
 	s.finish(i, r.status)

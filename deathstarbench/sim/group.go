@@ -20,11 +20,13 @@ const (
 	LeastTime           Method = "least_time"             // NGINX 1.31's least_time last_byte inflight
 	LeastTimeNoInflight Method = "least_time_no_inflight" // NGINX 1.31's least_time last_byte
 	PeakEWMA            Method = "peak_ewma"              // two random choices, the lower peak-EWMA cost
+	Prequal             Method = "prequal"                // probed requests in flight and latency, hot-cold rule
+	JSED                Method = "jsed"                   // shortest expected delay, clairvoyant
 )
 
 // Methods returns all balancing methods.
 func Methods() []Method {
-	return []Method{RoundRobin, LeastConn, RandomTwo, LeastTime, LeastTimeNoInflight, PeakEWMA}
+	return []Method{RoundRobin, LeastConn, RandomTwo, LeastTime, LeastTimeNoInflight, PeakEWMA, Prequal, JSED}
 }
 
 // peer is the balancer's state of one server of a group: what every pick reads.
@@ -46,6 +48,7 @@ type health struct {
 type group struct {
 	name     string
 	workload string
+	balancer int
 	method   Method
 	class    uint16
 	epoch    int32 // counts restarts of the balancer's state
@@ -63,6 +66,7 @@ type group struct {
 	rng         *rand.Rand
 
 	timings []timing // of the methods that measure
+	prequal prequalState
 	costs   []uint64 // scratch of least_time
 	behind  float64  // Options.ClocksBehind
 	picked  int64    // ns; time of the last pick on the clock of its worker
@@ -98,12 +102,15 @@ func (g *group) restart(keep bool) {
 			g.timings[i] = timing{}
 		}
 	}
+	if !keep {
+		g.prequal = prequalState{}
+	}
 	g.review()
 }
 
 // review recomputes plain.
 func (g *group) review() {
-	g.plain = len(g.peers) > 1 && !g.timed
+	g.plain = len(g.peers) > 1 && !g.timed && g.method != JSED
 	for i := range g.peers {
 		if h := &g.health[i]; h.down || h.fails > 0 || g.peers[i].effective != g.peers[i].weight {
 			g.plain = false
@@ -119,6 +126,18 @@ func (g *group) usable(i int, now int64) bool {
 }
 
 // pick returns the peer for a request, or none when no peer is live. The caller counts the request as active.
+func (s *Sim) pick(g *group, r *request) int {
+	if g.plain || len(g.peers) == 1 || g.method != JSED && g.method != Prequal {
+		return g.pick(s.now)
+	}
+	g.picked = s.now
+	if g.method == JSED {
+		return s.jsed(g, r)
+	}
+	return s.prequal(g, r)
+}
+
+// pick is the pick of the methods that know no more than the group does.
 func (g *group) pick(now int64) int {
 	g.picked = now
 	if g.plain {
@@ -164,7 +183,7 @@ func (g *group) pick(now int64) int {
 
 // measure tells a method that goes by measured times how long an attempt took.
 func (g *group) measure(i int, epoch int32, began, now int64, how ending) {
-	if epoch != g.epoch {
+	if epoch != g.epoch || g.method == Prequal { // which is told by answered
 		return
 	}
 	if g.method == PeakEWMA {
@@ -242,7 +261,7 @@ func newGroup(u deathstarbench.Upstream, servers map[string]int32, o *Options, s
 		g.deadline = float64(d)
 	}
 	switch g.method {
-	case LeastTime, LeastTimeNoInflight, PeakEWMA:
+	case LeastTime, LeastTimeNoInflight, PeakEWMA, Prequal:
 		g.timed = true
 		g.timings = make([]timing, len(g.peers))
 		g.costs = make([]uint64, len(g.peers))

@@ -70,6 +70,7 @@ func (s *Sim) holdOne(due int64, group, p int, rng *rand.Rand) {
 	s.newest = i
 	s.total++
 	s.inFlight++
+	s.fleet[g.balancer].inFlight++
 	g.peers[p].conns++
 	if g.method == LeastTime && len(g.peers) > 1 {
 		t := &g.timings[p]

@@ -18,8 +18,10 @@ func (s *Sim) SetBlocked(blocked map[string]float64) error {
 			return fmt.Errorf("set blocked share: upstream %s: %v: want 0 to 1", name, v)
 		}
 	}
-	for name, share := range blocked {
-		s.group(name).blocked = share
+	for i := range s.groups {
+		if share, ok := blocked[s.groups[i].name]; ok {
+			s.groups[i].blocked = share
+		}
 	}
 	return nil
 }

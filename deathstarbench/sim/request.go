@@ -13,6 +13,7 @@ type request struct {
 	epoch  int32  // of the balancer's state that counts the attempt as active
 	status uint16 // of the response on its way
 	class  uint16
+	flight uint16 // requests that the server held when it was picked, of a method that asks
 	state  state
 }
 

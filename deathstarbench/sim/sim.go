@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"trimtab/deathstarbench"
@@ -18,7 +17,7 @@ type Sim struct {
 	warmup  int64
 	now     int64
 	groups  []group
-	byName  []int // indices of groups, sorted by name
+	fleet   []frontend // each with all groups, one balancer's after the other's
 	servers []server
 	sources []source
 	queue   eventQueue
@@ -29,18 +28,17 @@ type Sim struct {
 	oldest  int32 // of the requests whose clients wait, linked by age
 	newest  int32
 	polls   *rand.Rand
+	left    []float64 // scratch of jsed
 
-	sampled    int64 // time of the last sample
-	generation int64 // time of the last reload
-	inFlight   uint64
-	hanging    int    // of them, those with a server that will never answer
-	finished   uint64 // since the last sample
-	total      uint64 // requests begun
+	inFlight uint64
+	hanging  int    // of them, those with a server that will never answer
+	total    uint64 // requests begun
 }
 
 // pending are weights on their way.
 type pending struct {
 	at       int64
+	balancer int // none: all
 	settings map[string]map[string]Setting
 }
 
@@ -94,9 +92,10 @@ func (s *Sim) build(sc *deathstarbench.Scenario) error {
 			of[u.Workload] = int32(i)
 		}
 		s.groups = append(s.groups, g)
-		s.byName = append(s.byName, i)
 	}
-	slices.SortFunc(s.byName, func(a, b int) int { return strings.Compare(s.groups[a].name, s.groups[b].name) })
+	if err := s.multiply(sc, servers, classes); err != nil {
+		return err
+	}
 	for i, l := range sc.Loads {
 		g, ok := of[l.Workload]
 		if !ok {
@@ -106,6 +105,7 @@ func (s *Sim) build(sc *deathstarbench.Scenario) error {
 		if err != nil {
 			return err
 		}
+		src.routes = rand.New(rand.NewPCG(mix(s.opts.Seed, uint64(1<<23+i)), 0xf1ee7))
 		src.group, src.class = g, s.groups[g].class
 		s.sources = append(s.sources, src)
 	}
@@ -168,16 +168,15 @@ func (s *Sim) Requests() uint64 { return s.total }
 
 // Step plays one control interval (less when the scenario ends) and returns what the poller would report at its end;
 // with a telemetry delay the sample is that much older. The error is ErrPollLost or nil.
+//
+// Of several balancers it is the sample of the first; StepAll returns all.
 func (s *Sim) Step() (vts.Sample, error) {
-	for i := range s.groups {
-		s.groups[i].client.interval.reset()
-	}
-	end := min(s.now+int64(s.opts.Interval), s.end)
+	end := s.beginStep()
 	lost := s.opts.LostPolls > 0 && s.polls.Float64() < s.opts.LostPolls
 	s.runTo(max(s.now, end-int64(s.opts.TelemetryDelay)))
 	var sample vts.Sample
 	if !lost {
-		sample = s.sample()
+		sample = s.sample(0)
 	}
 	s.runTo(end)
 	if lost {
@@ -225,7 +224,7 @@ func (s *Sim) runTo(t int64) {
 			again = true
 		}
 		for len(s.pending) > 0 && s.pending[0].at <= s.now {
-			s.apply(s.pending[0].settings)
+			s.apply(s.pending[0].balancer, s.pending[0].settings)
 			s.pending = s.pending[1:]
 			again = true
 		}

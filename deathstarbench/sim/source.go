@@ -14,8 +14,9 @@ type source struct {
 	process *arrival.Process
 	sizes   *rand.Rand
 	due     int64 // of the next arrival; never: math.MaxInt64
-	group   int32
+	group   int32 // of the first balancer
 	class   uint16
+	routes  *rand.Rand // draws the balancer of a request, where there are several
 }
 
 const never = math.MaxInt64

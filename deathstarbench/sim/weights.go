@@ -4,34 +4,46 @@ import "fmt"
 
 // SetWeights sets the servers named in settings, by group and server, and leaves all others alone. It takes effect
 // after Options.ApplyDelay. Nothing is set when a name is unknown, a weight is outside 1…100 or a group would be left
-// without a live server.
+// without a live server. Of several balancers it sets all.
 func (s *Sim) SetWeights(settings map[string]map[string]Setting) error {
-	if err := s.checkWeights(settings); err != nil {
-		return err
+	return s.setWeights(none, settings)
+}
+
+// setWeights sets weights of one balancer; none: of all.
+func (s *Sim) setWeights(balancer int, settings map[string]map[string]Setting) error {
+	for b := range s.fleet {
+		if b != balancer && balancer != none {
+			continue
+		}
+		if err := s.checkWeights(b, settings); err != nil {
+			return err
+		}
 	}
 	if s.opts.ApplyDelay == 0 {
-		s.apply(settings)
+		s.apply(balancer, settings)
 		return nil
 	}
-	s.pending = append(s.pending, pending{at: s.now + int64(s.opts.ApplyDelay), settings: settings})
+	s.pending = append(s.pending, pending{at: s.now + int64(s.opts.ApplyDelay), balancer: balancer, settings: settings})
 	return nil
 }
 
 // SetWeightsNow makes settings be in force at once as if they had always been: nothing is reloaded.
 func (s *Sim) SetWeightsNow(settings map[string]map[string]Setting) error {
-	if err := s.checkWeights(settings); err != nil {
-		return err
+	for b := range s.fleet {
+		if err := s.checkWeights(b, settings); err != nil {
+			return err
+		}
 	}
 	live := s.opts.Live
 	s.opts.Live = true
-	s.apply(settings)
+	s.apply(none, settings)
 	s.opts.Live = live
 	return nil
 }
 
-func (s *Sim) checkWeights(settings map[string]map[string]Setting) error {
+func (s *Sim) checkWeights(balancer int, settings map[string]map[string]Setting) error {
 	for name, servers := range settings {
-		g := s.group(name)
+		g := s.groupOf(balancer, name)
 		if g == nil {
 			return fmt.Errorf("set weights: no upstream %q", name)
 		}
@@ -56,11 +68,15 @@ func (s *Sim) checkWeights(settings map[string]map[string]Setting) error {
 	return nil
 }
 
-// Weights returns the settings in force, by group and server.
-func (s *Sim) Weights() map[string]map[string]Setting {
-	out := make(map[string]map[string]Setting, len(s.groups))
-	for i := range s.groups {
-		g := &s.groups[i]
+// Weights returns the settings in force, by group and server; of several balancers those of the first.
+func (s *Sim) Weights() map[string]map[string]Setting { return s.WeightsOf(0) }
+
+// WeightsOf returns the settings in force at the n-th balancer, by group and server.
+func (s *Sim) WeightsOf(n int) map[string]map[string]Setting {
+	groups := s.groupsOf(n)
+	out := make(map[string]map[string]Setting, len(groups))
+	for i := range groups {
+		g := &groups[i]
 		m := make(map[string]Setting, len(g.peers))
 		for j := range g.peers {
 			m[s.servers[g.server[j]].name] = Setting{Weight: int(g.peers[j].weight), Down: g.health[j].down}
@@ -70,14 +86,8 @@ func (s *Sim) Weights() map[string]map[string]Setting {
 	return out
 }
 
-func (s *Sim) group(name string) *group {
-	for i := range s.groups {
-		if s.groups[i].name == name {
-			return &s.groups[i]
-		}
-	}
-	return nil
-}
+// group is the group of that name at the first balancer; nil: there is none.
+func (s *Sim) group(name string) *group { return s.groupOf(0, name) }
 
 func (s *Sim) peer(g *group, server string) int {
 	for i, n := range g.server {
@@ -88,12 +98,20 @@ func (s *Sim) peer(g *group, server string) int {
 	return none
 }
 
-// apply puts settings into force. A reload restarts the balancer of every group; the live actuator only changes the
-// groups named.
-func (s *Sim) apply(settings map[string]map[string]Setting) {
+// apply puts settings into force at one balancer, or with none at all. A reload restarts every group of a balancer; the live actuator
+// only changes the groups named.
+func (s *Sim) apply(balancer int, settings map[string]map[string]Setting) {
+	for b := range s.fleet {
+		if balancer == none || balancer == b {
+			s.applyTo(b, settings)
+		}
+	}
+}
+
+func (s *Sim) applyTo(balancer int, settings map[string]map[string]Setting) {
 	changed := false
 	for name, servers := range settings {
-		g := s.group(name)
+		g := s.groupOf(balancer, name)
 		here := false
 		for server, set := range servers {
 			i := s.peer(g, server)
@@ -110,8 +128,9 @@ func (s *Sim) apply(settings map[string]map[string]Setting) {
 	if !changed || s.opts.Live {
 		return
 	}
-	for i := range s.groups {
-		s.groups[i].restart(false)
+	groups := s.groupsOf(balancer)
+	for i := range groups {
+		groups[i].restart(false)
 	}
-	s.generation = s.now
+	s.fleet[balancer].generation = s.now
 }

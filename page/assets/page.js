@@ -214,7 +214,7 @@
     });
     history = { key: d.key, run: state.run, from: history.from, t: join(history.t, s.t), p50_ms: join(history.p50_ms, s.p50_ms), p99_ms: join(history.p99_ms, s.p99_ms),
       rate_per_s: join(history.rate_per_s, s.rate_per_s), error_share: join(history.error_share, s.error_share), regime: join(history.regime, s.regime), names: s.names, shares };
-    const most = 1200, over = history.t.length - most;
+    const most = 1400, over = history.t.length - most;
     if (over > 0) {
       for (const k of ["t", "p50_ms", "p99_ms", "rate_per_s", "error_share", "regime"]) history[k] = history[k].slice(over);
       history.shares = history.shares.map((l) => l.slice(over));
@@ -248,6 +248,7 @@
     by("hold-on").disabled = s.hold.held;
     by("hold-off").disabled = !s.hold.held;
     const cards = [card("Budget", [s.budget || "Nothing has been decided yet."]), card("Load", s.regime && s.regime.length ? s.regime.slice(0, 3) : ["Not known yet."])];
+    if (s.objective) cards.push(card("Objective", s.objective.map((l) => l.replace(/^Objective /, ""))));
     if (s.proof) cards.push(card(s.proof.running ? "Experiment, under way" : "Experiment", [s.proof.headline, s.proof.running ? s.proof.progress : ""]));
     const total = s.upstreams.reduce((n, u) => n + u.rate_per_s, 0);
     cards.push(card("Traffic", [rate(total) + " over " + s.upstreams.length + (s.upstreams.length === 1 ? " upstream" : " upstreams")]));
@@ -255,11 +256,11 @@
     showGroups();
     showChanges();
     const rest = by("rest");
-    rest.hidden = !(s.orders && s.orders.length) && !(s.left_out && s.left_out.length);
+    const lists = [["Ordered, and not tuned meanwhile", s.orders], ["By the configuration", s.configured], ["Not tuned", s.left_out]].filter(([, list]) => list && list.length);
+    rest.hidden = !lists.length;
     if (!rest.hidden) {
       rest.replaceChildren();
-      for (const [title, list] of [["Ordered, and not tuned meanwhile", s.orders], ["Not tuned", s.left_out]]) {
-        if (!list || !list.length) continue;
+      for (const [title, list] of lists) {
         const ul = el("ul");
         ul.append(...list.map((t) => el("li", "", t)));
         rest.append(el("h2", "", title), ul);
@@ -372,7 +373,7 @@
     let wait = 2000;
     try {
       const since = history && state && history.key === chosen && history.run === state.run ? history.from + history.t.length - 1 : 0;
-      const q = new URLSearchParams({ upstream: chosen || "", since, run: state ? state.run : "", same: now ? "0" : "1" });
+      const q = new URLSearchParams({ upstream: chosen || "", since, run: state ? state.run : "", step: state ? state.seq : 0, same: now ? "0" : "1" });
       const r = await fetch("/page/live?" + q, { signal: me.signal, cache: "no-store" });
       if (r.status !== 204) {
         if (!r.ok) throw new Error("the daemon answers " + r.status);

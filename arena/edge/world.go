@@ -1,0 +1,250 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// World is one world. Times in files are text such as "300ms".
+type World struct {
+	Name     string   `toml:"name"`
+	Duration Duration `toml:"duration"`
+	Regions  []string `toml:"regions"`
+	// Delay is s per MB from a client's region (row) to a server's; empty with three regions: 0/0.5/1, 0.5/0/0.75, 1/0.75/0.
+	Delay [][]float64 `toml:"delay"`
+	// Network switches the delays off when it is "off".
+	Network string   `toml:"network"`
+	Servers []Server `toml:"server"`
+	Clients []Client `toml:"client"`
+}
+
+// Server is one server.
+type Server struct {
+	Name   string  `toml:"name"`
+	Region string  `toml:"region"`
+	Slots  int     `toml:"slots"` // requests served at once; others wait, first come, first served
+	Models []Model `toml:"model"`
+}
+
+// Model is one way to answer.
+type Model struct {
+	Name    string   `toml:"name"`
+	Service Duration `toml:"service"` // mean; lognormal with ServiceCV
+	Quality float64  `toml:"quality"` // accuracy of its answers, 0…1
+}
+
+// Client is a source of requests in a region, with exponential gaps.
+type Client struct {
+	Region   string     `toml:"region"`
+	Rate     float64    `toml:"rate"`     // requests per second
+	MB       [2]float64 `toml:"mb"`       // size, uniform
+	Within   [2]float64 `toml:"within"`   // s: the time that is wanted, uniform; default 1 to 10
+	Accuracy [2]float64 `toml:"accuracy"` // that is wanted, uniform
+}
+
+// Duration is a time.Duration written as text.
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// Sec is d in seconds.
+func (d Duration) Sec() float64 { return time.Duration(d).Seconds() }
+
+// ServiceCV is the coefficient of variation of service times.
+const ServiceCV = 0.3
+
+// DefaultDelay is the matrix of the world as it was planned, s per MB.
+func DefaultDelay() [][]float64 { return [][]float64{{0, 0.5, 1}, {0.5, 0, 0.75}, {1, 0.75, 0}} }
+
+// Default is the world that policies are compared in: a small server in each of two edges, a large one in the cloud.
+func Default() *World {
+	models := func(small, medium, large string) []Model {
+		parse := func(s string) Duration {
+			v, err := time.ParseDuration(s)
+			if err != nil {
+				panic("edge: " + err.Error())
+			}
+			return Duration(v)
+		}
+		return []Model{{"small", parse(small), 0.7}, {"medium", parse(medium), 0.85}, {"large", parse(large), 0.95}}
+	}
+	client := func(region string, rate float64) Client {
+		return Client{Region: region, Rate: rate, MB: [2]float64{0.2, 4}, Within: [2]float64{1, 10}, Accuracy: [2]float64{0.5, 0.95}}
+	}
+	return &World{
+		Name: "edge-cloud", Duration: Duration(10 * time.Minute), Regions: []string{"edge-a", "edge-b", "cloud"}, Delay: DefaultDelay(), Network: "on",
+		Servers: []Server{
+			{"edge-a-1", "edge-a", 2, models("300ms", "900ms", "2500ms")},
+			{"edge-b-1", "edge-b", 3, models("300ms", "900ms", "2500ms")},
+			{"cloud-1", "cloud", 8, models("150ms", "450ms", "1200ms")},
+		},
+		Clients: []Client{client("edge-a", 6), client("edge-b", 4), client("cloud", 5)},
+	}
+}
+
+// Load reads a world from a file; keys that nobody knows are an error.
+func Load(path string) (*World, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read world: %w", err)
+	}
+	return Parse(path, string(text))
+}
+
+// Parse reads a world and checks it.
+func Parse(name, text string) (*World, error) {
+	w := &World{}
+	meta, err := toml.Decode(text, w)
+	if err != nil {
+		return nil, fmt.Errorf("parse world %s: %w", name, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("parse world %s: unknown key %s", name, unknown[0])
+	}
+	if len(w.Delay) == 0 && len(w.Regions) == 3 {
+		w.Delay = DefaultDelay()
+	}
+	if w.Network == "" {
+		w.Network = "on"
+	}
+	for i := range w.Clients {
+		if w.Clients[i].Within == [2]float64{} {
+			w.Clients[i].Within = [2]float64{1, 10}
+		}
+	}
+	if err := w.Validate(); err != nil {
+		return nil, fmt.Errorf("parse world %s: %w", name, err)
+	}
+	return w, nil
+}
+
+const (
+	mostServers = 256
+	mostChoices = 1024
+	mostSeconds = 100 * 3600
+)
+
+// Validate reports all that is wrong with a world.
+func (w *World) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(w.Duration > 0 && w.Duration.Sec() <= mostSeconds, "duration %v: want above 0, at most %d s", time.Duration(w.Duration), mostSeconds)
+	check(len(w.Regions) > 0, "no regions")
+	check(w.Network == "on" || w.Network == "off", "network %q: want on or off", w.Network)
+	check(len(w.Delay) == len(w.Regions), "delay of %d rows for %d regions", len(w.Delay), len(w.Regions))
+	for i, row := range w.Delay {
+		check(len(row) == len(w.Regions), "delay, row %d: %d numbers for %d regions", i+1, len(row), len(w.Regions))
+		for _, v := range row {
+			check(v >= 0 && !math.IsInf(v, 1), "delay, row %d: %v: want 0 or more", i+1, v)
+		}
+	}
+	check(len(w.Servers) > 0 && len(w.Servers) <= mostServers, "%d servers: want 1 to %d", len(w.Servers), mostServers)
+	seen, choices := map[string]bool{}, 0
+	for _, s := range w.Servers {
+		check(s.Name != "" && !seen[s.Name], "server %q: want a name of its own", s.Name)
+		seen[s.Name] = true
+		check(w.region(s.Region) >= 0, "server %s: unknown region %q", s.Name, s.Region)
+		check(s.Slots >= 1, "server %s: %d slots: want at least 1", s.Name, s.Slots)
+		check(len(s.Models) > 0, "server %s: no models", s.Name)
+		choices += len(s.Models)
+		for _, m := range s.Models {
+			check(m.Service > 0, "server %s: model %s: service %v: want above 0", s.Name, m.Name, time.Duration(m.Service))
+			check(m.Quality >= 0 && m.Quality <= 1, "server %s: model %s: quality %v: want 0 to 1", s.Name, m.Name, m.Quality)
+			check(m.Name != "" && !strings.ContainsAny(m.Name, "/ \t"), "server %s: model %q: want a name without / and spaces", s.Name, m.Name)
+		}
+	}
+	check(choices <= mostChoices, "%d models: want at most %d", choices, mostChoices)
+	total := 0.0
+	for i, c := range w.Clients {
+		check(w.region(c.Region) >= 0, "client %d: unknown region %q", i+1, c.Region)
+		check(c.Rate >= 0 && c.Rate <= 1e5, "client %d: rate %v: want 0 to 100,000", i+1, c.Rate)
+		total += c.Rate
+		for what, r := range map[string][2]float64{"mb": c.MB, "within": c.Within, "accuracy": c.Accuracy} {
+			check(r[0] >= 0 && r[1] >= r[0] && !math.IsInf(r[1], 1), "client %d: %s %v: want two numbers, not falling", i+1, what, r)
+		}
+	}
+	check(total > 0, "every rate is 0: there is nothing to place")
+	return errors.Join(errs...)
+}
+
+func (w *World) region(name string) int {
+	for i, r := range w.Regions {
+		if r == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// delay is the delay of a request to a server, s.
+func (w *World) delay(r *Request, server int) float64 {
+	if w.Network == "off" {
+		return 0
+	}
+	return w.Delay[r.Region][w.region(w.Servers[server].Region)] * r.MB
+}
+
+// Request is one request.
+type Request struct {
+	At       float64 // s from the start
+	Region   int     // of its client
+	MB       float64
+	Within   float64 // s
+	Accuracy float64
+	normal   float64 // standard normal deviate of its service time
+}
+
+// Requests are all requests of a run, by time: the same seed, the same requests.
+func (w *World) Requests(seed uint64) []Request {
+	var out []Request
+	uniform := func(rng *rand.Rand, r [2]float64) float64 { return r[0] + (r[1]-r[0])*rng.Float64() }
+	type stream struct {
+		rng  *rand.Rand
+		next float64
+	}
+	streams := make([]stream, len(w.Clients))
+	for i, c := range w.Clients {
+		streams[i].rng = rand.New(rand.NewPCG(seed, 0xed6e+uint64(i)))
+		streams[i].next = math.Inf(1)
+		if c.Rate > 0 {
+			streams[i].next = streams[i].rng.ExpFloat64() / c.Rate
+		}
+	}
+	for {
+		first := 0
+		for i := range streams {
+			if streams[i].next < streams[first].next {
+				first = i
+			}
+		}
+		s, c := &streams[first], &w.Clients[first]
+		if s.next >= w.Duration.Sec() {
+			return out
+		}
+		out = append(out, Request{At: s.next, Region: w.region(c.Region), MB: uniform(s.rng, c.MB), Within: uniform(s.rng, c.Within),
+			Accuracy: uniform(s.rng, c.Accuracy), normal: s.rng.NormFloat64()})
+		s.next += s.rng.ExpFloat64() / c.Rate
+	}
+}
+
+// service is the service time of a request by a model, s.
+func (m *Model) service(r *Request) float64 {
+	v := math.Log1p(ServiceCV * ServiceCV)
+	return m.Service.Sec() * math.Exp(math.Sqrt(v)*r.normal-v/2)
+}

@@ -1,0 +1,239 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"trimtab/control"
+	"trimtab/fleet"
+	"trimtab/tuner"
+	"trimtab/tuner/load"
+	"trimtab/vts"
+	"trimtab/weights"
+)
+
+// tunedOf is a tuner, as the centre of trimtab fleet has it, whose decisions are replaced by those of a file when there is one.
+type tunedOf struct {
+	*tuner.Tuner
+	file filed
+}
+
+func newTunedOf(path string) (control.Policy, error) {
+	t, err := tuner.New(tuner.Config{Regimes: load.RegimeConfig{Observe: -1}})
+	return &tunedOf{Tuner: t, file: filed{path: path}}, err
+}
+
+func (p *tunedOf) Observe(s vts.Sample, in weights.Set) {
+	p.Tuner.Observe(s, in)
+	p.file.Observe(s, in)
+}
+
+func (p *tunedOf) Choose() control.Decision {
+	if d := p.file.Choose(); len(d.Weights) > 0 {
+		return d
+	}
+	return p.Tuner.Choose()
+}
+
+const (
+	benchGroups  = 3
+	benchServers = 20
+	benchEvery   = 3 * time.Second
+)
+
+// page is what a node of the benchmark reports: groups that share servers, each with a histogram.
+func page(at time.Time, of weights.Set) vts.Sample {
+	s := vts.Sample{At: at, Interval: benchEvery}
+	bounds := []float64{1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000, 2000, 5000, 10000}
+	for g := range benchGroups {
+		name := fmt.Sprint("group-", g)
+		group := vts.GroupSample{Name: name}
+		shares := of[name].Shares()
+		for i := range benchServers {
+			server := fmt.Sprintf("10.0.0.%d:8080", i+1)
+			share := 1.0 / benchServers
+			if of != nil {
+				share = shares[server]
+			}
+			n := uint64(600 * share)
+			counts := make([]uint64, len(bounds))
+			for b := range counts {
+				if bounds[b] >= 20 {
+					counts[b] = n
+				}
+			}
+			group.Peers = append(group.Peers, vts.PeerSample{Server: server, Weight: max(1, of[name][server].Weight.Int()), Known: true, Requests: n,
+				Responses: vts.Responses{1: n}, InBytes: 700 * n, OutBytes: 6000 * n, RequestMsec: 20 * n, ResponseMsec: 19 * n, BucketsMsec: bounds, Buckets: counts})
+		}
+		s.Groups = append(s.Groups, group)
+	}
+	return s
+}
+
+// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs, how old samples are
+// when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes; default 1000.
+func BenchmarkNodes(b *testing.B) {
+	count := 1000
+	if n, err := strconv.Atoi(os.Getenv("TRIMTAB_BENCH_NODES")); err == nil {
+		count = n
+	}
+	for b.Loop() {
+		thousand(b, count)
+	}
+}
+
+func thousand(b *testing.B, count int) {
+	dir := b.TempDir()
+	keys := Keys{filepath.Join(dir, "keys")}
+	if err := keys.Init(nil); err != nil {
+		b.Fatal(err)
+	}
+	want := filepath.Join(dir, "want.json")
+	p := &process{b: &bed{dir: dir}, cfg: childConfig{Name: "centre", Listen: address(b), Store: filepath.Join(dir, "store"), Keys: keys.Dir, Want: want,
+		Replicas: 1, Tuned: true, Interval: benchEvery}, log: filepath.Join(dir, "centre.log")}
+	if err := p.launch(); err != nil {
+		b.Fatal(err)
+	}
+	defer p.kill()
+	ctx, cancel := context.WithCancel(b.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	links := make([]*Link, count)
+	for i := range links {
+		name := fmt.Sprintf("node-%04d", i)
+		if err := keys.Issue(name, NodeRole, nil); err != nil {
+			b.Fatal(err)
+		}
+		id, err := keys.Identity(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if links[i], err = NewLink(LinkConfig{Servers: []string{p.url}, Identity: id, Version: "bench", Logger: slog.New(slog.DiscardHandler)}); err != nil {
+			b.Fatal(err)
+		}
+		l := links[i]
+		all.Go(func() { _ = l.Run(ctx) })
+		all.Go(func() {
+			select { // nodes are not in step with each other
+			case <-ctx.Done():
+				return
+			case <-time.After(benchEvery * time.Duration(i) / time.Duration(count)):
+			}
+			beat := time.NewTicker(benchEvery)
+			defer beat.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case at := <-beat.C:
+					of := weights.Set(nil)
+					if plan, _, ok := l.Heard(); ok && len(plan.Weights) == benchGroups {
+						of = plan.Weights
+					}
+					l.Send(fleet.NewSample(l.Name(), l.Boot(), l.Next(), page(at, of)))
+				}
+			}
+		})
+	}
+	heard := func(least uint64) bool {
+		for _, l := range links {
+			if plan, _, ok := l.Heard(); !ok || plan.Seq < least {
+				return false
+			}
+		}
+		return true
+	}
+	benchWait(b, "every node to be told something", func() bool { return heard(0) })
+	time.Sleep(3 * benchEvery) // until what is measured is steady
+	cpu, began := p.cpu(b), time.Now()
+	time.Sleep(10 * benchEvery)
+	used, took := p.cpu(b)-cpu, time.Since(began)
+	view, err := keys.Identity("view")
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := ReadStatus(ctx, []string{p.url}, view)
+	if err != nil {
+		b.Fatal(err)
+	}
+	plan := weights.Set{}
+	for g := range benchGroups {
+		group := weights.Group{}
+		for i := range benchServers {
+			group[fmt.Sprintf("10.0.0.%d:8080", i+1)] = weights.Setting{Weight: weights.Clamp(1 + i%3)}
+		}
+		plan[fmt.Sprint("group-", g)] = group
+	}
+	text, err := json.Marshal(plan)
+	if err == nil {
+		err = os.WriteFile(want, text, 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchWait(b, "one node to be told the plan", func() bool {
+		for _, l := range links {
+			if p, _, _ := l.Heard(); p.Seq > st.Plan {
+				return true
+			}
+		}
+		return false
+	})
+	first := time.Now()
+	benchWait(b, "every node to be told the plan", func() bool { return heard(st.Plan + 1) })
+	spread := time.Since(first)
+	b.ReportMetric(used/took.Seconds(), "cores")
+	b.ReportMetric(p.peak(b)/(1<<20), "MiB")
+	b.ReportMetric(st.LagSec.P50*1e3, "lag_p50_ms")
+	b.ReportMetric(st.LagSec.P99*1e3, "lag_p99_ms")
+	b.ReportMetric(spread.Seconds()*1e3, "plan_to_all_ms")
+	b.ReportMetric(float64(len(st.Nodes)), "nodes")
+	b.ReportMetric(float64(st.Discarded), "quarantined")
+	b.ReportMetric(0, "ns/op")
+}
+
+func benchWait(b *testing.B, what string, ok func() bool) {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("not within three minutes: %s", what)
+		}
+	}
+}
+
+// cpu is the processor time that the process has had, s.
+func (p *process) cpu(b *testing.B) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100 // USER_HZ
+}
+
+// peak is the most memory that the process had, bytes.
+func (p *process) peak(b *testing.B) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
+			return kib * 1024
+		}
+	}
+	return 0
+}
