@@ -89,17 +89,17 @@ func parseWeights(config, upstream string, pairs []string) (nginx.Settings, erro
 // weightPairs reads SERVER=N pairs.
 func weightPairs(upstream string, pairs []string) (nginx.Settings, error) {
 	if upstream == "" || len(pairs) == 0 {
-		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N"))
+		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N: trimtab nginx show lists them"))
 	}
 	servers := map[string]nginx.Setting{}
 	for _, pair := range pairs {
 		i := strings.LastIndexByte(pair, '=')
 		if i < 1 {
-			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: want SERVER=N", pair))
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: want SERVER=N, such as 10.0.0.1:80=3", pair))
 		}
 		n, err := strconv.Atoi(pair[i+1:])
 		if err != nil {
-			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number", pair, pair[i+1:]))
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number: want SERVER=N, such as 10.0.0.1:80=3", pair, pair[i+1:]))
 		}
 		servers[pair[:i]] = nginx.Setting{Weight: n}
 	}
