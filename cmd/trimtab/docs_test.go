@@ -224,7 +224,7 @@ func TestUsesAreFoundAndJudged(t *testing.T) {
 		{"an output is not parsed", "    trimtab version > out.txt\n", "", 1},
 		{"a flag that is not there", "    trimtab load --speed 5\n", "unknown flag", 1},
 		{"a value that is none", "    trimtab load --rate fast\n", "invalid argument", 1},
-		{"an argument too many", "    trimtab man a b\n", "accepts 1 arg", 1},
+		{"an argument too many", "    trimtab man a b\n", "2 arguments", 1},
 		{"a command that is not there", "    trimtab fly\n", "no command", 1},
 		{"inline, with an ellipsis", "Say `trimtab nginx set …` or `trimtab load --rate`.\n", "", 2},
 		{"inline, a flag that is not there", "Say `trimtab tune --sing`.\n", "no flag --sing", 1},
