@@ -147,6 +147,23 @@ func (p *fleetPolicy) Tuner() *tuner.Tuner {
 	return t
 }
 
+// Ejected are the servers that the node's own tuner has marked down, by upstream, and Asked tells it what one of them answers.
+func (p *fleetPolicy) Ejected() map[string][]string {
+	if t, ok := p.local.(*tuner.Tuner); ok {
+		return t.Ejected()
+	}
+	return nil
+}
+
+// Asked implements probed.
+func (p *fleetPolicy) Asked(upstream, server string, answers bool) {
+	if t, ok := p.local.(*tuner.Tuner); ok {
+		t.Asked(upstream, server, answers)
+	}
+}
+
+var _ probed = (*fleetPolicy)(nil)
+
 // Explain says why the node's own tuner would do what, and what the node does.
 func (p *fleetPolicy) Explain() tuner.Explanation {
 	var e tuner.Explanation

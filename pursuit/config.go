@@ -29,7 +29,8 @@ type Config struct {
 	Fixed map[string]string
 	// Watch is how long the load is watched before anything is changed; default 60 s.
 	Watch time.Duration
-	// MinGain is the least part of the reward that a change must bring on the twin; default 0.01.
+	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without
+	// promises where there are some; default 0.01.
 	MinGain float64
 	// Search are the options of the search; Interval is the tuner's.
 	Search Options

@@ -81,7 +81,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	target, unused := p.allowed(&worlds[0], plan.found.Setting, now)
 	d := control.Decision{Unused: unused, Weights: weights.Set{}}
 	gain := plan.found.Value.Reward - value.Reward
-	need := p.cfg.MinGain * math.Max(math.Abs(value.Reward), math.Abs(plan.found.Value.Reward))
+	need := p.cfg.MinGain * math.Max(p.worth(&value), p.worth(&plan.found.Value))
 	if gain >= need && !target.Equal(plan.found.Setting) && !target.Equal(now) {
 		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be
 		// refused now.

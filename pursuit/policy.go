@@ -236,6 +236,15 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 	}
 }
 
+// worth is what MinGain is a part of: the reward, or where promises make up most of it the worth of the requests alone.
+// Requests of others that would fit are not left out for being few beside what is promised.
+func (p *Policy) worth(v *Value) float64 {
+	if r, ok := p.cfg.Objective.(objective.Requests); ok {
+		return math.Abs(r.PlainWorth(v.Mean))
+	}
+	return math.Abs(v.Reward)
+}
+
 // sameShares reports whether two lists of weights divide requests alike.
 func sameShares(a, b []int) bool {
 	sumA, sumB := 0, 0

@@ -43,7 +43,7 @@ chmod 755 "$root/usr/sbin/policy-rc.d"
 
 # What is there before: backends of which one has four times the capacity, an NGINX of the operator's, traffic.
 go build -o "$work/world" ./cmd/trimtab
-"$work/world" testbed --scenario capacity-1-2-4 --listen 127.0.0.1:0 --json --out "$work/bed" >"$work/bed.log" 2>&1 &
+"$work/world" testbed --scenario capacity-1-2-4 --listen "127.0.0.1:$((30000 + RANDOM % 2000))" --json --out "$work/bed" >"$work/bed.log" 2>&1 &
 pids+=($!)
 for _ in $(seq 300); do grep -q '"backends"' "$work/bed.log" && break; sleep 0.1; done
 mapfile -t backends < <(grep -o '"backends":{[^}]*}' "$work/bed.log" | grep -oE '127\.0\.0\.1:[0-9]+')

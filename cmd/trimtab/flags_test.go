@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,5 +82,47 @@ func TestVariableOfAFlag(t *testing.T) {
 	code, _, stderr = command(t.Context(), "load", "http://127.0.0.1:1", "--rate", "1", "--duration", "0s")
 	if want := "trimtab: --duration 0s: want more than 0"; code != exitUsage || !strings.HasPrefix(stderr, want) {
 		t.Errorf("got code %d and %q, want %d and %q", code, stderr, exitUsage, want)
+	}
+}
+
+func TestValuesAreCompleted(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "nginx.conf")
+	text := "events {}\nhttp { upstream app { server 127.0.0.1:1; server 127.0.0.1:2; } upstream api { server 127.0.0.1:3; server b:80; } }\n"
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "trimtab.toml")
+	if err := os.WriteFile(config, []byte(fmt.Sprintf("[nginx]\nconfig = %q\n", conf)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		words []string
+		want  string // among the values; several are joined by blanks
+	}{
+		{"scenarios", []string{"run", "--scenario", ""}, "capacity-1-2-4"},
+		{"scenarios as arguments", []string{"scenario", "show", ""}, "daily-sine"},
+		{"policies", []string{"run", "--policy", "tu"}, "tuned"},
+		{"workloads", []string{"load", "--workload", ""}, "compose-post mixed url"},
+		{"arrival laws", []string{"load", "--arrival", ""}, "fixed exp norm zipf"},
+		{"upstreams of an NGINX configuration", []string{"nginx", "set", "-c", conf, "--upstream", ""}, "app api"},
+		{"servers of an upstream, with their sign", []string{"nginx", "set", "-c", conf, "--upstream", "app", "--weight", ""}, "127.0.0.1:1= 127.0.0.1:2="},
+		{"upstreams of the daemon's configuration", []string{"drain", "--config", config, "--upstream", ""}, "app api"},
+		{"servers of an upstream", []string{"drain", "--config", config, "--upstream", "api", "--server", ""}, "127.0.0.1:3 b:80"},
+		{"ways of changing weights", []string{"init", "--actuator", ""}, "auto reload live dns"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := command(t.Context(), append([]string{"__complete"}, c.words...)...)
+			lines := strings.Split(stdout, "\n")
+			for _, want := range strings.Fields(c.want) {
+				if code != exitOK || !slices.Contains(lines, want) {
+					t.Errorf("got code %d, %q and %s, want %q", code, lines, stderr, want)
+				}
+			}
+			if c.name == "servers of an upstream" && slices.Contains(lines, "127.0.0.1:1") {
+				t.Errorf("got %q, want only those of the upstream", lines)
+			}
+		})
 	}
 }

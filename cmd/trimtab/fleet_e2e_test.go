@@ -108,6 +108,7 @@ func TestE2EFleetOfThree(t *testing.T) {
 		return fmt.Sprint(three.weights()) == fmt.Sprint(one.weights()) && fmt.Sprint(three.weights()) == fmt.Sprint(two.weights()) &&
 			three.metric(`trimtab_fleet_mode{mode="led"}`) == "1"
 	})
+	t.Logf("the node that joined late had the plan after %s steps", three.metric("trimtab_steps_total"))
 	var st bus.Status
 	await(t, "the status to show three nodes", func() bool {
 		stdout := new(buffer)
@@ -119,6 +120,7 @@ func TestE2EFleetOfThree(t *testing.T) {
 		!strings.Contains(stdout.String(), "edge-3") {
 		t.Errorf("status: code %d: %s", code, stdout)
 	}
+	t.Log("\n" + stdout.String())
 	if text, err := exec.Command("curl", "-s", "http://"+ask+"/metrics").Output(); err == nil && !strings.Contains(string(text), "trimtab_centre_nodes{state=\"heard\"} 3") {
 		t.Errorf("the metrics of the centre do not show three nodes: %s", text)
 	}

@@ -44,7 +44,7 @@ http block, and a zone in each upstream that has none. Nothing of yours is touch
 later needs no more than its zone. To undo it, take the lines out, reload and delete the folder.`,
 		Example: `  sudo trimtab nginx live install
   sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
-  sudo trimtab nginx live install --status-listen 127.0.0.1:9148
+  sudo trimtab nginx live install --status-listen 127.0.0.1:8081
   trimtab nginx live install --dry-run`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {

@@ -27,7 +27,7 @@ func newNginxSet(e *env) *cobra.Command {
 		Short: "Change weights: plan, test, write, reload, confirm, or put everything back",
 		Example: `  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --weight 10.0.0.2:80=5
   trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --dry-run
-  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --status http://127.0.0.1:9145/status/format/json`,
+  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --status http://127.0.0.1:8081/status/format/json`,
 		Long: `Set changes the digits of the named weights and nothing else. The new file is tested with nginx -t before it takes the place of the
 old one, NGINX is told to reload, and the change counts only once NGINX is seen to run it; else the old file goes back, and NGINX with it.
 A server is named as nginx show prints it, or as it is written.

@@ -122,6 +122,7 @@ func newRoot(e *env) *cobra.Command {
 		newMan(e),
 	)
 	finish(root)
+	complete(root)
 	return root
 }
 

@@ -81,7 +81,7 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	open.ClientAuth, open.VerifyConnection = tls.RequireAndVerifyClientCert, nil
 	o := &server.Options{ServerName: cfg.Name, Host: host, Port: port, NoSigs: true, JetStream: true, StoreDir: cfg.Store,
 		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: cfg.MostStore, MaxPayload: MostMessage, MaxPending: 32 << 20, WriteDeadline: 5 * time.Second,
-		TLS: true, TLSVerify: true, TLSConfig: open, TLSTimeout: 5, AuthTimeout: 6, MaxControlLine: 4096, CustomClientAuthentication: s,
+		TLS: true, TLSVerify: true, TLSConfig: open, TLSTimeout: 10, AuthTimeout: 12, MaxControlLine: 4096, CustomClientAuthentication: s,
 		PingInterval: 10 * time.Second, MaxPingsOut: 2, SyncAlways: cfg.SyncAlways}
 	if cfg.ClusterListen != "" {
 		if err := s.cluster(o, own); err != nil {
@@ -107,7 +107,7 @@ func (s *Server) cluster(o *server.Options, own *tls.Config) error {
 	}
 	route := own.Clone() // centres only, on either side
 	route.ClientAuth = tls.RequireAndVerifyClientCert
-	o.Cluster = server.ClusterOpts{Name: "trimtab", Host: host, Port: port, TLSConfig: route, TLSTimeout: 5, PoolSize: 1}
+	o.Cluster = server.ClusterOpts{Name: "trimtab", Host: host, Port: port, TLSConfig: route, TLSTimeout: 10, PoolSize: 1}
 	for _, r := range s.cfg.Routes {
 		u, err := url.Parse(r)
 		if err != nil || u.Host == "" {
