@@ -25,7 +25,7 @@ func (b build) pack(format, arch string) error {
 	info.RPM.BuildHost = "localhost"
 	info.RPM.Summary = "Tunes the upstream weights of NGINX while it serves traffic"
 	if format == "deb" {
-		info.Depends = []string{"adduser"}
+		info.Depends = []string{"passwd"}
 		info.Recommends = []string{"nginx", "libnginx-mod-http-lua"}
 		info.Deb.Scripts.Templates = b.path("packaging/deb/templates")
 	}
