@@ -35,7 +35,7 @@ func (d *Service) restore(ctx context.Context) (err error) {
 	})
 	d.restoreProof(d.session)
 	d.install(d.session, true)
-	if d.session.reloads() {
+	if d.session.reloads() || d.session.cfg.Objective.Admission == admissionRate {
 		_ = d.contain(inStep, func() { err = d.recover(ctx, d.session) })
 	}
 	return err

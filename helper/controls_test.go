@@ -139,4 +139,13 @@ func TestTheWorkerHasRequestsRefusedByTheOperatorsRate(t *testing.T) {
 	if got := rate(); got != 500 {
 		t.Errorf("without a worker the rate is %d/s, want the operator's 500", got)
 	}
+	// What a helper that was killed has left is put back at the next start, whatever is configured then.
+	if err := root.Admit(t.Context(), map[string]float64{"u": 0.5}, map[string]float64{"u": 200}); err != nil || rate() != 100 {
+		t.Fatalf("got %v and %d/s, want 100", err, rate())
+	}
+	next := rootOf(i)
+	next.Applier.Budget = &nginx.Budget{MaxGenerations: -1}
+	if _, err := next.Recover(t.Context()); err != nil || rate() != 500 {
+		t.Errorf("after a restart: got %v and %d/s, want the operator's 500", err, rate())
+	}
 }

@@ -81,8 +81,17 @@ func (r *Root) orderer() *nginx.Applier {
 	return r.orders
 }
 
-// Recover is nginx.Applier's.
-func (r *Root) Recover(ctx context.Context) (*nginx.Recovery, error) { return r.Applier.Recover(ctx) }
+// Recover is nginx.Applier's. Rates that a daemon which was killed has left below the operator's are put back too.
+func (r *Root) Recover(ctx context.Context) (*nginx.Recovery, error) {
+	recovery, err := r.Applier.Recover(ctx)
+	if err != nil {
+		return recovery, err
+	}
+	if err := r.Release(ctx); err != nil { // the next change of rates begins with it again
+		return recovery, &nginx.Refusal{Reason: "the operator's rates are not back: " + err.Error()}
+	}
+	return recovery, nil
+}
 
 // Test runs nginx -t on what is on the disk, once NGINX runs: before that the test would take its ports. It reports
 // whether it did, and what nginx -t said.

@@ -100,7 +100,7 @@ func (a *Admission) Release(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known, err := a.read()
-	if err != nil {
+	if err != nil || len(known) == 0 {
 		return err
 	}
 	cfg, err := nginx.ReadConfig(a.Applier.Config)
