@@ -10,13 +10,10 @@ import (
 
 func TestWhoGaveUpHasWaited(t *testing.T) {
 	s := vts.Sample{Groups: []vts.GroupSample{
-		{Name: "quick", Peers: []vts.PeerSample{{Server: "a", Requests: 10, ResponseMsec: 500, RequestMsec: 520,
-			Buckets: []uint64{10}}}},
+		{Name: "quick", Peers: []vts.PeerSample{{Server: "a", Requests: 10, ResponseMsec: 500, RequestMsec: 520, Buckets: []uint64{10}}}},
 		{Name: "left", Peers: []vts.PeerSample{
-			{Server: "a", Requests: 10, ResponseMsec: 1000, RequestMsec: 25_000, Responses: vts.Responses{0, 2, 0, 8},
-				Buckets: []uint64{10}, BucketsMsec: []float64{1}},
-			{Server: "b", Requests: 10, ResponseMsec: 900, RequestMsec: 1000, Responses: vts.Responses{0, 9, 0, 1},
-				Buckets: []uint64{10}, BucketsMsec: []float64{1}}}},
+			{Server: "a", Requests: 10, ResponseMsec: 1000, RequestMsec: 25_000, Responses: vts.Responses{0, 2, 0, 8}, Buckets: []uint64{10}, BucketsMsec: []float64{1}},
+			{Server: "b", Requests: 10, ResponseMsec: 900, RequestMsec: 1000, Responses: vts.Responses{0, 9, 0, 1}, Buckets: []uint64{10}, BucketsMsec: []float64{1}}}},
 	}}
 	got := waited(s)
 	for _, c := range []struct {
@@ -70,7 +67,7 @@ func TestPromisesDoNotHideWhatOthersWouldGain(t *testing.T) {
 	if got := p.worth(&v); got != 24 {
 		t.Errorf("got %v, want the 24 requests", got)
 	}
-	if o, err = objective.New(objective.Spec{Kind: objective.KindThroughput, Upstreams: o.Terms()}); err == nil {
+	if _, err := objective.New(objective.Spec{Kind: objective.KindThroughput, Upstreams: o.Terms()}); err == nil {
 		t.Error("a promise without guarantee passed")
 	}
 	p.cfg.Objective = nowhere{}
