@@ -33,8 +33,8 @@ type Config struct {
 	Fixed map[string]string
 	// Watch is how long the load is watched before anything is changed; default 60 s.
 	Watch time.Duration
-	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without promises where there
-	// are some; default 0.01.
+	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without
+	// promises where there are some; default 0.01.
 	MinGain float64
 	// Search are the options of the search; Interval is the tuner's.
 	Search Options
@@ -70,7 +70,8 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Watch < 0 || !(c.MinGain >= 0 && c.MinGain < 1) {
-		errs = append(errs, fmt.Errorf("watch %v, min_gain %v: want 0 (default) or more, and below 1", c.Watch, c.MinGain))
+		errs = append(errs, fmt.Errorf("watch %v, min_gain %v: want 0 (default) or more, and below 1", c.Watch,
+			c.MinGain))
 	}
 	return errors.Join(errs...)
 }
@@ -121,7 +122,9 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, narrow: map[string]*narrow{}, scaled: map[string]float64{},
+	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{},
+		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, narrow: map[string]*narrow{},
+		scaled:  map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {
@@ -209,11 +212,13 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	p.weighed += seconds
 	p.watch(&seen, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
-	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out), Capacity: p.units(),
+	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
+		Capacity: p.units(),
 		Services: map[string]tuner.ServiceExplanation{}, Levels: p.levels.Clone()}
 	for _, v := range out.Services {
 		t := p.cfg.Objective.Terms()[v.Name]
-		p.explain.Services[v.Name] = tuner.ServiceExplanation{BoundMS: t.Bound.Seconds() * 1e3, OfferedPerSec: v.OfferedPerSec,
+		p.explain.Services[v.Name] = tuner.ServiceExplanation{BoundMS: t.Bound.Seconds() * 1e3,
+			OfferedPerSec: v.OfferedPerSec,
 			CarriedPerSec: v.CarriedPerSec, DelayMS: v.DelaySec * 1e3, Held: t.Holds(v.DelaySec)}
 	}
 	p.decide(inForce)
@@ -244,7 +249,8 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 			spent += float64(peer.ResponseMsec) / 1e3
 		}
 		was := a.perSec() * (1 - p.levels.Blocked[g.Name]) * seconds
-		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was)+float64(g.Refused), seconds)
+		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was)+float64(g.Refused),
+			seconds)
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&peer) {
@@ -334,7 +340,8 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	p.told(&worlds[0], &plan.found)
 	if why := BeyondReach(&worlds[0], terms); why != "" {
 		d := hold("%s", why)
-		d.Levels.Blocked = p.release(&worlds[0]) // what is refused for a bound that cannot be met is refused for nothing
+		// what is refused for a bound that cannot be met is refused for nothing
+		d.Levels.Blocked = p.release(&worlds[0])
 		return d
 	}
 	value, known := plan.values[now.key()]
@@ -356,7 +363,8 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	gain := plan.found.Value.Reward - value.Reward
 	need := p.cfg.MinGain * math.Max(p.worth(&value), p.worth(&plan.found.Value))
 	if gain >= need && !target.Equal(plan.found.Setting) && !target.Equal(now) {
-		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be refused now.
+		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be
+		// refused now.
 		part, known := plan.values[target.key()]
 		if !known {
 			opt := p.search().fit(&plan.worlds[0])
@@ -368,7 +376,8 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		gain = part.Reward - value.Reward
 	}
 	if gain < need {
-		d.Reason = fmt.Sprintf("hold: the best known setting brings %.1f %% more", 100*gain/math.Max(math.Abs(value.Reward), 1e-9)) + also
+		d.Reason = fmt.Sprintf("hold: the best known setting brings %.1f %% more",
+			100*gain/math.Max(math.Abs(value.Reward), 1e-9)) + also
 		return d
 	}
 	if target.Equal(now) {
@@ -376,12 +385,13 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		return d
 	}
 	p.fill(&d, &worlds[0], target, now, inForce)
-	d.Reason = fmt.Sprintf("%s: %.2f instead of %.2f per s expected", p.cfg.Objective.Kind(), plan.found.Value.Reward, value.Reward) + also
+	d.Reason = fmt.Sprintf("%s: %.2f instead of %.2f per s expected", p.cfg.Objective.Kind(), plan.found.Value.Reward,
+		value.Reward) + also
 	return d
 }
 
-// worth is what MinGain is a part of: the reward, or where promises make up most of it the worth of the requests alone. Requests
-// of others that would fit are not left out for being few beside what is promised.
+// worth is what MinGain is a part of: the reward, or where promises make up most of it the worth of the requests alone.
+// Requests of others that would fit are not left out for being few beside what is promised.
 func (p *Policy) worth(v *Value) float64 {
 	if r, ok := p.cfg.Objective.(objective.Requests); ok {
 		return math.Abs(r.PlainWorth(v.Mean))
@@ -443,21 +453,25 @@ func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unus
 		for k := range w.Services {
 			if differs(k) {
 				out.Weights[k] = slices.Clone(now.Weights[k])
-				unused = append(unused, control.Unused{Control: control.ControlWeights, Of: w.Services[k].Name, Reason: "no change of weights is left in the budget"})
+				unused = append(unused, control.Unused{Control: control.ControlWeights, Of: w.Services[k].Name,
+					Reason: "no change of weights is left in the budget"})
 			}
 		}
 	}
 	for k := range w.Services {
 		if why := p.cfg.Fixed[w.Services[k].Name]; why != "" {
-			unused = append(unused, control.Unused{Control: control.ControlWeights, Of: w.Services[k].Name, Reason: why})
+			unused = append(unused, control.Unused{Control: control.ControlWeights, Of: w.Services[k].Name,
+				Reason: why})
 		}
 	}
 	for k := range w.Services {
 		v := &w.Services[k]
 		since, ever := p.blocked[v.Name]
-		if left := v.Admission.Settle.Seconds() - (p.elapsed - since); ever && left > 0 && target.Blocked[k] != now.Blocked[k] {
+		if left := v.Admission.Settle.Seconds() - (p.elapsed - since); ever && left > 0 &&
+			target.Blocked[k] != now.Blocked[k] {
 			out.Blocked[k] = now.Blocked[k]
-			unused = append(unused, control.Unused{Control: control.ControlAdmission, Of: v.Name, Reason: fmt.Sprintf("the last change settles for another %.0f s", left)})
+			unused = append(unused, control.Unused{Control: control.ControlAdmission, Of: v.Name,
+				Reason: fmt.Sprintf("the last change settles for another %.0f s", left)})
 		}
 	}
 	for j := range w.Servers {
@@ -466,7 +480,8 @@ func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unus
 		pause := math.Max(v.Scaling.CoolDown.Seconds(), v.Scaling.Settle.Seconds())
 		if left := pause - (p.elapsed - since); ever && left > 0 && target.Units[j] != now.Units[j] {
 			out.Units[j] = now.Units[j]
-			unused = append(unused, control.Unused{Control: control.ControlScaling, Of: v.Name, Reason: fmt.Sprintf("it cools down for another %.0f s", left)})
+			unused = append(unused, control.Unused{Control: control.ControlScaling, Of: v.Name,
+				Reason: fmt.Sprintf("it cools down for another %.0f s", left)})
 		}
 	}
 	return out, unused
@@ -490,14 +505,16 @@ func BeyondReach(w *World, terms map[string]objective.Terms) string {
 			}
 		}
 		if t.Bound > 0 && least > t.Bound.Seconds() {
-			out = append(out, fmt.Sprintf("the bound of %s, %.1f ms, cannot be met at any load: a request takes %.1f ms more than that without "+
+			out = append(out, fmt.Sprintf("the bound of %s, %.1f ms, cannot be met at any load: a request takes %.1f "+
+				"ms more than that without "+
 				"waiting; %.1f ms could be", v.Name, t.Bound.Seconds()*1e3, (least-t.Bound.Seconds())*1e3, least*1e3))
 		}
 	}
 	return strings.Join(out, ", ")
 }
 
-// missed says which bounds the best setting does not meet with the controls that are allowed, and what each could be at least.
+// missed says which bounds the best setting does not meet with the controls that are allowed, and what each could be at
+// least.
 func missed(w *World, f *Found, terms map[string]objective.Terms) string {
 	var out []string
 	for k := range w.Services {
@@ -506,7 +523,8 @@ func missed(w *World, f *Found, terms map[string]objective.Terms) string {
 		if t.Holds(d) {
 			continue
 		}
-		out = append(out, fmt.Sprintf("the bound of %s, %.1f ms, is missed by %.1f ms at this load with the controls that are allowed",
+		out = append(out, fmt.Sprintf("the bound of %s, %.1f ms, is missed by %.1f ms at this load with the controls "+
+			"that are allowed",
 			w.Services[k].Name, t.Bound.Seconds()*1e3, (d-t.Bound.Seconds())*1e3))
 	}
 	return strings.Join(out, ", ")

@@ -175,7 +175,8 @@ func flagsExist(cmd *cobra.Command, args []string) error {
 	for _, a := range args {
 		name, isFlag := strings.CutPrefix(a, "--")
 		name, _, _ = strings.Cut(name, "=")
-		if isFlag && name != "help" && name != "version" && cmd.Flags().Lookup(name) == nil && cmd.InheritedFlags().Lookup(name) == nil {
+		if isFlag && name != "help" && name != "version" && cmd.Flags().Lookup(name) == nil &&
+			cmd.InheritedFlags().Lookup(name) == nil {
 			return fmt.Errorf("%s has no flag --%s", cmd.CommandPath(), name)
 		}
 	}
