@@ -300,7 +300,8 @@ func TestDocumentsAreNoLongerThanIsRead(t *testing.T) {
 	words := 0
 	for _, d := range documents(t) {
 		for _, l := range d.prose {
-			short := len([]rune(l.text)) <= longestLine || strings.HasPrefix(l.text, "|") || strings.HasPrefix(l.text, "!")
+			short := len([]rune(l.text)) <= longestLine || strings.HasPrefix(l.text, "|") ||
+				strings.HasPrefix(l.text, "!")
 			if !short && strings.HasPrefix(d.path, "docs/") && !strings.HasPrefix(d.path, "docs/lab/") {
 				t.Errorf("%s: a line of %d characters, want at most %d", d.at(l), len([]rune(l.text)), longestLine)
 			}
@@ -319,7 +320,8 @@ func TestDocumentsAreNoLongerThanIsRead(t *testing.T) {
 	}
 	t.Logf("%5d in all", words)
 	if words > mostWords {
-		t.Errorf("docs has %d words outside docs/lab, want at most %d: shorten, or move measurements there", words, mostWords)
+		t.Errorf("docs has %d words outside docs/lab, want at most %d: shorten, or move measurements there", words,
+			mostWords)
 	}
 }
 

@@ -52,7 +52,8 @@ var rooms = []room{
 	{name: "cluster", not: []string{"tuner", "nginx", "daemon", "arena", "rival"}},
 	{name: "tuner", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
 	{name: "rival", not: []string{"nginx", "daemon", "arena", "net/http", resty}},
-	{name: "nginx", not: []string{"tuner", "rival", "objective", "cluster", "daemon", "arena", "deathstarbench", "loadgen"}},
+	{name: "nginx", not: []string{"tuner", "rival", "objective", "cluster", "daemon", "arena", "deathstarbench",
+		"loadgen"}},
 	{name: "nginx/origin", only: []string{}},
 	{name: "nginx/instance", only: []string{}},
 	{name: "nginx/lua", only: []string{}},
@@ -73,7 +74,8 @@ var rooms = []room{
 	{name: "loadgen", only: []string{"loadgen", "plain"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},
-	{name: "daemon", not: []string{"arena", "loadgen"}, never: append(slices.Clone(heavy), cobra, "github.com/tsenart/vegeta")},
+	{name: "daemon", not: []string{"arena", "loadgen"}, never: append(slices.Clone(heavy), cobra,
+		"github.com/tsenart/vegeta")},
 	{name: "cmd/trimtab", never: []string{browser}},
 }
 

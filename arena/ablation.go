@@ -146,7 +146,8 @@ func (e *Effect) rank(byKind map[[2]string][]float64) {
 	slices.SortFunc(e.Kinds, func(a, b KindEffect) int {
 		as, al := rank(a)
 		bs, bl := rank(b)
-		return cmp.Or(cmp.Compare(bs, as), cmp.Compare(bl, al), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Policy, b.Policy))
+		return cmp.Or(cmp.Compare(bs, as), cmp.Compare(bl, al), cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(a.Policy, b.Policy))
 	})
 }
 

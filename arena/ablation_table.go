@@ -86,7 +86,8 @@ func (r *AblationReport) verdict() string {
 			free = append(free, e.Part+" "+e.To)
 		}
 	}
-	about := fmt.Sprintf("p99 less than %g %% worse in the mean, and surely worse in no kind of world: ", 100*dispensable)
+	about := fmt.Sprintf("p99 less than %g %% worse in the mean, and surely worse in no kind of world: ",
+		100*dispensable)
 	if len(free) == 0 {
 		return about + "none."
 	}

@@ -86,7 +86,8 @@ func TestAblationNamesTheKindOfWorldWhereAChangeMatters(t *testing.T) {
 	}{
 		{"one kind suffers surely",
 			[]float64{1.5, 1.52, 1.51, 1.49}, []float64{1, 1.01, 0.99, 1, 0.4, 0.4}, "fault=gc", true, false},
-		{"a large effect that may be chance", []float64{1.9, 0.9, 1.2}, []float64{1, 1.01, 0.99}, "fault=gc", false, false},
+		{"a large effect that may be chance", []float64{1.9, 0.9, 1.2}, []float64{1, 1.01, 0.99}, "fault=gc", false,
+			false},
 		{"nothing", []float64{1, 1, 1}, []float64{1, 1, 1}, "", false, true},
 		{"two worlds are no kind", []float64{9, 9}, []float64{0.9, 0.95, 0.99}, "fault=none", false, false},
 		{"better without", []float64{0.7, 0.71, 0.72}, []float64{0.99, 1, 1.01}, "fault=gc", true, true},

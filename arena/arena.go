@@ -97,7 +97,8 @@ type match struct {
 }
 
 // block plays all policies over one scenario with one seed. It returns an error only when the arena must end.
-func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadlines map[string]time.Duration, seed uint64) (err error) {
+func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadlines map[string]time.Duration,
+	seed uint64) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -118,7 +119,8 @@ func (a *match) block(ctx context.Context, sc *deathstarbench.Scenario, deadline
 			ref = &reference{}
 			references[p.Method] = ref
 		}
-		row, trace, score, err := playCell(ctx, world, a.World, Case{Scenario: sc, Method: p.Method, Seed: seed, Deadlines: deadlines}, p)
+		row, trace, score, err := playCell(ctx, world, a.World, Case{Scenario: sc, Method: p.Method, Seed: seed,
+			Deadlines: deadlines}, p)
 		if err != nil {
 			failure := &CellError{Scenario: sc.Name, Policy: p.Name, Seed: seed, Err: err}
 			if ctx.Err() != nil {

@@ -83,7 +83,8 @@ func TestPlay(t *testing.T) {
 	by := map[string][]Row{}
 	for i, r := range rows {
 		by[r.Policy] = append(by[r.Policy], r)
-		if r.Requests < 3000 || r.Intervals != 20 || len(traces[i].Points) != 20 || r.World != "sim" || r.DurationSec != 40 {
+		if r.Requests < 3000 || r.Intervals != 20 || len(traces[i].Points) != 20 || r.World != "sim" ||
+			r.DurationSec != 40 {
 			t.Errorf("%s seed %d: got %d requests, %d intervals", r.Policy, r.Seed, r.Requests, r.Intervals)
 		}
 		if (r.RegretVsOracle == nil) != (r.Policy == "least_time") {
@@ -102,10 +103,12 @@ func TestPlay(t *testing.T) {
 			t.Errorf("the policies of a block see the same arrivals: got %d and %d", n, by["l3"][i].Requests)
 		}
 		if by["oracle"][i].LatencyMS.P99*3 > by["equal"][i].LatencyMS.P99 {
-			t.Errorf("the oracle avoids the overload: got p99 %v and %v ms", by["oracle"][i].LatencyMS.P99, by["equal"][i].LatencyMS.P99)
+			t.Errorf("the oracle avoids the overload: got p99 %v and %v ms", by["oracle"][i].LatencyMS.P99,
+				by["equal"][i].LatencyMS.P99)
 		}
 		if *by["oracle"][i].RegretVsOracle != 0 || *by["equal"][i].RegretVsOracle <= 0 {
-			t.Errorf("regret: got %v for the oracle, %v for equal weights", *by["oracle"][i].RegretVsOracle, *by["equal"][i].RegretVsOracle)
+			t.Errorf("regret: got %v for the oracle, %v for equal weights", *by["oracle"][i].RegretVsOracle,
+				*by["equal"][i].RegretVsOracle)
 		}
 		if n := by["capacity"][i].IntervalsTo90Pct; n == nil || *n > 2 {
 			t.Errorf("weights by capacity close the gap at once: got %v", n)
@@ -120,7 +123,8 @@ func TestPlay(t *testing.T) {
 }
 
 func TestPlayRepeats(t *testing.T) {
-	c := Config{Scenarios: []*deathstarbench.Scenario{small(t)}, Seeds: []uint64{7, 8, 9, 10}, Policies: parse(t, "random,least_conn/l3", nil)}
+	c := Config{Scenarios: []*deathstarbench.Scenario{small(t)}, Seeds: []uint64{7, 8, 9, 10},
+		Policies: parse(t, "random,least_conn/l3", nil)}
 	sorted := func(parallel int) []Row {
 		c.Parallel = parallel
 		rows, _ := play(t, c)
@@ -130,7 +134,8 @@ func TestPlayRepeats(t *testing.T) {
 	a, b := sorted(1), sorted(4)
 	for i := range a {
 		if a[i].LatencyMS != b[i].LatencyMS || a[i].Reloads != b[i].Reloads || a[i].Seed != b[i].Seed {
-			t.Errorf("row %d does not depend on how many run at once: got %+v and %+v", i, a[i].LatencyMS, b[i].LatencyMS)
+			t.Errorf("row %d does not depend on how many run at once: got %+v and %+v", i, a[i].LatencyMS,
+				b[i].LatencyMS)
 		}
 	}
 }
@@ -168,7 +173,8 @@ func TestInterruptKeepsFinishedRows(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	finished := 0
-	err := Play(ctx, Config{Scenarios: []*deathstarbench.Scenario{small(t)}, Seeds: []uint64{1, 2, 3, 4}, Parallel: 1, Policies: parse(t, "equal,capacity", nil),
+	err := Play(ctx, Config{Scenarios: []*deathstarbench.Scenario{small(t)}, Seeds: []uint64{1, 2, 3, 4}, Parallel: 1,
+		Policies: parse(t, "equal,capacity", nil),
 		OnRow: func(Row, *Trace) error {
 			if finished++; finished == 3 {
 				cancel()
@@ -184,7 +190,8 @@ func TestInterruptKeepsFinishedRows(t *testing.T) {
 func TestFullDiskEndsTheArena(t *testing.T) {
 	full := errors.New("no space left on device")
 	finished := atomic.Int32{}
-	err := Play(t.Context(), Config{Scenarios: []*deathstarbench.Scenario{small(t)}, Seeds: []uint64{1, 2, 3}, Parallel: 1, Policies: parse(t, "equal", nil),
+	err := Play(t.Context(), Config{Scenarios: []*deathstarbench.Scenario{small(t)}, Seeds: []uint64{1, 2, 3},
+		Parallel: 1, Policies: parse(t, "equal", nil),
 		OnRow: func(Row, *Trace) error {
 			if finished.Add(1) == 2 {
 				return full
@@ -204,23 +211,28 @@ func TestImpossibleScenarios(t *testing.T) {
 	nobody.Upstreams[0].Servers, nobody.Upstreams[0].Weights = nil, nil
 	dead := small(t)
 	for _, s := range dead.Servers {
-		dead.Faults = append(dead.Faults, deathstarbench.Fault{Server: s.Name, Kind: deathstarbench.Down, Until: dead.Duration})
+		dead.Faults = append(dead.Faults, deathstarbench.Fault{Server: s.Name, Kind: deathstarbench.Down,
+			Until: dead.Duration})
 	}
 	for about, sc := range map[string]*deathstarbench.Scenario{"every rate is 0": zero, "servers": nobody} {
-		err := Play(t.Context(), Config{Scenarios: []*deathstarbench.Scenario{sc}, Seeds: []uint64{1}, Policies: parse(t, "equal", nil)})
+		err := Play(t.Context(), Config{Scenarios: []*deathstarbench.Scenario{sc}, Seeds: []uint64{1},
+			Policies: parse(t, "equal", nil)})
 		if err == nil || !strings.Contains(err.Error(), about) {
 			t.Errorf("got %v, want an error about %q", err, about)
 		}
 	}
-	rows, _ := play(t, Config{Scenarios: []*deathstarbench.Scenario{dead}, Seeds: []uint64{1}, Policies: parse(t, "l3", nil)})
+	rows, _ := play(t, Config{Scenarios: []*deathstarbench.Scenario{dead}, Seeds: []uint64{1},
+		Policies: parse(t, "l3", nil)})
 	if rows[0].ErrorRatio != 1 || rows[0].ARTPerRequest != 10 {
-		t.Errorf("with all servers down every request fails: got error ratio %v, ART %v", rows[0].ErrorRatio, rows[0].ARTPerRequest)
+		t.Errorf("with all servers down every request fails: got error ratio %v, ART %v", rows[0].ErrorRatio,
+			rows[0].ARTPerRequest)
 	}
 }
 
 func TestParsePolicies(t *testing.T) {
 	p := parse(t, "equal, least_conn/l3 ,least_time", nil)
-	if len(p) != 3 || p[1].Method != "least_conn" || p[1].Chooser != "l3" || p[2].Method != "least_time" || p[2].Chooser != "equal" {
+	if len(p) != 3 || p[1].Method != "least_conn" || p[1].Chooser != "l3" || p[2].Method != "least_time" ||
+		p[2].Chooser != "equal" {
 		t.Errorf("got %+v", p)
 	}
 	for _, bad := range []string{"", "best", "fair/equal", "equal,equal", "least_conn/", "equal,,l3"} {
@@ -228,7 +240,8 @@ func TestParsePolicies(t *testing.T) {
 			t.Errorf("%q: got no error", bad)
 		}
 	}
-	if o := order(parse(t, "l3,equal,oracle,capacity", nil)); o[0].Chooser != "oracle" || o[1].Chooser != "equal" || o[2].Chooser != "l3" {
+	if o := order(parse(t, "l3,equal,oracle,capacity", nil)); o[0].Chooser != "oracle" || o[1].Chooser != "equal" ||
+		o[2].Chooser != "l3" {
 		t.Errorf("what others are measured against comes first: got %v", o)
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"trimtab/deathstarbench"
 )
 
-// playCell plays one policy over one scenario with one seed. A panic of the policy or of the world is its error, a *control.Panic.
-func playCell(ctx context.Context, world World, name string, c Case, p Policy) (row Row, trace *Trace, score *pursued, err error) {
+// playCell plays one policy over one scenario with one seed. A panic of the policy or of the world is its error, a
+// *control.Panic.
+func playCell(ctx context.Context, world World, name string, c Case, p Policy) (row Row, trace *Trace, score *pursued,
+	err error) {
 	if fault := control.Contain(func() { row, trace, score, err = playOnce(ctx, world, name, c, p) }); fault != nil {
 		return Row{}, nil, nil, fault
 	}
@@ -54,12 +56,15 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 		}
 		done = iv.Done
 		trace.Points = append(trace.Points, Point{
-			AtSec: iv.At.Seconds(), Requests: iv.Client.Requests, Errors: iv.Client.Errors, ARTPerRequest: iv.Client.ART(),
-			MeanMS: msec(iv.Client.Mean), P99MS: msec(iv.Client.P99), Weights: numbers(world.Weights()), Reason: reason,
+			AtSec: iv.At.Seconds(), Requests: iv.Client.Requests, Errors: iv.Client.Errors,
+			ARTPerRequest: iv.Client.ART(),
+			MeanMS:        msec(iv.Client.Mean), P99MS: msec(iv.Client.P99), Weights: numbers(world.Weights()),
+			Reason: reason,
 		})
 		if score != nil {
 			began := iv.At - c.Scenario.ControlInterval.Std()
-			trace.Points[len(trace.Points)-1].Objective = score.add(&iv, levels, began >= c.Scenario.Warmup.Std()-c.Scenario.ControlInterval.Std()/2)
+			trace.Points[len(trace.Points)-1].Objective = score.add(&iv, levels,
+				began >= c.Scenario.Warmup.Std()-c.Scenario.ControlInterval.Std()/2)
 		}
 	}
 	row.Weights = trace.Points[len(trace.Points)-1].Weights

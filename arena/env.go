@@ -80,7 +80,8 @@ func (e *Env) Reset(sc *deathstarbench.Scenario, seed uint64) (Observation, erro
 		return Observation{}, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	w := SimWorld{opts: e.opts}
-	if err := w.Reset(context.Background(), Run{Scenario: sc, Method: e.method, Seed: seed, Deadlines: deadlines}); err != nil {
+	if err := w.Reset(context.Background(), Run{Scenario: sc, Method: e.method, Seed: seed,
+		Deadlines: deadlines}); err != nil {
 		return Observation{}, err
 	}
 	e.scenario, e.deadlines, e.run, e.steps, e.reloads = sc, deadlines, w.run, 0, 0
@@ -106,12 +107,14 @@ func (e *Env) Step(weights map[string][]float64) (o Observation, reward float64,
 		}
 		servers := e.scenario.Upstreams[i].Servers
 		if len(vector) != len(servers) {
-			return Observation{}, 0, false, Info{}, fmt.Errorf("weights of %s: %d values for %d servers", name, len(vector), len(servers))
+			return Observation{}, 0, false, Info{}, fmt.Errorf("weights of %s: %d values for %d servers", name,
+				len(vector), len(servers))
 		}
 		settings[name] = map[string]sim.Setting{}
 		for j, v := range vector {
 			if !(v >= 1 && v <= 100) || v != math.Trunc(v) {
-				return Observation{}, 0, false, Info{}, fmt.Errorf("weights of %s: %v for %s: want a whole number from 1 to 100", name, v, servers[j])
+				return Observation{}, 0, false, Info{}, fmt.Errorf("weights of %s: %v for %s: want a whole number "+
+					"from 1 to 100", name, v, servers[j])
 			}
 			set := sim.Setting{Weight: int(v)}
 			settings[name][servers[j]] = set
@@ -129,8 +132,9 @@ func (e *Env) Step(weights map[string][]float64) (o Observation, reward float64,
 	sample, lost := e.run.Step()
 	e.steps++
 	seen := sim.Sum(e.run.Interval())
-	info = Info{Requests: seen.Requests, Errors: seen.Errors, ARTPerRequest: seen.ART(), MeanMS: msec(seen.Latency.Mean()),
-		P99MS: msec(seen.Latency.Quantile(0.99)), Reloads: e.reloads, Steps: e.steps}
+	info = Info{Requests: seen.Requests, Errors: seen.Errors, ARTPerRequest: seen.ART(),
+		MeanMS: msec(seen.Latency.Mean()),
+		P99MS:  msec(seen.Latency.Quantile(0.99)), Reloads: e.reloads, Steps: e.steps}
 	return e.observe(sample, lost), -info.ARTPerRequest, e.run.Done(), info, nil
 }
 
@@ -138,7 +142,8 @@ func (e *Env) observe(s vts.Sample, lost error) Observation {
 	o := Observation{AtSec: e.run.Now().Seconds(), Interval: s.Interval.Seconds(), Lost: lost != nil}
 	weights := e.run.Weights()
 	for _, u := range e.scenario.Upstreams {
-		g := GroupObservation{Upstream: u.Name, Workload: u.Workload, DeadlineMS: msec(e.deadlines[u.Name]), Servers: u.Servers}
+		g := GroupObservation{Upstream: u.Name, Workload: u.Workload, DeadlineMS: msec(e.deadlines[u.Name]),
+			Servers: u.Servers}
 		for _, server := range u.Servers {
 			g.Weights = append(g.Weights, weights[u.Name][server].Weight)
 		}

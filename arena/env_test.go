@@ -21,7 +21,8 @@ func TestEnvPlaysAnEpisode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g := first.Groups[0]; g.DeadlineMS != 60 || !reflect.DeepEqual(g.Servers, []string{"a", "b"}) || !reflect.DeepEqual(g.Weights, []int{1, 1}) || len(g.Buckets) != 2 {
+	if g := first.Groups[0]; g.DeadlineMS != 60 || !reflect.DeepEqual(g.Servers, []string{"a", "b"}) ||
+		!reflect.DeepEqual(g.Weights, []int{1, 1}) || len(g.Buckets) != 2 {
 		t.Errorf("first observation: got %+v", g)
 	}
 	episode := func(weights map[string][]float64) (rewards []float64) {
@@ -141,7 +142,9 @@ func TestServer(t *testing.T) {
 	call("POST", "/envs/none/step", `{}`, 404, nil)
 	call("DELETE", "/envs/"+made.Env, "", 204, nil)
 	call("DELETE", "/envs/"+made.Env, "", 404, nil)
-	for _, bad := range []string{`{"scenario":"/etc/passwd"}`, `{"scenario":"nonsense"}`, `{"scenario":{"toml":"x = 1"}}`, `{"scenario":"region","method":"fair"}`, `{"scenario":"region","extra":1}`, ``} {
+	for _, bad := range []string{`{"scenario":"/etc/passwd"}`, `{"scenario":"nonsense"}`,
+		`{"scenario":{"toml":"x = 1"}}`, `{"scenario":"region","method":"fair"}`, `{"scenario":"region","extra":1}`,
+		``} {
 		call("POST", "/envs", bad, 400, nil)
 	}
 	req, _ := http.NewRequest("GET", server.URL+"/scenarios", nil)

@@ -14,8 +14,8 @@ import (
 	"trimtab/weights"
 )
 
-// Shared is a policy that several balancers run together, as daemons of a fleet do: one central policy observes what all of them saw. In a
-// world with one balancer it is the policy that each has for itself.
+// Shared is a policy that several balancers run together, as daemons of a fleet do: one central policy observes what
+// all of them saw. In a world with one balancer it is the policy that each has for itself.
 type Shared struct {
 	control.Policy
 	// NewCentral makes the policy that observes all.
@@ -73,7 +73,8 @@ func newFleetLoop(ctx context.Context, world World, c Case, p Policy) (*fleetLoo
 			if err != nil {
 				return nil, err
 			}
-			if l.centre, err = fleet.NewCentre(fleet.CentreConfig{Policy: central, Interval: c.Scenario.ControlInterval.Std(), Epoch: 1}); err != nil {
+			if l.centre, err = fleet.NewCentre(fleet.CentreConfig{Policy: central,
+				Interval: c.Scenario.ControlInterval.Std(), Epoch: 1}); err != nil {
 				return nil, err
 			}
 		}

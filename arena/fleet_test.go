@@ -10,7 +10,8 @@ import (
 	"trimtab/tuner"
 )
 
-// fleetScenario has balancers in front of servers of capacity 1:2:4 at 80 %; extra is what the last balancer has beside its name.
+// fleetScenario has balancers in front of servers of capacity 1:2:4 at 80 %; extra is what the last balancer has beside
+// its name.
 func fleetScenario(t *testing.T, balancers int, extra string) *deathstarbench.Scenario {
 	t.Helper()
 	text := `
@@ -20,7 +21,8 @@ warmup = "90s"
 control_interval = "3s"
 `
 	for i, name := range []string{"a", "b", "c"} {
-		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nservice = { read-home-timeline = \"20ms\" }\n", name, 1<<i)
+		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nservice = { read-home-timeline = "+
+			"\"20ms\" }\n", name, 1<<i)
 	}
 	text += `
 [[upstream]]
@@ -44,7 +46,8 @@ phases = [{ at = "0s", rate = 270 }]
 }
 
 func tunedForTest(_ context.Context, c Case) (control.Policy, error) {
-	return tuner.New(tuner.Config{Seed: c.Seed, Groups: map[string]tuner.GroupConfig{"u": {Deadline: c.Deadlines["u"]}}})
+	return tuner.New(tuner.Config{Seed: c.Seed,
+		Groups: map[string]tuner.GroupConfig{"u": {Deadline: c.Deadlines["u"]}}})
 }
 
 func playFleet(t *testing.T, sc *deathstarbench.Scenario, each NewPolicy) Row {
@@ -53,7 +56,8 @@ func playFleet(t *testing.T, sc *deathstarbench.Scenario, each NewPolicy) Row {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row, _, _, err := playCell(t.Context(), NewSimWorld(SimOptions{}), "sim", Case{Scenario: sc, Seed: 3, Deadlines: deadlines},
+	row, _, _, err := playCell(t.Context(), NewSimWorld(SimOptions{}), "sim",
+		Case{Scenario: sc, Seed: 3, Deadlines: deadlines},
 		Policy{Name: "p", Chooser: "p", New: each})
 	if err != nil {
 		t.Fatal(err)
@@ -66,9 +70,11 @@ func TestFleetThatSharesBeatsNodesThatLearnAlone(t *testing.T) {
 	one := playFleet(t, fleetScenario(t, 0, ""), tunedForTest)
 	alone := playFleet(t, fleetScenario(t, 4, ""), tunedForTest)
 	shared := playFleet(t, fleetScenario(t, 4, ""), NewShared(tunedForTest))
-	t.Logf("p99: one balancer %.1f ms, four alone %.1f, four that share %.1f", one.LatencyMS.P99, alone.LatencyMS.P99, shared.LatencyMS.P99)
+	t.Logf("p99: one balancer %.1f ms, four alone %.1f, four that share %.1f", one.LatencyMS.P99, alone.LatencyMS.P99,
+		shared.LatencyMS.P99)
 	if most := (one.LatencyMS.P99 + alone.LatencyMS.P99) / 2; shared.LatencyMS.P99 > most {
-		t.Errorf("p99 %.1f ms, want at most %.1f: sharing saves at least half of what several lose beside one", shared.LatencyMS.P99, most)
+		t.Errorf("p99 %.1f ms, want at most %.1f: sharing saves at least half of what several lose beside one",
+			shared.LatencyMS.P99, most)
 	}
 }
 

@@ -29,8 +29,9 @@ func lopsided(faults ...deathstarbench.Fault) *deathstarbench.Scenario {
 		Faults: faults,
 	}
 	for i, slots := range []int{4, 12} {
-		s.Servers = append(s.Servers, deathstarbench.Server{Name: s.Upstreams[0].Servers[i], Slots: slots, ServiceCV: 0.6,
-			Service: map[string]deathstarbench.Duration{"w": deathstarbench.Duration(50 * time.Millisecond)}})
+		s.Servers = append(s.Servers, deathstarbench.Server{Name: s.Upstreams[0].Servers[i], Slots: slots,
+			ServiceCV: 0.6,
+			Service:   map[string]deathstarbench.Duration{"w": deathstarbench.Duration(50 * time.Millisecond)}})
 	}
 	return s
 }

@@ -57,7 +57,8 @@ func FuzzServer(f *testing.F) {
 		if made.Code != http.StatusCreated || json.Unmarshal(made.Body.Bytes(), &env) != nil {
 			return
 		}
-		if w := post("/envs/"+env.Env+"/step", step); w.Code == http.StatusOK && !bytes.Contains(w.Body.Bytes(), []byte(`"reward"`)) {
+		if w := post("/envs/"+env.Env+"/step", step); w.Code == http.StatusOK && !bytes.Contains(w.Body.Bytes(),
+			[]byte(`"reward"`)) {
 			t.Fatalf("step %q: got %s", step, w.Body)
 		}
 	})

@@ -91,15 +91,17 @@ func (s *Stopwatch) Cell(r Row) LeaderCell {
 // Leader is what a leaderboard says of one policy.
 type Leader struct {
 	Policy string `json:"policy"`
-	// P99Ratio is p99 ÷ that of the floor with the same arrivals: geometric mean over the worlds, with the 95 % interval over seeds.
+	// P99Ratio is p99 ÷ that of the floor with the same arrivals: geometric mean over the worlds, with the 95 %
+	// interval over seeds.
 	P99Ratio   Estimate            `json:"p99_ratio"`
 	P99MS      map[string]Estimate `json:"p99_ms"` // by world
 	ART        Estimate            `json:"art_per_request"`
 	ErrorRatio Estimate            `json:"error_ratio"`
 	Changes    Estimate            `json:"changes_per_minute"`
 	DecisionUS float64             `json:"decision_us"`
-	// Against is P99Ratio ÷ that of the reference, seed by seed, and P the two-sided probability of a difference at least as large when there is
-	// none (paired t-test of logarithms), corrected for the number of comparisons by Holm's method.
+	// Against is P99Ratio ÷ that of the reference, seed by seed, and P the two-sided probability of a difference at
+	// least as large when there is none (paired t-test of logarithms), corrected for the number of comparisons by
+	// Holm's method.
 	Against Estimate `json:"against_reference"`
 	P       float64  `json:"p_holm"`
 }
@@ -107,8 +109,8 @@ type Leader struct {
 // Significant reports whether the policy differs from the reference at 5 %.
 func (l *Leader) Significant() bool { return l.Against.N > 1 && l.P < 0.05 }
 
-// Leaders sums up cells: every policy against the floor, and against the reference. Only seeds on which a policy, the floor and the reference
-// played all worlds count. The best comes first.
+// Leaders sums up cells: every policy against the floor, and against the reference. Only seeds on which a policy, the
+// floor and the reference played all worlds count. The best comes first.
 func Leaders(cells []LeaderCell, floor, reference string) []Leader {
 	type at struct {
 		policy, scenario string
@@ -228,8 +230,8 @@ func tTest(x []float64) float64 {
 	return 2 * distuv.StudentsT{Sigma: 1, Nu: float64(len(x) - 1)}.Survival(t)
 }
 
-// holm corrects the probabilities for the number of comparisons (Holm 1979): the k-th smallest of m is multiplied by m−k+1, and is no less
-// than the one before.
+// holm corrects the probabilities for the number of comparisons (Holm 1979): the k-th smallest of m is multiplied by
+// m−k+1, and is no less than the one before.
 func holm(all []Leader, reference string) {
 	var order []int
 	for i := range all {

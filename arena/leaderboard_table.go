@@ -7,7 +7,8 @@ import (
 
 // LeaderHeads and Columns are the table of a leaderboard, of policies against the floor and the reference.
 func LeaderHeads(floor, reference string) []string {
-	return []string{"policy", "p99 ÷ " + floor, "95 %", "÷ " + reference, "p (Holm)", "ART/request", "errors", "changes/min", "trained, s per world", "decision"}
+	return []string{"policy", "p99 ÷ " + floor, "95 %", "÷ " + reference, "p (Holm)", "ART/request", "errors",
+		"changes/min", "trained, s per world", "decision"}
 }
 
 // Columns are a row of the table; trained is the mean time of training per world in s, negative: it needs none.
@@ -27,7 +28,8 @@ func (l *Leader) Columns(trained float64) []string {
 	if l.DecisionUS >= 1e4 {
 		decision = fmt.Sprintf("%.0f ms", l.DecisionUS/1e3)
 	}
-	return []string{l.Policy, fmt.Sprintf("%.3f", l.P99Ratio.Mean), fmt.Sprintf("%.3f to %.3f", l.P99Ratio.Low, l.P99Ratio.High), against, p,
+	return []string{l.Policy, fmt.Sprintf("%.3f", l.P99Ratio.Mean), fmt.Sprintf("%.3f to %.3f", l.P99Ratio.Low,
+		l.P99Ratio.High), against, p,
 		fixed(l.ART), percent(l.ErrorRatio), number(l.Changes.Mean), training, decision}
 }
 

@@ -41,13 +41,13 @@ type pursuedPoint struct {
 	held    map[string]bool
 }
 
-// ObjectiveRow is the score of a run by the objective of its scenario. Rewards are per second, means over the intervals after the warm-up,
-// from what the status page showed: the delay of a service is that of its slowest path.
+// ObjectiveRow is the score of a run by the objective of its scenario. Rewards are per second, means over the intervals
+// after the warm-up, from what the status page showed: the delay of a service is that of its slowest path.
 type ObjectiveRow struct {
 	Kind   string  `json:"kind"`
 	Reward float64 `json:"reward"`
-	// ShareOfOptimal is the reward as a share of that of the policy optimal on the same requests; where rewards are prices, the
-	// price of optimal as a share of this one. null: it was not played.
+	// ShareOfOptimal is the reward as a share of that of the policy optimal on the same requests; where rewards are
+	// prices, the price of optimal as a share of this one. null: it was not played.
 	ShareOfOptimal *float64 `json:"share_of_optimal"`
 	// By upstream: the share of the intervals in which the bound held, and of those in which it held for optimal.
 	Held             map[string]float64 `json:"held"`
@@ -56,7 +56,8 @@ type ObjectiveRow struct {
 	Offered          map[string]float64 `json:"offered_per_s"`
 	DelayMS          map[string]float64 `json:"delay_ms"`
 	Capacity         float64            `json:"capacity_units,omitempty"`
-	// Intervals were scored, Disturbed left out because the machine kept the world waiting; with ShareOfOptimal those that count in both runs.
+	// Intervals were scored, Disturbed left out because the machine kept the world waiting; with ShareOfOptimal those
+	// that count in both runs.
 	Intervals int `json:"intervals"`
 	Disturbed int `json:"disturbed"`
 	// Changes are the decisions that changed a control beside weights.
@@ -122,8 +123,9 @@ func (p *pursued) add(iv *Interval, levels control.Levels, counts bool) *Objecti
 		units += n
 	}
 	out := objective.Observe(iv.Sample, p.objective.Terms(), float64(units))
-	point := &ObjectivePoint{Reward: p.objective.Reward(out), Services: out.Services, Levels: levels, Capacity: out.Capacity,
-		LateMS: msec(iv.Late), LateMostMS: msec(iv.LateMost)}
+	point := &ObjectivePoint{Reward: p.objective.Reward(out), Services: out.Services, Levels: levels,
+		Capacity: out.Capacity,
+		LateMS:   msec(iv.Late), LateMostMS: msec(iv.LateMost)}
 	switch {
 	case !counts || iv.Sample.Interval <= 0:
 	case iv.Disturbed():
@@ -138,10 +140,12 @@ func (p *pursued) add(iv *Interval, levels control.Levels, counts bool) *Objecti
 	return point
 }
 
-// finish returns the score; best is that of optimal, nil: it was not played. Beside it only the intervals count that were scored in both.
+// finish returns the score; best is that of optimal, nil: it was not played. Beside it only the intervals count that
+// were scored in both.
 func (p *pursued) finish(best *pursued) *ObjectiveRow {
 	row := &p.row
-	row.Held, row.Carried, row.Offered, row.DelayMS = map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
+	row.Held, row.Carried, row.Offered, row.DelayMS = map[string]float64{}, map[string]float64{}, map[string]float64{},
+		map[string]float64{}
 	where, both := map[string]float64{}, map[string]float64{}
 	theirs := 0.0
 	for _, n := range slices.Sorted(maps.Keys(p.points)) {

@@ -10,15 +10,16 @@ import (
 	"trimtab/deathstarbench"
 )
 
-// objectivePlots are the course of a run with an objective: the delay of each service with its bound, and below it what it carried of what
-// was offered, the shares that were refused and that the first server was sent, and the capacity where it is a control. Intervals that the machine
-// disturbed are left out.
+// objectivePlots are the course of a run with an objective: the delay of each service with its bound, and below it what
+// it carried of what was offered, the shares that were refused and that the first server was sent, and the capacity
+// where it is a control. Intervals that the machine disturbed are left out.
 func objectivePlots(sc *deathstarbench.Scenario, t *Trace) (out []*plot.Plot, err error) {
 	line := func(p *plot.Plot, i int, name string, dashed bool, value func(*Point) float64) {
 		var xy plotter.XYs
 		for k := range t.Points {
 			q := &t.Points[k]
-			if q.Objective == nil || (Interval{Late: toDuration(q.Objective.LateMS), LateMost: toDuration(q.Objective.LateMostMS)}).Disturbed() {
+			if q.Objective == nil || (Interval{Late: toDuration(q.Objective.LateMS),
+				LateMost: toDuration(q.Objective.LateMostMS)}).Disturbed() {
 				continue
 			}
 			if v := value(q); !math.IsNaN(v) {
@@ -88,7 +89,9 @@ func objectivePlots(sc *deathstarbench.Scenario, t *Trace) (out []*plot.Plot, er
 		if len(out) == 3 {
 			panel("capacity", "units")
 		}
-		line(out[3], i, sc.Servers[i].Name, false, func(q *Point) float64 { return float64(q.Objective.Levels.Capacity[sc.Servers[i].Name]) })
+		line(out[3], i, sc.Servers[i].Name, false, func(q *Point) float64 {
+			return float64(q.Objective.Levels.Capacity[sc.Servers[i].Name])
+		})
 	}
 	return out, err
 }

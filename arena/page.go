@@ -97,7 +97,8 @@ func (p *Page) Write(dir string) (page string, plots []string, err error) {
 			if i := bytes.Index(svg, []byte("<svg")); i > 0 {
 				svg = svg[i:] // an inline picture has no XML prolog
 			}
-			s.Figures = append(s.Figures, figure{Name: f.name, SVG: template.HTML(svg)}) //nolint:gosec // our own drawing
+			s.Figures = append(s.Figures,
+				figure{Name: f.name, SVG: template.HTML(svg)}) //nolint:gosec // our own drawing
 		}
 		sections = append(sections, s)
 	}
@@ -147,7 +148,9 @@ func (p *Page) figures(sc *deathstarbench.Scenario, summaries []Summary) (out []
 	add("percentiles", 16, 11, e, pl)
 	pl, e = s.bars(sc.Name+": accumulated relative tardiness", summaries)
 	add("art", 16, 11, e, pl)
-	pl, e = s.course(sc, sc.Name+": p99 of each control interval", "p99, ms", traces, func(x []Point, i int) float64 { return x[i].P99MS })
+	pl, e = s.course(sc, sc.Name+": p99 of each control interval", "p99, ms", traces, func(x []Point, i int) float64 {
+		return x[i].P99MS
+	})
 	add("convergence", 24, 11, e, pl)
 	if pl, e, ok := s.regret(sc, traces); ok {
 		add("regret", 24, 11, e, pl)
@@ -212,16 +215,18 @@ func (s styles) regret(sc *deathstarbench.Scenario, traces []*Trace) (*plot.Plot
 		}
 		sums[&t.Points[0]] = course
 	}
-	pl, err := s.course(sc, sc.Name+": tardiness beyond the oracle's, accumulated", "regret", drawn, func(x []Point, i int) float64 {
-		return sums[&x[0]][i]
-	})
+	pl, err := s.course(sc, sc.Name+": tardiness beyond the oracle's, accumulated", "regret", drawn,
+		func(x []Point, i int) float64 {
+			return sums[&x[0]][i]
+		})
 	return pl, err, true
 }
 
 func describePhases(sc *deathstarbench.Scenario) []string {
 	var out []string
 	for _, f := range sc.Faults {
-		out = append(out, fmt.Sprintf("%s of %s from %s to %s", strings.ReplaceAll(f.Kind, "_", " "), f.Server, f.At.Std(), f.Until.Std()))
+		out = append(out, fmt.Sprintf("%s of %s from %s to %s", strings.ReplaceAll(f.Kind, "_", " "), f.Server,
+			f.At.Std(), f.Until.Std()))
 	}
 	return out
 }

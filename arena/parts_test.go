@@ -17,7 +17,8 @@ import (
 func TestEstimates(t *testing.T) {
 	// t(0.975; 4) = 2.776; s of 1…5 is 1.5811.
 	e := estimate([]float64{1, 2, 3, 4, 5})
-	if half := 2.7764 * 1.58114 / math.Sqrt(5); e.Mean != 3 || math.Abs(e.High-3-half) > 1e-3 || math.Abs(3-e.Low-half) > 1e-3 {
+	if half := 2.7764 * 1.58114 / math.Sqrt(5); e.Mean != 3 || math.Abs(e.High-3-half) > 1e-3 ||
+		math.Abs(3-e.Low-half) > 1e-3 {
 		t.Errorf("interval of 1…5: got %+v, want 3 ± %.4f", e, half)
 	}
 	if e := estimate([]float64{4}); e.Low != 4 || e.High != 4 {
@@ -35,8 +36,10 @@ func TestSummariseComparesTheSameSeeds(t *testing.T) {
 	row := func(policy string, seed uint64, p99 float64) Row {
 		return Row{Scenario: "s", World: "sim", Policy: policy, Seed: seed, LatencyMS: Latency{P99: p99}}
 	}
-	s := Summarise([]Row{row("x", 2, 30), row("base", 1, 10), row("x", 1, 20), row("base", 2, 15), row("x", 3, 1000)}, "base")
-	if len(s) != 2 || s[0].Policy != "x" || s[0].Seeds != 3 || s[0].P99Ratio.N != 2 || math.Abs(s[0].P99Ratio.Mean-2) > 1e-12 {
+	s := Summarise([]Row{row("x", 2, 30), row("base", 1, 10), row("x", 1, 20), row("base", 2, 15), row("x", 3, 1000)},
+		"base")
+	if len(s) != 2 || s[0].Policy != "x" || s[0].Seeds != 3 || s[0].P99Ratio.N != 2 ||
+		math.Abs(s[0].P99Ratio.Mean-2) > 1e-12 {
 		t.Errorf("20/10 and 30/15 are twice the baseline, seed 3 has no partner: got %+v", s[0])
 	}
 	if s[0].Regret.N != 0 || s[0].Closed != 0 {
@@ -54,8 +57,10 @@ func TestSortPolicies(t *testing.T) {
 
 func TestPhases(t *testing.T) {
 	sc := small(t)
-	sc.Loads[0].Phases = append(sc.Loads[0].Phases, deathstarbench.Phase{At: deathstarbench.Duration(20 * time.Second), Rate: 20})
-	sc.Faults = []deathstarbench.Fault{{Server: "a", Kind: deathstarbench.Slowdown, Factor: 2, At: deathstarbench.Duration(10 * time.Second), Until: deathstarbench.Duration(30 * time.Second)}}
+	sc.Loads[0].Phases = append(sc.Loads[0].Phases, deathstarbench.Phase{At: deathstarbench.Duration(20 * time.Second),
+		Rate: 20})
+	sc.Faults = []deathstarbench.Fault{{Server: "a", Kind: deathstarbench.Slowdown, Factor: 2,
+		At: deathstarbench.Duration(10 * time.Second), Until: deathstarbench.Duration(30 * time.Second)}}
 	p := Phases(sc)
 	want := []struct {
 		from, to time.Duration
@@ -63,7 +68,8 @@ func TestPhases(t *testing.T) {
 		faults   int
 	}{{0, 10, 105, 0}, {10, 20, 105, 1}, {20, 30, 20, 1}, {30, 40, 20, 0}}
 	for i, w := range want {
-		if i >= len(p) || p[i].From != w.from*time.Second || p[i].To != w.to*time.Second || p[i].Rates[0] != w.rate || len(p[i].Faults) != w.faults {
+		if i >= len(p) || p[i].From != w.from*time.Second || p[i].To != w.to*time.Second || p[i].Rates[0] != w.rate ||
+			len(p[i].Faults) != w.faults {
 			t.Fatalf("phase %d: got %+v, want %+v", i, p, w)
 		}
 	}
@@ -75,7 +81,8 @@ func TestPhases(t *testing.T) {
 func TestOracleSwitchesWithThePhase(t *testing.T) {
 	a := weights.Set{"g": settingsOf([]string{"a", "b"}, weights.Quantise([]float64{1, 2}))}
 	b := weights.Set{"g": settingsOf([]string{"a", "b"}, weights.Quantise([]float64{3, 1}))}
-	o := &Oracle{phases: []Phase{{From: 0}, {From: 10 * time.Second}}, weights: []weights.Set{a, b}, interval: 2 * time.Second}
+	o := &Oracle{phases: []Phase{{From: 0}, {From: 10 * time.Second}}, weights: []weights.Set{a, b},
+		interval: 2 * time.Second}
 	at := time.Unix(1000, 0)
 	step := func(after time.Duration, now weights.Set) weights.Set {
 		o.Observe(vts.Sample{At: at.Add(after), Interval: 2 * time.Second}, now)
@@ -151,7 +158,8 @@ func TestRegionAwareSpillsOver(t *testing.T) {
 
 func TestRewriteMarkdown(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(path, []byte("# A\n<!-- arena:begin -->\nold\n<!-- arena:end -->\nend\n"), 0o640); err != nil {
+	if err := os.WriteFile(path, []byte("# A\n<!-- arena:begin -->\nold\n<!-- arena:end -->\nend\n"),
+		0o640); err != nil {
 		t.Fatal(err)
 	}
 	if err := RewriteMarkdown(path, "arena", []byte("new\n")); err != nil {
@@ -174,9 +182,11 @@ func TestRewriteMarkdown(t *testing.T) {
 
 func TestTablesAndPage(t *testing.T) {
 	sc := small(t)
-	sc.Faults = []deathstarbench.Fault{{Server: "b", Kind: deathstarbench.Slowdown, Factor: 2, At: deathstarbench.Duration(10 * time.Second), Until: deathstarbench.Duration(20 * time.Second)}}
+	sc.Faults = []deathstarbench.Fault{{Server: "b", Kind: deathstarbench.Slowdown, Factor: 2,
+		At: deathstarbench.Duration(10 * time.Second), Until: deathstarbench.Duration(20 * time.Second)}}
 	names := []string{"equal", "l3", "oracle"}
-	rows, traces := play(t, Config{Scenarios: []*deathstarbench.Scenario{sc}, Seeds: []uint64{1, 2}, Policies: parse(t, strings.Join(names, ","), nil)})
+	rows, traces := play(t, Config{Scenarios: []*deathstarbench.Scenario{sc}, Seeds: []uint64{1, 2},
+		Policies: parse(t, strings.Join(names, ","), nil)})
 	SortRows(rows, []string{"small"}, names)
 	var table, markdown bytes.Buffer
 	s := Summarise(rows, "equal")
@@ -192,7 +202,8 @@ func TestTablesAndPage(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	p := Page{Title: "Test <arena>", Baseline: "equal", Scenarios: []*deathstarbench.Scenario{sc}, Policies: names, Rows: rows, Traces: traces}
+	p := Page{Title: "Test <arena>", Baseline: "equal", Scenarios: []*deathstarbench.Scenario{sc}, Policies: names,
+		Rows: rows, Traces: traces}
 	page, plots, err := p.Write(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +216,8 @@ func TestTablesAndPage(t *testing.T) {
 	if len(plots) != 6 || bytes.Count(text, []byte("<svg")) != 6 {
 		t.Errorf("plots: got %v, %d drawings in the page", plots, bytes.Count(text, []byte("<svg")))
 	}
-	if !bytes.Contains(text, []byte("Test &lt;arena&gt;")) || bytes.Contains(text, []byte("src=")) || bytes.Contains(text, []byte(`href="http`)) {
+	if !bytes.Contains(text, []byte("Test &lt;arena&gt;")) || bytes.Contains(text, []byte("src=")) ||
+		bytes.Contains(text, []byte(`href="http`)) {
 		t.Error("the page is escaped and refers to nothing outside")
 	}
 	for _, png := range plots {

@@ -18,8 +18,10 @@ import (
 
 // palette is Okabe and Ito's, which people with any colour vision can tell apart, and four more.
 var palette = []color.RGBA{
-	{0, 114, 178, 255}, {230, 159, 0, 255}, {0, 158, 115, 255}, {213, 94, 0, 255}, {204, 121, 167, 255}, {86, 180, 233, 255},
-	{90, 90, 90, 255}, {140, 86, 75, 255}, {148, 103, 189, 255}, {188, 189, 34, 255}, {23, 190, 207, 255}, {0, 0, 0, 255},
+	{0, 114, 178, 255}, {230, 159, 0, 255}, {0, 158, 115, 255}, {213, 94, 0, 255}, {204, 121, 167, 255},
+	{86, 180, 233, 255},
+	{90, 90, 90, 255}, {140, 86, 75, 255}, {148, 103, 189, 255}, {188, 189, 34, 255}, {23, 190, 207, 255},
+	{0, 0, 0, 255},
 }
 
 // lineStyle tells the i-th line from the others, by dashes too once the colours are used up.
@@ -91,8 +93,8 @@ func logY(p *plot.Plot) {
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
 }
 
-// bands shades the regimes of a scenario's load in blue, the same regime in the same shade, and its faults in orange. It
-// lies behind the lines and spans the plot.
+// bands shades the regimes of a scenario's load in blue, the same regime in the same shade, and its faults in orange.
+// It lies behind the lines and spans the plot.
 type bands struct {
 	scenario *deathstarbench.Scenario
 }
@@ -103,7 +105,8 @@ func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
 	shade := func(from, to time.Duration, colour color.Color) {
 		left, right := clip(x(from.Seconds())), clip(x(to.Seconds()))
 		if right > left {
-			c.FillPolygon(colour, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y}, {X: left, Y: c.Max.Y}})
+			c.FillPolygon(colour, []vg.Point{{X: left, Y: c.Min.Y}, {X: right, Y: c.Min.Y}, {X: right, Y: c.Max.Y},
+				{X: left, Y: c.Max.Y}})
 		}
 	}
 	for _, f := range b.scenario.Faults {
@@ -127,7 +130,8 @@ type styles []string
 func (s styles) of(policy string) draw.LineStyle { return lineStyle(max(0, slices.Index(s, policy))) }
 
 // course draws one value of every trace over time, on a logarithmic axis; what is not positive is left out.
-func (s styles) course(sc *deathstarbench.Scenario, title, unit string, traces []*Trace, of func([]Point, int) float64) (*plot.Plot, error) {
+func (s styles) course(sc *deathstarbench.Scenario, title, unit string, traces []*Trace,
+	of func([]Point, int) float64) (*plot.Plot, error) {
 	p := newPlot(title, "time, s", unit)
 	p.Add(bands{sc})
 	p.X.Min, p.X.Max = 0, sc.Duration.Std().Seconds()
@@ -212,7 +216,8 @@ func (s styles) bars(title string, summaries []Summary) (*plot.Plot, error) {
 		bar.LineStyle = draw.LineStyle{Color: s.of(sum.Policy).Color, Width: vg.Points(14)}
 		p.Add(bar)
 		intervals = append(intervals, plotter.XY{X: float64(i), Y: v})
-		errors = append(errors, struct{ Low, High float64 }{v - math.Max(sum.ART.Low, v/10), math.Max(0, sum.ART.High-v)})
+		errors = append(errors, struct{ Low, High float64 }{v - math.Max(sum.ART.Low, v/10),
+			math.Max(0, sum.ART.High-v)})
 	}
 	bars, err := plotter.NewYErrorBars(struct {
 		plotter.XYs
@@ -272,7 +277,8 @@ func render(plots []*plot.Plot, width, height vg.Length, format string) ([]byte,
 	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Max.X, Y: c.Min.Y}, c.Max, {X: c.Min.X, Y: c.Max.Y}})
 	strip := height / vg.Length(len(plots))
 	for i, p := range plots {
-		drawPlot(p, draw.Crop(c, vg.Points(4), -vg.Points(4), height-vg.Length(i+1)*strip+vg.Points(4), -vg.Length(i)*strip-vg.Points(4)))
+		drawPlot(p, draw.Crop(c, vg.Points(4), -vg.Points(4), height-vg.Length(i+1)*strip+vg.Points(4),
+			-vg.Length(i)*strip-vg.Points(4)))
 	}
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {

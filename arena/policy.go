@@ -63,9 +63,11 @@ func Choosers(cache *OracleCache) map[string]NewPolicy {
 		"region-aware": func(_ context.Context, c Case) (control.Policy, error) {
 			return NewRegionAware(c.Scenario, 0), nil
 		},
-		"optimal": func(_ context.Context, c Case) (control.Policy, error) { return pursuit.NewOptimal(c.Scenario, c.Seed) },
-		"pursue":  func(_ context.Context, c Case) (control.Policy, error) { return NewPursuit(c) },
-		"oracle":  func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
+		"optimal": func(_ context.Context, c Case) (control.Policy, error) {
+			return pursuit.NewOptimal(c.Scenario, c.Seed)
+		},
+		"pursue": func(_ context.Context, c Case) (control.Policy, error) { return NewPursuit(c) },
+		"oracle": func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
 	}
 }
 
@@ -86,7 +88,8 @@ func ParsePolicies(list string, choosers map[string]NewPolicy) ([]Policy, error)
 		}
 		make, ok := choosers[chooser]
 		if !ok {
-			return nil, fmt.Errorf("policy %q: unknown chooser %q: want one of %s", entry, chooser, join(slices.Sorted(maps.Keys(choosers))))
+			return nil, fmt.Errorf("policy %q: unknown chooser %q: want one of %s", entry, chooser,
+				join(slices.Sorted(maps.Keys(choosers))))
 		}
 		if slices.ContainsFunc(out, func(p Policy) bool { return p.Name == entry }) {
 			return nil, fmt.Errorf("policy %q: named twice", entry)
@@ -165,14 +168,16 @@ func CheckWeights(sc *deathstarbench.Scenario, w weights.Set) error {
 		for _, server := range sc.Upstreams[i].Servers {
 			s, ok := settings[server]
 			if !ok {
-				return fmt.Errorf("upstream %s: %d weights for %d servers: none for %s", group, len(settings), len(sc.Upstreams[i].Servers), server)
+				return fmt.Errorf("upstream %s: %d weights for %d servers: none for %s", group, len(settings),
+					len(sc.Upstreams[i].Servers), server)
 			}
 			if !s.Down {
 				live++
 			}
 		}
 		if len(settings) > len(sc.Upstreams[i].Servers) {
-			return fmt.Errorf("upstream %s: %d weights for %d servers", group, len(settings), len(sc.Upstreams[i].Servers))
+			return fmt.Errorf("upstream %s: %d weights for %d servers", group, len(settings),
+				len(sc.Upstreams[i].Servers))
 		}
 		if live == 0 {
 			return fmt.Errorf("upstream %s: every server is down", group)

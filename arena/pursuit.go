@@ -9,8 +9,8 @@ import (
 	"trimtab/tuner/load"
 )
 
-// NewPursuit returns the policy that pursues the objective of a scenario with the controls that the scenario allows. It knows of the servers
-// what an operator's configuration would say: methods, bounds, limits and the capacity in force.
+// NewPursuit returns the policy that pursues the objective of a scenario with the controls that the scenario allows. It
+// knows of the servers what an operator's configuration would say: methods, bounds, limits and the capacity in force.
 func NewPursuit(c Case) (*pursuit.Policy, error) {
 	o, err := objective.New(c.Scenario.Spec())
 	if err != nil {
@@ -28,7 +28,8 @@ func NewPursuit(c Case) (*pursuit.Policy, error) {
 		groups[u.Name] = tuner.GroupConfig{Method: m, Deadline: c.Deadlines[u.Name], Priority: u.Priority}
 	}
 	return pursuit.New(pursuit.Config{
-		Objective: o, Admission: c.Scenario.Blockable(), Scaling: c.Scenario.Scalable(), Units: StartingLevels(c.Scenario).Capacity,
+		Objective: o, Admission: c.Scenario.Blockable(), Scaling: c.Scenario.Scalable(),
+		Units: StartingLevels(c.Scenario).Capacity,
 		Tuner: tuner.Config{Groups: groups, Seed: c.Seed, Interval: c.Scenario.ControlInterval.Std(), Unlimited: true,
 			Regimes: load.RegimeConfig{Observe: -1}},
 		Search: pursuit.Options{Seed: c.Seed ^ believedSeed},

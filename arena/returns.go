@@ -74,12 +74,13 @@ type Recurrence struct {
 // RecurrenceOf sums up a cell.
 func RecurrenceOf(r Row, t *Trace, spells []worlds.Regime) Recurrence {
 	returns := Returns(t, spells)
-	return Recurrence{World: r.Scenario, Policy: r.Policy, Seed: r.Seed, Returns: len(returns), ReturnART: ReturnART(returns),
-		P99MS: r.LatencyMS.P99, ChangesPerHour: float64(r.Reloads) / (r.DurationSec / 3600)}
+	return Recurrence{World: r.Scenario, Policy: r.Policy, Seed: r.Seed, Returns: len(returns),
+		ReturnART: ReturnART(returns),
+		P99MS:     r.LatencyMS.P99, ChangesPerHour: float64(r.Reloads) / (r.DurationSec / 3600)}
 }
 
-// RecurrenceRatio compares two policies over the cells that both played. The ratios are geometric means over worlds with
-// intervals by bootstrap over worlds; the ART of returns of both is taken with returnFloor added.
+// RecurrenceRatio compares two policies over the cells that both played. The ratios are geometric means over worlds
+// with intervals by bootstrap over worlds; the ART of returns of both is taken with returnFloor added.
 type RecurrenceRatio struct {
 	Policy          string   `json:"policy"`
 	Baseline        string   `json:"baseline"`

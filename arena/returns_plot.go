@@ -9,8 +9,8 @@ import (
 	"trimtab/deathstarbench"
 )
 
-// PlotDay draws the course of traces of one recurring world as PNG: the p99 of all over time, and below it the shares of
-// the servers of one group in the first; the regimes are shaded.
+// PlotDay draws the course of traces of one recurring world as PNG: the p99 of all over time, and below it the shares
+// of the servers of one group in the first; the regimes are shaded.
 func PlotDay(sc *deathstarbench.Scenario, group string, traces []*Trace) ([]byte, error) {
 	var policies styles
 	smooth := make([]*Trace, len(traces))

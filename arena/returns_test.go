@@ -11,7 +11,8 @@ import (
 func TestReturnsAreOfRegimesThatHadComeTwice(t *testing.T) {
 	var spells []worlds.Regime
 	for i, name := range []string{"day", "night", "day", "day", "night"} {
-		spells = append(spells, worlds.Regime{Name: name, From: time.Duration(i) * 20 * time.Second, To: time.Duration(i+1) * 20 * time.Second})
+		spells = append(spells, worlds.Regime{Name: name, From: time.Duration(i) * 20 * time.Second,
+			To: time.Duration(i+1) * 20 * time.Second})
 	}
 	trace := &Trace{}
 	for at := 4.0; at <= 100; at += 4 {
@@ -28,7 +29,8 @@ func TestReturnsAreOfRegimesThatHadComeTwice(t *testing.T) {
 
 func TestRecurrencesAreComparedWorldByWorld(t *testing.T) {
 	cell := func(world, policy string, seed uint64, art, p99 float64) Recurrence {
-		return Recurrence{World: world, Policy: policy, Seed: seed, Returns: 2, ReturnART: art, P99MS: p99, ChangesPerHour: p99}
+		return Recurrence{World: world, Policy: policy, Seed: seed, Returns: 2, ReturnART: art, P99MS: p99,
+			ChangesPerHour: p99}
 	}
 	got := CompareRecurrences([]Recurrence{
 		cell("w1", "on", 1, 0.499, 50), cell("w1", "off", 1, 0.999, 100),
@@ -36,10 +38,12 @@ func TestRecurrencesAreComparedWorldByWorld(t *testing.T) {
 		cell("w2", "on", 1, 0.999, 200), cell("w2", "off", 1, 0.499, 100),
 		cell("w3", "on", 1, 1, 100), // without a partner
 	}, "on", "off")
-	if got.Worlds != 2 || math.Abs(got.ReturnART.Mean-1) > 1e-9 || math.Abs(got.P99.Mean-1) > 1e-9 || got.WorstWorld != "w2" || got.WorstP99 != 2 {
+	if got.Worlds != 2 || math.Abs(got.ReturnART.Mean-1) > 1e-9 || math.Abs(got.P99.Mean-1) > 1e-9 ||
+		got.WorstWorld != "w2" || got.WorstP99 != 2 {
 		t.Errorf("got %+v, want ratios of ½ and 2 in two worlds", got)
 	}
 	if got.Returns != 6 || got.ChangesPerHour != 100 || got.BaselineChanges != 100 {
-		t.Errorf("got %d returns, %v and %v changes per hour, want 6, 100 and 100", got.Returns, got.ChangesPerHour, got.BaselineChanges)
+		t.Errorf("got %d returns, %v and %v changes per hour, want 6, 100 and 100", got.Returns, got.ChangesPerHour,
+			got.BaselineChanges)
 	}
 }

@@ -42,9 +42,11 @@ func bestWeights(ctx context.Context, c Case, p Phase, near weights.Set) (weight
 	}
 	duration := searchLongest
 	if total > 0 {
-		duration = time.Duration(math.Min(float64(searchLongest), math.Max(float64(searchShortest), searchRequests/total*1e9)))
+		duration = time.Duration(math.Min(float64(searchLongest), math.Max(float64(searchShortest),
+			searchRequests/total*1e9)))
 	}
-	s := &search{c: c, sc: p.steady(c.Scenario, duration+searchWarmup, searchWarmup), seeds: []uint64{referenceSeed, referenceSeed + 1}, best: math.Inf(1)}
+	s := &search{c: c, sc: p.steady(c.Scenario, duration+searchWarmup, searchWarmup), seeds: []uint64{referenceSeed,
+		referenceSeed + 1}, best: math.Inf(1)}
 	starts := [][][]float64{s.byCapacity(1), s.byCapacity(1.3), s.byCapacity(0)}
 	if near != nil {
 		starts = append(starts, s.logarithms(near))

@@ -85,7 +85,8 @@ func LocalOnly(next http.Handler) http.Handler {
 		if err != nil {
 			host = r.Host
 		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) || r.Header.Get("Origin") != "" {
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) ||
+			r.Header.Get("Origin") != "" {
 			fail(w, http.StatusForbidden, errors.New("only local programs are served"))
 			return
 		}
@@ -102,8 +103,8 @@ type episode struct {
 
 func (e *episode) load() (*deathstarbench.Scenario, error) { return ParseEpisodeScenario(e.Scenario) }
 
-// ParseEpisodeScenario returns the scenario that a client names: a built-in one by name, or {"toml": text}. It never reads a file, and refuses
-// what would keep a core busy for minutes.
+// ParseEpisodeScenario returns the scenario that a client names: a built-in one by name, or {"toml": text}. It never
+// reads a file, and refuses what would keep a core busy for minutes.
 func ParseEpisodeScenario(wanted json.RawMessage) (*deathstarbench.Scenario, error) {
 	var name string
 	var inline struct {
@@ -140,7 +141,8 @@ func affordable(sc *deathstarbench.Scenario) error {
 		requests += top * sc.Duration.Std().Seconds()
 	}
 	if requests > mostRequests || sc.Duration.Std()/sc.ControlInterval.Std() > mostSteps {
-		return fmt.Errorf("scenario %s: want at most %.0g requests and %d control intervals", sc.Name, float64(mostRequests), mostSteps)
+		return fmt.Errorf("scenario %s: want at most %.0g requests and %d control intervals", sc.Name,
+			float64(mostRequests), mostSteps)
 	}
 	return nil
 }

@@ -56,8 +56,10 @@ func (w *SimWorld) Reset(_ context.Context, run Run) error {
 		return err
 	}
 	w.run, err = sim.New(sc, sim.Options{
-		Seed: run.Seed, Method: sim.Method(run.Method), Deadlines: run.Deadlines, Live: w.opts.Live, ApplyDelay: w.opts.ApplyDelay,
-		TelemetryDelay: w.opts.TelemetryDelay, LostPolls: w.opts.LostPolls, Overhead: w.opts.Overhead, BucketsMsec: w.opts.BucketsMsec,
+		Seed: run.Seed, Method: sim.Method(run.Method), Deadlines: run.Deadlines, Live: w.opts.Live,
+		ApplyDelay:     w.opts.ApplyDelay,
+		TelemetryDelay: w.opts.TelemetryDelay, LostPolls: w.opts.LostPolls, Overhead: w.opts.Overhead,
+		BucketsMsec: w.opts.BucketsMsec,
 	})
 	if err != nil {
 		return err
@@ -129,7 +131,8 @@ func (w *SimWorld) tally(sample *vts.Sample) {
 // seen is what clients saw of the last interval.
 func (w *SimWorld) seen() Client {
 	all := sim.Sum(w.run.Interval())
-	return Client{Requests: all.Requests, Errors: all.Errors, Tardiness: all.Tardiness, Mean: all.Latency.Mean(), P99: all.Latency.Quantile(0.99)}
+	return Client{Requests: all.Requests, Errors: all.Errors, Tardiness: all.Tardiness, Mean: all.Latency.Mean(),
+		P99: all.Latency.Quantile(0.99)}
 }
 
 // SetWeights implements World.
@@ -145,7 +148,8 @@ func (w *SimWorld) SetWeights(_ context.Context, want weights.Set) (control.Rece
 }
 
 // settings are weights as the simulator takes them, and whether they differ from the current ones.
-func (w *SimWorld) settings(want weights.Set, current map[string]map[string]sim.Setting) (map[string]map[string]sim.Setting, bool) {
+func (w *SimWorld) settings(want weights.Set,
+	current map[string]map[string]sim.Setting) (map[string]map[string]sim.Setting, bool) {
 	settings, changed := make(map[string]map[string]sim.Setting, len(want)), false
 	for group, servers := range want {
 		settings[group] = make(map[string]sim.Setting, len(servers))

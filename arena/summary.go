@@ -99,8 +99,13 @@ func (s *Summary) pursue(rows []Row) {
 	for name := range rows[0].Objective.Held {
 		s.Held[name] = estimate(column(rows, func(r Row) float64 { return r.Objective.Held[name] }))
 		s.Carried[name] = estimate(column(rows, func(r Row) float64 { return r.Objective.Carried[name] }))
-		where := slices.DeleteFunc(slices.Clone(beside), func(r Row) bool { _, held := r.Objective.HeldWhereOptimal[name]; return !held })
-		s.HeldWhereOptimal[name] = estimate(column(where, func(r Row) float64 { return r.Objective.HeldWhereOptimal[name] }))
+		where := slices.DeleteFunc(slices.Clone(beside), func(r Row) bool {
+			_, held := r.Objective.HeldWhereOptimal[name]
+			return !held
+		})
+		s.HeldWhereOptimal[name] = estimate(column(where, func(r Row) float64 {
+			return r.Objective.HeldWhereOptimal[name]
+		}))
 	}
 }
 
@@ -115,7 +120,8 @@ func column(rows []Row, of func(Row) float64) []float64 {
 // SortPolicies puts the names of policies into the order in which tables list them: those on the scenario's method,
 // then by method; what knows nothing first, the oracle last.
 func SortPolicies(names []string) {
-	choosers := []string{"start", "equal", "capacity", "random", "region-aware", "l3", "grid", "tuned", "tuned-eject", "oracle"}
+	choosers := []string{"start", "equal", "capacity", "random", "region-aware", "l3", "grid", "tuned", "tuned-eject",
+		"oracle"}
 	methods := []string{"", "round_robin", "least_conn"}
 	rank := func(name string) (method, chooser int) {
 		m, c, ok := strings.Cut(name, "/")
@@ -151,7 +157,8 @@ func SortRows(rows []Row, scenarios, policies []string) {
 	}
 	slices.SortStableFunc(rows, func(a, b Row) int {
 		return cmp.Or(
-			cmp.Compare(place(scenarios, a.Scenario), place(scenarios, b.Scenario)), cmp.Compare(a.Scenario, b.Scenario),
+			cmp.Compare(place(scenarios, a.Scenario), place(scenarios, b.Scenario)),
+			cmp.Compare(a.Scenario, b.Scenario),
 			cmp.Compare(place(policies, a.Policy), place(policies, b.Policy)), cmp.Compare(a.Policy, b.Policy),
 			cmp.Compare(a.Seed, b.Seed),
 		)

@@ -19,10 +19,13 @@ func WriteTable(w io.Writer, summaries []Summary, baseline string) error {
 				fmt.Fprintln(tab)
 			}
 			last = s.Scenario
-			fmt.Fprintf(tab, "%s\tmean ms\tp50 ms\tp90 ms\tp99 ms\t± ms\tp99 vs %s\tART/req\terrors\treloads\tto 90 %%\tregret\t\n", s.Scenario, baseline)
+			fmt.Fprintf(tab, "%s\tmean ms\tp50 ms\tp90 ms\tp99 ms\t± ms\tp99 vs %s\tART/req\terrors\treloads\tto 90 "+
+				"%%\tregret\t\n", s.Scenario, baseline)
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Policy, number(s.MeanMS.Mean), number(s.P50MS.Mean),
-			number(s.P90MS.Mean), number(s.P99MS.Mean), spread(s.P99MS), interval(s.P99Ratio), fixed(s.ART), percent(s.ErrorRatio),
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Policy, number(s.MeanMS.Mean),
+			number(s.P50MS.Mean),
+			number(s.P90MS.Mean), number(s.P99MS.Mean), spread(s.P99MS), interval(s.P99Ratio), fixed(s.ART),
+			percent(s.ErrorRatio),
 			number(s.Reloads.Mean), closed(&s), fixed(s.Regret))
 	}
 	if err := tab.Flush(); err != nil {
@@ -49,9 +52,11 @@ func writeObjectives(w io.Writer, summaries []Summary) error {
 			}
 			fmt.Fprintln(tab)
 		}
-		fmt.Fprintf(tab, "%s\t%.3f\t%s\t%s\t", s.Policy, s.Reward.Mean, fixed(s.ShareOfOptimal), number(s.Capacity.Mean))
+		fmt.Fprintf(tab, "%s\t%.3f\t%s\t%s\t", s.Policy, s.Reward.Mean, fixed(s.ShareOfOptimal),
+			number(s.Capacity.Mean))
 		for _, name := range names {
-			fmt.Fprintf(tab, "%s\t%s\t%s\t", number(s.Carried[name].Mean), heldShare(s.Held[name]), heldShare(s.HeldWhereOptimal[name]))
+			fmt.Fprintf(tab, "%s\t%s\t%s\t", number(s.Carried[name].Mean), heldShare(s.Held[name]),
+				heldShare(s.HeldWhereOptimal[name]))
 		}
 		fmt.Fprintln(tab)
 	}
@@ -179,12 +184,14 @@ func WriteMarkdown(w io.Writer, summaries []Summary, baseline string) error {
 		}
 		return number(s.P99MS.Mean) + " ± " + spread(s.P99MS)
 	}, nil)
-	table(fmt.Sprintf("**p99 as a ratio to `%s`** (geometric mean over the same seeds, 95 %% confidence interval)", baseline),
+	table(fmt.Sprintf("**p99 as a ratio to `%s`** (geometric mean over the same seeds, 95 %% confidence interval)",
+		baseline),
 		func(s *Summary) string { return interval(s.P99Ratio) }, overall)
 	table("**ART per request**", func(s *Summary) string { return fixed(s.ART) }, nil)
 	table("**Errors**", func(s *Summary) string { return percent(s.ErrorRatio) }, nil)
 	table("**Reloads** (mean)", func(s *Summary) string { return number(s.Reloads.Mean) }, nil)
-	table("**Control intervals until nine tenths of the gap between equal weights and the oracle were closed** (median; seeds in which it was, if not all; – no gap, or never closed)",
+	table("**Control intervals until nine tenths of the gap between equal weights and the oracle were closed** "+
+		"(median; seeds in which it was, if not all; – no gap, or never closed)",
 		closed, nil)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the tables: %w", err)

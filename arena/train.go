@@ -84,8 +84,9 @@ func (c *TrainConfig) complete() {
 	fill(&c.Parallel, 1)
 }
 
-// Train trains one learner for each seed on a scenario in the simulator and keeps the best model of all. When the context is cancelled the
-// learners' checkpoints are written first. Without a cache the best static weights are not sought.
+// Train trains one learner for each seed on a scenario in the simulator and keeps the best model of all. When the
+// context is cancelled the learners' checkpoints are written first. Without a cache the best static weights are not
+// sought.
 func Train(ctx context.Context, c TrainConfig, cache *OracleCache) (*Training, error) {
 	c.complete()
 	if len(c.Seeds) == 0 {
@@ -169,8 +170,8 @@ const (
 // widest is how far apart an episode's weights may be when it begins.
 const widest = 8
 
-// begin begins an episode. Every other one starts from the scenario's weights, the others from random ones, so that a learner has seen
-// weights that it would not set.
+// begin begins an episode. Every other one starts from the scenario's weights, the others from random ones, so that a
+// learner has seen weights that it would not set.
 func (t *trainer) begin(world *SimWorld, learner, episode uint64) error {
 	rng := rand.New(rand.NewPCG(learner<<20^episode, episodeSeed))
 	run := Run{Scenario: t.c.Scenario, Method: t.c.Method, Seed: rng.Uint64(), Deadlines: t.deadlines}
@@ -202,7 +203,8 @@ func (t *trainer) play(ctx context.Context, world *SimWorld, p control.Policy) e
 }
 
 // evaluate plays policies of the maker, one for each of the evaluation's seeds.
-func (t *trainer) evaluate(ctx context.Context, make func(seed uint64) (control.Policy, error)) (p CurvePoint, err error) {
+func (t *trainer) evaluate(ctx context.Context, make func(seed uint64) (control.Policy, error)) (p CurvePoint,
+	err error) {
 	world := NewSimWorld(t.c.Sim)
 	for i := range t.c.Plays {
 		seed := uint64(evaluationSeed + i)
@@ -260,7 +262,8 @@ func (t *trainer) learner(ctx context.Context, seed uint64, tell func(CurvePoint
 		}
 		if ctx.Err() != nil {
 			s.Seconds = before + time.Since(began).Seconds()
-			return s.curve(), errors.Join(fmt.Errorf("train %s: interrupted after %d episodes, seed %d: %w", t.c.Kind, s.Episode, seed, ctx.Err()),
+			return s.curve(), errors.Join(fmt.Errorf("train %s: interrupted after %d episodes, seed %d: %w", t.c.Kind,
+				s.Episode, seed, ctx.Err()),
 				t.save(s, student))
 		}
 		start := time.Now()
@@ -318,8 +321,9 @@ func (t *trainer) judge(ctx context.Context, s *trainingState, student rival.Tra
 		if err != nil {
 			return err
 		}
-		m.Trained = rival.Trained{Scenario: t.c.Scenario.Name, Method: t.c.Method, Seed: s.Seed, Steps: p.Steps, Episodes: p.Episode,
-			Seconds: p.Seconds, Score: p.Score}
+		m.Trained = rival.Trained{Scenario: t.c.Scenario.Name, Method: t.c.Method, Seed: s.Seed, Steps: p.Steps,
+			Episodes: p.Episode,
+			Seconds:  p.Seconds, Score: p.Score}
 		s.Best, s.model, s.Since = p, m, 0
 		return nil
 	}

@@ -38,7 +38,8 @@ func (s *trainingState) curve() Curve {
 
 // checkpointPath is the file of a learner's checkpoint.
 func (t *trainer) checkpointPath(seed uint64) string {
-	return filepath.Join(t.c.Checkpoints, fmt.Sprintf("%s-%d.checkpoint", ModelName(t.c.Kind, t.c.Scenario.Name, t.c.Method), seed))
+	return filepath.Join(t.c.Checkpoints, fmt.Sprintf("%s-%d.checkpoint", ModelName(t.c.Kind, t.c.Scenario.Name,
+		t.c.Method), seed))
 }
 
 // ModelName is the name of a model's file, without its ending.
@@ -98,7 +99,8 @@ func (t *trainer) save(s *trainingState, student rival.Trainee) error {
 	return nil
 }
 
-// restore goes on from the learner's checkpoint, if there is one. One of another scenario or build is an error: it says what to delete.
+// restore goes on from the learner's checkpoint, if there is one. One of another scenario or build is an error: it says
+// what to delete.
 func (t *trainer) restore(s *trainingState, student rival.Trainee) error {
 	if t.c.Checkpoints == "" {
 		return nil
@@ -120,7 +122,8 @@ func (t *trainer) restore(s *trainingState, student rival.Trainee) error {
 		return fmt.Errorf("read checkpoint %s: %w: delete it to begin anew", path, err)
 	}
 	if kept.Version != rival.CheckpointVersion || kept.World != world || kept.Seed != s.Seed {
-		return fmt.Errorf("read checkpoint %s: of another scenario, other settings or another version: delete it to begin anew", path)
+		return fmt.Errorf("read checkpoint %s: of another scenario, other settings or another version: delete it to "+
+			"begin anew", path)
 	}
 	if err := student.Restore(bytes.NewReader(kept.Learner)); err != nil {
 		return fmt.Errorf("%s: %w: delete it to begin anew", path, err)

@@ -16,7 +16,8 @@ type Band struct {
 	Score   Estimate `json:"score"`
 }
 
-// Bands are the means of the curves at every evaluation. A learner that has ended keeps its best score: that is the model it leaves.
+// Bands are the means of the curves at every evaluation. A learner that has ended keeps its best score: that is the
+// model it leaves.
 func Bands(curves []Curve) []Band {
 	longest := Curve{}
 	for _, c := range curves {
@@ -40,10 +41,11 @@ func Bands(curves []Curve) []Band {
 	return out
 }
 
-// Plot draws the learning curves: the mean over seeds with its band, each seed thin, equal weights and the best static weights as
-// lines. The distance to the latter is the gap to the optimum. It returns a PNG.
+// Plot draws the learning curves: the mean over seeds with its band, each seed thin, equal weights and the best static
+// weights as lines. The distance to the latter is the gap to the optimum. It returns a PNG.
 func (t *Training) Plot(kind, scenario string) ([]byte, error) {
-	p := newPlot(fmt.Sprintf("%s on %s: evaluations without exploring, %d seeds, band 95 %%", kind, scenario, len(t.Curves)),
+	p := newPlot(fmt.Sprintf("%s on %s: evaluations without exploring, %d seeds, band 95 %%", kind, scenario,
+		len(t.Curves)),
 		"episodes", "score, less is better")
 	logY(p)
 	bands := Bands(t.Curves)

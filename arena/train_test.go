@@ -35,11 +35,13 @@ func shortWorld(t *testing.T) *deathstarbench.Scenario {
 
 // tinyDQN makes learners small enough for a test.
 func tinyDQN(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
-	return rival.TrainDQN(s, rival.DQNConfig{Hidden: []int{8}, Batch: 8, WarmUp: 60, Decay: 200, Targets: targets, Seed: seed})
+	return rival.TrainDQN(s, rival.DQNConfig{Hidden: []int{8}, Batch: 8, WarmUp: 60, Decay: 200, Targets: targets,
+		Seed: seed})
 }
 
 func trainConfig(t *testing.T, dir string) TrainConfig {
-	return TrainConfig{Scenario: shortWorld(t), Kind: rival.KindDQN, New: tinyDQN, Seeds: []uint64{4}, Episodes: 24, Every: 6, Plays: 1, Checkpoints: dir}
+	return TrainConfig{Scenario: shortWorld(t), Kind: rival.KindDQN, New: tinyDQN, Seeds: []uint64{4}, Episodes: 24,
+		Every: 6, Plays: 1, Checkpoints: dir}
 }
 
 func TestTrainingGoesOnWhereItWasInterrupted(t *testing.T) {
@@ -58,7 +60,8 @@ func TestTrainingGoesOnWhereItWasInterrupted(t *testing.T) {
 			cancel()
 		}
 	}
-	if _, err := Train(ctx, c, cache); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "interrupted after") {
+	if _, err := Train(ctx, c, cache); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(),
+		"interrupted after") {
 		t.Fatalf("interrupted: got %v, want context.Canceled", err)
 	}
 	resumed, err := Train(t.Context(), trainConfig(t, dir), cache)
@@ -81,7 +84,8 @@ func TestTrainingGoesOnWhereItWasInterrupted(t *testing.T) {
 		t.Errorf("curves: got %v and %v, want the same", x, y)
 	}
 	if whole.Equal.Score <= whole.Oracle.Score {
-		t.Errorf("scores of equal weights and of the best static ones: got %v and %v, want the first to be worse", whole.Equal.Score, whole.Oracle.Score)
+		t.Errorf("scores of equal weights and of the best static ones: got %v and %v, want the first to be worse",
+			whole.Equal.Score, whole.Oracle.Score)
 	}
 	png, err := whole.Plot(rival.KindDQN, "short")
 	if err != nil || !bytes.HasPrefix(png, []byte("\x89PNG")) {
@@ -100,7 +104,8 @@ func TestTrainingGoesOnWhereItWasInterrupted(t *testing.T) {
 	if err := os.WriteFile(files[0], []byte("half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Train(t.Context(), trainConfig(t, dir), cache); err == nil || !strings.Contains(err.Error(), "delete it") {
+	if _, err := Train(t.Context(), trainConfig(t, dir), cache); err == nil || !strings.Contains(err.Error(),
+		"delete it") {
 		t.Errorf("a checkpoint that cannot be read: got %v, want to be told what to do", err)
 	}
 }
@@ -116,7 +121,9 @@ func TestTrainingEnds(t *testing.T) {
 		{"when evaluations are no better any more", func(c *TrainConfig) {
 			c.Episodes, c.Patience = 10_000, 2
 		}, "no better"},
-		{"when time is up", func(c *TrainConfig) { c.Episodes, c.Every, c.Patience, c.Budget = 1_000_000, 1, 1_000_000, time.Second }, "time is up"},
+		{"when time is up", func(c *TrainConfig) {
+			c.Episodes, c.Every, c.Patience, c.Budget = 1_000_000, 1, 1_000_000, time.Second
+		}, "time is up"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := trainConfig(t, "")
@@ -175,7 +182,8 @@ func TestModelsArePlayedWhereTheyWereTrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows []Row
-	if err := Play(t.Context(), Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies, Seeds: []uint64{1},
+	if err := Play(t.Context(), Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies,
+		Seeds: []uint64{1},
 		OnRow: func(r Row, _ *Trace) error { rows = append(rows, r); return nil }}); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +195,8 @@ func TestModelsArePlayedWhereTheyWereTrained(t *testing.T) {
 		c          Case
 	}{
 		{"a world with a server less is refused", "model of something else", Case{Scenario: &other}},
-		{"a method it was not trained for is refused", "has not been trained", Case{Scenario: sc, Method: "least_conn"}},
+		{"a method it was not trained for is refused", "has not been trained",
+			Case{Scenario: sc, Method: "least_conn"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := policies[0].New(t.Context(), c.c); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -23,7 +23,8 @@ type Validation struct {
 	Scenario string `json:"scenario"`
 	Policy   string `json:"policy"`
 	Seed     uint64 `json:"seed"`
-	// Utilisation is that of the busiest server in the busiest phase, by the shares that the servers got in the simulator.
+	// Utilisation is that of the busiest server in the busiest phase, by the shares that the servers got in the
+	// simulator.
 	Utilisation float64 `json:"max_utilisation"`
 	Sim         Row     `json:"sim"`
 	Testbed     Row     `json:"testbed"`
@@ -39,7 +40,8 @@ type Validation struct {
 }
 
 // Validate plays the policy over the scenario in both worlds.
-func Validate(ctx context.Context, sc *deathstarbench.Scenario, p Policy, seed uint64, twin, real World) (Validation, error) {
+func Validate(ctx context.Context, sc *deathstarbench.Scenario, p Policy, seed uint64, twin, real World) (Validation,
+	error) {
 	v := Validation{Scenario: sc.Name, Policy: p.Name, Seed: seed}
 	if err := checkScenario(sc); err != nil {
 		return v, err
@@ -64,7 +66,8 @@ func Validate(ctx context.Context, sc *deathstarbench.Scenario, p Policy, seed u
 		}
 	}
 	v.Promised = v.Utilisation < ValidUtilisation
-	v.Within = math.Abs(v.MeanError) <= MeanTolerance && math.Abs(v.P99Error) <= P99Tolerance && v.ShareError <= ShareTolerance
+	v.Within = math.Abs(v.MeanError) <= MeanTolerance && math.Abs(v.P99Error) <= P99Tolerance &&
+		v.ShareError <= ShareTolerance
 	return v, nil
 }
 

@@ -12,7 +12,8 @@ import (
 // Shorten returns the scenario cut off after the given time; what begins later is left out.
 func Shorten(sc *deathstarbench.Scenario, duration time.Duration) (*deathstarbench.Scenario, error) {
 	if duration <= sc.Warmup.Std() {
-		return nil, errors.New("scenario " + sc.Name + ": nothing is left after the warm-up of " + sc.Warmup.Std().String())
+		return nil, errors.New("scenario " + sc.Name + ": nothing is left after the warm-up of " +
+			sc.Warmup.Std().String())
 	}
 	if duration >= sc.Duration.Std() {
 		return sc, nil
@@ -21,10 +22,14 @@ func Shorten(sc *deathstarbench.Scenario, duration time.Duration) (*deathstarben
 	c.Duration = deathstarbench.Duration(duration)
 	c.Loads = slices.Clone(sc.Loads)
 	for i := range c.Loads {
-		c.Loads[i].Phases = slices.DeleteFunc(slices.Clone(c.Loads[i].Phases), func(p deathstarbench.Phase) bool { return p.At >= c.Duration })
+		c.Loads[i].Phases = slices.DeleteFunc(slices.Clone(c.Loads[i].Phases), func(p deathstarbench.Phase) bool {
+			return p.At >= c.Duration
+		})
 	}
 	c.Loads = slices.DeleteFunc(c.Loads, func(l deathstarbench.Traffic) bool { return len(l.Phases) == 0 })
-	c.Faults = slices.DeleteFunc(slices.Clone(sc.Faults), func(f deathstarbench.Fault) bool { return f.At >= c.Duration })
+	c.Faults = slices.DeleteFunc(slices.Clone(sc.Faults), func(f deathstarbench.Fault) bool {
+		return f.At >= c.Duration
+	})
 	for i := range c.Faults {
 		c.Faults[i].Until = min(c.Faults[i].Until, c.Duration)
 	}

@@ -49,7 +49,8 @@ type Interval struct {
 	Err    error         // why there is no sample, or nil
 	Client Client        // what clients saw of it, by time of the answer
 	Done   bool          // it was the last one
-	// Late is how late timers of this machine were on average, and LateMost at most, where that is part of what was seen; 0 in the simulator.
+	// Late is how late timers of this machine were on average, and LateMost at most, where that is part of what was
+	// seen; 0 in the simulator.
 	Late, LateMost time.Duration
 }
 

@@ -100,7 +100,8 @@ func comparisonHeads() []string {
 
 // columns are the cells of a comparison's line below comparisonHeads.
 func (c *Comparison) columns() []string {
-	tail := []string{share(c.Errors), share(c.BaselineErrors), number(c.ChangesPerHour), fmt.Sprint(c.Cells), fmt.Sprint(c.Failed)}
+	tail := []string{share(c.Errors), share(c.BaselineErrors), number(c.ChangesPerHour), fmt.Sprint(c.Cells),
+		fmt.Sprint(c.Failed)}
 	var out []string
 	if len(c.Worlds) == 0 {
 		for range len(comparisonHeads()) - len(tail) {
@@ -123,7 +124,8 @@ func worldHeads() []string {
 
 func (r *WorldsReport) worldColumns(v WorldRatio) []string {
 	return []string{
-		ratioText(v.Ratio), number(v.P99MS), number(v.BaselineP99MS), share(v.Errors), share(v.BaselineErrors), v.World, r.About[v.World],
+		ratioText(v.Ratio), number(v.P99MS), number(v.BaselineP99MS), share(v.Errors), share(v.BaselineErrors), v.World,
+		r.About[v.World],
 	}
 }
 

@@ -67,8 +67,9 @@ func TestAPanicIsTheErrorOfItsCell(t *testing.T) {
 
 func cellRow(scenario, policy string, seed uint64, p99 float64, reloads int) Row {
 	return Row{
-		Scenario: scenario, Policy: policy, Seed: seed, LatencyMS: Latency{P99: p99}, Reloads: reloads, DurationSec: 360,
-		ErrorRatio: float64(reloads) / 100,
+		Scenario: scenario, Policy: policy, Seed: seed, LatencyMS: Latency{P99: p99}, Reloads: reloads,
+		DurationSec: 360,
+		ErrorRatio:  float64(reloads) / 100,
 	}
 }
 
@@ -82,10 +83,12 @@ func TestCompareWorlds(t *testing.T) {
 		cellRow("w4", "base", 1, 100, 0), cellRow("w4", "new", 1, 103, 0),
 	}
 	failures := []*CellError{
-		{Scenario: "w2", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 2},
+		{Scenario: "w2", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 1},
+		{Scenario: "w3", Policy: "new", Seed: 2},
 	}
 	got := CompareWorlds(rows, failures, []string{"base", "new"}, []string{"base", "new"})
-	if len(got) != 2 || got[0].Policy+" "+got[0].Baseline != "new base" || got[1].Policy+" "+got[1].Baseline != "base new" {
+	if len(got) != 2 || got[0].Policy+" "+got[0].Baseline != "new base" ||
+		got[1].Policy+" "+got[1].Baseline != "base new" {
 		t.Fatalf("every policy against every baseline but itself: got %+v", got)
 	}
 	c := got[0]
@@ -107,7 +110,8 @@ func TestCompareWorlds(t *testing.T) {
 	if len(c.Worlds) != 3 || c.Worlds[0].World != "w2" || c.Worlds[0].Seeds != 1 || c.Worlds[2].World != "w1" {
 		t.Fatalf("the worst first: got %+v", c.Worlds)
 	}
-	if w := c.Worlds[2]; math.Abs(w.BaselineP99MS-200) > 1e-9 || math.Abs(w.Errors-0.02) > 1e-12 || w.BaselineErrors != 0 {
+	if w := c.Worlds[2]; math.Abs(w.BaselineP99MS-200) > 1e-9 || math.Abs(w.Errors-0.02) > 1e-12 ||
+		w.BaselineErrors != 0 {
 		t.Errorf("means over seeds: got %+v, want a baseline of 200 ms, 2 %% errors and none", w)
 	}
 	if want := (0.02 + 0.02 + 0) / 3; math.Abs(c.Errors-want) > 1e-12 || c.BaselineErrors != 0 {
@@ -123,7 +127,9 @@ func TestCompareWorlds(t *testing.T) {
 		write func(*bytes.Buffer) error
 		line  string
 	}{
-		{"text", func(b *bytes.Buffer) error { return report.WriteText(b) }, "3.000 60.0 20.0 2.00 % 0 w2 made of wood"},
+		{"text", func(b *bytes.Buffer) error {
+			return report.WriteText(b)
+		}, "3.000 60.0 20.0 2.00 % 0 w2 made of wood"},
 		{"markdown", func(b *bytes.Buffer) error { return report.WriteMarkdown(b) },
 			"| 3.000 | 60.0 | 20.0 | 2.00 % | 0 | w2 | made of wood |"},
 	} {
@@ -133,7 +139,8 @@ func TestCompareWorlds(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := strings.Join(strings.Fields(b.String()), " ")
-			if !strings.Contains(text, c.line) || strings.Contains(text, "70.7") || strings.Count(text, "above 1.02") != 2 {
+			if !strings.Contains(text, c.line) || strings.Contains(text, "70.7") ||
+				strings.Count(text, "above 1.02") != 2 {
 				t.Errorf("want two tables, the two worst worlds and %q: got\n%s", c.line, b.String())
 			}
 		})
@@ -143,7 +150,8 @@ func TestCompareWorlds(t *testing.T) {
 		t.Fatalf("when all failed: got %+v", empty)
 	}
 	var b bytes.Buffer
-	if err := (&WorldsReport{Comparisons: empty, Worst: 3}).WriteText(&b); err != nil || !strings.Contains(b.String(), "–") {
+	if err := (&WorldsReport{Comparisons: empty, Worst: 3}).WriteText(&b); err != nil ||
+		!strings.Contains(b.String(), "–") {
 		t.Errorf("when all failed: got %v, %q", err, b.String())
 	}
 }

@@ -210,7 +210,8 @@ func (c *chain) write() {
 			b = chainString(b, p.server)
 			b = fmt.Appendf(b, `,"requestCounter":%d,"inBytes":%d,"outBytes":0,"responses":{"1xx":%d,"2xx":%d,"3xx":%d,"4xx":%d,"5xx":%d},`+
 				`"requestMsecCounter":%d,"responseMsecCounter":%d,"weight":%d,"maxFails":1,"failTimeout":10,"backup":%t,"down":%t`,
-				p.requests, p.in, p.responses[0], p.responses[1], p.responses[2], p.responses[3], p.responses[4], p.reqMsec, p.respMsec, p.weight, p.backup, p.down)
+				p.requests, p.in, p.responses[0], p.responses[1], p.responses[2], p.responses[3], p.responses[4],
+				p.reqMsec, p.respMsec, p.weight, p.backup, p.down)
 			if len(p.buckets) > 0 {
 				b = append(b, `,"responseBuckets":{"msecs":[`...)
 				for k, bound := range group.bounds {

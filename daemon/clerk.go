@@ -19,8 +19,8 @@ import (
 // Clerk puts orders in force where no daemon runs, and sees whether one that runs has done so.
 type Clerk struct{ session *Session }
 
-// NewClerk returns a clerk for a configuration that is valid. It does no I/O but to read the secrets that the configuration
-// names.
+// NewClerk returns a clerk for a configuration that is valid. It does no I/O but to read the secrets that the
+// configuration names.
 func NewClerk(cfg *Config, log *slog.Logger) (*Clerk, error) {
 	s, err := newSession(cfg, log, nil)
 	if err != nil {
@@ -48,7 +48,8 @@ func (c *Clerk) Enforce(ctx context.Context, now time.Time) error {
 		g := vts.GroupSample{Name: u.Name}
 		for i := range u.Peers {
 			if p := &u.Peers[i]; !p.Pseudo(u.Name) {
-				g.Peers = append(g.Peers, vts.PeerSample{Server: p.Server, Weight: p.Weight, Down: p.Down, Backup: p.Backup})
+				g.Peers = append(g.Peers, vts.PeerSample{Server: p.Server, Weight: p.Weight, Down: p.Down,
+					Backup: p.Backup})
 			}
 		}
 		sample.Groups = append(sample.Groups, g)

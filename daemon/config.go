@@ -165,28 +165,35 @@ type Config struct {
 	data    string
 	model   *cluster.Model
 	ordered map[string]map[string]orders.Limit // limits of shares that are in force
-	methods map[string]string                  // of upstreams in NGINX's configuration, for those whose method is not given here
+	// of upstreams in NGINX's configuration, for those whose method is not given here
+	methods map[string]string
 }
 
 // Defaults are what a configuration means that says nothing.
 func Defaults() *Config {
 	c := &Config{
-		Interval: Span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep", ObserveFirst: Span(30 * time.Minute),
-		LogLevel: "info", LogFormat: "text", Listen: "unix:/run/trimtab/trimtab.sock",
+		Interval: Span(3 * time.Second), StateDir: "/var/lib/trimtab", OnExit: "keep",
+		ObserveFirst: Span(30 * time.Minute),
+		LogLevel:     "info", LogFormat: "text", Listen: "unix:/run/trimtab/trimtab.sock",
 		User: DefaultUser,
 	}
 	c.Status.URL = "http://127.0.0.1:8081/status/format/json"
-	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = Span(500*time.Millisecond), Span(2*time.Second), Span(10*time.Second), 16
+	c.Status.Poll, c.Status.Timeout, c.Status.StaleAfter, c.Status.MaxMiB = Span(500*time.Millisecond),
+		Span(2*time.Second), Span(10*time.Second), 16
 	c.Nginx.Config, c.Nginx.Binary = DefaultNginxConfig, "nginx"
 	c.Nginx.OnRender = renderNewBase
 	c.Nginx.TestTimeout, c.Nginx.ConfirmTimeout = Span(30*time.Second), Span(5*time.Second)
 	c.Actuator.Kind, c.Actuator.Address, c.Actuator.TokenFile = "reload", "127.0.0.1:9147", "/etc/nginx/trimtab/token"
-	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second), Span(2*time.Second), 2
-	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen, strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
+	c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Actuator.MaxGenerations = 6, Span(30*time.Second),
+		Span(2*time.Second), 2
+	c.Actuator.DNSListen, c.Actuator.DNSZone, c.Actuator.DNSConfirm = dns.DefaultListen,
+		strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner, c.Tuner.Eject = "tuned", ejectIdle
 	c.Regimes.Observe = Span(30 * time.Minute)
-	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503, Span(time.Second)
-	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second), Span(30*time.Second)
+	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503,
+		Span(time.Second)
+	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second),
+		Span(30*time.Second)
 	c.Fleet.CA, c.Fleet.Cert, c.Fleet.Key = fleetDir+"/ca.pem", fleetDir+"/node.pem", fleetDir+"/node.key"
 	c.Fleet.Patience = Span(15 * time.Second)
 	c.setProve(prove.Plan{}.WithDefaults())
@@ -207,8 +214,8 @@ func ReadConfig(path string) (*Config, error) {
 	return ParseConfig(path, string(text))
 }
 
-// ReadConfigOr is ReadConfig for a file that need not be there unless it was asked for: without it the defaults and the environment
-// count.
+// ReadConfigOr is ReadConfig for a file that need not be there unless it was asked for: without it the defaults and the
+// environment count.
 func ReadConfigOr(path string, asked bool) (*Config, error) {
 	c, err := ReadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) && !asked {
@@ -269,7 +276,8 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(time.Duration(c.Interval) >= 100*time.Millisecond && time.Duration(c.Interval) <= time.Hour, "interval %v: want 100ms to 1h", time.Duration(c.Interval))
+	check(time.Duration(c.Interval) >= 100*time.Millisecond && time.Duration(c.Interval) <= time.Hour,
+		"interval %v: want 100ms to 1h", time.Duration(c.Interval))
 	check(c.User != "" && c.User != "root" && c.User != "0", "user %q: want a user that is not root", c.User)
 	check(c.StateDir != "" && filepath.IsAbs(c.StateDir), "state_dir %q: want an absolute path", c.StateDir)
 	check(c.HoldFile == "" || filepath.IsAbs(c.HoldFile), "hold_file %q: want an absolute path", c.HoldFile)
@@ -280,8 +288,10 @@ func (c *Config) Validate() error {
 	if c.Listen != "" {
 		errs = append(errs, localhttp.CheckAddress(c.Listen))
 	}
-	check(c.PageTokenFile == "" || filepath.IsAbs(c.PageTokenFile), "page_token_file %q: want an absolute path", c.PageTokenFile)
-	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v", time.Duration(c.Status.Poll), time.Duration(c.Interval))
+	check(c.PageTokenFile == "" || filepath.IsAbs(c.PageTokenFile), "page_token_file %q: want an absolute path",
+		c.PageTokenFile)
+	check(time.Duration(c.Status.Poll) <= time.Duration(c.Interval), "status.poll %v: want at most the interval, %v",
+		time.Duration(c.Status.Poll), time.Duration(c.Interval))
 	check(c.Status.MaxMiB > 0 && c.Status.MaxMiB <= 1024, "status.max_mib %d: want 1 to 1024", c.Status.MaxMiB)
 	check(c.Status.StaleAfter > 0, "status.stale_after: want more than 0")
 	if client, err := c.statusClient(false); err != nil {
@@ -290,19 +300,24 @@ func (c *Config) Validate() error {
 		client.Close()
 	}
 	check(filepath.IsAbs(c.Nginx.Config) || c.Nginx.Config == "" && c.Actuator.Kind != "reload",
-		"nginx.config %q: want an absolute path, or with dns and live \"\" for one that cannot be read from here", c.Nginx.Config)
+		"nginx.config %q: want an absolute path, or with dns and live \"\" for one that cannot be read from here",
+		c.Nginx.Config)
 	check(c.Nginx.OnRender == renderKeep || c.Nginx.OnRender == renderNewBase || c.Nginx.OnRender == renderHold,
 		"nginx.on_render %q: want %q, %q or %q", c.Nginx.OnRender, renderKeep, renderNewBase, renderHold)
-	check((len(c.Nginx.TestCommand) > 0) == (len(c.Nginx.ReloadCommand) > 0), "nginx.test_command and nginx.reload_command: want both or none")
-	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
+	check((len(c.Nginx.TestCommand) > 0) == (len(c.Nginx.ReloadCommand) > 0),
+		"nginx.test_command and nginx.reload_command: want both or none")
+	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want "+
+		"more than 0")
 	switch c.Actuator.Kind {
 	case "reload":
-		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.reload_burst %d, actuator.reload_every %v: want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
+		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.reload_burst %d, actuator.reload_every %v: "+
+			"want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
 	case "live":
 		if _, err := live.New(live.Config{Address: c.Actuator.Address}); err != nil {
 			errs = append(errs, fmt.Errorf("actuator: %w", err))
 		}
-		check(filepath.IsAbs(c.Actuator.TokenFile), "actuator.token_file %q: want an absolute path", c.Actuator.TokenFile)
+		check(filepath.IsAbs(c.Actuator.TokenFile), "actuator.token_file %q: want an absolute path",
+			c.Actuator.TokenFile)
 	case "dns":
 		if _, err := dns.New(dns.Config{Listen: c.Actuator.DNSListen, Zone: c.Actuator.DNSZone}); err != nil {
 			errs = append(errs, fmt.Errorf("actuator: %w", err))
@@ -315,8 +330,10 @@ func (c *Config) Validate() error {
 			errs = append(errs, err)
 		}
 	}
-	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with kind = \"dns\"")
-	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0, "actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
+	check(len(c.Actuator.Members) == 0 || c.Actuator.Kind == "dns", "actuator.members: servers come and go only with "+
+		"kind = \"dns\"")
+	check(c.Actuator.MaxDraining >= 0 && c.Actuator.MaxMemoryMiB >= 0,
+		"actuator.max_draining, actuator.max_memory_mib: want 0 (no limit) or more")
 	errs = append(errs, c.checkLearner()...)
 	errs = append(errs, c.checkHosts()...)
 	seen := map[string]bool{}
@@ -324,7 +341,8 @@ func (c *Config) Validate() error {
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
-		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.only", u.Name)
+		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among "+
+			"nginx.only", u.Name)
 		seen[u.Name] = true
 		errs = append(errs, u.validate()...)
 		if c.Tuner.Learner != "tuned" && u.limited() {
@@ -351,8 +369,8 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// mostNumber is above every number that means something in a configuration, and so far below the largest one that sums of squares of
-// such numbers are numbers.
+// mostNumber is above every number that means something in a configuration, and so far below the largest one that sums
+// of squares of such numbers are numbers.
 const mostNumber = 1e9
 
 // oddNumbers are the numbers below v that nothing can be worked out from: TOML has inf and nan.
@@ -397,8 +415,8 @@ func (c *Config) StatePath() string { return filepath.Join(c.dataDir(), "tuner.d
 // DNSPath is the file with what NGINX is told by DNS.
 func (c *Config) DNSPath() string { return filepath.Join(c.dataDir(), "dns.json") }
 
-// longestStep is how long a control step may take when everything takes as long as it may: telemetry that goes stale, the
-// lock, three plans because somebody keeps saving, the signal, its confirmation, and the way back.
+// longestStep is how long a control step may take when everything takes as long as it may: telemetry that goes stale,
+// the lock, three plans because somebody keeps saving, the signal, its confirmation, and the way back.
 func (c *Config) longestStep() time.Duration {
 	test, confirm := time.Duration(c.Nginx.TestTimeout), time.Duration(c.Nginx.ConfirmTimeout)
 	return time.Duration(c.Status.StaleAfter) + 4*test + 3*confirm + 5*time.Second
@@ -407,8 +425,9 @@ func (c *Config) longestStep() time.Duration {
 // statusClient returns a client of the status page; fresh ones open a connection for every request.
 func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 	cfg := vts.ClientConfig{
-		URL: c.Status.URL, Timeout: time.Duration(c.Status.Timeout), MaxBytes: c.Status.MaxMiB << 20, Username: c.Status.User,
-		Header: http.Header{}, FreshConnections: fresh,
+		URL: c.Status.URL, Timeout: time.Duration(c.Status.Timeout), MaxBytes: c.Status.MaxMiB << 20,
+		Username: c.Status.User,
+		Header:   http.Header{}, FreshConnections: fresh,
 	}
 	for name, value := range c.Status.Headers {
 		cfg.Header.Set(name, value)
@@ -436,18 +455,22 @@ func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 
 func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
-		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{}, ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
+		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{},
+		ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
-		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways, EjectIdle: c.ejects(),
+		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways,
+		EjectIdle:    c.ejects(),
 		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
-		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain, NovelShare: c.Regimes.NovelShare},
+		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain,
+			NovelShare: c.Regimes.NovelShare},
 	}
 	t.Regimes.Observe = time.Duration(c.Regimes.Observe)
 	if c.Regimes.Off {
 		t.Regimes.Observe = -1
 	}
 	for _, u := range c.Upstream {
-		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline), Priority: u.Priority, Limits: u.bounds()}
+		t.Groups[u.Name] = tuner.GroupConfig{Method: tuner.Method(u.Method), Deadline: time.Duration(u.Deadline),
+			Priority: u.Priority, Limits: u.bounds()}
 	}
 	for name, method := range c.methods {
 		if g := t.Groups[name]; g.Method == "" {

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Variables are the keys of trimtab.toml that an environment variable can set, by the name of the variable: TRIMTAB_STATUS_URL for url
-// of [status]. What stands in the environment goes before the file. Lists are separated by commas, headers are written Name=value.
-// Blocks such as [[upstream]] have none.
+// Variables are the keys of trimtab.toml that an environment variable can set, by the name of the variable:
+// TRIMTAB_STATUS_URL for url of [status]. What stands in the environment goes before the file. Lists are separated by
+// commas, headers are written Name=value. Blocks such as [[upstream]] have none.
 func Variables() map[string]string {
 	out := map[string]string{}
 	for _, key := range Keys() {

@@ -15,8 +15,8 @@ import (
 	"trimtab/plain"
 )
 
-// configLines says on which line of a TOML text a key is set, by its full name. It is for messages only: a key written in a
-// way that it does not know has no line.
+// configLines says on which line of a TOML text a key is set, by its full name. It is for messages only: a key written
+// in a way that it does not know has no line.
 type configLines map[string]int
 
 var (
@@ -75,8 +75,8 @@ func faults(err error) []error {
 
 var tomlType = regexp.MustCompile(`^toml: line (\d+) \(last key "([^"]*)"\): (.*)$`)
 
-// decodeAll decodes a text into c as far as it can and returns every fault: where a value is of the wrong type, the line is left out and
-// the rest read.
+// decodeAll decodes a text into c as far as it can and returns every fault: where a value is of the wrong type, the
+// line is left out and the rest read.
 func decodeAll(path, text string, c *Config) (meta toml.MetaData, errs []error) {
 	const most = 100 // faults
 	lines := strings.Split(text, "\n")
@@ -112,7 +112,8 @@ func meant(key string) string {
 }
 
 // tomlTypes are the types of TOML and Go in words.
-var tomlTypes = strings.NewReplacer("incompatible types: TOML value has type int64; destination has type ", "got a whole number, want ",
+var tomlTypes = strings.NewReplacer("incompatible types: TOML value has type int64; destination has type ",
+	"got a whole number, want ",
 	"incompatible types: TOML value has type string; destination has type ", "got a text, want ",
 	"incompatible types: TOML value has type float64; destination has type ", "got a number, want ",
 	"incompatible types: TOML value has type bool; destination has type ", "got true or false, want ",
@@ -123,8 +124,10 @@ var tomlTypes = strings.NewReplacer("incompatible types: TOML value has type int
 // typeText is what is wrong with the type of a value.
 func typeText(text string) string {
 	text = tomlTypes.Replace(text)
-	for from, to := range map[string]string{"want string": "want a text in quotes", "want integer": "want a whole number", "want boolean": "want true or false",
-		"want float": "want a number", "want slice": "want a list", "want struct": "want a table", "want map": "want a table"} {
+	for from, to := range map[string]string{"want string": "want a text in quotes",
+		"want integer": "want a whole number", "want boolean": "want true or false",
+		"want float": "want a number", "want slice": "want a list", "want struct": "want a table",
+		"want map": "want a table"} {
 		if strings.HasSuffix(text, from) {
 			return strings.TrimSuffix(text, from) + to
 		}

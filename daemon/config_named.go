@@ -16,8 +16,9 @@ import (
 	"trimtab/vts"
 )
 
-// CheckNamed looks at everything outside of itself that the configuration names and returns every fault, each with the file and line of
-// the key: secrets that cannot be read, programs and NGINX files that are not there. It asks nobody on the network.
+// CheckNamed looks at everything outside of itself that the configuration names and returns every fault, each with the
+// file and line of the key: secrets that cannot be read, programs and NGINX files that are not there. It asks nobody on
+// the network.
 func (c *Config) CheckNamed() error {
 	at := keyLines(string(c.text))
 	var errs []error
@@ -48,8 +49,9 @@ func (c *Config) CheckNamed() error {
 		fault("nginx.config", err)
 	}
 	for key, command := range map[string][]string{
-		"nginx.test_command": c.Nginx.TestCommand, "nginx.reload_command": c.Nginx.ReloadCommand, "scaling.command": c.Scaling.Command,
-		"scaling.ask": c.Scaling.Ask,
+		"nginx.test_command": c.Nginx.TestCommand, "nginx.reload_command": c.Nginx.ReloadCommand,
+		"scaling.command": c.Scaling.Command,
+		"scaling.ask":     c.Scaling.Ask,
 	} {
 		if len(command) > 0 {
 			fault(key, program(command[0]))

@@ -16,8 +16,8 @@ var retired = map[string]bool{
 	"tuner.gamma":        true,
 }
 
-// renamed are keys that had another name in earlier versions, which still counts: two tables each had a burst, two an interval, and
-// nginx.upstreams stood beside [[upstream]].
+// renamed are keys that had another name in earlier versions, which still counts: two tables each had a burst, two an
+// interval, and nginx.upstreams stood beside [[upstream]].
 var renamed = map[string]string{
 	"tuner.burst":       "tuner.change_burst",
 	"actuator.burst":    "actuator.reload_burst",
@@ -34,8 +34,8 @@ func retiredWarning(place, key string) string {
 // Warnings are what the configuration sets in vain or by an old name, one line each, in the order of the file.
 func (c *Config) Warnings() []string { return c.warnings }
 
-// takeRenamed sets what stands under old names, gives the new keys the lines of the old ones, and returns the names found. meta is what
-// was decoded of text.
+// takeRenamed sets what stands under old names, gives the new keys the lines of the old ones, and returns the names
+// found. meta is what was decoded of text.
 func (c *Config) takeRenamed(path, text string, meta toml.MetaData, at configLines) (found []string, errs []error) {
 	var all map[string]any
 	for _, key := range meta.Undecoded() {
@@ -46,7 +46,8 @@ func (c *Config) takeRenamed(path, text string, meta toml.MetaData, at configLin
 		}
 		found = append(found, old)
 		if meta.IsDefined(strings.Split(now, ".")...) {
-			errs = append(errs, fmt.Errorf("%s: both %s and %s, which is its new name: remove it", at.place(path, old), old, now))
+			errs = append(errs, fmt.Errorf("%s: both %s and %s, which is its new name: remove it", at.place(path, old),
+				old, now))
 			continue
 		}
 		at.set(now, at[old])

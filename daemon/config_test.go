@@ -61,8 +61,10 @@ func TestExampleConfigurationIsComplete(t *testing.T) {
 				if line == nil || !strings.Contains(string(line), "#") && f.Kind() != reflect.Map {
 					missing = append(missing, prefix+name+" with a comment")
 				}
-				if prefix != "tuner." && prefix != "regimes." && f.Kind() != reflect.Map && f.Kind() != reflect.Slice && f.Interface() != d.Field(i).Interface() {
-					t.Errorf("%s%s: the example has %v, the default is %v", prefix, name, f.Interface(), d.Field(i).Interface())
+				if prefix != "tuner." && prefix != "regimes." && f.Kind() != reflect.Map && f.Kind() != reflect.Slice &&
+					f.Interface() != d.Field(i).Interface() {
+					t.Errorf("%s%s: the example has %v, the default is %v", prefix, name, f.Interface(),
+						d.Field(i).Interface())
 				}
 			}
 		}
@@ -115,25 +117,36 @@ func TestConfigurationIsStrict(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"an empty file means the defaults", "", ""},
 		{"an unknown key", "intervall = \"3s\"", "unknown key intervall"},
-		{"an unknown key in a section, with its line", "[tuner]\nheadrom = 2.0", "trimtab.toml:2: unknown key tuner.headrom"},
+		{"an unknown key in a section, with its line", "[tuner]\nheadrom = 2.0", "trimtab.toml:2: unknown key " +
+			"tuner.headrom"},
 		{"a number where a text is wanted, with its line", "log_level = 3", "trimtab.toml:1: log_level: "},
-		{"a value out of range in a section, with its line", "[status]\n\nmax_mib = 0", "trimtab.toml:3: status.max_mib 0"},
-		{"a value that the tuner refuses, with its line", "[tuner]\nmin_gain = 0.0\nheadroom = 0.5", "trimtab.toml:3: tuner.headroom 0.5"},
-		{"tardiness without end, with its line", "[tuner]\nerror_tardiness = inf", "trimtab.toml:2: tuner.error_tardiness +Inf"},
+		{"a value out of range in a section, with its line", "[status]\n\nmax_mib = 0",
+			"trimtab.toml:3: status.max_mib 0"},
+		{"a value that the tuner refuses, with its line", "[tuner]\nmin_gain = 0.0\nheadroom = 0.5",
+			"trimtab.toml:3: tuner.headroom 0.5"},
+		{"tardiness without end, with its line", "[tuner]\nerror_tardiness = inf",
+			"trimtab.toml:2: tuner.error_tardiness +Inf"},
 		{"a gain without end", "[tuner]\nmin_gain = inf", "tuner.min_gain +Inf"},
 		{"a retired key outside its section", "explore = 0.05", "unknown key explore"},
 		{"a number that is none", "[tuner]\nheadroom = nan", "tuner.headroom NaN"},
 		{"a negative number without end", "[tuner]\ndead_band = -inf", "tuner.dead_band -Inf"},
 		{"a number whose square is none", "[tuner]\nerror_tardiness = 1e308", "tuner.error_tardiness 1e+308"},
 		{"an odd number of the regimes", "[regimes]\ncertain = nan", "regimes.certain NaN"},
-		{"an odd number of an upstream", "[[upstream]]\nname = \"a\"\npriority = inf", "trimtab.toml:3: upstream.priority +Inf"},
-		{"a share above everything", "[[upstream]]\nname = \"a\"\nmax_share = 1.5", "min_share, max_share: a share of 0 to 1.5"},
+		{"an odd number of an upstream", "[[upstream]]\nname = \"a\"\npriority = inf",
+			"trimtab.toml:3: upstream.priority +Inf"},
+		{"a share above everything", "[[upstream]]\nname = \"a\"\nmax_share = 1.5", "min_share, max_share: a share " +
+			"of 0 to 1.5"},
 		{"limits upside down", "[[upstream]]\nname = \"a\"\nmin_share = 0.5\nmax_share = 0.2", "no share is both"},
-		{"a pin and a limit of one server", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\npin = 0.1\nmin_share = 0.2", "pin is a share already"},
-		{"a server twice", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\n[[upstream.server]]\naddress = \"b\"", "server b is there twice"},
-		{"pins of more than everything", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\npin = 0.6\n[[upstream.server]]\naddress = \"c\"\npin = 0.6", "add up to 120 %"},
-		{"limits that the learner does not keep", "[tuner]\nlearner = \"l3\"\n[[upstream]]\nname = \"a\"\nmax_share = 0.5", "kept by tuner.learner"},
-		{"an unknown key of a server", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\nweigth = 1", "unknown key upstream.server.weigth"},
+		{"a pin and a limit of one server", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\npin = " +
+			"0.1\nmin_share = 0.2", "pin is a share already"},
+		{"a server twice", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = " +
+			"\"b\"\n[[upstream.server]]\naddress = \"b\"", "server b is there twice"},
+		{"pins of more than everything", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\npin = " +
+			"0.6\n[[upstream.server]]\naddress = \"c\"\npin = 0.6", "add up to 120 %"},
+		{"limits that the learner does not keep", "[tuner]\nlearner = \"l3\"\n[[upstream]]\nname = " +
+			"\"a\"\nmax_share = 0.5", "kept by tuner.learner"},
+		{"an unknown key of a server", "[[upstream]]\nname = \"a\"\n[[upstream.server]]\naddress = \"b\"\nweigth = 1",
+			"unknown key upstream.server.weigth"},
 		{"text that is no TOML, with its line", "interval = \"3s\"\nlisten =", "trimtab.toml:2"},
 		{"a time without a unit", "interval = \"3\"", "3s or 30m"},
 		{"a negative time", "observe_first = \"-1s\"", "negative"},
@@ -144,11 +157,13 @@ func TestConfigurationIsStrict(t *testing.T) {
 		{"an unknown actuator", "[actuator]\nkind = \"magic\"", "dns, live or reload"},
 		{"a control call on another machine", "[actuator]\nkind = \"live\"\naddress = \"10.0.0.1:9147\"", "loopback"},
 		{"an upstream named twice", "[[upstream]]\nname = \"a\"\n[[upstream]]\nname = \"a\"", "twice"},
-		{"an upstream that is not to be tuned", "[nginx]\nupstreams = [\"a\"]\n[[upstream]]\nname = \"b\"", "not among"},
+		{"an upstream that is not to be tuned", "[nginx]\nupstreams = [\"a\"]\n[[upstream]]\nname = \"b\"",
+			"not among"},
 		{"a priority below 1", "[[upstream]]\nname = \"a\"\npriority = 0.5", "priority"},
 		{"a model file that is not there", "[regimes]\nmodel = \"/nonexistent\"", "regimes.model"},
 		{"a password file that is not there", "[status]\nuser = \"u\"\npassword_file = \"/nonexistent\"", "password"},
-		{"several faults at once, all reported", "on_exit = \"x\"\nlog_level = \"loud\"\n[tuner]\nmin_gain = 2.0", "min_gain"},
+		{"several faults at once, all reported", "on_exit = \"x\"\nlog_level = \"loud\"\n[tuner]\nmin_gain = 2.0",
+			"min_gain"},
 	} {
 		_, err := ParseConfig("trimtab.toml", c.text)
 		if c.want == "" && err == nil {
@@ -166,9 +181,12 @@ func TestRetiredKeysAreWarnedOf(t *testing.T) {
 		want       []string
 	}{
 		{"none is set", "[tuner]\nheadroom = 1.2", nil},
-		{"one, with its line", "[tuner]\n\nexplore = 0.05", []string{"trimtab.toml:3: tuner.explore has no effect any more: remove it"}},
-		{"a value that it never could have had", "[tuner]\ngamma = \"x\"", []string{"trimtab.toml:2: tuner.gamma has no effect any more: remove it"}},
-		{"all, in the order of the file", "[tuner]\nmin_requests = 50\nburst_window = \"2m\"\nexplore = 0.05\ngamma = 0", []string{
+		{"one, with its line", "[tuner]\n\nexplore = 0.05",
+			[]string{"trimtab.toml:3: tuner.explore has no effect any more: remove it"}},
+		{"a value that it never could have had", "[tuner]\ngamma = \"x\"",
+			[]string{"trimtab.toml:2: tuner.gamma has no effect any more: remove it"}},
+		{"all, in the order of the file", "[tuner]\nmin_requests = 50\nburst_window = \"2m\"\nexplore = " +
+			"0.05\ngamma = 0", []string{
 			"trimtab.toml:2: tuner.min_requests has no effect any more: remove it",
 			"trimtab.toml:3: tuner.burst_window has no effect any more: remove it",
 			"trimtab.toml:4: tuner.explore has no effect any more: remove it",
@@ -281,7 +299,8 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 
 // Whatever is wrong is said at once, each with its line, and what was meant.
 func TestConfigurationSaysAllFaultsAtOnce(t *testing.T) {
-	_, err := ParseConfig("t.toml", "interval = 3\nlog_level = 7\nheadroom = 2.0\n[tuner]\nheadrom = 2.0\nmin_gain = -1.0\nburst = \"x\"\n[status]\nproxied = 1\nmax_mib = 0\n")
+	_, err := ParseConfig("t.toml", "interval = 3\nlog_level = 7\nheadroom = 2.0\n[tuner]\nheadrom = 2.0\nmin_gain = "+
+		"-1.0\nburst = \"x\"\n[status]\nproxied = 1\nmax_mib = 0\n")
 	want := []string{
 		`t.toml:1: interval "3": want a time such as 3s or 30m`,
 		"t.toml:2: log_level: got a whole number, want a text in quotes",
@@ -299,19 +318,24 @@ func TestConfigurationSaysAllFaultsAtOnce(t *testing.T) {
 
 // A key by its old name counts, and a warning names the new one; both at once are a fault.
 func TestRenamedKeysStillCount(t *testing.T) {
-	text := "[tuner]\nburst = 3\n[nginx]\nupstreams = [\"a\"]\n[actuator]\nburst = 4\nevery = \"1m\"\ninterval = \"9s\"\n"
+	text := "[tuner]\nburst = 3\n[nginx]\nupstreams = [\"a\"]\n[actuator]\nburst = 4\nevery = \"1m\"\ninterval " +
+		"= \"9s\"\n"
 	c, err := ParseConfig("t.toml", text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Tuner.Burst != 3 || c.Actuator.Burst != 4 || c.Actuator.Every != Span(time.Minute) || c.Actuator.Interval != Span(9*time.Second) ||
+	if c.Tuner.Burst != 3 || c.Actuator.Burst != 4 || c.Actuator.Every != Span(time.Minute) ||
+		c.Actuator.Interval != Span(9*time.Second) ||
 		!slices.Equal(c.Nginx.Upstreams, []string{"a"}) {
-		t.Errorf("got %d, %d, %v, %v, %q, want what stands under the old names", c.Tuner.Burst, c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Nginx.Upstreams)
+		t.Errorf("got %d, %d, %v, %v, %q, want what stands under the old names", c.Tuner.Burst, c.Actuator.Burst,
+			c.Actuator.Every, c.Actuator.Interval, c.Nginx.Upstreams)
 	}
-	if want := "t.toml:2: tuner.burst is now called tuner.change_burst"; len(c.Warnings()) != 5 || !slices.Contains(c.Warnings(), want) {
+	if want := "t.toml:2: tuner.burst is now called tuner.change_burst"; len(c.Warnings()) != 5 ||
+		!slices.Contains(c.Warnings(), want) {
 		t.Errorf("got warnings %q, want five, one of them %q", c.Warnings(), want)
 	}
-	if _, err := ParseConfig("t.toml", "[tuner]\nburst = 3\nchange_burst = 4\n"); err == nil || !strings.Contains(err.Error(), "t.toml:2: both tuner.burst and tuner.change_burst") {
+	if _, err := ParseConfig("t.toml", "[tuner]\nburst = 3\nchange_burst = 4\n"); err == nil ||
+		!strings.Contains(err.Error(), "t.toml:2: both tuner.burst and tuner.change_burst") {
 		t.Errorf("got %v, want a fault that names both", err)
 	}
 }
@@ -327,15 +351,18 @@ func TestVariablesSetKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if time.Duration(c.Interval) != 5*time.Second || c.Status.MaxMiB != 3 || c.Status.Headers["X-Y"] != "z" || len(c.Nginx.Upstreams) != 2 || c.Tuner.Eject != ejectAlways || c.Tuner.Headroom != 1.5 {
+	if time.Duration(c.Interval) != 5*time.Second || c.Status.MaxMiB != 3 || c.Status.Headers["X-Y"] != "z" ||
+		len(c.Nginx.Upstreams) != 2 || c.Tuner.Eject != ejectAlways || c.Tuner.Headroom != 1.5 {
 		t.Errorf("got %+v, want what the variables say", c)
 	}
 	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "many")
-	if _, err := ParseConfig("t.toml", ""); err == nil || err.Error() != `TRIMTAB_STATUS_MAX_MIB="many": want a whole number` {
+	if _, err := ParseConfig("t.toml", ""); err == nil ||
+		err.Error() != `TRIMTAB_STATUS_MAX_MIB="many": want a whole number` {
 		t.Errorf("got %v, want an error that names the variable", err)
 	}
 	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "0")
-	if _, err := ParseConfig("t.toml", ""); err == nil || err.Error() != "TRIMTAB_STATUS_MAX_MIB: status.max_mib 0: want 1 to 1024" {
+	if _, err := ParseConfig("t.toml", ""); err == nil || err.Error() != "TRIMTAB_STATUS_MAX_MIB: status.max_mib 0: "+
+		"want 1 to 1024" {
 		t.Errorf("got %v, want the fault to name the variable", err)
 	}
 }

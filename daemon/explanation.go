@@ -25,7 +25,8 @@ func (m *loopMetrics) explanation(e *tuner.Explanation) {
 	m.left.Set(float64(e.Budget))
 	m.regime.Set(float64(e.Regime.Index))
 	setFinite(m.probability, e.Regime.Probability)
-	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated, m.slots, m.capacity, m.service, m.serviceSD, m.ejected)
+	defer drop(m.reward, m.predicted, m.art, m.utilisation, m.saturated, m.slots, m.capacity, m.service, m.serviceSD,
+		m.ejected)
 	for _, p := range e.Pools {
 		name := labels(p.Groups)
 		m.reward.set(p.MeasuredReward, name)

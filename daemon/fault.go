@@ -34,7 +34,8 @@ const (
 	inProof       part = "prove"  // the experiment
 )
 
-var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inProbe, inWatcher, inFleet, inDNS, inReload,
+var allParts = []part{inStep, inPolicy, inExplanation, inState, inMetrics, inPage, inPoller, inProbe, inWatcher,
+	inFleet, inDNS, inReload,
 	inProof}
 
 // faultLog counts internal faults and logs them: each one once, and again when it still happens ten minutes later.

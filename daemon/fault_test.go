@@ -113,7 +113,8 @@ func (d *Service) counted(in part) float64 {
 }
 
 // steps runs a service in synthetic time and calls after with the outcome of every step.
-func (d *Service) steps(t *testing.T, length time.Duration, after func(at time.Duration, out control.Outcome, err error)) {
+func (d *Service) steps(t *testing.T, length time.Duration,
+	after func(at time.Duration, out control.Outcome, err error)) {
 	t.Helper()
 	page := &steadyPage{began: time.Now(), failing: func(time.Duration) bool { return false }}
 	p := d.poll(t, page)
@@ -204,7 +205,8 @@ func mustPolicy(t *testing.T, cfg *Config) control.Policy {
 }
 
 // unequal is what a policy that is told to wants.
-var unequal = weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(3)}, "127.0.0.1:9002": {Weight: weights.Clamp(5)}}}
+var unequal = weights.Set{"app": {"127.0.0.1:9001": {Weight: weights.Clamp(3)},
+	"127.0.0.1:9002": {Weight: weights.Clamp(5)}}}
 
 // playedHand does nothing and says that it did, or panics.
 type playedHand struct {
@@ -229,8 +231,8 @@ func (s *Session) play(applied *int, panics bool) {
 	s.own.Reloads = false // whose files and processes there are none
 }
 
-// A policy that fails whenever its change is in force must not make a loop of reloads, and nobody may forget whose weights
-// these are.
+// A policy that fails whenever its change is in force must not make a loop of reloads, and nobody may forget whose
+// weights these are.
 func TestPolicyThatPanicsWhenAChangeIsCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plot{call: "Committed", times: -1, wants: unequal}
@@ -315,37 +317,38 @@ func TestFaultsOutsideThePolicy(t *testing.T) {
 			t.Errorf("kept %s, %v, want what was there", st.Snapshot, err)
 		}
 	})
-	t.Run("no learner can be made after a fault: nothing is changed, until the configuration is read again", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			p := plot{call: "Observe", times: 1, wants: unequal}
-			d, log := faultyService(t, &p)
-			applied := new(int)
-			d.session.play(applied, false)
-			d.steps(t, time.Minute, func(at time.Duration, out control.Outcome, err error) {
-				if errors.Is(err, control.ErrInternal) {
-					p.call, p.times = "NewPolicy", -1
-					d.install(d.session, true)
+	t.Run("no learner can be made after a fault: nothing is changed, until the configuration is read again",
+		func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := plot{call: "Observe", times: 1, wants: unequal}
+				d, log := faultyService(t, &p)
+				applied := new(int)
+				d.session.play(applied, false)
+				d.steps(t, time.Minute, func(at time.Duration, out control.Outcome, err error) {
+					if errors.Is(err, control.ErrInternal) {
+						p.call, p.times = "NewPolicy", -1
+						d.install(d.session, true)
+					}
+				})
+				if *applied != 0 || !strings.Contains(log.String(), "no learner can be made") {
+					t.Errorf("%d changes: %s", *applied, log)
+				}
+				p.times = 0
+				cfg := *d.session.cfg
+				cfg.Tuner.Headroom = 1.3
+				d.opts.Reread = func() (*Config, error) { return &cfg, nil }
+				ctx, cancel := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				defer all.Wait()
+				defer cancel()
+				if err := d.reload(ctx, &all); err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := d.current().policy.(faulty); !ok {
+					t.Errorf("got %T, want a learner", d.current().policy)
 				}
 			})
-			if *applied != 0 || !strings.Contains(log.String(), "no learner can be made") {
-				t.Errorf("%d changes: %s", *applied, log)
-			}
-			p.times = 0
-			cfg := *d.session.cfg
-			cfg.Tuner.Headroom = 1.3
-			d.opts.Reread = func() (*Config, error) { return &cfg, nil }
-			ctx, cancel := context.WithCancel(t.Context())
-			var all sync.WaitGroup
-			defer all.Wait()
-			defer cancel()
-			if err := d.reload(ctx, &all); err != nil {
-				t.Fatal(err)
-			}
-			if _, ok := d.current().policy.(faulty); !ok {
-				t.Errorf("got %T, want a learner", d.current().policy)
-			}
 		})
-	})
 }
 
 // panickingPage panics at first.

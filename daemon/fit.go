@@ -30,8 +30,8 @@ func (s *Session) fits(g vts.GroupSample) bool {
 	return why == ""
 }
 
-// names says why a group with servers that are written by name cannot be tuned by reloads; empty when it can: each of its lines is one
-// server on the page.
+// names says why a group with servers that are written by name cannot be tuned by reloads; empty when it can: each of
+// its lines is one server on the page.
 func names(g vts.GroupSample, lines int) string {
 	servers := map[string]bool{}
 	for i := range g.Peers {
@@ -40,6 +40,7 @@ func names(g vts.GroupSample, lines int) string {
 	if len(servers) == lines {
 		return ""
 	}
-	return fmt.Sprintf("its %d lines, some by name, are %d servers on the status page, and those of one line share its weight: kind = \"dns\" gives each its own",
+	return fmt.Sprintf("its %d lines, some by name, are %d servers on the status page, and those of one line share "+
+		"its weight: kind = \"dns\" gives each its own",
 		lines, len(servers))
 }

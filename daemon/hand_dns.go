@@ -73,18 +73,20 @@ func (h dnsHand) begin(ctx context.Context, d *Service, all *sync.WaitGroup) {
 // put finishes a change that is under way at SIGTERM, or takes it back.
 func (h dnsHand) put(ctx context.Context, w weights.Set, from nginx.Settings) (control.Receipt, error) {
 	want := nginx.SettingsOf(w)
-	r, err := h.setter.Change(context.WithoutCancel(ctx), slices.Sorted(maps.Keys(want)), func(st *dns.State) (bool, error) {
-		for name, servers := range st.Settings(slices.Sorted(maps.Keys(from))...) {
-			for server, now := range servers {
-				if was, ok := from[name][server]; ok && was != now {
-					return false, &nginx.Refusal{Reason: fmt.Sprintf(
-						"upstream %q: server %s has weight %d, and had %d when the change was decided: somebody else has changed it",
-						name, server, now.Weight, was.Weight)}
+	r, err := h.setter.Change(context.WithoutCancel(ctx), slices.Sorted(maps.Keys(want)),
+		func(st *dns.State) (bool, error) {
+			for name, servers := range st.Settings(slices.Sorted(maps.Keys(from))...) {
+				for server, now := range servers {
+					if was, ok := from[name][server]; ok && was != now {
+						return false, &nginx.Refusal{Reason: fmt.Sprintf(
+							"upstream %q: server %s has weight %d, and had %d when the change was decided: somebody "+
+								"else has changed it",
+							name, server, now.Weight, was.Weight)}
+					}
 				}
 			}
-		}
-		return st.Set(want)
-	})
+			return st.Set(want)
+		})
 	if err == nil {
 		h.change = &pageAfter{at: time.Now()}
 		if r.Changed {
@@ -131,8 +133,8 @@ func (h dnsHand) standing(context.Context) (weights.Set, error) {
 	return nginx.SetOf(st.Settings()), nil
 }
 
-// overlay puts in the weights that NGINX is told where the page does not show any, and the servers that are left out, which
-// the page shows as the backups that stand in or not at all.
+// overlay puts in the weights that NGINX is told where the page does not show any, and the servers that are left out,
+// which the page shows as the backups that stand in or not at all.
 func (h dnsHand) overlay(_ context.Context, sample *vts.Sample) error {
 	st, err := h.setter.State()
 	if err != nil {

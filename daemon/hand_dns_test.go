@@ -42,10 +42,12 @@ func testDNSHand(t *testing.T) dnsHand {
 func TestDNSHandKnowsWhatNGINXIsTold(t *testing.T) {
 	h := testDNSHand(t)
 	standing, err := h.standing(t.Context())
-	if err != nil || len(standing) != 1 || standing["app"]["10.0.0.1:80"].Weight.Int() != 3 || !standing["app"]["10.0.0.2:80"].Down {
+	if err != nil || len(standing) != 1 || standing["app"]["10.0.0.1:80"].Weight.Int() != 3 ||
+		!standing["app"]["10.0.0.2:80"].Down {
 		t.Errorf("standing: got %v, %v", standing, err)
 	}
-	diff, err := h.plan(weights.Set{"app": {"10.0.0.1:80": {Weight: weights.Clamp(7)}, "10.0.0.2:80": {Weight: weights.Clamp(5)}}})
+	diff, err := h.plan(weights.Set{"app": {"10.0.0.1:80": {Weight: weights.Clamp(7)},
+		"10.0.0.2:80": {Weight: weights.Clamp(5)}}})
 	if err != nil || diff != "app 10.0.0.1:80: weight 7, now 3\n" {
 		t.Errorf("plan: got %q, %v, want the one server that changes", diff, err)
 	}
@@ -80,7 +82,8 @@ func TestDNSHandPutsInWhatThePageDoesNotShow(t *testing.T) {
 				t.Fatal(err)
 			}
 			peers := sample.Groups[0].Peers
-			if len(peers) != 2 || peers[0].Weight != c.weight || peers[1].Server != "10.0.0.2:80" || peers[1].Down != c.listed || peers[1].Backup {
+			if len(peers) != 2 || peers[0].Weight != c.weight || peers[1].Server != "10.0.0.2:80" ||
+				peers[1].Down != c.listed || peers[1].Backup {
 				t.Errorf("got %+v, want weight %d, and the second one down", peers, c.weight)
 			}
 			if c.shown[0].Weight != before.Weight {
@@ -99,15 +102,19 @@ func TestDNSHandKnowsWhatKeepsAnUpstreamFromGoingByIt(t *testing.T) {
 	}{
 		{"as it is installed", "", good, "", ""},
 		{"not installed", "", "server 10.0.0.1:80;", "run trimtab nginx dns install", ""},
-		{"weight= beside resolve", "", strings.Replace(good, "resolve;", "resolve weight=3;", 1), "weight=3 stands beside resolve", ""},
-		{"another name", "", strings.Replace(good, "app.trimtab", "web.trimtab", 1), "of a name that is not answered", ""},
-		{"somebody else's resolver", "", strings.Replace(good, "127.0.0.1:5653", "8.8.8.8", 1), "its resolver is 8.8.8.8", ""},
+		{"weight= beside resolve", "", strings.Replace(good, "resolve;", "resolve weight=3;", 1),
+			"weight=3 stands beside resolve", ""},
+		{"another name", "", strings.Replace(good, "app.trimtab", "web.trimtab", 1), "of a name that is not answered",
+			""},
+		{"somebody else's resolver", "", strings.Replace(good, "127.0.0.1:5653", "8.8.8.8", 1),
+			"its resolver is 8.8.8.8", ""},
 		{"the resolver of the http block is somebody else's", "resolver 10.0.0.53;",
 			strings.Replace(good, "resolver 127.0.0.1:5653;", "", 1), "its resolver is 10.0.0.53", ""},
 		{"the resolver of the http block is Trimtab's", "resolver 127.0.0.1:5653;",
 			strings.Replace(good, "resolver 127.0.0.1:5653;", "", 1), "", ""},
 		{"no zone", "", strings.Replace(good, "zone app 256k;", "", 1), "it has no zone", ""},
-		{"a zone too small for more", "", strings.Replace(good, "256k", "24k", 1), "", "its zone of 24k is small for 300 servers"},
+		{"a zone too small for more", "", strings.Replace(good, "256k", "24k", 1), "", "its zone of 24k is small for " +
+			"300 servers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := testDNSHand(t)

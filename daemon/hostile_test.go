@@ -13,8 +13,8 @@ import (
 	"trimtab/vts"
 )
 
-// wildPage is a status page that is well formed and means little: any names, any weights, any histogram, counters that rise by
-// anything.
+// wildPage is a status page that is well formed and means little: any names, any weights, any histogram, counters that
+// rise by anything.
 type wildPage struct {
 	rng    *rand.Rand
 	began  time.Time
@@ -24,11 +24,13 @@ type wildPage struct {
 func newWildPage(seed uint64) *wildPage {
 	p := &wildPage{rng: rand.New(rand.NewPCG(seed, 1)), began: time.Now()}
 	names := []string{"app", "caf\xe9", "a\x1b[31m", "<b>", "a,b", `a\xff`, "a\xff"}
-	bounds := [][]float64{nil, {5}, {1e308}, {5e-324, 1e-300}, {1, 2, 5, 10, 1e308, math.MaxFloat64}, {10, 50, 100, 500}}
+	bounds := [][]float64{nil, {5}, {1e308}, {5e-324, 1e-300}, {1, 2, 5, 10, 1e308, math.MaxFloat64},
+		{10, 50, 100, 500}}
 	for g := range 1 + p.rng.IntN(3) {
 		u := vts.Upstream{Name: fmt.Sprint(names[p.rng.IntN(len(names))], g)}
 		for s := range 1 + p.rng.IntN(6) {
-			peer := vts.Peer{Server: fmt.Sprintf("%s:%d", names[p.rng.IntN(len(names))], s), Weight: p.rng.IntN(3) * p.rng.IntN(1<<20)}
+			peer := vts.Peer{Server: fmt.Sprintf("%s:%d", names[p.rng.IntN(len(names))], s),
+				Weight: p.rng.IntN(3) * p.rng.IntN(1<<20)}
 			peer.BucketsMsec = bounds[p.rng.IntN(len(bounds))]
 			peer.Buckets = make([]uint64, len(peer.BucketsMsec))
 			u.Peers = append(u.Peers, peer)
@@ -97,7 +99,8 @@ func TestWildPages(t *testing.T) {
 					t.Fatalf("kept %q, %v, want %q", st.Base, err, d.state.Base)
 				}
 				for _, in := range allParts {
-					// What a learner makes of such pages is its own tests' matter; here it is that the daemon outlives it.
+					// What a learner makes of such pages is its own tests' matter; here it is that the daemon outlives
+					// it.
 					if n := d.counted(in); n > 0 && in != inPolicy && in != inExplanation {
 						t.Errorf("%v internal faults in %s: %s", n, in, log)
 					}

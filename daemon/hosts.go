@@ -39,7 +39,8 @@ func newHosts(c *Config, log *slog.Logger) (*hosts.Hosts, error) {
 	for _, h := range c.Host {
 		list = append(list, hosts.Host{Server: h.Server, URL: h.URL})
 	}
-	return hosts.New(list, hosts.Config{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Status.Timeout), Logger: log})
+	return hosts.New(list, hosts.Config{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Status.Timeout),
+		Logger: log})
 }
 
 // hostSamples are the readings that count now. Those that are stale are left out: nothing waits for them.
@@ -47,7 +48,8 @@ func hostSamples(h *hosts.Hosts, at time.Time) []vts.HostSample {
 	var out []vts.HostSample
 	for _, r := range h.Now(at) {
 		if !r.Stale {
-			out = append(out, vts.HostSample{Server: r.Server, CPU: r.CPU, Memory: r.Memory, Received: r.Received, Sent: r.Sent,
+			out = append(out, vts.HostSample{Server: r.Server, CPU: r.CPU, Memory: r.Memory, Received: r.Received,
+				Sent:        r.Sent,
 				CPUPressure: r.CPUPressure, MemoryPressure: r.MemoryPressure, IOPressure: r.IOPressure})
 		}
 	}

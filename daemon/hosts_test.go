@@ -20,14 +20,17 @@ func TestHostsAreReadAndNeverWaitedFor(t *testing.T) {
 	n := 0.0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n++
-		fmt.Fprintf(w, "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} %g\nnode_cpu_seconds_total{cpu=\"0\",mode=\"user\"} %g\n", n, 3*n)
+		fmt.Fprintf(w, "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} "+
+			"%g\nnode_cpu_seconds_total{cpu=\"0\",mode=\"user\"} %g\n", n, 3*n)
 	}))
 	defer srv.Close()
 	cfg := Defaults()
-	if h, err := newHosts(cfg, slog.New(slog.DiscardHandler)); h != nil || err != nil || hostSamples(h, time.Now()) != nil {
+	if h, err := newHosts(cfg, slog.New(slog.DiscardHandler)); h != nil || err != nil ||
+		hostSamples(h, time.Now()) != nil {
 		t.Errorf("without [[host]]: got %v, %v, want none", h, err)
 	}
-	cfg.Host = []HostConfig{{Server: "10.0.0.1:80", URL: srv.URL}, {Server: "10.0.0.2:80", URL: "http://127.0.0.1:1/metrics"}}
+	cfg.Host = []HostConfig{{Server: "10.0.0.1:80", URL: srv.URL},
+		{Server: "10.0.0.2:80", URL: "http://127.0.0.1:1/metrics"}}
 	if errs := cfg.checkHosts(); len(errs) > 0 {
 		t.Fatal(errors.Join(errs...))
 	}
@@ -76,7 +79,8 @@ func TestHostsInTheConfigurationAreChecked(t *testing.T) {
 		{"no URL", "[[host]]\nserver = \"a:80\"\n", "host 1: url"},
 		{"no server", "[[host]]\nurl = \"http://a:9100/metrics\"\n", "host 1: server"},
 		{"a file", "[[host]]\nserver = \"a:80\"\nurl = \"file:///etc/passwd\"\n", "host 1: url"},
-		{"one twice", strings.Repeat("[[host]]\nserver = \"a:80\"\nurl = \"http://a:9100/metrics\"\n", 2), "there twice"},
+		{"one twice", strings.Repeat("[[host]]\nserver = \"a:80\"\nurl = \"http://a:9100/metrics\"\n", 2),
+			"there twice"},
 		{"an unknown key", "[[host]]\nserver = \"a:80\"\nurl = \"http://a:9100/metrics\"\nport = 1\n", "unknown key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

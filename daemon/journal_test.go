@@ -10,7 +10,8 @@ import (
 // Every line has the priority of its level, whatever logger it came from.
 func TestLinesForTheJournalHavePriorities(t *testing.T) {
 	for _, c := range []struct{ format, want string }{
-		{"text", "^<6>level=INFO msg=one at=noon\n<4>level=WARN msg=two part=x\n<3>level=ERROR msg=three g.n=3\n$"}, // the journal has the time
+		// the journal has the time
+		{"text", "^<6>level=INFO msg=one at=noon\n<4>level=WARN msg=two part=x\n<3>level=ERROR msg=three g.n=3\n$"},
 		{"json", `^<6>{"time":"[^"]+","level":"INFO","msg":"one","at":"noon"}\n<4>{"time":"[^"]+","level":"WARN","msg":"two","part":"x"}\n<3>{"time":"[^"]+","level":"ERROR","msg":"three","g":{"n":3}}\n$`},
 	} {
 		var out bytes.Buffer

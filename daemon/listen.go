@@ -58,7 +58,8 @@ func listen(ctx context.Context, log *slog.Logger, open func(context.Context) (n
 	again time.Duration) net.Addr {
 	l, err := open(ctx)
 	if err != nil {
-		log.Error("not listening: metrics, health and explanations cannot be had for now", "error", err, "again_in", again)
+		log.Error("not listening: metrics, health and explanations cannot be had for now", "error", err, "again_in",
+			again)
 		go func() {
 			tick := time.NewTicker(again)
 			defer tick.Stop()

@@ -140,7 +140,9 @@ func (d *Service) noteOrders(s *Session, made []obeyed) {
 
 // serversInWords says by upstream and server what the configuration wants of shares; nil where it wants nothing.
 func (c *Config) serversInWords(sample *vts.Sample) map[string]map[string]string {
-	if sample == nil || !slices.ContainsFunc(c.Upstream, func(u UpstreamConfig) bool { return u.limited() || !u.tunes() }) {
+	if sample == nil || !slices.ContainsFunc(c.Upstream, func(u UpstreamConfig) bool {
+		return u.limited() || !u.tunes()
+	}) {
 		return nil
 	}
 	out := map[string]map[string]string{}
@@ -171,7 +173,8 @@ func (c *Config) serversInWords(sample *vts.Sample) map[string]map[string]string
 }
 
 // ordersInWords says by upstream and server what is ordered: drained, pinned, slow start.
-func ordersInWords(list map[string]map[string]orders.Order, limits map[string]map[string]orders.Limit) map[string]map[string]string {
+func ordersInWords(list map[string]map[string]orders.Order,
+	limits map[string]map[string]orders.Limit) map[string]map[string]string {
 	out := map[string]map[string]string{}
 	for upstream, servers := range limits {
 		out[upstream] = map[string]string{}

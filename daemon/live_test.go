@@ -58,8 +58,10 @@ func TestHoldFromThePage(t *testing.T) {
 
 func TestOrdersInWords(t *testing.T) {
 	got := ordersInWords(map[string]map[string]orders.Order{"app": {"a": {Drain: true}, "b": {Pin: 0.2},
-		"c": {Ramp: 60}}}, map[string]map[string]orders.Limit{"app": {"c": {Max: 0.5}, "d": {Max: 0.5}, "e": {Keep: true}}})
-	for server, want := range map[string]string{"a": "drained", "b": "pinned", "c": "slow start", "d": "limited", "e": "kept"} {
+		"c": {Ramp: 60}}}, map[string]map[string]orders.Limit{"app": {"c": {Max: 0.5}, "d": {Max: 0.5},
+		"e": {Keep: true}}})
+	for server, want := range map[string]string{"a": "drained", "b": "pinned", "c": "slow start", "d": "limited",
+		"e": "kept"} {
 		if got["app"][server] != want {
 			t.Errorf("%s: got %q, want %q", server, got["app"][server], want)
 		}

@@ -52,7 +52,8 @@ func lock(dir string) (release func(), err error) {
 		pid := make([]byte, 32)
 		n, _ := f.ReadAt(pid, 0)
 		f.Close()
-		return nil, fmt.Errorf("another trimtab tune (process %s) holds %s: stop it, or give this one a state_dir of its own", string(pid[:max(n, 0)]), path)
+		return nil, fmt.Errorf("another trimtab tune (process %s) holds %s: stop it, or give this one a state_dir "+
+			"of its own", string(pid[:max(n, 0)]), path)
 	}
 	_ = f.Truncate(0)
 	_, _ = fmt.Fprintf(f, "%d", os.Getpid())

@@ -16,7 +16,8 @@ import (
 var errOtherDaemon = errors.New("another trimtab tune")
 
 // lockConfiguration makes this the only daemon of an nginx.conf until release is called, whatever its state folder. The
-// lock is a file in a folder that only root, or only this user, may write to, named after the file that the path leads to.
+// lock is a file in a folder that only root, or only this user, may write to, named after the file that the path leads
+// to.
 func lockConfiguration(config string) (release func(), err error) {
 	real, err := filepath.EvalSymlinks(config)
 	if err != nil {
@@ -40,7 +41,8 @@ func lockConfiguration(config string) (release func(), err error) {
 		n, _ := f.ReadAt(pid, 0)
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w (process %s) tunes %s, from a state folder of its own: stop it first", errOtherDaemon, pid[:max(n, 0)], config)
+			return nil, fmt.Errorf("%w (process %s) tunes %s, from a state folder of its own: stop it first",
+				errOtherDaemon, pid[:max(n, 0)], config)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -9,7 +9,8 @@ import (
 
 func TestOneDaemonPerConfiguration(t *testing.T) {
 	dir := t.TempDir()
-	conf, link, other := filepath.Join(dir, "nginx.conf"), filepath.Join(dir, "link.conf"), filepath.Join(dir, "other.conf")
+	conf, link, other := filepath.Join(dir, "nginx.conf"), filepath.Join(dir, "link.conf"),
+		filepath.Join(dir, "other.conf")
 	for _, path := range []string{conf, other} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)

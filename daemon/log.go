@@ -46,7 +46,8 @@ func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *
 	}
 	if out.Applied {
 		if len(out.Decision.Weights) > 0 {
-			d.log.Info("weights changed", "reason", out.Decision.Reason, "change", words.Change(control.InForce(*sample), out.Decision.Weights, e),
+			d.log.Info("weights changed", "reason", out.Decision.Reason, "change",
+				words.Change(control.InForce(*sample), out.Decision.Weights, e),
 				"reloaded", out.Receipt.Reloaded, "took_ms", out.Receipt.Took.Milliseconds())
 		}
 		if change := levelsInWords(out.Receipt.Levels); change != "" {
@@ -70,8 +71,8 @@ func levelsInWords(l control.Levels) string {
 // sayAgain is how soon a failure of the same kind is logged again when its text differs.
 const sayAgain = time.Minute
 
-// noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held. A change that failed is over with
-// one that succeeds: a step that changes nothing says nothing of the cause.
+// noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held. A change that
+// failed is over with one that succeeds: a step that changes nothing says nothing of the cause.
 func (d *Service) noteError(err error, applied bool) {
 	cfg := d.session.cfg
 	d.noteTrouble(cfg, err)

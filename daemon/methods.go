@@ -24,8 +24,8 @@ func loadAware(methods map[string]string) map[string]string {
 	return methods
 }
 
-// followMethods gives the session a policy that plans for the balancing methods that NGINX's configuration says now, and within the limits
-// of shares that are ordered. It goes on where the last one stands.
+// followMethods gives the session a policy that plans for the balancing methods that NGINX's configuration says now,
+// and within the limits of shares that are ordered. It goes on where the last one stands.
 func (d *Service) followMethods(s *Session) {
 	s.mu.Lock()
 	methods, limits := s.methods, s.orders.limits
@@ -50,7 +50,8 @@ func (d *Service) followMethods(s *Session) {
 	s.policy = next
 	d.carryOver(s, last)
 	if newLimits {
-		d.log.Info("planning within the limits of shares that are ordered now", "upstreams", slices.Sorted(maps.Keys(limits)))
+		d.log.Info("planning within the limits of shares that are ordered now", "upstreams",
+			slices.Sorted(maps.Keys(limits)))
 		return
 	}
 	d.log.Info("planning for the balancing methods of NGINX's configuration", "methods", methods)

@@ -18,8 +18,10 @@ func TestMethodsAreThoseOfNGINX(t *testing.T) {
 		{"least connections", "least_conn;", "", tuner.LeastConn},
 		{"least time", "least_time header inflight;", "", tuner.LeastTime},
 		{"a method that sticks clients to servers is planned for as round robin", "ip_hash;", "", ""},
-		{"what trimtab.toml says wins", "least_conn;", "[[upstream]]\nname = \"app\"\nmethod = \"round_robin\"\n", tuner.RoundRobin},
-		{"trimtab.toml that says something else of the upstream", "least_conn;", "[[upstream]]\nname = \"app\"\ndeadline = \"60ms\"\n", tuner.LeastConn},
+		{"what trimtab.toml says wins", "least_conn;", "[[upstream]]\nname = \"app\"\nmethod = \"round_robin\"\n",
+			tuner.RoundRobin},
+		{"trimtab.toml that says something else of the upstream", "least_conn;",
+			"[[upstream]]\nname = \"app\"\ndeadline = \"60ms\"\n", tuner.LeastConn},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, log, _ := testService(t, func(cfg *Config) {
@@ -28,7 +30,8 @@ func TestMethodsAreThoseOfNGINX(t *testing.T) {
 					t.Fatal(err)
 				}
 				cfg.Upstream = own.Upstream
-				conf := fmt.Sprintf("events {}\nhttp { upstream app { %s server 127.0.0.1:9001; server 127.0.0.1:9002; } }\n", c.directive)
+				conf := fmt.Sprintf("events {}\nhttp { upstream app { %s server 127.0.0.1:9001; server "+
+					"127.0.0.1:9002; } }\n", c.directive)
 				if err := os.WriteFile(cfg.Nginx.Config, []byte(conf), 0o600); err != nil {
 					t.Fatal(err)
 				}

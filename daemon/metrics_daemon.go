@@ -31,25 +31,31 @@ func newDaemonMetrics(reg prometheus.Registerer, version string) *daemonMetrics 
 		reg.MustRegister(g)
 		return g
 	}
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "trimtab_build_info", Help: "1; the version is a label.", ConstLabels: prometheus.Labels{"version": version}})
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "trimtab_build_info", Help: "1; the version is a label.",
+		ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	reg.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(info, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := &daemonMetrics{
-		saveFailures:     counter("state_save_failures_total", "Attempts to write the state that failed."),
-		quarantined:      counter("state_quarantined_total", "State files put aside because they could not be read."),
-		reloadOK:         gauge("config_last_reload_successful", "1 when the daemon's configuration was taken over at the last attempt."),
-		reloadAt:         gauge("config_last_reload_success_timestamp_seconds", "When the daemon's configuration was taken over last."),
-		configEdits:      counter("nginx_config_edits_total", "Edits of NGINX's configuration by somebody else."),
-		configUnreadable: counter("nginx_config_unreadable_total", "Times that NGINX's configuration was found unreadable."),
-		workers:          gauge("nginx_workers", "NGINX workers that serve."),
-		draining:         gauge("nginx_draining_workers", "NGINX workers of old configurations."),
-		generations:      gauge("nginx_draining_generations", "Old configurations that still have workers."),
-		memory:           gauge("nginx_memory_bytes", "Memory of NGINX's master and workers (proportional set size)."),
+		saveFailures: counter("state_save_failures_total", "Attempts to write the state that failed."),
+		quarantined:  counter("state_quarantined_total", "State files put aside because they could not be read."),
+		reloadOK: gauge("config_last_reload_successful", "1 when the daemon's configuration was taken over "+
+			"at the last attempt."),
+		reloadAt: gauge("config_last_reload_success_timestamp_seconds", "When the daemon's configuration was "+
+			"taken over last."),
+		configEdits: counter("nginx_config_edits_total", "Edits of NGINX's configuration by somebody else."),
+		configUnreadable: counter("nginx_config_unreadable_total", "Times that NGINX's configuration was found "+
+			"unreadable."),
+		workers:     gauge("nginx_workers", "NGINX workers that serve."),
+		draining:    gauge("nginx_draining_workers", "NGINX workers of old configurations."),
+		generations: gauge("nginx_draining_generations", "Old configurations that still have workers."),
+		memory:      gauge("nginx_memory_bytes", "Memory of NGINX's master and workers (proportional set size)."),
 	}
 	m.proving = gauge("prove_running", "1 while an experiment runs.")
 	m.proofPairs = gauge("prove_pairs", "Pairs of blocks that the experiment has measured.")
 	m.proofEffect = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_prove_effect_ratio",
-		Help: "What tuned weights do to a measure, relative to the operator's (-0.2: 20 % lower), and the bounds of its 95 % interval."}, []string{"measure", "value"})
+		Help: "What tuned weights do to a measure, relative to the operator's (-0.2: 20 % lower), and the bounds of " +
+			"its 95 % interval."}, []string{"measure", "value"})
 	reg.MustRegister(m.proofEffect)
 	m.faults = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_internal_faults_total",
 		Help: "Faults of the program itself that were contained; the weights stay as they are."}, []string{"part"})

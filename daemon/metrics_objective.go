@@ -6,8 +6,8 @@ import (
 	"trimtab/tuner"
 )
 
-// objectiveMetrics are those of [objective]: what is pursued, what it gave, and how often the bounds held, as quotients of
-// two counters. Without an objective none of them has a series.
+// objectiveMetrics are those of [objective]: what is pursued, what it gave, and how often the bounds held, as quotients
+// of two counters. Without an objective none of them has a series.
 type objectiveMetrics struct {
 	reward, blocked, units *gauges
 	intervals, held        *prometheus.CounterVec
@@ -20,14 +20,18 @@ func newObjectiveMetrics(reg prometheus.Registerer) *objectiveMetrics {
 		return &gauges{vec: g, labels: len(labels)}
 	}
 	counters := func(name, help string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_" + name, Help: help}, []string{"objective", "upstream"})
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "trimtab_" + name, Help: help},
+			[]string{"objective", "upstream"})
 		reg.MustRegister(c)
 		return c
 	}
 	return &objectiveMetrics{
-		reward:    perLabel("objective_reward_per_second", "Reward of the last interval by the objective that is pursued.", "objective"),
-		blocked:   perLabel("admission_blocked_ratio", "Part of the upstream's requests that admission refuses.", "upstream"),
-		units:     perLabel("scaling_units", "Units of capacity that the server has by the objective's decisions.", "server"),
+		reward: perLabel("objective_reward_per_second", "Reward of the last interval by the objective that "+
+			"is pursued.", "objective"),
+		blocked: perLabel("admission_blocked_ratio", "Part of the upstream's requests that admission refuses.",
+			"upstream"),
+		units: perLabel("scaling_units", "Units of capacity that the server has by the objective's decisions.",
+			"server"),
 		intervals: counters("objective_intervals_total", "Intervals in which the bound of the upstream was judged."),
 		held:      counters("objective_held_intervals_total", "Intervals in which the bound of the upstream held."),
 	}

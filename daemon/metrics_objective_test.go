@@ -16,8 +16,9 @@ func TestMetricsNameTheObjectiveAndHowOftenItsBoundsHeld(t *testing.T) {
 	m := newObjectiveMetrics(reg)
 	for i := range 4 {
 		m.take(&tuner.ObjectiveExplanation{Kind: "throughput", Reward: float64(10 + i),
-			Services: map[string]tuner.ServiceExplanation{"a": {BoundMS: 35, Held: i > 0}, "b": {BoundMS: 110}, "free": {}},
-			Levels:   control.Levels{Blocked: map[string]float64{"b": 0.25}, Capacity: map[string]int{"s": 2 + i}}})
+			Services: map[string]tuner.ServiceExplanation{"a": {BoundMS: 35, Held: i > 0}, "b": {BoundMS: 110},
+				"free": {}},
+			Levels: control.Levels{Blocked: map[string]float64{"b": 0.25}, Capacity: map[string]int{"s": 2 + i}}})
 	}
 	want := `
 # HELP trimtab_admission_blocked_ratio Part of the upstream's requests that admission refuses.
@@ -44,7 +45,8 @@ trimtab_scaling_units{server="s"} 5
 		t.Error(err)
 	}
 	m.take(nil)
-	if n, err := testutil.GatherAndCount(reg, "trimtab_objective_reward_per_second", "trimtab_admission_blocked_ratio"); err != nil || n != 0 {
+	if n, err := testutil.GatherAndCount(reg, "trimtab_objective_reward_per_second",
+		"trimtab_admission_blocked_ratio"); err != nil || n != 0 {
 		t.Errorf("without an objective: %d series, %v", n, err)
 	}
 }

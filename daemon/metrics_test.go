@@ -29,8 +29,10 @@ func TestMetricsFollowTheLoop(t *testing.T) {
 		return s
 	}
 	e := &tuner.Explanation{Budget: 4, Regime: load.Regime{Index: 3, Probability: 0.9},
-		Pools: []tuner.PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []tuner.Bound{tuner.BoundOperator, "budget"}}}}
-	m.Step(sample("a", "b"), "", control.Outcome{Applied: true, Receipt: control.Receipt{Changed: true, Reloaded: true, Took: 100 * time.Millisecond}}, e, time.Millisecond, nil)
+		Pools: []tuner.PoolExplanation{{Groups: []string{"app"}, ART: 0.5, Bounds: []tuner.Bound{tuner.BoundOperator,
+			"budget"}}}}
+	m.Step(sample("a", "b"), "", control.Outcome{Applied: true, Receipt: control.Receipt{Changed: true, Reloaded: true,
+		Took: 100 * time.Millisecond}}, e, time.Millisecond, nil)
 	m.Step(sample("b"), "hold file: x exists", control.Outcome{}, e, time.Millisecond, nil)
 	m.Step(nil, "", control.Outcome{}, nil, 0, fmt.Errorf("%w: gone", control.ErrTelemetry))
 	m.Step(sample("b"), "", control.Outcome{}, e, 0, fmt.Errorf("%w: refused", control.ErrApply))
@@ -83,13 +85,14 @@ trimtab_weight{server="b",upstream="app"} 2
 	}
 }
 
-// Whatever a page and a learner say: no panic, a page of metrics that can be read, a series for every server, and no number in it
-// that is none.
+// Whatever a page and a learner say: no panic, a page of metrics that can be read, a series for every server, and no
+// number in it that is none.
 func TestMetricsOfHostileSamples(t *testing.T) {
 	odd := rapid.Custom(func(t *rapid.T) string {
 		return string(rapid.SliceOfN(rapid.SampledFrom([]byte("ab\\\"\n\x00\x1b,<\xff\xc3\xa9")), 0, 5).Draw(t, "name"))
 	})
-	number := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{0, 1, -1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64}))
+	number := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{0, 1, -1, math.NaN(), math.Inf(1), math.Inf(-1),
+		math.MaxFloat64}))
 	length := rapid.Custom(func(t *rapid.T) time.Duration { return time.Duration(rapid.Int64().Draw(t, "ns")) })
 	rapid.Check(t, func(t *rapid.T) {
 		reg := prometheus.NewPedanticRegistry()
@@ -105,9 +108,11 @@ func TestMetricsOfHostileSamples(t *testing.T) {
 				for range rapid.IntRange(0, 3).Draw(t, "servers") {
 					server := odd.Draw(t, "server")
 					series[[2]string{g.Name, server}] = true
-					peer := vts.PeerSample{Server: server, Weight: rapid.Int().Draw(t, "weight"), Requests: rapid.Uint64().Draw(t, "requests")}
+					peer := vts.PeerSample{Server: server, Weight: rapid.Int().Draw(t, "weight"),
+						Requests: rapid.Uint64().Draw(t, "requests")}
 					g.Peers = append(g.Peers, peer)
-					p.Servers = append(p.Servers, tuner.ServerExplanation{Server: server, Utilisation: number.Draw(t, "use")})
+					p.Servers = append(p.Servers, tuner.ServerExplanation{Server: server,
+						Utilisation: number.Draw(t, "use")})
 				}
 				s.Groups, e.Pools = append(s.Groups, g), append(e.Pools, p)
 			}

@@ -88,15 +88,18 @@ func (c *Config) samePursuit(o *Config) bool {
 	if !c.pursues() && !o.pursues() {
 		return true
 	}
-	return reflect.DeepEqual(c.Objective, o.Objective) && reflect.DeepEqual(c.Scaling, o.Scaling) && reflect.DeepEqual(c.Upstream, o.Upstream)
+	return reflect.DeepEqual(c.Objective, o.Objective) && reflect.DeepEqual(c.Scaling, o.Scaling) &&
+		reflect.DeepEqual(c.Upstream, o.Upstream)
 }
 
 // spec is the objective as package objective has it.
 func (c *Config) spec() objective.Spec {
 	o := c.Objective
-	out := objective.Spec{Kind: o.Kind, Steepness: o.Steepness, PriceUnit: o.PriceUnit, PriceViolation: o.PriceViolation, Upstreams: map[string]objective.Terms{}}
+	out := objective.Spec{Kind: o.Kind, Steepness: o.Steepness, PriceUnit: o.PriceUnit,
+		PriceViolation: o.PriceViolation, Upstreams: map[string]objective.Terms{}}
 	for _, u := range c.Upstream {
-		t := objective.Terms{Bound: time.Duration(u.Bound), Knee: time.Duration(u.Knee), Quantile: u.Quantile, Importance: 1, Promised: u.Promised,
+		t := objective.Terms{Bound: time.Duration(u.Bound), Knee: time.Duration(u.Knee), Quantile: u.Quantile,
+			Importance: 1, Promised: u.Promised,
 			Deadline: time.Duration(u.Deadline)}
 		if u.Importance != nil {
 			t.Importance = *u.Importance
@@ -126,7 +129,8 @@ const rateSettles = 5 * time.Second
 func (c *Config) scalingLimits() (limits map[string]control.ScalingLimits, units map[string]int) {
 	limits, units = map[string]control.ScalingLimits{}, map[string]int{}
 	for _, s := range c.Scaling.Servers {
-		limits[s.Name] = control.ScalingLimits{Min: s.Min, Max: s.Max, Step: s.Step, CoolDown: time.Duration(s.CoolDown), Settle: time.Duration(s.Settle),
+		limits[s.Name] = control.ScalingLimits{Min: s.Min, Max: s.Max, Step: s.Step,
+			CoolDown: time.Duration(s.CoolDown), Settle: time.Duration(s.Settle),
 			SlotsPerUnit: s.SlotsPerUnit}
 		if s.Units > 0 {
 			units[s.Name] = s.Units
@@ -146,7 +150,8 @@ func (c *Config) checkObjective() []error {
 	o := c.Objective
 	if !c.pursues() {
 		for _, u := range c.Upstream {
-			check(u.UpstreamWish == UpstreamWish{}, "upstream %q: what is wanted of an objective wants [objective] kind", u.Name)
+			check(u.UpstreamWish == UpstreamWish{}, "upstream %q: what is wanted of an objective wants "+
+				"[objective] kind", u.Name)
 		}
 		check(o.Admission == "", "objective.admission: wants objective.kind")
 		check(len(c.Scaling.Servers) == 0, "scaling.server: wants objective.kind")
@@ -156,16 +161,19 @@ func (c *Config) checkObjective() []error {
 	for _, fault := range faults(c.spec().Validate()) {
 		errs = append(errs, fmt.Errorf("objective.%w", fault))
 	}
-	check(o.Admission == "" || o.Admission == admissionLua || o.Admission == admissionRate, "objective.admission %q: want %q, %q or \"\" (off)",
+	check(o.Admission == "" || o.Admission == admissionLua || o.Admission == admissionRate, "objective.admission %q: "+
+		"want %q, %q or \"\" (off)",
 		o.Admission, admissionLua, admissionRate)
 	check(o.Status == 503 || o.Status == 429, "objective.status %d: want 503 or 429", o.Status)
 	for _, u := range c.Upstream {
 		check(u.MaxBlocked == 0 || o.Admission != "", "upstream %q: max_blocked wants objective.admission", u.Name)
-		check(u.LimitZone == "" || o.Admission == admissionRate, "upstream %q: limit_zone wants objective.admission = %q", u.Name, admissionRate)
+		check(u.LimitZone == "" || o.Admission == admissionRate, "upstream %q: limit_zone wants "+
+			"objective.admission = %q", u.Name, admissionRate)
 		check(o.Admission != admissionRate || u.MaxBlocked == 0 || u.LimitZone != "",
 			"upstream %q: admission by rate wants limit_zone, the limit_req_zone whose rate may be edited", u.Name)
 	}
-	check(o.Admission != admissionRate || c.Nginx.Config != "", "objective.admission %q: wants nginx.config, whose digits it edits", o.Admission)
+	check(o.Admission != admissionRate || c.Nginx.Config != "", "objective.admission %q: wants nginx.config, whose "+
+		"digits it edits", o.Admission)
 	limits, units := c.scalingLimits()
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
 		check(name != "", "scaling.server: want a name, as the status page shows it")
@@ -182,9 +190,11 @@ func (c *Config) checkObjective() []error {
 	}
 	blind := hook && len(s.Ask) == 0 && s.GetURL == ""
 	for _, v := range s.Servers {
-		check(!blind || v.Units > 0, "scaling.server %q: want units, what it has at the start, since the hook cannot say: or set ask or get_url", v.Name)
+		check(!blind || v.Units > 0, "scaling.server %q: want units, what it has at the start, since the hook cannot "+
+			"say: or set ask or get_url", v.Name)
 	}
-	p := pursuit.Config{Objective: nowhere{}, Admission: c.admissionLimits(), Scaling: limits, Units: units, MinGain: o.MinGain}
+	p := pursuit.Config{Objective: nowhere{}, Admission: c.admissionLimits(), Scaling: limits, Units: units,
+		MinGain: o.MinGain}
 	for _, fault := range faults(p.Validate()) {
 		errs = append(errs, fmt.Errorf("objective: %w", fault))
 	}
@@ -198,7 +208,8 @@ func (s ScalingConfig) call(token string) scaling.HTTP {
 	return scaling.HTTP{URL: s.URL, GetURL: s.GetURL, Method: s.Method, Field: s.Field, Token: token}
 }
 
-// fixedShares are the upstreams whose weights are no control of an objective, because the operator has bounded the shares of their servers.
+// fixedShares are the upstreams whose weights are no control of an objective, because the operator has bounded the
+// shares of their servers.
 func (c *Config) fixedShares() map[string]string {
 	out := map[string]string{}
 	for _, u := range c.Upstream {
@@ -216,8 +227,10 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 		return nil, err
 	}
 	limits, units := cfg.scalingLimits()
-	return pursuit.New(pursuit.Config{Objective: o, Tuner: cfg.tunerConfig(), Admission: cfg.admissionLimits(), Scaling: limits, Units: units,
-		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch), MinGain: cfg.Objective.MinGain})
+	return pursuit.New(pursuit.Config{Objective: o, Tuner: cfg.tunerConfig(), Admission: cfg.admissionLimits(),
+		Scaling: limits, Units: units,
+		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch),
+		MinGain: cfg.Objective.MinGain})
 }
 
 // scaler carries out capacities.
@@ -226,7 +239,8 @@ type scaler interface {
 	InForce(ctx context.Context) (map[string]int, error)
 }
 
-// askedScaler has the root carry them out: it runs the operator's program, which a process that reads the network may not.
+// askedScaler has the root carry them out: it runs the operator's program, which a process that reads the network may
+// not.
 type askedScaler struct{ root root }
 
 // Scale implements control.Scaler.
@@ -237,7 +251,8 @@ func (a askedScaler) Scale(ctx context.Context, capacity map[string]int) error {
 // InForce implements scaler.
 func (a askedScaler) InForce(ctx context.Context) (map[string]int, error) { return a.root.Units(ctx) }
 
-// newScaler returns who carries out capacities; nil: nobody does. A URL is called by this process, a program run by the root.
+// newScaler returns who carries out capacities; nil: nobody does. A URL is called by this process, a program run by the
+// root.
 func newScaler(s *Session, log *slog.Logger) (scaler, error) {
 	hook := s.cfg.Scaling
 	if limits, _ := s.cfg.scalingLimits(); !s.cfg.pursues() || len(limits) == 0 {
@@ -260,7 +275,8 @@ func newScaler(s *Session, log *slog.Logger) (scaler, error) {
 func (c *Config) scaler(hook scaling.Hook, log *slog.Logger) *scaling.Scaler {
 	s := c.Scaling
 	limits, _ := c.scalingLimits()
-	return &scaling.Scaler{Hook: hook, Limits: limits, Timeout: time.Duration(s.Timeout), Confirm: time.Duration(s.Confirm), DryRun: s.DryRun, Logger: log}
+	return &scaling.Scaler{Hook: hook, Limits: limits, Timeout: time.Duration(s.Timeout),
+		Confirm: time.Duration(s.Confirm), DryRun: s.DryRun, Logger: log}
 }
 
 // rootControls are what the root may do beside weights by a configuration.
@@ -308,8 +324,9 @@ func newAdmission(s *Session) (*admission, error) {
 		a.root, a.offers = s.root, s.offered
 		return a, nil
 	}
-	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile, Timeout: time.Duration(s.cfg.Status.Timeout),
-		Token: func() ([]byte, error) { return s.cfg.file(tokenFile) }}
+	call := live.Config{Address: s.cfg.Actuator.Address, TokenFile: s.cfg.Actuator.TokenFile,
+		Timeout: time.Duration(s.cfg.Status.Timeout),
+		Token:   func() ([]byte, error) { return s.cfg.file(tokenFile) }}
 	if !s.cfg.Actuator.Unseen {
 		call.Prove = s.root.Answers
 	}
@@ -317,7 +334,8 @@ func newAdmission(s *Session) (*admission, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.lua = &live.Admission{Actuator: setter, Hold: max(renewals*time.Duration(s.cfg.Interval), live.DefaultAdmissionHold), Status: o.Status,
+	a.lua = &live.Admission{Actuator: setter, Hold: max(renewals*time.Duration(s.cfg.Interval),
+		live.DefaultAdmissionHold), Status: o.Status,
 		RetryAfter: time.Duration(o.RetryAfter)}
 	return a, nil
 }
@@ -404,12 +422,12 @@ func (a *admission) see(ctx context.Context, sample *vts.Sample) error {
 	return a.lua.Admit(ctx, renew)
 }
 
-// rateBinds is the part of a rate that has to be carried for it to be taken for what limits: chance and what servers still
-// have of before make the rest.
+// rateBinds is the part of a rate that has to be carried for it to be taken for what limits: chance and what servers
+// still have of before make the rest.
 const rateBinds = 0.85
 
-// guess says what was refused where nobody counts it. While a rate binds, as much is taken to be offered as when it was set:
-// how much more is refused cannot be seen. When clearly less is carried than the rate, nobody is refused.
+// guess says what was refused where nobody counts it. While a rate binds, as much is taken to be offered as when it was
+// set: how much more is refused cannot be seen. When clearly less is carried than the rate, nobody is refused.
 func (a *admission) guess(sample *vts.Sample, seconds float64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -39,7 +39,8 @@ func TestObjectivesInTheConfiguration(t *testing.T) {
 		{"importance without end", with("importance = 5.0", "importance = inf"), "importance +Inf"},
 		{"a knee before the bound", with(`bound = "35ms"`, "bound = \"35ms\"\nknee = \"20ms\""), "at least the bound"},
 		{"a guarantee that promises nothing", with(`"throughput"`, `"guarantee"`), "promised something"},
-		{"a delay bound without a bound", with(`"throughput"`, `"delay_bound"`) + "[[upstream]]\nname = \"three\"\n", "upstream three: the objective delay_bound wants a bound"},
+		{"a delay bound without a bound", with(`"throughput"`, `"delay_bound"`) + "[[upstream]]\nname = \"three\"\n",
+			"upstream three: the objective delay_bound wants a bound"},
 		{"admission of another kind", with(`"lua"`, `"prayer"`), "objective.admission"},
 		{"shares without admission", with("admission = \"lua\"\n", ""), "max_blocked wants objective.admission"},
 		{"by rate without a zone", with(`"lua"`, `"rate"`), "limit_zone"},
@@ -47,12 +48,17 @@ func TestObjectivesInTheConfiguration(t *testing.T) {
 		{"another status", with(`admission = "lua"`, "admission = \"lua\"\nstatus = 404"), "503 or 429"},
 		{"wishes without an objective", with(`kind = "throughput"`, `kind = ""`), "wants [objective] kind"},
 		{"with another learner", pursuing + "[tuner]\nlearner = \"grid\"\n", "tuner.learner"},
-		{"scaling without a hook", pursuing + "[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\n", "want command or url"},
-		{"scaling by a blind hook that does not say what there is", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\n", "want units"},
-		{"scaling by a hook", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\nunits = 2\n", ""},
-		{"scaling by two hooks", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\nurl = \"http://x/\"\n", "one of them"},
+		{"scaling without a hook", pursuing + "[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\n",
+			"want command or url"},
+		{"scaling by a blind hook that does not say what there is", pursuing + "[scaling]\ncommand = " +
+			"[\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 1\nmax = 3\n", "want units"},
+		{"scaling by a hook", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = " +
+			"\"a\"\nmin = 1\nmax = 3\nunits = 2\n", ""},
+		{"scaling by two hooks", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\nurl = \"http://x/\"\n",
+			"one of them"},
 		{"scaling by no URL", pursuing + "[scaling]\nurl = \"x\"\n", "scaling.url"},
-		{"scaling from 3 to 2", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = \"a\"\nmin = 3\nmax = 2\nunits = 2\n", "3 to 2"},
+		{"scaling from 3 to 2", pursuing + "[scaling]\ncommand = [\"/bin/true\"]\n[[scaling.server]]\nname = " +
+			"\"a\"\nmin = 3\nmax = 2\nunits = 2\n", "3 to 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ParseConfig("trimtab.toml", c.text)
@@ -116,7 +122,8 @@ func TestWhatARateRefusesIsWorkedOut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := &admission{blocked: map[string]float64{"u": c.blocked}, offered: map[string]float64{"u": c.offered}}
-			s := &vts.Sample{Groups: []vts.GroupSample{{Name: "u", Peers: []vts.PeerSample{{Server: "a", Requests: c.carried}}}}}
+			s := &vts.Sample{Groups: []vts.GroupSample{{Name: "u",
+				Peers: []vts.PeerSample{{Server: "a", Requests: c.carried}}}}}
 			a.guess(s, 2)
 			if got := s.Groups[0].Refused; got != c.want {
 				t.Errorf("got %d refused, want %d", got, c.want)
@@ -132,10 +139,12 @@ func TestAConfinedProcessHasTheRootDoWhatNeedsIt(t *testing.T) {
 		name, text             string
 		program, byURL, byRate bool
 	}{
-		{"rates in NGINX's files", strings.NewReplacer(`"lua"`, `"rate"`, "max_blocked = 0.5", "max_blocked = 0.5\nlimit_zone = \"z\"").Replace(pursuing),
+		{"rates in NGINX's files", strings.NewReplacer(`"lua"`, `"rate"`, "max_blocked = 0.5",
+			"max_blocked = 0.5\nlimit_zone = \"z\"").Replace(pursuing),
 			false, false, true},
 		{"a program that scales", byProgram, true, false, false},
-		{"a call that scales needs no root", strings.Replace(byProgram, `command = ["/bin/true"]`, `url = "http://127.0.0.1:9/{server}"`, 1), false, true, false},
+		{"a call that scales needs no root", strings.Replace(byProgram, `command = ["/bin/true"]`,
+			`url = "http://127.0.0.1:9/{server}"`, 1), false, true, false},
 		{"without an objective there is nothing", "", false, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,7 +163,9 @@ func TestAConfinedProcessHasTheRootDoWhatNeedsIt(t *testing.T) {
 				t.Errorf("scaler %T, admission %v", s.scaler, s.admission)
 			}
 			given := newRoot(cfg, nil).Controls
-			if (given.Scaler != nil) != c.program || (given.Zones["one"] == "z" && given.MostBlocked["one"] == 0.5) != c.byRate || len(given.Zones) > 0 != c.byRate {
+			if (given.Scaler != nil) != c.program ||
+				(given.Zones["one"] == "z" && given.MostBlocked["one"] == 0.5) != c.byRate ||
+				len(given.Zones) > 0 != c.byRate {
 				t.Errorf("the root may use %+v", given)
 			}
 		})

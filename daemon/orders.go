@@ -41,8 +41,8 @@ type ordered struct {
 	limits map[string]map[string]orders.Limit // in force
 }
 
-// see notes what a sample shows before anything is left out of it, gives servers that are new or have returned their slow
-// start, and returns the upstreams whose weights follow orders.
+// see notes what a sample shows before anything is left out of it, gives servers that are new or have returned their
+// slow start, and returns the upstreams whose weights follow orders.
 func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error) {
 	store := s.cfg.Orders()
 	o, err := store.Read()
@@ -79,7 +79,8 @@ func (s *Session) see(sample *vts.Sample, now time.Time) (map[string]bool, error
 		if o, err = store.Update(func(o *orders.Orders) (bool, error) {
 			for name, servers := range fresh {
 				for server := range servers {
-					Give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.SlowStart(name, server), By: "slow start"})
+					Give(o, name, server, orders.Order{Since: now, Ramp: s.cfg.SlowStart(name, server),
+						By: "slow start"})
 				}
 			}
 			return true, nil
@@ -127,8 +128,8 @@ type obeyed struct {
 	active   bool // false: its orders are over
 }
 
-// enforce makes the weights of upstreams with orders what these say, and returns those whose orders are over to what they had
-// before. It reports what it changed.
+// enforce makes the weights of upstreams with orders what these say, and returns those whose orders are over to what
+// they had before. It reports what it changed.
 func (s *Session) enforce(ctx context.Context, now time.Time) (changed []obeyed, err error) {
 	store := s.cfg.Orders()
 	o, err := store.Read()
@@ -206,7 +207,8 @@ func (s *Session) enforce(ctx context.Context, now time.Time) (changed []obeyed,
 }
 
 // shaped are the weights that orders and limits make of base.
-func (s *Session) shaped(name string, base map[string]orders.Weight, o *orders.Orders, now time.Time) (map[string]orders.Weight, error) {
+func (s *Session) shaped(name string, base map[string]orders.Weight, o *orders.Orders,
+	now time.Time) (map[string]orders.Weight, error) {
 	limits := s.cfg.limits(name, o.InForce(now)[name], slices.Collect(maps.Keys(base)))
 	want, err := orders.Shape(base, stepped(o.Upstreams[name], now), limits, s.cfg.mostWeight(), now)
 	if errors.Is(err, orders.ErrLimits) {

@@ -30,7 +30,8 @@ func NewPolicy(cfg *Config) (control.Policy, error) {
 	case "rollout":
 		return rival.NewRollout(rival.RolloutConfig{Groups: t.Groups, Seed: t.Seed})
 	case "grid":
-		return rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes, Seed: t.Seed,
+		return rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes,
+			Seed:         t.Seed,
 			LearningRate: t.LearningRate})
 	case "l3":
 		return rival.NewL3(rival.L3Config{})
@@ -66,11 +67,13 @@ func (c *Config) mayDecide(observe bool) error {
 func (c *Config) checkLearner() (errs []error) {
 	name := c.Tuner.Learner
 	if !slices.Contains(learners(), name) && !slices.Contains(watched(), name) {
-		errs = append(errs, fmt.Errorf("tuner.learner %q: want tuned, grid, l3 or equal, or with --observe one of %v", name, watched()))
+		errs = append(errs, fmt.Errorf("tuner.learner %q: want tuned, grid, l3 or equal, or with --observe one of %v",
+			name, watched()))
 	}
 	trained := slices.Contains(rival.Trainable(), name)
 	if trained != (c.Tuner.Model != "") {
-		errs = append(errs, fmt.Errorf("tuner.learner %q, tuner.model %q: a model file goes with %v, and only with them", name, c.Tuner.Model, rival.Trainable()))
+		errs = append(errs, fmt.Errorf("tuner.learner %q, tuner.model %q: a model file goes with %v, and "+
+			"only with them", name, c.Tuner.Model, rival.Trainable()))
 	} else if trained {
 		if _, err := c.learnerModel(); err != nil {
 			errs = append(errs, fmt.Errorf("tuner.model: %w", err))

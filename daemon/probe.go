@@ -13,16 +13,16 @@ import (
 	"trimtab/control"
 )
 
-// A probe is a request to a server that was taken out for failing. It is right when all of probeTimes answers are 2xx or 3xx, in two
-// rounds in a row: of a server that fails half of its requests one in a thousand is.
+// A probe is a request to a server that was taken out for failing. It is right when all of probeTimes answers are 2xx
+// or 3xx, in two rounds in a row: of a server that fails half of its requests one in a thousand is.
 const (
 	probeTimes   = 5
 	probeRounds  = 2
 	probeTimeout = time.Second // of one request
 )
 
-// prober asks servers that are ejected for the path that their upstream's configuration names, and tells the policy what came of it. NGINX
-// need not send them any requests to find out whether they have healed.
+// prober asks servers that are ejected for the path that their upstream's configuration names, and tells the policy
+// what came of it. NGINX need not send them any requests to find out whether they have healed.
 type prober struct {
 	client *http.Client
 	paths  map[string]string // by upstream
@@ -51,8 +51,9 @@ func newProber(cfg *Config) *prober {
 		return nil
 	}
 	return &prober{paths: paths, right: map[serverOf]int{}, client: &http.Client{
-		Timeout:       probeTimeout,
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10},
+		Timeout: probeTimeout,
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
+			MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

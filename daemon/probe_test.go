@@ -37,17 +37,24 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 		asks       int64 // in them
 	}{
 		{"all is well", "/healthz", func(int64, http.ResponseWriter, *http.Request) {}, 0, true, 10},
-		{"a redirection is an answer, and not followed", "/healthz", func(_ int64, w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-		}, 0, true, 10},
-		{"it sheds all: one request a round", "/healthz", func(_ int64, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, 1000, false, 2},
+		{"a redirection is an answer, and not followed", "/healthz",
+			func(_ int64, w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+			}, 0, true, 10},
+		{"it sheds all: one request a round", "/healthz", func(_ int64, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(429)
+		}, 1000, false, 2},
 		{"it sheds every fifth", "/healthz", func(n int64, w http.ResponseWriter, _ *http.Request) {
 			if n%5 == 0 {
 				w.WriteHeader(429)
 			}
 		}, 1000, false, 10},
-		{"it hangs", "/healthz", func(_ int64, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 1000, false, 2},
-		{"it heals in the second round: one more is wanted", "/healthz", func(_ int64, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 2,
+		{"it hangs", "/healthz", func(_ int64, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 1000,
+			false, 2},
+		{"it heals in the second round: one more is wanted", "/healthz",
+			func(_ int64, w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(503)
+			}, 2,
 			false, 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -69,11 +76,13 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 			if c.name == "it hangs" {
 				p.client.Timeout = 50 * time.Millisecond
 			}
-			policy := &probedPolicy{out: map[string][]string{"app": {strings.TrimPrefix(s.URL, "http://"), "unix:/run/app"},
+			policy := &probedPolicy{out: map[string][]string{"app": {strings.TrimPrefix(s.URL, "http://"),
+				"unix:/run/app"},
 				"other": {"127.0.0.1:1"}}}
 			p.tell(policy)
 			if policy.asked != 1 || policy.answers {
-				t.Errorf("before the first round: told %d times, %t; want once of the server that can be asked, and that it does not answer",
+				t.Errorf("before the first round: told %d times, %t; want once of the server that can be asked, and "+
+					"that it does not answer",
 					policy.asked, policy.answers)
 			}
 			for range probeRounds {

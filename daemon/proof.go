@@ -267,7 +267,8 @@ func (d *Service) switchArm(ctx context.Context, s *Session, standing helper.Sta
 			words.Change(control.InForce(*sample), want, nil), "reloaded", r.Reloaded, "took_ms", r.Took.Milliseconds())
 	}
 	if r.Changed {
-		d.page.Note(page.CauseExperiment, control.InForce(*sample), want, fmt.Sprintf("the turn of the %s weights", arm),
+		d.page.Note(page.CauseExperiment, control.InForce(*sample), want, fmt.Sprintf("the turn of the %s weights",
+			arm),
 			"trimtab prove --stop")
 	}
 	f.In = arm

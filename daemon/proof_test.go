@@ -41,7 +41,8 @@ func (p *playedNGINX) Status(context.Context) (vts.Status, error) {
 	p.last = now
 	st := vts.Status{At: now, NowMsec: now.UnixMilli(), LoadMsec: p.page.began.UnixMilli(), NginxVer: "1.22.1",
 		Upstreams: []vts.Upstream{{Name: "app"}}}
-	ratio := uint64(p.weights["app"]["127.0.0.1:9002"].Weight.Int()) / uint64(p.weights["app"]["127.0.0.1:9001"].Weight.Int())
+	ratio := uint64(p.weights["app"]["127.0.0.1:9002"].Weight.Int()) /
+		uint64(p.weights["app"]["127.0.0.1:9001"].Weight.Int())
 	for i, server := range []string{"127.0.0.1:9001", "127.0.0.1:9002"} {
 		sum := &p.sums[i]
 		sum.Requests += ms / 10

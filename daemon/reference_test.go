@@ -60,7 +60,8 @@ func TestReferenceOfMetrics(t *testing.T) {
 	if !ok || !ended {
 		t.Fatalf("%s: the marks are missing", path)
 	}
-	text := before + begin + "\n| metric | labels | |\n|---|---|---|\n" + strings.Join(rows, "\n") + "\n\n" + end + after
+	text := before + begin + "\n| metric | labels | |\n|---|---|---|\n" + strings.Join(rows, "\n") + "\n\n" + end +
+		after
 	switch {
 	case os.Getenv("TRIMTAB_UPDATE_DOCS") != "":
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

@@ -113,7 +113,8 @@ func translate(sc *deathstarbench.Scenario, cfg *Config) (real, simulated map[st
 			err = errors.Join(err, fmt.Errorf("upstream %q is not in %s", u.Name, conf.Path))
 			continue
 		case len(found.Peers) != len(u.Servers):
-			err = errors.Join(err, fmt.Errorf("upstream %q has %d servers, in %s it has %d", u.Name, len(u.Servers), conf.Path, len(found.Peers)))
+			err = errors.Join(err, fmt.Errorf("upstream %q has %d servers, in %s it has %d", u.Name, len(u.Servers),
+				conf.Path, len(found.Peers)))
 			continue
 		}
 		real[u.Name], simulated[u.Name] = map[string]string{}, map[string]string{}

@@ -8,7 +8,8 @@ import (
 	"trimtab/weights"
 )
 
-// What is done when a generator (consul-template, confd, Ansible) renders the configuration with the operator's weights.
+// What is done when a generator (consul-template, confd, Ansible) renders the configuration with the operator's
+// weights.
 const (
 	renderKeep    = "keep learned" // the learned weights are put in force again
 	renderNewBase = "new base"     // as when a person edits: the tuner begins from the operator's weights
@@ -28,9 +29,9 @@ type renders struct {
 	again weights.Set // learned weights to put in force again
 }
 
-// rendered reports whether what looks like an edit of an upstream is a render: its servers have the operator's weights again,
-// all of them. moved says that servers came or went with it: then what was learned of the others is kept whatever on_render
-// says, since nobody has touched their weights.
+// rendered reports whether what looks like an edit of an upstream is a render: its servers have the operator's weights
+// again, all of them. moved says that servers came or went with it: then what was learned of the others is kept
+// whatever on_render says, since nobody has touched their weights.
 func (d *Service) rendered(s *Session, name string, base, ours, now weights.Group, moved bool) bool {
 	if !maps.Equal(base, now) {
 		return false
@@ -49,8 +50,10 @@ func (d *Service) rendered(s *Session, name string, base, ours, now weights.Grou
 	r.at[name] = append(recent, at)
 	if len(r.at[name]) >= renderMany && !r.said[name] {
 		r.said[name] = true
-		d.log.Warn("something renders NGINX's configuration again and again with the weights of before: nginx.on_render "+
-			"says what is done then", "upstream", name, "times", len(r.at[name]), "within", renderWindow, "on_render", answer)
+		d.log.Warn("something renders NGINX's configuration again and again with the weights of before: "+
+			"nginx.on_render "+
+			"says what is done then", "upstream", name, "times", len(r.at[name]), "within", renderWindow, "on_render",
+			answer)
 	}
 	switch {
 	case moved || answer == renderKeep:

@@ -62,7 +62,8 @@ func (d *Service) writeFault(in part, err error) string {
 	cfg := d.current().cfg
 	known, seen, missed := d.witness.story()
 	head := faultHead{
-		Format: faultFormat, At: time.Now(), Version: d.opts.Version, Part: string(in), Error: err.Error(), Missed: missed, Known: known,
+		Format: faultFormat, At: time.Now(), Version: d.opts.Version, Part: string(in), Error: err.Error(),
+		Missed: missed, Known: known,
 		Settings: faultSettings{Interval: cfg.Interval, Kind: cfg.Actuator.Kind, Tuner: cfg.Tuner,
 			Regimes: cfg.Regimes, Upstream: cfg.Upstream,
 			Methods: relabelMethods(cfg.methods, label)},
@@ -179,7 +180,8 @@ func replay(r io.Reader, newPolicy func(*Config) (control.Policy, error)) (out R
 	}
 	out = Replayed{Part: head.Part, Error: head.Error, At: head.At, Version: head.Version}
 	cfg := Defaults()
-	cfg.Interval, cfg.Actuator.Kind, cfg.methods = head.Settings.Interval, head.Settings.Kind, relabelMethods(head.Settings.Methods, unlabel)
+	cfg.Interval, cfg.Actuator.Kind, cfg.methods = head.Settings.Interval, head.Settings.Kind,
+		relabelMethods(head.Settings.Methods, unlabel)
 	for _, part := range []struct {
 		text json.RawMessage
 		to   any

@@ -53,11 +53,13 @@ func newRoot(cfg *Config, log *slog.Logger) *helper.Root {
 		Applier: &nginx.Applier{
 			Config: n.Config, StateDir: filepath.Join(cfg.StateDir,
 				"nginx"), Binary: n.Binary, Prefix: n.Prefix, PIDFile: n.PIDFile,
-			TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand), Eject: cfg.ejects(), HoldUnloaded: true,
-			TestTimeout: time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
+			TestCommand: orNil(n.TestCommand), ReloadCommand: orNil(n.ReloadCommand), Eject: cfg.ejects(),
+			HoldUnloaded: true,
+			TestTimeout:  time.Duration(n.TestTimeout), ConfirmTimeout: time.Duration(n.ConfirmTimeout), Logger: log,
 			Budget: &nginx.Budget{
-				Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval), MaxGenerations: a.MaxGenerations,
-				MaxDraining: a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
+				Burst: a.Burst, Every: time.Duration(a.Every), Interval: time.Duration(a.Interval),
+				MaxGenerations: a.MaxGenerations,
+				MaxDraining:    a.MaxDraining, MaxMemoryBytes: int64(a.MaxMemoryMiB) << 20,
 			},
 		},
 	}

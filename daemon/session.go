@@ -47,10 +47,11 @@ type Session struct {
 	cancel func() // ends what runs in the background
 	tried  bool   // nginx -t has been tried, see service.tryOut
 
-	mu       sync.Mutex
-	tunable  map[string]bool   // upstreams that may be tuned; nil: not read yet
-	methods  map[string]string // balancing methods of NGINX's configuration, see methodsOf; nil: not read yet
-	named    map[string]int    // number of servers of upstreams some of whose servers are written by name, where that matters
+	mu      sync.Mutex
+	tunable map[string]bool   // upstreams that may be tuned; nil: not read yet
+	methods map[string]string // balancing methods of NGINX's configuration, see methodsOf; nil: not read yet
+	// number of servers of upstreams some of whose servers are written by name, where that matters
+	named    map[string]int
 	unread   string            // why the configuration of NGINX cannot be read
 	excluded []string          // upstreams left alone, and why
 	unfit    map[string]string // upstreams left alone because of what the page shows, and why
@@ -241,7 +242,8 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	sample, err := s.reader.Sample(ctx)
 	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the
 	// next one.
-	for c := s.change; err == nil && c != nil && c.shows(&sample) && time.Since(c.at) < time.Duration(s.cfg.Status.StaleAfter); {
+	for c := s.change; err == nil && c != nil && c.shows(&sample) &&
+		time.Since(c.at) < time.Duration(s.cfg.Status.StaleAfter); {
 		sample, err = s.reader.Sample(ctx)
 	}
 	if err != nil {
@@ -281,8 +283,8 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 	return sample, nil
 }
 
-// primary is a group without its backup servers: NGINX gives them nothing as long as one of the others lives, whatever their
-// weights, so that a share that is planned for them goes to the others.
+// primary is a group without its backup servers: NGINX gives them nothing as long as one of the others lives, whatever
+// their weights, so that a share that is planned for them goes to the others.
 func primary(g vts.GroupSample) vts.GroupSample {
 	isBackup := func(p vts.PeerSample) bool { return p.Backup }
 	if slices.ContainsFunc(g.Peers, isBackup) {

@@ -9,8 +9,8 @@ import (
 // DefaultNginxConfig is the configuration of most machines.
 const DefaultNginxConfig = "/etc/nginx/nginx.conf"
 
-// StateDirFor is the state folder for a configuration of NGINX: that of the usual one, or one of its own, so that two NGINX
-// on a machine never are in each other's way.
+// StateDirFor is the state folder for a configuration of NGINX: that of the usual one, or one of its own, so that two
+// NGINX on a machine never are in each other's way.
 func StateDirFor(config string) string {
 	const base = "/var/lib/trimtab"
 	abs, err := filepath.Abs(config)

@@ -139,8 +139,9 @@ func (s *Store) Read() (st State, err error) {
 // parts are the fields by key.
 func (st *State) parts() map[string]any {
 	return map[string]any{
-		"snapshot": &st.Snapshot, "base": &st.Base, "last_good": &st.LastGood, "observed": &st.Observed, "explanation": &st.Explanation,
-		"saved_at": &st.SavedAt,
+		"snapshot": &st.Snapshot, "base": &st.Base, "last_good": &st.LastGood, "observed": &st.Observed,
+		"explanation": &st.Explanation,
+		"saved_at":    &st.SavedAt,
 	}
 }
 
@@ -149,7 +150,8 @@ func (st *State) parts() map[string]any {
 // reported when the rest is written.
 func (s *Store) Save(st State) (err error) {
 	st.SavedAt = s.now()
-	st.Base, st.LastGood = relabel(st.Base, label), relabel(st.LastGood, label) // JSON would change names that are not UTF-8
+	// JSON would change names that are not UTF-8
+	st.Base, st.LastGood = relabel(st.Base, label), relabel(st.LastGood, label)
 	texts := make(map[string][]byte)
 	var unfit error
 	for key, value := range st.parts() {

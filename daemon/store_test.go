@@ -42,7 +42,8 @@ func TestStateComesBack(t *testing.T) {
 	if err != nil || aside != "" {
 		t.Fatal(aside, err)
 	}
-	if !got.Base.Equal(want.Base) || !got.LastGood.Equal(want.LastGood) || got.Observed != want.Observed || string(got.Explanation) != `{"reason":"hold"}` ||
+	if !got.Base.Equal(want.Base) || !got.LastGood.Equal(want.LastGood) || got.Observed != want.Observed ||
+		string(got.Explanation) != `{"reason":"hold"}` ||
 		string(got.Snapshot) != `{"version":2}` || got.SavedAt.IsZero() {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -67,7 +68,9 @@ func TestUnreadableStateIsPutAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			if err := db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put([]byte("schema"), []byte(value)) }); err != nil {
+			if err := db.Update(func(tx *bbolt.Tx) error {
+				return tx.Bucket(metaBucket).Put([]byte("schema"), []byte(value))
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -77,7 +80,9 @@ func TestUnreadableStateIsPutAside(t *testing.T) {
 		harm         func(*testing.T, string)
 	}{
 		{"an empty file", ".damaged-", damage(func([]byte) []byte { return nil })},
-		{"a text file", ".damaged-", damage(func([]byte) []byte { return []byte(strings.Repeat("not a database\n", 1000)) })},
+		{"a text file", ".damaged-", damage(func([]byte) []byte {
+			return []byte(strings.Repeat("not a database\n", 1000))
+		})},
 		{"a file cut off in the middle", ".damaged-", damage(func(d []byte) []byte { return d[:len(d)/2] })},
 		{"a file with only its head", ".damaged-", damage(func(d []byte) []byte { return d[:os.Getpagesize()*2] })},
 		{"pages overwritten", ".damaged-", damage(func(d []byte) []byte {
@@ -128,7 +133,8 @@ func TestStateThatCannotBeEncodedKeepsTheRest(t *testing.T) {
 		t.Errorf("got %v, want the part that cannot be encoded named", err)
 	}
 	got, _, err := s.Load()
-	if err != nil || got.Observed != time.Hour || string(got.Explanation) != `{"reason":"hold"}` || string(got.Snapshot) != `{"version":2}` {
+	if err != nil || got.Observed != time.Hour || string(got.Explanation) != `{"reason":"hold"}` ||
+		string(got.Snapshot) != `{"version":2}` {
 		t.Errorf("got %+v, %v, want the new time, and the explanation and the snapshot of before", got, err)
 	}
 }
@@ -152,7 +158,8 @@ func TestLockedStateIsNotPutAside(t *testing.T) {
 // NGINX takes names of any bytes, and JSON does not.
 func TestNamesThatAreNotUTF8ComeBack(t *testing.T) {
 	s := NewStore(filepath.Join(t.TempDir(), "tuner.db"), nil)
-	want := weights.Set{"caf\xe9": {"unix:/run/\xff.sock": {Weight: weights.Clamp(3)}, `unix:/run/\xff.sock`: {Down: true}}, "caf\xe8": {"a": {}}}
+	want := weights.Set{"caf\xe9": {"unix:/run/\xff.sock": {Weight: weights.Clamp(3)},
+		`unix:/run/\xff.sock`: {Down: true}}, "caf\xe8": {"a": {}}}
 	if err := s.Save(State{Base: want, LastGood: want}); err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,8 @@ func (d *Service) tell(out control.Outcome, err error) {
 	d.notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + strings.ReplaceAll(strings.ToValidUTF8(status, "?"), "\n", "; "))
 }
 
-// watchdog is systemd's. The control loop itself answers it, between steps and after each, so that an answer means that the
-// loop turns; nobody answers during a step.
+// watchdog is systemd's. The control loop itself answers it, between steps and after each, so that an answer means that
+// the loop turns; nobody answers during a step.
 type watchdog struct {
 	beat  <-chan time.Time // when to answer; nil without a watchdog
 	stop  func()

@@ -79,7 +79,8 @@ func Train(ctx context.Context, cfg *Config, from Training) error {
 }
 
 // trainOnFile lets a policy watch recorded statistics, one control interval at a time.
-func trainOnFile(ctx context.Context, p control.Policy, path string, interval time.Duration) (n int, covered time.Duration, err error) {
+func trainOnFile(ctx context.Context, p control.Policy, path string, interval time.Duration) (n int,
+	covered time.Duration, err error) {
 	file, err := vts.Open(path)
 	if err != nil {
 		return 0, 0, err

@@ -54,7 +54,8 @@ func newTroubles(reg prometheus.Registerer) *troubles {
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_error_last_timestamp_seconds",
 			Help: "When the last error of the kind was; 0: there was none."}, []string{"kind"}),
 		since: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "trimtab_error_since_timestamp_seconds",
-			Help: "Since when there have been errors of the kind without an end; 0: there are none now."}, []string{"kind"}),
+			Help: "Since when there have been errors of the kind without an end; 0: there are none now."},
+			[]string{"kind"}),
 	}
 	reg.MustRegister(t.total, t.last, t.since)
 	for _, kind := range allTroubles {

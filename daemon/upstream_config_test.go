@@ -70,10 +70,12 @@ func TestWhatIsWantedOfSingleServers(t *testing.T) {
 	if c.limits("web", nil, []string{"10.0.0.1:80"}) != nil || c.tunes("web") || !c.tunes("app") {
 		t.Error("an upstream without limits has some, or tune is not followed")
 	}
-	ordered := c.bounds("app", map[string]orders.Limit{"10.0.0.1:80": {Min: 0.2}, "10.0.0.3:80": {Max: 0.3}, "10.0.0.2:80": {Keep: true},
-		orders.Every: {Max: 0.7}})
-	if ordered.Each != (weights.Limits{Max: 0.7}) || !maps.Equal(ordered.Keep, map[string]bool{"10.0.0.2:80": true}) || !maps.Equal(ordered.Servers,
-		map[string]weights.Limits{"10.0.0.1:80": {Min: 0.2}, "10.0.0.3:80": {Max: 0.3}}) {
+	ordered := c.bounds("app", map[string]orders.Limit{"10.0.0.1:80": {Min: 0.2}, "10.0.0.3:80": {Max: 0.3},
+		"10.0.0.2:80": {Keep: true},
+		orders.Every:  {Max: 0.7}})
+	if ordered.Each != (weights.Limits{Max: 0.7}) || !maps.Equal(ordered.Keep, map[string]bool{"10.0.0.2:80": true}) ||
+		!maps.Equal(ordered.Servers,
+			map[string]weights.Limits{"10.0.0.1:80": {Min: 0.2}, "10.0.0.3:80": {Max: 0.3}}) {
 		t.Errorf("what is ordered goes before the configuration: got %+v", ordered)
 	}
 	words := c.Wishes()

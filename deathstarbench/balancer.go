@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Balancer is one of several NGINX in front of the same servers. Each has balancing state, statistics and weights of its own, and sees
-// its own part of the load only.
+// Balancer is one of several NGINX in front of the same servers. Each has balancing state, statistics and weights of
+// its own, and sees its own part of the load only.
 type Balancer struct {
 	Name string `toml:"name"`
 	// Share of every load that comes through it, in any unit; 0 means as much as each other one that names none.

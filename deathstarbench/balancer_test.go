@@ -27,7 +27,8 @@ partitions = [{ at = "30s", until = "60s" }, { at = "1m10s" }]
 `, ""},
 		{"a name twice", "[[balancer]]\nname = \"n\"\n[[balancer]]\nname = \"n\"", "another balancer has this name"},
 		{"a share below nothing", "[[balancer]]\nname = \"n\"\nshare = -1", "want more than 0"},
-		{"a partition that ends before it begins", "[[balancer]]\nname = \"n\"\npartitions = [{ at = \"9s\", until = \"3s\" }]", "want more than at"},
+		{"a partition that ends before it begins", "[[balancer]]\nname = \"n\"\npartitions = [{ at = \"9s\", until " +
+			"= \"3s\" }]", "want more than at"},
 		{"a delay below nothing", "[[balancer]]\nname = \"n\"\ntelemetry_delay = \"-1s\"", "want at least 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,8 +53,10 @@ partitions = [{ at = "30s", until = "60s" }, { at = "1m10s" }]
 
 func TestBalancerIsLinked(t *testing.T) {
 	t.Parallel()
-	b := Balancer{JoinsAt: Duration(10 * time.Second), Partitions: []Partition{{Duration(20 * time.Second), Duration(30 * time.Second)}}}
-	for at, want := range map[time.Duration]bool{0: false, 10 * time.Second: true, 20 * time.Second: false, 29 * time.Second: false, 30 * time.Second: true} {
+	b := Balancer{JoinsAt: Duration(10 * time.Second),
+		Partitions: []Partition{{Duration(20 * time.Second), Duration(30 * time.Second)}}}
+	for at, want := range map[time.Duration]bool{0: false, 10 * time.Second: true, 20 * time.Second: false,
+		29 * time.Second: false, 30 * time.Second: true} {
 		if got := b.Linked(at); got != want {
 			t.Errorf("after %v: got linked %t, want %t", at, got, want)
 		}

@@ -7,8 +7,8 @@ import (
 )
 
 // The degrees of the Facebook network of Reed College (socfb-Reed98 of the Network Data Repository: 962 users, 18,812
-// edges), which DeathStarBench uses, follow a Weibull distribution F(d) = 1 − exp(−(d/λ)^k) with these maximum-likelihood
-// parameters to a Kolmogorov–Smirnov distance of 0.022.
+// edges), which DeathStarBench uses, follow a Weibull distribution F(d) = 1 − exp(−(d/λ)^k) with these
+// maximum-likelihood parameters to a Kolmogorov–Smirnov distance of 0.022.
 const (
 	degreeShape = 1.114
 	degreeScale = 40.706
@@ -68,7 +68,8 @@ func simplify(rng *rand.Rand, edges [][2]int32) [][2]int32 {
 			if rng.IntN(2) == 0 {
 				x, y = [2]int32{a[0], b[0]}, [2]int32{a[1], b[1]}
 			}
-			fits := i != j && x[0] != x[1] && y[0] != y[1] && ordered(x) != ordered(y) && count[ordered(x)] == 0 && count[ordered(y)] == 0
+			fits := i != j && x[0] != x[1] && y[0] != y[1] && ordered(x) != ordered(y) && count[ordered(x)] == 0 &&
+				count[ordered(y)] == 0
 			if !fits {
 				continue
 			}

@@ -54,7 +54,8 @@ func ReadGraph(r io.Reader, name string) (*Graph, error) {
 		for i, f := range fields {
 			n, err := strconv.Atoi(f)
 			if err != nil || n < 0 || n > maxNodes {
-				return nil, fmt.Errorf("read graph %s:%d: %q: want a whole number from 0 to %d", name, number, f, maxNodes)
+				return nil, fmt.Errorf("read graph %s:%d: %q: want a whole number from 0 to %d", name, number, f,
+					maxNodes)
 			}
 			ids[i] = n
 		}
@@ -93,7 +94,8 @@ func ReadGraph(r io.Reader, name string) (*Graph, error) {
 	g.Nodes = highest - base + 1
 	if declared > 0 {
 		if g.Nodes > declared {
-			return nil, fmt.Errorf("read graph %s:%d: node %d: the first line says %d nodes", name, highestLine, highest, declared)
+			return nil, fmt.Errorf("read graph %s:%d: node %d: the first line says %d nodes", name, highestLine,
+				highest, declared)
 		}
 		g.Nodes = declared
 	}

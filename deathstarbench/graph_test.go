@@ -22,7 +22,8 @@ func TestReadGraph(t *testing.T) {
 		{"the number of nodes first, more than have edges", "5\n0 1\n", 5, [][2]int32{{0, 1}}},
 		{"the number of nodes first, ids from 1", "3\n1 3\n", 3, [][2]int32{{0, 2}}},
 		{"users without any edge", "4\n", 4, nil},
-		{"tabs, commas, comments, empty lines, DOS line ends, no last line end", "% sym\n# x\n\n0,1\r\n1\t2", 3, [][2]int32{{0, 1}, {1, 2}}},
+		{"tabs, commas, comments, empty lines, DOS line ends, no last line end", "% sym\n# x\n\n0,1\r\n1\t2", 3,
+			[][2]int32{{0, 1}, {1, 2}}},
 		{"the same edge again and in reverse", "0 1\n1 0\n0 1\n", 2, [][2]int32{{0, 1}}},
 	} {
 		g, err := ReadGraph(strings.NewReader(c.text), "g")
@@ -161,7 +162,8 @@ func TestGeneratedDegreesPassKolmogorovSmirnovAgainstReed98(t *testing.T) {
 			t.Errorf("seed %d: Kolmogorov–Smirnov distance %.4f, want at most 0.062", seed, d)
 		} else {
 			mean, sd := moments(got)
-			t.Logf("seed %d: %d edges, mean degree %.2f, sd %.2f, max %d, distance %.4f", seed, len(g.Edges), mean, sd, got[len(got)-1], d)
+			t.Logf("seed %d: %d edges, mean degree %.2f, sd %.2f, max %d, distance %.4f", seed, len(g.Edges), mean, sd,
+				got[len(got)-1], d)
 		}
 	}
 }

@@ -34,7 +34,8 @@ func Names() []string {
 func Source(name string) ([]byte, error) {
 	text, err := library.ReadFile("scenarios/" + name + ".toml")
 	if err != nil {
-		return nil, fmt.Errorf("scenario %q: %w: give the path of a .toml file or one of %s", name, ErrNoScenario, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("scenario %q: %w: give the path of a .toml file or one of %s", name, ErrNoScenario,
+			strings.Join(Names(), ", "))
 	}
 	return text, nil
 }

@@ -23,7 +23,8 @@ type UpstreamObjective struct {
 	Quantile   float64  `toml:"quantile"`
 	Importance *float64 `toml:"importance"` // missing means 1
 	Promised   float64  `toml:"promised"`   // requests per s
-	// MaxBlocked is the largest share of the requests that admission may refuse, and BlockStep its step; 0: none, and the default.
+	// MaxBlocked is the largest share of the requests that admission may refuse, and BlockStep its step; 0: none, and
+	// the default.
 	MaxBlocked float64 `toml:"max_blocked"`
 	BlockStep  float64 `toml:"block_step"`
 }
@@ -52,11 +53,13 @@ func (s *Scenario) Spec() objective.Spec {
 	if kind == "" {
 		kind = objective.KindTardiness
 	}
-	out := objective.Spec{Kind: kind, Steepness: s.Objective.Steepness, PriceUnit: s.Objective.PriceUnit, PriceViolation: s.Objective.PriceViolation,
-		Upstreams: map[string]objective.Terms{}}
+	out := objective.Spec{Kind: kind, Steepness: s.Objective.Steepness, PriceUnit: s.Objective.PriceUnit,
+		PriceViolation: s.Objective.PriceViolation,
+		Upstreams:      map[string]objective.Terms{}}
 	for i := range s.Upstreams {
 		u := &s.Upstreams[i]
-		t := objective.Terms{Bound: u.Objective.Bound.Std(), Knee: u.Objective.Knee.Std(), Quantile: u.Objective.Quantile, Importance: 1,
+		t := objective.Terms{Bound: u.Objective.Bound.Std(), Knee: u.Objective.Knee.Std(),
+			Quantile: u.Objective.Quantile, Importance: 1,
 			Promised: u.Objective.Promised, Deadline: time.Duration(u.Deadline)}
 		if u.Objective.Importance != nil {
 			t.Importance = *u.Objective.Importance
@@ -94,7 +97,8 @@ func (s *Scenario) checkObjective(c *checker) {
 		if err := v.Capacity.Limits().Validate(); err != nil {
 			c.want(false, fmt.Sprintf("server[%d].capacity", i), "%v", err)
 		}
-		c.want(v.Capacity.Max == 0 || v.Slots >= v.Capacity.Min && v.Slots <= v.Capacity.Max, fmt.Sprintf("server[%d].slots", i),
+		c.want(v.Capacity.Max == 0 || v.Slots >= v.Capacity.Min && v.Slots <= v.Capacity.Max,
+			fmt.Sprintf("server[%d].slots", i),
 			"%d: want them within the capacity, %d to %d", v.Slots, v.Capacity.Min, v.Capacity.Max)
 	}
 	for i := range s.Upstreams {

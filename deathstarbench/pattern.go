@@ -8,8 +8,8 @@ import (
 	"trimtab/loadgen/arrival"
 )
 
-// Pattern is a load that is written as a rule in place of its phases: the patterns that the published evaluation of the service-mesh
-// framework plays.
+// Pattern is a load that is written as a rule in place of its phases: the patterns that the published evaluation of the
+// service-mesh framework plays.
 type Pattern struct {
 	Kind   string    `toml:"kind"`   // drawn, sine or trace; empty: none
 	Every  Duration  `toml:"every"`  // length of a step; of a trace 0 means as the file has it
@@ -37,7 +37,8 @@ func (p *Pattern) check(c *checker, where string, duration time.Duration) {
 	if p.Kind == "" {
 		return
 	}
-	c.want(slices.Contains([]string{PatternDrawn, PatternSine, PatternTrace}, p.Kind), where+".kind", "%q: want drawn, sine or trace", p.Kind)
+	c.want(slices.Contains([]string{PatternDrawn, PatternSine, PatternTrace}, p.Kind), where+".kind",
+		"%q: want drawn, sine or trace", p.Kind)
 	if _, err := p.phases(duration); err != nil {
 		c.want(false, where, "%v", err)
 	}

@@ -41,16 +41,19 @@ type Scenario struct {
 
 // Server is one backend.
 type Server struct {
-	Name         string              `toml:"name"`
-	Slots        int                 `toml:"slots"`         // requests in service at once; more wait, first come first served
-	ServiceCV    float64             `toml:"service_cv"`    // coefficient of variation of the lognormal service time; 0: constant
+	Name string `toml:"name"`
+	// requests in service at once; more wait, first come first served
+	Slots int `toml:"slots"`
+	// coefficient of variation of the lognormal service time; 0: constant
+	ServiceCV    float64             `toml:"service_cv"`
 	Service      map[string]Duration `toml:"service"`       // mean service time by workload
 	NetworkDelay Duration            `toml:"network_delay"` // added to every response, holding no slot
 	// Distance is further network delay by workload, for worlds in which the clients of the workloads sit in
 	// different places.
-	Distance   map[string]Duration `toml:"distance"`
-	QueueLimit int                 `toml:"queue_limit"` // waiting requests; beyond it 503 at once; 0 means DefaultQueueLimit
-	Capacity   CapacityRange       `toml:"capacity"`    // within which scaling may change it; empty: Slots it has for good
+	Distance map[string]Duration `toml:"distance"`
+	// waiting requests; beyond it 503 at once; 0 means DefaultQueueLimit
+	QueueLimit int           `toml:"queue_limit"`
+	Capacity   CapacityRange `toml:"capacity"` // within which scaling may change it; empty: Slots it has for good
 }
 
 // Delay is the network delay of the server for requests of the workload: NetworkDelay and Distance.
@@ -139,8 +142,8 @@ func (f *Fault) Complete() {
 	}
 }
 
-// Shorten gives a complete scenario another duration and, unless warmup is 0, another warm-up. Phases and faults that begin after it are
-// left out.
+// Shorten gives a complete scenario another duration and, unless warmup is 0, another warm-up. Phases and faults that
+// begin after it are left out.
 func (s *Scenario) Shorten(duration, warmup time.Duration) error {
 	s.Duration = Duration(duration)
 	if warmup > 0 {

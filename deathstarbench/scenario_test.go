@@ -74,7 +74,8 @@ func TestParseFillsInWhatIsLeftOut(t *testing.T) {
 	if b.QueueLimit != DefaultQueueLimit || b.ServiceCV != 0 {
 		t.Errorf("server b: got queue limit %d and cv %g, want %d and 0", b.QueueLimit, b.ServiceCV, DefaultQueueLimit)
 	}
-	if home.Method != RoundRobin || len(home.Weights) != 1 || home.Weights[0] != 1 || home.Priority != 1 || home.Deadline != 0 {
+	if home.Method != RoundRobin || len(home.Weights) != 1 || home.Weights[0] != 1 || home.Priority != 1 ||
+		home.Deadline != 0 {
 		t.Errorf("home: got %+v, want round robin, weights 1, priority 1 and a learned deadline", home)
 	}
 	if got := s.Server("a").Delay(ComposePost); got != 4*time.Millisecond {
@@ -149,7 +150,8 @@ func TestParseReportsFaults(t *testing.T) {
 		// one name where a list is wanted
 		{`servers = ["b"]`, `servers = "b"`, `f.toml:32: upstream[1].servers: want a list`},
 		// one service time for all workloads
-		{`service = { compose-post = "10ms", read-home-timeline = "5ms" }`, `service = "10ms"`, `f.toml:18: server[1].service: want a table`},
+		{`service = { compose-post = "10ms", read-home-timeline = "5ms" }`, `service = "10ms"`,
+			`f.toml:18: server[1].service: want a table`},
 		// a scenario that never ends
 		{`duration = "90s"`, `duration = "-90s"`, `duration: -1m30s: want more than 0`},
 		// a warm-up as long as the run
@@ -165,11 +167,13 @@ func TestParseReportsFaults(t *testing.T) {
 		// a network faster than light
 		{`network_delay = "1ms"`, `network_delay = "-1ms"`, `server[0].network_delay: -1ms: want at least 0`},
 		// a distance below nothing
-		{`distance = { compose-post = "3ms" }`, `distance = { compose-post = "-3ms" }`, `server[0].distance.compose-post: -3ms: want at least 0`},
+		{`distance = { compose-post = "3ms" }`, `distance = { compose-post = "-3ms" }`,
+			`server[0].distance.compose-post: -3ms: want at least 0`},
 		// a distance for a workload that does not exist
 		{`distance = { compose-post`, `distance = { composing`, `server[0].distance.composing: unknown workload`},
 		// a service time for a workload that does not exist
-		{`service = { compose-post = "40ms", `, `service = { compose-post = "40ms", login = "1ms", `, `server[0].service.login: unknown workload`},
+		{`service = { compose-post = "40ms", `, `service = { compose-post = "40ms", login = "1ms", `,
+			`server[0].service.login: unknown workload`},
 		// a service that takes no time
 		{`compose-post = "40ms"`, `compose-post = "0s"`, `server[0].service.compose-post: 0s: want more than 0`},
 		// two servers of one name (and the groups then know only one)
@@ -179,9 +183,12 @@ func TestParseReportsFaults(t *testing.T) {
 		// a group without a name
 		{`name = "compose_backend"`, `name = ""`, `upstream[0].name: missing`},
 		// a group for no workload
-		{"[[upstream]]\nname = \"compose_backend\"\nworkload = \"compose-post\"", "[[upstream]]\nname = \"compose_backend\"\nworkload = \"mixed\"", `upstream[0].workload: "mixed": want one of`},
+		{"[[upstream]]\nname = \"compose_backend\"\nworkload = \"compose-post\"",
+			"[[upstream]]\nname = \"compose_backend\"\nworkload = \"mixed\"",
+			`upstream[0].workload: "mixed": want one of`},
 		// two groups for one workload
-		{`workload = "read-home-timeline"` + "\nservers", `workload = "compose-post"` + "\nservers", `upstream[1].workload: compose-post is already served by upstream "compose_backend"`},
+		{`workload = "read-home-timeline"` + "\nservers", `workload = "compose-post"` + "\nservers",
+			`upstream[1].workload: compose-post is already served by upstream "compose_backend"`},
 		// a server that does not exist
 		{`servers = ["b"]`, `servers = ["z"]`, `upstream[1].servers: unknown server "z"; known are a, b`},
 		// a server twice
@@ -203,9 +210,11 @@ func TestParseReportsFaults(t *testing.T) {
 		// a priority below nothing
 		{`priority = 2`, `priority = -2`, `upstream[0].priority: -2: want more than 0`},
 		// the load generator's mixture
-		{"[[load]]\nworkload = \"compose-post\"", "[[load]]\nworkload = \"mixed\"", `load[0].workload: "mixed": write one load for each of`},
+		{"[[load]]\nworkload = \"compose-post\"", "[[load]]\nworkload = \"mixed\"",
+			`load[0].workload: "mixed": write one load for each of`},
 		// a load that no group serves
-		{"[[load]]\nworkload = \"compose-post\"", "[[load]]\nworkload = \"read-user-timeline\"", `load[0].workload: read-user-timeline has no upstream`},
+		{"[[load]]\nworkload = \"compose-post\"", "[[load]]\nworkload = \"read-user-timeline\"",
+			`load[0].workload: read-user-timeline has no upstream`},
 		// an arrival process that does not exist
 		{`arrival = "exp"`, `arrival = "poisson"`, `load[0].arrival: "poisson": want fixed, exp, norm or zipf`},
 		// a load without a rate
@@ -215,11 +224,13 @@ func TestParseReportsFaults(t *testing.T) {
 		// phases out of order
 		{`{ at = "30s", rate = 40 }`, `{ at = "0s", rate = 40 }`, `load[0].phases[1].at: 0s: phases overlap`},
 		// a phase after the end
-		{`{ at = "30s", rate = 40 }`, `{ at = "90s", rate = 40 }`, `load[0].phases[1].at: 1m30s: the run is over after 1m30s`},
+		{`{ at = "30s", rate = 40 }`, `{ at = "90s", rate = 40 }`,
+			`load[0].phases[1].at: 1m30s: the run is over after 1m30s`},
 		// a fault of nobody
 		{"[[fault]]\nserver = \"a\"", "[[fault]]\nserver = \"z\"", `f.toml:45: fault[0].server: unknown server "z"`},
 		// a kind of fault that does not exist
-		{`kind = "slowdown"`, `kind = "slow"`, `fault[0].kind: "slow": want one of slowdown, capacity, error, down, network_delay, pause, hang, shed`},
+		{`kind = "slowdown"`, `kind = "slow"`,
+			`fault[0].kind: "slow": want one of slowdown, capacity, error, down, network_delay, pause, hang, shed`},
 		// a slowdown that says by how much in the wrong key
 		{"factor = 3.0", "factor = 3.0\nslots = 2", `fault[0].slots: not used by kind "slowdown"`},
 		// a slowdown to nothing
@@ -227,15 +238,18 @@ func TestParseReportsFaults(t *testing.T) {
 		// a capacity of nothing
 		{"kind = \"slowdown\"\nfactor = 3.0", "kind = \"capacity\"\nslots = 0", `fault[0].slots: 0: want at least 1`},
 		// a probability that is none
-		{"kind = \"slowdown\"\nfactor = 3.0", "kind = \"error\"\nprobability = 1.5", `fault[0].probability: 1.5: want more than 0 and at most 1`},
+		{"kind = \"slowdown\"\nfactor = 3.0", "kind = \"error\"\nprobability = 1.5",
+			`fault[0].probability: 1.5: want more than 0 and at most 1`},
 		// a delay of nothing
 		{"kind = \"slowdown\"\nfactor = 3.0", "kind = \"network_delay\"", `fault[0].delay: 0s: want more than 0`},
 		// parameters of kinds that have none
-		{"kind = \"slowdown\"\nfactor = 3.0", "kind = \"down\"\ndelay = \"1ms\"", `fault[0].delay: not used by kind "down"`},
+		{"kind = \"slowdown\"\nfactor = 3.0", "kind = \"down\"\ndelay = \"1ms\"",
+			`fault[0].delay: not used by kind "down"`},
 		// a fault that ends before it begins
 		{`until = "40s"`, `until = "20s"`, `fault[0].until: 20s: want more than at = 20s`},
 		// two faults of one kind at once on one server
-		{"[[fault]]", "[[fault]]\nserver = \"a\"\nkind = \"slowdown\"\nfactor = 2\nat = \"30s\"\n\n[[fault]]", `fault[1].at: overlaps fault[0], also slowdown of server "a"`},
+		{"[[fault]]", "[[fault]]\nserver = \"a\"\nkind = \"slowdown\"\nfactor = 2\nat = \"30s\"\n\n[[fault]]",
+			`fault[1].at: overlaps fault[0], also slowdown of server "a"`},
 		// no servers: all that asks for one is wrong too
 		{"[[server]]", "[[serverx]]", `serverx: unknown key`},
 	} {
@@ -264,8 +278,10 @@ func TestParseReportsAllFaultsAtOnceInTheOrderOfTheFile(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	want := []string{"f.toml:3: warmp", "f.toml:8: server[0].slots: 1.5", `f.toml:23: upstream[0].servers: unknown server "z"`,
-		"f.toml:37: load[0].phases[0].rate", "f.toml:37: load[0].phases[1].at", "f.toml:40: load[1].workload: read-user-timeline has no upstream"}
+	want := []string{"f.toml:3: warmp", "f.toml:8: server[0].slots: 1.5",
+		`f.toml:23: upstream[0].servers: unknown server "z"`,
+		"f.toml:37: load[0].phases[0].rate", "f.toml:37: load[0].phases[1].at", "f.toml:40: load[1].workload: " +
+			"read-user-timeline has no upstream"}
 	if len(lines) != len(want) {
 		t.Fatalf("got %d faults, want %d:\n%v", len(lines), len(want), err)
 	}
@@ -294,7 +310,8 @@ func TestLoadTellsNamesFromPaths(t *testing.T) {
 	if s, err := Load("identical"); err != nil || s.Name != "identical" {
 		t.Errorf("a name: got %v, %v", s, err)
 	}
-	if _, err := Load("no-such-scenario"); !errors.Is(err, ErrNoScenario) || !strings.Contains(err.Error(), "capacity-1-2-4") {
+	if _, err := Load("no-such-scenario"); !errors.Is(err, ErrNoScenario) || !strings.Contains(err.Error(),
+		"capacity-1-2-4") {
 		t.Errorf("an unknown name: got %v, want ErrNoScenario and the names that there are", err)
 	}
 	if _, err := Load("./no-such-scenario"); !errors.Is(err, os.ErrNotExist) {

@@ -73,7 +73,8 @@ func (s *Scenario) BestUtilisation(t time.Duration) (float64, error) {
 		b[g] = 1
 		for _, name := range u.Servers {
 			i := index[name]
-			work := s.RateAt(u.Workload, t) * s.Servers[i].Service[u.Workload].Std().Seconds() / float64(s.Servers[i].Slots)
+			work := s.RateAt(u.Workload, t) * s.Servers[i].Service[u.Workload].Std().Seconds() /
+				float64(s.Servers[i].Slots)
 			a.Set(g, x, 1)
 			a.Set(len(active)+i, x, work)
 			x++

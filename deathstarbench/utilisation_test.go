@@ -66,12 +66,14 @@ func TestLibraryScenariosCanBeCarried(t *testing.T) {
 	} {
 		peak := mustPeak(t, name)
 		if math.Abs(peak.Equal-want.equal) > 0.01 || math.Abs(peak.Best-want.best) > 0.01 {
-			t.Errorf("%s: got %.3f with equal weights and %.3f at best, want %.2f and %.2f", name, peak.Equal, peak.Best, want.equal, want.best)
+			t.Errorf("%s: got %.3f with equal weights and %.3f at best, want %.2f and %.2f", name, peak.Equal,
+				peak.Best, want.equal, want.best)
 		}
 	}
 	for _, name := range Names() {
 		if peak := mustPeak(t, name); peak.Best >= 0.9 || peak.Rate > 700 {
-			t.Errorf("%s: got %.2f of the busiest server at best and %.0f requests/s: want less than 0.9 and a rate for two cores", name, peak.Best, peak.Rate)
+			t.Errorf("%s: got %.2f of the busiest server at best and %.0f requests/s: want less than 0.9 and a rate "+
+				"for two cores", name, peak.Best, peak.Rate)
 		}
 	}
 }
@@ -91,7 +93,8 @@ func mustPeak(t *testing.T, name string) Peak {
 
 func TestLibraryHasWhatItShould(t *testing.T) {
 	names := Names()
-	for _, name := range []string{"capacity-1-2-4", "capacity-1-2-4-40", "capacity-1-2-4-85", "class-speeds", "distant", "regimes", "brown-out",
+	for _, name := range []string{"capacity-1-2-4", "capacity-1-2-4-40", "capacity-1-2-4-85", "class-speeds", "distant",
+		"regimes", "brown-out",
 		"fast-failures", "server-down", "identical", "sixteen", "slow-drift", "daily-sine", "randomised", "region"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("no scenario %s", name)
@@ -101,11 +104,14 @@ func TestLibraryHasWhatItShould(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	matrix := [3][3]float64{{0, 0.5, 1}, {0.5, 0, 0.75}, {1, 0.75, 0}} // between regions; each workload's clients sit in one
+	// between regions; each workload's clients sit in one
+	matrix := [3][3]float64{{0, 0.5, 1}, {0.5, 0, 0.75}, {1, 0.75, 0}}
 	for i := range region.Servers {
 		for j, w := range Workloads() {
-			if got, want := region.Servers[i].Delay(w), time.Duration(matrix[j][i]*40*float64(time.Millisecond)); got != want {
-				t.Errorf("region: delay from the clients of %s to %s: got %s, want %s", w, region.Servers[i].Name, got, want)
+			if got, want := region.Servers[i].Delay(w),
+				time.Duration(matrix[j][i]*40*float64(time.Millisecond)); got != want {
+				t.Errorf("region: delay from the clients of %s to %s: got %s, want %s", w, region.Servers[i].Name, got,
+					want)
 			}
 		}
 	}

@@ -72,8 +72,8 @@ type record struct {
 	whyRests string
 }
 
-// Auditor judges samples by themselves and by what the same node said before. It keeps a record of every node that it was shown, at most
-// MostNodes of them.
+// Auditor judges samples by themselves and by what the same node said before. It keeps a record of every node that it
+// was shown, at most MostNodes of them.
 type Auditor struct {
 	cfg   AuditConfig
 	nodes map[string]*record
@@ -126,13 +126,15 @@ func (a *Auditor) Judge(s *Sample, now time.Time) *Quarantine {
 }
 
 // order checks that a sample comes after the last one of its node, and from the same process.
-func (a *Auditor) order(r *record, s *Sample, now time.Time, fault func(Reason, string, ...any) *Quarantine) *Quarantine {
+func (a *Auditor) order(r *record, s *Sample, now time.Time,
+	fault func(Reason, string, ...any) *Quarantine) *Quarantine {
 	switch {
 	case r.seq == 0: // the first
 		r.boot = s.Boot
 	case s.Boot == "" && r.boot == "": // schema 1 numbers begin anew with the process; its clock does not
 		if s.AtMS <= r.atMS {
-			return fault(Replayed, "of %s, after one of %s", s.At().UTC().Format(time.TimeOnly), time.UnixMilli(r.atMS).UTC().Format(time.TimeOnly))
+			return fault(Replayed, "of %s, after one of %s", s.At().UTC().Format(time.TimeOnly),
+				time.UnixMilli(r.atMS).UTC().Format(time.TimeOnly))
 		}
 	case s.Boot == r.boot:
 		if s.Seq <= r.seq {
@@ -207,7 +209,8 @@ func (g *Group) impossible(j int, span time.Duration, mostPerSec float64) string
 		return fmt.Sprintf("%d answers to %d requests", sum, n)
 	case n == 0 && (g.RequestMS[j] > 0 || g.ResponseMS[j] > 0):
 		return "time spent on no request"
-	case float64(g.ResponseMS[j]) > mostInside*span.Seconds()*1e3 || float64(g.RequestMS[j]) > mostInside*span.Seconds()*1e3:
+	case float64(g.ResponseMS[j]) > mostInside*span.Seconds()*1e3 ||
+		float64(g.RequestMS[j]) > mostInside*span.Seconds()*1e3:
 		return fmt.Sprintf("%d ms of answers in %s", max(g.ResponseMS[j], g.RequestMS[j]), span)
 	}
 	if len(g.Buckets) == 0 {

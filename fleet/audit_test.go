@@ -13,7 +13,8 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // sampleOf is what a node saw of servers a and b, each with the requests given at 20 ms.
 func sampleOf(node string, seq uint64, at time.Time, a, b uint64) Sample {
 	peer := func(name string, n uint64) vts.PeerSample {
-		return vts.PeerSample{Server: name, Weight: 1, Known: n > 0, Requests: n, Responses: vts.Responses{1: n}, RequestMsec: 20 * n, ResponseMsec: 20 * n,
+		return vts.PeerSample{Server: name, Weight: 1, Known: n > 0, Requests: n, Responses: vts.Responses{1: n},
+			RequestMsec: 20 * n, ResponseMsec: 20 * n,
 			BucketsMsec: []float64{10, 100}, Buckets: []uint64{0, n}}
 	}
 	return NewSample(node, "boot", seq, vts.Sample{At: at, Interval: 3 * time.Second,
@@ -36,7 +37,9 @@ func TestAuditor(t *testing.T) {
 		{"an interval that lies in the last one", func(s *Sample) { s.Interval = 8000 }, Impossible},
 		{"no interval", func(s *Sample) { s.Interval = 0 }, Impossible},
 		{"more answers than requests", func(s *Sample) { s.Groups[0].Responses[0][1]++ }, Impossible},
-		{"more requests than any server answers", func(s *Sample) { s.Groups[0].Requests[0], s.Groups[0].Responses[0][1] = 1e9, 1e9 }, Impossible},
+		{"more requests than any server answers", func(s *Sample) {
+			s.Groups[0].Requests[0], s.Groups[0].Responses[0][1] = 1e9, 1e9
+		}, Impossible},
 		{"time without requests", func(s *Sample) {
 			s.Groups[0].Requests[0], s.Groups[0].Responses[0] = 0, vts.Responses{}
 			s.Groups[0].Buckets = nil
@@ -121,7 +124,8 @@ func TestSamplesThatAreRefused(t *testing.T) {
 		{"a version that is still to come", `{"v":3,"node":"n"}`, "unknown version"},
 		{"no version", `{"node":"n"}`, "unknown version"},
 		{"no node", `{"v":2}`, "node"},
-		{"columns of different lengths", `{"v":2,"node":"n","groups":[{"name":"u","servers":["a"],"weights":[1,2]}]}`, "columns"},
+		{"columns of different lengths", `{"v":2,"node":"n","groups":[{"name":"u","servers":["a"],"weights":[1,2]}]}`,
+			"columns"},
 		{"a group twice", `{"v":2,"node":"n","groups":[{"name":"u"},{"name":"u"}]}`, "twice"},
 		{"a server twice", `{"v":2,"node":"n","groups":[{"name":"u","servers":["a","a"],"weights":[1,1],"requests":[0,0],
 			"responses":[[0,0,0,0,0],[0,0,0,0,0]],"request_ms":[0,0],"response_ms":[0,0]}]}`, "twice"},

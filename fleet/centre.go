@@ -24,7 +24,8 @@ type CentreConfig struct {
 	// Last is the plan of the centre before: its weights stay until there are better ones. Empty: there was none.
 	Last  Plan
 	Audit AuditConfig
-	// Carry is how long the last sample of a node stands in for those that are missing; default 20 s. Its load is still there.
+	// Carry is how long the last sample of a node stands in for those that are missing; default 20 s. Its load is still
+	// there.
 	Carry time.Duration
 	// Forget is how long a node is known that is not heard; default 1 h.
 	Forget  time.Duration
@@ -95,7 +96,8 @@ func NewCentre(cfg CentreConfig) (*Centre, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Centre{cfg: cfg, policy: cfg.Policy, audit: NewAuditor(cfg.Audit), nodes: map[string]*node{},
-		plan: Plan{Schema: Schema, Epoch: cfg.Epoch, Seq: cfg.Last.Seq, Weights: cfg.Last.Weights.Clone(), Reason: cfg.Last.Reason}, rollout: NewRollout(cfg.Rollout, cfg.Stable),
+		plan: Plan{Schema: Schema, Epoch: cfg.Epoch, Seq: cfg.Last.Seq, Weights: cfg.Last.Weights.Clone(),
+			Reason: cfg.Last.Reason}, rollout: NewRollout(cfg.Rollout, cfg.Stable),
 		version: max(cfg.Version, cfg.Stable)}, nil
 }
 
@@ -115,7 +117,8 @@ func (c *Centre) node(name string) *node {
 	return n
 }
 
-// Receive takes a sample of a node in, at any time. A sample that is not believed is the error, a *Quarantine, and has no effect.
+// Receive takes a sample of a node in, at any time. A sample that is not believed is the error, a *Quarantine, and has
+// no effect.
 func (c *Centre) Receive(s Sample, now time.Time) *Quarantine {
 	q := c.audit.Judge(&s, now)
 	if q != nil {
@@ -170,7 +173,8 @@ func joined(a, b *Sample) *Sample {
 }
 
 func joinedGroup(a, b *Group) (Group, bool) {
-	same := a.Name == b.Name && slices.Equal(a.Servers, b.Servers) && slices.Equal(a.BucketsMS, b.BucketsMS) && len(a.Buckets) == len(b.Buckets) &&
+	same := a.Name == b.Name && slices.Equal(a.Servers, b.Servers) && slices.Equal(a.BucketsMS, b.BucketsMS) &&
+		len(a.Buckets) == len(b.Buckets) &&
 		len(a.InBytes) == len(b.InBytes) && len(a.OutBytes) == len(b.OutBytes)
 	if !same {
 		return Group{}, false
@@ -183,7 +187,8 @@ func joinedGroup(a, b *Group) (Group, bool) {
 		return out
 	}
 	out := *b
-	out.Requests, out.RequestMS, out.ResponseMS = add(a.Requests, b.Requests), add(a.RequestMS, b.RequestMS), add(a.ResponseMS, b.ResponseMS)
+	out.Requests, out.RequestMS, out.ResponseMS = add(a.Requests, b.Requests), add(a.RequestMS, b.RequestMS),
+		add(a.ResponseMS, b.ResponseMS)
 	out.InBytes, out.OutBytes = add(a.InBytes, b.InBytes), add(a.OutBytes, b.OutBytes)
 	out.NoLive, out.Turned = a.NoLive+b.NoLive, a.Turned+b.Turned
 	out.Responses = slices.Clone(b.Responses)
@@ -202,8 +207,8 @@ func joinedGroup(a, b *Group) (Group, bool) {
 	return out, true
 }
 
-// Step ends an interval: what was heard in it becomes one sample of the whole load, which the policy observes. It returns the plans that
-// nodes are to have now: one for all, and one for each node that has limits of its own.
+// Step ends an interval: what was heard in it becomes one sample of the whole load, which the policy observes. It
+// returns the plans that nodes are to have now: one for all, and one for each node that has limits of its own.
 func (c *Centre) Step(now time.Time) []Plan {
 	parts := c.parts(now)
 	if len(parts) > 0 {
@@ -258,14 +263,15 @@ func (c *Centre) parts(now time.Time) (out []Part) {
 	return out
 }
 
-// blend is what is in force over all nodes as one set of weights, kept while no node changes its weights: loads that vary are no edit.
+// blend is what is in force over all nodes as one set of weights, kept while no node changes its weights: loads that
+// vary are no edit.
 type blend struct {
 	of  map[string]weights.Set // by node
 	set weights.Set
 }
 
-// inForce is what the policy is told: the plan, where nodes that carry at least half of a group's load follow it, else the mean of the
-// shares that nodes have in force, by load.
+// inForce is what the policy is told: the plan, where nodes that carry at least half of a group's load follow it, else
+// the mean of the shares that nodes have in force, by load.
 func (c *Centre) inForce(parts []Part) weights.Set {
 	now := make(map[string]weights.Set, len(parts))
 	for i := range parts {
@@ -274,7 +280,8 @@ func (c *Centre) inForce(parts []Part) weights.Set {
 	if maps.EqualFunc(now, c.blended.of, weights.Set.Equal) {
 		return c.blended.set
 	}
-	if c.pending != nil && sameServers(now, c.blended.set) { // some follow already: that is on its way, and nobody's edit
+	// some follow already: that is on its way, and nobody's edit
+	if c.pending != nil && sameServers(now, c.blended.set) {
 		return c.blended.set
 	}
 	type sum struct{ load, follow float64 }
@@ -352,7 +359,8 @@ func sameServers(nodes map[string]weights.Set, set weights.Set) bool {
 	return groups > 0
 }
 
-// A decision counts as carried out when nodes of so much of the load follow it; when they do not for so many intervals, it was not.
+// A decision counts as carried out when nodes of so much of the load follow it; when they do not for so many intervals,
+// it was not.
 const (
 	enoughFollow = 0.5
 	patience     = 5
@@ -373,7 +381,8 @@ func (c *Centre) confirm(parts []Part, now time.Time) {
 	}
 	switch {
 	case follow >= enoughFollow*load:
-		c.policy.Committed(control.Receipt{Want: c.pending.want, Changed: true, At: now, Took: now.Sub(c.pending.since)})
+		c.policy.Committed(control.Receipt{Want: c.pending.want, Changed: true, At: now,
+			Took: now.Sub(c.pending.since)})
 		c.pending = nil
 	case now.Sub(c.pending.since) > patience*c.cfg.Interval:
 		c.pending = nil

@@ -40,7 +40,8 @@ func (n *Node) watch(s *vts.Sample) {
 			p := &g.Peers[j]
 			requests, errors := float64(p.Requests), float64(p.Responses.Errors())
 			rest := all - requests
-			if requests >= enough && errors >= failsClearly*requests && rest >= enough && bad-errors < failsOthers*rest {
+			if requests >= enough && errors >= failsClearly*requests && rest >= enough &&
+				bad-errors < failsOthers*rest {
 				n.fails[[2]string{g.Name, p.Server}] = failing{leftSec: spareSec}
 			}
 		}
@@ -76,8 +77,8 @@ func (n *Node) guarded(want weights.Set) weights.Set {
 	return out
 }
 
-// guard tells whether a student is to be trusted while nobody else is to be heard: not when answers take much longer than they did under
-// the plans.
+// guard tells whether a student is to be trusted while nobody else is to be heard: not when answers take much longer
+// than they did under the plans.
 type guard struct {
 	before decaying // mean response time while led, ms
 	now    decaying // while cut off

@@ -14,7 +14,8 @@ type Hello struct {
 	Boot    string `json:"boot"`
 	Version string `json:"version"` // of the program
 	AtMS    int64  `json:"at_ms"`
-	// Shares are the node's own limits of servers' shares, by group and server; those of AnyServer are of all that are not named.
+	// Shares are the node's own limits of servers' shares, by group and server; those of AnyServer are of all that are
+	// not named.
 	Shares map[string]map[string]weights.Limits `json:"shares,omitempty"`
 }
 

@@ -15,8 +15,8 @@ import (
 type Link interface {
 	// Send reports a sample. What cannot be sent now is sent later, or dropped when it has become old.
 	Send(Sample)
-	// Heard is the last plan that came for the node, and when it came by the node's own clock, which runs on when the clock on the wall
-	// is set; ok is false while none has come.
+	// Heard is the last plan that came for the node, and when it came by the node's own clock, which runs on when the
+	// clock on the wall is set; ok is false while none has come.
 	Heard() (p Plan, at time.Time, ok bool)
 	// Student is the student of that version; nil: it has not come yet.
 	Student(version uint64) *Student
@@ -48,8 +48,9 @@ const (
 	Alone Mode = "alone"   // cut off: by itself
 )
 
-// Node is the policy of a node of a fleet: the centre's plan while it is heard, the student that the centre has taught while it is not,
-// and what the node would do alone where there is neither. Its own guard goes before all: a server that fails here gets next to nothing.
+// Node is the policy of a node of a fleet: the centre's plan while it is heard, the student that the centre has taught
+// while it is not, and what the node would do alone where there is neither. Its own guard goes before all: a server
+// that fails here gets next to nothing.
 type Node struct {
 	cfg   NodeConfig
 	epoch uint64 // of the last plan that was taken
@@ -183,7 +184,8 @@ func (n *Node) hold(stage Stage, led bool) (trial bool) {
 func (n *Node) choose(s *vts.Sample, led, trial bool) (Mode, weights.Set, string) {
 	switch {
 	case led && trial:
-		return Trial, n.allowed(n.held.Decide(s, n.share)), fmt.Sprintf("fleet: policy %d is on trial here", n.held.Version)
+		return Trial, n.allowed(n.held.Decide(s, n.share)), fmt.Sprintf("fleet: policy %d is on trial here",
+			n.held.Version)
 	case led:
 		n.guard.led()
 		return Led, n.want, fmt.Sprintf("fleet: plan %d.%d", n.epoch, n.plan)
@@ -195,7 +197,8 @@ func (n *Node) choose(s *vts.Sample, led, trial bool) (Mode, weights.Set, string
 	return Alone, nil, ""
 }
 
-// allowed is what of a student's wish is within the limits of the node: of groups that are not, what the last plan said stays.
+// allowed is what of a student's wish is within the limits of the node: of groups that are not, what the last plan said
+// stays.
 func (n *Node) allowed(want weights.Set) weights.Set {
 	out := n.want.Clone()
 	for name, g := range want {

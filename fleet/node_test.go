@@ -49,7 +49,9 @@ func newRig(t *testing.T, limits Limits) *rig {
 	r := &rig{t: t, link: &talk{students: map[uint64]*Student{}}, now: noon, inForce: pair(1, 1)}
 	local := &wish{control.Fixed{Decision: control.Decision{Weights: pair(7, 1), Reason: "local"}}}
 	var err error
-	r.node, err = NewNode(NodeConfig{Name: "n", Local: local, Link: r.link, Limits: limits, Clock: func() time.Time { return r.now }})
+	r.node, err = NewNode(NodeConfig{Name: "n", Local: local, Link: r.link, Limits: limits, Clock: func() time.Time {
+		return r.now
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,8 +173,10 @@ func TestNodeChecksPlans(t *testing.T) {
 		want   error
 	}{
 		{"a plan like any other", Plan{Weights: pair(1, 2)}, Limits{}, nil},
-		{"one of an hour ago", Plan{Weights: pair(1, 2), IssuedMS: noon.Add(-time.Hour).UnixMilli()}, Limits{}, ErrStalePlan},
-		{"one of an hour ahead", Plan{Weights: pair(1, 2), IssuedMS: noon.Add(time.Hour).UnixMilli()}, Limits{}, ErrFuturePlan},
+		{"one of an hour ago", Plan{Weights: pair(1, 2), IssuedMS: noon.Add(-time.Hour).UnixMilli()}, Limits{},
+			ErrStalePlan},
+		{"one of an hour ahead", Plan{Weights: pair(1, 2), IssuedMS: noon.Add(time.Hour).UnixMilli()}, Limits{},
+			ErrFuturePlan},
 		{"one for another node", Plan{Node: "m", Weights: pair(1, 2)}, Limits{}, ErrOtherPlan},
 		{"one for all but this node", Plan{Apart: []string{"n"}, Weights: pair(1, 2)}, Limits{}, ErrOtherPlan},
 		{"other servers", Plan{Weights: other}, Limits{}, ErrBeyondLimit},
@@ -342,7 +346,8 @@ func TestRollout(t *testing.T) {
 				r.Step(costs(), 3*time.Second)
 			}
 			_, why := r.Halted()
-			if r.Stage().Stable != c.stable || r.Stage().Candidate != 0 || !strings.HasPrefix(why, c.halted) || (why == "") != (c.halted == "") {
+			if r.Stage().Stable != c.stable || r.Stage().Candidate != 0 || !strings.HasPrefix(why, c.halted) ||
+				(why == "") != (c.halted == "") {
 				t.Errorf("got %+v, halted %q, want version %d, halted %q", r.Stage(), why, c.stable, c.halted)
 			}
 			if most > len(nodes)/2+1 {

@@ -16,8 +16,8 @@ type Plan struct {
 	// Node is the one node that it is for; empty: all that are not in Apart.
 	Node  string   `json:"node,omitempty"`
 	Apart []string `json:"apart,omitempty"` // nodes with limits of their own, which have plans of their own
-	// Epoch and Seq order plans: a centre that takes over has a higher epoch, and each of its plans a higher number. A plan that is sent
-	// again so that it stays fresh keeps its number.
+	// Epoch and Seq order plans: a centre that takes over has a higher epoch, and each of its plans a higher number. A
+	// plan that is sent again so that it stays fresh keeps its number.
 	Epoch    uint64      `json:"epoch"`
 	Seq      uint64      `json:"seq"`
 	IssuedMS int64       `json:"issued_ms"` // Unix time in ms by the centre's clock
@@ -126,7 +126,8 @@ func (l Limits) checkGroup(name string, want, inForce weights.Group) error {
 			return fmt.Errorf("server %s is the operator's", server)
 		}
 		if l.Keep != nil && l.Keep(name, server) && differ(shares[server], now[server]) {
-			return fmt.Errorf("server %s is the operator's: its share would be %.3g, and is %.3g", server, shares[server], now[server])
+			return fmt.Errorf("server %s is the operator's: its share would be %.3g, and is %.3g", server,
+				shares[server], now[server])
 		}
 		if l.Share == nil || want[server].Down {
 			continue

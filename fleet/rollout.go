@@ -16,7 +16,8 @@ type Stage struct {
 	Share float64 `json:"share,omitempty"`
 }
 
-// Of is the version that the node is to hold, and whether it is on trial: the node then decides by it, so that it shows what it is worth.
+// Of is the version that the node is to hold, and whether it is on trial: the node then decides by it, so that it shows
+// what it is worth.
 func (s Stage) Of(node string) (version uint64, trial bool) {
 	if s.Candidate == 0 {
 		return s.Stable, false
@@ -54,8 +55,8 @@ func (c RolloutConfig) withDefaults() RolloutConfig {
 	return c
 }
 
-// Rollout brings students to nodes: to one, to a share, to all. What those on trial pay beside the others, each against what it paid
-// before, decides whether it goes on.
+// Rollout brings students to nodes: to one, to a share, to all. What those on trial pay beside the others, each against
+// what it paid before, decides whether it goes on.
 type Rollout struct {
 	cfg     RolloutConfig
 	stage   Stage
@@ -74,7 +75,8 @@ func (a *average) add(v float64) { a.sum, a.n = a.sum+v, a.n+1 }
 
 // NewRollout returns a roll-out of nothing, every node holding the version given; 0: none.
 func NewRollout(cfg RolloutConfig, stable uint64) *Rollout {
-	return &Rollout{cfg: cfg.withDefaults(), stage: Stage{Stable: stable}, before: map[string]float64{}, costs: map[string]*average{}}
+	return &Rollout{cfg: cfg.withDefaults(), stage: Stage{Stable: stable}, before: map[string]float64{},
+		costs: map[string]*average{}}
 }
 
 // Stage is where it stands.
@@ -94,13 +96,15 @@ func (r *Rollout) Begin(version uint64, canary string) bool {
 	return true
 }
 
-// longestWait is how many soaks a stage may take that cannot be measured: then nobody knows, and the candidate is taken back.
+// longestWait is how many soaks a stage may take that cannot be measured: then nobody knows, and the candidate is taken
+// back.
 const longestWait = 20
 
 // memory of what nodes paid before a trial.
 const memory = 0.1
 
-// Step takes in what each node paid in an interval, a mean response time in ms with failures made dear, and goes on, or back.
+// Step takes in what each node paid in an interval, a mean response time in ms with failures made dear, and goes on, or
+// back.
 func (r *Rollout) Step(costs map[string]float64, interval time.Duration) {
 	if r.stage.Candidate == 0 {
 		for node, c := range costs {

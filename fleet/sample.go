@@ -11,8 +11,8 @@ import (
 	"trimtab/weights"
 )
 
-// Schema is the version of the messages that this program writes; it reads OldestSchema too. Version 1 had no histograms, no student and
-// no boot.
+// Schema is the version of the messages that this program writes; it reads OldestSchema too. Version 1 had no
+// histograms, no student and no boot.
 const (
 	Schema       = 2
 	OldestSchema = 1
@@ -65,8 +65,9 @@ type Group struct {
 
 // NewSample is the sample of a node.
 func NewSample(node, boot string, seq uint64, s vts.Sample) Sample {
-	out := Sample{Schema: Schema, Node: node, Boot: boot, Seq: seq, AtMS: s.At.UnixMilli(), Interval: s.Interval.Milliseconds(),
-		Groups: make([]Group, len(s.Groups))}
+	out := Sample{Schema: Schema, Node: node, Boot: boot, Seq: seq, AtMS: s.At.UnixMilli(),
+		Interval: s.Interval.Milliseconds(),
+		Groups:   make([]Group, len(s.Groups))}
 	for i := range s.Groups {
 		in, g := &s.Groups[i], &out.Groups[i]
 		n := len(in.Peers)
@@ -76,7 +77,8 @@ func NewSample(node, boot string, seq uint64, s vts.Sample) Sample {
 		for j := range in.Peers {
 			p := &in.Peers[j]
 			g.Servers[j], g.Weights[j], g.Requests[j], g.Responses[j] = p.Server, p.Weight, p.Requests, p.Responses
-			g.RequestMS[j], g.ResponseMS[j], g.InBytes[j], g.OutBytes[j] = p.RequestMsec, p.ResponseMsec, p.InBytes, p.OutBytes
+			g.RequestMS[j], g.ResponseMS[j], g.InBytes[j], g.OutBytes[j] = p.RequestMsec, p.ResponseMsec, p.InBytes,
+				p.OutBytes
 			if p.Down {
 				if g.Down == nil {
 					g.Down = make([]bool, n)
@@ -185,7 +187,8 @@ func (s *Sample) shape() error {
 			}
 			twice[name] = true
 			if len(g.Buckets) > 0 && len(g.Buckets[j]) != 0 && len(g.Buckets[j]) != len(g.BucketsMS) {
-				return fmt.Errorf("group %s: server %s: %d counts for %d buckets", g.Name, name, len(g.Buckets[j]), len(g.BucketsMS))
+				return fmt.Errorf("group %s: server %s: %d counts for %d buckets", g.Name, name, len(g.Buckets[j]),
+					len(g.BucketsMS))
 			}
 		}
 	}
@@ -193,7 +196,9 @@ func (s *Sample) shape() error {
 }
 
 func checkName(what, name string) error {
-	if name == "" || len(name) > MostName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if name == "" || len(name) > MostName || strings.ContainsFunc(name, func(r rune) bool {
+		return r < ' ' || r == 0x7f
+	}) {
 		return fmt.Errorf("%s %.40q: want 1 to %d printable bytes", what, name, MostName)
 	}
 	return nil

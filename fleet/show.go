@@ -39,8 +39,9 @@ func (c *Centre) Nodes(now time.Time) []NodeLine {
 	out := make([]NodeLine, 0, len(c.nodes))
 	for _, name := range sortedKeys(c.nodes) {
 		n := c.nodes[name]
-		line := NodeLine{Node: name, Version: n.hello.Version, RatePerSec: n.ratePerSec, Quarantined: n.quarantined, LeftOut: c.audit.rests(name, now),
-			Fault: n.lastFault, Samples: n.accepted, HeardSec: -1}
+		line := NodeLine{Node: name, Version: n.hello.Version, RatePerSec: n.ratePerSec, Quarantined: n.quarantined,
+			LeftOut: c.audit.rests(name, now),
+			Fault:   n.lastFault, Samples: n.accepted, HeardSec: -1}
 		if total > 0 {
 			line.LoadShare = n.ratePerSec / total
 		}

@@ -11,8 +11,8 @@ import (
 	"trimtab/weights"
 )
 
-// Student is a policy so small that a node decides by it in microseconds, also while nobody is to be heard: what the centre would plan
-// for some loads. The nearest one counts.
+// Student is a policy so small that a node decides by it in microseconds, also while nobody is to be heard: what the
+// centre would plan for some loads. The nearest one counts.
 type Student struct {
 	Version uint64 `json:"version"`
 	// Groups name the columns of the rates.
@@ -31,7 +31,8 @@ const mostLessons = 64
 
 func (s *Student) check() error {
 	if len(s.Rows) == 0 || len(s.Rows) > mostLessons || len(s.Groups) == 0 || len(s.Groups) > MostGroups {
-		return fmt.Errorf("policy %d: %d rows of %d groups: want 1 to %d rows", s.Version, len(s.Rows), len(s.Groups), mostLessons)
+		return fmt.Errorf("policy %d: %d rows of %d groups: want 1 to %d rows", s.Version, len(s.Rows), len(s.Groups),
+			mostLessons)
 	}
 	for i := range s.Rows {
 		r := &s.Rows[i]
@@ -46,8 +47,8 @@ func (s *Student) check() error {
 	return nil
 }
 
-// Decide returns the weights of the lesson whose load is nearest to that of the sample, by the logarithm; loadShare is the part of the
-// fleet's load that the sample shows, 0 or less: all.
+// Decide returns the weights of the lesson whose load is nearest to that of the sample, by the logarithm; loadShare is
+// the part of the fleet's load that the sample shows, 0 or less: all.
 func (s *Student) Decide(sample *vts.Sample, loadShare float64) weights.Set {
 	if loadShare <= 0 {
 		loadShare = 1

@@ -35,13 +35,14 @@ type Contradiction struct {
 	Node, What string
 }
 
-// Sum adds up what nodes saw in one interval. Requests of all groups of the same name and servers of the same address are added; a group
-// has the servers that any node has.
+// Sum adds up what nodes saw in one interval. Requests of all groups of the same name and servers of the same address
+// are added; a group has the servers that any node has.
 //
-// How a server answers, and how requests are spread, are means over nodes, weighted by requests. Where at least three nodes measured a
-// server, nobody's weight is above twice that of the median node; a mean response time counts as at most twice the median of the nodes
-// and at least half of it, a share of failures as at most twice the median and five in a hundred, a share of the requests as at most twice
-// and at least half of the median. What is far beyond that is a contradiction. What is within it is added up exactly.
+// How a server answers, and how requests are spread, are means over nodes, weighted by requests. Where at least three
+// nodes measured a server, nobody's weight is above twice that of the median node; a mean response time counts as at
+// most twice the median of the nodes and at least half of it, a share of failures as at most twice the median and five
+// in a hundred, a share of the requests as at most twice and at least half of the median. What is far beyond that is a
+// contradiction. What is within it is added up exactly.
 func Sum(parts []Part, at time.Time, interval time.Duration) (vts.Sample, []Contradiction) {
 	s := vts.Sample{At: at, Interval: interval}
 	var found []Contradiction
@@ -163,7 +164,8 @@ func agree(group, server string, rows []row) (share float64, found []Contradicti
 		most, mean, fail := mostFactor*median(counts), median(means), median(fails)
 		for i := range rows {
 			if what := rows[i].bound(most, mean, fail); what != "" {
-				found = append(found, Contradiction{rows[i].m.part.Node, fmt.Sprintf("group %s: server %s: %s", group, server, what)})
+				found = append(found, Contradiction{rows[i].m.part.Node, fmt.Sprintf("group %s: server %s: %s", group,
+					server, what)})
 			}
 		}
 	}
@@ -188,7 +190,8 @@ func (r *row) bound(mostSay, mean, fail float64) string {
 	case r.mean > mean*farFactor+farFactor*slackMS, r.mean < mean/farFactor-slackMS:
 		return fmt.Sprintf("it answers this node in %.3g ms on average, others in %.3g ms", r.mean, mean)
 	case r.fail-mostFail > clearly*math.Sqrt(mostFail*(1-mostFail)/n)+slackFail:
-		return fmt.Sprintf("%.0f %% of its answers to this node are 5xx, %.0f %% of those to others", 100*r.fail, 100*fail)
+		return fmt.Sprintf("%.0f %% of its answers to this node are 5xx, %.0f %% of those to others", 100*r.fail,
+			100*fail)
 	}
 	return ""
 }
@@ -310,7 +313,8 @@ func histogram(rows []row, bounds []float64, n uint64) ([]float64, []uint64) {
 	for i := range rows {
 		r := &rows[i]
 		g := r.m.group
-		if len(g.Buckets) == 0 || !slices.Equal(g.BucketsMS, bounds) || len(g.Buckets[r.j]) != len(bounds) || g.Requests[r.j] == 0 || r.say == 0 {
+		if len(g.Buckets) == 0 || !slices.Equal(g.BucketsMS, bounds) || len(g.Buckets[r.j]) != len(bounds) ||
+			g.Requests[r.j] == 0 || r.say == 0 {
 			continue
 		}
 		say += r.say

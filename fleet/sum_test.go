@@ -31,7 +31,8 @@ func TestSumOfNodesThatAgreeIsExact(t *testing.T) {
 			t.Fatalf("contradictions %v, want none", wrong)
 		}
 		p := got.Groups[0].Peers
-		if p[0].Requests != a || p[1].Requests != b || p[0].ResponseMsec != 20*a || p[1].ResponseMsec != 20*b || p[0].Responses[1] != a {
+		if p[0].Requests != a || p[1].Requests != b || p[0].ResponseMsec != 20*a || p[1].ResponseMsec != 20*b ||
+			p[0].Responses[1] != a {
 			t.Fatalf("got %+v, want %d and %d requests of 20 ms", p, a, b)
 		}
 		if p[0].Buckets[1] != a {
@@ -60,14 +61,16 @@ func TestWhatOneNodeCanAddToASum(t *testing.T) {
 		contradicted bool
 	}{
 		{"nothing", func(*Sample) {}, 19.9, 20.1, 0.001, false},
-		{"that a server is a hundred times slower", func(s *Sample) { s.Groups[0].ResponseMS[0] *= 100 }, 20, 26, 0.001, true},
+		{"that a server is a hundred times slower", func(s *Sample) { s.Groups[0].ResponseMS[0] *= 100 }, 20, 26, 0.001,
+			true},
 		{"that it is twice as slow", func(s *Sample) { s.Groups[0].ResponseMS[0] *= 2 }, 20, 26, 0.001, false},
 		{"that it takes no time", func(s *Sample) { s.Groups[0].ResponseMS[0] = 0 }, 17, 20, 0.001, true},
 		{"a million requests that took no time", func(s *Sample) {
 			s.Groups[0].Requests[0], s.Groups[0].Responses[0][1], s.Groups[0].ResponseMS[0] = 1e6, 1e6, 0
 			s.Groups[0].Buckets = nil
 		}, 15, 20, 0.13, true},
-		{"that all answers fail", func(s *Sample) { s.Groups[0].Responses[0] = [5]uint64{4: s.Groups[0].Requests[0]} }, 19.9, 20.1, 0.001, true},
+		{"that all answers fail", func(s *Sample) { s.Groups[0].Responses[0] = [5]uint64{4: s.Groups[0].Requests[0]} },
+			19.9, 20.1, 0.001, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +84,8 @@ func TestWhatOneNodeCanAddToASum(t *testing.T) {
 			mean := float64(p[0].ResponseMsec) / float64(p[0].Requests)
 			share := float64(p[0].Requests) / float64(p[0].Requests+p[1].Requests)
 			if mean < c.least || mean > c.most || math.Abs(share-2.0/3) > c.share {
-				t.Errorf("got %.1f ms and a share of %.3f, want %.1f to %.1f ms and a share near 0.667", mean, share, c.least, c.most)
+				t.Errorf("got %.1f ms and a share of %.3f, want %.1f to %.1f ms and a share near 0.667", mean, share,
+					c.least, c.most)
 			}
 			if fails := float64(p[0].Responses[4]) / float64(p[0].Requests); fails > 0.02 {
 				t.Errorf("%.3f of the answers count as failed, want at most 0.02", fails)

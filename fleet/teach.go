@@ -11,7 +11,8 @@ import (
 
 // Teacher is a policy that can say what it would plan for other loads than the present one.
 type Teacher interface {
-	// PlanFor returns the settings that would be planned for the given multiple of the present load; nil: it does not know yet.
+	// PlanFor returns the settings that would be planned for the given multiple of the present load; nil: it does not
+	// know yet.
 	PlanFor(load float64) weights.Set
 }
 
@@ -39,8 +40,8 @@ const (
 // lessons are the multiples of the present load that a student is taught.
 func lessons() []float64 { return []float64{0.3, 0.5, 0.7, 0.85, 1, 1.15, 1.35, 1.6} }
 
-// learn takes an interval in and makes a student when one is due: the first one, when rewards fall, when the load has moved, or when what
-// is planned is no longer what the student would do.
+// learn takes an interval in and makes a student when one is due: the first one, when rewards fall, when the load has
+// moved, or when what is planned is no longer what the student would do.
 func (c *Centre) learn(s *vts.Sample) {
 	teacher, ok := c.policy.(Teacher)
 	if !ok {
@@ -54,7 +55,8 @@ func (c *Centre) learn(s *vts.Sample) {
 	for i := range s.Groups {
 		for j := range s.Groups[i].Peers {
 			p := &s.Groups[i].Peers[j]
-			ms += float64(p.ResponseMsec) * (1 + failureCost*float64(p.Responses.Errors())/math.Max(1, float64(p.Requests)))
+			ms += float64(p.ResponseMsec) * (1 + failureCost*float64(p.Responses.Errors())/math.Max(1,
+				float64(p.Requests)))
 			n += float64(p.Requests)
 		}
 	}

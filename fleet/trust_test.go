@@ -25,13 +25,20 @@ func TestALyingNodeMovesTheOthersLittle(t *testing.T) {
 		lie  func(p *vts.PeerSample)
 	}{
 		{"a server is said to be fifty times slower", func(p *vts.PeerSample) { slower(p, 50) }},
-		{"a server is said to be 3.9 times slower, which is just no contradiction", func(p *vts.PeerSample) { slower(p, 3.9) }},
+		{"a server is said to be 3.9 times slower, which is just no contradiction", func(p *vts.PeerSample) {
+			slower(p, 3.9)
+		}},
 		{"a server is said to be infinitely fast", func(p *vts.PeerSample) { slower(p, 0) }},
 		{"a server is said to be just not too fast", func(p *vts.PeerSample) { slower(p, 0.26) }},
 		{"a server is said to have twenty times the requests", func(p *vts.PeerSample) { more(p, 20) }},
-		{"a server is said to have twenty times the requests, each slow", func(p *vts.PeerSample) { more(p, 20); slower(p, 3.9) }},
+		{"a server is said to have twenty times the requests, each slow", func(p *vts.PeerSample) {
+			more(p, 20)
+			slower(p, 3.9)
+		}},
 		{"a server is said to fail always", func(p *vts.PeerSample) { p.Responses = vts.Responses{4: p.Requests} }},
-		{"a server is said to get nothing", func(p *vts.PeerSample) { *p = vts.PeerSample{Server: p.Server, Weight: p.Weight} }},
+		{"a server is said to get nothing", func(p *vts.PeerSample) {
+			*p = vts.PeerSample{Server: p.Server, Weight: p.Weight}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,7 +49,8 @@ func TestALyingNodeMovesTheOthersLittle(t *testing.T) {
 			}
 			t.Logf("%.1f %% of the requests go elsewhere", 100*moved)
 			if moved > mostMoved {
-				t.Errorf("%.1f %% of the requests of others go elsewhere, want at most %.0f: %v instead of %v", 100*moved, 100*mostMoved, got, honest)
+				t.Errorf("%.1f %% of the requests of others go elsewhere, want at most %.0f: %v instead of %v",
+					100*moved, 100*mostMoved, got, honest)
 			}
 		})
 	}
@@ -63,8 +71,8 @@ func more(p *vts.PeerSample, factor uint64) {
 	p.Buckets = nil
 }
 
-// lie plays eight balancers over servers of capacity 1:2:4, one of which lies of the largest server, and returns the mean shares that
-// the others are told in the second half.
+// lie plays eight balancers over servers of capacity 1:2:4, one of which lies of the largest server, and returns the
+// mean shares that the others are told in the second half.
 func lie(t *testing.T, lie func(*vts.PeerSample)) map[string]float64 {
 	t.Helper()
 	sc, err := deathstarbench.Parse("eight.toml", []byte(`
@@ -88,7 +96,8 @@ phases = [{ at = "0s", rate = 280 }]
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := tuner.New(tuner.Config{Interval: 3 * time.Second, Groups: map[string]tuner.GroupConfig{"u": {Deadline: 45 * time.Millisecond}}})
+	policy, err := tuner.New(tuner.Config{Interval: 3 * time.Second,
+		Groups: map[string]tuner.GroupConfig{"u": {Deadline: 45 * time.Millisecond}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +144,8 @@ phases = [{ at = "0s", rate = 280 }]
 
 func servers() (text string) {
 	for i, name := range []string{"a", "b", "c"} {
-		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nservice = { read-home-timeline = \"20ms\" }\n", name, 1<<i)
+		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nservice = { read-home-timeline = "+
+			"\"20ms\" }\n", name, 1<<i)
 	}
 	return text
 }

@@ -28,7 +28,8 @@ func Account(name, fallback, seed string) (uid, gid uint32, err error) {
 			uid, err = unusedNumber(seed)
 			gid = uid
 		} else {
-			return 0, 0, fmt.Errorf("user %q: there is none: useradd --system --no-create-home --shell /usr/sbin/nologin %s", name, name)
+			return 0, 0, fmt.Errorf("user %q: there is none: useradd --system --no-create-home --shell "+
+				"/usr/sbin/nologin %s", name, name)
 		}
 	} else if err == nil {
 		var n, g uint64
@@ -42,7 +43,8 @@ func Account(name, fallback, seed string) (uid, gid uint32, err error) {
 		return 0, 0, fmt.Errorf("user %q: %w", name, err)
 	}
 	if uid == 0 || gid == 0 {
-		return 0, 0, fmt.Errorf("user %q is root's, or in its group: the worker is to have other rights; --single-process runs without one", name)
+		return 0, 0, fmt.Errorf("user %q is root's, or in its group: the worker is to have other rights; "+
+			"--single-process runs without one", name)
 	}
 	return uid, gid, nil
 }

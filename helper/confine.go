@@ -24,16 +24,21 @@ var (
 // forbidden are the system calls that a process has no use for which talks, computes and writes into one folder:
 // starting programs, becoming somebody else, looking into or stopping other processes, mounting, keys, kernel.
 var forbidden = []string{
-	"execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "pidfd_send_signal", "kcmp",
+	"execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd",
+	"pidfd_send_signal", "kcmp",
 	"kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
 	"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups", "capset",
 	"chown", "fchown", "lchown", "fchownat", "mknod", "mknodat",
-	"mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "fspick", "mount_setattr",
+	"mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "fspick",
+	"mount_setattr",
 	"unshare", "setns", "name_to_handle_at", "open_by_handle_at", "quotactl", "swapon", "swapoff", "acct", "reboot",
 	"sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
-	"init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "perf_event_open", "userfaultfd",
-	"add_key", "request_key", "keyctl", "io_uring_setup", "io_uring_enter", "io_uring_register", "personality", "syslog",
-	"vhangup", "fanotify_init", "lookup_dcookie", "migrate_pages", "move_pages", "mbind", "set_mempolicy", "memfd_secret",
+	"init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "perf_event_open",
+	"userfaultfd",
+	"add_key", "request_key", "keyctl", "io_uring_setup", "io_uring_enter", "io_uring_register", "personality",
+	"syslog",
+	"vhangup", "fanotify_init", "lookup_dcookie", "migrate_pages", "move_pages", "mbind", "set_mempolicy",
+	"memfd_secret",
 }
 
 // Confine has this process give up what it does not need, for good: gaining rights and starting programs, and, where

@@ -57,7 +57,8 @@ func (r *Root) Admit(ctx context.Context, blocked, offered map[string]float64) e
 			return &nginx.Refusal{Reason: fmt.Sprintf("upstream %.200q is not one whose requests may be refused", name)}
 		}
 		if most := r.Controls.MostBlocked[name]; !(share >= 0 && share <= most) {
-			return &nginx.Refusal{Reason: fmt.Sprintf("upstream %.200q: a share of %g: want 0 to %g", name, share, most)}
+			return &nginx.Refusal{Reason: fmt.Sprintf("upstream %.200q: a share of %g: want 0 to %g", name, share,
+				most)}
 		}
 		refuses = refuses || share > 0
 	}
@@ -80,7 +81,8 @@ func (r *Root) rates(offered map[string]float64) *rates.Admission {
 	}}
 }
 
-// controls handles what is asked of the controls beside weights on the socket for changes; ok is false for anything else.
+// controls handles what is asked of the controls beside weights on the socket for changes; ok is false for anything
+// else.
 func (s *Server) controls(ctx context.Context, root *Root, req *request) (r reply, ok bool) {
 	switch req.Op {
 	case opScale:

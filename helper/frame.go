@@ -52,7 +52,8 @@ func readFrame(r io.Reader, v any) error {
 	// Grows with what arrives, not with what is announced.
 	var text bytes.Buffer
 	if n, err := io.CopyN(&text, r, int64(size)); err != nil {
-		return fmt.Errorf("receive a message: %d of %d bytes: %v", n, size, err) // not io.EOF, which is an end between two
+		// not io.EOF, which is an end between two
+		return fmt.Errorf("receive a message: %d of %d bytes: %v", n, size, err)
 	}
 	d := json.NewDecoder(&text)
 	d.DisallowUnknownFields()

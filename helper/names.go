@@ -63,7 +63,8 @@ func labelledUpstreams(list []Upstream, change func(string) string) []Upstream {
 
 func (r *request) label(change func(string) string) {
 	r.Want, r.From = labelled(r.Want, change), labelled(r.From, change)
-	r.Units, r.Blocked, r.Offered = labelledKeys(r.Units, change), labelledKeys(r.Blocked, change), labelledKeys(r.Offered, change)
+	r.Units, r.Blocked, r.Offered = labelledKeys(r.Units, change), labelledKeys(r.Blocked, change),
+		labelledKeys(r.Offered, change)
 }
 
 // labelledKeys are values by other names.

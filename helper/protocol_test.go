@@ -124,17 +124,22 @@ func (c *fakeConn) SetWriteDeadline(time.Time) error { return nil }
 func FuzzServe(f *testing.F) {
 	for _, text := range []string{`{"op":"look"}`, `{"op":"standing"}`, `{"op":"settings"}`,
 		`{"op":"file","key":"../../etc/shadow"}`,
-		`{"op":"notify","state":"READY=1\nMAINPID=1"}`, `{"op":"loaded","load_msec":1}`, `{"op":"listen"}`, `{"op":"adopt"}`, `{"op":"scale","units":{"a":2}}`, `{"op":"units"}`, `{"op":"release"}`,
+		`{"op":"notify","state":"READY=1\nMAINPID=1"}`, `{"op":"loaded","load_msec":1}`, `{"op":"listen"}`,
+		`{"op":"adopt"}`, `{"op":"scale","units":{"a":2}}`, `{"op":"units"}`, `{"op":"release"}`,
 		`{"op":"admit","blocked":{"u":0.5},"offered_per_s":{"u":10}}`, `{"op":"test"}`,
-		`{"op":"order","want":{"u":{"10.0.0.1:80":{"Weight":5}}}}`, `{"op":"order","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`, `{"op":"recover"}`, `{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":7}}}}`,
-		`{"op":"apply","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`, `{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":-1,"Down":true}}},"from":{},"has_from":true}`} {
+		`{"op":"order","want":{"u":{"10.0.0.1:80":{"Weight":5}}}}`,
+		`{"op":"order","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`, `{"op":"recover"}`,
+		`{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":7}}}}`,
+		`{"op":"apply","want":{"v":{"10.0.0.3:80":{"Weight":7}}}}`,
+		`{"op":"apply","want":{"u":{"10.0.0.1:80":{"Weight":-1,"Down":true}}},"from":{},"has_from":true}`} {
 		f.Add(frame(text), false)
 		f.Add(frame(text), true)
 	}
 	f.Fuzz(func(t *testing.T, in []byte, change bool) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "nginx.conf")
-		if err := os.WriteFile(path, []byte("http {\nupstream u { server 10.0.0.1; server 10.0.0.2; }\nupstream v { server 10.0.0.3; server 10.0.0.4; }\n}\n"), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte("http {\nupstream u { server 10.0.0.1; server 10.0.0.2; }\nupstream v { "+
+			"server 10.0.0.3; server 10.0.0.4; }\n}\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		s := &Server{Settings: Settings{Root: &Root{Upstreams: []string{"u"}, Applier: &nginx.Applier{Config: path,

@@ -51,7 +51,8 @@ type Reading struct {
 	// Received and Sent are of all interfaces but lo, bytes per second; −1: the page does not say.
 	Received float64 `json:"received_bytes_per_s"`
 	Sent     float64 `json:"sent_bytes_per_s"`
-	// Pressure are the shares of time in which some task waited for a processor, for memory and for input or output; −1: the page does not say.
+	// Pressure are the shares of time in which some task waited for a processor, for memory and for input or output;
+	// −1: the page does not say.
 	CPUPressure    float64 `json:"cpu_pressure"`
 	MemoryPressure float64 `json:"memory_pressure"`
 	IOPressure     float64 `json:"io_pressure"`
@@ -97,11 +98,13 @@ func New(list []Host, c Config) (*Hosts, error) {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	h := &Hosts{cfg: c, hosts: list, states: make([]state, len(list)), client: &http.Client{
-		Timeout: c.Timeout, Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute},
+		Timeout: c.Timeout, Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 1,
+			IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for i := range h.states {
-		h.states[i].reading = Reading{Server: list[i].Server, Stale: true, CPU: -1, Memory: -1, Received: -1, Sent: -1, CPUPressure: -1,
+		h.states[i].reading = Reading{Server: list[i].Server, Stale: true, CPU: -1, Memory: -1, Received: -1, Sent: -1,
+			CPUPressure:    -1,
 			MemoryPressure: -1, IOPressure: -1}
 	}
 	return h, nil
@@ -195,7 +198,8 @@ func (h *Hosts) take(i int, page []byte, at time.Time, err error) {
 	}
 	s.reading.Received, s.reading.Sent = -1, -1
 	if c.net && before.net {
-		s.reading.Received, s.reading.Sent = max(0, c.received-before.received)/seconds, max(0, c.sent-before.sent)/seconds
+		s.reading.Received, s.reading.Sent = max(0, c.received-before.received)/seconds,
+			max(0, c.sent-before.sent)/seconds
 	}
 	for k, to := range []*float64{&s.reading.CPUPressure, &s.reading.MemoryPressure, &s.reading.IOPressure} {
 		*to = -1

@@ -53,7 +53,8 @@ func TestReadings(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		got, want float64
-	}{{"cpu", r.CPU, 0.5}, {"memory", r.Memory, 0.75}, {"received, without lo", r.Received, 500}, {"sent", r.Sent, 0}, {"cpu pressure", r.CPUPressure, 0.05}} {
+	}{{"cpu", r.CPU, 0.5}, {"memory", r.Memory, 0.75}, {"received, without lo", r.Received, 500}, {"sent", r.Sent, 0},
+		{"cpu pressure", r.CPUPressure, 0.05}} {
 		if math.Abs(c.got-c.want) > 1e-9 {
 			t.Errorf("%s: got %v, want %v", c.name, c.got, c.want)
 		}
@@ -129,7 +130,8 @@ func TestPagesOverHTTP(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	h, err := New([]Host{{"a", srv.URL + "/metrics"}, {"b", srv.URL + "/none"}, {"c", srv.URL + "/long"}, {"d", "http://127.0.0.1:1/"}}, Config{})
+	h, err := New([]Host{{"a", srv.URL + "/metrics"}, {"b", srv.URL + "/none"}, {"c", srv.URL + "/long"},
+		{"d", "http://127.0.0.1:1/"}}, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +175,8 @@ func TestTheRealNodeExporter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	h, err := New([]Host{{"a:80", "http://" + address + "/metrics"}}, Config{Interval: 50 * time.Millisecond, StaleAfter: time.Hour, Timeout: 20 * time.Second})
+	h, err := New([]Host{{"a:80", "http://" + address + "/metrics"}}, Config{Interval: 50 * time.Millisecond,
+		StaleAfter: time.Hour, Timeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

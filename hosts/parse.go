@@ -17,7 +17,8 @@ type counters struct {
 }
 
 // pressures are the names of what tasks waited for, in the order of counters.pressed.
-var pressures = [3]string{"node_pressure_cpu_waiting_seconds_total", "node_pressure_memory_waiting_seconds_total", "node_pressure_io_waiting_seconds_total"}
+var pressures = [3]string{"node_pressure_cpu_waiting_seconds_total", "node_pressure_memory_waiting_seconds_total",
+	"node_pressure_io_waiting_seconds_total"}
 
 // parse reads Prometheus's text format as far as it is needed here; lines that are not understood are passed over.
 func parse(page []byte) (c counters) {

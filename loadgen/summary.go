@@ -60,7 +60,8 @@ func (r *Report) WriteText(w io.Writer) error {
 			summary Summary
 		}{{row.name + " latency", row.Latency}, {"raw", row.Raw}, {"lateness", row.Lateness}} {
 			fmt.Fprintf(t, "%s\t", line.of)
-			for _, v := range []float64{line.summary.Mean, line.summary.P50, line.summary.P90, line.summary.P99, line.summary.P999, line.summary.Max} {
+			for _, v := range []float64{line.summary.Mean, line.summary.P50, line.summary.P90, line.summary.P99,
+				line.summary.P999, line.summary.Max} {
 				fmt.Fprintf(t, "%s\t", figure(v))
 			}
 			fmt.Fprintln(t)
@@ -100,7 +101,8 @@ func (r *Report) Warning() string {
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
 		if w.Lateness.P99 > r.BoundMS {
-			why = append(why, fmt.Sprintf("%s: lateness p99 %.1f ms is beyond the bound of %g ms", w.Name, w.Lateness.P99, r.BoundMS))
+			why = append(why, fmt.Sprintf("%s: lateness p99 %.1f ms is beyond the bound of %g ms", w.Name,
+				w.Lateness.P99, r.BoundMS))
 		}
 		if w.Dropped > 0 {
 			why = append(why, fmt.Sprintf("%s: %d requests were due but never sent", w.Name, w.Dropped))
@@ -118,7 +120,8 @@ func (b *BurstReport) Describe() string {
 	if b.RateLaw != "" && b.RateLaw != "constant" {
 		law = ", " + b.RateLaw
 	}
-	return fmt.Sprintf("%s at %.4g/s%s from %s for %s", b.Kind, b.RatePerS, law, seconds(b.StartS), seconds(b.DurationS))
+	return fmt.Sprintf("%s at %.4g/s%s from %s for %s", b.Kind, b.RatePerS, law, seconds(b.StartS),
+		seconds(b.DurationS))
 }
 
 // Verdict says in words how the achieved gaps compare with their law.
@@ -130,7 +133,8 @@ func (g GapReport) Verdict() string {
 	if !g.Faithful {
 		verdict = "DIFFER from the law"
 	}
-	return fmt.Sprintf("gaps %s: mean %.4f ms (%+.2f %%), CV %.3f (drawn %.3f, theory %.3f), KS D %.4f and p %.3f with %.3g µs forgiven",
+	return fmt.Sprintf("gaps %s: mean %.4f ms (%+.2f %%), CV %.3f (drawn %.3f, theory %.3f), KS D %.4f and p %.3f "+
+		"with %.3g µs forgiven",
 		verdict, g.MeanMS, 100*(g.Mean-1), g.CV, g.DrawnCV, g.TheoryCV, g.KSDTolerant, g.KSP, g.ToleranceUS)
 }
 

@@ -2,8 +2,8 @@ package neural
 
 import "math"
 
-// Adam is the optimiser of Kingma and Ba (2015) over one vector of parameters. The zero value of a field means its default; M, V and T are
-// its memory, exported to be stored.
+// Adam is the optimiser of Kingma and Ba (2015) over one vector of parameters. The zero value of a field means its
+// default; M, V and T are its memory, exported to be stored.
 type Adam struct {
 	Rate    float64 // step; default 1e-3
 	Beta1   float64 // memory of the mean gradient; default 0.9

@@ -33,8 +33,8 @@ type Net struct {
 // mostParams bounds what a file may make this package allocate.
 const mostParams = 1 << 24
 
-// New returns a network with weights uniform within ±√(6/(in+out)) (Glorot and Bengio 2010; for ReLU ±√(6/in), He et al. 2015) and
-// biases 0. rng nil leaves all 0.
+// New returns a network with weights uniform within ±√(6/(in+out)) (Glorot and Bengio 2010; for ReLU ±√(6/in), He et
+// al. 2015) and biases 0. rng nil leaves all 0.
 func New(sizes []int, hidden, output Activation, rng *rand.Rand) (*Net, error) {
 	n := &Net{Sizes: slices.Clone(sizes), Hidden: hidden, Output: output}
 	total, err := n.count()
@@ -129,7 +129,8 @@ func Finite(x []float64) bool {
 	return true
 }
 
-// Follow moves the parameters a share tau of the way to those of the other network, of the same shape: a target network.
+// Follow moves the parameters a share tau of the way to those of the other network, of the same shape: a target
+// network.
 func (n *Net) Follow(other *Net, tau float64) {
 	for i, v := range other.Params {
 		n.Params[i] += tau * (v - n.Params[i])
@@ -141,7 +142,8 @@ func (n *Net) SameShape(o *Net) bool {
 	return slices.Equal(n.Sizes, o.Sizes) && n.Hidden == o.Hidden && n.Output == o.Output
 }
 
-// UnmarshalJSON implements json.Unmarshaler; it refuses a number of parameters that is not the shape's, and numbers that are not finite.
+// UnmarshalJSON implements json.Unmarshaler; it refuses a number of parameters that is not the shape's, and numbers
+// that are not finite.
 func (n *Net) UnmarshalJSON(text []byte) error {
 	type plain Net
 	var p plain
@@ -162,7 +164,8 @@ func (n *Net) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Pass keeps what Forward worked out, for Backward. It may be used again, for one network at a time; it grows to the largest batch.
+// Pass keeps what Forward worked out, for Backward. It may be used again, for one network at a time; it grows to the
+// largest batch.
 type Pass struct {
 	rows int
 	acts [][]float64 // by layer: rows×units; 0: the inputs
@@ -201,11 +204,12 @@ func (n *Net) Forward(p *Pass, x []float64, rows int) []float64 {
 	return p.acts[n.layers()]
 }
 
-// Backward adds the gradient of a loss by the parameters to gradient. dy is the loss's gradient by the outputs of the last Forward of the
-// pass.
+// Backward adds the gradient of a loss by the parameters to gradient. dy is the loss's gradient by the outputs of the
+// last Forward of the pass.
 func (n *Net) Backward(p *Pass, dy, gradient []float64) { n.backward(p, dy, gradient, false) }
 
-// BackwardInputs returns the gradient by the inputs, rows×Inputs, and adds that by the parameters to gradient; nil: not wanted.
+// BackwardInputs returns the gradient by the inputs, rows×Inputs, and adds that by the parameters to gradient; nil: not
+// wanted.
 func (n *Net) BackwardInputs(p *Pass, dy, gradient []float64) []float64 {
 	return n.backward(p, dy, gradient, true)
 }

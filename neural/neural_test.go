@@ -133,12 +133,17 @@ func TestFilesOfNetworks(t *testing.T) {
 		t.Error("what was written is not what is read")
 	}
 	for _, c := range []struct{ name, text, want string }{
-		{"a shape without layers is refused", `{"Sizes":[3],"Hidden":"relu","Output":"linear"}`, "want inputs and outputs"},
+		{"a shape without layers is refused", `{"Sizes":[3],"Hidden":"relu","Output":"linear"}`,
+			"want inputs and outputs"},
 		{"an empty layer is refused", `{"Sizes":[3,0,1],"Hidden":"relu","Output":"linear"}`, "at least 1 unit"},
-		{"too few parameters are refused", `{"Sizes":[3,1],"Hidden":"relu","Output":"linear","Params":[1]}`, "1 parameters"},
-		{"an unknown activation is refused", `{"Sizes":[1,1],"Hidden":"gelu","Output":"linear","Params":[1,1]}`, `activation "gelu"`},
-		{"a network beyond all memory is refused", `{"Sizes":[1000000,1000000],"Hidden":"relu","Output":"linear"}`, "more than"},
-		{"numbers that are too large are refused", `{"Sizes":[1,1],"Hidden":"relu","Output":"linear","Params":[1e999,1]}`, "read network"},
+		{"too few parameters are refused", `{"Sizes":[3,1],"Hidden":"relu","Output":"linear","Params":[1]}`,
+			"1 parameters"},
+		{"an unknown activation is refused", `{"Sizes":[1,1],"Hidden":"gelu","Output":"linear","Params":[1,1]}`,
+			`activation "gelu"`},
+		{"a network beyond all memory is refused", `{"Sizes":[1000000,1000000],"Hidden":"relu","Output":"linear"}`,
+			"more than"},
+		{"numbers that are too large are refused",
+			`{"Sizes":[1,1],"Hidden":"relu","Output":"linear","Params":[1e999,1]}`, "read network"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var n Net

@@ -21,9 +21,9 @@ type Applier struct {
 	Prefix   string // nginx -p; empty: compiled in
 	PIDFile  string // empty: the pid directive, else compiled in
 
-	// TestCommand and ReloadCommand, a program and its arguments, stand in for nginx -t and the signal to the master where
-	// NGINX runs in namespaces of its own, as in a container. Then the candidate is tested in its place, and only the status
-	// page confirms a reload.
+	// TestCommand and ReloadCommand, a program and its arguments, stand in for nginx -t and the signal to the master
+	// where NGINX runs in namespaces of its own, as in a container. Then the candidate is tested in its place, and only
+	// the status page confirms a reload.
 	TestCommand, ReloadCommand []string
 
 	Status StatusFunc // what the status page says; nil: only NGINX's worker processes are looked at
@@ -99,9 +99,11 @@ func (a *Applier) ApplyFrom(ctx context.Context, want, from Settings) (Receipt, 
 				return err
 			}
 			if try == replans {
-				return &Refusal{Reason: fmt.Sprintf("someone keeps saving the configuration (%v); nothing was changed", err), RetryAfter: time.Second}
+				return &Refusal{Reason: fmt.Sprintf("someone keeps saving the configuration (%v); nothing was changed",
+					err), RetryAfter: time.Second}
 			}
-			r.Notes = append(r.Notes, fmt.Sprintf("%v while the change was under way: planned again from the new file", err))
+			r.Notes = append(r.Notes, fmt.Sprintf("%v while the change was under way: planned again from the new file",
+				err))
 		}
 	})
 }
@@ -192,7 +194,8 @@ func (a *Applier) resolve(ctx context.Context, cfg *Config, names []string) erro
 	return cfg.Resolve(ctx, status, byName...)
 }
 
-// ResolveNames notes which addresses the status page shows for servers that are written by name, as far as it shows them.
+// ResolveNames notes which addresses the status page shows for servers that are written by name, as far as it shows
+// them.
 func (a *Applier) ResolveNames(ctx context.Context, cfg *Config) {
 	for _, u := range cfg.Upstreams {
 		if u.ByName() {
@@ -210,7 +213,8 @@ func (a *Applier) stateApart(cfg *Config) error {
 	}
 	for _, pattern := range cfg.Patterns {
 		if matchPart(filepath.Base(pattern), tempPrefix) {
-			return refuse("include %s also reads hidden files, and files are replaced through one: use a pattern without a leading dot", pattern)
+			return refuse("include %s also reads hidden files, and files are replaced through one: use a pattern "+
+				"without a leading dot", pattern)
 		}
 	}
 	return nil

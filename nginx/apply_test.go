@@ -54,7 +54,8 @@ func TestApplyChangesWeightsOfARunningNGINX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText := strings.Replace(strings.Replace(string(before), "9001;", "9001 weight=3;", 1), "weight=2", "weight=5", 1)
+	wantText := strings.Replace(strings.Replace(string(before), "9001;", "9001 weight=3;", 1), "weight=2", "weight=5",
+		1)
 	if string(after) != wantText {
 		t.Errorf("got file\n%s\nwant\n%s", after, wantText)
 	}

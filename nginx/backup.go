@@ -37,7 +37,9 @@ func (a *Applier) keep(data []byte) (string, error) {
 	if _, err := a.kept(h); err == nil {
 		return path, nil
 	}
-	if err := a.do("create folder", filepath.Dir(path), func() error { return os.MkdirAll(filepath.Dir(path), 0o700) }); err != nil {
+	if err := a.do("create folder", filepath.Dir(path), func() error {
+		return os.MkdirAll(filepath.Dir(path), 0o700)
+	}); err != nil {
 		return "", err
 	}
 	return path, a.store(filepath.Join("files", filepath.Base(path)), data)

@@ -131,7 +131,8 @@ func (b *bed) inForce(t testing.TB, wa, wb int) bool {
 // passes checks that nginx -t accepts what is on the disk.
 func (b *bed) passes(t testing.TB) {
 	t.Helper()
-	if err := (&Applier{Config: b.Config, StateDir: "/nonexistent", Binary: b.Binary, Prefix: b.Dir}).Test(t.Context()); err != nil {
+	if err := (&Applier{Config: b.Config, StateDir: "/nonexistent", Binary: b.Binary,
+		Prefix: b.Dir}).Test(t.Context()); err != nil {
 		t.Errorf("the live configuration does not pass: %v", err)
 	}
 }

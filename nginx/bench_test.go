@@ -83,19 +83,21 @@ func largeConfig() string {
 	for u := range 100 {
 		fmt.Fprintf(&s, "    upstream u%d {\n        least_conn;\n", u)
 		for p := range 100 {
-			fmt.Fprintf(&s, "        server 10.%d.%d.%d:8080 weight=%d max_fails=3 fail_timeout=10s; # rack %d\n", u, p/10, p%10, 1+p%50, p%7)
+			fmt.Fprintf(&s, "        server 10.%d.%d.%d:8080 weight=%d max_fails=3 fail_timeout=10s; # rack %d\n", u,
+				p/10, p%10, 1+p%50, p%7)
 		}
 		s.WriteString("    }\n")
 	}
 	for i := 0; s.Len() < 5<<20; i++ {
-		fmt.Fprintf(&s, "    server { listen 80; server_name s%d.example.com; location / { proxy_pass http://u%d; proxy_set_header Host $host; } }\n", i, i%100)
+		fmt.Fprintf(&s, "    server { listen 80; server_name s%d.example.com; location / { proxy_pass http://u%d; "+
+			"proxy_set_header Host $host; } }\n", i, i%100)
 	}
 	s.WriteString("}\n")
 	return s.String()
 }
 
-// BenchmarkEditLarge reads a 5 MB configuration with 10,000 servers from the disk, plans new weights for all of them and
-// makes the new text. Wanted: less than 200 ms.
+// BenchmarkEditLarge reads a 5 MB configuration with 10,000 servers from the disk, plans new weights for all of them
+// and makes the new text. Wanted: less than 200 ms.
 func BenchmarkEditLarge(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "nginx.conf")
 	text := largeConfig()
@@ -146,7 +148,8 @@ func BenchmarkApply(b *testing.B) {
 	fmt.Fprintf(&conf, "%sworker_processes 2;\nevents {}\nhttp {\n%s", main, instance.HTTPPaths(dir))
 	groups := []string{"compose_backend", "home_read_backend", "user_read_backend"}
 	for _, g := range groups {
-		fmt.Fprintf(&conf, "    upstream %s { server 127.0.0.1:9001; server 127.0.0.1:9002; server 127.0.0.1:9003; }\n", g)
+		fmt.Fprintf(&conf, "    upstream %s { server 127.0.0.1:9001; server 127.0.0.1:9002; server 127.0.0.1:9003; }\n",
+			g)
 	}
 	fmt.Fprintf(&conf, "    server { listen %s; location / { proxy_pass http://%s; } }\n}\n", addr, groups[0])
 	i, err := instance.Start(b.Context(), dir, conf.String(), addr)
@@ -161,7 +164,8 @@ func BenchmarkApply(b *testing.B) {
 		n++
 		want := Settings{}
 		for k, g := range groups {
-			want[g] = map[string]Setting{"127.0.0.1:9001": {Weight: 1 + (n+k)%50}, "127.0.0.1:9002": {Weight: 60}, "127.0.0.1:9003": {Weight: 61 + n%30}}
+			want[g] = map[string]Setting{"127.0.0.1:9001": {Weight: 1 + (n+k)%50}, "127.0.0.1:9002": {Weight: 60},
+				"127.0.0.1:9003": {Weight: 61 + n%30}}
 		}
 		r, err := a.Apply(b.Context(), want)
 		if err != nil || !r.Reloaded {

@@ -26,14 +26,15 @@ type Breaker struct {
 	Reason   string    `json:"reason"`
 }
 
-// Open reports whether changes are held at the given time. A pause longer than any that was ever begun means that the clock
-// has been set back since, and counts as over.
+// Open reports whether changes are held at the given time. A pause longer than any that was ever begun means that the
+// clock has been set back since, and counts as over.
 func (b Breaker) Open(now time.Time) bool {
 	return now.Before(b.Until) && b.Until.Sub(now) <= breakerLongest
 }
 
 func (b Breaker) String() string {
-	return fmt.Sprintf("%d changes in a row had to be taken back, the last because: %s; held until %s", b.Failures, b.Reason, b.Until.Format(time.RFC3339))
+	return fmt.Sprintf("%d changes in a row had to be taken back, the last because: %s; held until %s", b.Failures,
+		b.Reason, b.Until.Format(time.RFC3339))
 }
 
 func (b Breaker) refusal(now time.Time) error {

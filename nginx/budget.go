@@ -93,7 +93,8 @@ func (b *Budget) allow(now time.Time, masterPID int, forced bool) error {
 	if generations == 0 {
 		generations = 2
 	}
-	if masterPID == 0 || generations < 0 && b.MaxDraining == 0 && b.MaxMemoryBytes == 0 { // 0: its processes are not to be seen
+	// 0: its processes are not to be seen
+	if masterPID == 0 || generations < 0 && b.MaxDraining == 0 && b.MaxMemoryBytes == 0 {
 		return nil
 	}
 	l, err := ReadLoad(masterPID)
@@ -130,12 +131,14 @@ func (b *Budget) rate(now time.Time) error {
 		b.last = now
 	}
 	if wait := b.last.Add(b.interval()).Sub(now); !b.last.IsZero() && wait > 0 {
-		return &Refusal{Reason: fmt.Sprintf("held: the last reload was %s ago, the least interval is %s", now.Sub(b.last).Round(time.Millisecond), b.interval()), RetryAfter: wait}
+		return &Refusal{Reason: fmt.Sprintf("held: the last reload was %s ago, the least interval is %s",
+			now.Sub(b.last).Round(time.Millisecond), b.interval()), RetryAfter: wait}
 	}
 	if tokens := b.limiter.TokensAt(now); tokens < 1 {
 		wait := time.Duration((1 - tokens) / float64(b.limiter.Limit()) * float64(time.Second))
 		return &Refusal{
-			Reason:     fmt.Sprintf("held: the reload budget is used up (%d at once, then one per %s)", b.limiter.Burst(), b.every()),
+			Reason: fmt.Sprintf("held: the reload budget is used up (%d at once, then one per %s)",
+				b.limiter.Burst(), b.every()),
 			RetryAfter: max(wait, time.Millisecond),
 		}
 	}

@@ -32,7 +32,8 @@ func TestBudgetConvergesFastAndThenGoesQuiet(t *testing.T) {
 	now = now.Add(-10 * time.Second)
 	err := b.allow(now, 0, false)
 	var refusal *Refusal
-	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "budget is used up") || refusal.RetryAfter <= 0 || refusal.RetryAfter > 30*time.Second {
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "budget is used up") || refusal.RetryAfter <= 0 ||
+		refusal.RetryAfter > 30*time.Second {
 		t.Errorf("got %v, want a refusal to be retried within 30 s", err)
 	}
 	if err := b.allow(now, 0, true); err != nil {
@@ -40,7 +41,8 @@ func TestBudgetConvergesFastAndThenGoesQuiet(t *testing.T) {
 	}
 	b = &Budget{MaxGenerations: -1}
 	b.spend(now)
-	if err := b.allow(now.Add(1900*time.Millisecond), 0, false); !errors.As(err, &refusal) || refusal.RetryAfter != 100*time.Millisecond {
+	if err := b.allow(now.Add(1900*time.Millisecond), 0, false); !errors.As(err, &refusal) ||
+		refusal.RetryAfter != 100*time.Millisecond {
 		t.Errorf("1.9 s after a reload: got %v, want to wait 100 ms", err)
 	}
 }
@@ -73,10 +75,12 @@ func TestFortyDrainingWorkersHoldTheNextReload(t *testing.T) {
 		b    *Budget
 		why  string
 	}{
-		{"at most 16 workers", &Budget{MaxGenerations: -1, MaxDraining: 16}, "40 draining workers live, at most 16 may"},
+		{"at most 16 workers", &Budget{MaxGenerations: -1, MaxDraining: 16}, "40 draining workers live, at " +
+			"most 16 may"},
 		{"at most 1 MiB", &Budget{MaxGenerations: -1, MaxMemoryBytes: 1 << 20}, "at most 1 MiB may be used"},
 	} {
-		if err := tt.b.allow(now, pid, false); !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, tt.why) || refusal.RetryAfter <= 0 {
+		if err := tt.b.allow(now, pid, false); !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, tt.why) ||
+			refusal.RetryAfter <= 0 {
 			t.Errorf("%s: got %v, want a refusal that says %q", tt.what, err, tt.why)
 		}
 	}
@@ -101,7 +105,8 @@ func TestDrainingGenerationsHoldTheNextReload(t *testing.T) {
 		}
 		defer conn.Close()
 		// The head of a request whose body never comes keeps the worker.
-		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: "+
+			"100-continue\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Read(make([]byte, 64)); err != nil { // 100 Continue: it is the worker's now

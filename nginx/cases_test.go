@@ -27,7 +27,8 @@ func TestFragmentIsNamedAsOne(t *testing.T) {
 	}
 	_, err = cfg.Plan(Settings{"web": {"10.0.0.1:80": w(2)}}, PlanOptions{})
 	for _, got := range []string{fmt.Sprint(err), strings.Join(cfg.Notes(), "\n")} {
-		for _, want := range []string{`upstream "web"`, path + ":1", "outside of http and stream", "name the main file"} {
+		for _, want := range []string{`upstream "web"`, path + ":1", "outside of http and stream",
+			"name the main file"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("got %q, want it to say %q", got, want)
 			}
@@ -45,16 +46,20 @@ func TestMethodsOfOtherModules(t *testing.T) {
 	}{
 		{"round robin needs no word", "", "round_robin", ""},
 		{"what NGINX itself knows is no method", "keepalive 16; zone u 64k; keepalive_requests 10;", "round_robin", ""},
-		{"health checks are no method", "check interval=3000 rise=2 fall=5; check_http_send \"GET / HTTP/1.0\";", "round_robin", ""},
+		{"health checks are no method", "check interval=3000 rise=2 fall=5; check_http_send \"GET / HTTP/1.0\";",
+			"round_robin", ""},
 		{"a keepalive after the method leaves it", "least_conn; keepalive 16;", "least_conn", ""},
 		{"consistent_hash moves clients", "consistent_hash $request_uri;", "consistent_hash", "move clients"},
-		{"session_sticky moves clients", "session_sticky cookie=uid; session_sticky_hide_cookie upstream=u;", "session_sticky", "move clients"},
+		{"session_sticky moves clients", "session_sticky cookie=uid; session_sticky_hide_cookie upstream=u;",
+			"session_sticky", "move clients"},
 		{"jvm_route moves clients", "jvm_route $cookie_JSESSIONID;", "jvm_route", "move clients"},
 		{"a hash moves clients", "hash $uri consistent;", "hash", "move clients"},
 		{"vnswrr weighs as round robin does", "vnswrr;", "vnswrr", ""},
 		{"iwrr weighs as round robin does", "iwrr;", "iwrr", ""},
-		{"upsync brings other servers", "upsync 127.0.0.1:8500/v1/kv/x upsync_type=consul; upsync_dump_path /tmp/x;", "round_robin", "from elsewhere (upsync)"},
-		{"dynamic_resolve brings other servers", "dynamic_resolve fallback=stale;", "round_robin", "from elsewhere (dynamic_resolve)"},
+		{"upsync brings other servers", "upsync 127.0.0.1:8500/v1/kv/x upsync_type=consul; upsync_dump_path /tmp/x;",
+			"round_robin", "from elsewhere (upsync)"},
+		{"dynamic_resolve brings other servers", "dynamic_resolve fallback=stale;", "round_robin",
+			"from elsewhere (dynamic_resolve)"},
 		{"what nobody knows is a method, and said to be", "prequal probes=3;", "prequal", "does not know"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -63,7 +68,8 @@ func TestMethodsOfOtherModules(t *testing.T) {
 				t.Errorf("got method %q, want %q", got, c.method)
 			}
 			notes := cfg.Notes()
-			if c.note == "" && len(notes) != 0 || c.note != "" && (len(notes) != 1 || !strings.Contains(notes[0], c.note)) {
+			if c.note == "" && len(notes) != 0 || c.note != "" &&
+				(len(notes) != 1 || !strings.Contains(notes[0], c.note)) {
 				t.Errorf("got notes %q, want %q", notes, c.note)
 			}
 			plan, err := cfg.Plan(Settings{"u": {"10.0.0.1:80": w(2), "10.0.0.2:80": w(1)}}, PlanOptions{})
@@ -82,10 +88,12 @@ func TestEditableAndTunable(t *testing.T) {
 		refusedOnTheMember bool   // a change of all servers is refused
 	}{
 		{"plain servers", "server 10.0.0.1:80; server 10.0.0.2:80;", "", "", false},
-		{"one address written in two ways", "server 10.0.0.1:80; server 10.0.0.1; server 10.0.0.2:80;", "10.0.0.1:80 twice", "10.0.0.1:80 twice", true},
+		{"one address written in two ways", "server 10.0.0.1:80; server 10.0.0.1; server 10.0.0.2:80;",
+			"10.0.0.1:80 twice", "10.0.0.1:80 twice", true},
 		{"host names may be edited, not tuned", "server a.test:80; server b.test:80;", "", "is a host name", false},
 		{"a name beside addresses", "server 10.0.0.1:80; server localhost;", "", "is a host name", false},
-		{"servers from elsewhere may be edited, not tuned", "upsync x; server 10.0.0.1:80; server 10.0.0.2:80;", "", "from elsewhere", false},
+		{"servers from elsewhere may be edited, not tuned", "upsync x; server 10.0.0.1:80; server 10.0.0.2:80;", "",
+			"from elsewhere", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := mustParse(t, "upstream u { "+c.servers+" }")
@@ -95,13 +103,15 @@ func TestEditableAndTunable(t *testing.T) {
 			}
 			_, err := cfg.Plan(Settings{"u": all}, PlanOptions{})
 			if (err != nil) != c.refusedOnTheMember || (cfg.Editable("u") != nil) != c.refusedOnTheMember {
-				t.Errorf("got %v from the plan, %v from the check, want both to refuse: %t", err, cfg.Editable("u"), c.refusedOnTheMember)
+				t.Errorf("got %v from the plan, %v from the check, want both to refuse: %t", err, cfg.Editable("u"),
+					c.refusedOnTheMember)
 			}
 			for _, one := range []struct {
 				err  error
 				want string
 			}{{cfg.Editable("u"), c.editable}, {cfg.Tunable("u"), c.tunable}} {
-				if one.want == "" && one.err != nil || one.want != "" && !strings.Contains(fmt.Sprint(one.err), one.want) {
+				if one.want == "" && one.err != nil || one.want != "" && !strings.Contains(fmt.Sprint(one.err),
+					one.want) {
 					t.Errorf("got %v, want %q", one.err, one.want)
 				}
 			}
@@ -115,9 +125,12 @@ func TestProportionsAreSaid(t *testing.T) {
 		want          map[string]Setting
 		note          string
 	}{
-		{"one server", "server 10.0.0.1:80;", map[string]Setting{"10.0.0.1:80": w(5)}, "its weight means nothing, and 5 stays 1"},
-		{"a common factor", "server 10.0.0.1:80; server 10.0.0.2:80;", map[string]Setting{"10.0.0.1:80": w(2), "10.0.0.2:80": w(4)}, "2:4 is written as 1:2"},
-		{"no common factor", "server 10.0.0.1:80; server 10.0.0.2:80;", map[string]Setting{"10.0.0.1:80": w(2), "10.0.0.2:80": w(3)}, ""},
+		{"one server", "server 10.0.0.1:80;", map[string]Setting{"10.0.0.1:80": w(5)}, "its weight means nothing, " +
+			"and 5 stays 1"},
+		{"a common factor", "server 10.0.0.1:80; server 10.0.0.2:80;", map[string]Setting{"10.0.0.1:80": w(2),
+			"10.0.0.2:80": w(4)}, "2:4 is written as 1:2"},
+		{"no common factor", "server 10.0.0.1:80; server 10.0.0.2:80;", map[string]Setting{"10.0.0.1:80": w(2),
+			"10.0.0.2:80": w(3)}, ""},
 		{"only one of two", "server 10.0.0.1:80; server 10.0.0.2:80;", map[string]Setting{"10.0.0.1:80": w(2)}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -135,7 +148,8 @@ func TestProportionsAreSaid(t *testing.T) {
 // addresses are IPv6 addresses in all the forms that differ in how they are printed.
 var addresses = []string{
 	"::1:2", "::2:3", "::1", "::2", "::", "::ff", "::100", "::ab01", "::ab02", "::1:0", "::ffff:1.2.3.4", "::ffff:0:1",
-	"1::", "1::2", "1:0:0:2::", "2001:db8::1", "2001:db8:0:1:1:1:1:1", "2001:db8:0:0:1:0:0:1", "0:0:1::", "0:1::", "fe80::1:2:3:4",
+	"1::", "1::2", "1:0:0:2::", "2001:db8::1", "2001:db8:0:1:1:1:1:1", "2001:db8:0:0:1:0:0:1", "0:0:1::", "0:1::",
+	"fe80::1:2:3:4",
 	"::1:2:3", "0:0:0:0:1:2:3:4", "1:2:3:4:5:6:7:0", "64:ff9b::1.2.3.4",
 }
 
@@ -232,11 +246,12 @@ func TestOverflowOfTheNotifierIsALook(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nginx.conf")
 	write(t, path, "http { upstream u { server 10.0.0.1; } }\n")
 	signs := make(chan *fsnotify.Watcher, 1)
-	changes := watched(t, &Watcher{Config: path, Settle: time.Hour, Rescan: time.Hour, notify: func() (*fsnotify.Watcher, error) {
-		w, err := fsnotify.NewWatcher()
-		signs <- w
-		return w, err
-	}})
+	changes := watched(t, &Watcher{Config: path, Settle: time.Hour, Rescan: time.Hour,
+		notify: func() (*fsnotify.Watcher, error) {
+			w, err := fsnotify.NewWatcher()
+			signs <- w
+			return w, err
+		}})
 	notifier := <-signs
 	notifier.Errors <- errors.New("the first look is over once this is received")
 	replace(t, path, "http { upstream u { server 10.0.0.1; server 10.0.0.2; } }\n")

@@ -107,7 +107,8 @@ func (a *Applier) Master(ctx context.Context, cfg *Config) (int, error) {
 func (a *Applier) master(ctx context.Context, cfg *Config) (*master, error) {
 	if a.ReloadCommand != nil {
 		if a.Status == nil {
-			return nil, errors.New("NGINX is reloaded by a command, and nothing shows whether it did: name the status page")
+			return nil, errors.New("NGINX is reloaded by a command, and nothing shows whether it did: name the " +
+				"status page")
 		}
 		return &master{command: a.ReloadCommand, fd: -1}, nil
 	}
@@ -183,7 +184,8 @@ func (a *Applier) compiledIn(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s -V: %w", a.binary(), err)
 	}
-	c := map[string]string{"prefix": "/usr/local/nginx", "pid-path": "logs/nginx.pid", "error-log-path": "logs/error.log"}
+	c := map[string]string{"prefix": "/usr/local/nginx", "pid-path": "logs/nginx.pid",
+		"error-log-path": "logs/error.log"}
 	for _, m := range configureArgument.FindAllStringSubmatch(string(out), -1) {
 		c[m[1]] = m[2]
 	}

@@ -13,8 +13,8 @@ import (
 // childLimit is how long a child may take that only prints something, such as nginx -V.
 const childLimit = 10 * time.Second
 
-// child prepares a program that ends with ctx, and whatever it has started with it: the program gets a group of its own, and
-// output that somebody keeps open does not hold up the wait.
+// child prepares a program that ends with ctx, and whatever it has started with it: the program gets a group of its
+// own, and output that somebody keeps open does not hold up the wait.
 func child(ctx context.Context, binary string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -23,9 +23,11 @@ func child(ctx context.Context, binary string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Output runs a program of NGINX's for at most limit (0: 10 s) and returns what it prints, standard output and errors apart.
+// Output runs a program of NGINX's for at most limit (0: 10 s) and returns what it prints, standard output and errors
+// apart.
 func Output(ctx context.Context, limit time.Duration, binary string, args ...string) (out, errs []byte, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(limit, childLimit), fmt.Errorf("it did not end within %s", orDefault(limit, childLimit)))
+	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(limit, childLimit), fmt.Errorf("it did not end within %s",
+		orDefault(limit, childLimit)))
 	defer cancel()
 	cmd := child(ctx, binary, args...)
 	var stdout, stderr bytes.Buffer

@@ -49,7 +49,8 @@ func (a *Applier) commit(ctx context.Context, c *change, r *Receipt) error {
 	// From here on the change is finished or taken back, whatever ctx says; that it has ended only makes haste.
 	ctx = hurriedBy(ctx)
 	j := &journal{
-		Phase: phaseReplace, Config: a.Config, At: a.now(), Weights: c.weights, Before: c.before, Ejected: c.ejected, Earlier: c.earlier,
+		Phase: phaseReplace, Config: a.Config, At: a.now(), Weights: c.weights, Before: c.before, Ejected: c.ejected,
+		Earlier: c.earlier,
 	}
 	j.record(c.files)
 	if err := a.writeJournal(j); err != nil {
@@ -191,7 +192,8 @@ func (a *Applier) write(ctx context.Context, c *change, j *journal, test bool) e
 		err = a.judge(hurry(ctx), failed) // by what is there without the change
 	}
 	if drop := a.dropJournal(); drop != nil {
-		a.log().Warn("the journal of a change that was taken back stays; it is cleared at the next change", "error", drop)
+		a.log().Warn("the journal of a change that was taken back stays; it is cleared at the next change", "error",
+			drop)
 	}
 	return err
 }
@@ -267,7 +269,8 @@ func (a *Applier) settle(c *change, j *journal, r *Receipt) error {
 	for _, f := range c.files {
 		switch err := a.finish(f); {
 		case errors.Is(err, errChanged):
-			r.Notes = append(r.Notes, fmt.Sprintf("%v while it was being replaced: that version is back in its place", err))
+			r.Notes = append(r.Notes, fmt.Sprintf("%v while it was being replaced: that version is back in its place",
+				err))
 		case err != nil:
 			// In force and confirmed: a left-over temporary file is cleared at the next change.
 			r.Notes = append(r.Notes, err.Error())

@@ -20,8 +20,9 @@ func (h Hash) String() string { return fmt.Sprintf("%x", h[:8]) }
 
 // Config is a configuration as NGINX would read it now: the main file and everything it includes.
 type Config struct {
-	Path      string      // of the main file, absolute
-	Root      string      // of the mount namespace that all its paths are of, such as /proc/4711/root; empty: this process's own
+	Path string // of the main file, absolute
+	// of the mount namespace that all its paths are of, such as /proc/4711/root; empty: this process's own
+	Root      string
 	Files     []*File     // every file once, in the order first read, the main file first
 	Upstreams []*Upstream // in reading order
 	// Stray are upstream blocks outside of http and stream, which NGINX refuses there: the file is one that another one
@@ -304,7 +305,8 @@ func (r *reader) directive(at *place, f *File, l *lexer, depth int) error {
 			r.config.PIDFile = l.args[1].value(f.Data)
 		case name == "worker_processes":
 			r.config.Workers = l.args[1].value(f.Data)
-		case name == "error_log" && r.config.ErrorLog == "" && !strings.Contains(l.args[1].value(f.Data), ":") && !l.args[1].is(f.Data, "stderr"):
+		case name == "error_log" && r.config.ErrorLog == "" && !strings.Contains(l.args[1].value(f.Data), ":") &&
+			!l.args[1].is(f.Data, "stderr"):
 			r.config.ErrorLog = l.args[1].value(f.Data)
 		}
 	}

@@ -52,14 +52,15 @@ func (c *confirmation) ready(ctx context.Context) error {
 		return err
 	}
 	if s.LoadMsec == c.before || s.LoadMsec < c.sentMsec() {
-		return fmt.Errorf("the status page still shows the configuration loaded at %s", time.UnixMilli(s.LoadMsec).Format(time.TimeOnly+".000"))
+		return fmt.Errorf("the status page still shows the configuration loaded at %s",
+			time.UnixMilli(s.LoadMsec).Format(time.TimeOnly+".000"))
 	}
 	return s.has(c.weights)
 }
 
-// sentMsec is when the signal was sent, by the clock on the wall as it was then or as it is now, whichever is earlier: the
-// clock may have been set back since. It may also have been set back before, so that a configuration loaded later has the
-// smaller LoadMsec.
+// sentMsec is when the signal was sent, by the clock on the wall as it was then or as it is now, whichever is earlier:
+// the clock may have been set back since. It may also have been set back before, so that a configuration loaded later
+// has the smaller LoadMsec.
 func (c *confirmation) sentMsec() int64 {
 	now := c.now()
 	return min(c.sent.UnixMilli(), now.Add(-now.Sub(c.sent)).UnixMilli())
@@ -97,7 +98,8 @@ func (s Status) has(want Settings) error {
 		}
 		for _, p := range peers {
 			if w, ok := want[name][p.Server]; ok && (w.Weight != p.Weight || w.Down != p.Down) {
-				return fmt.Errorf("the status page shows weight %d of server %s in upstream %q, want %d", p.Weight, p.Server, name, w.Weight)
+				return fmt.Errorf("the status page shows weight %d of server %s in upstream %q, want %d", p.Weight,
+					p.Server, name, w.Weight)
 			}
 		}
 	}
@@ -197,12 +199,14 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 		shown := map[string]int{}
 		for _, p := range s.Upstreams[name] {
 			if p.Weight == 0 {
-				continue // no server of a configuration: the module's stand-in when none is live, or one that was removed
+				// no server of a configuration: the module's stand-in when none is live, or one that was removed
+				continue
 			}
 			shown[p.Server]++
 		}
 		if len(shown) == 0 {
-			return refuse("upstream %q (%s:%d) is not on the status page: has NGINX loaded this configuration, and is the upstream used by a proxy_pass?",
+			return refuse("upstream %q (%s:%d) is not on the status page: has NGINX loaded this configuration, and "+
+				"is the upstream used by a proxy_pass?",
 				name, u.File.Path, u.Line)
 		}
 		written := map[string]int{}
@@ -220,15 +224,18 @@ func (c *Config) MatchPeers(s Status, upstreams ...string) error {
 				continue
 			}
 			if written[p.Server]++; written[p.Server] > 1 {
-				return refuse("%s:%d: server %s stands twice in upstream %q: which one the status page means cannot be known", p.File.Path, p.Line, p.Server, name)
+				return refuse("%s:%d: server %s stands twice in upstream %q: which one the status page means "+
+					"cannot be known", p.File.Path, p.Line, p.Server, name)
 			}
 			if shown[p.Server] == 0 {
-				return refuse("%s:%d: server %s of upstream %q is not on the status page", p.File.Path, p.Line, p.Server, name)
+				return refuse("%s:%d: server %s of upstream %q is not on the status page", p.File.Path, p.Line,
+					p.Server, name)
 			}
 		}
 		for _, server := range sortedKeys(shown) {
 			if written[server] == 0 {
-				return refuse("the status page shows server %s in upstream %q, which %s:%d does not have", server, name, u.File.Path, u.Line)
+				return refuse("the status page shows server %s in upstream %q, which %s:%d does not have", server, name,
+					u.File.Path, u.Line)
 			}
 		}
 	}

@@ -151,7 +151,8 @@ func loadContained(path string) (*File, error) {
 
 // ErrContained says what cannot be done with a configuration of another mount namespace.
 var ErrContained = errors.New(
-	"the configuration stands in the mount namespace of another process, and is not changed from here: use dns or live, or name a folder that both have")
+	"the configuration stands in the mount namespace of another process, and is not changed from here: use dns or " +
+		"live, or name a folder that both have")
 
 // containedMaster is the pid here of the master whose pid there stands in a file of the root.
 func containedMaster(root, pidFile string) (int, error) {

@@ -86,8 +86,9 @@ func TestCorpusReadsAsCrossplaneReadsIt(t *testing.T) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			why, errs := crossplaneErrs[filepath.Base(name)]
 			payload, err := crossplane.Parse(name, &crossplane.ParseOptions{
-				SingleFile: true, SkipDirectiveContextCheck: true, SkipDirectiveArgsCheck: true, StopParsingOnError: true,
-				LexOptions: crossplane.LexOptions{Lexers: []crossplane.RegisterLexer{(&crossplane.Lua{}).RegisterLexer()}},
+				SingleFile: true, SkipDirectiveContextCheck: true, SkipDirectiveArgsCheck: true,
+				StopParsingOnError: true,
+				LexOptions:         crossplane.LexOptions{Lexers: []crossplane.RegisterLexer{(&crossplane.Lua{}).RegisterLexer()}},
 			})
 			if err != nil && errs {
 				return

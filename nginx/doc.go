@@ -3,7 +3,8 @@
 //
 // The promise: at every instant the live configuration passes `nginx -t` and differs from the operator's file in
 // nothing but weight digits (and the word down, when ejection is switched on; and the digits of a limit_req_zone's rate
-// that the operator named, see Applier.EditRates); after any crash each file is exactly the old one or exactly the new one.
+// that the operator named, see Applier.EditRates); after any crash each file is exactly the old one or exactly the new
+// one.
 //
 //	ReadConfig  files → upstreams and peers with byte offsets and file:line
 //	Config.Plan wanted Settings → the bytes that change, or a Refusal that says why not

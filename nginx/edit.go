@@ -8,8 +8,8 @@ import (
 // PlanFunc works out a change of a configuration's files.
 type PlanFunc func(*Config) ([]FileChange, error)
 
-// Edit makes a change effective that is not one of weights: tested, written in one step, reloaded, confirmed, or put back,
-// as Apply does it. plan is called again when somebody saves a file meanwhile.
+// Edit makes a change effective that is not one of weights: tested, written in one step, reloaded, confirmed, or put
+// back, as Apply does it. plan is called again when somebody saves a file meanwhile.
 func (a *Applier) Edit(ctx context.Context, plan PlanFunc) (Receipt, error) {
 	return a.locked(ctx, func(r *Receipt) error {
 		c, err := a.planned(plan, r)
@@ -20,8 +20,9 @@ func (a *Applier) Edit(ctx context.Context, plan PlanFunc) (Receipt, error) {
 	})
 }
 
-// EditRates makes limit_req_zones have the rates given, in their own units, by editing nothing but the digits: tested, written in one step,
-// reloaded, confirmed, or put back, as Apply does it, and held by the same budget and circuit breaker.
+// EditRates makes limit_req_zones have the rates given, in their own units, by editing nothing but the digits: tested,
+// written in one step, reloaded, confirmed, or put back, as Apply does it, and held by the same budget and circuit
+// breaker.
 func (a *Applier) EditRates(ctx context.Context, want map[string]int) (Receipt, error) {
 	return a.locked(ctx, func(r *Receipt) error {
 		c, err := a.planned(func(cfg *Config) ([]FileChange, error) { return cfg.PlanRates(want) }, r)

@@ -17,7 +17,9 @@ func (j *journal) ejected(upstream, server string) bool {
 
 // wrote reports whether the file's content is what the last change made effective.
 func (j *journal) wrote(f *File) bool {
-	return j != nil && slices.ContainsFunc(j.Files, func(w journalFile) bool { return w.Real == f.Real && w.New == f.Hash })
+	return j != nil && slices.ContainsFunc(j.Files, func(w journalFile) bool {
+		return w.Real == f.Real && w.New == f.Hash
+	})
 }
 
 // ejections returns the down marks that are Trimtab's own once the plan has been carried out: those it adds, and the

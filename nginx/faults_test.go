@@ -54,7 +54,8 @@ func TestStepsOfAChange(t *testing.T) {
 	// The order is the promise: test before journal, journal before exchange, exchange before HUP, HUP before the
 	// journal is closed.
 	at := -1
-	for _, op := range []string{"lock", "read", "find master", "nginx -t", "rename", "copy attributes", "exchange", "fsync folder", "send HUP", "confirm", "remove", "close journal"} {
+	for _, op := range []string{"lock", "read", "find master", "nginx -t", "rename", "copy attributes", "exchange",
+		"fsync folder", "send HUP", "confirm", "remove", "close journal"} {
 		next := slices.Index(got[at+1:], op)
 		if next < 0 {
 			t.Fatalf("got steps %v, want %q after step %d", got, op, at)
@@ -199,8 +200,10 @@ func TestDiskFailsAtEachStep(t *testing.T) {
 				if string(got) != old && string(got) != now {
 					t.Fatalf("%v at step %d, %s (for good: %t): got file %q", errno, k, c.steps[k], forGood, got)
 				}
-				if err == nil && string(got) != now || err != nil && !r.Changed && !rollbackFailed(err) && string(got) != old {
-					t.Fatalf("%v at step %d, %s (for good: %t): got %v, but file %q", errno, k, c.steps[k], forGood, err, got)
+				if err == nil && string(got) != now || err != nil && !r.Changed && !rollbackFailed(err) &&
+					string(got) != old {
+					t.Fatalf("%v at step %d, %s (for good: %t): got %v, but file %q", errno, k, c.steps[k], forGood,
+						err, got)
 				}
 				// The disk is well again: what was unfinished is undone, and nothing is left over.
 				a.intercept = func(s step, f func() error) error {
@@ -217,13 +220,15 @@ func TestDiskFailsAtEachStep(t *testing.T) {
 					t.Fatal(readErr)
 				}
 				if string(again) != old && string(again) != now {
-					t.Fatalf("%v at step %d, %s (for good: %t): got file %q after the recovery", errno, k, c.steps[k], forGood, again)
+					t.Fatalf("%v at step %d, %s (for good: %t): got file %q after the recovery", errno, k, c.steps[k],
+						forGood, again)
 				}
 				if err := a.CloseBreaker(); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := a.Apply(t.Context(), want); err != nil {
-					t.Fatalf("%v at step %d, %s (for good: %t): the next change: %v", errno, k, c.steps[k], forGood, err)
+					t.Fatalf("%v at step %d, %s (for good: %t): the next change: %v", errno, k, c.steps[k], forGood,
+						err)
 				}
 				if left := leftovers(t, dir); len(left) > 0 {
 					t.Fatalf("%v at step %d, %s (for good: %t): left over %v", errno, k, c.steps[k], forGood, left)

@@ -21,7 +21,8 @@ func applyTo(t *testing.T, path, text string, want Settings) (string, error) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	a := &Applier{Config: path, StateDir: filepath.Join(t.TempDir(), "s"), Binary: binaryOrSkip(t), Prefix: filepath.Dir(path), NoReload: true}
+	a := &Applier{Config: path, StateDir: filepath.Join(t.TempDir(), "s"), Binary: binaryOrSkip(t),
+		Prefix: filepath.Dir(path), NoReload: true}
 	_, err := a.Apply(t.Context(), want)
 	got, readErr := os.ReadFile(path)
 	if readErr != nil {
@@ -45,11 +46,15 @@ func TestOddText(t *testing.T) {
 		{"CRLF line ends", strings.ReplaceAll(private(dir, "upstream u {\n"+servers+"\n}"), "\n", "\r\n"), ""},
 		{"no final newline", strings.TrimSpace(private(dir, "upstream u { "+servers+" }")), ""},
 		{"a comment without a newline at the end", private(dir, "upstream u { "+servers+" }") + "# weight=1 } {", ""},
-		{"a } inside a word of a map", private(dir, "map $host $x { default foo}bar; \"{\" '}'; } upstream u { "+servers+" }"), ""},
+		{"a } inside a word of a map", private(dir,
+			"map $host $x { default foo}bar; \"{\" '}'; } upstream u { "+servers+" }"), ""},
 		{"an upstream with a quoted name", private(dir, `upstream "u" { `+servers+" }"), ""},
-		{"weight= in a comment and in a string", private(dir, "log_format x 'weight=1'; # weight=1\n upstream u { # weight=1\n"+servers+" }"), ""},
-		{"an address over two lines with comments between", private(dir, "upstream u {\n server # one\n 127.0.0.1:1 # two weight=9\n weight=1 # three\n ;\nserver 127.0.0.1:2 weight=2; }"), ""},
-		{"5 MB", private(dir, "upstream u { "+servers+" }\n"+strings.Repeat("# "+strings.Repeat("x", 97)+"\n", 50_000)), ""},
+		{"weight= in a comment and in a string", private(dir, "log_format x 'weight=1'; # weight=1\n upstream u { # "+
+			"weight=1\n"+servers+" }"), ""},
+		{"an address over two lines with comments between", private(dir, "upstream u {\n server # one\n 127.0.0.1:1 "+
+			"# two weight=9\n weight=1 # three\n ;\nserver 127.0.0.1:2 weight=2; }"), ""},
+		{"5 MB", private(dir, "upstream u { "+servers+" }\n"+strings.Repeat("# "+strings.Repeat("x", 97)+"\n", 50_000)),
+			""},
 		{"a weight written twice: the last one counts",
 			private(dir, "upstream u { server 127.0.0.1:1 weight=9 weight=1; server 127.0.0.1:2 weight=2; }"),
 			private(dir, "upstream u { server 127.0.0.1:1 weight=9 weight=3; server 127.0.0.1:2 weight=5; }")},
@@ -99,7 +104,8 @@ func TestLuaBlocksAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := strings.Index(text, "upstream u")
-	if want := text[:at] + strings.Replace(strings.Replace(text[at:], "weight=1", "weight=3", 1), "weight=2", "weight=5", 1); got != want {
+	if want := text[:at] + strings.Replace(strings.Replace(text[at:], "weight=1", "weight=3", 1), "weight=2",
+		"weight=5", 1); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -107,7 +113,8 @@ func TestLuaBlocksAreLeftAlone(t *testing.T) {
 func TestRefusedText(t *testing.T) {
 	dir := t.TempDir()
 	path, fragment := filepath.Join(dir, "nginx.conf"), filepath.Join(dir, "servers.inc")
-	if err := os.WriteFile(fragment, []byte("server 127.0.0.1:1 weight=1; server 127.0.0.1:2 weight=2;\n"), 0o644); err != nil {
+	if err := os.WriteFile(fragment, []byte("server 127.0.0.1:1 weight=1; server 127.0.0.1:2 weight=2;\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	link := filepath.Join(dir, "again.inc")
@@ -116,14 +123,20 @@ func TestRefusedText(t *testing.T) {
 	}
 	const both = "upstream u { server 127.0.0.1:1; server 127.0.0.1:2; }"
 	for _, tt := range []struct{ what, text, why string }{
-		{"a fragment included by two upstreams", private(dir, "upstream u { include servers.inc; } upstream v { include servers.inc; }"), "included 2 times"},
-		{"a fragment included by two upstreams, once through a link", private(dir, "upstream u { include servers.inc; } upstream v { include again.inc; }"), "same file"},
-		{"the same server twice", private(dir, "upstream u { server 127.0.0.1:1; server 127.0.0.1:1 weight=2; server 127.0.0.1:2; }"), "twice"},
+		{"a fragment included by two upstreams", private(dir, "upstream u { include servers.inc; } upstream v { "+
+			"include servers.inc; }"), "included 2 times"},
+		{"a fragment included by two upstreams, once through a link",
+			private(dir, "upstream u { include servers.inc; } upstream v { include again.inc; }"), "same file"},
+		{"the same server twice", private(dir, "upstream u { server 127.0.0.1:1; server 127.0.0.1:1 weight=2; server "+
+			"127.0.0.1:2; }"), "twice"},
 		{"no such upstream", private(dir, "upstream v { server 127.0.0.1:1; }"), `no upstream "u"`},
-		{"no such server", private(dir, "upstream u { server 127.0.0.1:1; server 127.0.0.1:3; }"), "has no server 127.0.0.1:2"},
-		{"the same name in http and stream", private(dir, both) + "stream { " + both + " }\n", "one name must mean one group"},
+		{"no such server", private(dir, "upstream u { server 127.0.0.1:1; server 127.0.0.1:3; }"),
+			"has no server 127.0.0.1:2"},
+		{"the same name in http and stream", private(dir, both) + "stream { " + both + " }\n",
+			"one name must mean one group"},
 		{"a byte order mark", "\ufeff" + private(dir, both), "invalid as it stands"},
-		{"a weight that NGINX refuses", private(dir, "upstream u { server 127.0.0.1:1 weight=0; server 127.0.0.1:2; }"), "invalid parameter"},
+		{"a weight that NGINX refuses", private(dir, "upstream u { server 127.0.0.1:1 weight=0; server 127.0.0.1:2; }"),
+			"invalid parameter"},
 		{"a file that does not parse", private(dir, both+" }"), `unexpected "}"`},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -167,7 +180,8 @@ func TestOwnerModeAndAttributesStay(t *testing.T) {
 		t.Errorf("got owner %d and mode %v, want %d and 0640", st.Uid, info.Mode(), wantUID)
 	}
 	value := make([]byte, 16)
-	if n, err := unix.Getxattr(b.Config, "user.trimtab", value); attribute && (err != nil || !bytes.Equal(value[:n], []byte("kept"))) {
+	if n, err := unix.Getxattr(b.Config, "user.trimtab", value); attribute &&
+		(err != nil || !bytes.Equal(value[:n], []byte("kept"))) {
 		t.Errorf("got attribute %q, %v, want it kept", value[:max(n, 0)], err)
 	}
 }
@@ -178,7 +192,8 @@ func TestSymbolicLinkStays(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(target, []byte("upstream v { server 127.0.0.1:1; server 127.0.0.1:2; }\n"), 0o644); err != nil {
+	if err := os.WriteFile(target, []byte("upstream v { server 127.0.0.1:1; server 127.0.0.1:2; }\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	link := filepath.Join(dir, "u.conf")
@@ -193,7 +208,8 @@ func TestSymbolicLinkStays(t *testing.T) {
 	if got, err := os.Readlink(link); err != nil || got != "available/u.conf" {
 		t.Errorf("got link %q, %v, want it as it was", got, err)
 	}
-	if got, err := os.ReadFile(target); err != nil || string(got) != "upstream v { server 127.0.0.1:1; server 127.0.0.1:2 weight=4; }\n" {
+	if got, err := os.ReadFile(target); err != nil || string(got) != "upstream v { server 127.0.0.1:1; server "+
+		"127.0.0.1:2 weight=4; }\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

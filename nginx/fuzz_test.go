@@ -151,12 +151,15 @@ func checkEdit(data []byte, cfg *Config) error {
 				if s, ok := plan.Weights[v.Name][p.Label()]; ok && v.Name == u.Name {
 					expect = s.Weight
 				}
-				if p.Address != before.Peers[k].Address || p.Weight != expect || p.Down != before.Peers[k].Down || p.Backup != before.Peers[k].Backup {
-					return fmt.Errorf("server %q weight %d became %q weight %d, want %d", before.Peers[k].Address, before.Peers[k].Weight, p.Address, p.Weight, expect)
+				if p.Address != before.Peers[k].Address || p.Weight != expect || p.Down != before.Peers[k].Down ||
+					p.Backup != before.Peers[k].Backup {
+					return fmt.Errorf("server %q weight %d became %q weight %d, want %d", before.Peers[k].Address,
+						before.Peers[k].Weight, p.Address, p.Weight, expect)
 				}
 			}
 		}
-		if a, b := withoutEdits(data, plan.Files[0].Edits, false), withoutEdits(after, plan.Files[0].Edits, true); !bytes.Equal(a, b) {
+		if a, b := withoutEdits(data, plan.Files[0].Edits, false), withoutEdits(after, plan.Files[0].Edits,
+			true); !bytes.Equal(a, b) {
 			return fmt.Errorf("other bytes changed: %q became %q", a, b)
 		}
 	}
@@ -174,7 +177,8 @@ func withoutEdits(data []byte, edits []Edit, after bool) []byte {
 			cut = len(e.New)
 		}
 		out = append(out, data[at:e.Offset+shift]...)
-		if text := strings.TrimPrefix(string(data[e.Offset+shift:e.Offset+shift+cut]), " weight="); strings.Trim(text, "+0123456789") != "" {
+		if text := strings.TrimPrefix(string(data[e.Offset+shift:e.Offset+shift+cut]), " weight="); strings.Trim(text,
+			"+0123456789") != "" {
 			return []byte("edited more than digits: " + text)
 		}
 		at = e.Offset + shift + cut
@@ -200,9 +204,12 @@ func FuzzRead(f *testing.F) {
 		f.Add(data)
 	}
 	for _, s := range []string{
-		"http{upstream u{server a;server b weight=2;}}", "http { upstream \"u\" { server 'a' \"weight=3\" weight=4 down; } }",
-		"a \"b\"c;", "a ${b} \\; 'c\\'' ;", "# only\n", "init_by_lua_block { --[[ } ]] x = '}' }", "a{", "}", "a \"", "\\",
-		"map $a $b { default foo}bar; }", "stream{upstream u{server a:1;}}http{upstream u{server a:1;}}", "if ($a = \"b\") { }",
+		"http{upstream u{server a;server b weight=2;}}", "http { upstream \"u\" { server 'a' \"weight=3\" " +
+			"weight=4 down; } }",
+		"a \"b\"c;", "a ${b} \\; 'c\\'' ;", "# only\n", "init_by_lua_block { --[[ } ]] x = '}' }", "a{", "}", "a \"",
+		"\\",
+		"map $a $b { default foo}bar; }", "stream{upstream u{server a:1;}}http{upstream u{server a:1;}}",
+		"if ($a = \"b\") { }",
 	} {
 		f.Add([]byte(s))
 	}
@@ -258,7 +265,8 @@ func checkRequoted(t *testing.T, ds []directive) {
 		t.Fatalf("printed afresh: got %d directives, want %d: %q", len(again), len(ds), b.String())
 	}
 	for i := range ds {
-		if fmt.Sprintf("%q", again[i].words) != fmt.Sprintf("%q", ds[i].words) || again[i].how != ds[i].how || again[i].lua != ds[i].lua {
+		if fmt.Sprintf("%q", again[i].words) != fmt.Sprintf("%q", ds[i].words) || again[i].how != ds[i].how ||
+			again[i].lua != ds[i].lua {
 			t.Fatalf("printed afresh: got %q, want %q", again[i].words, ds[i].words)
 		}
 	}

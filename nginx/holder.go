@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// strangersHold reports whether everybody who holds a lock (flock) on the open file is a user who has no business with it:
-// neither root, nor this process's user, nor the file's owner. Any user who may read a folder can lock it, and so keep
-// Trimtab from ever changing anything; such a lock is passed over.
+// strangersHold reports whether everybody who holds a lock (flock) on the open file is a user who has no business with
+// it: neither root, nor this process's user, nor the file's owner. Any user who may read a folder can lock it, and so
+// keep Trimtab from ever changing anything; such a lock is passed over.
 func strangersHold(f *os.File) bool {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil {

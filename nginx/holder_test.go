@@ -25,7 +25,8 @@ nonsense
 	}
 }
 
-// Another user of the machine who locks the folder of the configuration does not keep Trimtab from changing it; root does.
+// Another user of the machine who locks the folder of the configuration does not keep Trimtab from changing it; root
+// does.
 func TestLockOfAnotherUser(t *testing.T) {
 	flock, err := exec.LookPath("flock")
 	if err != nil || os.Geteuid() != 0 {
@@ -49,7 +50,8 @@ func TestLockOfAnotherUser(t *testing.T) {
 			write(t, path, "http { upstream u { server 10.0.0.1; server 10.0.0.2; } }\n")
 			// In a group of its own: flock(1) runs a program that holds the lock after it.
 			cmd := exec.Command(flock, dir, "sh", "-c", "echo held; sleep 600")
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: c.uid, Gid: c.uid}}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: c.uid,
+				Gid: c.uid}}
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -61,11 +63,13 @@ func TestLockOfAnotherUser(t *testing.T) {
 			if _, err := out.Read(make([]byte, 8)); err != nil {
 				t.Fatal(err)
 			}
-			a := &Applier{Config: path, StateDir: filepath.Join(t.TempDir(), "state"), NoReload: true, LockWait: 200 * time.Millisecond,
-				Binary: "/bin/true", Prefix: dir}
+			a := &Applier{Config: path, StateDir: filepath.Join(t.TempDir(), "state"), NoReload: true,
+				LockWait: 200 * time.Millisecond,
+				Binary:   "/bin/true", Prefix: dir}
 			_, err = a.Apply(t.Context(), Settings{"u": {"10.0.0.1:80": w(2)}})
 			refusal := (*Refusal)(nil)
-			if held := errors.As(err, &refusal) && strings.Contains(err.Error(), "another trimtab"); held != c.held || !held && err != nil {
+			if held := errors.As(err, &refusal) && strings.Contains(err.Error(), "another trimtab"); held != c.held ||
+				!held && err != nil {
 				t.Errorf("got %v, want it held: %t", err, c.held)
 			}
 		})

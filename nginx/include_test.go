@@ -42,44 +42,61 @@ func TestIncludesAsNGINXResolvesThem(t *testing.T) {
 		files map[string]string
 	}{
 		{"relative to the folder of the main file, from any file", map[string]string{
-			"nginx.conf": head + "http { include sub/a.conf; }", "sub/a.conf": "include sub/b.conf;", "sub/b.conf": "# here",
+			"nginx.conf": head + "http { include sub/a.conf; }", "sub/a.conf": "include sub/b.conf;",
+			"sub/b.conf": "# here",
 		}},
 		{"an absolute path", map[string]string{"nginx.conf": head + "http { include $DIR/x.conf; }", "x.conf": "# x"}},
-		{"a quoted path with a blank in it", map[string]string{"nginx.conf": head + "http { include \"a b.conf\"; }", "a b.conf": "# x"}},
+		{"a quoted path with a blank in it", map[string]string{"nginx.conf": head + "http { include \"a b.conf\"; }",
+			"a b.conf": "# x"}},
 		{"wildcards: sorted by bytes, no hidden files", map[string]string{
-			"nginx.conf": head + "http { include d/*; }", "d/b": "# b", "d/B": "# B", "d/a": "# a", "d/.hidden": "nonsense on;", "d/10": "#", "d/9": "#",
+			"nginx.conf": head + "http { include d/*; }", "d/b": "# b", "d/B": "# B", "d/a": "# a",
+			"d/.hidden": "nonsense on;", "d/10": "#", "d/9": "#",
 		}},
-		{"hidden files when the pattern asks for them", map[string]string{"nginx.conf": head + "http { include d/.*.conf; }", "d/.x.conf": "# x", "d/y.conf": "nonsense on;"}},
+		{"hidden files when the pattern asks for them",
+			map[string]string{"nginx.conf": head + "http { include d/.*.conf; }", "d/.x.conf": "# x",
+				"d/y.conf": "nonsense on;"}},
 		{"wildcards in folders", map[string]string{
-			"nginx.conf": head + "http { include d/*/x.conf; }", "d/1/x.conf": "# 1", "d/2/x.conf": "# 2", "d/3/y.conf": "nonsense on;", "d/x.conf": "nonsense on;",
+			"nginx.conf": head + "http { include d/*/x.conf; }", "d/1/x.conf": "# 1", "d/2/x.conf": "# 2",
+			"d/3/y.conf": "nonsense on;", "d/x.conf": "nonsense on;",
 		}},
 		{"one letter, sets and ranges", map[string]string{
 			"nginx.conf": head + "http { include d/?.[ch]; include d/[0-9]x; include d/[!a-y]z; }",
-			"d/a.c":      "#", "d/b.h": "#", "d/ab.c": "nonsense on;", "d/a.o": "nonsense on;", "d/5x": "#", "d/ax": "nonsense on;", "d/zz": "#", "d/az": "nonsense on;",
+			"d/a.c":      "#", "d/b.h": "#", "d/ab.c": "nonsense on;", "d/a.o": "nonsense on;", "d/5x": "#",
+			"d/ax": "nonsense on;", "d/zz": "#", "d/az": "nonsense on;",
 		}},
-		{"a pattern that matches nothing", map[string]string{"nginx.conf": head + "http { include none/*.conf; include d/*.none; }", "d/x": "nonsense on;"}},
+		{"a pattern that matches nothing", map[string]string{"nginx.conf": head + "http { include none/*.conf; " +
+			"include d/*.none; }", "d/x": "nonsense on;"}},
 		{"links to files and to folders", map[string]string{
-			"nginx.conf": head + "http { include enabled/*; include linked/*.conf; }", "available/s": "# s", "enabled/s>": "../available/s", "real/r.conf": "# r", "linked>": "real",
+			"nginx.conf": head + "http { include enabled/*; include linked/*.conf; }", "available/s": "# s",
+			"enabled/s>": "../available/s", "real/r.conf": "# r", "linked>": "real",
 		}},
 		{"inside map, types and geo blocks", map[string]string{
-			"nginx.conf": head + "http { types { include t.types; } map $host $m { include m*.map; } geo $g { default 0; include g.geo; } }",
-			"t.types":    "text/plain txt;", "m1.map": "a b;", "m2.map": "c d;", "g.geo": "127.0.0.0/8 1;",
+			"nginx.conf": head + "http { types { include t.types; } map $host $m { include m*.map; } geo $g { " +
+				"default 0; include g.geo; } }",
+			"t.types": "text/plain txt;", "m1.map": "a b;", "m2.map": "c d;", "g.geo": "127.0.0.0/8 1;",
 		}},
 		{"a geo include takes wildcards since 1.27", map[string]string{
-			"nginx.conf": head + "http { geo $g { default 0; include g*.geo; } }", "g2.geo": "10.0.0.0/8 1;", "g1.geo": "127.0.0.0/8 1;",
+			"nginx.conf": head + "http { geo $g { default 0; include g*.geo; } }", "g2.geo": "10.0.0.0/8 1;",
+			"g1.geo": "127.0.0.0/8 1;",
 		}},
 		{"a geo include takes no wildcards", map[string]string{
-			"nginx.conf": head + "http { geo $g { default 0; include g*.geo; } }", "g*.geo": "127.0.0.0/8 1;", "g1.geo": "nonsense;",
+			"nginx.conf": head + "http { geo $g { default 0; include g*.geo; } }", "g*.geo": "127.0.0.0/8 1;",
+			"g1.geo": "nonsense;",
 		}},
 		{"inside an upstream and a server", map[string]string{
-			"nginx.conf": head + "http { upstream u { include u.inc; } server { include s.inc; } }", "u.inc": "server 127.0.0.1:1;", "s.inc": "listen unix:$DIR/s.sock;",
+			"nginx.conf": head + "http { upstream u { include u.inc; } server { include s.inc; } }",
+			"u.inc":      "server 127.0.0.1:1;", "s.inc": "listen unix:$DIR/s.sock;",
 		}},
-		{"in the main context, and in stream", map[string]string{"nginx.conf": "include m.conf;\n" + head, "m.conf": "worker_processes 1;"}},
-		{"one file twice", map[string]string{"nginx.conf": head + "http { server { include x; } server { include x; listen unix:$DIR/s.sock; } }", "x": "add_header a b;"}},
-		{"a Lua-looking word elsewhere", map[string]string{"nginx.conf": head + "http { map $host $x { content_by_lua_block x; } }"}},
+		{"in the main context, and in stream", map[string]string{"nginx.conf": "include m.conf;\n" + head,
+			"m.conf": "worker_processes 1;"}},
+		{"one file twice", map[string]string{"nginx.conf": head + "http { server { include x; } server { include x; " +
+			"listen unix:$DIR/s.sock; } }", "x": "add_header a b;"}},
+		{"a Lua-looking word elsewhere", map[string]string{"nginx.conf": head + "http { map $host $x { " +
+			"content_by_lua_block x; } }"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			if globs := geoGlobs(t); strings.HasPrefix(tt.what, "a geo include") && globs != strings.HasSuffix(tt.what, "since 1.27") {
+			if globs := geoGlobs(t); strings.HasPrefix(tt.what, "a geo include") && globs != strings.HasSuffix(tt.what,
+				"since 1.27") {
 				t.Skip("this NGINX reads geo includes the other way")
 			}
 			dir := tree(t, tt.files)
@@ -98,7 +115,8 @@ func TestIncludesAsNGINXResolvesThem(t *testing.T) {
 				ours = append(ours, f.Path)
 			}
 			if !slices.Equal(ours, theirs) {
-				t.Errorf("got files, in reading order\n%s\nnginx -T has\n%s", strings.Join(ours, "\n"), strings.Join(theirs, "\n"))
+				t.Errorf("got files, in reading order\n%s\nnginx -T has\n%s", strings.Join(ours, "\n"),
+					strings.Join(theirs, "\n"))
 			}
 			if err := a.CompareFiles(t.Context(), cfg); err != nil {
 				t.Error(err)
@@ -126,10 +144,13 @@ func TestIncludesThatCannotBeRead(t *testing.T) {
 		{"a missing file", map[string]string{"nginx.conf": "# 1\ninclude none.conf;"}, "nginx.conf:2: include: "},
 		{"a link to nowhere", map[string]string{"nginx.conf": "include d/*;", "d/x>": "none"}, "d/x: no such file"},
 		{"a folder", map[string]string{"nginx.conf": "include d;", "d/x": ""}, "not a regular file"},
-		{"a file that includes itself", map[string]string{"nginx.conf": "include nginx.conf;"}, "does a file include itself?"},
+		{"a file that includes itself", map[string]string{"nginx.conf": "include nginx.conf;"},
+			"does a file include itself?"},
 		{"two paths", map[string]string{"nginx.conf": "include a b;"}, "want one path, got 2"},
-		{"a block that ends in another file", map[string]string{"nginx.conf": "http { include a; }", "a": "upstream u {"}, `a:1: unexpected end of file, expecting "}"`},
-		{"a block that began in another file", map[string]string{"nginx.conf": "http { include a; ", "a": "}"}, `a:1: unexpected "}"`},
+		{"a block that ends in another file", map[string]string{"nginx.conf": "http { include a; }",
+			"a": "upstream u {"}, `a:1: unexpected end of file, expecting "}"`},
+		{"a block that began in another file", map[string]string{"nginx.conf": "http { include a; ", "a": "}"},
+			`a:1: unexpected "}"`},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			_, err := ReadConfig(filepath.Join(tree(t, tt.files), "nginx.conf"))
@@ -166,7 +187,8 @@ server { } upstream no { server x; }
 	for _, u := range cfg.Upstreams {
 		fmt.Fprintf(&got, "%s %s %s %v zone=%q line=%d\n", u.Name, u.Protocol, u.Method, u.MethodArgs, u.Zone, u.Line)
 		for _, p := range u.Peers {
-			fmt.Fprintf(&got, "  %q weight=%d down=%t backup=%t resolve=%t line=%d\n", p.Server, p.Weight, p.Down, p.Backup, p.Resolve, p.Line)
+			fmt.Fprintf(&got, "  %q weight=%d down=%t backup=%t resolve=%t line=%d\n", p.Server, p.Weight, p.Down,
+				p.Backup, p.Resolve, p.Line)
 		}
 	}
 	want := `a http least_conn [] zone="a" line=2

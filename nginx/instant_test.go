@@ -37,7 +37,8 @@ func TestEveryInstantTheFileIsWhole(t *testing.T) {
 	})
 	readers.Go(func() {
 		for {
-			if out, err := exec.Command(b.Binary, "-t", "-q", "-p", b.Dir, "-c", b.Config).CombinedOutput(); err != nil {
+			if out, err := exec.Command(b.Binary, "-t", "-q", "-p", b.Dir, "-c",
+				b.Config).CombinedOutput(); err != nil {
 				t.Errorf("test %d: %v: %s", tests, err, out)
 				return
 			}

@@ -89,7 +89,8 @@ func (a *Applier) readJournal(name string) (*journal, error) {
 		return nil, a.putAside(name, err)
 	}
 	if j.Config != a.Config {
-		return nil, refuse("the state folder %s belongs to %s, not to %s: use another --state-dir", a.StateDir, j.Config, a.Config)
+		return nil, refuse("the state folder %s belongs to %s, not to %s: use another --state-dir", a.StateDir,
+			j.Config, a.Config)
 	}
 	return j, nil
 }

@@ -17,7 +17,8 @@ func TestJournalThatCannotBeRead(t *testing.T) {
 		"of the future": `{"schema":99,"phase":"reload","config":"` + path + `"}`,
 	} {
 		t.Run(what, func(t *testing.T) {
-			a := &Applier{Config: path, StateDir: filepath.Join(memoryDir(t), "s"), Binary: binaryOrSkip(t), Prefix: dir, NoReload: true}
+			a := &Applier{Config: path, StateDir: filepath.Join(memoryDir(t), "s"), Binary: binaryOrSkip(t),
+				Prefix: dir, NoReload: true}
 			if err := os.Mkdir(a.StateDir, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +92,8 @@ func TestRollbackAfterACrash(t *testing.T) {
 	if _, err := a.Apply(t.Context(), b.want(3, 5)); err != nil {
 		t.Fatal(err)
 	}
-	if op, _ := runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, Want: b.want(4, 9), AtOp: "confirm"}); op != "confirm" {
+	if op, _ := runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix,
+		Want: b.want(4, 9), AtOp: "confirm"}); op != "confirm" {
 		t.Fatalf("got killed at %q", op)
 	}
 	r, err := a.Rollback(t.Context())
@@ -107,7 +109,8 @@ func TestRollbackAfterACrash(t *testing.T) {
 func TestSaveAfterACrash(t *testing.T) {
 	b := newBed(t, "")
 	a := b.applier(t)
-	runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, Want: b.want(3, 5), AtOp: "confirm"})
+	runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, Want: b.want(3, 5),
+		AtOp: "confirm"})
 	mine := edited(b.text(3, 5), 1)
 	write(t, b.Config, mine)
 	rec, err := a.Recover(t.Context())
@@ -123,7 +126,8 @@ func TestSaveAfterACrash(t *testing.T) {
 func TestSaveInTheMomentOfACrash(t *testing.T) {
 	b := newBed(t, "")
 	a := b.applier(t)
-	runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, Want: b.want(3, 5), AtOp: "confirm"})
+	runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, Want: b.want(3, 5),
+		AtOp: "confirm"})
 	mine := edited(string(b.old), 1)
 	for _, name := range leftovers(t, b.Dir) { // what the exchange brought out
 		write(t, name, mine)

@@ -82,7 +82,8 @@ func runKilled(t *testing.T, k killed) (op string, ended bool) {
 			op = rest
 		}
 	}
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() ||
+		status.Signal() != syscall.SIGKILL {
 		t.Fatalf("step %d: the process was to be killed, but: %v: %s", k.At, err, out)
 	}
 	return op, false
@@ -95,7 +96,8 @@ func TestKillBetweenEveryTwoSteps(t *testing.T) {
 	deaths := map[string]int{}
 	for at := 0; ; at++ {
 		a := b.applier(t)
-		op, ended := runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, Want: b.want(3, 5), At: at})
+		op, ended := runKilled(t, killed{Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix,
+			Want: b.want(3, 5), At: at})
 		text := b.read(t)
 		if text != b.text(1, 2) && text != b.text(3, 5) {
 			t.Fatalf("killed at step %d, %s: neither the old nor the new file:\n%s", at, op, text)
@@ -163,7 +165,8 @@ func TestKillTheRecoveryBetweenEveryTwoSteps(t *testing.T) {
 	dir := memoryDir(t)
 	path := filepath.Join(dir, "nginx.conf")
 	old := "events {}\nhttp { upstream u { server 127.0.0.1:1; server 127.0.0.1:2 weight=2; } }\n"
-	k := killed{Config: path, NoNGINX: true, Want: Settings{"u": {"127.0.0.1:1": {Weight: 3}, "127.0.0.1:2": {Weight: 5}}}}
+	k := killed{Config: path, NoNGINX: true,
+		Want: Settings{"u": {"127.0.0.1:1": {Weight: 3}, "127.0.0.1:2": {Weight: 5}}}}
 	for at := 0; ; at++ {
 		if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
 			t.Fatal(err)

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Limit is a limit_req_zone of the http block: the operator's own limit of the rate of requests, whose digits may be edited.
+// Limit is a limit_req_zone of the http block: the operator's own limit of the rate of requests, whose digits may be
+// edited.
 type Limit struct {
 	Zone string
 	Key  string // as written
@@ -99,8 +100,8 @@ func (r *reader) join() {
 	}
 }
 
-// wholeKeys are the variables that have one value for all requests of a server block, so that a zone with such a key limits all of them
-// together.
+// wholeKeys are the variables that have one value for all requests of a server block, so that a zone with such a key
+// limits all of them together.
 var wholeKeys = []string{"$server_name", "$server_port", "$server_addr", "$hostname", "$nginx_version"}
 
 // whole says why the key of a limit is not one for all requests; empty: it is.
@@ -110,7 +111,8 @@ func (l *Limit) whole() string {
 		rest = strings.ReplaceAll(rest, v, "")
 	}
 	if strings.ContainsRune(rest, '$') {
-		return fmt.Sprintf("its key %s limits clients one by one, not all requests together: use a key such as $server_name", l.Key)
+		return fmt.Sprintf("its key %s limits clients one by one, not all requests together: use a key such as "+
+			"$server_name", l.Key)
 	}
 	return ""
 }
@@ -123,12 +125,14 @@ func (c *Config) Limit(zone string) (*Limit, error) {
 			continue
 		}
 		if found != nil {
-			return nil, refuse("limit_req_zone %q stands at %s:%d and at %s:%d", zone, found.File.Path, found.Line, l.File.Path, l.Line)
+			return nil, refuse("limit_req_zone %q stands at %s:%d and at %s:%d", zone, found.File.Path, found.Line,
+				l.File.Path, l.Line)
 		}
 		found = l
 	}
 	if found == nil {
-		return nil, refuse("no limit_req_zone %q in %s: admission without Lua edits the rate of one that the operator wrote", zone, c.Path)
+		return nil, refuse("no limit_req_zone %q in %s: admission without Lua edits the rate of one that the "+
+			"operator wrote", zone, c.Path)
 	}
 	where := fmt.Sprintf("%s:%d: limit_req_zone %q", found.File.Path, found.Line, zone)
 	switch {
@@ -139,7 +143,8 @@ func (c *Config) Limit(zone string) (*Limit, error) {
 	case slices.ContainsFunc(found.Uses, func(u LimitUse) bool { return u.DryRun }):
 		return nil, refuse("%s: limit_req_dry_run is on, so that it refuses nobody", where)
 	case found.File.Visits > 1:
-		return nil, refuse("%s stands in a file that is included %d times: an edit would change every place", where, found.File.Visits)
+		return nil, refuse("%s stands in a file that is included %d times: an edit would change every place", where,
+			found.File.Visits)
 	}
 	if others := c.sharers(found.File); others != "" {
 		return nil, refuse("%s: %s: an edit would change every place; include the file once", where, others)
@@ -147,7 +152,8 @@ func (c *Config) Limit(zone string) (*Limit, error) {
 	return found, nil
 }
 
-// PlanRates says which digits have to change for limit_req_zones to have the rates given, in their own units, or refuses.
+// PlanRates says which digits have to change for limit_req_zones to have the rates given, in their own units, or
+// refuses.
 func (c *Config) PlanRates(want map[string]int) ([]FileChange, error) {
 	edits := map[*File][]Edit{}
 	for _, zone := range sortedKeys(want) {
@@ -161,7 +167,8 @@ func (c *Config) PlanRates(want map[string]int) ([]FileChange, error) {
 		if want[zone] == l.Rate {
 			continue
 		}
-		edits[l.File] = append(edits[l.File], Edit{Offset: l.digits[0], Old: string(l.File.Data[l.digits[0]:l.digits[1]]), New: strconv.Itoa(want[zone])})
+		edits[l.File] = append(edits[l.File],
+			Edit{Offset: l.digits[0], Old: string(l.File.Data[l.digits[0]:l.digits[1]]), New: strconv.Itoa(want[zone])})
 	}
 	var out []FileChange
 	for _, f := range c.Files {

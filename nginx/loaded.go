@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Loaded knows which configuration NGINX runs, from the files and from when they were loaded: while none of them is newer
-// than that, they are what runs. Once known, it stays known until something else is loaded, whatever happens to the files.
+// Loaded knows which configuration NGINX runs, from the files and from when they were loaded: while none of them is
+// newer than that, they are what runs. Once known, it stays known until something else is loaded, whatever happens to
+// the files.
 type Loaded struct {
 	Path string // of the main configuration file
 
@@ -17,12 +18,12 @@ type Loaded struct {
 	since int64 // LoadMsec of known
 }
 
-// loadSlack is how much later than the load a file may have been saved and still be what was loaded: the two clocks are one,
-// but NGINX's is read once per turn of its loop.
+// loadSlack is how much later than the load a file may have been saved and still be what was loaded: the two clocks are
+// one, but NGINX's is read once per turn of its loop.
 const loadSlack = 50 * time.Millisecond
 
-// At returns the configuration that was loaded at loadMsec (ms since the Unix epoch), or an error when the files have been
-// saved since and it is not known from before.
+// At returns the configuration that was loaded at loadMsec (ms since the Unix epoch), or an error when the files have
+// been saved since and it is not known from before.
 func (l *Loaded) At(loadMsec int64) (*Config, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -25,7 +25,10 @@ func (a *Applier) lock(ctx context.Context) (func(), error) {
 	}
 	path := filepath.Join(a.StateDir, "lock")
 	var f *os.File
-	err := a.do("open lock", path, func() (err error) { f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); return err })
+	err := a.do("open lock", path, func() (err error) {
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +43,16 @@ func (a *Applier) lock(ctx context.Context) (func(), error) {
 	for _, file := range []*os.File{f, dir} {
 		err := a.flock(ctx, file, deadline)
 		if file == dir && errors.Is(err, unix.EWOULDBLOCK) && strangersHold(dir) {
-			a.log().Warn("another user of this machine holds a lock on the folder of the configuration: it is passed over", "folder", dir.Name())
+			a.log().Warn("another user of this machine holds a lock on the folder of the configuration: it is "+
+				"passed over", "folder", dir.Name())
 			err = nil
 		}
 		if err != nil {
 			holder := readHolder(f)
 			release()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, &Refusal{Reason: fmt.Sprintf("another trimtab%s is changing %s", holder, a.Config), RetryAfter: time.Second}
+				return nil, &Refusal{Reason: fmt.Sprintf("another trimtab%s is changing %s", holder, a.Config),
+					RetryAfter: time.Second}
 			}
 			return nil, err
 		}

@@ -59,7 +59,8 @@ func openMaster(pid int, pidFile string) (*master, error) {
 	}
 	if err != nil || !strings.HasPrefix(title, masterTitle) {
 		m.close()
-		return nil, fmt.Errorf("%w: pid file %s names process %d, which is %q, not an NGINX master", ErrNoMaster, pidFile, pid, title)
+		return nil, fmt.Errorf("%w: pid file %s names process %d, which is %q, not an NGINX master", ErrNoMaster,
+			pidFile, pid, title)
 	}
 	return m, nil
 }
@@ -126,7 +127,8 @@ func (m *master) signal(s unix.Signal) error {
 // runsNGINX reports whether the program of the process is an nginx binary.
 func runsNGINX(pid int) bool {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	return err == nil && (strings.HasPrefix(filepath.Base(exe), "nginx") || strings.HasPrefix(filepath.Base(exe), "openresty"))
+	return err == nil && (strings.HasPrefix(filepath.Base(exe), "nginx") || strings.HasPrefix(filepath.Base(exe),
+		"openresty"))
 }
 
 func processTitle(pid int) (string, error) {

@@ -118,7 +118,8 @@ func TestMasterRefusesToReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	operators := strings.Replace(string(b.old), "access_log off;", "access_log off; server { listen "+taken.Addr().String()+"; }", 1)
+	operators := strings.Replace(string(b.old), "access_log off;",
+		"access_log off; server { listen "+taken.Addr().String()+"; }", 1)
 	if err := os.WriteFile(b.Config, []byte(operators), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +238,8 @@ func TestConfigAlreadyInvalid(t *testing.T) {
 	}
 }
 
-// A sandbox without a folder that NGINX writes to, and a configuration that is sound: the refusal says which of the two it is.
+// A sandbox without a folder that NGINX writes to, and a configuration that is sound: the refusal says which of the two
+// it is.
 func TestSandboxTooNarrow(t *testing.T) {
 	b := newBed(t, "")
 	a := b.applier(t)

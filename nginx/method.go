@@ -18,17 +18,20 @@ var (
 		"healthcheck_failcount", "upsync_dump_path", "upsync_lb", "upsync_timeout", "upsync_interval", "server_name")
 
 	// movers are methods by which a client or key belongs to a server: with other weights, some go to another one.
-	movers = nameSet("ip_hash", "hash", "url_hash", "consistent_hash", "chash", "session_sticky", "sticky", "sticky_cookie", "jvm_route")
+	movers = nameSet("ip_hash", "hash", "url_hash", "consistent_hash", "chash", "session_sticky", "sticky",
+		"sticky_cookie", "jvm_route")
 
 	// feeders are directives that fill or renew the list of servers from elsewhere, after NGINX has read its files.
-	feeders = nameSet("upsync", "dynamic_resolve", "jdomain", "dyups", "dynamic_upstream", "consul", "zone_sync", "state",
+	feeders = nameSet("upsync", "dynamic_resolve", "jdomain", "dyups", "dynamic_upstream", "consul", "zone_sync",
+		"state",
 		"dyups_interface", "upstream_conf", "nacos_subscribe_service")
 
 	// luaBalancers are methods of the Lua module.
 	luaBalancers = nameSet("balancer_by_lua_block", "balancer_by_lua_file")
 
 	// weighted are methods that look at weights at every pick, as round robin does.
-	weighted = nameSet("round_robin", "least_conn", "random", "least_time", "fair", "least_sess", "ewma", "vnswrr", "iwrr")
+	weighted = nameSet("round_robin", "least_conn", "random", "least_time", "fair", "least_sess", "ewma", "vnswrr",
+		"iwrr")
 )
 
 func nameSet(names ...string) map[string]bool {
@@ -62,7 +65,8 @@ func (u *Upstream) MethodText() string {
 // Note says what an operator should know of changing weights in this upstream; empty when there is nothing.
 func (u *Upstream) Note() string {
 	if len(u.Sources) > 0 {
-		return fmt.Sprintf("upstream %q has its servers from elsewhere (%s): what it sets later overrides weights in the file",
+		return fmt.Sprintf("upstream %q has its servers from elsewhere (%s): what it sets later overrides weights "+
+			"in the file",
 			u.Name, strings.Join(u.Sources, ", "))
 	}
 	switch {
@@ -71,18 +75,22 @@ func (u *Upstream) Note() string {
 	case luaBalancers[u.Method]:
 		return fmt.Sprintf("upstream %q uses %s: whether weights count is up to that code", u.Name, u.Method)
 	case !weighted[u.Method]:
-		return fmt.Sprintf("upstream %q uses %s, which Trimtab does not know: whether weights count is up to that module",
+		return fmt.Sprintf("upstream %q uses %s, which Trimtab does not know: whether weights count is up to "+
+			"that module",
 			u.Name, u.Method)
 	}
 	return ""
 }
 
-// ages says what is wrong with least_time's inflight where several workers share a zone, as measured on NGINX 1.31; empty when nothing
-// is. A worker takes the age of another one's request by its own clock, which may be behind: then the age wraps to 2^64 ms.
+// ages says what is wrong with least_time's inflight where several workers share a zone, as measured on NGINX 1.31;
+// empty when nothing is. A worker takes the age of another one's request by its own clock, which may be behind: then
+// the age wraps to 2^64 ms.
 func (u *Upstream) ages(workers string) string {
-	if u.Method != "least_time" || !slices.Contains(u.MethodArgs, "inflight") || u.Zone == "" || workers == "" || workers == "1" {
+	if u.Method != "least_time" || !slices.Contains(u.MethodArgs, "inflight") || u.Zone == "" || workers == "" ||
+		workers == "1" {
 		return ""
 	}
-	return fmt.Sprintf("upstream %q uses %s, and %s workers share its zone: on NGINX 1.31 the age of a request can wrap to 2^64 ms there, and its server is shunned; leave out inflight, or run one worker",
+	return fmt.Sprintf("upstream %q uses %s, and %s workers share its zone: on NGINX 1.31 the age of a request can "+
+		"wrap to 2^64 ms there, and its server is shunned; leave out inflight, or run one worker",
 		u.Name, strings.Join(append([]string{u.Method}, u.MethodArgs...), " "), workers)
 }

@@ -47,10 +47,12 @@ func TestInflightOfSeveralWorkersIsWarnedOf(t *testing.T) {
 		warned               bool
 	}{
 		{"several workers on one zone", "worker_processes 4;", "least_time header inflight; zone z 1m;", true},
-		{"as many as there are processors", "worker_processes auto;", "least_time last_byte inflight; zone z 1m;", true},
+		{"as many as there are processors", "worker_processes auto;", "least_time last_byte inflight; zone z 1m;",
+			true},
 		{"one worker", "worker_processes 1;", "least_time header inflight; zone z 1m;", false},
 		{"no directive is one worker", "", "least_time header inflight; zone z 1m;", false},
-		{"no zone: every worker knows its own requests only", "worker_processes 4;", "least_time header inflight;", false},
+		{"no zone: every worker knows its own requests only", "worker_processes 4;", "least_time header inflight;",
+			false},
 		{"without inflight", "worker_processes 4;", "least_time header; zone z 1m;", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,7 +60,9 @@ func TestInflightOfSeveralWorkersIsWarnedOf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			warned := slices.ContainsFunc(cfg.Notes(), func(n string) bool { return strings.Contains(n, "wrap to 2^64 ms") })
+			warned := slices.ContainsFunc(cfg.Notes(), func(n string) bool {
+				return strings.Contains(n, "wrap to 2^64 ms")
+			})
 			if warned != c.warned {
 				t.Errorf("got %q, want a warning: %t", cfg.Notes(), c.warned)
 			}

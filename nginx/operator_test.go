@@ -55,7 +55,10 @@ func TestOperatorSavesDuringAChange(t *testing.T) {
 				inPlace(t, b.Config, string(b.old))
 				a := b.applier(t)
 				saved := false
-				a.intercept = at(when.op, when.n, func() { saved = true; save.do(t, b.Config, edited(string(b.old), 1)) })
+				a.intercept = at(when.op, when.n, func() {
+					saved = true
+					save.do(t, b.Config, edited(string(b.old), 1))
+				})
 				r, err := a.Apply(t.Context(), b.want(3, 5))
 				if err != nil || !saved {
 					t.Fatalf("got %v (saved %t)", err, saved)
@@ -91,7 +94,8 @@ func TestOperatorSavesContinuously(t *testing.T) {
 	}
 	r, err := a.Apply(t.Context(), b.want(3, 5))
 	var refusal *Refusal
-	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "keeps saving") || refusal.RetryAfter <= 0 || r.Changed {
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "keeps saving") || refusal.RetryAfter <= 0 ||
+		r.Changed {
 		t.Errorf("got %+v, %v, want a refusal that may be retried", r, err)
 	}
 	if got := b.read(t); got != edited(string(b.old), saves) {
@@ -160,7 +164,8 @@ func TestOperatorSavesAnotherFile(t *testing.T) {
 	})
 	_, err = a.Apply(t.Context(), b.want(1, 7))
 	var refusal *Refusal
-	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "invalid as it stands") || !strings.Contains(refusal.Reason, "nonsense") {
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, "invalid as it stands") ||
+		!strings.Contains(refusal.Reason, "nonsense") {
 		t.Errorf("got %v, want a refusal that names the operator's own fault", err)
 	}
 	if b.read(t) != before {

@@ -45,8 +45,8 @@ func (a *Applier) Answers(ctx context.Context, conn net.Conn) error {
 	return err
 }
 
-// OwnPage reports whether the status page is that of the NGINX that would be changed: nil when it is, or when that cannot be seen, which
-// note then says.
+// OwnPage reports whether the status page is that of the NGINX that would be changed: nil when it is, or when that
+// cannot be seen, which note then says.
 func (a *Applier) OwnPage(ctx context.Context) (note string, err error) {
 	if a.Origin == nil {
 		return "not checked: it comes through another program", nil
@@ -64,9 +64,10 @@ func (a *Applier) OwnPage(ctx context.Context) (note string, err error) {
 	return "", nil
 }
 
-// samePage refuses a change when the status page is that of another program than the master that would be told to reload:
-// the weights that it shows would be others, and so would be what confirms the change. Where the page comes from another
-// machine that cannot be seen, which is logged once; what it shows is compared with the configuration in any case.
+// samePage refuses a change when the status page is that of another program than the master that would be told to
+// reload: the weights that it shows would be others, and so would be what confirms the change. Where the page comes
+// from another machine that cannot be seen, which is logged once; what it shows is compared with the configuration in
+// any case.
 func (a *Applier) samePage(ctx context.Context, m *master) error {
 	if a.Origin == nil || m.command != nil { // the processes behind a command are not to be seen
 		return nil
@@ -90,7 +91,8 @@ func (a *Applier) samePage(ctx context.Context, m *master) error {
 	case errors.Is(seen, origin.ErrElsewhere):
 		if !a.elsewhere {
 			a.elsewhere = true
-			a.log().Warn("the status page comes from elsewhere: that it is this NGINX's cannot be checked", "error", seen)
+			a.log().Warn("the status page comes from elsewhere: that it is this NGINX's cannot be checked", "error",
+				seen)
 		}
 	case seen != nil:
 		a.log().Info("that the status page is this NGINX's cannot be checked", "error", seen)

@@ -16,7 +16,9 @@ import (
 // A page that another program serves is not believed, however well it fits the configuration; nothing is changed then.
 func TestWhoseStatusPageItIs(t *testing.T) {
 	b := newBed(t, "")
-	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "{}")
+	}))
 	defer foreign.Close()
 	for _, c := range []struct {
 		name, url string

@@ -75,7 +75,8 @@ func (p *Peer) Label() string {
 	return p.Address
 }
 
-// Shown is how the status page shows the peer: by its only address where it is written by name and Resolve has found that.
+// Shown is how the status page shows the peer: by its only address where it is written by name and Resolve has found
+// that.
 func (p *Peer) Shown() string {
 	if p.Server == "" && len(p.Resolved) == 1 {
 		return p.Resolved[0]

@@ -124,7 +124,8 @@ func (c *Config) editable(name string) (*Upstream, error) {
 			continue
 		}
 		if found != nil {
-			return nil, refuse("upstream %q stands at %s:%d (%s) and at %s:%d (%s): one name must mean one group; rename one of them",
+			return nil, refuse("upstream %q stands at %s:%d (%s) and at %s:%d (%s): one name must mean one group; "+
+				"rename one of them",
 				name, found.File.Path, found.Line, found.Protocol, u.File.Path, u.Line, u.Protocol)
 		}
 		found = u
@@ -143,7 +144,8 @@ func (c *Config) editable(name string) (*Upstream, error) {
 		}
 		where := fmt.Sprintf("%s:%d: server %s of upstream %q", p.File.Path, p.Line, p.Address, name)
 		if p.File.Visits > 1 {
-			return nil, refuse("%s stands in a file that is included %d times: an edit would change every place; give each upstream a file of its own", where, p.File.Visits)
+			return nil, refuse("%s stands in a file that is included %d times: an edit would change every place; "+
+				"give each upstream a file of its own", where, p.File.Visits)
 		}
 		if others := c.sharers(p.File); others != "" {
 			return nil, refuse("%s: %s: an edit would change every place; include the file once", where, others)
@@ -173,14 +175,17 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 	for _, key := range sortedKeys(want) {
 		match, ok := index[key]
 		if !ok {
-			return nil, refuse("upstream %q (%s:%d) has no server %s: trimtab nginx show lists them", u.Name, u.File.Path, u.Line, key)
+			return nil, refuse("upstream %q (%s:%d) has no server %s: trimtab nginx show lists them", u.Name,
+				u.File.Path, u.Line, key)
 		}
 		if p, ok := twice[key]; ok {
-			return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",
+			return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant "+
+				"cannot be known",
 				u.Name, key, u.Peers[match].File.Path, u.Peers[match].Line, p.File.Path, p.Line)
 		}
 		if named[match] && target[match] != want[key] && len(u.Peers[match].Resolved) > 1 {
-			return nil, refuse("upstream %q: %s is %d servers (%s), which share the one weight of their line: weights by DNS can differ", u.Name,
+			return nil, refuse("upstream %q: %s is %d servers (%s), which share the one weight of their line: "+
+				"weights by DNS can differ", u.Name,
 				u.Peers[match].Address, len(u.Peers[match].Resolved), strings.Join(u.Peers[match].Resolved, ", "))
 		}
 		if named[match] && len(u.Peers[match].Resolved) < 2 {
@@ -273,7 +278,8 @@ func (u *Upstream) reduced(want map[string]Setting, target []Setting) string {
 		return ""
 	}
 	if len(u.Peers) == 1 {
-		return fmt.Sprintf("upstream %q has one server: its weight means nothing, and %s stays %s", u.Name, asked[0], written[0])
+		return fmt.Sprintf("upstream %q has one server: its weight means nothing, and %s stays %s", u.Name, asked[0],
+			written[0])
 	}
 	return fmt.Sprintf("upstream %q: only the proportions of weights count, so that %s is written as %s",
 		u.Name, strings.Join(asked, ":"), strings.Join(written, ":"))
@@ -306,7 +312,8 @@ func (p *Peer) edits(u *Upstream, want Setting, opt PlanOptions) ([]Edit, error)
 	if want.Weight != p.Weight {
 		if p.hasWeight {
 			from := p.weight.start + len("weight=")
-			edits = append(edits, Edit{Offset: from, Old: string(p.File.Data[from:p.weight.end]), New: strconv.Itoa(want.Weight)})
+			edits = append(edits, Edit{Offset: from, Old: string(p.File.Data[from:p.weight.end]),
+				New: strconv.Itoa(want.Weight)})
 		} else {
 			edits = append(edits, Edit{Offset: p.address.outerEnd(), New: " weight=" + strconv.Itoa(want.Weight)})
 		}

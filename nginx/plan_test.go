@@ -35,25 +35,34 @@ func TestPlan(t *testing.T) {
 		want       map[string]Setting
 		expect     string // text after; empty: nothing changes
 	}{
-		{"weights that stand there already change nothing", two, map[string]Setting{"10.0.0.1": w(2), "10.0.0.2": w(4)}, ""},
-		{"weights in the same proportion change nothing", two, map[string]Setting{"10.0.0.1": w(50), "10.0.0.2": w(100)}, ""},
+		{"weights that stand there already change nothing", two, map[string]Setting{"10.0.0.1": w(2), "10.0.0.2": w(4)},
+			""},
+		{"weights in the same proportion change nothing", two, map[string]Setting{"10.0.0.1": w(50),
+			"10.0.0.2": w(100)}, ""},
 		{"weights are divided by their common factor", two, map[string]Setting{"10.0.0.1": w(40), "10.0.0.2": w(60)},
 			"upstream u { server 10.0.0.1 weight=2; server 10.0.0.2 weight=3; }"},
-		{"a server that is not named keeps its weight, and nothing is divided", two, map[string]Setting{"10.0.0.1": w(4)},
+		{"a server that is not named keeps its weight, and nothing is divided", two,
+			map[string]Setting{"10.0.0.1": w(4)},
 			"upstream u { server 10.0.0.1 weight=4; server 10.0.0.2 weight=4; }"},
-		{"servers may be named as written or as NGINX prints them", two, map[string]Setting{"10.0.0.1:80": w(1), "10.0.0.2": w(9)},
+		{"servers may be named as written or as NGINX prints them", two, map[string]Setting{"10.0.0.1:80": w(1),
+			"10.0.0.2": w(9)},
 			"upstream u { server 10.0.0.1 weight=1; server 10.0.0.2 weight=9; }"},
 		{"primary and backup servers are divided apart from each other",
 			"upstream u { server 10.0.0.1; server 10.0.0.2; server 10.0.0.3 backup; server 10.0.0.4 backup; }",
 			map[string]Setting{"10.0.0.1": w(10), "10.0.0.2": w(20), "10.0.0.3": w(9), "10.0.0.4": w(6)},
-			"upstream u { server 10.0.0.1; server 10.0.0.2 weight=2; server 10.0.0.3 weight=3 backup; server 10.0.0.4 weight=2 backup; }"},
+			"upstream u { server 10.0.0.1; server 10.0.0.2 weight=2; server 10.0.0.3 weight=3 backup; server " +
+				"10.0.0.4 weight=2 backup; }"},
 		{"a weight of 1 is not written where none stands", "upstream u { server 10.0.0.1; server 10.0.0.2 weight=2; }",
-			map[string]Setting{"10.0.0.1": w(1), "10.0.0.2": w(3)}, "upstream u { server 10.0.0.1; server 10.0.0.2 weight=3; }"},
-		{"the operator's heavy weights stay when the proportion does", "upstream u { server 10.0.0.1 weight=1000; server 10.0.0.2 weight=500; }",
+			map[string]Setting{"10.0.0.1": w(1), "10.0.0.2": w(3)}, "upstream u { server 10.0.0.1; server 10.0.0.2 " +
+				"weight=3; }"},
+		{"the operator's heavy weights stay when the proportion does", "upstream u { server 10.0.0.1 weight=1000; " +
+			"server 10.0.0.2 weight=500; }",
 			map[string]Setting{"10.0.0.1": w(2), "10.0.0.2": w(1)}, ""},
 		{"a host name is named as written", "upstream u { server a.example.com; server b.example.com:81; }",
-			map[string]Setting{"a.example.com": w(2), "b.example.com:81": w(3)}, "upstream u { server a.example.com weight=2; server b.example.com:81 weight=3; }"},
-		{"one server alone needs no weight", "upstream u { server 10.0.0.1; }", map[string]Setting{"10.0.0.1": w(7)}, ""},
+			map[string]Setting{"a.example.com": w(2), "b.example.com:81": w(3)}, "upstream u { server a.example.com " +
+				"weight=2; server b.example.com:81 weight=3; }"},
+		{"one server alone needs no weight", "upstream u { server 10.0.0.1; }", map[string]Setting{"10.0.0.1": w(7)},
+			""},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			p, err := mustParse(t, tt.text).Plan(Settings{"u": tt.want}, PlanOptions{})
@@ -78,7 +87,8 @@ func TestPlanAsDiff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "--- /nginx.conf\n+++ /nginx.conf\n@@ -1,6 +1,6 @@\n http {\n     upstream u {\n-        server 10.0.0.1;\n+        server 10.0.0.1 weight=3;\n" +
+	want := "--- /nginx.conf\n+++ /nginx.conf\n@@ -1,6 +1,6 @@\n http {\n     upstream u {\n-        server " +
+		"10.0.0.1;\n+        server 10.0.0.1 weight=3;\n" +
 		"         server 10.0.0.2 weight=4;\n     }\n }\n"
 	if p.Diff() != want {
 		t.Errorf("got\n%s\nwant\n%s", p.Diff(), want)
@@ -111,11 +121,14 @@ func TestPlanEjection(t *testing.T) {
 		expect string
 		why    string
 	}{
-		{"down is not added unless ejection is on", map[string]Setting{"10.0.0.1": down(2)}, PlanOptions{}, "", "not switched on"},
+		{"down is not added unless ejection is on", map[string]Setting{"10.0.0.1": down(2)}, PlanOptions{}, "",
+			"not switched on"},
 		{"down is added before the semicolon", map[string]Setting{"10.0.0.1": down(2)}, PlanOptions{Eject: true},
 			"upstream u { server 10.0.0.1  weight=2  down; server 10.0.0.2 down weight=4; server 10.0.0.3; }", ""},
-		{"the operator's down is not taken back", map[string]Setting{"10.0.0.2": w(4)}, PlanOptions{Eject: true}, "", "someone else"},
-		{"the last server that is up is not marked down", map[string]Setting{"10.0.0.1": down(2), "10.0.0.3": down(1)}, PlanOptions{Eject: true}, "", "no server would be left up"},
+		{"the operator's down is not taken back", map[string]Setting{"10.0.0.2": w(4)}, PlanOptions{Eject: true}, "",
+			"someone else"},
+		{"the last server that is up is not marked down", map[string]Setting{"10.0.0.1": down(2), "10.0.0.3": down(1)},
+			PlanOptions{Eject: true}, "", "no server would be left up"},
 		{"our own down is", map[string]Setting{"10.0.0.2": w(5)}, PlanOptions{Eject: true, Ejected: ours},
 			"upstream u { server 10.0.0.1  weight=2 ; server 10.0.0.2 weight=5; server 10.0.0.3; }", ""},
 	} {
@@ -148,7 +161,8 @@ func TestEjectAndReturn(t *testing.T) {
 	if _, err := a.Apply(t.Context(), down); err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.Replace(string(b.old), "max_fails=3;", "max_fails=3 down;", 1); b.read(t) != want || !b.inForce(t, 3, 0) {
+	if want := strings.Replace(string(b.old), "max_fails=3;", "max_fails=3 down;", 1); b.read(t) != want ||
+		!b.inForce(t, 3, 0) {
 		t.Errorf("got file\n%s\nwant the second server down", b.read(t))
 	}
 	// Another process takes it back: whose mark it is, is on record.
@@ -163,7 +177,8 @@ func TestEjectAndReturn(t *testing.T) {
 }
 
 func TestMatchPeers(t *testing.T) {
-	cfg := mustParse(t, "upstream u { server 10.0.0.1; server [::1]:81; server unix:/run/x.sock; } upstream h { server a.example.com; } upstream d { server 10.0.0.1; server 10.0.0.1; }")
+	cfg := mustParse(t, "upstream u { server 10.0.0.1; server [::1]:81; server unix:/run/x.sock; } upstream h { "+
+		"server a.example.com; } upstream d { server 10.0.0.1; server 10.0.0.1; }")
 	page := func(servers ...string) Status {
 		s := Status{Upstreams: map[string][]PeerStatus{}}
 		for _, server := range servers {
@@ -179,8 +194,10 @@ func TestMatchPeers(t *testing.T) {
 		why            string
 	}{
 		{"the same servers", "u", page("unix:/run/x.sock", "10.0.0.1:80", "[::1]:81"), ""},
-		{"a server less on the page", "u", page("unix:/run/x.sock", "10.0.0.1:80"), "[::1]:81 of upstream \"u\" is not on the status page"},
-		{"a server more on the page", "u", page("unix:/run/x.sock", "10.0.0.1:80", "[::1]:81", "10.0.0.9:80"), "shows server 10.0.0.9:80"},
+		{"a server less on the page", "u", page("unix:/run/x.sock", "10.0.0.1:80"), "[::1]:81 of upstream \"u\" is " +
+			"not on the status page"},
+		{"a server more on the page", "u", page("unix:/run/x.sock", "10.0.0.1:80", "[::1]:81", "10.0.0.9:80"),
+			"shows server 10.0.0.9:80"},
 		{"the page does not show the upstream", "u", page(), "not on the status page"},
 		{"a host name", "h", page(), "host name"},
 		{"a server twice", "d", page(), "twice"},

@@ -75,7 +75,8 @@ func (a *Applier) recover(ctx context.Context) (*Recovery, error) {
 			return rec, unrecovered(fmt.Errorf("the files are restored: %w", err))
 		}
 	}
-	a.log().Warn("undid a change that a crash had left unfinished", "phase", rec.Phase, "restored", rec.Restored, "kept", rec.Kept,
+	a.log().Warn("undid a change that a crash had left unfinished", "phase", rec.Phase, "restored", rec.Restored,
+		"kept", rec.Kept,
 		"reloaded", rec.Reloaded, "note", rec.Note)
 	return rec, a.dropJournal()
 }
@@ -139,7 +140,8 @@ func (a *Applier) rollback(ctx context.Context, r *Receipt) error {
 		return err
 	}
 	c := &change{
-		config: cfg, last: last, before: last.Weights, weights: last.Before, earlier: last.Ejected, ejected: last.Earlier, forced: true,
+		config: cfg, last: last, before: last.Weights, weights: last.Before, earlier: last.Ejected,
+		ejected: last.Earlier, forced: true,
 	}
 	plan := &Plan{Config: cfg}
 	for _, w := range last.Files {

@@ -42,7 +42,10 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 		}
 	}
 	if a.Status != nil {
-		if err := a.do("read status", "", func() (err error) { g.status, err = a.Status(ctx); return err }); err != nil {
+		if err := a.do("read status", "", func() (err error) {
+			g.status, err = a.Status(ctx)
+			return err
+		}); err != nil {
 			return g, fmt.Errorf("%w: %w", ErrStatus, err)
 		}
 		g.loaded = time.UnixMilli(g.status.LoadMsec)
@@ -55,7 +58,8 @@ func (a *Applier) generation(ctx context.Context, m *master) (generation, error)
 
 // reload sends HUP and waits until a newer generation than old, with the weights, is in force.
 func (a *Applier) reload(ctx context.Context, m *master, old generation, weights Settings) error {
-	c := confirmation{status: a.Status, weights: weights, master: m.pid, unseen: m.command != nil, before: old.status.LoadMsec, old: old.workers, sent: a.now(), now: a.now, sentTicks: bootTicks()}
+	c := confirmation{status: a.Status, weights: weights, master: m.pid, unseen: m.command != nil,
+		before: old.status.LoadMsec, old: old.workers, sent: a.now(), now: a.now, sentTicks: bootTicks()}
 	if err := a.do("send HUP", "", func() error { return m.reload(ctx) }); err != nil {
 		return err
 	}

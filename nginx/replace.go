@@ -50,7 +50,8 @@ func (r *replacement) replaceable() error {
 		return fmt.Errorf("stat %s: %w", filepath.Dir(r.Real), err)
 	}
 	if file.Mask&dir.Mask&unix.STATX_MNT_ID != 0 && file.Mnt_id != dir.Mnt_id {
-		return refuse("%s is a mount of its own (a single bind-mounted file) and cannot be replaced in one step; mount its folder instead, or change weights by dns or live", r.Real)
+		return refuse("%s is a mount of its own (a single bind-mounted file) and cannot be replaced in one step; "+
+			"mount its folder instead, or change weights by dns or live", r.Real)
 	}
 	if file.Nlink > 1 {
 		return refuse("%s has %d hard links: replacing it would part them; use a symbolic link", r.Real, file.Nlink)
@@ -234,7 +235,8 @@ func (a *Applier) undoOne(r *replacement) (bool, error) {
 	if err := a.remove(r.Temp); err != nil {
 		return true, err
 	}
-	back := &replacement{Path: r.Path, Real: r.Real, Temp: staging, Old: r.New, New: r.Old, before: r.after, after: r.before}
+	back := &replacement{Path: r.Path, Real: r.Real, Temp: staging, Old: r.New, New: r.Old, before: r.after,
+		after: r.before}
 	if err := a.stage(back); err != nil {
 		return true, err
 	}

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Resolve notes, for servers written by name, which addresses of the status page are theirs: all that no other line names
-// when one server is written so, else those that the name stands for as far as this machine knows. It fails when an address
-// may belong to two names, or a name to none.
+// Resolve notes, for servers written by name, which addresses of the status page are theirs: all that no other line
+// names when one server is written so, else those that the name stands for as far as this machine knows. It fails when
+// an address may belong to two names, or a name to none.
 func (c *Config) Resolve(ctx context.Context, s Status, upstreams ...string) error {
 	for _, name := range upstreams {
 		u, err := c.editable(name)
@@ -58,7 +58,8 @@ func (u *Upstream) resolve(ctx context.Context, page []PeerStatus) error {
 			}
 		}
 		if len(named) > 0 && owners != 1 {
-			return refuse("upstream %q (%s:%d): server %s of the status page could belong to %d of its %d host names: weights by DNS need not know",
+			return refuse("upstream %q (%s:%d): server %s of the status page could belong to %d of its %d host "+
+				"names: weights by DNS need not know",
 				u.Name, u.File.Path, u.Line, address, owners, len(named))
 		}
 	}

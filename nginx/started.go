@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// WorkersStarted is when the oldest worker of a master that is serving was started, to 10 ms: when the configuration in force was
-// loaded, unless a worker has died since.
+// WorkersStarted is when the oldest worker of a master that is serving was started, to 10 ms: when the configuration in
+// force was loaded, unless a worker has died since.
 func WorkersStarted(masterPID int) (time.Time, error) {
 	all, err := workers(masterPID)
 	if err != nil {

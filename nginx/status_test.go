@@ -42,7 +42,8 @@ func (p *page) status(context.Context) (Status, error) {
 		p.shown = Status{LoadMsec: time.Now().UnixMilli(), Upstreams: map[string][]PeerStatus{}}
 		for _, u := range cfg.Upstreams {
 			for _, peer := range u.Peers {
-				p.shown.Upstreams[u.Name] = append(p.shown.Upstreams[u.Name], PeerStatus{Server: peer.Server, Weight: peer.Weight, Down: peer.Down})
+				p.shown.Upstreams[u.Name] = append(p.shown.Upstreams[u.Name], PeerStatus{Server: peer.Server,
+					Weight: peer.Weight, Down: peer.Down})
 			}
 		}
 		break
@@ -111,7 +112,8 @@ func TestStatusPageThatShowsOtherWeights(t *testing.T) {
 	}
 	_, err := a.Apply(t.Context(), b.want(3, 5))
 	var rollback *RollbackError
-	if !errors.As(err, &rollback) || rollback.Restore != nil || !strings.Contains(err.Error(), "shows weight 2 of server "+b.b) {
+	if !errors.As(err, &rollback) || rollback.Restore != nil || !strings.Contains(err.Error(),
+		"shows weight 2 of server "+b.b) {
 		t.Errorf("got %v, want a change that was rolled back", err)
 	}
 	if b.read(t) != string(b.old) {
@@ -165,7 +167,8 @@ func TestWeightsThatSomebodyElseHasChangedSinceTheDecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := a.ApplyFrom(t.Context(), b.want(7, 5), b.want(3, 5))
-	refused(t, r, err, "shows weight 97 of server "+b.a, "want 3 as when the change was decided", "somebody else has changed it")
+	refused(t, r, err, "shows weight 97 of server "+b.a, "want 3 as when the change was decided",
+		"somebody else has changed it")
 	if !b.inForce(t, 97, 5) {
 		t.Error("the person's weights are not in force")
 	}

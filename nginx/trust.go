@@ -31,7 +31,8 @@ func (a *Applier) trust(cfg *Config) error {
 	return nil
 }
 
-// untrusted makes a refusal of what is not trusted; other errors, such as a file that has gone since, are met again later.
+// untrusted makes a refusal of what is not trusted; other errors, such as a file that has gone since, are met again
+// later.
 func untrusted(what string, err error) error {
 	if e := (*trusted.Error)(nil); errors.As(err, &e) {
 		return refuse("%s: %v", what, err)
@@ -39,8 +40,9 @@ func untrusted(what string, err error) error {
 	return nil
 }
 
-// trustJournal refuses a journal that would have other files written or removed than those of the configuration, and the
-// temporary ones that Trimtab itself makes beside them. While the configuration cannot be read, its folder stands for it.
+// trustJournal refuses a journal that would have other files written or removed than those of the configuration, and
+// the temporary ones that Trimtab itself makes beside them. While the configuration cannot be read, its folder stands
+// for it.
 func (a *Applier) trustJournal(j *journal) error {
 	cfg, unread := ReadConfig(a.Config)
 	home := filepath.Dir(a.Config)

@@ -15,7 +15,8 @@ func TestUntrustedPathsAreRefusedWithTheRemedy(t *testing.T) {
 		spoil func(t *testing.T, a *Applier)
 		says  string
 	}{
-		{"a configuration that everyone may write", func(t *testing.T, a *Applier) { chmod(t, a.Config, 0o666) }, "chmod o-w "},
+		{"a configuration that everyone may write", func(t *testing.T, a *Applier) { chmod(t, a.Config, 0o666) },
+			"chmod o-w "},
 		{"its folder", func(t *testing.T, a *Applier) { chmod(t, filepath.Dir(a.Config), 0o777) }, "chmod o-w "},
 		{"the state folder", func(t *testing.T, a *Applier) {
 			if err := os.MkdirAll(a.StateDir, 0o700); err != nil {
@@ -87,7 +88,9 @@ func TestPlantedJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			j := &journal{Phase: phaseReload, Config: path, Files: []journalFile{{Path: real, Real: real, Temp: temp, Old: hashOf([]byte("evil")), New: hashOf(live)}}}
+			j := &journal{Phase: phaseReload, Config: path,
+				Files: []journalFile{{Path: real, Real: real, Temp: temp, Old: hashOf([]byte("evil")),
+					New: hashOf(live)}}}
 			if err := a.writeJournal(j); err != nil {
 				t.Fatal(err, old)
 			}

@@ -39,8 +39,8 @@ func (c *Config) Tunable(upstream string) error {
 	return nil
 }
 
-// ByName reports whether some of the upstream's servers are written as host names and nothing but that stands in the way of tuning it:
-// which addresses they are is to be seen on the status page, see Resolve.
+// ByName reports whether some of the upstream's servers are written as host names and nothing but that stands in the
+// way of tuning it: which addresses they are is to be seen on the status page, see Resolve.
 func (u *Upstream) ByName() bool {
 	named := false
 	for _, p := range u.Peers {
@@ -54,7 +54,8 @@ func (u *Upstream) ByName() bool {
 
 // byDNS is the refusal for an upstream whose weights in the file count for nothing.
 func (p *Peer) byDNS(u *Upstream) error {
-	return refuse("%s:%d: upstream %q takes its servers and weights by DNS (%s): what stands in the file does not count; trimtab nginx dns set changes them",
+	return refuse("%s:%d: upstream %q takes its servers and weights by DNS (%s): what stands in the file does not "+
+		"count; trimtab nginx dns set changes them",
 		p.File.Path, p.Line, u.Name, p.Address)
 }
 
@@ -62,7 +63,8 @@ func (p *Peer) byDNS(u *Upstream) error {
 // each of which is a server of its own on the page and takes the weight of the line; and NGINX looks it up only when
 // it loads the configuration, so that the page may show other addresses than the name has now.
 func (p *Peer) hostName(u *Upstream) error {
-	return refuse("%s:%d: server %s of upstream %q is a host name, which may stand for several servers on the status page; write its address",
+	return refuse("%s:%d: server %s of upstream %q is a host name, which may stand for several servers on the status "+
+		"page; write its address",
 		p.File.Path, p.Line, p.Address, u.Name)
 }
 
@@ -72,7 +74,8 @@ func (u *Upstream) distinct() error {
 	_, twice := u.index()
 	for _, name := range sortedKeys(twice) {
 		p := twice[name]
-		return refuse("%s:%d: upstream %q has server %s twice: which one is meant cannot be known; keep one line and add up the weights",
+		return refuse("%s:%d: upstream %q has server %s twice: which one is meant cannot be known; keep one line and "+
+			"add up the weights",
 			p.File.Path, p.Line, u.Name, name)
 	}
 	return nil
@@ -80,7 +83,8 @@ func (u *Upstream) distinct() error {
 
 // stray says what an upstream block outside of http and stream is.
 func (u *Upstream) stray(c *Config) string {
-	return fmt.Sprintf("upstream %q stands at %s:%d outside of http and stream: %s is a file that another one includes there; name the main file, such as /etc/nginx/nginx.conf",
+	return fmt.Sprintf("upstream %q stands at %s:%d outside of http and stream: %s is a file that another one "+
+		"includes there; name the main file, such as /etc/nginx/nginx.conf",
 		u.Name, u.File.Path, u.Line, c.Path)
 }
 

@@ -98,7 +98,8 @@ func (v validator) run(ctx context.Context) error {
 	if err != nil {
 		if text := firstEmerg(out.String()); text != "" {
 			if strings.Contains(text, readOnly) {
-				text += ": this process may not write there; under systemd, systemctl edit trimtab and add ReadWritePaths="
+				text += ": this process may not write there; under systemd, systemctl edit trimtab and add " +
+					"ReadWritePaths="
 			}
 			return &testFailure{text}
 		}

@@ -198,7 +198,8 @@ func (w *Watcher) follow(fsw *fsnotify.Watcher) {
 	}
 	for dir := range want {
 		if err := fsw.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.log().Warn("cannot watch a folder; changes in it are noticed by the rescan only", "folder", dir, "error", err,
+			w.log().Warn("cannot watch a folder; changes in it are noticed by the rescan only", "folder", dir, "error",
+				err,
 				"remedy", inotifyRemedy(err))
 		}
 	}

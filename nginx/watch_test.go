@@ -92,11 +92,18 @@ func TestWatcherNoticesEdits(t *testing.T) {
 		do   func()
 		file string
 	}{
-		{"an edit in place", func() { write(t, main, "# in place\nhttp { include enabled/*; include conf.d/*.conf; }\n") }, main},
-		{"a save by renaming", func() { replace(t, main, "# renamed\nhttp { include enabled/*; include conf.d/*.conf; }\n") }, main},
-		{"an edit behind a link", func() { write(t, linked, "upstream u { server 127.0.0.1:2; }\n") }, filepath.Join(dir, "enabled", "site")},
-		{"a rename behind a link", func() { replace(t, linked, "upstream u { server 127.0.0.1:3; }\n") }, filepath.Join(dir, "enabled", "site")},
-		{"a new file in an include folder", func() { write(t, filepath.Join(dir, "conf.d", "new.conf"), "# new\n") }, filepath.Join(dir, "conf.d", "new.conf")},
+		{"an edit in place", func() {
+			write(t, main, "# in place\nhttp { include enabled/*; include conf.d/*.conf; }\n")
+		}, main},
+		{"a save by renaming", func() {
+			replace(t, main, "# renamed\nhttp { include enabled/*; include conf.d/*.conf; }\n")
+		}, main},
+		{"an edit behind a link", func() { write(t, linked, "upstream u { server 127.0.0.1:2; }\n") },
+			filepath.Join(dir, "enabled", "site")},
+		{"a rename behind a link", func() { replace(t, linked, "upstream u { server 127.0.0.1:3; }\n") },
+			filepath.Join(dir, "enabled", "site")},
+		{"a new file in an include folder", func() { write(t, filepath.Join(dir, "conf.d", "new.conf"), "# new\n") },
+			filepath.Join(dir, "conf.d", "new.conf")},
 		{"a file taken away", func() {
 			if err := os.Remove(filepath.Join(dir, "conf.d", "new.conf")); err != nil {
 				t.Fatal(err)

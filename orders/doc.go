@@ -1,6 +1,6 @@
-// Package orders holds what an operator wants of single servers, above whatever a tuner thinks: a fixed share of the requests
-// (Pin, a canary), none any more (Drain), a slow start, or limits of the share. Orders are a small file, bounded in time where
-// a time is given, and outlive restarts.
+// Package orders holds what an operator wants of single servers, above whatever a tuner thinks: a fixed share of the
+// requests (Pin, a canary), none any more (Drain), a slow start, or limits of the share. Orders are a small file,
+// bounded in time where a time is given, and outlive restarts.
 //
 // Shape turns weights and orders into weights, and has no side effect:
 //

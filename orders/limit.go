@@ -63,7 +63,8 @@ func validateLimits(upstreams map[string]map[string]Limit) error {
 			}
 			switch {
 			case l.Keep && !l.Bounds().Free():
-				errs = append(errs, fmt.Errorf("upstream %q: server %s keeps its share: want no limits beside it", name, server))
+				errs = append(errs, fmt.Errorf("upstream %q: server %s keeps its share: want no limits beside it", name,
+					server))
 			case !l.Keep && l.Bounds().Free():
 				errs = append(errs, fmt.Errorf("upstream %q: server %s: a limit that bounds nothing", name, server))
 			}
@@ -72,7 +73,8 @@ func validateLimits(upstreams map[string]map[string]Limit) error {
 			}
 		}
 		if least > 1 {
-			errs = append(errs, fmt.Errorf("upstream %q: the least shares of its servers add up to %.4g %%: want at most 100", name, 100*least))
+			errs = append(errs, fmt.Errorf("upstream %q: the least shares of its servers add up to %.4g %%: want "+
+				"at most 100", name, 100*least))
 		}
 	}
 	return errors.Join(errs...)
@@ -98,7 +100,8 @@ func (o *Orders) InForce(now time.Time) map[string]map[string]Limit {
 	return out
 }
 
-// Bound gives a server of an upstream a limit, or takes its limit back where l is the zero value, and reports whether that changed anything.
+// Bound gives a server of an upstream a limit, or takes its limit back where l is the zero value, and reports whether
+// that changed anything.
 func (o *Orders) Bound(upstream, server string, l Limit) bool {
 	if l == (Limit{}) {
 		_, had := o.Limits[upstream][server]

@@ -45,13 +45,15 @@ func TestShape(t *testing.T) {
 			time.Minute, map[string]float64{"a": 0.5, "b": 0.5}},
 		{"an order that is over counts no more", given(1, 1), map[string]Order{"b": {Drain: true,
 			Until: began.Add(time.Minute)}}, nil, time.Minute, map[string]float64{"a": 0.5, "b": 0.5}},
-		{"a least share", given(1, 9), nil, map[string]weights.Limits{"a": {Min: 0.25}}, 0, map[string]float64{"a": 0.25,
-			"b": 0.75}},
+		{"a least share", given(1, 9), nil, map[string]weights.Limits{"a": {Min: 0.25}}, 0,
+			map[string]float64{"a": 0.25,
+				"b": 0.75}},
 		{"a largest share, divided among the others in proportion", given(1, 3, 16), nil,
 			map[string]weights.Limits{"c": {Max: 0.5}}, 0, map[string]float64{"a": 0.125, "b": 0.375, "c": 0.5}},
 		{"a limit within a canary's rest", given(1, 9, 5), map[string]Order{"c": {Pin: 0.2}},
 			map[string]weights.Limits{"a": {Min: 0.2}}, 0, map[string]float64{"a": 0.2, "b": 0.6, "c": 0.2}},
-		{"a slow start up to a least share begins small too", given(1, 1), map[string]Order{"b": {Since: began, Ramp: time.Minute}},
+		{"a slow start up to a least share begins small too", given(1, 1),
+			map[string]Order{"b": {Since: began, Ramp: time.Minute}},
 			map[string]weights.Limits{"b": {Min: 0.4}}, 0, map[string]float64{"a": 1 / 1.05, "b": 0.05 / 1.05}},
 		{"everybody is pinned: in proportion", given(1, 1), map[string]Order{"a": {Pin: 0.2}, "b": {Pin: 0.6}}, nil,
 			0, map[string]float64{"a": 0.25, "b": 0.75}},
@@ -90,7 +92,8 @@ func TestShape(t *testing.T) {
 		t.Errorf("everybody drained: got %v", err)
 	}
 	got, err := Shape(given(1, 1), nil, map[string]weights.Limits{"a": {Max: 0.2}, "b": {Max: 0.3}}, 100, began)
-	if !errors.Is(err, ErrLimits) || !strings.Contains(err.Error(), "to nobody") || 3*got["a"].Weight != 2*got["b"].Weight {
+	if !errors.Is(err, ErrLimits) || !strings.Contains(err.Error(), "to nobody") ||
+		3*got["a"].Weight != 2*got["b"].Weight {
 		t.Errorf("limits that cannot hold: got %v, %v, want them in proportion", got, err)
 	}
 }
@@ -111,7 +114,8 @@ func TestOrdersAreKeptAndExpire(t *testing.T) {
 		began) {
 		t.Fatalf("got %+v, %v", o, err)
 	}
-	if got := o.Upstreams["app"]["a"].Text(began.Add(time.Minute)); got != "pinned to 5 % of the requests, for another 19m0s" {
+	if got := o.Upstreams["app"]["a"].Text(began.Add(time.Minute)); got != "pinned to 5 % of the requests, for "+
+		"another 19m0s" {
 		t.Errorf("got %q", got)
 	}
 	if !o.Expire(began.Add(20*time.Minute)) || len(o.Upstreams["app"]) != 1 || o.Upstreams["app"]["b"].Drain != true {
@@ -146,7 +150,8 @@ func TestLimitsAreKeptAndExpire(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := s.Read()
-	if err != nil || len(o.InForce(began)["app"]) != 3 || len(o.InForce(began.Add(20 * time.Minute))["app"]) != 2 || o.Active("app", began) {
+	if err != nil || len(o.InForce(began)["app"]) != 3 || len(o.InForce(began.Add(20 * time.Minute))["app"]) != 2 ||
+		o.Active("app", began) {
 		t.Fatalf("got %+v, %v", o, err)
 	}
 	for server, want := range map[string]string{
@@ -161,7 +166,8 @@ func TestLimitsAreKeptAndExpire(t *testing.T) {
 	if !o.Expire(began.Add(time.Hour)) || len(o.Limits["app"]) != 2 {
 		t.Errorf("expired: got %+v", o.Limits)
 	}
-	if !o.Bound("app", "b", Limit{}) || o.Bound("app", "b", Limit{}) || !o.Bound("app", Every, Limit{}) || len(o.Limits) != 0 {
+	if !o.Bound("app", "b", Limit{}) || o.Bound("app", "b", Limit{}) || !o.Bound("app", Every, Limit{}) ||
+		len(o.Limits) != 0 {
 		t.Errorf("taken back: got %+v", o.Limits)
 	}
 	for _, c := range []struct {

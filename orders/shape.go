@@ -14,10 +14,12 @@ import (
 // ErrNobody is returned when the orders would leave no server to send to.
 var ErrNobody = errors.New("no server would be left")
 
-// ErrLimits is returned beside weights that keep the limits as far as they can be kept: those who take requests are too few, or too many.
+// ErrLimits is returned beside weights that keep the limits as far as they can be kept: those who take requests are too
+// few, or too many.
 var ErrLimits = errors.New("not all limits of shares can be kept")
 
-// leastRamp is the share of its share with which a slow start begins: below it a server would see no request to warm up by.
+// leastRamp is the share of its share with which a slow start begins: below it a server would see no request to warm up
+// by.
 const leastRamp = 0.05
 
 // rampShare is how much of its share the server has by now, 0 to 1.
@@ -28,8 +30,8 @@ func (o Order) rampShare(now time.Time) float64 {
 	return min(1, max(leastRamp, float64(now.Sub(o.Since))/float64(o.Ramp)))
 }
 
-// Shape returns the weights, at most most, under which the requests fall as base says, changed as the orders and limits say.
-// Servers of base that are down stay so. ErrNobody comes without weights, ErrLimits with some.
+// Shape returns the weights, at most most, under which the requests fall as base says, changed as the orders and limits
+// say. Servers of base that are down stay so. ErrNobody comes without weights, ErrLimits with some.
 func Shape(base map[string]Weight, orders map[string]Order, limits map[string]weights.Limits, most int,
 	now time.Time) (out map[string]Weight, err error) {
 	shares, pinned := map[string]float64{}, map[string]bool{}
@@ -106,8 +108,8 @@ func clamp(shares map[string]float64, pinned map[string]bool, limits map[string]
 	return err
 }
 
-// quantise returns weights from 1 to most in the proportions of the shares, as small as these can be had to a hundredth of
-// themselves, else the closest.
+// quantise returns weights from 1 to most in the proportions of the shares, as small as these can be had to a hundredth
+// of themselves, else the closest.
 func quantise(shares map[string]float64, most int) map[string]int {
 	servers := slices.Sorted(maps.Keys(shares))
 	largest := 0.0

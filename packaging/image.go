@@ -54,17 +54,23 @@ func (b build) imageOf(arch string) (v1.Image, error) {
 		return nil, err
 	}
 	files := b.tree([]entry{
-		{name: "etc/", mode: 0o755}, {name: "etc/passwd", mode: 0o644, text: []byte(fmt.Sprintf("trimtab:x:%d:%d::/:/sbin/nologin\n", nobody, nobody))},
+		{name: "etc/", mode: 0o755}, {name: "etc/passwd", mode: 0o644,
+			text: []byte(fmt.Sprintf("trimtab:x:%d:%d::/:/sbin/nologin\n", nobody, nobody))},
 		{name: "etc/trimtab/", mode: 0o755}, {name: "etc/trimtab/trimtab.toml", mode: 0o644, text: config},
 		{name: "run/", mode: 0o755}, {name: "run/trimtab/", mode: 0o700, owner: nobody}, {name: "tmp/", mode: 0o1777},
-		{name: "usr/", mode: 0o755}, {name: "usr/bin/", mode: 0o755}, {name: "usr/bin/trimtab", mode: 0o755, text: binary},
-		{name: "var/", mode: 0o755}, {name: "var/lib/", mode: 0o755}, {name: "var/lib/trimtab/", mode: 0o700, owner: nobody},
+		{name: "usr/", mode: 0o755}, {name: "usr/bin/", mode: 0o755}, {name: "usr/bin/trimtab", mode: 0o755,
+			text: binary},
+		{name: "var/", mode: 0o755}, {name: "var/lib/", mode: 0o755}, {name: "var/lib/trimtab/", mode: 0o700,
+			owner: nobody},
 	})
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil }, tarball.WithMediaType(types.OCILayer))
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(files)), nil
+	}, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
 		return nil, err
 	}
-	img, err := mutate.AppendLayers(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), layer)
+	img, err := mutate.AppendLayers(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		types.OCIConfigJSON), layer)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +86,11 @@ func (b build) config(img v1.Image, arch string) *v1.ConfigFile {
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Created = "linux", arch, v1.Time{Time: b.at}
 	file.Config = v1.Config{
-		User: fmt.Sprintf("%d:%d", nobody, nobody), Entrypoint: []string{"/usr/bin/trimtab"}, Cmd: []string{"tune"}, WorkingDir: "/tmp",
-		Env: []string{"PATH=/usr/bin"}, Volumes: map[string]struct{}{"/var/lib/trimtab": {}, "/run/trimtab": {}},
-		Labels: map[string]string{"org.opencontainers.image.title": "trimtab", "org.opencontainers.image.version": b.number(), "org.opencontainers.image.licenses": "Apache-2.0"},
+		User: fmt.Sprintf("%d:%d", nobody, nobody), Entrypoint: []string{"/usr/bin/trimtab"}, Cmd: []string{"tune"},
+		WorkingDir: "/tmp",
+		Env:        []string{"PATH=/usr/bin"}, Volumes: map[string]struct{}{"/var/lib/trimtab": {}, "/run/trimtab": {}},
+		Labels: map[string]string{"org.opencontainers.image.title": "trimtab",
+			"org.opencontainers.image.version": b.number(), "org.opencontainers.image.licenses": "Apache-2.0"},
 	}
 	for i := range file.History {
 		file.History[i].Created = v1.Time{Time: b.at}
@@ -103,7 +111,8 @@ func (b build) tree(entries []entry) []byte {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, e := range entries {
-		h := &tar.Header{Name: e.name, Mode: e.mode, Uid: e.owner, Gid: e.owner, ModTime: b.at, Typeflag: tar.TypeReg, Size: int64(len(e.text)), Format: tar.FormatUSTAR}
+		h := &tar.Header{Name: e.name, Mode: e.mode, Uid: e.owner, Gid: e.owner, ModTime: b.at, Typeflag: tar.TypeReg,
+			Size: int64(len(e.text)), Format: tar.FormatUSTAR}
 		if e.name[len(e.name)-1] == '/' {
 			h.Typeflag = tar.TypeDir
 		}

@@ -20,7 +20,8 @@ func (b build) man5(path string) error {
 		return err
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, ".TH TRIMTAB.TOML 5 %q %q \"Trimtab\"\n.SH NAME\ntrimtab.toml \\- configuration of trimtab tune\n.SH DESCRIPTION\n",
+	fmt.Fprintf(&out, ".TH TRIMTAB.TOML 5 %q %q \"Trimtab\"\n.SH NAME\ntrimtab.toml \\- configuration of trimtab "+
+		"tune\n.SH DESCRIPTION\n",
 		b.at.Format("Jan 2006"), "trimtab "+b.version)
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\n")

@@ -14,12 +14,16 @@ import (
 // pack makes one package.
 func (b build) pack(format, arch string) error {
 	info := &nfpm.Info{
-		Name: "trimtab", Arch: arch, Platform: "linux", Version: b.number(), VersionSchema: "none", Section: "net", Priority: "optional",
-		Maintainer: "Trimtab maintainers <trimtab@localhost>", License: "Apache-2.0", MTime: b.at, DisableGlobbing: true,
+		Name: "trimtab", Arch: arch, Platform: "linux", Version: b.number(), VersionSchema: "none", Section: "net",
+		Priority:   "optional",
+		Maintainer: "Trimtab maintainers <trimtab@localhost>", License: "Apache-2.0", MTime: b.at,
+		DisableGlobbing: true,
 		Description: "tunes the upstream weights of NGINX while it serves traffic\n" +
-			"A daemon that observes the status page of an open-source NGINX, learns what its\nservers can do, and sets the weights that pay; with a load generator and a testbed.",
+			"A daemon that observes the status page of an open-source NGINX, learns what its\nservers can do, and " +
+			"sets the weights that pay; with a load generator and a testbed.",
 		Overridables: nfpm.Overridables{Contents: b.contents(format, arch), Scripts: nfpm.Scripts{
-			PostInstall: b.path("packaging/deb/postinst"), PreRemove: b.path("packaging/deb/prerm"), PostRemove: b.path("packaging/deb/postrm"),
+			PostInstall: b.path("packaging/deb/postinst"), PreRemove: b.path("packaging/deb/prerm"),
+			PostRemove: b.path("packaging/deb/postrm"),
 		}},
 	}
 	info.RPM.BuildHost = "localhost"
@@ -54,7 +58,8 @@ func (b build) path(name string) string { return filepath.Join(b.root, name) }
 func (b build) contents(format, arch string) files.Contents {
 	var list files.Contents
 	add := func(from, to, kind string, mode os.FileMode) {
-		list = append(list, &files.Content{Source: from, Destination: to, Type: kind, FileInfo: &files.ContentFileInfo{Mode: mode, MTime: b.at, Owner: "root", Group: "root"}})
+		list = append(list, &files.Content{Source: from, Destination: to, Type: kind,
+			FileInfo: &files.ContentFileInfo{Mode: mode, MTime: b.at, Owner: "root", Group: "root"}})
 	}
 	add(b.binary(arch), "/usr/bin/trimtab", "", 0o755)
 	add(filepath.Join(b.in, "trimtab.service"), "/usr/lib/systemd/system/trimtab.service", "", 0o644)

@@ -122,10 +122,12 @@ func TestPageWithHostileNames(t *testing.T) {
 			b.Size(t, 400, 800, false)
 			b.Run(t, chromedp.Navigate(c.url))
 			b.Await(t, "the upstreams", `document.querySelectorAll("#groups tbody tr").length === 8`)
-			if n := browse.Eval[int](t, b, `document.querySelectorAll("main script, main img, main b.x").length`); n != 0 {
+			if n := browse.Eval[int](t, b,
+				`document.querySelectorAll("main script, main img, main b.x").length`); n != 0 {
 				t.Errorf("%d elements came out of names", n)
 			}
-			names := browse.Eval[[]string](t, b, `[...document.querySelectorAll("#groups button")].map((e) => e.textContent)`)
+			names := browse.Eval[[]string](t, b,
+				`[...document.querySelectorAll("#groups button")].map((e) => e.textContent)`)
 			text := strings.Join(names, "\n")
 			for _, want := range []string{"<script>alert(1)</script>", `\u001b[31mred`, `\xff\xfe`, "a&b"} {
 				if !strings.Contains(text, want) {
@@ -194,7 +196,8 @@ func TestPageAtManySizes(t *testing.T) {
 	})
 	t.Run("in print", func(t *testing.T) {
 		browse.Call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
-		if shown := browse.Eval[bool](t, b, `getComputedStyle(document.querySelector("#hold")).display !== "none"`); shown {
+		if shown := browse.Eval[bool](t, b,
+			`getComputedStyle(document.querySelector("#hold")).display !== "none"`); shown {
 			t.Error("buttons are printed")
 		}
 		if pdf := browse.Get(t, b, chromedp.PrintToPDF()); len(pdf) < 10_000 {

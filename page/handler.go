@@ -28,7 +28,8 @@ type Options struct {
 }
 
 // policy is what the page may load: its own files and data. uPlot sets styles of elements, not by text.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"base-uri 'none'; " +
 	"form-action 'none'; frame-ancestors 'none'"
 
 // Handler serves the page at "/", its files below "/page/" and its data at "/page/live".

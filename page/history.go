@@ -6,9 +6,9 @@ import (
 	"trimtab/vts"
 )
 
-// history keeps the course of every upstream over an hour, whatever the interval is, in a number of points that is bounded
-// by how many servers there are. A point may take in several steps: when the points are used up before an hour is over,
-// neighbours become one and from then on points are twice as far apart.
+// history keeps the course of every upstream over an hour, whatever the interval is, in a number of points that is
+// bounded by how many servers there are. A point may take in several steps: when the points are used up before an hour
+// is over, neighbours become one and from then on points are twice as far apart.
 type history struct {
 	from   uint64 // number of the first point
 	t      []float64
@@ -51,7 +51,8 @@ func (h *history) limit() int {
 // last is the number of the last point.
 func (h *history) last() uint64 { return h.from + uint64(len(h.t)) - 1 }
 
-// begin has a step belong to the last point, or to a new one in which nothing is known yet. t are s since the Unix epoch.
+// begin has a step belong to the last point, or to a new one in which nothing is known yet. t are s since the Unix
+// epoch.
 func (h *history) begin(t float64, regime int) {
 	kept := int16(max(-1, min(regime, math.MaxInt16)))
 	if n := len(h.t); n > 0 && t-h.t[n-1] < jitter*h.pitch {
@@ -172,8 +173,8 @@ func (h *history) drop(n int) {
 	}
 }
 
-// set takes what a step says of an upstream into the last point: means of its steps, the largest p99, the shares as they
-// are.
+// set takes what a step says of an upstream into the last point: means of its steps, the largest p99, the shares as
+// they are.
 func (h *history) set(key string, u *Upstream, g *vts.GroupSample, shares map[string]float64) {
 	c := h.groups[key]
 	n := len(h.t)

@@ -162,7 +162,8 @@ func TestLiveDataIsWhatIsNew(t *testing.T) {
 	w.step(false)
 	next, _ := live(t, h, "since=10&step=10&same=1&upstream=backend_000&run="+r.Run())
 	if s := next.Detail.Series; len(s.T) != 2 || s.From != 10 {
-		t.Errorf("one step more: got %d points from %d, want the last one, which may have grown, and a new one", len(s.T), s.From)
+		t.Errorf("one step more: got %d points from %d, want the last one, which may have grown, and a new one",
+			len(s.T), s.From)
 	}
 	other, _ := live(t, h, "since=10&upstream=backend_002&run=another")
 	if s := other.Detail.Series; len(s.T) != 11 || other.Detail.Key != "backend_002" {
@@ -202,14 +203,16 @@ func TestHistoryIsAnHourInABoundedNumberOfPoints(t *testing.T) {
 				h.begin((time.Duration(n) * c.interval).Seconds(), 0)
 				p50, p99 := 10.0, float64(n%10)
 				for k := range c.groups {
-					h.set(fmt.Sprint(k), &Upstream{RatePerSec: float64(20 + 20*(n%2)), P50: &p50, P99: &p99}, &g, shares)
+					h.set(fmt.Sprint(k), &Upstream{RatePerSec: float64(20 + 20*(n%2)), P50: &p50, P99: &p99}, &g,
+						shares)
 				}
 				if len(h.t) > c.points {
 					t.Fatalf("%d points after %d steps, want at most %d", len(h.t), n+1, c.points)
 				}
 			}
 			last := len(h.t) - 1
-			if got := time.Duration((h.t[last] - h.t[0]) * 1e9).Round(time.Second); got < c.least || got > c.most+c.interval {
+			if got := time.Duration((h.t[last] - h.t[0]) * 1e9).Round(time.Second); got < c.least ||
+				got > c.most+c.interval {
 				t.Errorf("%d points span %v, want %v to %v", len(h.t), got, c.least, c.most)
 			}
 			x := h.groups["0"]
@@ -221,8 +224,10 @@ func TestHistoryIsAnHourInABoundedNumberOfPoints(t *testing.T) {
 			sum, weight := 0.0, 0.0
 			for i := range last {
 				sum, weight = sum+float64(x.rate[i])*float64(h.steps[i]), weight+float64(h.steps[i])
-				if x.p50[i] != 10 || h.steps[i] >= 10 && x.p99[i] != 9 || x.shares[0][i] != float32(1/float64(c.servers)) {
-					t.Fatalf("point %d of %d steps: p50 %v, p99 %v, share %v", i, h.steps[i], x.p50[i], x.p99[i], x.shares[0][i])
+				if x.p50[i] != 10 || h.steps[i] >= 10 && x.p99[i] != 9 ||
+					x.shares[0][i] != float32(1/float64(c.servers)) {
+					t.Fatalf("point %d of %d steps: p50 %v, p99 %v, share %v", i, h.steps[i], x.p50[i], x.p99[i],
+						x.shares[0][i])
 				}
 			}
 			if mean := sum / weight; mean < 29.5 || mean > 30.5 {

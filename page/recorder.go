@@ -79,7 +79,8 @@ func NewRecorder(a About) *Recorder {
 		a.Started = time.Now()
 	}
 	began := time.Now()
-	return &Recorder{about: a, began: began, elapsed: func() time.Duration { return time.Since(began) }, history: newHistory(), known: map[string]string{},
+	return &Recorder{about: a, began: began, elapsed: func() time.Duration { return time.Since(began) },
+		history: newHistory(), known: map[string]string{},
 		names: map[string]string{},
 		cache: map[string][]byte{}, changes: []Change{}, state: State{Schema: Schema, About: a,
 			Run: fmt.Sprintf("%08x", rand.Uint32()), At: a.Started, Upstreams: []Upstream{},

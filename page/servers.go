@@ -91,7 +91,8 @@ func groupStates(s *Step, g *vts.GroupSample) []string {
 	believed := beliefs(s.Explanation, g.Name)
 	for i := range g.Peers {
 		for _, state := range states(s, g.Name, &g.Peers[i], believed[g.Peers[i].Server]) {
-			if state != "idle" && state != "backup" && state != s.Configured[g.Name][g.Peers[i].Server] && !slices.Contains(out, state) {
+			if state != "idle" && state != "backup" && state != s.Configured[g.Name][g.Peers[i].Server] &&
+				!slices.Contains(out, state) {
 				out = append(out, state)
 			}
 		}

@@ -30,8 +30,9 @@ type world struct {
 }
 
 func newWorld(r *Recorder, groups, servers int, names ...string) *world {
-	w := &world{r: r, rng: rand.New(rand.NewPCG(5, 6)), names: names, servers: servers, interval: 3 * time.Second, at: time.Date(2026, 3, 2, 9,
-		0, 0, 0, time.UTC), inForce: weights.Set{}}
+	w := &world{r: r, rng: rand.New(rand.NewPCG(5, 6)), names: names, servers: servers, interval: 3 * time.Second,
+		at: time.Date(2026, 3, 2, 9,
+			0, 0, 0, time.UTC), inForce: weights.Set{}}
 	for len(w.names) < groups {
 		w.names = append(w.names, fmt.Sprintf("backend_%03d", len(w.names)))
 	}
@@ -91,8 +92,9 @@ func (w *world) step(change bool) {
 	step := Step{Sample: s, InForce: w.inForce.Clone(), Operator: w.started.Clone(), Explanation: e,
 		Budget: words.Budget{Left: 4, Most: 6}, Interval: w.interval,
 		Learner: "tuned", Cause: CauseTuner, Undo: "trimtab tune --hold, then trimtab nginx rollback",
-		Reason:  "71 % better expected",
-		Ordered: map[string]map[string]string{w.names[0]: {w.server(1): "drained"}}, Configured: map[string]map[string]string{w.names[0]: {w.server(2): "pinned 20 %"}}}
+		Reason:     "71 % better expected",
+		Ordered:    map[string]map[string]string{w.names[0]: {w.server(1): "drained"}},
+		Configured: map[string]map[string]string{w.names[0]: {w.server(2): "pinned 20 %"}}}
 	if change {
 		g := weights.Group{}
 		for i := range w.servers {

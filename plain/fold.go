@@ -2,8 +2,8 @@ package plain
 
 import "strings"
 
-// Fit makes a text fit into so many columns. Aligned tables that are wider are folded: the columns that do not fit follow
-// below, each time with the first column again. Other lines that are wider are wrapped.
+// Fit makes a text fit into so many columns. Aligned tables that are wider are folded: the columns that do not fit
+// follow below, each time with the first column again. Other lines that are wider are wrapped.
 func Fit(text string, columns int) string {
 	lines := strings.Split(text, "\n")
 	var out []string

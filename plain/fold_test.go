@@ -16,11 +16,15 @@ func TestFit(t *testing.T) {
 		{"what fits stays", "a  b\n1  2\n", "a  b\n1  2\n", 10},
 		{"a table has its last columns below", "name  first  second  third\na         1       2      3\n",
 			"name  first  second\na         1       2\n\nname  third\na         3\n", 20},
-		{"one with its numbers to the right", "   name  first  second\nfar off      1       2\n", "   name  first\nfar off      1\n\n   name  second\nfar off       2\n", 15},
-		{"a heading stays above", "Three of them, which are as follows:\nname  first  second  third\na         1       2      3",
-			"Three of them, which\n  are as follows:\nname  first  second\na         1       2\n\nname  third\na         3", 20},
+		{"one with its numbers to the right", "   name  first  second\nfar off      1       2\n",
+			"   name  first\nfar off      1\n\n   name  second\nfar off       2\n", 15},
+		{"a heading stays above", "Three of them, which are as follows:\nname  first  second  third\na         1     " +
+			"  2      3",
+			"Three of them, which\n  are as follows:\nname  first  second\na         1       2\n\nname  " +
+				"third\na         3", 20},
 		{"prose is wrapped", "one two three four\n", "one two\n  three\n  four\n", 9},
-		{"a table with a cell that is too wide is wrapped", "a  bbbbbbbbbbbbbbbb  c\n1  2                 3\n", "a\n  bbbbbbbbbbbbbbbb\n  c\n1 2 3\n", 12},
+		{"a table with a cell that is too wide is wrapped", "a  bbbbbbbbbbbbbbbb  c\n1  2                 3\n",
+			"a\n  bbbbbbbbbbbbbbbb\n  c\n1 2 3\n", 12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := Fit(c.text, c.columns); got != c.want {

@@ -2,8 +2,8 @@ package plain
 
 import "slices"
 
-// Nearest is the candidate that a misspelt word most likely means: the one with the fewest edits, at most a third of its letters and
-// three, the first of several in alphabetical order; empty when none is that near.
+// Nearest is the candidate that a misspelt word most likely means: the one with the fewest edits, at most a third of
+// its letters and three, the first of several in alphabetical order; empty when none is that near.
 func Nearest(word string, candidates []string) string {
 	best, least := "", 4
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
@@ -22,7 +22,8 @@ func DidYouMean(word string, candidates []string) string {
 	return ""
 }
 
-// edits is the number of letters to insert, remove, replace or swap with their neighbour that make b of a (optimal string alignment).
+// edits is the number of letters to insert, remove, replace or swap with their neighbour that make b of a (optimal
+// string alignment).
 func edits(a, b string) int {
 	var before, last []int
 	now := make([]int, len(b)+1)

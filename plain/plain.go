@@ -1,9 +1,11 @@
-// Package plain makes names that others chose fit to be shown. NGINX takes any bytes but 0 and a few separators for the name of
-// an upstream or of a Unix socket: bytes that are no UTF-8, which labels of metrics may not hold; control characters and
-// escape sequences, which a terminal obeys; characters that turn the direction of writing, which make a line read as
-// something else. The text that comes out has none of these, is the same for the same name, and is never cut.
+// Package plain makes names that others chose fit to be shown. NGINX takes any bytes but 0 and a few separators for the
+// name of an upstream or of a Unix socket: bytes that are no UTF-8, which labels of metrics may not hold; control
+// characters and escape sequences, which a terminal obeys; characters that turn the direction of writing, which make a
+// line read as something else. The text that comes out has none of these, is the same for the same name, and is never
+// cut.
 //
-// It is for showing only: whoever needs the name itself, such as to find the server in a configuration, keeps the bytes.
+// It is for showing only: whoever needs the name itself, such as to find the server in a configuration, keeps the
+// bytes.
 package plain
 
 import (
@@ -13,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns s with everything escaped that is not plain: bytes that are no UTF-8 as \x.., other characters as \u.... A
-// backslash stays one, so that paths read as they are.
+// Text returns s with everything escaped that is not plain: bytes that are no UTF-8 as \x.., other characters as \u....
+// A backslash stays one, so that paths read as they are.
 func Text(s string) string {
 	clean := true
 	for i, r := range s {
@@ -50,6 +52,6 @@ func isBroken(s string) bool {
 	return n == 1
 }
 
-// shown reports whether a character may stand as it is: letters, marks, numbers, punctuation, symbols and the blank. Format
-// characters, among them those of direction, separators of lines and unassigned code points may not.
+// shown reports whether a character may stand as it is: letters, marks, numbers, punctuation, symbols and the blank.
+// Format characters, among them those of direction, separators of lines and unassigned code points may not.
 func shown(r rune) bool { return r == ' ' || unicode.IsGraphic(r) && !unicode.Is(unicode.Zs, r) }

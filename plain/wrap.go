@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Wrap breaks lines that are wider than so many columns between words; what follows is indented as the line is, and by two columns more. A
-// word that is wider stays whole.
+// Wrap breaks lines that are wider than so many columns between words; what follows is indented as the line is, and by
+// two columns more. A word that is wider stays whole.
 func Wrap(text string, columns int) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {

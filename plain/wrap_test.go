@@ -31,7 +31,8 @@ func FuzzWrap(f *testing.F) {
 			t.Fatalf("got %q of %q: words are lost", got, text)
 		}
 		for _, line := range strings.Split(got, "\n") {
-			if words := strings.Fields(line); utf8.RuneCountInString(line) > columns && len(words) > 1 && !strings.HasPrefix(line, strings.Repeat(" ", columns-1)) {
+			if words := strings.Fields(line); utf8.RuneCountInString(line) > columns && len(words) > 1 &&
+				!strings.HasPrefix(line, strings.Repeat(" ", columns-1)) {
 				indent := len(line) - len(strings.TrimLeft(line, " "))
 				if indent+utf8.RuneCountInString(words[0]) <= columns {
 					t.Fatalf("%q is wider than %d", line, columns)

@@ -2,9 +2,9 @@ package pursuit
 
 import "math"
 
-// arrivals follows how many requests of a service are offered, and how regularly: the mean since the load last changed, over at most
-// rateMemory, and the ratio of the variance of counts to their mean, which is 1 for a Poisson stream and the squared coefficient of
-// variation of the gaps for a renewal process.
+// arrivals follows how many requests of a service are offered, and how regularly: the mean since the load last changed,
+// over at most rateMemory, and the ratio of the variance of counts to their mean, which is 1 for a Poisson stream and
+// the squared coefficient of variation of the gaps for a renewal process.
 type arrivals struct {
 	count, sec float64 // behind the rate
 	dispersion float64 // mean of squared standard deviations from the rate
@@ -13,14 +13,16 @@ type arrivals struct {
 }
 
 const (
-	rateMemory       = 60.0 // s: how long a load counts as the same while it differs by chance only
-	rateSurprise     = 2.8  // standard deviations of an interval that are no chance: once in two hundred intervals of 5 s
-	dispersionPrior  = 6.0  // intervals' worth of belief in a Poisson stream before anything was seen
-	dispersionMemory = 120  // intervals' worth at most
+	rateMemory = 60.0 // s: how long a load counts as the same while it differs by chance only
+	// standard deviations of an interval that are no chance: once in two hundred intervals of 5 s
+	rateSurprise     = 2.8
+	dispersionPrior  = 6.0 // intervals' worth of belief in a Poisson stream before anything was seen
+	dispersionMemory = 120 // intervals' worth at most
 	dispersionLeast  = 0.02
 )
 
-// course follows how long answers take, to tell what arrives at servers that do not keep up: what they finish is not what they are sent.
+// course follows how long answers take, to tell what arrives at servers that do not keep up: what they finish is not
+// what they are sent.
 type course struct {
 	base  float64 // response time without waiting, s: the least of late
 	last  float64 // of the interval before, s
@@ -34,7 +36,8 @@ const (
 	growsMost   = 0.85  // s of response time per s of control time, at most: beyond it all is chance
 )
 
-// quiet is what a server shows of an upstream: how long it takes without waiting, and what it finished in the last interval.
+// quiet is what a server shows of an upstream: how long it takes without waiting, and what it finished in the last
+// interval.
 type quiet struct {
 	base float64 // s: the least mean of late
 	done float64 // per s
@@ -56,10 +59,10 @@ func (q *quiet) observe(c seenClass, seconds float64) {
 	q.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(c.responseSec, waitsAsLong*q.base) - q.base)
 }
 
-// arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on average. While most of that
-// is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being what is finished and λ what arrives. In the
-// first interval of a queue the mean is of who came before it too, so that it grew by once to twice as much: there, as many are taken to
-// arrive as before, was, as far as that goes with either.
+// arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on
+// average. While most of that is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being
+// what is finished and λ what arrives. In the first interval of a queue the mean is of who came before it too, so that
+// it grew by once to twice as much: there, as many are taken to arrive as before, was, as far as that goes with either.
 func (c *course) arrived(finished, sec, seconds, was float64) float64 {
 	if !(finished > 0) || !(sec > 0) {
 		return finished

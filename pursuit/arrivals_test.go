@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A queue that begins: the mean response time of the interval tells how much arrives only together with what arrived before.
+// A queue that begins: the mean response time of the interval tells how much arrives only together with what arrived
+// before.
 func TestWhatArrivesAtAQueue(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -8,11 +8,12 @@ import (
 	"trimtab/weights"
 )
 
-// spread are the standard deviations by which the loads of the worlds differ from what is believed: three of the same mean and variance.
+// spread are the standard deviations by which the loads of the worlds differ from what is believed: three of the same
+// mean and variance.
 var spread = [believedWorlds]float64{0, 1.2247, -1.2247}
 
-// worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of slots as far as these
-// are not known, the first with the load that is believed; or why none can be told.
+// worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of
+// slots as far as these are not known, the first with the load that is believed; or why none can be told.
 func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 	behind := p.backlog(pool)
 	for _, sv := range pool.Servers {
@@ -31,7 +32,8 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 		}
 		for k, g := range pool.Groups {
 			a := p.offered[g.Name]
-			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) * math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
+			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) *
+				math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
 				FixedWeights: p.cfg.FixedWeights || p.cfg.Fixed[g.Name] != ""}
 			live := 0
 			for _, l := range g.Links {
@@ -60,8 +62,9 @@ const (
 	growMost   = 0.5
 )
 
-// backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers, within drainSec. The
-// requests of a group that are at its servers are those that arrived while the last one waited (Little's law over one sojourn).
+// backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers,
+// within drainSec. The requests of a group that are at its servers are those that arrived while the last one waited
+// (Little's law over one sojourn).
 func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	out := make([]float64, len(pool.Groups))
 	slots, inside, shown, scaled := 0.0, 0.0, 0.0, false
@@ -99,7 +102,8 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	return out
 }
 
-// busy is how many requests a server is at while it is full: what it finishes, at the time that a request takes without waiting.
+// busy is how many requests a server is at while it is full: what it finishes, at the time that a request takes without
+// waiting.
 func (p *Policy) busy(pool *tuner.PoolBelief, server string) float64 {
 	sum := 0.0
 	for _, g := range pool.Groups {
@@ -112,9 +116,10 @@ func (p *Policy) busy(pool *tuner.PoolBelief, server string) float64 {
 	return sum
 }
 
-// unrefusable is the load that stands for so much of a backlog per second where requests may be refused. What waits is not refused: with λ
-// offered, C finished by full servers and w of the backlog to be served per second, a share b has to be refused so that (1 − b)λ + w
-// fits into drainUsed·C. A load of drainUsed·C·λ/(drainUsed·C − w) wants the same share.
+// unrefusable is the load that stands for so much of a backlog per second where requests may be refused. What waits is
+// not refused: with λ offered, C finished by full servers and w of the backlog to be served per second, a share b has
+// to be refused so that (1 − b)λ + w fits into drainUsed·C. A load of drainUsed·C·λ/(drainUsed·C − w) wants the same
+// share.
 func (p *Policy) unrefusable(pool *tuner.PoolBelief, backlog float64) float64 {
 	offered, done, refusable := 0.0, 0.0, false
 	for _, g := range pool.Groups {
@@ -133,8 +138,8 @@ func (p *Policy) unrefusable(pool *tuner.PoolBelief, backlog float64) float64 {
 	return backlog
 }
 
-// server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by their probabilities,
-// in another order for each server.
+// server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by
+// their probabilities, in another order for each server.
 func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why string) {
 	sv := &pool.Servers[j]
 	srv = Server{Name: sv.Address, ServiceSec: make([]float64, len(pool.Groups)), Scaling: p.cfg.Scaling[sv.Address]}
@@ -174,9 +179,10 @@ func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why st
 	return srv, ""
 }
 
-// fullOne is what a server is taken for while it is full and requests wait: one that takes as long as it did when nothing waited, and has the
-// slots that are then busy with what it finishes. Whether it has lost slots or become slower cannot be told before its queue is gone; how
-// much it finishes is the same, and that is what admission has to know at once.
+// fullOne is what a server is taken for while it is full and requests wait: one that takes as long as it did when
+// nothing waited, and has the slots that are then busy with what it finishes. Whether it has lost slots or become
+// slower cannot be told before its queue is gone; how much it finishes is the same, and that is what admission has to
+// know at once.
 func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBelief) {
 	full := sv.Inside > waitsShare*float64(srv.Slots)+waitsFew
 	for _, g := range pool.Groups { // how many slots it has is hardly known of a server that was never full
@@ -212,8 +218,9 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBe
 	srv.Slots = min(srv.Slots, max(n.slots, int(math.Ceil(busy))))
 }
 
-// narrow is the most that a server was taken for while it was full of late. It counts for a while after its queue has gone: the few
-// intervals of a queue that is refused away at once say little of slots to a belief that was formed in hours.
+// narrow is the most that a server was taken for while it was full of late. It counts for a while after its queue has
+// gone: the few intervals of a queue that is refused away at once say little of slots to a belief that was formed in
+// hours.
 type narrow struct {
 	slots int
 	at    float64 // control time, s

@@ -6,8 +6,9 @@ import (
 	"trimtab/tuner/queueing"
 )
 
-// given follows the service times of a server whose slots are known because they are a control: the utilisation law says how fast it is,
-// Σ λ_k s_k = Busy(L, c), and R_k − W how its classes differ, as package tuner/estimate has it for every number of slots.
+// given follows the service times of a server whose slots are known because they are a control: the utilisation law
+// says how fast it is, Σ λ_k s_k = Busy(L, c), and R_k − W how its classes differ, as package tuner/estimate has it for
+// every number of slots.
 type given struct {
 	log    []float64 // of service times by class, s
 	weight []float64 // requests behind them, forgetting

@@ -7,8 +7,8 @@ import (
 	"trimtab/weights"
 )
 
-// grid is the grid of the controls of a world: for each service the weight vectors and blocking shares that are choices, for each server
-// the units.
+// grid is the grid of the controls of a world: for each service the weight vectors and blocking shares that are
+// choices, for each server the units.
 type grid struct {
 	world   *World
 	weights [][][]int
@@ -37,8 +37,8 @@ func newGrid(w *World, opt Options) *grid {
 	return g
 }
 
-// vectors are the weight vectors of a service: all ways to divide its requests into so many parts. Weights end at 1, so that a server that is
-// given no part keeps a hundredth.
+// vectors are the weight vectors of a service: all ways to divide its requests into so many parts. Weights end at 1, so
+// that a server that is given no part keeps a hundredth.
 func vectors(v *Service, opt Options) [][]int {
 	live := 0
 	for _, l := range v.Links {
@@ -151,8 +151,8 @@ func (g *grid) each(f func(Setting)) {
 // rounds bounds the passes over all coordinates from one start.
 const rounds = 12
 
-// descend goes along the coordinates of the grid, one control of one service or server at a time, from several starts, until nothing is
-// better, and returns all settings that it looked at.
+// descend goes along the coordinates of the grid, one control of one service or server at a time, from several starts,
+// until nothing is better, and returns all settings that it looked at.
 func (g *grid) descend(inForce *Setting, look func(Setting) float64) []ranked {
 	seen := map[string]float64{}
 	var all []ranked
@@ -183,7 +183,8 @@ func (g *grid) descend(inForce *Setting, look func(Setting) float64) []ranked {
 	return all
 }
 
-// starts are where a descent begins: what is in force, and weights by capacity with all, half and none of the services let in.
+// starts are where a descent begins: what is in force, and weights by capacity with all, half and none of the services
+// let in.
 func (g *grid) starts(inForce *Setting) []Setting {
 	w := g.world
 	var out []Setting

@@ -16,8 +16,8 @@ import (
 	"trimtab/weights"
 )
 
-// Study answers offline what an objective would give: it observes stored statistics, changes nothing, and then plans for every load that it
-// saw.
+// Study answers offline what an objective would give: it observes stored statistics, changes nothing, and then plans
+// for every load that it saw.
 type Study struct {
 	policy   *Policy
 	interval time.Duration
@@ -246,8 +246,8 @@ func bins(loads []load, names []string) []bin {
 	return all
 }
 
-// FromSnapshot answers for the loads given from what a tuner has learned and kept, without statistics: every upstream that the loads name
-// must be among what was learned.
+// FromSnapshot answers for the loads given from what a tuner has learned and kept, without statistics: every upstream
+// that the loads name must be among what was learned.
 func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]Answer, error) {
 	p, err := New(cfg)
 	if err != nil {
@@ -267,7 +267,8 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 		if method == "" {
 			method = tuner.RoundRobin
 		}
-		w.Services = append(w.Services, Service{Name: name, Method: method, Arrival: "exp", OfferedPerSec: offered[name], Admission: cfg.Admission[name],
+		w.Services = append(w.Services, Service{Name: name, Method: method, Arrival: "exp",
+			OfferedPerSec: offered[name], Admission: cfg.Admission[name],
 			FixedWeights: cfg.FixedWeights})
 	}
 	par := params.Default()
@@ -292,7 +293,8 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 	}
 	for k := range w.Services {
 		if len(w.Services[k].Links) == 0 {
-			return nil, fmt.Errorf("upstream %q shares servers with upstreams that no load is given for: give one for each", w.Services[k].Name)
+			return nil, fmt.Errorf("upstream %q shares servers with upstreams that no load is given for: give "+
+				"one for each", w.Services[k].Name)
 		}
 	}
 	beliefs := estimate.Believe(&par, members, len(names))
@@ -301,7 +303,9 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 		if !b.Known || len(b.Slots) == 0 {
 			return nil, fmt.Errorf("nothing was learned of server %s", srv.Name)
 		}
-		best := slices.MaxFunc(b.Slots, func(x, y estimate.Hypothesis) int { return cmp.Compare(x.Probability, y.Probability) })
+		best := slices.MaxFunc(b.Slots, func(x, y estimate.Hypothesis) int {
+			return cmp.Compare(x.Probability, y.Probability)
+		})
 		srv.Slots = int(best.Slots)
 		for k, g := range members[j].Group {
 			srv.ServiceSec[g] = best.ServiceSec[k]

@@ -13,8 +13,8 @@ import (
 	"trimtab/weights"
 )
 
-// Optimal is the yardstick: it knows the scenario, its loads and faults to come, and sets in every interval what a search in the true world
-// found best for it. No policy that observes can know the load of an interval before it began.
+// Optimal is the yardstick: it knows the scenario, its loads and faults to come, and sets in every interval what a
+// search in the true world found best for it. No policy that observes can know the load of an interval before it began.
 type Optimal struct {
 	control.Fixed
 	scenario  *deathstarbench.Scenario
@@ -40,7 +40,8 @@ func NewOptimal(sc *deathstarbench.Scenario, seed uint64) (*Optimal, error) {
 		return nil, fmt.Errorf("scenario %s: objective: %w", sc.Name, err)
 	}
 	p := &Optimal{scenario: sc, objective: o, plans: map[string]Found{},
-		opt: Options{Interval: sc.ControlInterval.Std(), Candidates: optimalCandidates, Intervals: optimalIntervals, Seed: seed}}
+		opt: Options{Interval: sc.ControlInterval.Std(), Candidates: optimalCandidates, Intervals: optimalIntervals,
+			Seed: seed}}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for i := range sc.Servers {
 		if sc.Servers[i].Capacity.Max > 0 {
@@ -88,7 +89,8 @@ func (p *Optimal) Observe(s vts.Sample, inForce weights.Set) {
 		p.Decision = hold("%v", err)
 		return
 	}
-	d := control.Decision{Reason: "the optimum", Weights: weights.Set{}, Levels: control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}}
+	d := control.Decision{Reason: "the optimum", Weights: weights.Set{},
+		Levels: control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}}
 	set := w.Weigh(best.Setting, inForce)
 	for k := range w.Services {
 		name := w.Services[k].Name

@@ -11,14 +11,16 @@ import (
 // forecastHorizon is the time over which a queue beyond full use grows in a prediction, s.
 const forecastHorizon = 20.0
 
-// chance is by how much the delay of a service differs from interval to interval: its standard deviation, and what the worst of several
-// paths is later than each on average, s.
+// chance is by how much the delay of a service differs from interval to interval: its standard deviation, and what the
+// worst of several paths is later than each on average, s.
 type chance struct{ sd, worst float64 }
 
-// Predict says by the formulas of package tuner/queueing what a setting gives over intervals of so many seconds, and what is chance. Servers are queues of several slots that all services share
-// (Sakasegawa 1977 with Allen and Cunneen); what a round robin of a stream with the squared coefficient of variation ca² sends a server
-// with the share x has ca²·x, and what a blocking share b leaves of a stream has (1−b)·ca²+b.
-func (w *World) Predict(s *Setting, terms map[string]objective.Terms, seconds float64) (out objective.Outcome, luck []chance) {
+// Predict says by the formulas of package tuner/queueing what a setting gives over intervals of so many seconds, and
+// what is chance. Servers are queues of several slots that all services share (Sakasegawa 1977 with Allen and Cunneen);
+// what a round robin of a stream with the squared coefficient of variation ca² sends a server with the share x has
+// ca²·x, and what a blocking share b leaves of a stream has (1−b)·ca²+b.
+func (w *World) Predict(s *Setting, terms map[string]objective.Terms, seconds float64) (out objective.Outcome,
+	luck []chance) {
 	n := len(w.Services)
 	out = objective.Outcome{Services: make([]objective.Service, n), Capacity: w.capacity(s)}
 	luck = make([]chance, n)
@@ -69,7 +71,8 @@ func (w *World) Predict(s *Setting, terms map[string]objective.Terms, seconds fl
 				own := srv.SCV*service*service + spread
 				d := service + wait
 				if q := terms[w.Services[k].Name].Quantile; q > 0 {
-					d = objective.LognormalQuantile(d, srv.SCV*service*service+wait*wait*(2/math.Max(math.Min(rho, 1), 0.05)-1), q)
+					d = objective.LognormalQuantile(d, srv.SCV*service*service+wait*wait*(2/math.Max(math.Min(rho, 1),
+						0.05)-1), q)
 				}
 				o := &out.Services[k]
 				if rho > 1 {
@@ -111,15 +114,16 @@ func scvOf(arrival string) float64 {
 // normCV is the coefficient of variation of the kind norm.
 const normCV = 0.3
 
-// expected is the mean reward of an outcome whose delays differ by chance from interval to interval: Gauss and Hermite's three points, the same
-// for all services.
+// expected is the mean reward of an outcome whose delays differ by chance from interval to interval: Gauss and
+// Hermite's three points, the same for all services.
 func expected(o objective.Objective, out objective.Outcome, luck []chance) float64 {
 	sum := 0.0
 	delays := make([]float64, len(out.Services))
 	for k := range delays {
 		delays[k] = out.Services[k].DelaySec
 	}
-	for _, p := range [...]struct{ z, weight float64 }{{-math.Sqrt(3), 1.0 / 6}, {0, 2.0 / 3}, {math.Sqrt(3), 1.0 / 6}} {
+	for _, p := range [...]struct{ z, weight float64 }{{-math.Sqrt(3), 1.0 / 6}, {0, 2.0 / 3},
+		{math.Sqrt(3), 1.0 / 6}} {
 		for k := range delays {
 			out.Services[k].DelaySec = math.Max(0, delays[k]+luck[k].worst+p.z*luck[k].sd)
 		}

@@ -43,7 +43,8 @@ func TestPredictionsAgainstTheTwin(t *testing.T) {
 		blocked  float64 // of the second
 		most     float64 // relative error of delays
 	}{
-		{"light load", 5, 5, 0, 0.02}, {"half of it", 10, 10, 0, 0.04}, {"much of the first", 20, 5, 0, 0.05}, {"all of it, a part refused", 20, 20, 0.4, 0.12},
+		{"light load", 5, 5, 0, 0.02}, {"half of it", 10, 10, 0, 0.04}, {"much of the first", 20, 5, 0, 0.05},
+		{"all of it, a part refused", 20, 20, 0.4, 0.12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, o := mesh(t, "throughput", c.one, c.two)
@@ -57,7 +58,8 @@ func TestPredictionsAgainstTheTwin(t *testing.T) {
 			for k := range got.Services {
 				g, v := got.Services[k], want.Mean.Services[k]
 				if math.Abs(g.DelaySec/v.DelaySec-1) > c.most || math.Abs(g.CarriedPerSec/v.CarriedPerSec-1) > 0.05 {
-					t.Errorf("%s: predicted %.1f ms and %.2f/s carried, the twin says %.1f and %.2f", g.Name, g.DelaySec*1e3, g.CarriedPerSec, v.DelaySec*1e3, v.CarriedPerSec)
+					t.Errorf("%s: predicted %.1f ms and %.2f/s carried, the twin says %.1f and %.2f", g.Name,
+						g.DelaySec*1e3, g.CarriedPerSec, v.DelaySec*1e3, v.CarriedPerSec)
 				}
 			}
 		})
@@ -86,7 +88,8 @@ func TestSearchFindsTheBestOfTheGrid(t *testing.T) {
 				for _, b := range rows {
 					for x := 0.0; x <= 1; x += 0.2 {
 						for y := 0.0; y <= 1; y += 0.2 {
-							s := pursuit.Setting{Weights: [][]int{a, b}, Blocked: []float64{math.Min(x, 1), math.Min(y, 1)}, Units: []int{0, 0}}
+							s := pursuit.Setting{Weights: [][]int{a, b}, Blocked: []float64{math.Min(x, 1),
+								math.Min(y, 1)}, Units: []int{0, 0}}
 							v, err := w.Play(&s, o, 10*time.Second, 40, 9)
 							if err != nil {
 								t.Fatal(err)
@@ -123,10 +126,13 @@ func TestSearchKeepsToTheLimits(t *testing.T) {
 			}
 			w.Servers = append(w.Servers, s)
 		}
-		spec := objective.Spec{Kind: rapid.SampledFrom([]string{objective.KindThroughput, objective.KindCost, objective.KindDelayBound}).Draw(t, "kind"), Upstreams: map[string]objective.Terms{}}
+		spec := objective.Spec{Kind: rapid.SampledFrom([]string{objective.KindThroughput, objective.KindCost,
+			objective.KindDelayBound}).Draw(t, "kind"), Upstreams: map[string]objective.Terms{}}
 		for k := range services {
-			v := pursuit.Service{Name: fmt.Sprint("u", k), Method: plan.RoundRobin, OfferedPerSec: rapid.Float64Range(0, 50).Draw(t, "load"),
-				Admission: control.AdmissionLimits{Most: rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(t, "most"), Step: 0.1}}
+			v := pursuit.Service{Name: fmt.Sprint("u", k), Method: plan.RoundRobin, OfferedPerSec: rapid.Float64Range(0,
+				50).Draw(t, "load"),
+				Admission: control.AdmissionLimits{Most: rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(t, "most"),
+					Step: 0.1}}
 			for j := range servers {
 				v.Links = append(v.Links, pursuit.Link{Server: j})
 			}
@@ -178,7 +184,8 @@ func played(t *testing.T, name string, minutes int, policy string, change func(*
 		t.Fatal(err)
 	}
 	var rows []*arena.Row
-	err = arena.Play(t.Context(), arena.Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies, Seeds: []uint64{1},
+	err = arena.Play(t.Context(), arena.Config{Scenarios: []*deathstarbench.Scenario{sc}, Policies: policies,
+		Seeds:    []uint64{1},
 		NewWorld: func() (arena.World, error) { return arena.NewSimWorld(arena.SimOptions{Live: true}), nil },
 		OnRow:    func(r arena.Row, _ *arena.Trace) error { rows = append(rows, &r); return nil }})
 	if err != nil {
@@ -207,7 +214,8 @@ func TestThePolicyNearsTheOptimum(t *testing.T) {
 }
 
 // ready is a policy that has watched a steady load for some minutes.
-func ready(t *testing.T, change func(*pursuit.Config, *deathstarbench.Scenario)) (*pursuit.Policy, *arena.Loop, func() control.Decision) {
+func ready(t *testing.T, change func(*pursuit.Config, *deathstarbench.Scenario)) (*pursuit.Policy, *arena.Loop,
+	func() control.Decision) {
 	t.Helper()
 	sc, err := deathstarbench.Load("mesh-throughput")
 	if err != nil {
@@ -216,7 +224,8 @@ func ready(t *testing.T, change func(*pursuit.Config, *deathstarbench.Scenario))
 	for i := range sc.Loads {
 		sc.Loads[i].Phases = []deathstarbench.Phase{{Rate: 20}}
 	}
-	cfg := pursuit.Config{Admission: sc.Blockable(), Tuner: tuner.Config{Interval: sc.ControlInterval.Std(), Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
+	cfg := pursuit.Config{Admission: sc.Blockable(), Tuner: tuner.Config{Interval: sc.ControlInterval.Std(),
+		Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
 	if cfg.Objective, err = objective.New(sc.Spec()); err != nil {
 		t.Fatal(err)
 	}
@@ -248,12 +257,17 @@ func TestDecisionsSayWhatIsUsedAndWhyNot(t *testing.T) {
 		reason string // some decision says so; empty: any
 	}{
 		{"more than fits: a part is refused", nil, true, "throughput: "},
-		{"admission that is off refuses nobody", func(c *pursuit.Config, _ *deathstarbench.Scenario) { c.Admission = nil }, false, "is missed by"},
-		{"a bound that no load is light enough for is held, and nobody refused", func(c *pursuit.Config, sc *deathstarbench.Scenario) {
-			sc.Upstreams[0].Objective.Bound, sc.Upstreams[0].Objective.Knee = deathstarbench.Duration(20*time.Millisecond), 0
-			c.Objective, _ = objective.New(sc.Spec())
-		}, false, "cannot be met at any load"},
-		{"the load is watched first", func(c *pursuit.Config, _ *deathstarbench.Scenario) { c.Watch = time.Hour }, false, "watching the load for another"},
+		{"admission that is off refuses nobody", func(c *pursuit.Config, _ *deathstarbench.Scenario) {
+			c.Admission = nil
+		}, false, "is missed by"},
+		{"a bound that no load is light enough for is held, and nobody refused",
+			func(c *pursuit.Config, sc *deathstarbench.Scenario) {
+				sc.Upstreams[0].Objective.Bound,
+					sc.Upstreams[0].Objective.Knee = deathstarbench.Duration(20*time.Millisecond), 0
+				c.Objective, _ = objective.New(sc.Spec())
+			}, false, "cannot be met at any load"},
+		{"the load is watched first", func(c *pursuit.Config, _ *deathstarbench.Scenario) { c.Watch = time.Hour },
+			false, "watching the load for another"},
 		{"an upstream that the objective does not name", func(c *pursuit.Config, sc *deathstarbench.Scenario) {
 			spec := sc.Spec()
 			delete(spec.Upstreams, "information2")
@@ -319,7 +333,8 @@ func TestWithoutTelemetryNobodyIsRefused(t *testing.T) {
 }
 
 func TestConfigurationsThatMakeNoSense(t *testing.T) {
-	o, err := objective.New(objective.Spec{Kind: objective.KindThroughput, Upstreams: map[string]objective.Terms{"u": {Bound: time.Second, Importance: 1}}})
+	o, err := objective.New(objective.Spec{Kind: objective.KindThroughput,
+		Upstreams: map[string]objective.Terms{"u": {Bound: time.Second, Importance: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,9 +344,13 @@ func TestConfigurationsThatMakeNoSense(t *testing.T) {
 		want string
 	}{
 		{"no objective", pursuit.Config{}, "no objective"},
-		{"a share beyond everything", pursuit.Config{Objective: o, Admission: map[string]control.AdmissionLimits{"u": {Most: 2}}}, "admission of u"},
-		{"no units", pursuit.Config{Objective: o, Scaling: map[string]control.ScalingLimits{"a": {Max: 3}}}, "scaling of a"},
-		{"units outside of the limits", pursuit.Config{Objective: o, Scaling: map[string]control.ScalingLimits{"a": {Min: 1, Max: 3}}, Units: map[string]int{"a": 4}}, "it has 4 units"},
+		{"a share beyond everything", pursuit.Config{Objective: o,
+			Admission: map[string]control.AdmissionLimits{"u": {Most: 2}}}, "admission of u"},
+		{"no units", pursuit.Config{Objective: o, Scaling: map[string]control.ScalingLimits{"a": {Max: 3}}},
+			"scaling of a"},
+		{"units outside of the limits", pursuit.Config{Objective: o,
+			Scaling: map[string]control.ScalingLimits{"a": {Min: 1, Max: 3}}, Units: map[string]int{"a": 4}},
+			"it has 4 units"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := pursuit.New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {

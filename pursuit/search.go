@@ -58,7 +58,8 @@ func (o Options) fit(w *World) Options {
 	if most := time.Duration(perInterval / rate * float64(time.Second)); most < o.Interval {
 		o.Interval = max(most, time.Millisecond)
 	}
-	o.Intervals = max(min(o.Intervals, int(requestsEnough/(rate*o.Interval.Seconds()))), min(o.Intervals, intervalsLeast))
+	o.Intervals = max(min(o.Intervals, int(requestsEnough/(rate*o.Interval.Seconds()))),
+		min(o.Intervals, intervalsLeast))
 	return o
 }
 
@@ -76,9 +77,10 @@ type Found struct {
 // mostPoints is the size of a grid up to which every point is looked at.
 const mostPoints = 60_000
 
-// Search finds the setting that an objective is best served by, on average over worlds: these have the same servers, services and controls,
-// and differ in what is not known for sure. At every point of the grid, or along its coordinates when it is large, the formula says what
-// to expect; the best are played on the twin, in rounds of which each keeps a quarter and plays longer. The same arguments find the same.
+// Search finds the setting that an objective is best served by, on average over worlds: these have the same servers,
+// services and controls, and differ in what is not known for sure. At every point of the grid, or along its coordinates
+// when it is large, the formula says what to expect; the best are played on the twin, in rounds of which each keeps a
+// quarter and plays longer. The same arguments find the same.
 func Search(worlds []World, o objective.Objective, opt Options) (Found, error) {
 	w := &worlds[0]
 	opt = opt.fit(w)
@@ -165,7 +167,8 @@ func playAll(worlds []World, s *Setting, o objective.Objective, opt Options, int
 			return Value{}, err
 		}
 		if i == 0 {
-			sum = Value{Held: make([]float64, len(v.Held)), Mean: objective.Outcome{Services: make([]objective.Service, len(v.Held)), Capacity: v.Mean.Capacity}}
+			sum = Value{Held: make([]float64, len(v.Held)),
+				Mean: objective.Outcome{Services: make([]objective.Service, len(v.Held)), Capacity: v.Mean.Capacity}}
 		}
 		sum.Reward += v.Reward / n
 		sum.SE += v.SE * v.SE / n / n

@@ -6,7 +6,8 @@ import (
 	"trimtab/objective"
 )
 
-// Point is one point of a trade-off: what the best setting gives with the bounds of an objective times a factor, and so many units.
+// Point is one point of a trade-off: what the best setting gives with the bounds of an objective times a factor, and so
+// many units.
 type Point struct {
 	Factor   float64 // of all bounds and knees
 	Units    int     // of every server that is scaled; 0: as the objective likes it
@@ -17,8 +18,8 @@ type Point struct {
 	Held     float64 // the least share of the intervals in which a bound held
 }
 
-// TradeOff works out how bounds, carried load and capacity depend on each other in a world: for every factor of the bounds, and for every
-// number of units that scaling allows beside what the objective would choose.
+// TradeOff works out how bounds, carried load and capacity depend on each other in a world: for every factor of the
+// bounds, and for every number of units that scaling allows beside what the objective would choose.
 func TradeOff(w World, spec objective.Spec, factors []float64, opt Options) ([]Point, error) {
 	units := []int{0}
 	for j := range w.Servers {

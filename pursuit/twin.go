@@ -25,8 +25,10 @@ const lead = 5.0
 // quietRate stands for no load, requests per second: the twin wants some.
 const quietRate = 1e-3
 
-// Play has the twin play a setting for so many intervals and says what it gave. The same seed plays the same requests whatever the setting.
-func (w *World) Play(s *Setting, o objective.Objective, interval time.Duration, intervals int, seed uint64) (Value, error) {
+// Play has the twin play a setting for so many intervals and says what it gave. The same seed plays the same requests
+// whatever the setting.
+func (w *World) Play(s *Setting, o objective.Objective, interval time.Duration, intervals int, seed uint64) (Value,
+	error) {
 	sc := w.scenario(s, interval, intervals)
 	run, err := sim.New(sc, sim.Options{Seed: seed, BucketsMsec: buckets(o), Live: true})
 	if err != nil {
@@ -35,7 +37,8 @@ func (w *World) Play(s *Setting, o objective.Objective, interval time.Duration, 
 	if err := run.SetBlocked(w.blocked(s)); err != nil {
 		return Value{}, fmt.Errorf("play the twin: %w", err)
 	}
-	v := Value{Held: make([]float64, len(w.Services)), Mean: objective.Outcome{Services: make([]objective.Service, len(w.Services))}}
+	v := Value{Held: make([]float64, len(w.Services)),
+		Mean: objective.Outcome{Services: make([]objective.Service, len(w.Services))}}
 	capacity := w.capacity(s)
 	square := 0.0
 	for skip := int(math.Ceil(lead / interval.Seconds())); !run.Done(); {
@@ -72,7 +75,8 @@ func (w *World) Play(s *Setting, o objective.Objective, interval time.Duration, 
 	for k := range v.Held {
 		v.Held[k] /= n
 		m := &v.Mean.Services[k]
-		m.OfferedPerSec, m.CarriedPerSec, m.DelaySec, m.Tardiness = m.OfferedPerSec/n, m.CarriedPerSec/n, m.DelaySec/n, m.Tardiness/n
+		m.OfferedPerSec, m.CarriedPerSec, m.DelaySec, m.Tardiness = m.OfferedPerSec/n, m.CarriedPerSec/n, m.DelaySec/n,
+			m.Tardiness/n
 	}
 	return v, nil
 }
@@ -107,11 +111,13 @@ func (w *World) blocked(s *Setting) map[string]float64 {
 // scenario is a world with a setting in force, as the twin plays it: classes are called as services.
 func (w *World) scenario(s *Setting, interval time.Duration, intervals int) *deathstarbench.Scenario {
 	played := time.Duration(intervals)*interval + time.Duration(math.Ceil(lead/interval.Seconds()))*interval
-	sc := &deathstarbench.Scenario{Name: "twin", Duration: deathstarbench.Duration(played), ControlInterval: deathstarbench.Duration(interval)}
+	sc := &deathstarbench.Scenario{Name: "twin", Duration: deathstarbench.Duration(played),
+		ControlInterval: deathstarbench.Duration(interval)}
 	for j := range w.Servers {
 		v := &w.Servers[j]
-		srv := deathstarbench.Server{Name: v.Name, Slots: w.slots(s, j), ServiceCV: math.Sqrt(v.SCV), QueueLimit: deathstarbench.DefaultQueueLimit,
-			Service: map[string]deathstarbench.Duration{}}
+		srv := deathstarbench.Server{Name: v.Name, Slots: w.slots(s, j), ServiceCV: math.Sqrt(v.SCV),
+			QueueLimit: deathstarbench.DefaultQueueLimit,
+			Service:    map[string]deathstarbench.Duration{}}
 		for k, sec := range v.ServiceSec {
 			if sec > 0 {
 				srv.Service[w.Services[k].Name] = deathstarbench.Duration(sec * float64(time.Second))

@@ -7,9 +7,9 @@ import (
 	"trimtab/vts"
 )
 
-// waited is a sample in which whoever gave up is counted with the time that he waited. The module counts him with 0 ms, so that
-// servers whose queues nobody outlasts would look the fastest: nothing would be refused when refusing is most needed. Histograms,
-// which have these 0 ms too, are left out.
+// waited is a sample in which whoever gave up is counted with the time that he waited. The module counts him with 0 ms,
+// so that servers whose queues nobody outlasts would look the fastest: nothing would be refused when refusing is most
+// needed. Histograms, which have these 0 ms too, are left out.
 func waited(s vts.Sample) vts.Sample {
 	cloned := false
 	for i := range s.Groups {

@@ -10,10 +10,13 @@ import (
 
 func TestWhoGaveUpHasWaited(t *testing.T) {
 	s := vts.Sample{Groups: []vts.GroupSample{
-		{Name: "quick", Peers: []vts.PeerSample{{Server: "a", Requests: 10, ResponseMsec: 500, RequestMsec: 520, Buckets: []uint64{10}}}},
+		{Name: "quick", Peers: []vts.PeerSample{{Server: "a", Requests: 10, ResponseMsec: 500, RequestMsec: 520,
+			Buckets: []uint64{10}}}},
 		{Name: "left", Peers: []vts.PeerSample{
-			{Server: "a", Requests: 10, ResponseMsec: 1000, RequestMsec: 25_000, Responses: vts.Responses{0, 2, 0, 8}, Buckets: []uint64{10}, BucketsMsec: []float64{1}},
-			{Server: "b", Requests: 10, ResponseMsec: 900, RequestMsec: 1000, Responses: vts.Responses{0, 9, 0, 1}, Buckets: []uint64{10}, BucketsMsec: []float64{1}}}},
+			{Server: "a", Requests: 10, ResponseMsec: 1000, RequestMsec: 25_000, Responses: vts.Responses{0, 2, 0, 8},
+				Buckets: []uint64{10}, BucketsMsec: []float64{1}},
+			{Server: "b", Requests: 10, ResponseMsec: 900, RequestMsec: 1000, Responses: vts.Responses{0, 9, 0, 1},
+				Buckets: []uint64{10}, BucketsMsec: []float64{1}}}},
 	}}
 	got := waited(s)
 	for _, c := range []struct {
@@ -63,7 +66,8 @@ func TestPromisesDoNotHideWhatOthersWouldGain(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &Policy{cfg: Config{Objective: o, MinGain: 0.01}}
-	v := Value{Reward: 204, Mean: objective.Outcome{Services: []objective.Service{{Name: "one", CarriedPerSec: 20}, {Name: "two", CarriedPerSec: 4}}}}
+	v := Value{Reward: 204, Mean: objective.Outcome{Services: []objective.Service{{Name: "one", CarriedPerSec: 20},
+		{Name: "two", CarriedPerSec: 4}}}}
 	if got := p.worth(&v); got != 24 {
 		t.Errorf("got %v, want the 24 requests", got)
 	}

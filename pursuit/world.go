@@ -54,7 +54,8 @@ type Setting struct {
 
 // Clone returns a copy.
 func (s Setting) Clone() Setting {
-	out := Setting{Blocked: slices.Clone(s.Blocked), Units: slices.Clone(s.Units), Weights: make([][]int, len(s.Weights))}
+	out := Setting{Blocked: slices.Clone(s.Blocked), Units: slices.Clone(s.Units),
+		Weights: make([][]int, len(s.Weights))}
 	for i := range s.Weights {
 		out.Weights[i] = slices.Clone(s.Weights[i])
 	}
@@ -118,14 +119,16 @@ func (w *World) Start() Setting {
 	return s
 }
 
-// FromScenario is the true world of a scenario at a time: its loads and the faults of capacity and speed that are on then.
+// FromScenario is the true world of a scenario at a time: its loads and the faults of capacity and speed that are on
+// then.
 func FromScenario(sc *deathstarbench.Scenario, at time.Duration) World {
 	var w World
 	index := map[string]int{}
 	for j := range sc.Servers {
 		v := &sc.Servers[j]
 		index[v.Name] = j
-		srv := Server{Name: v.Name, Slots: v.Slots, SCV: v.ServiceCV * v.ServiceCV, ServiceSec: make([]float64, len(sc.Upstreams)), Scaling: v.Capacity.Limits()}
+		srv := Server{Name: v.Name, Slots: v.Slots, SCV: v.ServiceCV * v.ServiceCV,
+			ServiceSec: make([]float64, len(sc.Upstreams)), Scaling: v.Capacity.Limits()}
 		factor := 1.0
 		for i := range sc.Faults {
 			f := &sc.Faults[i]
@@ -146,7 +149,8 @@ func FromScenario(sc *deathstarbench.Scenario, at time.Duration) World {
 	}
 	for k := range sc.Upstreams {
 		u := &sc.Upstreams[k]
-		s := Service{Name: u.Name, Method: plan.Method(u.Method), OfferedPerSec: sc.RateAt(u.Workload, at), Admission: u.Objective.Limits()}
+		s := Service{Name: u.Name, Method: plan.Method(u.Method), OfferedPerSec: sc.RateAt(u.Workload, at),
+			Admission: u.Objective.Limits()}
 		for i := range sc.Loads {
 			if sc.Loads[i].Workload == u.Workload {
 				s.Arrival = sc.Loads[i].Arrival

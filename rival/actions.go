@@ -62,7 +62,8 @@ func (a ActionSet) validate(s Shape) error {
 	}
 	for _, g := range s.Groups {
 		if n := len(g.Servers); a.Kind == ActLevels && math.Pow(float64(len(a.Levels)), float64(n)) > 4*mostActions {
-			return fmt.Errorf("upstream %s: too many vectors of %d levels for %d servers: take %s", g.Name, len(a.Levels), n, ActSteps)
+			return fmt.Errorf("upstream %s: too many vectors of %d levels for %d servers: take %s", g.Name,
+				len(a.Levels), n, ActSteps)
 		}
 	}
 	if len(s.Groups) == 0 {
@@ -71,7 +72,8 @@ func (a ActionSet) validate(s Shape) error {
 	return nil
 }
 
-// moves are the actions of a group of n servers: for levels the logarithms of weights, for steps how many steps each server goes.
+// moves are the actions of a group of n servers: for levels the logarithms of weights, for steps how many steps each
+// server goes.
 func (a ActionSet) moves(n int) [][]float64 {
 	switch {
 	case a.Kind == ActLevels:

@@ -78,7 +78,8 @@ func TestL3(t *testing.T) {
 		{"half the latency gets about double the weight (1.01²·0.01 : 1.02²·0.02)",
 			sampleOf([3]float64{100, 10, 0}, [3]float64{100, 20, 0}), weightsOf(1, 1), weightsOf(2, 1)},
 		{"the same latency is held", sampleOf([3]float64{100, 10, 0}, [3]float64{100, 10, 0}), weightsOf(1, 1), nil},
-		{"a server without requests gets a try", sampleOf([3]float64{100, 10, 0}, [3]float64{0, 0, 0}), weightsOf(100, 1), weightsOf(1, 1)},
+		{"a server without requests gets a try", sampleOf([3]float64{100, 10, 0}, [3]float64{0, 0, 0}),
+			weightsOf(100, 1), weightsOf(1, 1)},
 		{"no requests at all: hold", sampleOf([3]float64{0, 0, 0}, [3]float64{0, 0, 0}), weightsOf(5, 1), nil},
 	} {
 		l, err := NewL3(L3Config{})

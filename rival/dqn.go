@@ -26,13 +26,16 @@ type DQNConfig struct {
 	Rate    float64   // of Adam; default 5e-4
 	Batch   int       // default 32
 	Room    int       // of the replay memory, transitions; default 50,000
-	WarmUp  int       // transitions at random before the first step of training, the inputs' scale is taken from them; default 300
-	Follow  int       // steps of training between two copies to the target network; default 500
-	// From and To are ε at the start and at the end, and Decay the transitions in between; defaults 0.7, 0.1 and 10,000.
+	// transitions at random before the first step of training, the inputs' scale is taken from them; default 300
+	WarmUp int
+	Follow int // steps of training between two copies to the target network; default 500
+	// From and To are ε at the start and at the end, and Decay the transitions in between; defaults 0.7, 0.1 and
+	// 10,000.
 	From, To float64
 	Decay    int
-	// Shaping is how much a reward counts the change of the requests in flight, as a potential −Shaping·log(1+n), which leaves the best policy what
-	// it is (Ng, Harada and Russell 1999): where queues take minutes to drain, nothing else says soon that they do. Default 0.5; below 0 means 0.
+	// Shaping is how much a reward counts the change of the requests in flight, as a potential −Shaping·log(1+n), which
+	// leaves the best policy what it is (Ng, Harada and Russell 1999): where queues take minutes to drain, nothing else
+	// says soon that they do. Default 0.5; below 0 means 0.
 	Shaping float64
 	Targets map[string]objective.Target // by upstream: deadlines that the reward is counted from
 	Seed    uint64
@@ -85,14 +88,16 @@ func (c DQNConfig) Validate() error {
 		errs = append(errs, fmt.Errorf("learning rate %v: want above 0", c.Rate))
 	}
 	if c.Batch < 1 || c.Room < c.Batch || c.WarmUp < c.Batch || c.Follow < 1 || c.Decay < 1 {
-		errs = append(errs, fmt.Errorf("batch %d, replay %d, warm-up %d, target every %d, decay %d: want at least 1, and no batch beyond the warm-up or the replay",
+		errs = append(errs, fmt.Errorf("batch %d, replay %d, warm-up %d, target every %d, decay %d: want at least 1, "+
+			"and no batch beyond the warm-up or the replay",
 			c.Batch, c.Room, c.WarmUp, c.Follow, c.Decay))
 	}
 	return errors.Join(errs...)
 }
 
-// DQN is the deep Q-network (Mnih et al. 2015, with the double estimate of van Hasselt et al. 2016) on the load and the state of the
-// servers. The value of joint actions of all groups is the sum of one head per group (value decomposition, Sunehag et al. 2018):
+// DQN is the deep Q-network (Mnih et al. 2015, with the double estimate of van Hasselt et al. 2016) on the load and the
+// state of the servers. The value of joint actions of all groups is the sum of one head per group (value decomposition,
+// Sunehag et al. 2018):
 //
 //	Q(s, a) = Σ_g Q_g(s, a_g),   target = r + γ·Σ_g Q'_g(s', argmax Q_g(s', ·))
 //
@@ -173,7 +178,8 @@ func (d *DQN) Observe(s vts.Sample, inForce weights.Set) {
 	var picks []int
 	how := "greedy"
 	if d.train != nil {
-		shaped := d.train.cfg.Shaping * (d.train.pressure - d.train.cfg.Gamma*d.state[0]) // γΦ(s') − Φ(s), the first feature being the potential
+		// γΦ(s') − Φ(s), the first feature being the potential
+		shaped := d.train.cfg.Shaping * (d.train.pressure - d.train.cfg.Gamma*d.state[0])
 		picks, how = d.learn(RewardOf(s, d.train.cfg.Targets) + shaped)
 		d.train.pressure = d.state[0]
 	} else {

@@ -202,8 +202,9 @@ func (d *DQN) Save(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("write checkpoint of dqn: %w", err)
 	}
-	c := dqnCheckpoint{Head: d.head(), Random: random, Memory: *t.memory, Params: d.net.Params, Target: t.target.Params, Slow: t.slow.Params,
-		M: t.adam.M, V: t.adam.V, T: t.adam.T, Scaler: d.scaler, Known: d.known, Seen: t.seen, Updates: t.updates}
+	c := dqnCheckpoint{Head: d.head(), Random: random, Memory: *t.memory, Params: d.net.Params, Target: t.target.Params,
+		Slow: t.slow.Params,
+		M:    t.adam.M, V: t.adam.V, T: t.adam.T, Scaler: d.scaler, Known: d.known, Seen: t.seen, Updates: t.updates}
 	if err := gob.NewEncoder(w).Encode(c); err != nil {
 		return fmt.Errorf("write checkpoint of dqn: %w", err)
 	}
@@ -221,7 +222,8 @@ func (d *DQN) Restore(r io.Reader) error {
 		return fmt.Errorf("read checkpoint of dqn: %w", err)
 	}
 	n := len(d.net.Params)
-	if len(c.Params) != n || len(c.Target) != n || len(c.Slow) != n || c.T > 0 && (len(c.M) != n || len(c.V) != n) || c.Memory.Width != t.memory.Width ||
+	if len(c.Params) != n || len(c.Target) != n || len(c.Slow) != n || c.T > 0 && (len(c.M) != n || len(c.V) != n) ||
+		c.Memory.Width != t.memory.Width ||
 		c.Memory.Picks != t.memory.Picks || c.Memory.Room != t.cfg.Room {
 		return errors.New("read checkpoint of dqn: of a network of another shape, or other settings")
 	}

@@ -63,8 +63,10 @@ func NewGrid(cfg GridConfig) (*Grid, error) {
 			errs = append(errs, err)
 		}
 	}
-	if cfg.Epsilon < 0 || cfg.Epsilon > 1 || cfg.LearningRate < 0 || cfg.LearningRate > 1 || cfg.Gamma < 0 || cfg.Gamma >= 1 {
-		errs = append(errs, fmt.Errorf("epsilon %v, learning_rate %v, gamma %v: want 0 to 1, gamma below 1", cfg.Epsilon, cfg.LearningRate, cfg.Gamma))
+	if cfg.Epsilon < 0 || cfg.Epsilon > 1 || cfg.LearningRate < 0 || cfg.LearningRate > 1 || cfg.Gamma < 0 ||
+		cfg.Gamma >= 1 {
+		errs = append(errs, fmt.Errorf("epsilon %v, learning_rate %v, gamma %v: want 0 to 1, gamma below 1",
+			cfg.Epsilon, cfg.LearningRate, cfg.Gamma))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("configure grid: %w", err)
@@ -82,7 +84,8 @@ func NewGrid(cfg GridConfig) (*Grid, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure grid: %w", err)
 	}
-	return &Grid{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6772_6964)), regimes: r, groups: make(map[string]*gridGroup)}, nil
+	return &Grid{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6772_6964)), regimes: r,
+		groups: make(map[string]*gridGroup)}, nil
 }
 
 var _ control.Policy = (*Grid)(nil)
@@ -103,7 +106,8 @@ func (l *Grid) Observe(s vts.Sample, inForce weights.Set) {
 		}
 		g := l.groups[gs.Name]
 		if g == nil || !slices.Equal(g.servers, servers) {
-			g = &gridGroup{servers: servers, vectors: l.vectors(len(servers)), q: make(map[int][]learn.Cell), active: -1,
+			g = &gridGroup{servers: servers, vectors: l.vectors(len(servers)), q: make(map[int][]learn.Cell),
+				active:   -1,
 				deadline: l.cfg.Groups[gs.Name].Deadline.Seconds()}
 			l.groups[gs.Name] = g
 		}
@@ -124,7 +128,8 @@ func (l *Grid) Observe(s vts.Sample, inForce weights.Set) {
 		}
 		if g.active >= 0 && !g.settling && gs.Requests() > 0 {
 			best := slices.MaxFunc(q, func(a, b learn.Cell) int { return cmp.Compare(a.Value, b.Value) })
-			q[g.active].Update(-objective.Measure(gs, g.deadline).PerRequest(l.cfg.ErrorTardiness), l.cfg.Gamma, best.Value, l.cfg.LearningRate)
+			q[g.active].Update(-objective.Measure(gs, g.deadline).PerRequest(l.cfg.ErrorTardiness), l.cfg.Gamma,
+				best.Value, l.cfg.LearningRate)
 		}
 		next, how := g.choose(q, l.rng, l.cfg.Epsilon)
 		g.settling = next != g.active

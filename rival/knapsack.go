@@ -40,13 +40,15 @@ func (c KnapsackConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Knapsack chooses weights by integer programming over measured latency curves, as KnapsackLB does (Gandhi and Narayana, CoNEXT 2025):
+// Knapsack chooses weights by integer programming over measured latency curves, as KnapsackLB does (Gandhi and
+// Narayana, CoNEXT 2025):
 //
 //	minimise Σ_s x_s·l_s(x_s)   subject to   Σ_s x_s = demand,   x_s a multiple of demand/Units
 //
-// where l_s(x) is the mean response time that server s had at x requests per second, made monotone (pool adjacent violators) and
-// interpolated. The programme is a multiple-choice knapsack, solved exactly by dynamic programming. Loads that were never measured are
-// approached in steps. Groups that have the same servers get the same shares. It has no model of a queue and no memory of load.
+// where l_s(x) is the mean response time that server s had at x requests per second, made monotone (pool adjacent
+// violators) and interpolated. The programme is a multiple-choice knapsack, solved exactly by dynamic programming.
+// Loads that were never measured are approached in steps. Groups that have the same servers get the same shares. It has
+// no model of a queue and no memory of load.
 type Knapsack struct {
 	control.Fixed
 	cfg   KnapsackConfig
@@ -141,8 +143,8 @@ func (c *curve) monotone() []curveBin {
 	return out
 }
 
-// at is the latency at a load: interpolated, below all measurements down to base at no load, beyond them growing in proportion to the
-// square of the load.
+// at is the latency at a load: interpolated, below all measurements down to base at no load, beyond them growing in
+// proportion to the square of the load.
 func at(points []curveBin, base, rate float64) float64 {
 	lastRate, last := 0.0, base
 	for _, p := range points {
@@ -266,8 +268,8 @@ func (k *Knapsack) solve(key string, groups []vts.GroupSample, interval time.Dur
 	return best, (before - after) / max(before, 1e-12)
 }
 
-// knapsack returns how many of so many units each of len(most) takers gets, at most most of them, so that the sum of costs is least; nil:
-// there is no room.
+// knapsack returns how many of so many units each of len(most) takers gets, at most most of them, so that the sum of
+// costs is least; nil: there is no room.
 func knapsack(units int, most []int, cost func(i, u int) float64) []int {
 	least := make([]float64, units+1)
 	for u := range least {

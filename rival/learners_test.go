@@ -18,7 +18,8 @@ import (
 	"trimtab/weights"
 )
 
-// twoServers is a world in which server a answers in 5 ms and b in 50 ms, for a deadline of 10 ms: the more weight for a the better.
+// twoServers is a world in which server a answers in 5 ms and b in 50 ms, for a deadline of 10 ms: the more weight for
+// a the better.
 func twoServers(current weights.Set) vts.Sample { return twoServersAt(current, 1200) }
 
 // twoServersAt is an interval in which so many requests came.
@@ -71,7 +72,8 @@ func playedShare(t *testing.T, p Trainee) float64 {
 
 func smallDQN(t *testing.T, seed uint64, a ActionSet) *DQN {
 	t.Helper()
-	d, err := TrainDQN(ShapeOf(twoServers(weightsOf(1, 1))), DQNConfig{Actions: a, Hidden: []int{16, 16}, Gamma: 0.8, Rate: 3e-3, Batch: 16, WarmUp: 60,
+	d, err := TrainDQN(ShapeOf(twoServers(weightsOf(1, 1))), DQNConfig{Actions: a, Hidden: []int{16, 16}, Gamma: 0.8,
+		Rate: 3e-3, Batch: 16, WarmUp: 60,
 		Follow: 50, Decay: 800, Targets: tenMS, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +87,12 @@ func TestLearnersFindTheFastServer(t *testing.T) {
 		make  func(t *testing.T) Trainee
 		least float64 // share of a
 	}{
-		{"a Q-network that steps goes on until nearly all requests are with it", func(t *testing.T) Trainee { return smallDQN(t, 1, ActionSet{}) }, 0.9},
-		{"a Q-network over levels takes the best of 1, 3 and 5", func(t *testing.T) Trainee { return smallDQN(t, 2, ActionSet{Kind: ActLevels}) }, 0.83},
+		{"a Q-network that steps goes on until nearly all requests are with it", func(t *testing.T) Trainee {
+			return smallDQN(t, 1, ActionSet{})
+		}, 0.9},
+		{"a Q-network over levels takes the best of 1, 3 and 5", func(t *testing.T) Trainee {
+			return smallDQN(t, 2, ActionSet{Kind: ActLevels})
+		}, 0.83},
 		{"the table takes the best of 1, 3 and 5", func(t *testing.T) Trainee {
 			p, err := TrainTable(ShapeOf(twoServers(weightsOf(1, 1))), TableConfig{Targets: tenMS, Seed: 3})
 			if err != nil {
@@ -132,7 +138,8 @@ func TestTrainingRepeatsAndGoesOn(t *testing.T) {
 		want string
 	}{
 		{"a checkpoint of another seed is refused", smallDQN(t, 6, ActionSet{}), text, "seed"},
-		{"a checkpoint of other settings is refused", smallDQN(t, 5, ActionSet{Kind: ActLevels}), text, "another shape"},
+		{"a checkpoint of other settings is refused", smallDQN(t, 5, ActionSet{Kind: ActLevels}), text,
+			"another shape"},
 		{"half a checkpoint is refused", smallDQN(t, 5, ActionSet{}), text[:len(text)/2], "read checkpoint"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -152,7 +159,8 @@ func TestNumbersThatAreNoneStopTraining(t *testing.T) {
 		step(d, twoServers(current), current)
 	}
 	var diverged *DivergedError
-	if err := d.Err(); !errors.As(err, &diverged) || diverged.Seed != 9 || diverged.Step == 0 || !strings.Contains(err.Error(), "seed 9") {
+	if err := d.Err(); !errors.As(err, &diverged) || diverged.Seed != 9 || diverged.Step == 0 ||
+		!strings.Contains(err.Error(), "seed 9") {
 		t.Errorf("a parameter that is no number: got %v, want a DivergedError with its step and seed 9", d.Err())
 	}
 	if _, err := d.Model(); err == nil {
@@ -178,7 +186,8 @@ func TestModelFilesOfSomethingElseAreRefused(t *testing.T) {
 	if !slices.Equal(back.Nets[qNet].Params, m.Nets[qNet].Params) {
 		t.Error("parameters that were written are not those that are read")
 	}
-	if err := back.Fits(Shape{Groups: []ShapeGroup{{Name: "g", Servers: []string{"a", "c"}}}}); !errors.Is(err, ErrOtherModel) {
+	if err := back.Fits(Shape{Groups: []ShapeGroup{{Name: "g", Servers: []string{"a", "c"}}}}); !errors.Is(err,
+		ErrOtherModel) {
 		t.Errorf("a world with another server: got %v, want ErrOtherModel", err)
 	}
 	changed := func(change func(*Model)) string {
@@ -199,15 +208,22 @@ func TestModelFilesOfSomethingElseAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"another version", changed(func(m *Model) { m.Version = 2 }), "version 2"},
 		{"another kind", changed(func(m *Model) { m.Kind = KindTable }), `of "table"`},
-		{"a shape with one more server", changed(func(m *Model) { m.Shape.Groups[0].Servers = []string{"a", "b", "c"} }), "scaler of inputs"},
+		{"a shape with one more server", changed(func(m *Model) {
+			m.Shape.Groups[0].Servers = []string{"a", "b", "c"}
+		}), "scaler of inputs"},
 		{"no upstreams", changed(func(m *Model) { m.Shape.Groups = nil }), "no upstreams"},
-		{"other actions than the network has outputs", changed(func(m *Model) { m.Actions = &ActionSet{Kind: ActLevels, Levels: []int{1, 2}} }), "outputs"},
+		{"other actions than the network has outputs", changed(func(m *Model) {
+			m.Actions = &ActionSet{Kind: ActLevels, Levels: []int{1, 2}}
+		}), "outputs"},
 		{"no network", changed(func(m *Model) { m.Nets = nil }), "no network"},
-		{"too few parameters", changed(func(m *Model) { m.Nets[qNet] = &neural.Net{Sizes: []int{9, 5}, Hidden: "relu", Output: "linear"} }), "parameters"},
+		{"too few parameters", changed(func(m *Model) {
+			m.Nets[qNet] = &neural.Net{Sizes: []int{9, 5}, Hidden: "relu", Output: "linear"}
+		}), "parameters"},
 		{"no JSON", "{", "read model"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := ReadModel(strings.NewReader(c.text), KindDQN); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := ReadModel(strings.NewReader(c.text), KindDQN); err == nil || !strings.Contains(err.Error(),
+				c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
@@ -222,7 +238,8 @@ func TestModelFilesOfSomethingElseAreRefused(t *testing.T) {
 	}
 }
 
-// Two states that follow each other whatever is done; action x is worth 1 in state 0 and y in state 1, all else nothing.
+// Two states that follow each other whatever is done; action x is worth 1 in state 0 and y in state 1, all else
+// nothing.
 func TestValueIterationSolvesWhatCanBeSolvedByHand(t *testing.T) {
 	var history []cluster.Step
 	var rewards []float64
@@ -233,7 +250,8 @@ func TestValueIterationSolvesWhatCanBeSolvedByHand(t *testing.T) {
 		}
 		history = append(history, cluster.Step{Regime: i % 2, Action: action, Follows: i > 0})
 		reward := 0.0
-		if i > 0 && history[i-1].Regime == 0 && action == "g=1:1" || i > 0 && history[i-1].Regime == 1 && action == "g=1:5" {
+		if i > 0 && history[i-1].Regime == 0 && action == "g=1:1" || i > 0 && history[i-1].Regime == 1 &&
+			action == "g=1:5" {
 			reward = 1
 		}
 		rewards = append(rewards, reward)
@@ -246,7 +264,8 @@ func TestValueIterationSolvesWhatCanBeSolvedByHand(t *testing.T) {
 	for s, want := range []string{"g=1:1", "g=1:5"} {
 		best := table.Best(s)
 		if table.Actions[best] != want || math.Abs(table.Q[s][best]-2) > 1e-6 {
-			t.Errorf("state %d: got %s of value %.4f, want %s of 1/(1−0.5) = 2", s, table.Actions[best], table.Q[s][best], want)
+			t.Errorf("state %d: got %s of value %.4f, want %s of 1/(1−0.5) = 2", s, table.Actions[best],
+				table.Q[s][best], want)
 		}
 	}
 }

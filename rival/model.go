@@ -64,7 +64,8 @@ func ReadModel(r io.Reader, kind string) (*Model, error) {
 		return nil, fmt.Errorf("read model: %w", err)
 	}
 	if head.Version != ModelVersion {
-		return nil, fmt.Errorf("read model: %w: version %d, this build reads %d: train again", ErrOtherModel, head.Version, ModelVersion)
+		return nil, fmt.Errorf("read model: %w: version %d, this build reads %d: train again", ErrOtherModel,
+			head.Version, ModelVersion)
 	}
 	if head.Kind != kind {
 		return nil, fmt.Errorf("read model: %w: of %q, want %q", ErrOtherModel, head.Kind, kind)
@@ -143,7 +144,8 @@ func (m *Model) net(name string, inputs, outputs int) (*neural.Net, error) {
 		return nil, fmt.Errorf("no network %q", name)
 	}
 	if n.Inputs() != inputs || n.Outputs() != outputs {
-		return nil, fmt.Errorf("%w: network %q of %d inputs and %d outputs: want %d and %d", ErrOtherModel, name, n.Inputs(), n.Outputs(), inputs, outputs)
+		return nil, fmt.Errorf("%w: network %q of %d inputs and %d outputs: want %d and %d", ErrOtherModel, name,
+			n.Inputs(), n.Outputs(), inputs, outputs)
 	}
 	return n, nil
 }

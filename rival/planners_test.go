@@ -79,7 +79,8 @@ func TestCurvesRiseAndForget(t *testing.T) {
 }
 
 // playSim plays a policy over a scenario and returns what the clients saw after the warm-up.
-func playSim(t *testing.T, scenario string, seed uint64, make func(sc *deathstarbench.Scenario) (control.Policy, error)) *sim.Client {
+func playSim(t *testing.T, scenario string, seed uint64, make func(sc *deathstarbench.Scenario) (control.Policy,
+	error)) *sim.Client {
 	t.Helper()
 	sc, err := deathstarbench.Load(scenario)
 	if err != nil {
@@ -128,7 +129,9 @@ func TestPlannersRelieveTheSmallServer(t *testing.T) {
 		name string
 		make func(sc *deathstarbench.Scenario) (control.Policy, error)
 	}{
-		{"knapsack over measured curves", func(*deathstarbench.Scenario) (control.Policy, error) { return NewKnapsack(KnapsackConfig{}) }},
+		{"knapsack over measured curves", func(*deathstarbench.Scenario) (control.Policy, error) {
+			return NewKnapsack(KnapsackConfig{})
+		}},
 		{"rollout from a base that holds", func(sc *deathstarbench.Scenario) (control.Policy, error) {
 			return NewRollout(RolloutConfig{Base: &Hold{}, Groups: groups(sc), Seed: 1})
 		}},

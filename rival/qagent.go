@@ -6,10 +6,12 @@ import (
 	"slices"
 )
 
-// QAgent is the deep Q-network for worlds that are no upstream groups: states are vectors, actions whole numbers, one for each head.
+// QAgent is the deep Q-network for worlds that are no upstream groups: states are vectors, actions whole numbers, one
+// for each head.
 type QAgent struct{ d *DQN }
 
-// NewQAgent returns an agent that knows nothing, with so many actions of each head. Of the configuration it needs neither actions nor targets.
+// NewQAgent returns an agent that knows nothing, with so many actions of each head. Of the configuration it needs
+// neither actions nor targets.
 func NewQAgent(inputs int, heads []int, c DQNConfig) (*QAgent, error) {
 	c.complete()
 	if err := c.Validate(); err != nil {

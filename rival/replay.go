@@ -2,7 +2,8 @@ package rival
 
 import "math/rand/v2"
 
-// replay is the memory of transitions that a learner draws its batches from, a ring. Fields are exported for checkpoints.
+// replay is the memory of transitions that a learner draws its batches from, a ring. Fields are exported for
+// checkpoints.
 type replay struct {
 	Width, Picks int       // of a state; of actions per transition
 	Room         int       // transitions

@@ -33,10 +33,11 @@ type RolloutConfig struct {
 	Seed    uint64
 }
 
-// Rollout looks ahead on an estimated model (Bertsekas: rollout with a base policy; published for load balancing as a way to adapt without
-// training again): every candidate for the next interval is played in the twin that is made of what is believed of the servers, the base
-// policy following for the other Steps−1 intervals, with the same requests for all. The one of the largest sum of rewards is chosen. The
-// base's own decision is always a candidate, so that with a true model it is never worse than its base (policy improvement).
+// Rollout looks ahead on an estimated model (Bertsekas: rollout with a base policy; published for load balancing as a
+// way to adapt without training again): every candidate for the next interval is played in the twin that is made of
+// what is believed of the servers, the base policy following for the other Steps−1 intervals, with the same requests
+// for all. The one of the largest sum of rewards is chosen. The base's own decision is always a candidate, so that with
+// a true model it is never worse than its base (policy improvement).
 //
 // What is believed are the estimates of Trimtab's tuner, which here decides nothing.
 type Rollout struct {
@@ -73,7 +74,8 @@ func NewRollout(c RolloutConfig) (*Rollout, error) {
 	if c.Steps < 1 || c.Steps > 20 || !(c.Factor > 1) || !(c.MinGain >= 0) {
 		return nil, errors.New("configure rollout: want 1 to 20 steps, a factor above 1 and a gain of at least 0")
 	}
-	t, err := tuner.New(tuner.Config{Groups: c.Groups, Seed: c.Seed, Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}})
+	t, err := tuner.New(tuner.Config{Groups: c.Groups, Seed: c.Seed, Unlimited: true,
+		Regimes: load.RegimeConfig{Observe: -1}})
 	if err != nil {
 		return nil, fmt.Errorf("configure rollout: %w", err)
 	}
@@ -121,12 +123,13 @@ func (r *Rollout) Observe(s vts.Sample, inForce weights.Set) {
 			w[name] = m
 		}
 	}
-	r.Decision = control.Decision{Weights: w, Reason: fmt.Sprintf("rollout over %d steps: candidate %d of %d, reward %.4f, the base's %.4f",
+	r.Decision = control.Decision{Weights: w, Reason: fmt.Sprintf("rollout over %d steps: candidate %d of %d, reward "+
+		"%.4f, the base's %.4f",
 		r.cfg.Steps, best, len(candidates), rewards[best], rewards[0])}
 }
 
-// candidates are complete weights: what the base wants first, what is in force, and what is in force with one server's share more or less in
-// all its groups.
+// candidates are complete weights: what the base wants first, what is in force, and what is in force with one server's
+// share more or less in all its groups.
 func (r *Rollout) candidates(s vts.Sample, inForce weights.Set, base control.Decision) []weights.Set {
 	whole := func(change weights.Set) weights.Set {
 		out := weights.Set{}
@@ -176,7 +179,8 @@ func (r *Rollout) candidates(s vts.Sample, inForce weights.Set, base control.Dec
 
 // imagine is the world that is believed in, and the requests that servers hold in it; or why there is none.
 func (r *Rollout) imagine(s vts.Sample, inForce weights.Set) (*deathstarbench.Scenario, []sim.Held, string) {
-	sc := &deathstarbench.Scenario{Name: "imagined", Duration: deathstarbench.Duration(time.Duration(r.cfg.Steps) * s.Interval),
+	sc := &deathstarbench.Scenario{Name: "imagined",
+		Duration:        deathstarbench.Duration(time.Duration(r.cfg.Steps) * s.Interval),
 		ControlInterval: deathstarbench.Duration(s.Interval)}
 	var held []sim.Held
 	for _, pool := range r.believer.Beliefs() {
@@ -185,7 +189,8 @@ func (r *Rollout) imagine(s vts.Sample, inForce weights.Set) (*deathstarbench.Sc
 			if !sv.Known || len(sv.Slots) == 0 {
 				return nil, nil, "nothing is known of server " + sv.Address + " yet"
 			}
-			sc.Servers = append(sc.Servers, deathstarbench.Server{Name: sv.Address, Slots: max(1, int(math.Round(sv.MeanSlots()))), ServiceCV: 0.5,
+			sc.Servers = append(sc.Servers, deathstarbench.Server{Name: sv.Address,
+				Slots: max(1, int(math.Round(sv.MeanSlots()))), ServiceCV: 0.5,
 				QueueLimit: deathstarbench.DefaultQueueLimit, Service: map[string]deathstarbench.Duration{}})
 		}
 		offset := len(sc.Servers) - len(pool.Servers)
@@ -201,7 +206,8 @@ func (r *Rollout) imagine(s vts.Sample, inForce weights.Set) (*deathstarbench.Sc
 			shares := inForce[g.Name].Shares()
 			for _, l := range g.Links {
 				sv, address := &pool.Servers[l.Server], pool.Servers[l.Server].Address
-				sc.Servers[offset+l.Server].Service[g.Name] = deathstarbench.Duration(sv.Service(l.Class) * float64(time.Second))
+				sc.Servers[offset+l.Server].Service[g.Name] = deathstarbench.Duration(sv.Service(l.Class) *
+					float64(time.Second))
 				if g.SCV > 0 {
 					sc.Servers[offset+l.Server].ServiceCV = math.Sqrt(g.SCV)
 				}
@@ -209,7 +215,8 @@ func (r *Rollout) imagine(s vts.Sample, inForce weights.Set) (*deathstarbench.Sc
 				u.Weights = append(u.Weights, inForce[g.Name][address].Weight.Int())
 				rate := g.RatePerSec * shares[address]
 				if n := int(math.Round(sv.Inside * rate / max(inside[l.Server], 1e-9))); n > 0 && rate > 0 {
-					held = append(held, sim.Held{Group: g.Name, Server: address, Requests: n, Every: time.Duration(float64(time.Second) / rate)})
+					held = append(held, sim.Held{Group: g.Name, Server: address, Requests: n,
+						Every: time.Duration(float64(time.Second) / rate)})
 				}
 			}
 			sc.Upstreams = append(sc.Upstreams, u)
@@ -224,7 +231,8 @@ func (r *Rollout) imagine(s vts.Sample, inForce weights.Set) (*deathstarbench.Sc
 }
 
 // play returns the sum of rewards over the intervals looked ahead.
-func (r *Rollout) play(sc *deathstarbench.Scenario, held []sim.Held, first weights.Set, interval time.Duration) (float64, error) {
+func (r *Rollout) play(sc *deathstarbench.Scenario, held []sim.Held, first weights.Set,
+	interval time.Duration) (float64, error) {
 	run, err := sim.New(sc, sim.Options{Seed: r.seed, Interval: interval, Held: held, Live: true})
 	if err != nil {
 		return 0, err

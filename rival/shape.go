@@ -11,8 +11,8 @@ import (
 	"trimtab/weights"
 )
 
-// Shape is what a model was trained for: upstream groups with their servers, in the order of the status page. A network's inputs and
-// outputs belong to them, so it can be played nowhere else.
+// Shape is what a model was trained for: upstream groups with their servers, in the order of the status page. A
+// network's inputs and outputs belong to them, so it can be played nowhere else.
 type Shape struct {
 	Groups []ShapeGroup `json:"groups"`
 }
@@ -47,7 +47,8 @@ func (s Shape) Difference(o Shape) string {
 		case g.Name != other.Name:
 			return fmt.Sprintf("upstream %s in place of %s", other.Name, g.Name)
 		case !slices.Equal(g.Servers, other.Servers):
-			return fmt.Sprintf("upstream %s has servers %s in place of %s", g.Name, strings.Join(other.Servers, ", "), strings.Join(g.Servers, ", "))
+			return fmt.Sprintf("upstream %s has servers %s in place of %s", g.Name, strings.Join(other.Servers, ", "),
+				strings.Join(g.Servers, ", "))
 		}
 	}
 	return ""
@@ -68,8 +69,9 @@ const perServer = 4
 // features is the number of inputs of a learner.
 func (s Shape) features() int { return 1 + len(s.Groups) + perServer*s.servers() }
 
-// featuresTo writes what a learner sees of an interval: log(1+requests in flight), for each group log(1+rate), and for each of its servers log of the share of the
-// weights, log(1+ms) of the mean response, log(1+requests in flight) and the share of failures. The sample has the shape's groups.
+// featuresTo writes what a learner sees of an interval: log(1+requests in flight), for each group log(1+rate), and for
+// each of its servers log of the share of the weights, log(1+ms) of the mean response, log(1+requests in flight) and
+// the share of failures. The sample has the shape's groups.
 func (s Shape) featuresTo(x []float64, sample vts.Sample, inForce weights.Set) {
 	x[0] = pressure(sample)
 	i := 1
@@ -94,11 +96,12 @@ func (s Shape) featuresTo(x []float64, sample vts.Sample, inForce weights.Set) {
 // pressure is log(1+requests that NGINX is answering now).
 func pressure(s vts.Sample) float64 { return math.Log1p(float64(s.Connections.Writing)) }
 
-// relativeCost is how much of the mean response time in deadlines counts beside tardiness, so that intervals without any have an order.
+// relativeCost is how much of the mean response time in deadlines counts beside tardiness, so that intervals without
+// any have an order.
 const relativeCost = 0.05
 
-// RewardOf is −log(1+c) of an interval, where c is the tardiness per request in deadlines and a little of the mean response. The logarithm
-// keeps one interval of overload from outweighing all others. It is 0 when nothing finished.
+// RewardOf is −log(1+c) of an interval, where c is the tardiness per request in deadlines and a little of the mean
+// response. The logarithm keeps one interval of overload from outweighing all others. It is 0 when nothing finished.
 func RewardOf(s vts.Sample, targets map[string]objective.Target) float64 {
 	requests, cost := 0.0, 0.0
 	for _, g := range s.Groups {

@@ -24,7 +24,8 @@ const (
 	imitations     = 400
 	imitationBatch = 32
 	imitationRate  = 3e-3
-	// trigger is over how many rewards the mean is taken that calls for training again, kept is how many states are learned from then.
+	// trigger is over how many rewards the mean is taken that calls for training again, kept is how many states are
+	// learned from then.
 	trigger = 10
 	kept    = 256
 )
@@ -37,9 +38,9 @@ type StudentModel struct {
 	Seed        uint64             `json:"seed"`
 }
 
-// Student is a teacher's replacement in operation, one small tanh network per upstream that sees its own upstream only: training is central,
-// execution light. Rewards are watched: when the mean of the last ten falls below the threshold of its training, the networks learn from the
-// teacher again, on the states that were met lately.
+// Student is a teacher's replacement in operation, one small tanh network per upstream that sees its own upstream only:
+// training is central, execution light. Rewards are watched: when the mean of the last ten falls below the threshold of
+// its training, the networks learn from the teacher again, on the states that were met lately.
 type Student struct {
 	control.Fixed
 	shape     Shape
@@ -58,7 +59,8 @@ type Student struct {
 
 var _ control.Policy = (*Student)(nil)
 
-// parts are where the inputs of each group begin and end in a state, and its outputs in an action. Every group sees the first input too.
+// parts are where the inputs of each group begin and end in a state, and its outputs in an action. Every group sees the
+// first input too.
 func (s Shape) parts() (inputs, outputs []int) {
 	inputs, outputs = []int{1}, []int{0}
 	for _, g := range s.Groups {
@@ -73,7 +75,8 @@ func newStudents(s Shape, rng *rand.Rand) ([]*neural.Net, error) {
 	inputs, outputs := s.parts()
 	var out []*neural.Net
 	for g := range s.Groups {
-		n, err := neural.New([]int{1 + inputs[g+1] - inputs[g], studentHidden, outputs[g+1] - outputs[g]}, neural.Tanh, neural.Tanh, rng)
+		n, err := neural.New([]int{1 + inputs[g+1] - inputs[g], studentHidden, outputs[g+1] - outputs[g]}, neural.Tanh,
+			neural.Tanh, rng)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +91,8 @@ func (s Shape) ownTo(x, state []float64, from, to int) {
 	copy(x[1:], state[from:to])
 }
 
-// imitate has students learn what the teacher does in the states, rows that are scaled. It returns the mean squared difference at the end.
+// imitate has students learn what the teacher does in the states, rows that are scaled. It returns the mean squared
+// difference at the end.
 func imitate(s Shape, nets []*neural.Net, teacher *neural.Net, states []float64, steps int, rng *rand.Rand) float64 {
 	width := s.features()
 	rows := len(states) / width
@@ -136,7 +140,8 @@ func NewStudent(m *Model) (*Student, error) {
 	}
 	t := newTD3(m.Shape)
 	t.actor, t.scaler, t.known = m.Nets[actorNet].Clone(), *m.Scaler, true
-	s := &Student{shape: m.Shape, teacher: t, threshold: m.Student.Threshold, rng: rand.New(rand.NewPCG(m.Student.Seed, 0x737475)),
+	s := &Student{shape: m.Shape, teacher: t, threshold: m.Student.Threshold,
+		rng:     rand.New(rand.NewPCG(m.Student.Seed, 0x737475)),
 		targets: map[string]objective.Target{}}
 	for name, ms := range m.Student.DeadlinesMS {
 		s.targets[name] = objective.Target{Deadline: time.Duration(ms * float64(time.Millisecond))}
@@ -156,7 +161,8 @@ func (m *Model) checkStudent() error {
 	}
 	inputs, outputs := m.Shape.parts()
 	for g := range m.Shape.Groups {
-		if _, err := m.net(studentNet+m.Shape.Groups[g].Name, 1+inputs[g+1]-inputs[g], outputs[g+1]-outputs[g]); err != nil {
+		if _, err := m.net(studentNet+m.Shape.Groups[g].Name, 1+inputs[g+1]-inputs[g],
+			outputs[g+1]-outputs[g]); err != nil {
 			return err
 		}
 	}
@@ -182,7 +188,8 @@ func (s *Student) Observe(sample vts.Sample, inForce weights.Set) {
 		imitate(s.shape, s.nets, t.actor, s.states, imitations, s.rng)
 		s.rewards = s.rewards[:0] // ten new ones before it is called again
 		s.Retrained++
-		reason = fmt.Sprintf("student: trained again, the mean of the last %d rewards was below %.3f", trigger, s.threshold)
+		reason = fmt.Sprintf("student: trained again, the mean of the last %d rewards was below %.3f", trigger,
+			s.threshold)
 	}
 	s.Decision = control.Decision{Weights: sharesOf(sample, s.act(t.scaled), inForce), Reason: reason}
 }

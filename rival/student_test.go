@@ -14,7 +14,8 @@ import (
 )
 
 func smallTD3() TD3Config {
-	return TD3Config{Hidden: []int{24, 24}, Gamma: 0.8, Rate: 2e-3, Batch: 16, WarmUp: 60, Decay: 600, Targets: tenMS, Seed: 3}
+	return TD3Config{Hidden: []int{24, 24}, Gamma: 0.8, Rate: 2e-3, Batch: 16, WarmUp: 60, Decay: 600, Targets: tenMS,
+		Seed: 3}
 }
 
 func TestTeacherAndStudentsFindTheFastServer(t *testing.T) {
@@ -128,7 +129,8 @@ func TestStudentsAreTrainedAgainWhenRewardsFall(t *testing.T) {
 		}
 	}
 	if s.Retrained == 0 || current["g"].Shares()["a"] < 0.8 {
-		t.Errorf("after 40 intervals: trained again %d times, share of the fast server %.2f, want at least once and 0.8",
+		t.Errorf("after 40 intervals: trained again %d times, share of the fast server %.2f, want at least "+
+			"once and 0.8",
 			s.Retrained, current["g"].Shares()["a"])
 	}
 	m.Student = nil

@@ -18,13 +18,13 @@ import (
 // KindTable names the policy by value iteration.
 const KindTable = "table"
 
-// TableModel is a Markov decision process and its solution. States are regimes of load, actions weight vectors as cluster.Control writes
-// them.
+// TableModel is a Markov decision process and its solution. States are regimes of load, actions weight vectors as
+// cluster.Control writes them.
 type TableModel struct {
 	Gamma   float64  `json:"gamma"`
 	Actions []string `json:"actions"`
-	// Counts are the transitions by state and action, Reward their mean reward, Q the values, each states×actions. Where nothing was
-	// counted Q is that of the action that is best over all states.
+	// Counts are the transitions by state and action, Reward their mean reward, Q the values, each states×actions.
+	// Where nothing was counted Q is that of the action that is best over all states.
 	Counts [][]int     `json:"counts"`
 	Reward [][]float64 `json:"reward"`
 	Q      [][]float64 `json:"q"`
@@ -33,13 +33,13 @@ type TableModel struct {
 // leastCount is how often an action must have been counted in a state before its mean reward is believed there.
 const leastCount = 2
 
-// SolveTable finds the values of the actions by value iteration on P(s'|s,a) as the transitions say and on the mean rewards, by state and
-// action in the order of t.Actions:
+// SolveTable finds the values of the actions by value iteration on P(s'|s,a) as the transitions say and on the mean
+// rewards, by state and action in the order of t.Actions:
 //
 //	Q(s, a) = R(s, a) + γ·Σ_s' P(s'|s, a)·max_b Q(s', b)
 //
-// until no value changes by more than 1e-9. A row of P is of the transitions from s under a: reward[s][a] belongs to the interval that
-// they lead to.
+// until no value changes by more than 1e-9. A row of P is of the transitions from s under a: reward[s][a] belongs to
+// the interval that they lead to.
 func SolveTable(t *cluster.Transitions, reward [][]float64, gamma float64) (*TableModel, error) {
 	if !(gamma >= 0 && gamma < 1) {
 		return nil, fmt.Errorf("solve table: gamma %v: want 0 to below 1", gamma)
@@ -87,8 +87,8 @@ func SolveTable(t *cluster.Transitions, reward [][]float64, gamma float64) (*Tab
 	return out, nil
 }
 
-// fillIn gives pairs that were never counted the mean value of the action over the states in which it was; an action that was counted
-// nowhere gets the worst value of all.
+// fillIn gives pairs that were never counted the mean value of the action over the states in which it was; an action
+// that was counted nowhere gets the worst value of all.
 func (m *TableModel) fillIn(rows [][][]float64) {
 	worst := 0.0
 	for s := range m.Q {
@@ -128,8 +128,8 @@ func (m *TableModel) Best(state int) int {
 	return best
 }
 
-// Table plays the action of the greatest value in the regime that the load is in: the policy of the original plan, regimes by clustering,
-// transitions between them as a Markov decision process, solved once.
+// Table plays the action of the greatest value in the regime that the load is in: the policy of the original plan,
+// regimes by clustering, transitions between them as a Markov decision process, solved once.
 type Table struct {
 	control.Fixed
 	shape   Shape
@@ -191,7 +191,8 @@ func (m *Model) checkTable() error {
 	return nil
 }
 
-// parseAction reads weights as cluster.Control writes them. Servers that were down have no weight: such an action is refused.
+// parseAction reads weights as cluster.Control writes them. Servers that were down have no weight: such an action is
+// refused.
 func parseAction(action string, shape Shape) (map[string][]weights.Weight, error) {
 	out := map[string][]weights.Weight{}
 	for part := range strings.FieldsSeq(action) {
@@ -213,7 +214,8 @@ func parseAction(action string, shape Shape) (map[string][]weights.Weight, error
 	}
 	for _, g := range shape.Groups {
 		if len(out[g.Name]) != len(g.Servers) {
-			return nil, fmt.Errorf("parse action %q: %d weights for the %d servers of %s", action, len(out[g.Name]), len(g.Servers), g.Name)
+			return nil, fmt.Errorf("parse action %q: %d weights for the %d servers of %s", action, len(out[g.Name]),
+				len(g.Servers), g.Name)
 		}
 	}
 	if len(out) != len(shape.Groups) {
@@ -240,7 +242,8 @@ func (t *Table) Observe(s vts.Sample, inForce weights.Set) {
 			w[g.Name] = m
 		}
 	}
-	t.Decision = control.Decision{Weights: w, Reason: fmt.Sprintf("table: regime %d, value %.3f", at.Regime, t.table.Q[at.Regime][a])}
+	t.Decision = control.Decision{Weights: w, Reason: fmt.Sprintf("table: regime %d, value %.3f", at.Regime,
+		t.table.Q[at.Regime][a])}
 }
 
 // rewardsByControl is the mean reward by state and action of a history, rewards being those of its steps.

@@ -74,7 +74,8 @@ func TrainTable(s Shape, c TableConfig) (*TableTrainer, error) {
 		c.Regimes = 6
 	}
 	if !(c.Gamma < 1) || c.Most < 1 || c.Hold < 2 || c.Regimes < 1 {
-		return nil, fmt.Errorf("train table: gamma %v, %d vectors kept for %d intervals, %d regimes: want below 1, at least 1, 2 and 1",
+		return nil, fmt.Errorf("train table: gamma %v, %d vectors kept for %d intervals, %d regimes: want below 1, "+
+			"at least 1, 2 and 1",
 			c.Gamma, c.Most, c.Hold, c.Regimes)
 	}
 	if len(s.Groups) == 0 {
@@ -176,7 +177,8 @@ func (t *TableTrainer) Model() (*Model, error) {
 	scaler := cluster.FitScaler(x)
 	most := max(1, min(t.cfg.Regimes, n/cluster.MinimumIntervals(1)))
 	mixture, _, err := cluster.ChooseK(context.Background(), scaler.Transform(x),
-		cluster.Settings{Seed: t.cfg.Seed, Covariance: cluster.Diag, Restarts: 2, PriorRows: float64(d + 2), Workers: 1}, 1, most, nil)
+		cluster.Settings{Seed: t.cfg.Seed, Covariance: cluster.Diag, Restarts: 2, PriorRows: float64(d + 2),
+			Workers: 1}, 1, most, nil)
 	if err != nil {
 		return nil, fmt.Errorf("train table: %w", err)
 	}

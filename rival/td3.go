@@ -70,12 +70,15 @@ func (c *TD3Config) complete() {
 
 // Validate reports what is wrong with a complete configuration.
 func (c TD3Config) Validate() error {
-	if !(c.Gamma < 1) || !(c.Rate > 0) || !(c.Follow > 0 && c.Follow <= 1) || !(c.Smooth >= 0 && c.From >= 0 && c.To >= 0) {
-		return fmt.Errorf("gamma %v, learning rate %v, target %v, noise %v, %v to %v: want below 1, above 0, above 0 to 1, at least 0",
+	if !(c.Gamma < 1) || !(c.Rate > 0) || !(c.Follow > 0 && c.Follow <= 1) || !(c.Smooth >= 0 && c.From >= 0 &&
+		c.To >= 0) {
+		return fmt.Errorf("gamma %v, learning rate %v, target %v, noise %v, %v to %v: want below 1, above 0, above 0 "+
+			"to 1, at least 0",
 			c.Gamma, c.Rate, c.Follow, c.Smooth, c.From, c.To)
 	}
 	if c.Batch < 1 || c.Room < c.Batch || c.WarmUp < c.Batch || c.Delay < 1 || c.Decay < 1 {
-		return fmt.Errorf("batch %d, replay %d, warm-up %d, delay %d, decay %d: want at least 1, and no batch beyond the warm-up or the replay",
+		return fmt.Errorf("batch %d, replay %d, warm-up %d, delay %d, decay %d: want at least 1, and no batch beyond "+
+			"the warm-up or the replay",
 			c.Batch, c.Room, c.WarmUp, c.Delay, c.Decay)
 	}
 	return nil
@@ -84,8 +87,9 @@ func (c TD3Config) Validate() error {
 // reach is the logarithm of the largest ratio of two weights that an actor can ask for, halved: its outputs are −1…1.
 var reach = math.Log(mostRatio) / 2
 
-// TD3 is the twin delayed deterministic policy gradient (Fujimoto, van Hoof and Meger 2018): an actor names the shares of all groups at once,
-// two critics judge them, the lower one counts. It is the teacher of the students that are played in its place.
+// TD3 is the twin delayed deterministic policy gradient (Fujimoto, van Hoof and Meger 2018): an actor names the shares
+// of all groups at once, two critics judge them, the lower one counts. It is the teacher of the students that are
+// played in its place.
 type TD3 struct {
 	control.Fixed
 	shape  Shape
@@ -154,7 +158,8 @@ func (t *TD3) act() []float64 {
 	return t.actor.Forward(&t.pass, t.scaled, 1)
 }
 
-// sharesOf are the weights that an action means where they differ from those in force: shares in proportion to exp(reach·a).
+// sharesOf are the weights that an action means where they differ from those in force: shares in proportion to
+// exp(reach·a).
 func sharesOf(s vts.Sample, action []float64, inForce weights.Set) weights.Set {
 	w := weights.Set{}
 	for _, g := range s.Groups {
@@ -207,7 +212,8 @@ func TrainTD3(s Shape, c TD3Config) (*TD3, error) {
 	}
 	t := newTD3(s)
 	source := rand.NewPCG(c.Seed, 0x746433)
-	x := &td3Training{cfg: c, source: source, rng: rand.New(source), memory: newReplay(s.features(), s.servers(), c.Room),
+	x := &td3Training{cfg: c, source: source, rng: rand.New(source), memory: newReplay(s.features(), s.servers(),
+		c.Room),
 		actorAdam: neural.Adam{Rate: c.Rate, Clip: 10}}
 	sizes := func(in, out int) []int { return append(append([]int{in}, c.Hidden...), out) }
 	var err error
@@ -215,7 +221,8 @@ func TrainTD3(s Shape, c TD3Config) (*TD3, error) {
 		return nil, fmt.Errorf("train td3: %w", err)
 	}
 	for i := range x.critics {
-		if x.critics[i], err = neural.New(sizes(s.features()+s.servers(), 1), neural.ReLU, neural.Linear, x.rng); err != nil {
+		if x.critics[i], err = neural.New(sizes(s.features()+s.servers(), 1), neural.ReLU, neural.Linear,
+			x.rng); err != nil {
 			return nil, fmt.Errorf("train td3: %w", err)
 		}
 		x.behind[i], x.criticAdams[i] = x.critics[i].Clone(), neural.Adam{Rate: c.Rate, Clip: 10}
@@ -344,7 +351,8 @@ func (t *TD3) Model() (*Model, error) {
 		return nil, &DivergedError{Kind: KindTD3, What: "a parameter", Step: t.train.updates, Seed: t.train.cfg.Seed}
 	}
 	scaler := t.scaler
-	return &Model{Version: ModelVersion, Kind: KindTD3, Shape: t.shape, Scaler: &scaler, Nets: map[string]*neural.Net{actorNet: t.actor.Clone()}}, nil
+	return &Model{Version: ModelVersion, Kind: KindTD3, Shape: t.shape, Scaler: &scaler,
+		Nets: map[string]*neural.Net{actorNet: t.actor.Clone()}}, nil
 }
 
 // Player implements Trainee.

@@ -38,7 +38,8 @@ func (t *TD3) Save(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("write checkpoint of td3: %w", err)
 	}
-	c := td3Checkpoint{Head: t.head(), Random: random, Memory: *x.memory, Scaler: t.scaler, Known: t.known, Seen: x.seen, Updates: x.updates,
+	c := td3Checkpoint{Head: t.head(), Random: random, Memory: *x.memory, Scaler: t.scaler, Known: t.known,
+		Seen: x.seen, Updates: x.updates,
 		Adams: [3]neural.Adam{x.actorAdam, x.criticAdams[0], x.criticAdams[1]}}
 	for _, n := range t.nets() {
 		c.Nets = append(c.Nets, n.Params)
@@ -61,7 +62,8 @@ func (t *TD3) Restore(r io.Reader) error {
 	}
 	other := errors.New("read checkpoint of td3: of networks of another shape, or other settings")
 	nets := t.nets()
-	if len(c.Nets) != len(nets) || c.Memory.Width != x.memory.Width || c.Memory.Picks != x.memory.Picks || c.Memory.Room != x.cfg.Room {
+	if len(c.Nets) != len(nets) || c.Memory.Width != x.memory.Width || c.Memory.Picks != x.memory.Picks ||
+		c.Memory.Room != x.cfg.Room {
 		return other
 	}
 	for i, n := range nets {

@@ -20,8 +20,8 @@ type Trainee interface {
 	Player() (control.Policy, error)
 	// Model is what has been learned so far; Trained is left to the caller.
 	Model() (*Model, error)
-	// Save writes all that training needs to go on as if it had not been interrupted, and Restore reads it. Both are called between
-	// episodes only.
+	// Save writes all that training needs to go on as if it had not been interrupted, and Restore reads it. Both are
+	// called between episodes only.
 	Save(w io.Writer) error
 	Restore(r io.Reader) error
 }
@@ -35,7 +35,8 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	return fmt.Sprintf("train %s: %s is no finite number at step %d, seed %d: take a smaller learning rate", e.Kind, e.What, e.Step, e.Seed)
+	return fmt.Sprintf("train %s: %s is no finite number at step %d, seed %d: take a smaller learning rate", e.Kind,
+		e.What, e.Step, e.Seed)
 }
 
 // CheckpointVersion is the version of the checkpoints that trainees write, and the only one they read.

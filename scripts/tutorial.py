@@ -81,7 +81,10 @@ def main():
                 ["bash", "-c", "exec " + text.removesuffix("&")], cwd=folder_of, env=env, stdout=log, stderr=log)))
             time.sleep(3)
             continue
-        for _, ends, p in running:
+        for line, ends, p in running:
+            if "--undo" in text and " tune " in line:
+                p.send_signal(signal.SIGINT)
+                p.wait()
             if ends and p.poll() is None:  # until there is something to look at
                 time.sleep(60) if "explain" in text else p.wait()
         done = subprocess.run(["bash", "-c", text], cwd=folder_of, env=env, capture_output=True, text=True)

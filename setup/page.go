@@ -18,8 +18,8 @@ var pagePaths = []string{"/status/format/json", "/vts/format/json"}
 
 var pageLocation = regexp.MustCompile(`location\s+(?:=\s*|\^~\s*)?(/[^\s{]*)\s*\{[^{}]*vhost_traffic_status_display\s*;`)
 
-// Pages are the status pages that NGINX serves on the addresses it listens on: at the usual paths, and at the locations of its
-// configuration (nil: not known) that display one. Each answers and is a page.
+// Pages are the status pages that NGINX serves on the addresses it listens on: at the usual paths, and at the locations
+// of its configuration (nil: not known) that display one. Each answers and is a page.
 func Pages(ctx context.Context, n NGINX, cfg *nginx.Config) []string {
 	paths := slices.Clone(pagePaths)
 	if cfg != nil {

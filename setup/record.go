@@ -126,7 +126,8 @@ func (r *Record) Made() {
 	}
 }
 
-// Undo takes the steps back, the last first, and returns what was left alone because it was changed since, or is not empty.
+// Undo takes the steps back, the last first, and returns what was left alone because it was changed since, or is not
+// empty.
 func (r *Record) Undo() (kept []string, err error) {
 	var errs []error
 	for _, s := range slices.Backward(r.Steps) {

@@ -60,8 +60,10 @@ func TestUndo(t *testing.T) {
 func TestArgumentsOfATitle(t *testing.T) {
 	for _, c := range []struct{ name, title, config, prefix string }{
 		{"no option", "nginx: master process /usr/sbin/nginx", "", ""},
-		{"as Debian's unit starts it", "nginx: master process /usr/sbin/nginx -g daemon on; master_process on;", "", ""},
-		{"configuration and prefix", "nginx: master process nginx -p /opt/lb -c conf/lb.conf", "conf/lb.conf", "/opt/lb"},
+		{"as Debian's unit starts it", "nginx: master process /usr/sbin/nginx -g daemon on; master_process on;", "",
+			""},
+		{"configuration and prefix", "nginx: master process nginx -p /opt/lb -c conf/lb.conf", "conf/lb.conf",
+			"/opt/lb"},
 		{"an option without its word", "nginx: master process nginx -c", "", ""},
 		{"padded with zeros", "nginx: master process nginx -c /a.conf\x00\x00\x00", "/a.conf", ""},
 	} {
@@ -84,7 +86,8 @@ func FuzzParseAddr(f *testing.F) {
 }
 
 func TestLocationsOfThePage(t *testing.T) {
-	text := "server { location /a { return 200; }\n location = /vts { auth_basic off;\n vhost_traffic_status_display; vhost_traffic_status_display_format json; } }"
+	text := "server { location /a { return 200; }\n location = /vts { auth_basic off;\n " +
+		"vhost_traffic_status_display; vhost_traffic_status_display_format json; } }"
 	m := pageLocation.FindAllStringSubmatch(text, -1)
 	if len(m) != 1 || m[0][1] != "/vts" {
 		t.Errorf("got %q, want /vts", m)
@@ -95,10 +98,13 @@ func TestLocationsOfThePage(t *testing.T) {
 }
 
 func TestTextSaysWhatWasFound(t *testing.T) {
-	text := Text(Settings{NGINX: NGINX{PID: 7, Version: [3]int{1, 30, 6}, Config: "/etc/nginx/nginx.conf", Binary: "/usr/sbin/nginx"},
-		StatusURL: "http://127.0.0.1:8081/status/format/json", Actuator: "dns", DNSListen: "127.0.0.1:5653", Observe: time.Minute,
+	text := Text(Settings{NGINX: NGINX{PID: 7, Version: [3]int{1, 30, 6}, Config: "/etc/nginx/nginx.conf",
+		Binary: "/usr/sbin/nginx"},
+		StatusURL: "http://127.0.0.1:8081/status/format/json", Actuator: "dns", DNSListen: "127.0.0.1:5653",
+		Observe:  time.Minute,
 		StateDir: "/var/lib/trimtab", Upstreams: []string{"a", "b"}}, time.Unix(0, 0))
-	for _, want := range []string{Marker, "observe_first = \"1m0s\"", "only = [\"a\", \"b\"]", "kind = \"dns\"", "1.30.6"} {
+	for _, want := range []string{Marker, "observe_first = \"1m0s\"", "only = [\"a\", \"b\"]", "kind = \"dns\"",
+		"1.30.6"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got %s, want %q in it", text, want)
 		}

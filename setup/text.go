@@ -37,9 +37,11 @@ func Text(s Settings, at time.Time) string {
 		}
 		fmt.Fprintf(&b, "%-60s # %s\n", strings.TrimSpace(string(text)), comment)
 	}
-	fmt.Fprintf(&b, "%s on %s, for NGINX %d.%d.%d (process %d). trimtab init --undo takes it back.\n", Marker, at.Format(time.DateOnly),
+	fmt.Fprintf(&b, "%s on %s, for NGINX %d.%d.%d (process %d). trimtab init --undo takes it back.\n", Marker,
+		at.Format(time.DateOnly),
 		s.NGINX.Version[0], s.NGINX.Version[1], s.NGINX.Version[2], s.NGINX.PID)
-	b.WriteString("# What is not here has its default; all keys: man trimtab.toml. Check: trimtab doctor. Send SIGHUP to take over changes.\n\n")
+	b.WriteString("# What is not here has its default; all keys: man trimtab.toml. Check: trimtab doctor. Send " +
+		"SIGHUP to take over changes.\n\n")
 	line("at the first start, observe so long and change nothing", "observe_first", s.Observe.String())
 	line("what was learned, backups, the lock; one folder per daemon", "state_dir", s.StateDir)
 	line("the page, metrics and explanations; for root", "listen", s.Listen)

@@ -62,10 +62,12 @@ func TestScalersMeetTheObjective(t *testing.T) {
 	}
 	small, threshold, planner := play(fixed{Size{1, 0}}), play(NewThreshold(w, 0)), play(NewPlanner(w))
 	if small.Met > 0.5 || threshold.Met < 0.7 || planner.Met < 0.8 {
-		t.Errorf("share of intervals within the objective: got fixed %.2f, threshold %.2f, planner %.2f", small.Met, threshold.Met, planner.Met)
+		t.Errorf("share of intervals within the objective: got fixed %.2f, threshold %.2f, planner %.2f", small.Met,
+			threshold.Met, planner.Met)
 	}
 	if !(planner.Reward > threshold.Reward && threshold.Reward > small.Reward) {
-		t.Errorf("rewards: got planner %.3f, threshold %.3f, fixed %.3f, want them in that order", planner.Reward, threshold.Reward, small.Reward)
+		t.Errorf("rewards: got planner %.3f, threshold %.3f, fixed %.3f, want them in that order", planner.Reward,
+			threshold.Reward, small.Reward)
 	}
 	if again := play(NewThreshold(w, 0)); again != threshold {
 		t.Errorf("the same seed: got %+v and %+v", again, threshold)
@@ -78,7 +80,8 @@ func TestScalersMeetTheObjective(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := play(l); got.Reward <= small.Reward {
-		t.Errorf("reward of the learner after 6 runs: got %.3f, want above the %.3f of one slow replica each", got.Reward, small.Reward)
+		t.Errorf("reward of the learner after 6 runs: got %.3f, want above the %.3f of one slow replica each",
+			got.Reward, small.Reward)
 	}
 	w.Base = 0
 	if _, err := w.Play(l, 1); err == nil {

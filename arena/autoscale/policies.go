@@ -7,8 +7,9 @@ import (
 	"trimtab/rival"
 )
 
-// Threshold is the rule of Kubernetes' horizontal autoscaler: replicas ·= utilisation/target, rounded up, within a tolerance of a tenth, and
-// down only to the most that was wanted in the last five minutes. Processors stay one per replica.
+// Threshold is the rule of Kubernetes' horizontal autoscaler: replicas ·= utilisation/target, rounded up, within a
+// tolerance of a tenth, and down only to the most that was wanted in the last five minutes. Processors stay one per
+// replica.
 type Threshold struct {
 	w      *World
 	target float64
@@ -39,9 +40,10 @@ func (t *Threshold) Scale(s *Seen) []Size {
 	return out
 }
 
-// Planner measures what a request costs each service (utilisation law) and takes the fewest replicas that keep the mean response time within a
-// part of the objective at the forecast load, by M/M/c with the service times' variation (Allen and Cunneen), and drain what waits within an
-// interval. Replicas have two processors where that makes the response shorter than any number of slower ones could.
+// Planner measures what a request costs each service (utilisation law) and takes the fewest replicas that keep the mean
+// response time within a part of the objective at the forecast load, by M/M/c with the service times' variation (Allen
+// and Cunneen), and drain what waits within an interval. Replicas have two processors where that makes the response
+// shorter than any number of slower ones could.
 type Planner struct {
 	w    *World
 	cost []float64 // s per request of the load with one processor, by service
@@ -91,7 +93,8 @@ func (p *Planner) Scale(s *Seen) []Size {
 				if waitAndService(rate, p.cost[i]/speed, n) > budget {
 					continue
 				}
-				// The reward asks for busy replicas: of the sizes that are enough the busiest, and of those the fewest processors.
+				// The reward asks for busy replicas: of the sizes that are enough the busiest, and of those the fewest
+				// processors.
 				if idle := 1 - offered/speed/float64(n); idle+1e-3*float64(n)*speed < best {
 					best, out[i] = idle+1e-3*float64(n)*speed, Size{n, cpu}
 				}
@@ -106,7 +109,8 @@ func (p *Planner) Scale(s *Seen) []Size {
 	return out
 }
 
-// waitAndService is the mean time of a request of the load at a service of n replicas, costs being s per request of the load.
+// waitAndService is the mean time of a request of the load at a service of n replicas, costs being s per request of the
+// load.
 func waitAndService(rate, cost float64, n int) float64 {
 	busy := rate * cost
 	rho := busy / float64(n)
@@ -122,8 +126,8 @@ func waitAndService(rate, cost float64, n int) float64 {
 	return cost + c*cost/(float64(n)*(1-rho))*(1+ServiceCV*ServiceCV)/2
 }
 
-// Learner is the deep Q-network: one head per service, which keeps its size, adds or takes away a replica, or gives replicas more or less
-// processor time.
+// Learner is the deep Q-network: one head per service, which keeps its size, adds or takes away a replica, or gives
+// replicas more or less processor time.
 type Learner struct {
 	w     *World
 	agent *rival.QAgent
@@ -140,7 +144,8 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 	l := &Learner{w: w, state: make([]float64, 3+4*len(w.Services))}
 	heads := slices.Repeat([]int{len(moves)}, len(w.Services))
 	var err error
-	l.agent, err = rival.NewQAgent(len(l.state), heads, rival.DQNConfig{Gamma: 0.9, WarmUp: 500, Decay: 10_000, Seed: seed})
+	l.agent, err = rival.NewQAgent(len(l.state), heads, rival.DQNConfig{Gamma: 0.9, WarmUp: 500, Decay: 10_000,
+		Seed: seed})
 	return l, err
 }
 
@@ -148,7 +153,8 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 func (l *Learner) Scale(s *Seen) []Size {
 	l.state[0], l.state[1], l.state[2] = s.RatePerSec, s.Forecast, math.Log1p(10*s.MeanSec)
 	for i, size := range s.Sizes {
-		copy(l.state[3+4*i:], []float64{s.Utilisation[i], math.Log1p(float64(s.Waiting[i])), float64(size.Replicas), CPUs()[size.CPU]})
+		copy(l.state[3+4*i:], []float64{s.Utilisation[i], math.Log1p(float64(s.Waiting[i])), float64(size.Replicas),
+			CPUs()[size.CPU]})
 	}
 	var picks []int
 	if l.train && l.err == nil {

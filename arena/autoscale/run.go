@@ -51,7 +51,8 @@ func (r *run) end(e event) {
 	r.enter(e.at, e.request, e.stage+1)
 }
 
-// see is what is seen of the interval that ends now. Without answers while requests wait, the response time is what the oldest has waited.
+// see is what is seen of the interval that ends now. Without answers while requests wait, the response time is what the
+// oldest has waited.
 func (r *run) see(at, rate float64) *Seen {
 	s := &Seen{RatePerSec: rate}
 	for _, t := range r.took {

@@ -33,7 +33,8 @@ const ServiceCV = 0.5
 
 // Default is the world that policies are compared in: an hour of one wave with four bursts, four services, 400 ms.
 func Default() *World {
-	return &World{Services: []Service{{"gateway", 0.02, 1, 10}, {"catalogue", 0.06, 0.8, 20}, {"cart", 0.05, 0.5, 20}, {"payment", 0.12, 0.25, 20}},
+	return &World{Services: []Service{{"gateway", 0.02, 1, 10}, {"catalogue", 0.06, 0.8, 20}, {"cart", 0.05, 0.5, 20},
+		{"payment", 0.12, 0.25, 20}},
 		Minutes: 60, IntervalSec: 15, ObjectiveSec: 0.4, Base: 45, Swing: 30, Bursts: 4, Burst: 35, ForecastCV: 0.1}
 }
 
@@ -43,12 +44,15 @@ func CPUs() []float64 { return []float64{0.5, 1, 2} }
 // Validate reports what is wrong.
 func (w *World) Validate() error {
 	var errs []error
-	if len(w.Services) == 0 || !(w.Minutes > 0) || !(w.IntervalSec > 0) || !(w.ObjectiveSec > 0) || !(w.Base > 0) || w.Swing < 0 || w.Swing > w.Base || w.Burst < 0 {
-		errs = append(errs, fmt.Errorf("want services, and a length, interval, objective and load above 0, no swing beyond it: got %+v", *w))
+	if len(w.Services) == 0 || !(w.Minutes > 0) || !(w.IntervalSec > 0) || !(w.ObjectiveSec > 0) || !(w.Base > 0) ||
+		w.Swing < 0 || w.Swing > w.Base || w.Burst < 0 {
+		errs = append(errs, fmt.Errorf("want services, and a length, interval, objective and load above 0, no swing "+
+			"beyond it: got %+v", *w))
 	}
 	for _, s := range w.Services {
 		if !(s.ServiceSec > 0) || !(s.Visits > 0 && s.Visits <= 1) || s.Most < 1 {
-			errs = append(errs, fmt.Errorf("service %s: want a time above 0, visits of 0 to 1, and at least one replica", s.Name))
+			errs = append(errs, fmt.Errorf("service %s: want a time above 0, visits of 0 to 1, and at least "+
+				"one replica", s.Name))
 		}
 	}
 	return errors.Join(errs...)

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Backends are the servers of a world as real HTTP servers on loopback: POST /MODEL answers after a slot was free and the model's time is
-// over. X-Normal is the deviate of the service time, so that the same requests take as long as in simulated time; X-Service of the answer
-// is the time in service in s of the world.
+// Backends are the servers of a world as real HTTP servers on loopback: POST /MODEL answers after a slot was free and
+// the model's time is over. X-Normal is the deviate of the service time, so that the same requests take as long as in
+// simulated time; X-Service of the answer is the time in service in s of the world.
 type Backends struct {
 	addresses []string
 	servers   []*http.Server
@@ -87,8 +87,8 @@ func backend(s *Server, scale float64) http.Handler {
 // bytesPerMB is how much is sent for a MB of the world: what counts is the emulated delay, not the load of loopback.
 const bytesPerMB = 1 << 10
 
-// Emulate plays a policy over the requests of a seed against backends, in real time but for the scale. The delays of the network are kept by
-// the client, half before and half after; they are 0 when the world's network is off.
+// Emulate plays a policy over the requests of a seed against backends, in real time but for the scale. The delays of
+// the network are kept by the client, half before and half after; they are 0 when the world's network is off.
 func (w *World) Emulate(ctx context.Context, p Policy, seed uint64, b *Backends, scale float64) (Score, error) {
 	var score Score
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, Proxy: nil}, Timeout: time.Minute}
@@ -146,7 +146,8 @@ func (w *World) Emulate(ctx context.Context, p Policy, seed uint64, b *Backends,
 }
 
 // send sends one request and waits for its answer.
-func (w *World) send(ctx context.Context, client *http.Client, address string, r *Request, p Place, scale float64) Outcome {
+func (w *World) send(ctx context.Context, client *http.Client, address string, r *Request, p Place,
+	scale float64) Outcome {
 	o := Outcome{Request: *r, Place: p, Failed: true}
 	began := time.Now()
 	half := time.Duration(w.delay(r, p.Server) / 2 * scale * float64(time.Second))
@@ -154,7 +155,8 @@ func (w *World) send(ctx context.Context, client *http.Client, address string, r
 		return o
 	}
 	body := strings.NewReader(strings.Repeat("x", int(r.MB*bytesPerMB)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/"+w.Servers[p.Server].Models[p.Model].Name, body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://"+address+"/"+w.Servers[p.Server].Models[p.Model].Name, body)
 	if err != nil {
 		return o
 	}

@@ -6,8 +6,9 @@ import (
 	"trimtab/rival"
 )
 
-// Learner is the deep Q-network in this world: the state is the request, its client's region and how full every server is; an action is one
-// model of one server, or to deny. The reward is what the request will be worth, which training in the simulator knows at once.
+// Learner is the deep Q-network in this world: the state is the request, its client's region and how full every server
+// is; an action is one model of one server, or to deny. The reward is what the request will be worth, which training in
+// the simulator knows at once.
 type Learner struct {
 	w       *World
 	agent   *rival.QAgent
@@ -23,7 +24,8 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 	l := &Learner{w: w, choices: w.choices(), state: make([]float64, 3+len(w.Regions)+2*len(w.Servers))}
 	var err error
 	// A request is placed once: what counts of the future is how full it leaves the servers.
-	l.agent, err = rival.NewQAgent(len(l.state), []int{len(l.choices)}, rival.DQNConfig{Gamma: 0.8, Rate: 1e-3, WarmUp: 1000, Decay: 15_000, Room: 30_000, Seed: seed})
+	l.agent, err = rival.NewQAgent(len(l.state), []int{len(l.choices)}, rival.DQNConfig{Gamma: 0.8, Rate: 1e-3,
+		WarmUp: 1000, Decay: 15_000, Room: 30_000, Seed: seed})
 	return l, err
 }
 

@@ -30,7 +30,8 @@ func (a *answers) Pop() any {
 // station is a server: when each of its slots is free again.
 type station []float64
 
-// enter returns when a request that comes at a time begins to be served, first come, first served, and takes the slot until it is done.
+// enter returns when a request that comes at a time begins to be served, first come, first served, and takes the slot
+// until it is done.
 func (s station) enter(at, service float64) (begins float64) {
 	first := 0
 	for i, free := range s {
@@ -76,14 +77,15 @@ func (w *World) Play(p Policy, seed uint64) (Score, error) {
 		if err := w.exists(place); err != nil {
 			return score, err
 		}
-		// The way there is half of the delay: the request enters the queue then. Requests of other regions may overtake it on the way, which
-		// serving in the order of placing leaves out.
+		// The way there is half of the delay: the request enters the queue then. Requests of other regions may overtake
+		// it on the way, which serving in the order of placing leaves out.
 		delay := w.delay(r, place.Server)
 		service := w.Servers[place.Server].Models[place.Model].service(r)
 		begins := stations[place.Server].enter(r.At+delay/2, service)
 		total := begins + service + delay/2 - r.At
 		inside[place.Server]++
-		heap.Push(&pending, answer{r.At + total, Outcome{Request: *r, Place: place, TotalSec: total, ServiceSec: service}})
+		heap.Push(&pending, answer{r.At + total, Outcome{Request: *r, Place: place, TotalSec: total,
+			ServiceSec: service}})
 	}
 	settle(math.Inf(1))
 	score.finish()

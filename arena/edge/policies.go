@@ -35,8 +35,8 @@ func (p *Random) Place(*Request, []int) Place { return p.choices[p.rng.IntN(len(
 // Done implements Policy.
 func (*Random) Done(*Outcome) {}
 
-// RegionAware takes the nearest server with a free slot, the nearest of all when none is free, and there the fastest model that is accurate
-// enough. It knows the matrix, the slots and what the models promise, and never denies.
+// RegionAware takes the nearest server with a free slot, the nearest of all when none is free, and there the fastest
+// model that is accurate enough. It knows the matrix, the slots and what the models promise, and never denies.
 type RegionAware struct{ w *World }
 
 // NewRegionAware returns the policy.
@@ -80,14 +80,15 @@ func (w *World) fastest(server int, accuracy float64) int {
 	return best
 }
 
-// Believer is Trimtab's way in this world: what is not known is measured, every place is predicted, and the one that is worth most is taken,
-// less what it takes from others. Of the inventory it knows slots and accuracies; service times and delays are what it has measured.
+// Believer is Trimtab's way in this world: what is not known is measured, every place is predicted, and the one that is
+// worth most is taken, less what it takes from others. Of the inventory it knows slots and accuracies; service times
+// and delays are what it has measured.
 //
 //	P(timely) = Φ((within − delay·MB − wait − service) / sd),  wait = max(0, inside + 1 − slots)·mean service/slots
 //	value     = worth expected − price(server)·service,  denying: 0
 //
-// The price of a second of a slot follows how often requests had to wait there lately: an idle slot costs nothing, one of a full server what
-// a request in its place would have brought.
+// The price of a second of a slot follows how often requests had to wait there lately: an idle slot costs nothing, one
+// of a full server what a request in its place would have brought.
 type Believer struct {
 	w       *World
 	service [][]mean // s, by server and model
@@ -109,7 +110,9 @@ const (
 	believerMemory = 200.0
 	guessedService = 0.5 // s, before anything was measured
 	guessedDelay   = 0.3 // s per MB
-	priceShare     = 0.1 // of the worth of an answer that a full server's time costs; 0.4 leaves servers idle, 0 overloads them at 1.6 times the load
+	// of the worth of an answer that a full server's time costs; 0.4 leaves servers idle, 0 overloads them at 1.6 times
+	// the load
+	priceShare = 0.1
 )
 
 // NewBeliever returns one that has measured nothing.

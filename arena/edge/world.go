@@ -17,7 +17,8 @@ type World struct {
 	Name     string   `toml:"name"`
 	Duration Duration `toml:"duration"`
 	Regions  []string `toml:"regions"`
-	// Delay is s per MB from a client's region (row) to a server's; empty with three regions: 0/0.5/1, 0.5/0/0.75, 1/0.75/0.
+	// Delay is s per MB from a client's region (row) to a server's; empty with three regions: 0/0.5/1, 0.5/0/0.75,
+	// 1/0.75/0.
 	Delay [][]float64 `toml:"delay"`
 	// Network switches the delays off when it is "off".
 	Network string   `toml:"network"`
@@ -81,10 +82,12 @@ func Default() *World {
 		return []Model{{"small", parse(small), 0.7}, {"medium", parse(medium), 0.85}, {"large", parse(large), 0.95}}
 	}
 	client := func(region string, rate float64) Client {
-		return Client{Region: region, Rate: rate, MB: [2]float64{0.2, 4}, Within: [2]float64{1, 10}, Accuracy: [2]float64{0.5, 0.95}}
+		return Client{Region: region, Rate: rate, MB: [2]float64{0.2, 4}, Within: [2]float64{1, 10},
+			Accuracy: [2]float64{0.5, 0.95}}
 	}
 	return &World{
-		Name: "edge-cloud", Duration: Duration(10 * time.Minute), Regions: []string{"edge-a", "edge-b", "cloud"}, Delay: DefaultDelay(), Network: "on",
+		Name: "edge-cloud", Duration: Duration(10 * time.Minute), Regions: []string{"edge-a", "edge-b", "cloud"},
+		Delay: DefaultDelay(), Network: "on",
 		Servers: []Server{
 			{"edge-a-1", "edge-a", 2, models("300ms", "900ms", "2500ms")},
 			{"edge-b-1", "edge-b", 3, models("300ms", "900ms", "2500ms")},
@@ -144,7 +147,8 @@ func (w *World) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(w.Duration > 0 && w.Duration.Sec() <= mostSeconds, "duration %v: want above 0, at most %d s", time.Duration(w.Duration), mostSeconds)
+	check(w.Duration > 0 && w.Duration.Sec() <= mostSeconds, "duration %v: want above 0, at most %d s",
+		time.Duration(w.Duration), mostSeconds)
 	check(len(w.Regions) > 0, "no regions")
 	check(w.Network == "on" || w.Network == "off", "network %q: want on or off", w.Network)
 	check(len(w.Delay) == len(w.Regions), "delay of %d rows for %d regions", len(w.Delay), len(w.Regions))
@@ -164,9 +168,12 @@ func (w *World) Validate() error {
 		check(len(s.Models) > 0, "server %s: no models", s.Name)
 		choices += len(s.Models)
 		for _, m := range s.Models {
-			check(m.Service > 0, "server %s: model %s: service %v: want above 0", s.Name, m.Name, time.Duration(m.Service))
-			check(m.Quality >= 0 && m.Quality <= 1, "server %s: model %s: quality %v: want 0 to 1", s.Name, m.Name, m.Quality)
-			check(m.Name != "" && !strings.ContainsAny(m.Name, "/ \t"), "server %s: model %q: want a name without / and spaces", s.Name, m.Name)
+			check(m.Service > 0, "server %s: model %s: service %v: want above 0", s.Name, m.Name,
+				time.Duration(m.Service))
+			check(m.Quality >= 0 && m.Quality <= 1, "server %s: model %s: quality %v: want 0 to 1", s.Name, m.Name,
+				m.Quality)
+			check(m.Name != "" && !strings.ContainsAny(m.Name, "/ \t"), "server %s: model %q: want a name without / "+
+				"and spaces", s.Name, m.Name)
 		}
 	}
 	check(choices <= mostChoices, "%d models: want at most %d", choices, mostChoices)
@@ -176,7 +183,8 @@ func (w *World) Validate() error {
 		check(c.Rate >= 0 && c.Rate <= 1e5, "client %d: rate %v: want 0 to 100,000", i+1, c.Rate)
 		total += c.Rate
 		for what, r := range map[string][2]float64{"mb": c.MB, "within": c.Within, "accuracy": c.Accuracy} {
-			check(r[0] >= 0 && r[1] >= r[0] && !math.IsInf(r[1], 1), "client %d: %s %v: want two numbers, not falling", i+1, what, r)
+			check(r[0] >= 0 && r[1] >= r[0] && !math.IsInf(r[1], 1), "client %d: %s %v: want two numbers, not falling",
+				i+1, what, r)
 		}
 	}
 	check(total > 0, "every rate is 0: there is nothing to place")
@@ -237,7 +245,8 @@ func (w *World) Requests(seed uint64) []Request {
 		if s.next >= w.Duration.Sec() {
 			return out
 		}
-		out = append(out, Request{At: s.next, Region: w.region(c.Region), MB: uniform(s.rng, c.MB), Within: uniform(s.rng, c.Within),
+		out = append(out, Request{At: s.next, Region: w.region(c.Region), MB: uniform(s.rng, c.MB),
+			Within:   uniform(s.rng, c.Within),
 			Accuracy: uniform(s.rng, c.Accuracy), normal: s.rng.NormFloat64()})
 		s.next += s.rng.ExpFloat64() / c.Rate
 	}

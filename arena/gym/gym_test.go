@@ -48,7 +48,8 @@ func TestEpisodesOfWeightsAreTruncatedAndRepeat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w := v.Spec().Observation.Width(); len(obs[0]) != w || w != 3*3*len(perServer) || len(v.Spec().Observation.Names) != w {
+		if w := v.Spec().Observation.Width(); len(obs[0]) != w || w != 3*3*len(perServer) ||
+			len(v.Spec().Observation.Names) != w {
 			t.Fatalf("observation of %d numbers, its space has %d", len(obs[0]), w)
 		}
 		action := slices.Repeat([]float64{10, 20, 40}, 3)
@@ -58,7 +59,8 @@ func TestEpisodesOfWeightsAreTruncatedAndRepeat(t *testing.T) {
 				t.Fatal(err)
 			}
 			if s.Terminated[0] || s.Truncated[0] != (n == 4) || (s.Final[0] != nil) != (n == 4) {
-				t.Errorf("step %d of 4: got terminated %t, truncated %t, final %v", n, s.Terminated[0], s.Truncated[0], s.Final[0])
+				t.Errorf("step %d of 4: got terminated %t, truncated %t, final %v", n, s.Terminated[0], s.Truncated[0],
+					s.Final[0])
 			}
 			if share := s.Observations[0][2*len(perServer)]; n < 4 && math.Abs(share-4.0/7) > 1e-9 {
 				t.Errorf("share of server c after weights 10:20:40: got %.4f, want 4/7", share)
@@ -161,7 +163,8 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	url := serve(t, 4, nil)
-	status, made := call(t, "POST", url+"/v1/vec", `{"api": 1, "env": "trimtab/weights-v1", "scenario": "capacity-1-2-4-40", "num_envs": 2}`)
+	status, made := call(t, "POST", url+"/v1/vec",
+		`{"api": 1, "env": "trimtab/weights-v1", "scenario": "capacity-1-2-4-40", "num_envs": 2}`)
 	if status != http.StatusCreated {
 		t.Fatalf("make: got %d %v", status, made)
 	}
@@ -175,17 +178,22 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 		{"a step before reset", vec + "/step", `{"actions": [` + good + `,` + good + `]}`, 400, "reset first"},
 		{"too few actions", vec + "/step", `{"actions": [` + good + `]}`, 400, "1 actions for 2"},
 		{"too many weights", vec + "/step", `{"actions": [` + good + `,[1,2,4,1,2,4,1,2,4,1]]}`, 400, "want 9"},
-		{"a weight out of range", vec + "/step", `{"actions": [` + good + `,[0,2,4,1,2,4,1,2,4]]}`, 400, "want 1 to 100"},
-		{"a number that is none", vec + "/step", `{"actions": [` + good + `,[NaN,2,4,1,2,4,1,2,4]]}`, 400, "read the request"},
+		{"a weight out of range", vec + "/step", `{"actions": [` + good + `,[0,2,4,1,2,4,1,2,4]]}`, 400,
+			"want 1 to 100"},
+		{"a number that is none", vec + "/step", `{"actions": [` + good + `,[NaN,2,4,1,2,4,1,2,4]]}`, 400,
+			"read the request"},
 		{"an action that is no list", vec + "/step", `{"actions": 3}`, 400, "read the request"},
 		{"an unknown field", vec + "/step", `{"action": [1]}`, 400, "unknown field"},
 		{"too few seeds", vec + "/reset", `{"seeds": [1]}`, 400, "1 seeds for 2"},
 		{"another version", url + "/v1/vec", `{"api": 9, "env": "park/load_balance"}`, 400, "this server speaks 1"},
 		{"an unknown environment", url + "/v1/vec", `{"env": "cartpole"}`, 400, "unknown environment"},
 		{"no scenario", url + "/v1/vec", `{"env": "trimtab/weights-v1"}`, 400, "a scenario is wanted"},
-		{"a file of this machine", url + "/v1/vec", `{"env": "trimtab/weights-v1", "scenario": "/etc/passwd"}`, 400, "no such scenario"},
-		{"more environments than there may be", url + "/v1/vec", `{"env": "park/load_balance", "num_envs": 3}`, 429, "in use"},
-		{"a Park of no rate", url + "/v1/vec", `{"env": "park/load_balance", "park": {"service_rates": [0]}}`, 400, "service rate 0"},
+		{"a file of this machine", url + "/v1/vec", `{"env": "trimtab/weights-v1", "scenario": "/etc/passwd"}`, 400,
+			"no such scenario"},
+		{"more environments than there may be", url + "/v1/vec", `{"env": "park/load_balance", "num_envs": 3}`, 429,
+			"in use"},
+		{"a Park of no rate", url + "/v1/vec", `{"env": "park/load_balance", "park": {"service_rates": [0]}}`, 400,
+			"service rate 0"},
 		{"environments that are not there", url + "/v1/vec/x/step", `{"actions": []}`, 404, "no such"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,7 +207,8 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 	if status, out := call(t, "POST", vec+"/reset", `{"seed": 3}`); status != 200 {
 		t.Fatalf("reset: got %d %v", status, out)
 	}
-	if status, out := call(t, "POST", vec+"/step", `{"actions": [`+good+`,`+good+`]}`); status != 200 || len(out["rewards"].([]any)) != 2 {
+	if status, out := call(t, "POST", vec+"/step", `{"actions": [`+good+`,`+good+`]}`); status != 200 ||
+		len(out["rewards"].([]any)) != 2 {
 		t.Errorf("a good step: got %d %v", status, out)
 	}
 	if status, _ := call(t, "DELETE", vec, ""); status != http.StatusNoContent {
@@ -259,13 +268,16 @@ func TestThePythonClientPlaysAndLearns(t *testing.T) {
 		want    string
 	}{
 		{"the client checks itself without any module", nil, []string{"trimtab_gym.py"}, "contract holds"},
-		{"it is a gymnasium.Env where that is installed", []string{"gymnasium", "numpy"}, []string{"trimtab_gym.py", "--gymnasium"}, "gymnasium.Env: True"},
-		{"training with numpy alone improves on equal weights", []string{"numpy"}, []string{"train_numpy.py", "--iterations", "6"}, "better than equal weights"},
+		{"it is a gymnasium.Env where that is installed", []string{"gymnasium", "numpy"},
+			[]string{"trimtab_gym.py", "--gymnasium"}, "gymnasium.Env: True"},
+		{"training with numpy alone improves on equal weights", []string{"numpy"},
+			[]string{"train_numpy.py", "--iterations", "6"}, "better than equal weights"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := python(t, c.modules...)
 			url := serve(t, 64, nil)
-			cmd := exec.CommandContext(t.Context(), p, append([]string{filepath.Join(examples, c.args[0]), url}, c.args[1:]...)...)
+			cmd := exec.CommandContext(t.Context(), p, append([]string{filepath.Join(examples, c.args[0]), url},
+				c.args[1:]...)...)
 			cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 			out, err := cmd.CombinedOutput()
 			if err != nil || !strings.Contains(string(out), c.want) {
@@ -301,7 +313,8 @@ func BenchmarkSteps(b *testing.B) {
 		for _, c := range []struct{ env, action string }{{WeightsID, "[1,2,4,1,2,4,1,2,4]"}, {ParkID, "[9]"}} {
 			b.Run(fmt.Sprintf("%s x %d", filepath.Base(c.env), n), func(b *testing.B) {
 				url := serve(b, 64, nil)
-				_, made := call(b, "POST", url+"/v1/vec", fmt.Sprintf(`{"env": %q, "scenario": "capacity-1-2-4-40", "num_envs": %d}`, c.env, n))
+				_, made := call(b, "POST", url+"/v1/vec",
+					fmt.Sprintf(`{"env": %q, "scenario": "capacity-1-2-4-40", "num_envs": %d}`, c.env, n))
 				vec := url + "/v1/vec/" + made["id"].(string)
 				call(b, "POST", vec+"/reset", `{"seed": 1}`)
 				body := []byte(`{"actions": [` + strings.TrimSuffix(strings.Repeat(c.action+",", n), ",") + `]}`)

@@ -48,15 +48,18 @@ func (c *ParkConfig) complete() error {
 			return fmt.Errorf("service rate %v: want above 0", r)
 		}
 	}
-	if len(c.ServiceRates) > mostParkServers || c.Jobs < 1 || c.Jobs > mostParkJobs || !(c.Interval > 0) || !(c.Shape > 1) || !(c.Scale > 0) || !(c.Most > 0) {
-		return fmt.Errorf("park: %d servers, %d jobs, interval %v, shape %v, scale %v: want at most %d servers and %d jobs, a shape above 1, all else above 0",
+	if len(c.ServiceRates) > mostParkServers || c.Jobs < 1 || c.Jobs > mostParkJobs || !(c.Interval > 0) ||
+		!(c.Shape > 1) || !(c.Scale > 0) || !(c.Most > 0) {
+		return fmt.Errorf("park: %d servers, %d jobs, interval %v, shape %v, scale %v: want at most %d servers and "+
+			"%d jobs, a shape above 1, all else above 0",
 			len(c.ServiceRates), c.Jobs, c.Interval, c.Shape, c.Scale, mostParkServers, mostParkJobs)
 	}
 	return nil
 }
 
-// parkEnv places every job on a server of its choice; servers work first come, first served, one job at a time. The reward is minus the time
-// that all jobs in the system have spent in it since the action before, so that rewards sum to minus the total time of all jobs.
+// parkEnv places every job on a server of its choice; servers work first come, first served, one job at a time. The
+// reward is minus the time that all jobs in the system have spent in it since the action before, so that rewards sum to
+// minus the total time of all jobs.
 type parkEnv struct {
 	cfg     ParkConfig
 	spec    Spec

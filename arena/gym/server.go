@@ -21,8 +21,9 @@ import (
 //	POST   /v1/vec/{id}/step  {"actions": [[…], …]}         → Steps
 //	DELETE /v1/vec/{id}
 //
-// With "seed" environment i begins on seed + i. Errors are {"error": text} with status 400, 404, or 429 when there are too many. A client
-// that goes away without deleting leaves what it had: after half an hour without a call it makes room for others.
+// With "seed" environment i begins on seed + i. Errors are {"error": text} with status 400, 404, or 429 when there are
+// too many. A client that goes away without deleting leaves what it had: after half an hour without a call it makes
+// room for others.
 type Server struct {
 	live bool
 	most int // environments at a time, of all clients
@@ -55,7 +56,8 @@ func NewServer(live bool, most int, now func() time.Time) *Server {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"api": API, "environments": []string{WeightsID, ParkID}, "scenarios": deathstarbench.Names()})
+		reply(w, http.StatusOK, map[string]any{"api": API, "environments": []string{WeightsID, ParkID},
+			"scenarios": deathstarbench.Names()})
 	})
 	mux.HandleFunc("POST /v1/vec", s.create)
 	mux.HandleFunc("POST /v1/vec/{id}/reset", s.with(reset))
@@ -85,10 +87,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, fmt.Errorf("api %d: this server speaks %d", body.API, API))
 		return
 	}
-	o := Options{Env: body.Env, Method: body.Method, Live: s.live, Park: body.Park, Envs: max(body.Envs, 1), MaxSteps: body.MaxSteps,
+	o := Options{Env: body.Env, Method: body.Method, Live: s.live, Park: body.Park, Envs: max(body.Envs, 1),
+		MaxSteps:    body.MaxSteps,
 		NoAutoReset: body.AutoReset != nil && !*body.AutoReset}
 	if body.Envs < 0 || o.NoAutoReset && o.Envs > 1 {
-		fail(w, http.StatusBadRequest, fmt.Errorf("num_envs %d: want at least 1, and no more without autoreset", body.Envs))
+		fail(w, http.StatusBadRequest, fmt.Errorf("num_envs %d: want at least 1, and no more without autoreset",
+			body.Envs))
 		return
 	}
 	var err error

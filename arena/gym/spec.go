@@ -24,7 +24,8 @@ const Unbounded = math.MaxFloat32
 
 // box is a space of numbers with these names, all between the same bounds.
 func box(names []string, low, high float64) Space {
-	s := Space{Type: "box", Shape: []int{len(names)}, Names: names, Low: make([]float64, len(names)), High: make([]float64, len(names))}
+	s := Space{Type: "box", Shape: []int{len(names)}, Names: names, Low: make([]float64, len(names)),
+		High: make([]float64, len(names))}
 	for i := range names {
 		s.Low[i], s.High[i] = low, high
 	}

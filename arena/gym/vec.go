@@ -17,7 +17,8 @@ type Options struct {
 	Park     ParkConfig
 	Envs     int // 1 to MostEnvs; 0 means 1
 	MaxSteps int // 0: as many as the world has
-	// NoAutoReset leaves environments that ended as they are: the next step is an error for them. It is for a single one.
+	// NoAutoReset leaves environments that ended as they are: the next step is an error for them. It is for a single
+	// one.
 	NoAutoReset bool
 }
 
@@ -39,7 +40,8 @@ func NewVec(o Options) (*Vec, error) {
 		o.Envs = 1
 	}
 	if o.Envs < 1 || o.Envs > MostEnvs || o.MaxSteps < 0 {
-		return nil, fmt.Errorf("%d environments of at most %d steps: want 1 to %d, and 0 or more", o.Envs, o.MaxSteps, MostEnvs)
+		return nil, fmt.Errorf("%d environments of at most %d steps: want 1 to %d, and 0 or more", o.Envs, o.MaxSteps,
+			MostEnvs)
 	}
 	v := &Vec{opts: o, seed: make([]uint64, o.Envs)}
 	for range o.Envs {
@@ -111,8 +113,8 @@ func (v *Vec) Reset(seeds []uint64) (observations [][]float64, infos []Info, err
 	return observations, infos, err
 }
 
-// Steps is what one step of all environments led to. Where an episode ended, Observations has the first of the next one, and Final the last
-// of the old one; elsewhere Final is nil.
+// Steps is what one step of all environments led to. Where an episode ended, Observations has the first of the next
+// one, and Final the last of the old one; elsewhere Final is nil.
 type Steps struct {
 	Observations [][]float64 `json:"observations"`
 	Rewards      []float64   `json:"rewards"`
@@ -135,14 +137,16 @@ func (v *Vec) Step(actions [][]float64) (*Steps, error) {
 			return nil, fmt.Errorf("environment %d: %w", i, err)
 		}
 	}
-	out := &Steps{Observations: make([][]float64, n), Rewards: make([]float64, n), Terminated: make([]bool, n), Truncated: make([]bool, n),
-		Infos: make([]Info, n), Final: make([][]float64, n)}
+	out := &Steps{Observations: make([][]float64, n), Rewards: make([]float64, n), Terminated: make([]bool, n),
+		Truncated: make([]bool, n),
+		Infos:     make([]Info, n), Final: make([][]float64, n)}
 	err := v.each(func(i int) error {
 		s, err := v.envs[i].Step(actions[i])
 		if err != nil {
 			return err
 		}
-		out.Observations[i], out.Rewards[i], out.Terminated[i], out.Truncated[i], out.Infos[i] = s.Observation, s.Reward, s.Terminated, s.Truncated, s.Info
+		out.Observations[i], out.Rewards[i], out.Terminated[i], out.Truncated[i], out.Infos[i] = s.Observation,
+			s.Reward, s.Terminated, s.Truncated, s.Info
 		if !s.Terminated && !s.Truncated || v.opts.NoAutoReset {
 			return nil
 		}

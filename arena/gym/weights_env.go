@@ -13,7 +13,8 @@ import (
 // WeightsID names the environment in which an action is the weights of all servers.
 const WeightsID = "trimtab/weights-v1"
 
-// weightsEnv is a scenario: an action is one weight per server of each group, of which the shares count; a step is a control interval.
+// weightsEnv is a scenario: an action is one weight per server of each group, of which the shares count; a step is a
+// control interval.
 type weightsEnv struct {
 	env      *arena.Env
 	scenario *deathstarbench.Scenario
@@ -48,7 +49,8 @@ func newWeights(sc *deathstarbench.Scenario, method string, live bool, most int)
 	}
 	return &weightsEnv{
 		env: arena.NewEnv(method, arena.SimOptions{Live: live, BucketsMsec: []float64{}}), scenario: sc, done: true,
-		spec: Spec{API: API, ID: WeightsID, World: sc.Name, Observation: box(see, 0, Unbounded), Action: box(do, weights.Min, weights.Max),
+		spec: Spec{API: API, ID: WeightsID, World: sc.Name, Observation: box(see, 0, Unbounded),
+			Action: box(do, weights.Min, weights.Max),
 			Reward: "−ART per request of the interval, as the clients saw it",
 			Ends:   "never terminated: load goes on; truncated after max_steps intervals", MaxSteps: most},
 	}, nil
@@ -89,8 +91,10 @@ func (w *weightsEnv) Step(action []float64) (Step, error) {
 	}
 	w.steps++
 	w.done = over || w.steps >= w.spec.MaxSteps
-	return Step{Observation: w.observe(&o), Reward: reward, Truncated: w.done, Info: Info{"at_s": o.AtSec, "requests": float64(info.Requests),
-		"errors": float64(info.Errors), "mean_ms": info.MeanMS, "p99_ms": info.P99MS, "reloads": float64(info.Reloads)}}, nil
+	return Step{Observation: w.observe(&o), Reward: reward, Truncated: w.done,
+		Info: Info{"at_s": o.AtSec, "requests": float64(info.Requests),
+			"errors": float64(info.Errors), "mean_ms": info.MeanMS, "p99_ms": info.P99MS,
+			"reloads": float64(info.Reloads)}}, nil
 }
 
 // observe flattens an observation; what a lost poll leaves unknown is 0.

@@ -26,7 +26,8 @@ func (t *Testbed) prepareLive(shim lua.Status) (include string, files map[string
 	if err != nil {
 		return "", nil, err
 	}
-	l := lua.Live{Dir: shim.Dir, Listen: "127.0.0.1:" + strconv.Itoa(ports[0]), TokenFile: filepath.Join(shim.Dir, tokenName),
+	l := lua.Live{Dir: shim.Dir, Listen: "127.0.0.1:" + strconv.Itoa(ports[0]), TokenFile: filepath.Join(shim.Dir,
+		tokenName),
 		Servers: len(t.Scenario.Servers) * len(t.Scenario.Upstreams), Status: &shim}
 	t.admitting = map[string]string{}
 	for i := range t.Scenario.Upstreams {
@@ -79,8 +80,8 @@ func (w *World) admit(ctx context.Context) error {
 	return live.Admission{Actuator: w.bed.Live, Hold: 4 * w.bed.Scenario.ControlInterval.Std()}.Admit(ctx, w.blocked)
 }
 
-// admission puts into a sample what admission refused since the one before, and has the shares go on. It says nothing where the control
-// call does not answer: what it refuses then runs out by itself.
+// admission puts into a sample what admission refused since the one before, and has the shares go on. It says nothing
+// where the control call does not answer: what it refuses then runs out by itself.
 func (w *World) admission(ctx context.Context, s *vts.Sample) {
 	if w.bed.Live == nil || len(w.bed.admitting) == 0 {
 		return

@@ -13,7 +13,8 @@ import (
 
 // Workloads returns the load of the scenario against the social network at url for the given time: the last phase
 // holds when the scenario is shorter. Requests are due exactly when the simulator's are for the same seed.
-func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, seed uint64) ([]loadgen.Workload, error) {
+func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, seed uint64) ([]loadgen.Workload,
+	error) {
 	var out []loadgen.Workload
 	for i := range sc.Loads {
 		l := &sc.Loads[i]
@@ -25,7 +26,8 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 		if err != nil {
 			return nil, fmt.Errorf("load %d of scenario %s: %w", i+1, sc.Name, err)
 		}
-		targets, err := requests.NewTargeter(l.Workload, url, requests.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed + uint64(i)})
+		targets, err := requests.NewTargeter(l.Workload, url,
+			requests.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed + uint64(i)})
 		if err != nil {
 			return nil, err
 		}
@@ -33,7 +35,8 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 			Name:     l.Workload,
 			Targeter: targets,
 			Bursts: []loadgen.Burst{{
-				Arrival: arrival.Spec{Kind: arrival.Kind(l.Arrival)}, Rate: rate, Seed: sim.ArrivalSeed(seed, i), Duration: duration,
+				Arrival: arrival.Spec{Kind: arrival.Kind(l.Arrival)}, Rate: rate, Seed: sim.ArrivalSeed(seed, i),
+				Duration: duration,
 			}},
 		})
 	}

@@ -74,15 +74,17 @@ type confGroup struct {
 
 type confLocation struct{ Path, Group, Admission string }
 
-// includes are the files that a configuration includes: in its http block, in its server, and in the locations of upstreams.
+// includes are the files that a configuration includes: in its http block, in its server, and in the locations of
+// upstreams.
 type includes struct {
 	http, server string
 	admission    map[string]string
 }
 
-// nginxConf renders the configuration for the scenario; addr gives a server's address by its name. resolver is where NGINX asks
-// for the weights; empty: they stand in the file.
-func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr func(server string) string, files includes) (string, error) {
+// nginxConf renders the configuration for the scenario; addr gives a server's address by its name. resolver is where
+// NGINX asks for the weights; empty: they stand in the file.
+func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr func(server string) string,
+	files includes) (string, error) {
 	modules, err := instance.LuaModules()
 	if err != nil {
 		return "", err
@@ -93,16 +95,19 @@ func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr f
 	}
 	data := struct {
 		Scenario, Modules, Main, Paths, Listen, DNS, ShimHTTP, ShimServer string
-		ReadTimeout                                                       int // clients give up first, as in the simulator
-		Groups                                                            []confGroup
-		Locations                                                         []confLocation
+		// clients give up first, as in the simulator
+		ReadTimeout int
+		Groups      []confGroup
+		Locations   []confLocation
 	}{
-		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen, DNS: resolver,
+		Scenario: sc.Name, Modules: modules, Main: mainLines, Paths: instance.HTTPPaths(dir), Listen: listen,
+		DNS:      resolver,
 		ShimHTTP: files.http, ShimServer: files.server,
 		ReadTimeout: max(60, int(sc.Timeout.Std().Seconds())+30),
 	}
 	for _, u := range sc.Upstreams {
-		g := confGroup{Name: u.Name, Host: dns.Host(u.Name, dns.DefaultZone), LeastConn: u.Method == deathstarbench.LeastConn}
+		g := confGroup{Name: u.Name, Host: dns.Host(u.Name, dns.DefaultZone),
+			LeastConn: u.Method == deathstarbench.LeastConn}
 		for i, name := range u.Servers {
 			weight := 1
 			if i < len(u.Weights) {
@@ -111,7 +116,8 @@ func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr f
 			g.Servers = append(g.Servers, confServer{Addr: addr(name), Weight: weight})
 		}
 		data.Groups = append(data.Groups, g)
-		data.Locations = append(data.Locations, confLocation{Path: deathstarbench.Path(u.Workload), Group: u.Name, Admission: files.admission[u.Name]})
+		data.Locations = append(data.Locations, confLocation{Path: deathstarbench.Path(u.Workload), Group: u.Name,
+			Admission: files.admission[u.Name]})
 	}
 	// Set-up calls of the social network (register, follow) go to the first group.
 	if len(sc.Upstreams) > 0 {

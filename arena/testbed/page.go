@@ -30,7 +30,8 @@ func (r *Report) Facts() [][2]string {
 		servers = append(servers, name+" "+r.Servers[name])
 	}
 	out := [][2]string{
-		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Objective", cmp.Or(r.Objective, "tardiness")}, {"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX},
+		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Objective", cmp.Or(r.Objective, "tardiness")},
+		{"Target", r.Target}, {"Host", r.Host}, {"NGINX", r.NGINX},
 		{"Trimtab", r.Version}, {"Command", r.Command},
 		{"Seed", fmt.Sprint(r.Seed)}, {"Started", r.Started.Format("2006-01-02 15:04:05 MST")},
 		{"Length", fmt.Sprintf("%.0f s of load", r.DurationS)},
@@ -48,13 +49,15 @@ func (r *Report) Facts() [][2]string {
 // Page is the report as a page shows it.
 func (r *Report) Page() page.Report {
 	p := page.Report{Title: "Trimtab: " + r.Scenario + ", " + r.Policy, Headline: r.Headline(), Facts: r.Facts(),
-		Notes: []string{"Latencies count from the moment each request was due. Shares are in the order of the servers. ART is the accumulated relative tardiness against the deadlines."}}
+		Notes: []string{"Latencies count from the moment each request was due. Shares are in the order of the " +
+			"servers. ART is the accumulated relative tardiness against the deadlines."}}
 	if r.Interrupted {
 		p.Warning = "The run was interrupted: the report covers what was measured until then."
 	}
 	if r.Saturated {
 		p.Warning = strings.TrimSpace(p.Warning +
-			fmt.Sprintf(" Requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open.", r.Lateness.P99))
+			fmt.Sprintf(" Requests were sent late (p99 %.1f ms): this machine was too busy for the load to "+
+				"count as open.", r.Lateness.P99))
 	}
 	t := page.Table{Caption: "Before and after", Head: []string{"", "Starting weights", "Transition", r.Policy}}
 	row := func(name string, cell func(Part) string) {

@@ -91,7 +91,8 @@ func (decades) Ticks(low, high float64) []plot.Tick {
 }
 
 // series draws y over the ends of the intervals, leaving out what keep refuses.
-func (r *Report) series(p *plot.Plot, name string, c color.Color, step plotter.StepKind, y func(Interval) (float64, bool)) error {
+func (r *Report) series(p *plot.Plot, name string, c color.Color, step plotter.StepKind,
+	y func(Interval) (float64, bool)) error {
 	var xys plotter.XYs
 	for _, i := range r.Intervals {
 		if v, ok := y(i); ok {
@@ -129,7 +130,8 @@ func (r *Report) marks(p *plot.Plot, low, high float64) error {
 		if !i.Reloaded {
 			continue
 		}
-		line, err := vertical(i.AtS, draw.LineStyle{Color: color.Gray{Y: 0xa0}, Width: vg.Points(0.8), Dashes: []vg.Length{vg.Points(2), vg.Points(2)}})
+		line, err := vertical(i.AtS, draw.LineStyle{Color: color.Gray{Y: 0xa0}, Width: vg.Points(0.8),
+			Dashes: []vg.Length{vg.Points(2), vg.Points(2)}})
 		if err != nil {
 			return err
 		}
@@ -141,7 +143,8 @@ func (r *Report) marks(p *plot.Plot, low, high float64) error {
 	if r.Tuned.Requests+r.Transition.Requests == 0 {
 		return nil
 	}
-	line, err := vertical(r.Before.ToS, draw.LineStyle{Color: color.Black, Width: vg.Points(1.2), Dashes: []vg.Length{vg.Points(5), vg.Points(3)}})
+	line, err := vertical(r.Before.ToS, draw.LineStyle{Color: color.Black, Width: vg.Points(1.2),
+		Dashes: []vg.Length{vg.Points(5), vg.Points(3)}})
 	if err != nil {
 		return err
 	}
@@ -167,7 +170,9 @@ func (r *Report) latencyPlot() (*plot.Plot, error) {
 	p.Y.Min, p.Y.Max = low, high
 	err := r.series(p, "p99", palette[1], plotter.NoStep, func(i Interval) (float64, bool) { return i.P99, i.P99 > 0 })
 	if err == nil {
-		err = r.series(p, "p50", palette[0], plotter.NoStep, func(i Interval) (float64, bool) { return i.P50, i.P50 > 0 })
+		err = r.series(p, "p50", palette[0], plotter.NoStep, func(i Interval) (float64, bool) {
+			return i.P50, i.P50 > 0
+		})
 	}
 	if err == nil {
 		err = r.marks(p, low, high)
@@ -182,16 +187,17 @@ func (r *Report) weightsPlot(group string) (*plot.Plot, error) {
 		if _, ok := r.Weights[group][server]; !ok {
 			continue
 		}
-		err := r.series(p, "server "+server, palette[n%len(palette)], plotter.PreStep, func(i Interval) (float64, bool) {
-			total := 0
-			for _, w := range i.Weights[group] {
-				total += w
-			}
-			if total == 0 {
-				return 0, false
-			}
-			return 100 * float64(i.Weights[group][server]) / float64(total), true
-		})
+		err := r.series(p, "server "+server, palette[n%len(palette)], plotter.PreStep,
+			func(i Interval) (float64, bool) {
+				total := 0
+				for _, w := range i.Weights[group] {
+					total += w
+				}
+				if total == 0 {
+					return 0, false
+				}
+				return 100 * float64(i.Weights[group][server]) / float64(total), true
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +213,9 @@ func (r *Report) ratePlot() (*plot.Plot, error) {
 		high = max(high, i.RatePerSec)
 	}
 	p.Y.Max = math.Ceil(high*1.1/100) * 100
-	err := r.series(p, "all workloads", palette[2], plotter.NoStep, func(i Interval) (float64, bool) { return i.RatePerSec, true })
+	err := r.series(p, "all workloads", palette[2], plotter.NoStep, func(i Interval) (float64, bool) {
+		return i.RatePerSec, true
+	})
 	if err == nil {
 		err = r.marks(p, 0, p.Y.Max)
 	}
@@ -233,7 +241,8 @@ func (r *Report) writePNG(w io.Writer) error {
 		return err
 	}
 	rows := plots[:min(2, len(plots))]
-	img := vgimg.NewWith(vgimg.UseWH(plotWidth, vg.Length(len(rows))*plotHeight), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
+	img := vgimg.NewWith(vgimg.UseWH(plotWidth, vg.Length(len(rows))*plotHeight), vgimg.UseDPI(110),
+		vgimg.UseBackgroundColor(color.White))
 	drawRows(rows, draw.New(img))
 	_, err = vgimg.PngCanvas{Canvas: img}.WriteTo(w)
 	return err

@@ -81,8 +81,8 @@ type Part struct {
 	ARTPerRequest float64                   `json:"art_per_request"`
 	Weights       map[string]map[string]int `json:"weights"` // in force at the end of the part
 	Reloads       int                       `json:"reloads"`
-	// Objective is the score by the scenario's objective, with the share of the intervals in which each bound held; nil: it
-	// names none.
+	// Objective is the score by the scenario's objective, with the share of the intervals in which each bound held;
+	// nil: it names none.
 	Objective *arena.ObjectiveRow `json:"objective,omitempty"`
 }
 
@@ -165,7 +165,9 @@ func (r *Report) objectiveRows(row func(name string, cell func(Part) string)) {
 			return of(p.Objective)
 		}
 	}
-	row("reward of "+r.Objective+" per s", cell(func(o *arena.ObjectiveRow) string { return fmt.Sprintf("%.2f", o.Reward) }))
+	row("reward of "+r.Objective+" per s", cell(func(o *arena.ObjectiveRow) string {
+		return fmt.Sprintf("%.2f", o.Reward)
+	}))
 	judged := r.Tuned.Objective
 	if judged == nil {
 		judged = r.Before.Objective
@@ -174,7 +176,9 @@ func (r *Report) objectiveRows(row func(name string, cell func(Part) string)) {
 		return
 	}
 	for _, name := range sortedKeys(judged.Held) {
-		row("bound of "+name+" held", cell(func(o *arena.ObjectiveRow) string { return fmt.Sprintf("%.0f %%", 100*o.Held[name]) }))
+		row("bound of "+name+" held", cell(func(o *arena.ObjectiveRow) string {
+			return fmt.Sprintf("%.0f %%", 100*o.Held[name])
+		}))
 		row(name+" carried", cell(func(o *arena.ObjectiveRow) string {
 			return fmt.Sprintf("%.1f of %.1f/s", o.Carried[name], o.Offered[name])
 		}))
@@ -230,7 +234,8 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 // the report.
 func (r *Report) Write(dir string) error {
 	r.Files = map[string]string{
-		"report": filepath.Join(dir, "report.json"), "page": filepath.Join(dir, "report.html"), "plot": filepath.Join(dir, "latency.png"),
+		"report": filepath.Join(dir, "report.json"), "page": filepath.Join(dir, "report.html"),
+		"plot":  filepath.Join(dir, "latency.png"),
 		"stats": filepath.Join(dir, "stats.ndjson"),
 	}
 	return errors.Join(

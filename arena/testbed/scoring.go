@@ -65,7 +65,8 @@ func (s *scoring) tally(requests []seen) *tally {
 
 func (s *scoring) client(requests []seen) arena.Client {
 	t := s.tally(requests)
-	return arena.Client{Requests: t.requests, Errors: t.errors, Tardiness: t.tardiness, Mean: t.latency.Mean(), P99: t.latency.Quantile(0.99)}
+	return arena.Client{Requests: t.requests, Errors: t.errors, Tardiness: t.tardiness, Mean: t.latency.Mean(),
+		P99: t.latency.Quantile(0.99)}
 }
 
 // results are the totals over requests, and of each upstream group.

@@ -24,13 +24,15 @@ func TestRequestsAreScoredAgainstTheirDeadline(t *testing.T) {
 		{"in time is no tardiness", seen{latency: 99 * time.Millisecond}, 0},
 		{"half a deadline late is 0.5", seen{latency: 150 * time.Millisecond}, 0.5},
 		{"each workload has its own deadline", seen{latency: 30 * time.Millisecond, workload: 1}, 2},
-		{"a failure counts the same however fast it was", seen{latency: time.Millisecond, failed: true}, objective.DefaultErrorTardiness},
+		{"a failure counts the same however fast it was", seen{latency: time.Millisecond, failed: true},
+			objective.DefaultErrorTardiness},
 	} {
 		if got := s.tardiness(c.request); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("%s: got %v, want %v", c.sentence, got, c.want)
 		}
 	}
-	r := s.results([]seen{{latency: 150 * time.Millisecond}, {latency: time.Millisecond, failed: true}, {latency: 30 * time.Millisecond, workload: 1}})
+	r := s.results([]seen{{latency: 150 * time.Millisecond}, {latency: time.Millisecond, failed: true},
+		{latency: 30 * time.Millisecond, workload: 1}})
 	if r.Requests != 3 || r.Errors != 1 || math.Abs(r.Tardiness-12.5) > 1e-12 {
 		t.Errorf("got %d requests, %d errors, tardiness %v, want 3, 1, 12.5", r.Requests, r.Errors, r.Tardiness)
 	}
@@ -71,7 +73,8 @@ func TestVariantTakesMethodAndStartingWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u := got.Upstream(deathstarbench.ComposePost); u.Method != deathstarbench.LeastConn || u.Weights[2] != 3 || u.Weights[0] != 1 {
+	if u := got.Upstream(deathstarbench.ComposePost); u.Method != deathstarbench.LeastConn || u.Weights[2] != 3 ||
+		u.Weights[0] != 1 {
 		t.Errorf("got method %s and weights %v, want least_conn and [1 1 3]", u.Method, u.Weights)
 	}
 	if u := sc.Upstream(deathstarbench.ComposePost); u.Method != deathstarbench.RoundRobin || u.Weights[2] != 1 {

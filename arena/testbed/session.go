@@ -29,13 +29,15 @@ type session struct {
 }
 
 // newSession starts polling, waits for the first sample, and starts load and faults. The load ends with ctx.
-func newSession(ctx context.Context, bed *Testbed, cfg *WorldConfig, duration time.Duration, seed uint64) (_ *session, err error) {
+func newSession(ctx context.Context, bed *Testbed, cfg *WorldConfig, duration time.Duration, seed uint64) (_ *session,
+	err error) {
 	s := &session{bed: bed, attacked: make(chan struct{}), failed: make(chan struct{})}
 	client, err := bed.statusClient(false)
 	if err != nil {
 		return nil, err
 	}
-	if s.poller, err = vts.NewPoller(client, vts.PollerConfig{Interval: cfg.PollInterval, Logger: cfg.Logger}); err != nil {
+	if s.poller, err = vts.NewPoller(client, vts.PollerConfig{Interval: cfg.PollInterval,
+		Logger: cfg.Logger}); err != nil {
 		return nil, err
 	}
 	workloads, err := Workloads(bed.Scenario, bed.URL, duration, seed)
@@ -49,7 +51,8 @@ func newSession(ctx context.Context, bed *Testbed, cfg *WorldConfig, duration ti
 	if cfg.Progress != nil {
 		load.OnSecond = func(sec loadgen.Second) {
 			elapsed := min(time.Duration(sec.At*float64(time.Second)), duration)
-			cfg.Progress(Progress{Elapsed: elapsed, Total: duration, RatePerSec: sec.Total.RatePerS, P99MS: s.attack.Snapshot().Total.Latency.P99})
+			cfg.Progress(Progress{Elapsed: elapsed, Total: duration, RatePerSec: sec.Total.RatePerS,
+				P99MS: s.attack.Snapshot().Total.Latency.P99})
 		}
 	}
 	if s.attack, err = loadgen.New(load); err != nil {

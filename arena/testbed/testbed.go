@@ -31,7 +31,8 @@ type Options struct {
 	Admin    string // loopback address of the backends' admin call; empty means 127.0.0.1 and a free port
 	// Resolver is the loopback address where the upstreams ask for their weights; empty: they stand in nginx.conf.
 	Resolver string
-	// Live installs the control call for weights without a reload and, of the upstreams whose scenario allows it, for admission.
+	// Live installs the control call for weights without a reload and, of the upstreams whose scenario allows it, for
+	// admission.
 	Live   bool
 	Logger *slog.Logger
 }
@@ -85,7 +86,8 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 	if t.network, err = openNetwork(ctx, opts.Store, opts.Seed); err != nil {
 		return nil, err
 	}
-	if t.Backends, err = socialnet.StartAll(ctx, opts.Scenario, t.network, socialnet.Options{Seed: opts.Seed, Logger: opts.Logger}); err != nil {
+	if t.Backends, err = socialnet.StartAll(ctx, opts.Scenario, t.network, socialnet.Options{Seed: opts.Seed,
+		Logger: opts.Logger}); err != nil {
 		return nil, err
 	}
 	if t.AdminURL, err = t.Backends.ServeAdmin(opts.Admin); err != nil {
@@ -109,7 +111,8 @@ func Start(ctx context.Context, opts Options) (_ *Testbed, err error) {
 	if err := install(shim.Dir, files); err != nil {
 		return nil, err
 	}
-	conf, err := nginxConf(prefix, listen, opts.Resolver, opts.Scenario, t.Backends.Addr, includes{http: include, server: shim.LocationSnippet(), admission: t.admitting})
+	conf, err := nginxConf(prefix, listen, opts.Resolver, opts.Scenario, t.Backends.Addr,
+		includes{http: include, server: shim.LocationSnippet(), admission: t.admitting})
 	if err != nil {
 		return nil, err
 	}

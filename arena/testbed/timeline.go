@@ -32,7 +32,8 @@ type timeline struct {
 
 func (t *timeline) record(r loadgen.Result) {
 	t.mu.Lock()
-	t.all = append(t.all, seen{due: r.Due, latency: r.Latency, workload: uint8(r.Workload), failed: r.Failure != loadgen.Success})
+	t.all = append(t.all, seen{due: r.Due, latency: r.Latency, workload: uint8(r.Workload),
+		failed: r.Failure != loadgen.Success})
 	t.mu.Unlock()
 }
 

@@ -54,7 +54,8 @@ func (w *World) Trial(ctx context.Context, cfg TrialConfig) (*Report, error) {
 		return nil, err
 	}
 	t.report = &Report{
-		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed, Started: w.session.started.UTC().Truncate(time.Millisecond),
+		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed,
+		Started: w.session.started.UTC().Truncate(time.Millisecond),
 		Servers: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),
 	}
 	if status, err := w.session.poller.Last(); err == nil {
@@ -204,7 +205,8 @@ func (t *trial) finish(loads *loadgen.Report) {
 	rep.Saturated, rep.Dropped, rep.Lateness = loads.Saturated, loads.Dropped, loads.Lateness
 	rep.Workloads = make(map[string]WorkloadReport)
 	for _, l := range loads.Workloads {
-		rep.Workloads[l.Name] = WorkloadReport{Requests: l.Requests, Errors: l.Errors, Latency: l.Latency, ErrorKinds: l.ErrorKinds}
+		rep.Workloads[l.Name] = WorkloadReport{Requests: l.Requests, Errors: l.Errors, Latency: l.Latency,
+			ErrorKinds: l.ErrorKinds}
 	}
 	health := w.session.poller.Health()
 	rep.PollsFailed = health.Polls - health.Statuses
@@ -244,7 +246,8 @@ func (t *trial) finish(loads *loadgen.Report) {
 func (t *trial) part(all []seen, in window) Part {
 	sum := t.world.score.tally(within(all, in))
 	p := Part{
-		FromS: in.from.Seconds(), ToS: in.to.Seconds(), Requests: sum.requests, Errors: sum.errors, Latency: sum.latency.Summary(),
+		FromS: in.from.Seconds(), ToS: in.to.Seconds(), Requests: sum.requests, Errors: sum.errors,
+		Latency:    sum.latency.Summary(),
 		RatePerSec: ratePerSec(sum.requests, in.to-in.from),
 	}
 	if sum.requests > 0 {

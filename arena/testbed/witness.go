@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// witness says how much the machine kept the testbed waiting: a timer that should fire every witnessEvery, and how late it did. What the
-// machine does to a timer it does to every answer of the backends too, so that an interval in which it was late says nothing of anybody.
+// witness says how much the machine kept the testbed waiting: a timer that should fire every witnessEvery, and how late
+// it did. What the machine does to a timer it does to every answer of the backends too, so that an interval in which it
+// was late says nothing of anybody.
 type witness struct {
 	mu    sync.Mutex
 	sum   time.Duration

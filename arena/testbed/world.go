@@ -79,7 +79,8 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.bed, err = Start(ctx, Options{Scenario: sc, Dir: w.cfg.Dir, Listen: w.cfg.Listen, Resolver: w.cfg.Resolver, Live: w.cfg.Live, Seed: run.Seed, Logger: w.cfg.Logger}); err != nil {
+	if w.bed, err = Start(ctx, Options{Scenario: sc, Dir: w.cfg.Dir, Listen: w.cfg.Listen, Resolver: w.cfg.Resolver,
+		Live: w.cfg.Live, Seed: run.Seed, Logger: w.cfg.Logger}); err != nil {
 		return err
 	}
 	defer func() {
@@ -120,7 +121,8 @@ func variant(run arena.Run) (*deathstarbench.Scenario, error) {
 	switch run.Method {
 	case "", deathstarbench.RoundRobin, deathstarbench.LeastConn:
 	default:
-		return nil, fmt.Errorf("method %s: the testbed's NGINX has round_robin and least_conn; others are simulated only", run.Method)
+		return nil, fmt.Errorf("method %s: the testbed's NGINX has round_robin and least_conn; others are "+
+			"simulated only", run.Method)
 	}
 	if len(run.Initial) > 0 {
 		if err := arena.CheckWeights(run.Scenario, run.Initial); err != nil {
@@ -209,7 +211,8 @@ func (w *World) SetWeights(ctx context.Context, set weights.Set) (control.Receip
 		for server, s := range servers {
 			addr := w.bed.Backends.Addr(server)
 			if addr == "" {
-				return control.Receipt{}, fmt.Errorf("upstream %s: no server %q in scenario %s", group, server, w.bed.Scenario.Name)
+				return control.Receipt{}, fmt.Errorf("upstream %s: no server %q in scenario %s", group, server,
+					w.bed.Scenario.Name)
 			}
 			byAddress[group][addr] = s
 		}

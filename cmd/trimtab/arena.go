@@ -71,18 +71,25 @@ arena keeps them.`,
 	fl.IntVar(&f.seeds, "seeds", 5, "number of seeds")
 	fl.Uint64Var(&f.seed, "seed", 1, "first seed; the others count up from it")
 	fl.StringVar(&f.out, "out", "", "directory for rows.ndjson, trace.ndjson, arena.html and plots")
-	fl.StringVar(&f.baseline, "baseline", "", "policy that the others are compared with (default: least_conn/equal, else equal, else the first)")
+	fl.StringVar(&f.baseline, "baseline", "", "policy that the others are compared with (default: least_conn/equal, "+
+		"else equal, else the first)")
 	fl.StringVar(&f.markdown, "markdown", "", "rewrite the tables between the arena's marks in this Markdown file")
-	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live; admission on the testbed wants live")
+	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live; admission on the testbed "+
+		"wants live")
 	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's)")
-	fl.DurationVar(&f.warmup, "warmup", 0, "what the scores leave out at the beginning, with --duration (default: the scenario's)")
-	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the user's cache)")
-	fl.StringVar(&f.models, "models", "", "folder of what trimtab arena train left (default: trimtab/models in the user's cache)")
+	fl.DurationVar(&f.warmup, "warmup", 0, "what the scores leave out at the beginning, with --duration (default: "+
+		"the scenario's)")
+	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the "+
+		"user's cache)")
+	fl.StringVar(&f.models, "models", "", "folder of what trimtab arena train left (default: trimtab/models in the "+
+		"user's cache)")
 	fl.IntVar(&f.parallel, "parallel", 0, "blocks played at once (default: one per core; the testbed always plays one)")
 	fl.DurationVar(&f.telemetryDelay, "telemetry-delay", 0, "how old samples are when a policy sees them (simulator)")
 	fl.Float64Var(&f.lostPolls, "lost-polls", 0, "probability that a poll fails (simulator)")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per finished cell instead of tables")
-	cmd.AddCommand(newArenaWorlds(e), newArenaAblate(e), newArenaForecasts(e), newArenaReturns(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e), newArenaTrain(e), newArenaLeaderboard(e), newArenaEdge(e), newArenaAutoscale(e))
+	cmd.AddCommand(newArenaWorlds(e), newArenaAblate(e), newArenaForecasts(e), newArenaReturns(e), newArenaValidate(e),
+		newArenaServe(e), newArenaReport(e), newArenaTrain(e), newArenaLeaderboard(e), newArenaEdge(e),
+		newArenaAutoscale(e))
 	return cmd
 }
 
@@ -100,7 +107,8 @@ func loadScenarios(names []string) ([]*deathstarbench.Scenario, error) {
 				errs = append(errs, err)
 				continue
 			}
-			if name == "all" && sc.Objective.Kind != "" { // what is judged by another objective than the others is played by name
+			// what is judged by another objective than the others is played by name
+			if name == "all" && sc.Objective.Kind != "" {
 				continue
 			}
 			if slices.ContainsFunc(out, func(o *deathstarbench.Scenario) bool { return o.Name == sc.Name }) {
@@ -136,7 +144,8 @@ func (f *arenaFlags) newWorld(e *env) (make func() (arena.World, error), paralle
 // shorten gives scenarios another length.
 func (f *arenaFlags) shorten(scenarios []*deathstarbench.Scenario) error {
 	if f.duration < 0 || f.warmup < 0 || f.warmup > 0 && f.duration == 0 {
-		return fmt.Errorf("--duration %s, --warmup %s: want 0 or more, and a warm-up only with a duration", f.duration, f.warmup)
+		return fmt.Errorf("--duration %s, --warmup %s: want 0 or more, and a warm-up only with a duration", f.duration,
+			f.warmup)
 	}
 	for _, sc := range scenarios {
 		if f.duration == 0 {
@@ -151,7 +160,8 @@ func (f *arenaFlags) shorten(scenarios []*deathstarbench.Scenario) error {
 
 func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error {
 	if f.seeds < 1 || f.parallel < 0 || !(f.lostPolls >= 0 && f.lostPolls < 1) || f.telemetryDelay < 0 {
-		return withCode(exitUsage, fmt.Errorf("--seeds %d, --parallel %d, --lost-polls %g, --telemetry-delay %s: want at least 1, at least 0, a probability below 1, at least 0",
+		return withCode(exitUsage, fmt.Errorf("--seeds %d, --parallel %d, --lost-polls %g, --telemetry-delay %s: "+
+			"want at least 1, at least 0, a probability below 1, at least 0",
 			f.seeds, f.parallel, f.lostPolls, f.telemetryDelay))
 	}
 	scenarios, err := loadScenarios(names)
@@ -189,7 +199,8 @@ func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error 
 		return withCode(exitConfig, err)
 	}
 	err = arena.Play(ctx, arena.Config{
-		Scenarios: scenarios, Policies: policies, Seeds: seeds, NewWorld: make, World: f.world, Parallel: parallel, OnRow: results.add,
+		Scenarios: scenarios, Policies: policies, Seeds: seeds, NewWorld: make, World: f.world, Parallel: parallel,
+		OnRow: results.add,
 	})
 	return results.finish(ctx, err)
 }
@@ -232,7 +243,8 @@ type arenaResults struct {
 	traceFile *os.File
 }
 
-func newArenaResults(e *env, f *arenaFlags, scenarios []*deathstarbench.Scenario, policies []arena.Policy, seeds int) (*arenaResults, error) {
+func newArenaResults(e *env, f *arenaFlags, scenarios []*deathstarbench.Scenario, policies []arena.Policy,
+	seeds int) (*arenaResults, error) {
 	r := &arenaResults{e: e, f: f, scenarios: scenarios, total: len(scenarios) * len(policies) * seeds}
 	for _, p := range policies {
 		r.policies = append(r.policies, p.Name)
@@ -311,23 +323,28 @@ func (r *arenaResults) finish(ctx context.Context, failed error) error {
 	}
 	if r.f.out != "" && len(r.rows) > 0 {
 		page := arena.Page{
-			Title: "Trimtab arena", Command: "trimtab arena " + strings.Join(names, " ") + " --policy " + r.f.policies + fmt.Sprintf(" --seeds %d --seed %d", r.f.seeds, r.f.seed),
-			Version: version, Took: took.Round(time.Second), Baseline: baseline, Scenarios: r.scenarios, Policies: r.policies, Rows: r.rows, Traces: r.traces,
+			Title: "Trimtab arena", Command: "trimtab arena " + strings.Join(names, " ") + " --policy " + r.f.policies +
+				fmt.Sprintf(" --seeds %d --seed %d", r.f.seeds, r.f.seed),
+			Version: version, Took: took.Round(time.Second), Baseline: baseline, Scenarios: r.scenarios,
+			Policies: r.policies, Rows: r.rows, Traces: r.traces,
 		}
 		path, plots, err := page.Write(r.f.out)
 		errs = append(errs, err)
 		if err == nil {
-			fmt.Fprintf(r.e.stderr, "arena: %d rows in %s, page %s, %d plots beside it\n", len(r.rows), filepath.Join(r.f.out, "rows.ndjson"), path, len(plots))
+			fmt.Fprintf(r.e.stderr, "arena: %d rows in %s, page %s, %d plots beside it\n", len(r.rows),
+				filepath.Join(r.f.out, "rows.ndjson"), path, len(plots))
 		}
 	}
 	if r.f.markdown != "" && failed == nil {
 		errs = append(errs, rewriteArenaMarkdown(r.f.markdown, r.f.command, r.rows, summaries, baseline, took))
 	}
 	if ctx.Err() != nil {
-		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d rows are complete%s: %w", len(r.rows), r.total, r.kept(), cellOf(failed)))
+		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d rows are complete%s: %w", len(r.rows),
+			r.total, r.kept(), cellOf(failed)))
 	}
 	if failed != nil {
-		return errors.Join(fmt.Errorf("%d of %d rows are complete%s: %w", len(r.rows), r.total, r.kept(), failed), errors.Join(errs...))
+		return errors.Join(fmt.Errorf("%d of %d rows are complete%s: %w", len(r.rows), r.total, r.kept(), failed),
+			errors.Join(errs...))
 	}
 	return withCode(exitConfig, errors.Join(errs...))
 }

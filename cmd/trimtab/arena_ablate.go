@@ -58,7 +58,8 @@ A parameter with "off" has a value at which its part of the tuner is not there: 
 	fl.BoolVar(&f.library, "library", false, "play the built-in scenarios beside the worlds")
 	fl.StringVar(&f.policies, "policy", ablatePolicies, "comma-separated list of tuned, tuned-eject, or METHOD/tuned")
 	fl.StringSliceVar(&f.only, "only", nil, "comma-separated list of the parameters to change (default: all)")
-	fl.StringArrayVar(&f.set, "set", nil, "NAME=VALUE to set a parameter to; may be repeated (default: halved, doubled, off)")
+	fl.StringArrayVar(&f.set, "set", nil, "NAME=VALUE to set a parameter to; may be repeated (default: halved, "+
+		"doubled, off)")
 	fl.IntVar(&f.seeds, "seeds", 1, "number of seeds in each world")
 	fl.Uint64Var(&f.seed, "seed", 1, "first seed; the others count up from it")
 	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live")

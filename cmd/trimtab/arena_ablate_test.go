@@ -30,7 +30,8 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 	}
 	crippled, idle := changes["MinGain 1000"], changes["SpreadMost off"]
 	if !(crippled.P99.Low > 1.1) || !(crippled.Reloads.Ratio < 1) || crippled.P99.Worlds != 2 || crippled.Dispensable {
-		t.Errorf("crippled: got %+v, want a p99 that is higher beyond chance and fewer reloads: only emergencies are answered", crippled)
+		t.Errorf("crippled: got %+v, want a p99 that is higher beyond chance and fewer reloads: only emergencies "+
+			"are answered", crippled)
 	}
 	if len(changes) != 4 {
 		t.Errorf("got %d changes, want half, twice and off of one, and a value of another", len(changes))
@@ -56,7 +57,8 @@ func TestArenaAblatePlaysNamedScenarios(t *testing.T) {
 	code, stdout, stderr := shell(t, "arena", "ablate", tinyScenario(t), "--policy", "least_conn/tuned-eject",
 		"--set", "DeadBand=0.1")
 	text := strings.Join(strings.Fields(stdout), " ")
-	if code != exitOK || !strings.Contains(text, "DeadBand 0.1") || !strings.Contains(text, "p99, least_conn/tuned-eject") {
+	if code != exitOK || !strings.Contains(text, "DeadBand 0.1") ||
+		!strings.Contains(text, "p99, least_conn/tuned-eject") {
 		t.Errorf("got code %d: %s%s", code, stdout, stderr)
 	}
 }

@@ -52,7 +52,8 @@ func runAutoscale(ctx context.Context, e *env, f *autoscaleFlags) error {
 		return withCode(exitUsage, fmt.Errorf("--seeds %d, --runs %d: want at least 1 and 0", f.seeds, f.runs))
 	}
 	w, began, trained := autoscale.Default(), time.Now(), time.Duration(0)
-	heads := []string{"policy", "reward", "95 %", "mean, ms", "p99, ms", "within 400 ms", "utilisation", "processors", "changes/h"}
+	heads := []string{"policy", "reward", "95 %", "mean, ms", "p99, ms", "within 400 ms", "utilisation", "processors",
+		"changes/h"}
 	var rows [][]string
 	for name := range strings.SplitSeq(f.policies, ",") {
 		name = strings.TrimSpace(name)
@@ -65,7 +66,8 @@ func runAutoscale(ctx context.Context, e *env, f *autoscaleFlags) error {
 			from := time.Now()
 			for i := range f.runs {
 				if ctx.Err() != nil {
-					return withCode(exitInterrupted, fmt.Errorf("interrupted after %d hours of training: %w", i, ctx.Err()))
+					return withCode(exitInterrupted, fmt.Errorf("interrupted after %d hours of training: %w", i,
+						ctx.Err()))
 				}
 				if err := learner.Train(1, edgeTrainingSeed+uint64(i)); err != nil {
 					return err
@@ -124,7 +126,8 @@ func runAutoscale(ctx context.Context, e *env, f *autoscaleFlags) error {
 	if trained > 0 {
 		text += fmt.Sprintf(" dqn was trained for %d hours of the world in %s.", f.runs, trained.Round(time.Second))
 	}
-	return withCode(exitConfig, arena.RewriteMarkdown(f.markdown, "autoscale", []byte(text+"\n\n"+arena.MarkdownTable(heads, rows))))
+	return withCode(exitConfig, arena.RewriteMarkdown(f.markdown, "autoscale",
+		[]byte(text+"\n\n"+arena.MarkdownTable(heads, rows))))
 }
 
 // autoscaleRow is the row of a policy's results.
@@ -142,7 +145,8 @@ func autoscaleRow(name string, w *autoscale.World, results []autoscale.Result) [
 	}
 	v := arena.EstimateOf(rewards)
 	return []string{name, fmt.Sprintf("%.3f", v.Mean), fmt.Sprintf("%.3f to %.3f", v.Low, v.High),
-		fmt.Sprintf("%.0f", mean(func(r autoscale.Result) float64 { return r.MeanMS })), fmt.Sprintf("%.0f", mean(func(r autoscale.Result) float64 { return r.P99MS })),
+		fmt.Sprintf("%.0f", mean(func(r autoscale.Result) float64 { return r.MeanMS })),
+		fmt.Sprintf("%.0f", mean(func(r autoscale.Result) float64 { return r.P99MS })),
 		fmt.Sprintf("%.1f %%", 100*mean(func(r autoscale.Result) float64 { return r.Met })),
 		fmt.Sprintf("%.0f %%", 100*mean(func(r autoscale.Result) float64 { return r.Utilisation })),
 		fmt.Sprintf("%.1f", mean(func(r autoscale.Result) float64 { return r.CPUs })),

@@ -113,8 +113,10 @@ func (f *edgeFlags) policy(name string, w *edge.World, seed uint64, kept *edgeLe
 const edgeTrainingSeed = 1 << 32
 
 func runEdge(ctx context.Context, e *env, f *edgeFlags) error {
-	if f.seeds < 1 || f.learn < 0 || !(f.load > 0) || !(f.scale > 0 && f.scale <= 1) || f.world != "sim" && f.world != "emulated" {
-		return withCode(exitUsage, fmt.Errorf("--seeds %d, --learn %s, --load %v, --scale %v, --world %q: want at least 1, 0, above 0, above 0 to 1, sim or emulated",
+	if f.seeds < 1 || f.learn < 0 || !(f.load > 0) || !(f.scale > 0 && f.scale <= 1) || f.world != "sim" &&
+		f.world != "emulated" {
+		return withCode(exitUsage, fmt.Errorf("--seeds %d, --learn %s, --load %v, --scale %v, --world %q: want at "+
+			"least 1, 0, above 0, above 0 to 1, sim or emulated",
 			f.seeds, f.learn, f.load, f.scale, f.world))
 	}
 	w, err := f.read()
@@ -130,7 +132,8 @@ func runEdge(ctx context.Context, e *env, f *edgeFlags) error {
 	}
 	kept := &edgeLearners{}
 	began := time.Now()
-	heads := []string{"policy", "score", "95 %", "timely and correct", "only correct", "only timely", "neither", "denied", "mean, s", "decision"}
+	heads := []string{"policy", "score", "95 %", "timely and correct", "only correct", "only timely", "neither",
+		"denied", "mean, s", "decision"}
 	var rows [][]string
 	for name := range strings.SplitSeq(f.policies, ",") {
 		name = strings.TrimSpace(name)
@@ -182,9 +185,11 @@ func runEdge(ctx context.Context, e *env, f *edgeFlags) error {
 	}
 	text := origin(f.command, len(rows)*f.seeds, w.Name, time.Since(began))
 	if kept.trained > 0 {
-		text += fmt.Sprintf(" dqn learned %s of the world, %d requests, in %s.", f.learn, kept.dqn.Steps(), kept.trained.Round(time.Second))
+		text += fmt.Sprintf(" dqn learned %s of the world, %d requests, in %s.", f.learn, kept.dqn.Steps(),
+			kept.trained.Round(time.Second))
 	}
-	return withCode(exitConfig, arena.RewriteMarkdown(f.markdown, "edge", []byte(text+"\n\n"+arena.MarkdownTable(heads, rows))))
+	return withCode(exitConfig, arena.RewriteMarkdown(f.markdown, "edge",
+		[]byte(text+"\n\n"+arena.MarkdownTable(heads, rows))))
 }
 
 // edgeRow is the row of a policy's scores.
@@ -204,7 +209,9 @@ func edgeRow(name string, scores []edge.Score) []string {
 		us += s.PlaceUS / float64(len(scores))
 	}
 	v := arena.EstimateOf(values)
-	return []string{name, fmt.Sprintf("%.3f", v.Mean), fmt.Sprintf("%.3f to %.3f", v.Low, v.High), share(func(s edge.Score) int { return s.Both }),
+	return []string{name, fmt.Sprintf("%.3f", v.Mean), fmt.Sprintf("%.3f to %.3f", v.Low, v.High),
+		share(func(s edge.Score) int { return s.Both }),
 		share(func(s edge.Score) int { return s.OnlyCorrect }), share(func(s edge.Score) int { return s.OnlyTimely }),
-		share(func(s edge.Score) int { return s.Neither }), share(func(s edge.Score) int { return s.Denied }), fmt.Sprintf("%.2f", mean), fmt.Sprintf("%.1f µs", us)}
+		share(func(s edge.Score) int { return s.Neither }), share(func(s edge.Score) int { return s.Denied }),
+		fmt.Sprintf("%.2f", mean), fmt.Sprintf("%.1f µs", us)}
 }

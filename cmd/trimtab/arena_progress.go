@@ -27,7 +27,8 @@ func (p *arenaProgress) add() {
 	text := fmt.Sprintf("arena: %d of %d cells after %s", p.done, p.total, took.Round(time.Second))
 	if p.line.e.terminal() {
 		left := time.Duration(float64(took) * float64(p.total-p.done) / float64(p.done))
-		text = fmt.Sprintf("%s %s, about %s left", bar(float64(p.done)/float64(p.total), 16), text, left.Round(time.Second))
+		text = fmt.Sprintf("%s %s, about %s left", bar(float64(p.done)/float64(p.total), 16), text,
+			left.Round(time.Second))
 	}
 	p.line.show(took, text)
 }

@@ -60,13 +60,15 @@ func newArenaReport(e *env) *cobra.Command {
 			arena.SortRows(rows, deathstarbench.Names(), policies)
 			summaries := arena.Summarise(rows, baseline)
 			if markdown != "" {
-				return withCode(exitConfig, rewriteArenaMarkdown(markdown, commandLine(cmd, args), rows, summaries, baseline, 0))
+				return withCode(exitConfig, rewriteArenaMarkdown(markdown, commandLine(cmd, args), rows, summaries,
+					baseline, 0))
 			}
 			return e.text(func(w io.Writer) error { return arena.WriteTable(w, summaries, baseline) })
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "policy that the others are compared with")
-	cmd.Flags().StringVar(&markdown, "markdown", "", "rewrite the tables between the arena's marks in this Markdown file instead of printing them")
+	cmd.Flags().StringVar(&markdown, "markdown", "", "rewrite the tables between the arena's marks in this Markdown "+
+		"file instead of printing them")
 	return cmd
 }
 

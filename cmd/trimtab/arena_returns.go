@@ -72,7 +72,8 @@ type returnsResults struct {
 
 func runReturns(ctx context.Context, e *env, f *returnsFlags) error {
 	if f.worlds < 1 || f.seeds < 1 || f.parallel < 0 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d: want at least 1, 1, 0", f.worlds, f.seeds, f.parallel))
+		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d: want at least 1, 1, 0", f.worlds,
+			f.seeds, f.parallel))
 	}
 	r := &returnsResults{f: f, spells: map[string][]worlds.Regime{}, traces: map[string]*arena.Trace{}}
 	var scenarios []*deathstarbench.Scenario
@@ -108,10 +109,12 @@ func runReturns(ctx context.Context, e *env, f *returnsFlags) error {
 		seeds = append(seeds, f.seed+uint64(i))
 	}
 	r.done = newArenaProgress(e, len(scenarios)*len(policies)*len(seeds))
-	err = arena.Play(ctx, arena.Config{Scenarios: scenarios, Policies: policies, Seeds: seeds, NewWorld: world, Parallel: parallel, OnRow: r.add})
+	err = arena.Play(ctx, arena.Config{Scenarios: scenarios, Policies: policies, Seeds: seeds, NewWorld: world,
+		Parallel: parallel, OnRow: r.add})
 	took := r.done.end()
 	if ctx.Err() != nil {
-		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d cells are complete", len(r.cells), r.done.total))
+		return withCode(exitInterrupted, fmt.Errorf("interrupted: %d of %d cells are complete", len(r.cells),
+			r.done.total))
 	}
 	if err != nil {
 		return err
@@ -150,9 +153,11 @@ func (r *returnsResults) report(e *env, first *deathstarbench.Scenario, policies
 	}
 	if r.f.markdown != "" {
 		var b strings.Builder
-		fmt.Fprintf(&b, "%d cells over %d recurring worlds from seed %d on with %d seeds each, played in %s on %d cores (trimtab %s).\n\n",
+		fmt.Fprintf(&b, "%d cells over %d recurring worlds from seed %d on with %d seeds each, played in %s on %d "+
+			"cores (trimtab %s).\n\n",
 			len(r.cells), r.f.worlds, r.f.first, r.f.seeds, took.Round(time.Second), runtime.GOMAXPROCS(0), version)
-		fmt.Fprintf(&b, "| %s |\n|---|%s\n", strings.Join(returnsHeads(), " | "), strings.Repeat("---:|", len(returnsHeads())-1))
+		fmt.Fprintf(&b, "| %s |\n|---|%s\n", strings.Join(returnsHeads(), " | "),
+			strings.Repeat("---:|", len(returnsHeads())-1))
 		for _, c := range ratios {
 			fmt.Fprintf(&b, "| %s |\n", strings.Join(returnsColumns(c), " | "))
 		}
@@ -179,7 +184,8 @@ func (r *returnsResults) report(e *env, first *deathstarbench.Scenario, policies
 }
 
 func returnsHeads() []string {
-	return []string{"regimes on ÷ off", "ART of returns", "95 %", "p99", "95 %", "worst", "in", "changes/h", "without", "worlds", "returns"}
+	return []string{"regimes on ÷ off", "ART of returns", "95 %", "p99", "95 %", "worst", "in", "changes/h", "without",
+		"worlds", "returns"}
 }
 
 func returnsColumns(c arena.RecurrenceRatio) []string {
@@ -189,5 +195,6 @@ func returnsColumns(c arena.RecurrenceRatio) []string {
 	art, artRange := ratio(c.ReturnART)
 	p99, p99Range := ratio(c.P99)
 	return []string{c.Policy, art, artRange, p99, p99Range, fmt.Sprintf("%.3f", c.WorstP99), c.WorstWorld,
-		fmt.Sprintf("%.0f", c.ChangesPerHour), fmt.Sprintf("%.0f", c.BaselineChanges), fmt.Sprint(c.Worlds), fmt.Sprint(c.Returns)}
+		fmt.Sprintf("%.0f", c.ChangesPerHour), fmt.Sprintf("%.0f", c.BaselineChanges), fmt.Sprint(c.Worlds),
+		fmt.Sprint(c.Returns)}
 }

@@ -51,7 +51,8 @@ func tinyScenario(t *testing.T) string {
 func TestArenaRows(t *testing.T) {
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), []string{"arena", tinyScenario(t), "--policy", "equal,least_conn/l3,oracle", "--seeds", "2", "--json", "--out", out,
+	code := run(t.Context(), []string{"arena", tinyScenario(t), "--policy", "equal,least_conn/l3,oracle", "--seeds",
+		"2", "--json", "--out", out,
 		"--oracle-cache", t.TempDir()}, &stdout, &stderr)
 	if code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr.String())
@@ -67,7 +68,8 @@ func TestArenaRows(t *testing.T) {
 		if err := json.Unmarshal(line, &row); err != nil {
 			t.Fatal(err)
 		}
-		for _, key := range []string{"scenario", "policy", "world", "seed", "requests", "errors", "rate_per_s", "latency_ms", "art_per_request", "error_ratio",
+		for _, key := range []string{"scenario", "policy", "world", "seed", "requests", "errors", "rate_per_s",
+			"latency_ms", "art_per_request", "error_ratio",
 			"reloads", "intervals_to_90pct", "regret_vs_oracle", "weights"} {
 			if _, ok := row[key]; !ok {
 				t.Errorf("row has no %s: %s", key, line)
@@ -82,7 +84,8 @@ func TestArenaRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout.Reset()
-	if code := run(t.Context(), []string{"arena", "report", filepath.Join(out, "rows.ndjson"), "--markdown", doc}, &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), []string{"arena", "report", filepath.Join(out, "rows.ndjson"), "--markdown", doc},
+		&stdout, &stderr); code != exitOK {
 		t.Fatalf("report: got code %d: %s", code, stderr.String())
 	}
 	if text, _ := os.ReadFile(doc); !bytes.Contains(text, []byte("| tiny |")) {
@@ -108,14 +111,18 @@ func TestArenaRefuses(t *testing.T) {
 		{[]string{"arena", tiny, "--policy", "magic"}, exitUsage, `unknown chooser "magic"`},
 		{[]string{"arena", tiny, "--world", "moon"}, exitUsage, "want sim or testbed"},
 		{[]string{"arena", tiny, "--seeds", "0"}, exitUsage, "--seeds 0"},
-		{[]string{"arena", tiny, "--world", "testbed", "--policy", "least_time"}, exitUsage, "play least_time in the simulator"},
-		{[]string{"arena", tiny, "--policy", "equal", "--out", "/dev/null/x"}, exitConfig, "create the output directory"},
+		{[]string{"arena", tiny, "--world", "testbed", "--policy", "least_time"}, exitUsage,
+			"play least_time in the simulator"},
+		{[]string{"arena", tiny, "--policy", "equal", "--out", "/dev/null/x"}, exitConfig,
+			"create the output directory"},
 		{[]string{"arena", "serve", "--listen", "0.0.0.0:0"}, exitUsage, "loopback"},
 		{[]string{"arena", "report", tiny}, exitConfig, "row 1"},
 	} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), c.args, &stdout, &stderr); code != c.code || !strings.Contains(stderr.String(), c.says) || strings.Count(stderr.String(), "\n") != 1 {
-			t.Errorf("%v: got code %d and %q, want %d and %q in one line", c.args, code, stderr.String(), c.code, c.says)
+		if code := run(t.Context(), c.args, &stdout, &stderr); code != c.code || !strings.Contains(stderr.String(),
+			c.says) || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%v: got code %d and %q, want %d and %q in one line", c.args, code, stderr.String(), c.code,
+				c.says)
 		}
 	}
 }
@@ -129,7 +136,8 @@ func TestArenaInterrupted(t *testing.T) {
 	code := make(chan int, 1)
 	go func() {
 		defer writer.Close()
-		code <- run(ctx, []string{"arena", tinyScenario(t), "--policy", "equal,l3", "--seeds", "100000", "--json", "--out", out, "--parallel", "1"}, writer, &stderr)
+		code <- run(ctx, []string{"arena", tinyScenario(t), "--policy", "equal,l3", "--seeds", "100000", "--json",
+			"--out", out, "--parallel", "1"}, writer, &stderr)
 	}()
 	lines := bufio.NewScanner(reader)
 	for range 5 {
@@ -140,7 +148,8 @@ func TestArenaInterrupted(t *testing.T) {
 	cancel()
 	for lines.Scan() { // let it go on
 	}
-	if got := <-code; got != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: ") || !strings.Contains(stderr.String(), " rows are complete") {
+	if got := <-code; got != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: ") ||
+		!strings.Contains(stderr.String(), " rows are complete") {
 		t.Errorf("got code %d and %q", got, stderr.String())
 	}
 	kept, err := os.ReadFile(filepath.Join(out, "rows.ndjson"))
@@ -160,14 +169,16 @@ func TestE2EArenaOnTheTestbed(t *testing.T) {
 	}
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"arena", path, "--world", "testbed", "--policy", "least_conn/random", "--seeds", "1", "--json", "--out", out}, &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), []string{"arena", path, "--world", "testbed", "--policy", "least_conn/random",
+		"--seeds", "1", "--json", "--out", out}, &stdout, &stderr); code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr.String())
 	}
 	var row arena.Row
 	if err := json.Unmarshal(stdout.Bytes(), &row); err != nil {
 		t.Fatal(err)
 	}
-	if row.World != "testbed" || row.Requests < 300 || row.Intervals != 3 || row.Reloads < 1 || row.LatencyMS.Mean < 15 || len(row.Groups) != 1 {
+	if row.World != "testbed" || row.Requests < 300 || row.Intervals != 3 || row.Reloads < 1 ||
+		row.LatencyMS.Mean < 15 || len(row.Groups) != 1 {
 		t.Errorf("the row of a run on real NGINX: got %+v", row)
 	}
 	if left := processesOf(t, out); len(left) > 0 {
@@ -193,7 +204,8 @@ func TestArenaServesThePythonClient(t *testing.T) {
 	if !lines.Scan() {
 		t.Fatalf("no address: %d %s", <-code, stderr.String())
 	}
-	out, err := exec.CommandContext(t.Context(), python, "../../docs/examples/arena_client.py", lines.Text(), "capacity-1-2-4", "5").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), python, "../../docs/examples/arena_client.py", lines.Text(),
+		"capacity-1-2-4", "5").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "unseen") {
 		t.Errorf("client: %v: %s", err, out)
 	}

@@ -59,9 +59,11 @@ and the gap to the best static weights.`,
 	fl.StringVar(&f.models, "models", "", "folder of the models (default: trimtab/models in the user's cache)")
 	fl.StringVar(&f.checkpoints, "checkpoints", "", "folder of what is unfinished (default: checkpoints in --models)")
 	fl.StringVar(&f.out, "out", "", "folder for the learning curves, as JSON and PNG")
-	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the user's cache)")
+	fl.StringVar(&f.cache, "oracle-cache", "", "directory of the oracle's weights (default: trimtab/oracle in the "+
+		"user's cache)")
 	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live")
-	fl.StringVar(&f.actions, "actions", rival.ActSteps, "what a learner of discrete actions may do: "+rival.ActSteps+" or "+rival.ActLevels)
+	fl.StringVar(&f.actions, "actions", rival.ActSteps,
+		"what a learner of discrete actions may do: "+rival.ActSteps+" or "+rival.ActLevels)
 	fl.StringVar(&f.levels, "levels", "1,3,5", "weights that --actions levels combines")
 	fl.Float64Var(&f.gamma, "gamma", 0.9, "weight of what comes after the next interval, 0 to below 1")
 	fl.Float64Var(&f.rate, "rate", 0, "learning rate (default: the learner's)")
@@ -107,12 +109,14 @@ func (f *trainFlags) trainees() (map[string]arena.NewTrainee, error) {
 	}
 	return map[string]arena.NewTrainee{
 		rival.KindDQN: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
-			return rival.TrainDQN(s, rival.DQNConfig{Actions: actions, Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
+			return rival.TrainDQN(s, rival.DQNConfig{Actions: actions, Gamma: gamma, Rate: f.rate, Targets: targets,
+				Seed: seed})
 		},
 		rival.KindTD3: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
 			return rival.TrainTD3(s, rival.TD3Config{Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
 		},
-		rival.KindStudent: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
+		rival.KindStudent: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee,
+			error) {
 			return rival.TrainStudent(s, rival.TD3Config{Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
 		},
 		rival.KindTable: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
@@ -123,8 +127,10 @@ func (f *trainFlags) trainees() (map[string]arena.NewTrainee, error) {
 
 func (f *trainFlags) validate() error {
 	switch {
-	case f.seeds < 1 || f.episodes < 1 || f.every < 1 || f.plays < 1 || f.patience < 1 || f.parallel < 0 || f.budget < 0:
-		return fmt.Errorf("--seeds %d, --episodes %d, --every %d, --patience %d, --parallel %d, --time %s: want at least 1, 1, 1, 1, 0, 0",
+	case f.seeds < 1 || f.episodes < 1 || f.every < 1 || f.plays < 1 || f.patience < 1 || f.parallel < 0 ||
+		f.budget < 0:
+		return fmt.Errorf("--seeds %d, --episodes %d, --every %d, --patience %d, --parallel %d, --time %s: want at "+
+			"least 1, 1, 1, 1, 0, 0",
 			f.seeds, f.episodes, f.every, f.patience, f.parallel, f.budget)
 	case !(f.gamma >= 0 && f.gamma < 1) || !(f.rate >= 0 && f.rate < 1):
 		return fmt.Errorf("--gamma %v, --rate %v: want 0 to below 1", f.gamma, f.rate)
@@ -148,7 +154,8 @@ func runTrain(ctx context.Context, e *env, f *trainFlags, names []string) error 
 	for kind := range strings.SplitSeq(f.policies, ",") {
 		kind = strings.TrimSpace(kind)
 		if makers[kind] == nil {
-			return withCode(exitUsage, fmt.Errorf("--policy %s: %q learns nothing before it is played: want %s", f.policies, kind, strings.Join(rival.Trainable(), ", ")))
+			return withCode(exitUsage, fmt.Errorf("--policy %s: %q learns nothing before it is played: want %s",
+				f.policies, kind, strings.Join(rival.Trainable(), ", ")))
 		}
 		kinds = append(kinds, kind)
 	}
@@ -169,7 +176,8 @@ func runTrain(ctx context.Context, e *env, f *trainFlags, names []string) error 
 	}
 	tab := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if !f.json {
-		fmt.Fprintln(tab, "learner\tscenario\tseed\tepisodes\tsteps\ttime\tsteps/s\tbest score\tequal\tbest static\tp99 ms\tended\t")
+		fmt.Fprintln(tab, "learner\tscenario\tseed\tepisodes\tsteps\ttime\tsteps/s\tbest score\tequal\tbest "+
+			"static\tp99 ms\tended\t")
 	}
 	for _, sc := range scenarios {
 		for _, kind := range kinds {
@@ -184,8 +192,10 @@ func runTrain(ctx context.Context, e *env, f *trainFlags, names []string) error 
 // train trains the learners of one kind on one scenario and keeps what they leave.
 func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scenario, kind string, make arena.NewTrainee,
 	cache *arena.OracleCache, models arena.Models, tab *tabwriter.Writer) error {
-	c := arena.TrainConfig{Scenario: sc, Method: f.method, Kind: kind, New: make, Episodes: f.episodes, Every: f.every, Plays: f.plays, Patience: f.patience,
-		Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints, Sim: arena.SimOptions{Live: f.actuator == "live"}}
+	c := arena.TrainConfig{Scenario: sc, Method: f.method, Kind: kind, New: make, Episodes: f.episodes, Every: f.every,
+		Plays: f.plays, Patience: f.patience,
+		Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints,
+		Sim: arena.SimOptions{Live: f.actuator == "live"}}
 	if c.Parallel == 0 {
 		c.Parallel = min(f.seeds, runtime.GOMAXPROCS(0))
 	}
@@ -194,14 +204,16 @@ func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scena
 	}
 	line, began := newStatusLine(e), time.Now()
 	c.OnPoint = func(seed uint64, p arena.CurvePoint) {
-		line.show(time.Since(began), fmt.Sprintf("train %s on %s: seed %d, episode %d of %d, score %.4f, p99 %.1f ms, after %s", kind, sc.Name,
+		line.show(time.Since(began), fmt.Sprintf("train %s on %s: seed %d, episode %d of %d, score %.4f, p99 %.1f "+
+			"ms, after %s", kind, sc.Name,
 			seed, p.Episode, f.episodes, p.Score, p.P99MS, time.Since(began).Round(time.Second)))
 	}
 	t, err := arena.Train(ctx, c, cache)
 	line.clear()
 	if err != nil {
 		if ctx.Err() != nil {
-			return withCode(exitInterrupted, fmt.Errorf("%w (kept in %s: the same command goes on)", err, f.checkpoints))
+			return withCode(exitInterrupted, fmt.Errorf("%w (kept in %s: the same command goes on)", err,
+				f.checkpoints))
 		}
 		if errors.Is(err, rival.ErrOtherModel) {
 			return withCode(exitConfig, err)
@@ -228,8 +240,10 @@ func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scena
 		if len(c.Points) > 0 {
 			last = c.Points[len(c.Points)-1]
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%d\t%d\t%d\t%s\t%.0f\t%.4f\t%.4f\t%.4f\t%.1f\t%s\t\n", kind, sc.Name, c.Seed, last.Episode, last.Steps,
-			time.Duration(last.Seconds*float64(time.Second)).Round(time.Second), c.StepsPerSec, c.Best.Score, t.Equal.Score, t.Oracle.Score, c.Best.P99MS, c.Stopped)
+		fmt.Fprintf(tab, "%s\t%s\t%d\t%d\t%d\t%s\t%.0f\t%.4f\t%.4f\t%.4f\t%.1f\t%s\t\n", kind, sc.Name, c.Seed,
+			last.Episode, last.Steps,
+			time.Duration(last.Seconds*float64(time.Second)).Round(time.Second), c.StepsPerSec, c.Best.Score,
+			t.Equal.Score, t.Oracle.Score, c.Best.P99MS, c.Stopped)
 	}
 	return f.write(t, kind, sc.Name)
 }

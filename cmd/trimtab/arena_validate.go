@@ -34,20 +34,26 @@ that is not, --dilate makes them small.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.policies, "policy", "capacity,least_conn/equal", "comma-separated list of chooser or method/chooser")
+	fl.StringVar(&f.policies, "policy", "capacity,least_conn/equal", "comma-separated list of chooser or "+
+		"method/chooser")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of arrivals and service times")
 	fl.DurationVar(&duration, "duration", 0, "cut scenarios off after this time (default: play them whole)")
-	fl.DurationVar(&overhead, "overhead", 0, "time that NGINX and the network stack of this machine add to every response, for the simulator")
-	fl.Float64Var(&dilate, "dilate", 1, "multiply all times and divide all rates by this: the same queues, while the machine's own delays count less")
+	fl.DurationVar(&overhead, "overhead", 0, "time that NGINX and the network stack of this machine add to every "+
+		"response, for the simulator")
+	fl.Float64Var(&dilate, "dilate", 1, "multiply all times and divide all rates by this: the same queues, while the "+
+		"machine's own delays count less")
 	fl.StringVar(&f.out, "out", "", "directory of the testbed's files (default: a temporary one)")
-	fl.StringVar(&f.markdown, "markdown", "", "rewrite the table between the marks <!-- validate:begin --> and <!-- validate:end --> of this Markdown file")
+	fl.StringVar(&f.markdown, "markdown", "", "rewrite the table between the marks <!-- validate:begin --> and <!-- "+
+		"validate:end --> of this Markdown file")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per scenario and policy")
 	return cmd
 }
 
-func runArenaValidate(ctx context.Context, e *env, f *arenaFlags, duration, overhead time.Duration, dilate float64, names []string) error {
+func runArenaValidate(ctx context.Context, e *env, f *arenaFlags, duration, overhead time.Duration, dilate float64,
+	names []string) error {
 	if !(dilate >= 1 && dilate <= 100) || duration < 0 || overhead < 0 {
-		return withCode(exitUsage, fmt.Errorf("--dilate %g, --duration %s, --overhead %s: want 1 to 100, and no negative times", dilate, duration, overhead))
+		return withCode(exitUsage, fmt.Errorf("--dilate %g, --duration %s, --overhead %s: want 1 to 100, and no "+
+			"negative times", dilate, duration, overhead))
 	}
 	scenarios, err := loadScenarios(names)
 	if err != nil {
@@ -109,7 +115,8 @@ func runArenaValidate(ctx context.Context, e *env, f *arenaFlags, duration, over
 		}
 	}
 	if f.markdown != "" {
-		if err := arena.RewriteMarkdown(f.markdown, "validate", validationMarkdown(done, f.seed, overhead, dilate)); err != nil {
+		if err := arena.RewriteMarkdown(f.markdown, "validate", validationMarkdown(done, f.seed, overhead,
+			dilate)); err != nil {
 			return withCode(exitConfig, err)
 		}
 	}
@@ -122,13 +129,17 @@ func runArenaValidate(ctx context.Context, e *env, f *arenaFlags, duration, over
 // validationMarkdown is the table of validations for a document.
 func validationMarkdown(done []arena.Validation, seed uint64, overhead time.Duration, dilate float64) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Seed %d, overhead told to the twin: %s, times dilated by %g. Times in ms, twin / testbed.\n\n", seed, overhead, dilate)
-	b.WriteString("| scenario | policy | busiest server | mean | p50 | p99 | largest difference of a share | errors | |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n")
+	fmt.Fprintf(&b, "Seed %d, overhead told to the twin: %s, times dilated by %g. Times in ms, twin / testbed.\n\n",
+		seed, overhead, dilate)
+	b.WriteString("| scenario | policy | busiest server | mean | p50 | p99 | largest difference of a share | errors " +
+		"| |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, v := range done {
 		s, t := v.Sim, v.Testbed
-		fmt.Fprintf(&b, "| %s | %s | %.0f %% | %.1f / %.1f (%+.1f %%) | %.1f / %.1f (%+.1f %%) | %.1f / %.1f (%+.1f %%) | %.2f pp | %.2f %% / %.2f %% | %s |\n", v.Scenario, v.Policy, 100*v.Utilisation,
+		fmt.Fprintf(&b, "| %s | %s | %.0f %% | %.1f / %.1f (%+.1f %%) | %.1f / %.1f (%+.1f %%) | %.1f / %.1f (%+.1f "+
+			"%%) | %.2f pp | %.2f %% / %.2f %% | %s |\n", v.Scenario, v.Policy, 100*v.Utilisation,
 			s.LatencyMS.Mean, t.LatencyMS.Mean, 100*v.MeanError, s.LatencyMS.P50, t.LatencyMS.P50, 100*v.P50Error,
-			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio, verdict(v))
+			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio,
+			verdict(v))
 	}
 	return b.Bytes()
 }
@@ -149,12 +160,15 @@ func writeValidations(e *env, done []arena.Validation) error {
 
 func validationTable(w io.Writer, done []arena.Validation) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tab, "scenario\tpolicy\tbusiest\tmean ms sim\ttestbed\terror\tp50 ms sim\ttestbed\terror\tp99 ms sim\ttestbed\terror\tshares\terrors sim\ttestbed\t\t")
+	fmt.Fprintln(tab, "scenario\tpolicy\tbusiest\tmean ms sim\ttestbed\terror\tp50 ms sim\ttestbed\terror\tp99 ms "+
+		"sim\ttestbed\terror\tshares\terrors sim\ttestbed\t\t")
 	for _, v := range done {
 		s, t := v.Sim, v.Testbed
-		fmt.Fprintf(tab, "%s\t%s\t%.0f %%\t%.1f\t%.1f\t%+.1f %%\t%.1f\t%.1f\t%+.1f %%\t%.1f\t%.1f\t%+.1f %%\t±%.2f pp\t%.2f %%\t%.2f %%\t%s\t\n", v.Scenario, v.Policy, 100*v.Utilisation,
+		fmt.Fprintf(tab, "%s\t%s\t%.0f %%\t%.1f\t%.1f\t%+.1f %%\t%.1f\t%.1f\t%+.1f %%\t%.1f\t%.1f\t%+.1f %%\t±%.2f "+
+			"pp\t%.2f %%\t%.2f %%\t%s\t\n", v.Scenario, v.Policy, 100*v.Utilisation,
 			s.LatencyMS.Mean, t.LatencyMS.Mean, 100*v.MeanError, s.LatencyMS.P50, t.LatencyMS.P50, 100*v.P50Error,
-			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio, verdict(v))
+			s.LatencyMS.P99, t.LatencyMS.P99, 100*v.P99Error, 100*v.ShareError, 100*s.ErrorRatio, 100*t.ErrorRatio,
+			verdict(v))
 	}
 	return tab.Flush()
 }

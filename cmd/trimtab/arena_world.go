@@ -36,7 +36,8 @@ func newTestbedWorld(e *env, f *arenaFlags) func() (arena.World, error) {
 			actuator = liveTestbedActuator
 		}
 		w := arena.World(testbed.NewWorld(testbed.WorldConfig{
-			Dir: filepath.Join(dir, "testbed"), NewActuator: actuator, Live: f.actuator == "live", Duration: f.duration, Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+			Dir: filepath.Join(dir, "testbed"), NewActuator: actuator, Live: f.actuator == "live", Duration: f.duration,
+			Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		}))
 		if temporary {
 			w = removingWorld{w, dir}
@@ -63,7 +64,8 @@ func (w removingWorld) Close() error {
 func checkTestbedPolicies(policies []arena.Policy) error {
 	for _, p := range policies {
 		if p.Method != "" && p.Method != deathstarbench.RoundRobin && p.Method != deathstarbench.LeastConn {
-			return fmt.Errorf("policy %s: the testbed's NGINX balances by %s and %s only: play %s in the simulator", p.Name, deathstarbench.RoundRobin, deathstarbench.LeastConn, p.Method)
+			return fmt.Errorf("policy %s: the testbed's NGINX balances by %s and %s only: play %s in the simulator",
+				p.Name, deathstarbench.RoundRobin, deathstarbench.LeastConn, p.Method)
 		}
 	}
 	return nil

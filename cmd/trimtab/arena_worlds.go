@@ -54,7 +54,8 @@ A cell that fails, for instance because the policy panics, does not end the othe
 	fl.Uint64Var(&f.first, "first", 1, "seed of the first world; the others count up from it")
 	fl.BoolVar(&f.recurring, "recurring", false, "generate worlds of hours in which regimes of load return")
 	fl.StringVar(&f.policies, "policy", worldsPolicies, "comma-separated list of chooser or method/chooser")
-	fl.StringVar(&f.baselines, "baseline", "least_conn/equal", "comma-separated list of policies to compare the others with")
+	fl.StringVar(&f.baselines, "baseline", "least_conn/equal", "comma-separated list of policies to compare the "+
+		"others with")
 	fl.IntVar(&f.seeds, "seeds", 3, "number of seeds in each world")
 	fl.Uint64Var(&f.seed, "seed", 1, "first seed; the others count up from it")
 	fl.IntVar(&f.worst, "worst", 10, "how many of the worst worlds of each policy to list")
@@ -82,7 +83,8 @@ type worldsResults struct {
 
 func runWorlds(ctx context.Context, e *env, f *worldsFlags, names []string) error {
 	if f.worlds < 1 || f.seeds < 1 || f.parallel < 0 || f.worst < 0 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d, --worst %d: want at least 1, 1, 0, 0",
+		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d, --worst %d: want at least "+
+			"1, 1, 0, 0",
 			f.worlds, f.seeds, f.parallel, f.worst))
 	}
 	r := &worldsResults{e: e, f: f, about: map[string]string{}}

@@ -86,7 +86,8 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 func (r *worldsResults) printFailures() error {
 	for _, f := range r.failures {
 		line := failureJSON{
-			Schema: worldsSchema, Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed, Error: f.Err.Error(),
+			Schema: worldsSchema, Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed,
+			Error: f.Err.Error(),
 		}
 		if err := printJSON(r.e.stdout, line); err != nil {
 			return err

@@ -53,27 +53,37 @@ With --csv: fit a mixture to a file of numbers (a header row, then one row of nu
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.csv, "csv", "", "fit a mixture to this file of numbers instead of statistics")
-	fl.StringVar(&f.k, "k", auto, "number of regimes, such as 27; auto: the least BIC from 1 to 40; A..B: the least BIC from A to B")
-	fl.StringVar(&f.covariance, "covariance", auto, "full, diag, tied or spherical; auto: full or diag, which has the less BIC, full only of rows enough")
-	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, or seed for the older set of raw per-server counters")
-	fl.DurationVar(&f.window, "window", 3*time.Second, "merge polls into intervals of this length; 0: every poll is one")
+	fl.StringVar(&f.k, "k", auto, "number of regimes, such as 27; auto: the least BIC from 1 to 40; A..B: the least "+
+		"BIC from A to B")
+	fl.StringVar(&f.covariance, "covariance", auto, "full, diag, tied or spherical; auto: full or diag, which has "+
+		"the less BIC, full only of rows enough")
+	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, or seed for the older set of raw "+
+		"per-server counters")
+	fl.DurationVar(&f.window, "window", 3*time.Second, "merge polls into intervals of this length; 0: every "+
+		"poll is one")
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "leave out lines that cannot be read instead of stopping at the first")
 	fl.StringVar(&f.model, "model", "", "use this model instead of fitting one")
 	fl.StringVar(&f.out, "out", "", "write the model to this file")
 	fl.StringVar(&f.assignments, "assignments", "", "write the regime of every interval or row to this CSV file")
 	fl.StringVar(&f.transitions, "transitions", "", "write P(s'|s,a) to this file, .csv or .json")
 	fl.StringVar(&f.plot, "plot", "", "draw regimes, timeline, BIC curve and transitions to this file, .png or .svg")
-	fl.StringVar(&f.schedule, "schedule", "", "compare the regimes with the load schedule that was run, as drawn by trimtab load")
+	fl.StringVar(&f.schedule, "schedule", "", "compare the regimes with the load schedule that was run, as drawn by "+
+		"trimtab load")
 	fl.IntVar(&f.restarts, "restarts", 5, "random starts, the best is kept")
 	fl.IntVar(&f.maxIterations, "max-iterations", 200, "iterations per start")
-	fl.Float64Var(&f.tolerance, "tolerance", 1e-4, "stop when an iteration gains less log-likelihood per row; 0: make all iterations")
-	fl.Float64Var(&f.floor, "floor", 1e-6, "least variance in any direction, in squared units of the (standardised) features")
-	fl.Float64Var(&f.prior, "prior-rows", 0, "shrink covariances towards the one shared by all regimes as by so many rows; 0: features+2, with --csv none; negative: none")
-	fl.Float64Var(&f.novelty, "novelty", cluster.DefaultNovelty, "probability of the ellipsoid outside of which an interval is novel")
+	fl.Float64Var(&f.tolerance, "tolerance", 1e-4, "stop when an iteration gains less log-likelihood per row; 0: "+
+		"make all iterations")
+	fl.Float64Var(&f.floor, "floor", 1e-6, "least variance in any direction, in squared units of the "+
+		"(standardised) features")
+	fl.Float64Var(&f.prior, "prior-rows", 0, "shrink covariances towards the one shared by all regimes as by so many "+
+		"rows; 0: features+2, with --csv none; negative: none")
+	fl.Float64Var(&f.novelty, "novelty", cluster.DefaultNovelty, "probability of the ellipsoid outside of which an "+
+		"interval is novel")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the random starts")
 	fl.IntVar(&f.workers, "workers", 0, "goroutines (default: one per core); the result does not depend on it")
 	fl.StringVar(&f.start, "start", "", "start from the mixture of this model file instead of random starts")
-	fl.StringVar(&f.means, "means", "", "with --csv: start from the means in this CSV file, equal weights and the variances of the columns")
+	fl.StringVar(&f.means, "means", "", "with --csv: start from the means in this CSV file, equal weights and the "+
+		"variances of the columns")
 	fl.BoolVar(&f.standardise, "standardise", false, "with --csv: standardise the columns first")
 	fl.BoolVar(&f.stream, "stream", false, "with --csv: do not hold the file in memory")
 	fl.BoolVar(&f.json, "json", false, "one JSON object per line; the last one holds the fit and the regimes")

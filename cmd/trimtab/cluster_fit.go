@@ -58,7 +58,8 @@ func analyseCSV(ctx context.Context, f *clusterFlags, report *fitProgress) (*ana
 }
 
 // fit fits the model to x, or reads it, and assigns every row.
-func (a *analysis) fit(ctx context.Context, f *clusterFlags, name string, schema cluster.Schema, x *mat.Dense, file *cluster.CSVFile, report *fitProgress) error {
+func (a *analysis) fit(ctx context.Context, f *clusterFlags, name string, schema cluster.Schema, x *mat.Dense,
+	file *cluster.CSVFile, report *fitProgress) error {
 	a.x = x
 	if f.model != "" {
 		m, err := cluster.OpenModel(f.model)
@@ -66,7 +67,8 @@ func (a *analysis) fit(ctx context.Context, f *clusterFlags, name string, schema
 			return withCode(exitConfig, err)
 		}
 		if !m.Schema.Equal(schema) {
-			return withCode(exitConfig, fmt.Errorf("%s: the model is of other features than %s: %s", f.model, name, m.Schema.Difference(schema)))
+			return withCode(exitConfig, fmt.Errorf("%s: the model is of other features than %s: %s", f.model, name,
+				m.Schema.Difference(schema)))
 		}
 		m.SetNovelty(f.novelty)
 		a.model = m
@@ -81,7 +83,8 @@ func (a *analysis) fit(ctx context.Context, f *clusterFlags, name string, schema
 	return nil
 }
 
-func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, schema cluster.Schema, x *mat.Dense, file *cluster.CSVFile, report *fitProgress) error {
+func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, schema cluster.Schema, x *mat.Dense,
+	file *cluster.CSVFile, report *fitProgress) error {
 	n, d := x.Dims()
 	scaler := cluster.FitScaler(x)
 	z := x
@@ -101,7 +104,8 @@ func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, sch
 		return withCode(exitConfig, err)
 	}
 	if need := cluster.MinimumIntervals(f.from); file == nil && n < need {
-		return withCode(exitConfig, fmt.Errorf("%s: %d intervals of %v, %d regimes need at least %d: collect more, or ask for a shorter --window or a smaller --k",
+		return withCode(exitConfig, fmt.Errorf("%s: %d intervals of %v, %d regimes need at least %d: collect more, "+
+			"or ask for a shorter --window or a smaller --k",
 			name, n, f.window, f.from, need))
 	}
 	var m *cluster.Mixture
@@ -116,7 +120,9 @@ func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, sch
 		m, a.curve, err = cluster.ChooseK(ctx, z, s, f.from, to, func(c cluster.Choice) { report.begin(c.K + 1) })
 		if most := min(to, n/fullRows(d)); err == nil && f.covariance == auto && most >= f.from {
 			s.Covariance = cluster.Full
-			full, curve, bad := cluster.ChooseK(ctx, z, s, f.from, most, func(c cluster.Choice) { report.begin(c.K + 1) })
+			full, curve, bad := cluster.ChooseK(ctx, z, s, f.from, most, func(c cluster.Choice) {
+				report.begin(c.K + 1)
+			})
 			switch {
 			case bad != nil:
 				err = bad
@@ -138,7 +144,8 @@ func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, sch
 	return nil
 }
 
-// fullRows is how many rows a regime with a full covariance of d features has to have: twice as many as it has parameters.
+// fullRows is how many rows a regime with a full covariance of d features has to have: twice as many as it has
+// parameters.
 func fullRows(d int) int { return 2 * cluster.Full.Parameters(1, d) }
 
 // fitError tells an interruption from data that cannot be fitted.
@@ -164,7 +171,8 @@ func (f *clusterFlags) startMixture(z *mat.Dense, file *cluster.CSVFile) (*clust
 			return nil, err
 		}
 		if len(means.Columns) != len(file.Columns) {
-			return nil, fmt.Errorf("%s: %d columns, %s has %d", f.means, len(means.Columns), file.Path, len(file.Columns))
+			return nil, fmt.Errorf("%s: %d columns, %s has %d", f.means, len(means.Columns), file.Path,
+				len(file.Columns))
 		}
 		mu, err := means.Read()
 		if err != nil {

@@ -31,7 +31,8 @@ func (s *statusOf) add(sample vts.Sample) *vts.Status {
 		u := vts.Upstream{Name: group.Name}
 		for i, p := range group.Peers {
 			peer := vts.Peer{
-				Server: p.Server, Weight: p.Weight, Down: p.Down, Requests: p.Requests, InBytes: p.InBytes, OutBytes: p.OutBytes,
+				Server: p.Server, Weight: p.Weight, Down: p.Down, Requests: p.Requests, InBytes: p.InBytes,
+				OutBytes:  p.OutBytes,
 				Responses: p.Responses, RequestMsec: p.RequestMsec, ResponseMsec: p.ResponseMsec,
 			}
 			if s.st.Upstreams != nil {
@@ -71,9 +72,10 @@ func simulateSchedule(t testing.TB, dir string, total time.Duration, seed uint64
 	sc.Loads = nil
 	for _, b := range schedule.Bursts {
 		end := min(b.Start+b.Duration, loadgen.Span(total))
-		sc.Loads = append(sc.Loads, deathstarbench.Traffic{Workload: b.Workload, Arrival: string(b.Kind), Phases: []deathstarbench.Phase{
-			{At: deathstarbench.Duration(b.Start), Rate: b.Rate}, {At: deathstarbench.Duration(end), Rate: 0},
-		}})
+		sc.Loads = append(sc.Loads, deathstarbench.Traffic{Workload: b.Workload, Arrival: string(b.Kind),
+			Phases: []deathstarbench.Phase{
+				{At: deathstarbench.Duration(b.Start), Rate: b.Rate}, {At: deathstarbench.Duration(end), Rate: 0},
+			}})
 	}
 	sc.Duration = deathstarbench.Duration(total)
 	s, err := sim.New(sc, sim.Options{Seed: seed, Interval: 500 * time.Millisecond})
@@ -130,8 +132,10 @@ func TestRegimesOfASimulatedHour(t *testing.T) {
 	simulateSchedule(t, dir, time.Hour, 1)
 	var out, errs bytes.Buffer
 	code := run(context.Background(), []string{
-		"cluster", filepath.Join(dir, "stats.ndjson"), "--schedule", filepath.Join(dir, "schedule.toml"), "--k", "27", "--json",
-		"--out", filepath.Join(dir, "model.json"), "--plot", filepath.Join(dir, "regimes.png"), "--transitions", filepath.Join(dir, "P.csv"),
+		"cluster", filepath.Join(dir, "stats.ndjson"), "--schedule", filepath.Join(dir, "schedule.toml"), "--k", "27",
+		"--json",
+		"--out", filepath.Join(dir, "model.json"), "--plot", filepath.Join(dir, "regimes.png"), "--transitions",
+		filepath.Join(dir, "P.csv"),
 	}, &out, &errs)
 	if code != exitOK {
 		t.Fatalf("exit %d: %s", code, errs.String())

@@ -146,7 +146,8 @@ func (a *analysis) printJSON(w io.Writer) error {
 	mix := a.model.Mixture
 	fit := mix.Fit
 	out := fitJSON{
-		K: mix.K, N: fit.N, D: mix.D, Covariance: mix.Covariance, LogLik: fit.LogLikelihoodPerSample, BIC: fit.BIC, AIC: fit.AIC,
+		K: mix.K, N: fit.N, D: mix.D, Covariance: mix.Covariance, LogLik: fit.LogLikelihoodPerSample, BIC: fit.BIC,
+		AIC: fit.AIC,
 		ICL: fit.ICL, Iterations: fit.Iterations, Converged: fit.Converged, Reseeded: fit.Reseeded,
 		FlooredCount: len(fit.Floored), Seed: fit.Seed, Seconds: a.seconds, Agreement: a.agreement,
 	}
@@ -181,7 +182,8 @@ func (a *analysis) print(w io.Writer) error {
 			if c.K == mix.K {
 				mark = "*"
 			}
-			fmt.Fprintf(out, "%d%s\t%.4f\t%.0f\t%.0f\t%.0f\t\n", c.K, mark, c.LogLikelihoodPerSample, c.BIC, c.AIC, c.ICL)
+			fmt.Fprintf(out, "%d%s\t%.4f\t%.0f\t%.0f\t%.0f\t\n", c.K, mark, c.LogLikelihoodPerSample, c.BIC, c.AIC,
+				c.ICL)
 		}
 		fmt.Fprintln(out)
 	}
@@ -189,13 +191,15 @@ func (a *analysis) print(w io.Writer) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%d rows, %d features, %d regimes, %s covariance: log-likelihood %.4f per row, BIC %.0f, %d iterations, %.2f s, seed %d\n",
+	fmt.Fprintf(w, "\n%d rows, %d features, %d regimes, %s covariance: log-likelihood %.4f per row, BIC %.0f, %d "+
+		"iterations, %.2f s, seed %d\n",
 		fit.N, mix.D, mix.K, mix.Covariance, fit.LogLikelihoodPerSample, fit.BIC, fit.Iterations, a.seconds, fit.Seed)
 	if a.fitted && !fit.Converged {
 		fmt.Fprintln(w, "not converged: give more --max-iterations or a larger --tolerance")
 	}
 	if n := len(fit.Floored); n > 0 {
-		fmt.Fprintf(w, "%d of %d covariances are singular or nearly so and rest on the floor: features that do not vary or depend on each other within a regime\n", n, mix.K)
+		fmt.Fprintf(w, "%d of %d covariances are singular or nearly so and rest on the floor: features that do not "+
+			"vary or depend on each other within a regime\n", n, mix.K)
 	}
 	if fit.Reseeded > 0 {
 		fmt.Fprintf(w, "%d times a component emptied and was moved\n", fit.Reseeded)

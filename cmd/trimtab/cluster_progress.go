@@ -26,7 +26,8 @@ func newFitProgress(e *env) *fitProgress {
 func (p *fitProgress) step(s cluster.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line.show(time.Since(p.began), fmt.Sprintf("fit k=%d: start %d, iteration %d, log-likelihood %.4f per row", p.k, s.Restart+1, s.Iteration,
+	p.line.show(time.Since(p.began), fmt.Sprintf("fit k=%d: start %d, iteration %d, log-likelihood %.4f per row", p.k,
+		s.Restart+1, s.Iteration,
 		s.LogLikelihoodPerSample))
 }
 

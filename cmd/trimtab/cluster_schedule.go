@@ -28,9 +28,11 @@ type scheduleAgreement struct {
 }
 
 func (s *scheduleAgreement) String() string {
-	return fmt.Sprintf("agreement with the schedule: %d classes of level, adjusted Rand %.3f, mutual information %.3f, homogeneity %.3f, completeness %.3f; "+
+	return fmt.Sprintf("agreement with the schedule: %d classes of level, adjusted Rand %.3f, mutual information "+
+		"%.3f, homogeneity %.3f, completeness %.3f; "+
 		"%d phases, adjusted Rand %.3f, mutual information %.3f (%d intervals, %d with a change left out)",
-		s.Classes, s.Levels.AdjustedRand, s.Levels.NormalisedMutualInformation, s.Levels.Homogeneity, s.Levels.Completeness,
+		s.Classes, s.Levels.AdjustedRand, s.Levels.NormalisedMutualInformation, s.Levels.Homogeneity,
+		s.Levels.Completeness,
 		s.Bursts, s.Phases.AdjustedRand, s.Phases.NormalisedMutualInformation, s.Levels.N, s.Mixed)
 }
 
@@ -65,7 +67,8 @@ func readPlan(path string) (*plan, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		end := min(time.Duration(b.Start+b.Duration), p.end)
-		p.bursts = append(p.bursts, plannedBurst{workload: slices.Index(p.workloads, b.Workload), start: time.Duration(b.Start), end: end, rate: rate})
+		p.bursts = append(p.bursts, plannedBurst{workload: slices.Index(p.workloads, b.Workload),
+			start: time.Duration(b.Start), end: end, rate: rate})
 	}
 	p.thirds()
 	return p, nil
@@ -136,7 +139,8 @@ func (p *plan) phase(from, to time.Duration) (name string, ok bool) {
 
 // compareSchedule compares the regimes with the schedule that was run. When it began is found by shifting it until
 // its total rate fits the one measured best.
-func compareSchedule(path string, intervals []cluster.Interval, assigned []cluster.Assignment) (*scheduleAgreement, error) {
+func compareSchedule(path string, intervals []cluster.Interval, assigned []cluster.Assignment) (*scheduleAgreement,
+	error) {
 	p, err := readPlan(path)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,8 @@ func sortedKeys(m map[string]int) []string {
 }
 
 // analyseStatistics finds the regimes in stored statistics.
-func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []string, report *fitProgress) (*analysis, error) {
+func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []string, report *fitProgress) (*analysis,
+	error) {
 	a := &analysis{skipped: skipped{Polls: map[string]int{}}}
 	collector := cluster.NewCollector(cluster.FeatureSet(f.features))
 	var given *cluster.Model
@@ -53,7 +54,8 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 			return nil, withCode(exitConfig, err)
 		}
 		if given.Schema.Set == cluster.ColumnFeatures {
-			return nil, withCode(exitConfig, fmt.Errorf("%s: the model is of columns of numbers: use it with --csv", f.model))
+			return nil, withCode(exitConfig, fmt.Errorf("%s: the model is of columns of numbers: use it with --csv",
+				f.model))
 		}
 		collector = cluster.NewCollector(given.Schema.Set)
 	}
@@ -95,7 +97,8 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 	}
 	name := strings.Join(paths, " ")
 	if collector.Len() == 0 {
-		return nil, withCode(exitConfig, fmt.Errorf("%s: no interval of %v in it; it takes two readings at least (%s)", name, f.window, a.skipped))
+		return nil, withCode(exitConfig, fmt.Errorf("%s: no interval of %v in it; it takes two readings at least (%s)",
+			name, f.window, a.skipped))
 	}
 	if err := a.fit(ctx, f, name, collector.Schema(), collector.Matrix(), nil, report); err != nil {
 		return nil, err

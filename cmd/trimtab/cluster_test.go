@@ -40,7 +40,8 @@ func csvOfThree(t *testing.T) string {
 func TestClusterCSV(t *testing.T) {
 	x, dir := csvOfThree(t), t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	code, out, errs := runCapture("cluster", "--csv", x, "--k", "auto", "--json", "--out", file("m.json"), "--assignments", file("a.csv"), "--plot", file("p.svg"))
+	code, out, errs := runCapture("cluster", "--csv", x, "--k", "auto", "--json", "--out", file("m.json"),
+		"--assignments", file("a.csv"), "--plot", file("p.svg"))
 	if code != exitOK {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
@@ -58,7 +59,8 @@ func TestClusterCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Three components of unit variance in the plane: −log 3 − log 2π − 1 per row.
-	if last.K != 3 || last.N != 600 || last.D != 2 || last.LogLikelihoodPerSample < -4.1 || last.LogLikelihoodPerSample > -3.7 || len(last.Regimes) != 3 {
+	if last.K != 3 || last.N != 600 || last.D != 2 || last.LogLikelihoodPerSample < -4.1 ||
+		last.LogLikelihoodPerSample > -3.7 || len(last.Regimes) != 3 {
 		t.Errorf("got %s", lines[len(lines)-1])
 	}
 	for _, r := range last.Regimes {
@@ -73,7 +75,8 @@ func TestClusterCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := runCapture("cluster", "--csv", x, "--model", file("m.json"), "--assignments", file("b.csv")); code != exitOK {
+	if code, _, errs := runCapture("cluster", "--csv", x, "--model", file("m.json"), "--assignments",
+		file("b.csv")); code != exitOK {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
 	if second, _ := os.ReadFile(file("b.csv")); !bytes.Equal(first, second) || bytes.Count(first, []byte{'\n'}) != 601 {
@@ -83,7 +86,8 @@ func TestClusterCSV(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, `"converged":true`) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
-	if code, out, _ = runCapture("cluster", "--csv", x, "--k", "3", "--stream"); code != exitOK || !strings.Contains(out, "600 rows, 2 features, 3 regimes") {
+	if code, out, _ = runCapture("cluster", "--csv", x, "--k", "3", "--stream"); code != exitOK ||
+		!strings.Contains(out, "600 rows, 2 features, 3 regimes") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 }
@@ -113,19 +117,30 @@ func TestClusterRefuses(t *testing.T) {
 		{"both kinds", []string{"--csv", x, "s.ndjson"}, exitUsage, "both --csv and s.ndjson"},
 		{"k of nothing", []string{"--csv", x, "--k", "0"}, exitUsage, `--k "0": want a number from 1`},
 		{"unknown covariance", []string{"--csv", x, "--covariance", "round"}, exitUsage, `covariance "round"`},
-		{"several faults => all of them", []string{"--csv", x, "--k", "x", "--floor", "-1"}, exitUsage, "--floor -1: want more than 0"},
-		{"a model and a fit", []string{"--csv", x, "--model", model, "--k", "3"}, exitUsage, "--k fits a model, --model uses one"},
+		{"several faults => all of them", []string{"--csv", x, "--k", "x", "--floor", "-1"}, exitUsage,
+			"--floor -1: want more than 0"},
+		{"a model and a fit", []string{"--csv", x, "--model", model, "--k", "3"}, exitUsage,
+			"--k fits a model, --model uses one"},
 		{"a file that is not there", []string{filepath.Join(dir, "none")}, exitConfig, "no such file"},
 		{"an empty file", []string{write("empty", "")}, exitConfig, "no interval of 3s in it"},
-		{"statistics cut in the middle => file, line, what to do", []string{write("cut.json", fmt.Sprintf(line, 1)+line[:40])}, exitConfig, "cut.json:2: "},
-		{"too little for the regimes asked for", []string{short, "--window", "0"}, exitConfig, "2 intervals of 0s, 1 regimes need at least 5"},
-		{"a CSV file cut in the middle => file and line", []string{"--csv", write("cut.csv", "a,b\n1,2\n3")}, exitConfig, "cut.csv:3: 1 columns, want 2"},
-		{"NaN => file, line and column", []string{"--csv", write("nan.csv", "a,b\n1,2\nNaN,2\n")}, exitConfig, "nan.csv:3: column 1 (a)"},
-		{"one row", []string{"--csv", write("one.csv", "a,b\n1,2\n"), "--k", "1"}, exitConfig, "one.csv: 1 row: a mixture needs at least 2"},
-		{"more components than rows", []string{"--csv", write("few.csv", "a,b\n1,2\n3,4\n"), "--k", "3"}, exitConfig, "2 rows for 3 components"},
-		{"a model of other columns", []string{"--csv", write("other.csv", "a,b\n1,2\n3,4\n"), "--model", model}, exitConfig, "columns f0,f1, not a,b"},
-		{"a model of columns for statistics", []string{short, "--window", "0", "--model", model}, exitConfig, "use it with --csv"},
-		{"a picture of a format unknown", []string{"--csv", x, "--k", "2", "--plot", filepath.Join(dir, "p.gif")}, exitConfig, "want png or svg"},
+		{"statistics cut in the middle => file, line, what to do",
+			[]string{write("cut.json", fmt.Sprintf(line, 1)+line[:40])}, exitConfig, "cut.json:2: "},
+		{"too little for the regimes asked for", []string{short, "--window", "0"}, exitConfig,
+			"2 intervals of 0s, 1 regimes need at least 5"},
+		{"a CSV file cut in the middle => file and line", []string{"--csv", write("cut.csv", "a,b\n1,2\n3")},
+			exitConfig, "cut.csv:3: 1 columns, want 2"},
+		{"NaN => file, line and column", []string{"--csv", write("nan.csv", "a,b\n1,2\nNaN,2\n")}, exitConfig,
+			"nan.csv:3: column 1 (a)"},
+		{"one row", []string{"--csv", write("one.csv", "a,b\n1,2\n"), "--k", "1"}, exitConfig,
+			"one.csv: 1 row: a mixture needs at least 2"},
+		{"more components than rows", []string{"--csv", write("few.csv", "a,b\n1,2\n3,4\n"), "--k", "3"}, exitConfig,
+			"2 rows for 3 components"},
+		{"a model of other columns", []string{"--csv", write("other.csv", "a,b\n1,2\n3,4\n"), "--model", model},
+			exitConfig, "columns f0,f1, not a,b"},
+		{"a model of columns for statistics", []string{short, "--window", "0", "--model", model}, exitConfig,
+			"use it with --csv"},
+		{"a picture of a format unknown", []string{"--csv", x, "--k", "2", "--plot", filepath.Join(dir, "p.gif")},
+			exitConfig, "want png or svg"},
 	} {
 		code, _, errs := runCapture(append([]string{"cluster"}, c.args...)...)
 		if code != c.code || !strings.Contains(errs, c.want) || strings.Count(errs, "\n") != 1 {

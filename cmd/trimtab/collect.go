@@ -29,7 +29,8 @@ type statusFlags struct {
 
 func (f *statusFlags) add(cmd *cobra.Command, url string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.url, "status", url, "URL of the status page; http+unix:///run/nginx.sock:/status/format/json for a Unix socket")
+	flags.StringVar(&f.url, "status", url, "URL of the status page; http+unix:///run/nginx.sock:/status/format/json "+
+		"for a Unix socket")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Second, "of one request")
 	flags.IntVar(&f.maxMiB, "max-mib", 16, "largest page that is read, MiB")
 	flags.StringVar(&f.user, "user", "", "user for basic authentication")
@@ -41,7 +42,8 @@ func (f *statusFlags) add(cmd *cobra.Command, url string) {
 
 // client builds the client that the flags describe.
 func (f *statusFlags) client() (*vts.Client, error) {
-	cfg := vts.ClientConfig{URL: f.url, Timeout: f.timeout, MaxBytes: f.maxMiB << 20, Username: f.user, Header: http.Header{}}
+	cfg := vts.ClientConfig{URL: f.url, Timeout: f.timeout, MaxBytes: f.maxMiB << 20, Username: f.user,
+		Header: http.Header{}}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -104,10 +106,12 @@ be read up to its last status. It ends after --duration, with the process --unti
 	flags.DurationVar(&f.interval, "interval", 500*time.Millisecond, "time between two polls")
 	flags.DurationVar(&f.duration, "duration", 0, "how long to collect; 0 means without end")
 	flags.IntVar(&f.untilPID, "until-pid", 0, "end with this process")
-	flags.DurationVar(&f.untilIdle, "until-idle", 0, "end when the upstreams have had requests, and then none for so long")
+	flags.DurationVar(&f.untilIdle, "until-idle", 0, "end when the upstreams have had requests, and then none "+
+		"for so long")
 	flags.DurationVar(&f.wait, "wait", 10*time.Second, "how long the page may take to answer for the first time")
 	flags.IntVar(&f.rotateMiB, "rotate-mib", 0, "begin a new file at this size, numbering the old one; 0 means never")
-	flags.StringVar(&f.fsync, "fsync", "5s", "force the file to the disk: close (only at the end), always, or how often")
+	flags.StringVar(&f.fsync, "fsync", "5s", "force the file to the disk: close (only at the end), always, "+
+		"or how often")
 	flags.BoolVar(&f.appending, "append", false, "go on with a file that is there")
 	flags.BoolVar(&f.asJSON, "json", false, "print the summary as one JSON object")
 	return cmd
@@ -115,7 +119,8 @@ be read up to its last status. It ends after --duration, with the process --unti
 
 func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 	if f.out == "" {
-		return withCode(exitUsage, fmt.Errorf("collect: name the file to write with --out (see '%s --help')", cmd.CommandPath()))
+		return withCode(exitUsage, fmt.Errorf("collect: name the file to write with --out (see '%s --help')",
+			cmd.CommandPath()))
 	}
 	if err := aboveZero(cmd, "interval", "timeout", "wait"); err != nil {
 		return err
@@ -125,7 +130,8 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 		return err
 	}
 	defer client.Close()
-	poller, err := vts.NewPoller(client, vts.PollerConfig{Interval: f.interval, Logger: slog.New(slog.NewTextHandler(e.stderr, nil))})
+	poller, err := vts.NewPoller(client, vts.PollerConfig{Interval: f.interval,
+		Logger: slog.New(slog.NewTextHandler(e.stderr, nil))})
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
@@ -142,13 +148,16 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 	if f.untilIdle < 0 || f.duration < 0 || f.rotateMiB < 0 {
 		return withCode(exitUsage, fmt.Errorf("collect: a time or size below 0"))
 	}
-	recorder, err := vts.OpenRecorder(vts.RecorderConfig{Path: f.out, Append: f.appending, RotateBytes: int64(f.rotateMiB) << 20, SyncEvery: sync})
+	recorder, err := vts.OpenRecorder(vts.RecorderConfig{Path: f.out, Append: f.appending,
+		RotateBytes: int64(f.rotateMiB) << 20, SyncEvery: sync})
 	if err != nil {
-		return withCode(exitConfig, fmt.Errorf("--out: want a path in a folder that is there and can be written to: %w", err))
+		return withCode(exitConfig, fmt.Errorf("--out: want a path in a folder that is there and can be written to: %w",
+			err))
 	}
 	line := collectLine{env: e}
 	report, err := vts.Collect(cmd.Context(), vts.CollectConfig{
-		Poller: poller, Recorder: recorder, Duration: f.duration, UntilPID: f.untilPID, UntilIdle: f.untilIdle, Wait: f.wait,
+		Poller: poller, Recorder: recorder, Duration: f.duration, UntilPID: f.untilPID, UntilIdle: f.untilIdle,
+		Wait:   f.wait,
 		OnPoll: line.poll,
 	})
 	line.end()

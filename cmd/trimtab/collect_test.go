@@ -85,14 +85,16 @@ func TestE2ECollectEnds(t *testing.T) {
 	summary := func(sentence string, wantCode int, ended string, args ...string) {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "s.ndjson")
-		code, stdout, stderr := trimtab(t, append([]string{"collect", "--status", url, "--out", path, "--interval", "10ms", "--json"}, args...)...)
+		code, stdout, stderr := trimtab(t, append([]string{"collect", "--status", url, "--out", path, "--interval",
+			"10ms", "--json"}, args...)...)
 		var got struct {
 			Ended    string `json:"ended"`
 			Statuses int    `json:"statuses"`
 			Requests int    `json:"requests"`
 		}
 		if code != wantCode || json.Unmarshal([]byte(stdout), &got) != nil || got.Ended != ended || got.Requests == 0 {
-			t.Errorf("%s: got exit code %d, %s%s; want %d and ended by %q", sentence, code, stdout, stderr, wantCode, ended)
+			t.Errorf("%s: got exit code %d, %s%s; want %d and ended by %q", sentence, code, stdout, stderr, wantCode,
+				ended)
 			return
 		}
 		if n := statuses(t, path); n != got.Statuses {
@@ -126,11 +128,15 @@ func TestCollectSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"no file named", []string{"--status", url}, exitUsage, "out"},
 		{"a URL that is none", []string{"--status", "lb", "--out", fresh}, exitUsage, "http://"},
-		{"a page that never answers", []string{"--status", "http://127.0.0.1:1/", "--out", fresh, "--wait", "200ms"}, exitTelemetry, "no status within"},
+		{"a page that never answers", []string{"--status", "http://127.0.0.1:1/", "--out", fresh, "--wait", "200ms"},
+			exitTelemetry, "no status within"},
 		{"a file that exists", []string{"--status", url, "--out", there}, exitConfig, "exists"},
-		{"a folder that does not", []string{"--status", url, "--out", filepath.Join(dir, "x", "y")}, exitConfig, "no such file"},
-		{"a process that does not", []string{"--status", url, "--out", fresh, "--until-pid", "99999999"}, exitTelemetry, "process 99999999"},
-		{"an interval of nothing", []string{"--status", url, "--out", fresh, "--interval", "1us"}, exitUsage, "interval"},
+		{"a folder that does not", []string{"--status", url, "--out", filepath.Join(dir, "x", "y")}, exitConfig,
+			"no such file"},
+		{"a process that does not", []string{"--status", url, "--out", fresh, "--until-pid", "99999999"}, exitTelemetry,
+			"process 99999999"},
+		{"an interval of nothing", []string{"--status", url, "--out", fresh, "--interval", "1us"}, exitUsage,
+			"interval"},
 		{"a policy nobody knows", []string{"--status", url, "--out", fresh, "--fsync", "often"}, exitUsage, "fsync"},
 		{"a header without a colon", []string{"--status", url, "--out", fresh, "--header", "x"}, exitUsage, "header"},
 	} {

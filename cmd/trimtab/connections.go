@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// connectionsTo counts the connections of this machine's network namespace to a server that are being made, open, or waiting
-// for the server's end. The server's own end, where it runs here too, is not counted.
+// connectionsTo counts the connections of this machine's network namespace to a server that are being made, open, or
+// waiting for the server's end. The server's own end, where it runs here too, is not counted.
 func connectionsTo(server string) (int, error) {
 	want, err := netip.ParseAddrPort(server)
 	if err != nil {

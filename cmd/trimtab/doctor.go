@@ -71,7 +71,8 @@ func printDiagnoses(e *env, found []diagnosis, asJSON bool) error {
 	}
 	return e.text(func(w io.Writer) error {
 		for _, d := range found {
-			if _, err := fmt.Fprintf(w, "%-4s  %-13s %s: %s\n", d.Status, d.Area, d.Check, plain.Text(d.Detail)); err != nil {
+			if _, err := fmt.Fprintf(w, "%-4s  %-13s %s: %s\n", d.Status, d.Area, d.Check,
+				plain.Text(d.Detail)); err != nil {
 				return err
 			}
 			if d.Todo != "" && d.Status != statusOK {
@@ -105,7 +106,8 @@ func diagnosed(found []diagnosis) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	return withCode(code, fmt.Errorf("doctor: %d of %d checks failed: %s", len(failed), len(found), strings.Join(failed, ", ")))
+	return withCode(code, fmt.Errorf("doctor: %d of %d checks failed: %s", len(failed), len(found),
+		strings.Join(failed, ", ")))
 }
 
 // examine makes all checks in turn; what one needs of another that failed is skipped.

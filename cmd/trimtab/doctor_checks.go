@@ -41,7 +41,8 @@ type examination struct {
 }
 
 func (x *examination) add(area, check, status, todo, format string, args ...any) {
-	x.found = append(x.found, diagnosis{Schema: schemaVersion, Area: area, Check: check, Status: status, Detail: fmt.Sprintf(format, args...), Todo: todo})
+	x.found = append(x.found, diagnosis{Schema: schemaVersion, Area: area, Check: check, Status: status,
+		Detail: fmt.Sprintf(format, args...), Todo: todo})
 }
 
 func (x *examination) ok(area, check, format string, args ...any) {
@@ -59,7 +60,8 @@ func (x *examination) skip(area, check, format string, args ...any) {
 
 func (x *examination) config(path string, cfg *daemon.Config) {
 	if _, err := os.Stat(path); err != nil {
-		x.warn(areaConfig, "file", "trimtab init writes one", "there is no %s: defaults and the environment count", path)
+		x.warn(areaConfig, "file", "trimtab init writes one", "there is no %s: defaults and the environment count",
+			path)
 	} else {
 		x.ok(areaConfig, "file", "%s is valid", path)
 	}
@@ -67,7 +69,8 @@ func (x *examination) config(path string, cfg *daemon.Config) {
 		x.warn(areaConfig, "keys", "change the line", "%s", w)
 	}
 	for name := range unknownVariables() {
-		x.warn(areaConfig, "variables", "look for the right name in trimtab.toml(5) or --help", "%s is of no key and no flag%s", name, nearVariable(name))
+		x.warn(areaConfig, "variables", "look for the right name in trimtab.toml(5) or --help",
+			"%s is of no key and no flag%s", name, nearVariable(name))
 	}
 	if err := cfg.CheckNamed(); err != nil {
 		for _, fault := range strings.Split(err.Error(), "\n") {
@@ -80,7 +83,8 @@ func (x *examination) config(path string, cfg *daemon.Config) {
 
 // applierOf is the pipeline that the daemon of a configuration would use.
 func applierOf(cfg *daemon.Config) *nginx.Applier {
-	return &nginx.Applier{Config: cfg.Nginx.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"), Binary: cfg.Nginx.Binary,
+	return &nginx.Applier{Config: cfg.Nginx.Config, StateDir: filepath.Join(cfg.StateDir, "nginx"),
+		Binary: cfg.Nginx.Binary,
 		Prefix: cfg.Nginx.Prefix, PIDFile: cfg.Nginx.PIDFile, Manual: true}
 }
 
@@ -98,7 +102,8 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 	x.loaded = loaded
 	x.ok(areaNGINX, "files", "%s: %d files, %d upstreams", loaded.Path, len(loaded.Files), len(loaded.Upstreams))
 	if len(loaded.Upstreams) == 0 {
-		x.fail(areaNGINX, "upstreams", "weights belong to the servers of an upstream { } block: make one and pass requests to it", "there is none")
+		x.fail(areaNGINX, "upstreams", "weights belong to the servers of an upstream { } block: make one and pass "+
+			"requests to it", "there is none")
 	}
 	tunable := 0
 	for _, u := range loaded.Upstreams {
@@ -107,7 +112,8 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 			tunable++
 			x.ok(areaNGINX, "upstream", "%s (%s): %d servers", u.Name, u.MethodText(), len(u.Peers))
 		case err == nil:
-			x.warn(areaNGINX, "upstream", "nothing to do: there is nothing to choose", "%s has %d server", u.Name, len(u.Peers))
+			x.warn(areaNGINX, "upstream", "nothing to do: there is nothing to choose", "%s has %d server", u.Name,
+				len(u.Peers))
 		case cfg.Actuator.Kind == "reload":
 			x.warn(areaNGINX, "upstream", "it is left alone; see docs/safety.md for what is needed", "%v", err)
 		default:
@@ -115,14 +121,17 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 		}
 	}
 	if tunable == 0 && len(loaded.Upstreams) > 0 {
-		x.fail(areaNGINX, "upstreams", "an upstream needs two servers, and lines that can be edited", "none of them can be tuned")
+		x.fail(areaNGINX, "upstreams", "an upstream needs two servers, and lines that can be edited",
+			"none of them can be tuned")
 	}
 	for _, note := range loaded.Notes() {
 		x.warn(areaNGINX, "note", "", "%s", note)
 	}
 	if loaded.Root == "" && len(cfg.Nginx.TestCommand) == 0 {
-		x.judge(areaNGINX, "nginx -t", "mend NGINX's configuration: no change can be tested before", a.Test(ctx), "passes")
-		x.judge(areaNGINX, "same files", "NGINX reads other files than Trimtab would change: name the right nginx.config and nginx.prefix",
+		x.judge(areaNGINX, "nginx -t", "mend NGINX's configuration: no change can be tested before", a.Test(ctx),
+			"passes")
+		x.judge(areaNGINX, "same files", "NGINX reads other files than Trimtab would change: name the right "+
+			"nginx.config and nginx.prefix",
 			a.CompareFiles(ctx, loaded), "nginx -T reads the same")
 	}
 	if len(cfg.Nginx.ReloadCommand) > 0 {
@@ -136,7 +145,8 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 	}
 	x.master = pid
 	if load, err := nginx.ReadLoad(pid); err == nil {
-		x.ok(areaNGINX, "master", "process %d, %d workers serving, %d draining, %d MiB", pid, load.Workers, load.Draining, load.MemoryBytes>>20)
+		x.ok(areaNGINX, "master", "process %d, %d workers serving, %d draining, %d MiB", pid, load.Workers,
+			load.Draining, load.MemoryBytes>>20)
 	} else {
 		x.warn(areaNGINX, "master", "run it as root", "process %d; its workers cannot be looked at: %v", pid, err)
 	}
@@ -160,7 +170,8 @@ func (x *examination) telemetry(ctx context.Context, cfg *daemon.Config) {
 	defer client.Close()
 	d, err := client.Diagnose(ctx, telemetryPolls)
 	if err != nil {
-		x.fail(areaTelemetry, "page", "name the page in status.url; without nginx-module-vts, trimtab nginx shim install provides one", "%s", noPage(err))
+		x.fail(areaTelemetry, "page", "name the page in status.url; without nginx-module-vts, trimtab nginx shim "+
+			"install provides one", "%s", noPage(err))
 		return
 	}
 	x.samePage(ctx, cfg, client)
@@ -173,7 +184,8 @@ func (x *examination) telemetry(ctx context.Context, cfg *daemon.Config) {
 	for _, found := range judgeTelemetry(d, text, counted, probe) {
 		status := statusOK
 		switch {
-		case !found.OK && found.Check == "histograms", !found.OK && found.Check == "polling", !found.OK && found.Check == "silent":
+		case !found.OK && found.Check == "histograms", !found.OK && found.Check == "polling", !found.OK &&
+			found.Check == "silent":
 			status = statusWarn // it works, with worse figures
 		case !found.OK:
 			status = statusFail
@@ -185,8 +197,8 @@ func (x *examination) telemetry(ctx context.Context, cfg *daemon.Config) {
 	x.deadlines(ctx, cfg, client)
 }
 
-// samePage checks that the page is that of the NGINX which would be changed: by who holds the socket, by when the configuration was
-// loaded, and by the servers it shows.
+// samePage checks that the page is that of the NGINX which would be changed: by who holds the socket, by when the
+// configuration was loaded, and by the servers it shows.
 func (x *examination) samePage(ctx context.Context, cfg *daemon.Config, client *vts.Client) {
 	const todo = "name the page of this NGINX in status.url"
 	a := applierOf(cfg)
@@ -222,7 +234,8 @@ func (x *examination) samePage(ctx context.Context, cfg *daemon.Config, client *
 		if err == nil {
 			err = x.loaded.MatchPeers(st, u.Name)
 		}
-		x.judge(areaTelemetry, "servers", "reload NGINX when the files were edited since; upstreams show once they have had a request", err,
+		x.judge(areaTelemetry, "servers", "reload NGINX when the files were edited since; upstreams show once they "+
+			"have had a request", err,
 			fmt.Sprintf("%s: the page shows the %d servers of the files", u.Name, len(u.Peers)))
 	}
 }
@@ -234,7 +247,8 @@ func (x *examination) loadedWhen(page time.Time, todo, why string) {
 	case err != nil:
 		x.skip(areaTelemetry, "same NGINX", "%s; when the workers were started cannot be seen: %v", why, err)
 	case page.Sub(at).Abs() > 5*time.Second:
-		x.fail(areaTelemetry, "same NGINX", todo, "%s, and says its configuration was loaded at %s; the workers of master %d began at %s", why,
+		x.fail(areaTelemetry, "same NGINX", todo, "%s, and says its configuration was loaded at %s; the workers of "+
+			"master %d began at %s", why,
 			page.Format(time.RFC3339), x.master, at.Format(time.RFC3339))
 	default:
 		x.ok(areaTelemetry, "same NGINX", "%s; it was loaded when the workers of master %d began", why, x.master)
@@ -264,9 +278,11 @@ func (x *examination) deadlines(ctx context.Context, cfg *daemon.Config, client 
 			}
 			mean := time.Duration(float64(msec) / float64(requests) * float64(time.Millisecond))
 			if deadline > far*mean || mean > far*deadline {
-				x.warn(areaTelemetry, "deadline", "is its unit right (ms, s)? deadline = \"0s\" has it learned", "%s: %v is far from the mean response time, %v", name, deadline, mean.Round(time.Microsecond))
+				x.warn(areaTelemetry, "deadline", "is its unit right (ms, s)? deadline = \"0s\" has it learned",
+					"%s: %v is far from the mean response time, %v", name, deadline, mean.Round(time.Microsecond))
 			} else {
-				x.ok(areaTelemetry, "deadline", "%s: %v, mean response time %v", name, deadline, mean.Round(time.Microsecond))
+				x.ok(areaTelemetry, "deadline", "%s: %v, mean response time %v", name, deadline,
+					mean.Round(time.Microsecond))
 			}
 		}
 	}
@@ -281,19 +297,22 @@ func (x *examination) actuator(ctx context.Context, cfg *daemon.Config) {
 		case err != nil:
 			x.fail(areaActuator, "circuit breaker", "run it as root", "%v", err)
 		case breaker.Open(time.Now()):
-			x.fail(areaActuator, "circuit breaker", "mend the cause; trimtab nginx rollback, or time, closes it", "%s", breaker.String())
+			x.fail(areaActuator, "circuit breaker", "mend the cause; trimtab nginx rollback, or time, closes it", "%s",
+				breaker.String())
 		default:
 			x.ok(areaActuator, "circuit breaker", "closed")
 		}
 		if pending, err := a.Pending(); err == nil && pending {
-			x.warn(areaActuator, "journal", "the next change or trimtab nginx rollback undoes it first", "a change was interrupted")
+			x.warn(areaActuator, "journal", "the next change or trimtab nginx rollback undoes it first",
+				"a change was interrupted")
 		}
 	case "live":
 		l, err := live.New(live.Config{Address: cfg.Actuator.Address, TokenFile: cfg.Actuator.TokenFile})
 		if err == nil {
 			_, err = l.State(ctx)
 		}
-		x.judge(areaActuator, "control call", "trimtab nginx live install says what is missing", err, "NGINX answers at "+cfg.Actuator.Address)
+		x.judge(areaActuator, "control call", "trimtab nginx live install says what is missing", err,
+			"NGINX answers at "+cfg.Actuator.Address)
 	case "dns":
 		installed := 0
 		if x.loaded != nil {
@@ -302,7 +321,8 @@ func (x *examination) actuator(ctx context.Context, cfg *daemon.Config) {
 					installed++
 				}
 				if dns.Installed(u, cfg.Actuator.DNSZone) || dns.Misspelt(u, cfg.Actuator.DNSZone) {
-					for _, fault := range dns.Faults(x.loaded, u, cfg.Actuator.DNSListen, cfg.Actuator.DNSZone, nil, time.Second) {
+					for _, fault := range dns.Faults(x.loaded, u, cfg.Actuator.DNSListen, cfg.Actuator.DNSZone, nil,
+						time.Second) {
 						x.fail(areaActuator, "dns", "trimtab nginx dns install shows the lines", "%s", fault)
 					}
 				}
@@ -314,7 +334,8 @@ func (x *examination) actuator(ctx context.Context, cfg *daemon.Config) {
 			}
 		}
 		if about, err := dns.Ask(ctx, cfg.Actuator.DNSListen, cfg.Actuator.DNSZone); err != nil {
-			x.warn(areaActuator, "dns", "start the daemon; until then NGINX keeps the weights it has", "nobody answers: %v", err)
+			x.warn(areaActuator, "dns", "start the daemon; until then NGINX keeps the weights it has",
+				"nobody answers: %v", err)
 		} else {
 			x.ok(areaActuator, "dns", "answered by %s", about.About)
 		}
@@ -323,7 +344,8 @@ func (x *examination) actuator(ctx context.Context, cfg *daemon.Config) {
 
 func (x *examination) permissions(cfg *daemon.Config) {
 	if os.Geteuid() != 0 {
-		x.warn(areaPermissions, "user", "run trimtab doctor with sudo, as the daemon is started", "not root: what only root sees is not checked")
+		x.warn(areaPermissions, "user", "run trimtab doctor with sudo, as the daemon is started",
+			"not root: what only root sees is not checked")
 	} else {
 		x.ok(areaPermissions, "user", "root, as the daemon is started")
 	}
@@ -346,7 +368,8 @@ func (x *examination) permissions(cfg *daemon.Config) {
 		seen[dir] = true
 		if err := unix.Access(dir, unix.W_OK); err != nil {
 			bad++
-			x.fail(areaPermissions, "files", "run as root; a read-only file system takes no change of weights by reload", "%s cannot be written to: %v", dir, err)
+			x.fail(areaPermissions, "files", "run as root; a read-only file system takes no change of "+
+				"weights by reload", "%s cannot be written to: %v", dir, err)
 		}
 	}
 	if bad == 0 {
@@ -361,7 +384,8 @@ func (x *examination) clock() {
 	case err != nil:
 		x.skip(areaClock, "synchronised", "%v", err)
 	case state == unix.TIME_ERROR:
-		x.warn(areaClock, "synchronised", "start an NTP client: Trimtab does not need it, but times in logs, records and other hosts' reports do",
+		x.warn(areaClock, "synchronised", "start an NTP client: Trimtab does not need it, but times in logs, records "+
+			"and other hosts' reports do",
 			"the kernel's clock is not synchronised")
 	default:
 		x.ok(areaClock, "synchronised", "the kernel's clock is")
@@ -381,10 +405,12 @@ func (x *examination) state(cfg *daemon.Config) {
 	case err != nil:
 		x.warn(areaState, "learned", "nothing to do: the daemon puts it aside and begins anew", "%v", err)
 	default:
-		x.ok(areaState, "learned", "saved at %s, %v observed", st.SavedAt.Format(time.RFC3339), st.Observed.Round(time.Second))
+		x.ok(areaState, "learned", "saved at %s, %v observed", st.SavedAt.Format(time.RFC3339),
+			st.Observed.Round(time.Second))
 	}
 	if aside, _ := filepath.Glob(cfg.StatePath() + ".*"); len(aside) > 0 {
-		x.warn(areaState, "put aside", "look at them or delete them", "%d states that could not be read: %s", len(aside), strings.Join(aside, ", "))
+		x.warn(areaState, "put aside", "look at them or delete them", "%d states that could not be read: %s",
+			len(aside), strings.Join(aside, ", "))
 	}
 	var fsys unix.Statfs_t
 	dir := cfg.StateDir
@@ -393,7 +419,8 @@ func (x *examination) state(cfg *daemon.Config) {
 	}
 	const least = 64 << 20
 	if free := fsys.Bavail * uint64(fsys.Bsize); free < least {
-		x.warn(areaState, "disk", "free some: a change is refused when it cannot be written", "%d MiB left at %s", free>>20, dir)
+		x.warn(areaState, "disk", "free some: a change is refused when it cannot be written", "%d MiB left at %s",
+			free>>20, dir)
 	} else {
 		x.ok(areaState, "disk", "%d MiB left at %s", free>>20, dir)
 	}

@@ -34,17 +34,20 @@ func (x *examination) unit(ctx context.Context, path string, cfg *daemon.Config)
 	}
 	unit := string(text)
 	if !strings.Contains(unit, "--config "+path) {
-		x.warn(areaUnit, "unit", "trimtab doctor --config with the unit's, or systemctl edit trimtab", "trimtab.service runs another configuration than %s", path)
+		x.warn(areaUnit, "unit", "trimtab doctor --config with the unit's, or systemctl edit trimtab",
+			"trimtab.service runs another configuration than %s", path)
 	} else {
 		x.ok(areaUnit, "unit", "trimtab.service runs this configuration")
 	}
 	if cfg.User != daemon.DefaultUser && !strings.Contains(unit, "User="+cfg.User) {
-		x.fail(areaUnit, "user", "systemctl edit trimtab: User="+cfg.User, "user = %q here, another one in the unit", cfg.User)
+		x.fail(areaUnit, "user", "systemctl edit trimtab: User="+cfg.User, "user = %q here, another one in the unit",
+			cfg.User)
 	}
 	if x.loaded != nil && cfg.Actuator.Kind == "reload" {
 		for _, u := range x.loaded.Upstreams {
 			if dir := filepath.Dir(u.File.Real); !mayWrite(unit, dir) {
-				x.fail(areaUnit, "files", "systemctl edit trimtab: [Service] ReadWritePaths="+dir, "the unit may not write to %s", dir)
+				x.fail(areaUnit, "files", "systemctl edit trimtab: [Service] ReadWritePaths="+dir,
+					"the unit may not write to %s", dir)
 			}
 		}
 	}

@@ -9,10 +9,11 @@ import (
 
 // Exit codes, as documented in docs/reference/commands.md.
 const (
-	exitOK          = 0
-	exitFailure     = 1 // anything without a code of its own
-	exitUsage       = 2
-	exitConfig      = 3 // configuration, scenario or another input file; a missing or too old NGINX; an output that cannot be written
+	exitOK      = 0
+	exitFailure = 1 // anything without a code of its own
+	exitUsage   = 2
+	// configuration, scenario or another input file; a missing or too old NGINX; an output that cannot be written
+	exitConfig      = 3
 	exitTelemetry   = 4
 	exitRefused     = 5  // validation refused the change
 	exitReload      = 6  // reload not confirmed, rolled back

@@ -29,7 +29,8 @@ func TestExitCodes(t *testing.T) {
 		{"interrupted", returns(context.Canceled), exitInterrupted, "trimtab: context canceled\n"},
 		{"a panic", func() error { panic("boom\nboom") }, exitInternal, fault},
 		{"a panic of the runtime", func() error { return fmt.Errorf("%d", []int{}[len(built)]) }, exitInternal, fault},
-		{"a panic of a policy", returns(fmt.Errorf("step: %w", boom)), exitInternal, "trimtab: step: internal fault: panic at "},
+		{"a panic of a policy", returns(fmt.Errorf("step: %w", boom)), exitInternal, "trimtab: step: internal " +
+			"fault: panic at "},
 		{"an internal fault keeps its code", returns(withCode(exitConfig, boom)), exitInternal, fault},
 		{"a step that was refused", tuned(&nginx.Refusal{Reason: "no"}), exitRefused, "trimtab: "},
 		{"a step without telemetry", tuned(control.ErrTelemetry), exitTelemetry, "trimtab: no telemetry\n"},

@@ -83,12 +83,14 @@ func findReport(ctx context.Context, config, state string, given bool) (daemon.R
 	}
 	st, err := daemon.NewStore(state, nil).Read()
 	if errors.Is(err, fs.ErrNotExist) {
-		return daemon.Report{}, "", withCode(exitConfig, fmt.Errorf("explain: no daemon answers, and there is no %s: start trimtab tune first, or name its --config or --state", state))
+		return daemon.Report{}, "", withCode(exitConfig, fmt.Errorf("explain: no daemon answers, and there is no %s: "+
+			"start trimtab tune first, or name its --config or --state", state))
 	}
 	if err != nil {
 		return daemon.Report{}, "", withCode(exitConfig, err)
 	}
-	r := daemon.Report{At: st.SavedAt, ChangesMost: most, Explanation: st.Explanation, InForce: st.Base.Clone(), Operator: st.Base}
+	r := daemon.Report{At: st.SavedAt, ChangesMost: most, Explanation: st.Explanation, InForce: st.Base.Clone(),
+		Operator: st.Base}
 	maps.Copy(r.InForce, st.LastGood)
 	if e := explanation(r); e != nil {
 		r.Reason, r.Learner = e.Reason, "tuned"
@@ -142,7 +144,8 @@ func reportText(r daemon.Report, from string) string {
 	e := explanation(r)
 	switch {
 	case e != nil:
-		b.WriteString("\n" + words.Text(e, words.Budget{Left: e.Budget, Most: r.ChangesMost, Unlimited: r.ChangesMost == 0}))
+		b.WriteString("\n" + words.Text(e, words.Budget{Left: e.Budget, Most: r.ChangesMost,
+			Unlimited: r.ChangesMost == 0}))
 	case r.Reason != "":
 		fmt.Fprintf(&b, "\n%s\n", r.Reason)
 	default:

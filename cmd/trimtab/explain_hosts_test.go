@@ -14,8 +14,10 @@ func TestExplainShowsTheMachines(t *testing.T) {
 		reading hosts.Reading
 		want    string
 	}{
-		{"what a machine says", hosts.Reading{Server: "a:80", CPU: 0.25, Memory: 0.5, Received: 2e6, Sent: 1e6, CPUPressure: 0.01, MemoryPressure: -1, IOPressure: -1},
-			"Machine of a:80: processors 25 %, memory 50 %, tasks waited for processors 1 %, network 2.0 MB/s in, 1.0 MB/s out."},
+		{"what a machine says", hosts.Reading{Server: "a:80", CPU: 0.25, Memory: 0.5, Received: 2e6, Sent: 1e6,
+			CPUPressure: 0.01, MemoryPressure: -1, IOPressure: -1},
+			"Machine of a:80: processors 25 %, memory 50 %, tasks waited for processors 1 %, network 2.0 MB/s in, " +
+				"1.0 MB/s out."},
 		{"one that does not answer", hosts.Reading{Server: "b:80", Stale: true, Problem: "connection refused"},
 			"Machine of b:80: no metrics that count now (connection refused); nothing waits for them."},
 		{"one that was not asked yet", hosts.Reading{Server: "c:80", Stale: true}, "(no page yet)"},

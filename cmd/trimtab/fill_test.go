@@ -17,7 +17,8 @@ import (
 	"trimtab/vts"
 )
 
-// Where the shim reads no memory, a change is planned, confirmed and tuned with the settings of the file that is loaded.
+// Where the shim reads no memory, a change is planned, confirmed and tuned with the settings of the file that is
+// loaded.
 func TestE2EPageWithoutWeights(t *testing.T) {
 	needNGINX(t)
 	dir := t.TempDir()
@@ -48,7 +49,8 @@ func TestE2EPageWithoutWeights(t *testing.T) {
 	if err := installFiles(shim.Dir, files); err != nil {
 		t.Fatal(err)
 	}
-	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s include %s;\n upstream app {\n  server %s weight=3;\n  server %s;\n }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s include %s;\n upstream app {\n  server %s "+
+		"weight=3;\n  server %s;\n }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
 		instance.HTTPPaths(dir), shim.HTTPSnippet(), servers[0], servers[1], front)
 	n, err := instance.Start(t.Context(), dir, text, front, shim.Listen)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"trimtab/plain"
 )
 
-// variableOf is the environment variable of a flag: TRIMTAB_LOAD_RANDOM_RATE of trimtab load --random-rate. Keys of trimtab.toml have
-// theirs too, named after the key; see daemon.Variables.
+// variableOf is the environment variable of a flag: TRIMTAB_LOAD_RANDOM_RATE of trimtab load --random-rate. Keys of
+// trimtab.toml have theirs too, named after the key; see daemon.Variables.
 func variableOf(cmd *cobra.Command, f *pflag.Flag) string {
 	words := strings.Fields(cmd.CommandPath())
 	return strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_").Replace(strings.Join(append(words, f.Name), " ")))
@@ -68,7 +68,9 @@ func finish(root *cobra.Command) {
 		})
 		switch {
 		case cmd.Name() == "completion":
-			cmd.Args, cmd.RunE = usageArgs(cobra.NoArgs), func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			cmd.Args, cmd.RunE = usageArgs(cobra.NoArgs), func(cmd *cobra.Command, _ []string) error {
+				return cmd.Help()
+			}
 		case cmd.Name() == "help":
 			cmd.Run, cmd.RunE = nil, func(_ *cobra.Command, args []string) error { return helpOf(root, args) }
 		case cmd.HasParent() && cmd.Parent().Name() == "completion":

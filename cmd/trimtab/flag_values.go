@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// pathFlag is a path that means the same whatever program it is handed to: relative ones are made absolute, because NGINX takes them
-// from its own prefix.
+// pathFlag is a path that means the same whatever program it is handed to: relative ones are made absolute, because
+// NGINX takes them from its own prefix.
 type pathFlag string
 
 func pathVar(fl *pflag.FlagSet, p *string, name, short, value, usage string) {

@@ -59,15 +59,19 @@ tune has it.`,
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:4222", "host:port where nodes connect")
 	fl.StringVar(&f.store, "store", defaultFleetStore, "folder of what is stored")
 	fl.IntVar(&f.storeMiB, "store-mib", bus.LeastStore>>20, "most that the store may take, MiB")
-	fl.StringVar(&f.ask, "ask", "127.0.0.1:9148", `loopback address or unix:/path of /metrics, /healthz and /status; "": none`)
-	fl.StringSliceVar(&f.servers, "servers", nil, "NATS servers to use instead of one of its own, such as tls://nats-1:4222")
+	fl.StringVar(&f.ask, "ask", "127.0.0.1:9148",
+		`loopback address or unix:/path of /metrics, /healthz and /status; "": none`)
+	fl.StringSliceVar(&f.servers, "servers", nil, "NATS servers to use instead of one of its own, such as "+
+		"tls://nats-1:4222")
 	fl.StringVar(&f.name, "name", "centre", "name of this centre's server among those of a cluster")
 	fl.StringVar(&f.clusterListen, "cluster-listen", "", "host:port for the servers of other centres")
 	fl.StringSliceVar(&f.routes, "routes", nil, "servers of other centres, such as nats-route://centre-2:6222")
 	fl.IntVar(&f.replicas, "replicas", 1, "copies of what is stored: 1, 3 or 5")
-	fl.BoolVar(&f.syncAlways, "sync-always", false, "write each message through to the disk: nothing is lost when the power fails")
+	fl.BoolVar(&f.syncAlways, "sync-always", false, "write each message through to the disk: nothing is lost when "+
+		"the power fails")
 	fl.StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
-	cmd.PersistentFlags().StringVar(&f.keys, "keys", defaultFleetKeys, "folder of the fleet's authority and certificates")
+	cmd.PersistentFlags().StringVar(&f.keys, "keys", defaultFleetKeys, "folder of the fleet's authority and "+
+		"certificates")
 	cmd.AddCommand(newFleetStatus(e, &f), newFleetKeys(e, &f))
 	return cmd
 }
@@ -103,7 +107,8 @@ func (f *fleetFlags) run(ctx context.Context, e *env, given bool) error {
 		if err := os.MkdirAll(f.store, 0o700); err != nil {
 			return withCode(exitConfig, fmt.Errorf("make store: %w", err))
 		}
-		server, err = bus.StartServer(bus.ServerConfig{Name: f.name, Listen: f.listen, Store: f.store, MostStore: int64(f.storeMiB) << 20, Keys: keys,
+		server, err = bus.StartServer(bus.ServerConfig{Name: f.name, Listen: f.listen, Store: f.store,
+			MostStore: int64(f.storeMiB) << 20, Keys: keys,
 			ClusterListen: f.clusterListen, Routes: f.routes, SyncAlways: f.syncAlways, Logger: log})
 		if err != nil {
 			return withCode(exitConfig, err)
@@ -111,9 +116,11 @@ func (f *fleetFlags) run(ctx context.Context, e *env, given bool) error {
 		servers = []string{server.URL()}
 		all.Go(func() { _ = server.Run(ctx) }) // it ends with ctx, without an error
 	}
-	station, err := bus.NewStation(bus.StationConfig{Servers: servers, Identity: id, ID: stationID(f.name), Replicas: f.replicas,
+	station, err := bus.NewStation(bus.StationConfig{Servers: servers, Identity: id, ID: stationID(f.name),
+		Replicas: f.replicas,
 		Interval: time.Duration(cfg.Interval), Logger: log,
-		NewPolicy: func() (control.Policy, error) { return daemon.NewPolicy(cfg) }, Restore: daemon.RestoreShared, Snapshot: daemon.SharedSnapshot})
+		NewPolicy: func() (control.Policy, error) { return daemon.NewPolicy(cfg) }, Restore: daemon.RestoreShared,
+		Snapshot: daemon.SharedSnapshot})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -124,7 +131,8 @@ func (f *fleetFlags) run(ctx context.Context, e *env, given bool) error {
 		}
 		all.Go(done)
 	}
-	log.Info("started", "version", version, "servers", servers, "store", f.store, "interval", time.Duration(cfg.Interval))
+	log.Info("started", "version", version, "servers", servers, "store", f.store, "interval",
+		time.Duration(cfg.Interval))
 	err = station.Run(ctx)
 	log.Info("stopped")
 	return err
@@ -140,10 +148,12 @@ func stationID(name string) string {
 }
 
 func newFleetKeys(e *env, f *fleetFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Make, list and revoke the certificates of a fleet", Args: usageArgs(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "keys", Short: "Make, list and revoke the certificates of a fleet",
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var hosts []string
-	init := &cobra.Command{Use: "init", Short: "Make the fleet's authority, and the certificates of its centre and of a viewer", Args: usageArgs(cobra.NoArgs),
+	init := &cobra.Command{Use: "init", Short: "Make the fleet's authority, and the certificates of its centre and " +
+		"of a viewer", Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if err := (bus.Keys{Dir: f.keys}).Init(hosts); err != nil {
 				return withCode(exitConfig, err)
@@ -153,7 +163,8 @@ func newFleetKeys(e *env, f *fleetFlags) *cobra.Command {
 		}}
 	init.Flags().StringSliceVar(&hosts, "host", nil, "names and addresses by which nodes reach the centre (repeatable)")
 	var dir string
-	node := &cobra.Command{Use: "node NAME...", Short: "Make the certificates of nodes", Args: usageArgs(cobra.MinimumNArgs(1)),
+	node := &cobra.Command{Use: "node NAME...", Short: "Make the certificates of nodes",
+		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, names []string) error {
 			for _, name := range names {
 				if err := f.keysOf(e, name, dir); err != nil {
@@ -162,8 +173,10 @@ func newFleetKeys(e *env, f *fleetFlags) *cobra.Command {
 			}
 			return nil
 		}}
-	node.Flags().StringVar(&dir, "out", "", "also write ca.pem, node.pem and node.key, as [fleet] has them, into OUT/NAME")
-	revoke := &cobra.Command{Use: "revoke NAME...", Short: "Make certificates invalid; centres cut their nodes off within seconds", Args: usageArgs(cobra.MinimumNArgs(1)),
+	node.Flags().StringVar(&dir, "out", "", "also write ca.pem, node.pem and node.key, as [fleet] has them, "+
+		"into OUT/NAME")
+	revoke := &cobra.Command{Use: "revoke NAME...", Short: "Make certificates invalid; centres cut their nodes off " +
+		"within seconds", Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, names []string) error {
 			for _, name := range names {
 				if err := (bus.Keys{Dir: f.keys}).Revoke(name); err != nil {
@@ -173,7 +186,8 @@ func newFleetKeys(e *env, f *fleetFlags) *cobra.Command {
 			}
 			return nil
 		}}
-	nats := &cobra.Command{Use: "nats", Short: "Print the permissions as configuration of a nats-server that is not the centre's own", Args: usageArgs(cobra.NoArgs),
+	nats := &cobra.Command{Use: "nats", Short: "Print the permissions as configuration of a nats-server that is not " +
+		"the centre's own", Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			return withCode(exitConfig, bus.Keys{Dir: f.keys}.WriteConfig(e.stdout))
 		}}
@@ -188,7 +202,8 @@ func (f *fleetFlags) keysOf(e *env, name, out string) error {
 		return err
 	}
 	if out == "" {
-		fmt.Fprintf(e.stdout, "%s: copy ca.pem, %s.pem and %s.key to the node, as fleet.ca, fleet.cert and fleet.key\n", name, name, name)
+		fmt.Fprintf(e.stdout, "%s: copy ca.pem, %s.pem and %s.key to the node, as fleet.ca, fleet.cert and fleet.key\n",
+			name, name, name)
 		return nil
 	}
 	id, err := keys.Identity(name)
@@ -197,7 +212,8 @@ func (f *fleetFlags) keysOf(e *env, name, out string) error {
 	}
 	dir := filepath.Join(out, name)
 	err = errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "ca.pem"), id.CA, 0o644),
-		os.WriteFile(filepath.Join(dir, "node.pem"), id.Cert, 0o644), os.WriteFile(filepath.Join(dir, "node.key"), id.Key, 0o600))
+		os.WriteFile(filepath.Join(dir, "node.pem"), id.Cert, 0o644), os.WriteFile(filepath.Join(dir, "node.key"),
+			id.Key, 0o600))
 	if err != nil {
 		return fmt.Errorf("write keys of %s: %w", name, err)
 	}
@@ -208,7 +224,8 @@ func (f *fleetFlags) keysOf(e *env, name, out string) error {
 func newFleetStatus(e *env, f *fleetFlags) *cobra.Command {
 	var asJSON bool
 	var servers []string
-	cmd := &cobra.Command{Use: "status", Short: "Say where a fleet stands: nodes, lag, plan, load, policy, quarantines", Args: usageArgs(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "status", Short: "Say where a fleet stands: nodes, lag, plan, load, policy, quarantines",
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := bus.Keys{Dir: f.keys}.Identity("view")
 			if err != nil {

@@ -57,7 +57,8 @@ func (b *tunedBed) another(n int) *tunedBed {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	return &tunedBed{Testbed: &bed, t: b.t, dir: dir, config: filepath.Join(dir, "trimtab.toml"), listen: fmt.Sprintf("127.0.0.1:%d", ports[1]), pace: b.pace}
+	return &tunedBed{Testbed: &bed, t: b.t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
+		listen: fmt.Sprintf("127.0.0.1:%d", ports[1]), pace: b.pace}
 }
 
 func TestE2EFleetOfThree(t *testing.T) {
@@ -66,7 +67,8 @@ func TestE2EFleetOfThree(t *testing.T) {
 	keys, out := filepath.Join(one.dir, "keys"), filepath.Join(one.dir, "out")
 	for _, args := range [][]string{{"init"}, {"node", "edge-1", "edge-2", "edge-3", "--out", out}} {
 		stderr := new(buffer)
-		if code := run(t.Context(), append([]string{"fleet", "keys", "--keys", keys}, args...), io.Discard, stderr); code != 0 {
+		if code := run(t.Context(), append([]string{"fleet", "keys", "--keys", keys}, args...), io.Discard,
+			stderr); code != 0 {
 			t.Fatalf("keys %v: code %d: %s", args, code, stderr)
 		}
 	}
@@ -76,23 +78,28 @@ func TestE2EFleetOfThree(t *testing.T) {
 	}
 	servers, ask := fmt.Sprintf("tls://127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	central := filepath.Join(one.dir, "centre.toml")
-	if err := os.WriteFile(central, []byte("interval = \"1s\"\n[status]\npoll = \"500ms\"\n[regimes]\noff = true\n"), 0o600); err != nil {
+	if err := os.WriteFile(central, []byte("interval = \"1s\"\n[status]\npoll = \"500ms\"\n[regimes]\noff = true\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	begin := func() (*buffer, func() int) {
-		_, stderr, stop := start(t, "fleet", "--config", central, "--keys", keys, "--store", filepath.Join(one.dir, "store"),
+		_, stderr, stop := start(t, "fleet", "--config", central, "--keys", keys, "--store",
+			filepath.Join(one.dir, "store"),
 			"--listen", strings.TrimPrefix(servers, "tls://"), "--ask", ask)
 		return stderr, stop
 	}
 	_, stopCentre := begin()
 	join := func(b *tunedBed, name string) *buffer {
-		b.configure(fmt.Sprintf("[fleet]\nservers = [%q]\nca = %q\ncert = %q\nkey = %q\npatience = \"5s\"\n[regimes]\noff = true", servers,
-			filepath.Join(out, name, "ca.pem"), filepath.Join(out, name, "node.pem"), filepath.Join(out, name, "node.key")))
+		b.configure(fmt.Sprintf("[fleet]\nservers = [%q]\nca = %q\ncert = %q\nkey = %q\npatience = "+
+			"\"5s\"\n[regimes]\noff = true", servers,
+			filepath.Join(out, name, "ca.pem"), filepath.Join(out, name, "node.pem"),
+			filepath.Join(out, name, "node.key")))
 		_, stderr, _ := start(t, "tune", "--config", b.config)
 		return stderr
 	}
 	for i, b := range []*tunedBed{one, two, three} {
-		_, _, stop := start(t, "load", "--target", b.URL, "--workload", "compose-post", "--arrival", "exp", "--rate", "50", "--duration", "10m", "--seed",
+		_, _, stop := start(t, "load", "--target", b.URL, "--workload", "compose-post", "--arrival", "exp", "--rate",
+			"50", "--duration", "10m", "--seed",
 			fmt.Sprint(i+1))
 		t.Cleanup(func() { stop() })
 	}
@@ -105,27 +112,34 @@ func TestE2EFleetOfThree(t *testing.T) {
 	await(t, "the node to say that it is led", one.counted(`trimtab_fleet_mode{mode="led"}`))
 	join(three, "edge-3")
 	await(t, "the node that joined late to have the plan", func() bool {
-		return fmt.Sprint(three.weights()) == fmt.Sprint(one.weights()) && fmt.Sprint(three.weights()) == fmt.Sprint(two.weights()) &&
+		return fmt.Sprint(three.weights()) == fmt.Sprint(one.weights()) &&
+			fmt.Sprint(three.weights()) == fmt.Sprint(two.weights()) &&
 			three.metric(`trimtab_fleet_mode{mode="led"}`) == "1"
 	})
 	t.Logf("the node that joined late had the plan after %s steps", three.metric("trimtab_steps_total"))
 	var st bus.Status
 	await(t, "the status to show three nodes", func() bool {
 		stdout := new(buffer)
-		code := run(t.Context(), []string{"fleet", "status", "--keys", keys, "--servers", servers, "--json"}, stdout, io.Discard)
-		return code == 0 && json.Unmarshal([]byte(stdout.String()), &st) == nil && len(st.Nodes) == 3 && st.Nodes[2].HeardSec >= 0
+		code := run(t.Context(), []string{"fleet", "status", "--keys", keys, "--servers", servers, "--json"}, stdout,
+			io.Discard)
+		return code == 0 && json.Unmarshal([]byte(stdout.String()), &st) == nil && len(st.Nodes) == 3 &&
+			st.Nodes[2].HeardSec >= 0
 	})
 	stdout := new(buffer)
-	if code := run(t.Context(), []string{"fleet", "status", "--keys", keys, "--servers", servers}, stdout, io.Discard); code != 0 ||
+	if code := run(t.Context(), []string{"fleet", "status", "--keys", keys, "--servers", servers}, stdout,
+		io.Discard); code != 0 ||
 		!strings.Contains(stdout.String(), "edge-3") {
 		t.Errorf("status: code %d: %s", code, stdout)
 	}
 	t.Log("\n" + stdout.String())
-	if text, err := exec.Command("curl", "-s", "http://"+ask+"/metrics").Output(); err == nil && !strings.Contains(string(text), "trimtab_centre_nodes{state=\"heard\"} 3") {
+	if text, err := exec.Command("curl", "-s", "http://"+ask+"/metrics").Output(); err == nil &&
+		!strings.Contains(string(text), "trimtab_centre_nodes{state=\"heard\"} 3") {
 		t.Errorf("the metrics of the centre do not show three nodes: %s", text)
 	}
 	stopCentre()
-	await(t, "the nodes to go on without a centre", func() bool { return one.metric(`trimtab_fleet_mode{mode="led"}`) == "0" })
+	await(t, "the nodes to go on without a centre", func() bool {
+		return one.metric(`trimtab_fleet_mode{mode="led"}`) == "0"
+	})
 	if code, text := one.get("/healthz"); code != 200 {
 		t.Errorf("without a centre: code %d, %s", code, text)
 	}

@@ -25,7 +25,8 @@ type writer = io.Writer
 
 // writeFleet writes where a fleet stands, for people.
 func writeFleet(w writer, st bus.Status, now time.Time) error {
-	fmt.Fprintf(w, "centre %s: plan %d.%d, %s ago: %s\n", plain.Text(st.Centre), st.Epoch, st.Plan, now.Sub(st.At).Round(time.Second), plain.Text(st.Reason))
+	fmt.Fprintf(w, "centre %s: plan %d.%d, %s ago: %s\n", plain.Text(st.Centre), st.Epoch, st.Plan,
+		now.Sub(st.At).Round(time.Second), plain.Text(st.Reason))
 	if st.Trouble != "" {
 		fmt.Fprintf(w, "trouble: %s\n", plain.Text(st.Trouble))
 	}
@@ -37,11 +38,13 @@ func writeFleet(w writer, st bus.Status, now time.Time) error {
 		}
 		fmt.Fprintf(w, "   %.1f/s\n", st.Rates[name])
 	}
-	fmt.Fprintf(w, "samples %d, quarantined %d, lag %.2f s (p50) %.2f s (p99)\n", st.Samples, st.Discarded, st.LagSec.P50, st.LagSec.P99)
+	fmt.Fprintf(w, "samples %d, quarantined %d, lag %.2f s (p50) %.2f s (p99)\n", st.Samples, st.Discarded,
+		st.LagSec.P50, st.LagSec.P99)
 	p := st.Policy
 	switch {
 	case p.Candidate > 0:
-		fmt.Fprintf(w, "policy %d stands, %d on trial at %s and %.0f %% of the nodes\n", p.Stable, p.Candidate, plain.Text(p.Canary), 100*p.Share)
+		fmt.Fprintf(w, "policy %d stands, %d on trial at %s and %.0f %% of the nodes\n", p.Stable, p.Candidate,
+			plain.Text(p.Canary), 100*p.Share)
 	case p.Stable > 0:
 		fmt.Fprintf(w, "policy %d stands\n", p.Stable)
 	}
@@ -70,14 +73,16 @@ func writeFleet(w writer, st bus.Status, now time.Time) error {
 		if n.Fault != nil {
 			remark = append(remark, fmt.Sprintf("%s: %s", n.Fault.Reason, n.Fault.Detail))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.0f %%\t%.1f\t%s\t%d\t%d\t%s\n", plain.Text(n.Node), heard, 100*n.LoadShare, n.RatePerSec, plain.Text(n.Plan), n.Policy,
+		fmt.Fprintf(t, "%s\t%s\t%.0f %%\t%.1f\t%s\t%d\t%d\t%s\n", plain.Text(n.Node), heard, 100*n.LoadShare,
+			n.RatePerSec, plain.Text(n.Plan), n.Policy,
 			n.Quarantined, plain.Text(strings.Join(remark, "; ")))
 	}
 	return t.Flush()
 }
 
 // serveFleet answers /metrics, /healthz and /status for this machine until ctx ends; done waits for that.
-func serveFleet(ctx context.Context, address string, station *bus.Station, server *bus.Server) (done func(), err error) {
+func serveFleet(ctx context.Context, address string, station *bus.Station, server *bus.Server) (done func(),
+	err error) {
 	if err := localhttp.CheckAddress(address); err != nil {
 		return nil, err
 	}
@@ -86,7 +91,8 @@ func serveFleet(ctx context.Context, address string, station *bus.Station, serve
 		return nil, err
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCentreMetrics(station))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCentreMetrics(station))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -138,7 +144,8 @@ func newCentreMetrics(s *bus.Station) *centreMetrics {
 
 // Describe implements prometheus.Collector.
 func (m *centreMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.planning, m.nodes, m.plan, m.lag, m.samples, m.quarantined, m.share, m.policy} {
+	for _, d := range []*prometheus.Desc{m.planning, m.nodes, m.plan, m.lag, m.samples, m.quarantined, m.share,
+		m.policy} {
 		to <- d
 	}
 }

@@ -62,7 +62,8 @@ command can be repeated.`,
 				return withCode(exitUsage, fmt.Errorf("--target is missing (see '%s --help')", cmd.CommandPath()))
 			}
 			if setUp.Concurrency < 1 || setUp.Attempts < 1 || setUp.Posts < 0 || setUp.FirstUser < 0 {
-				return withCode(exitUsage, fmt.Errorf("--concurrency and --attempts must be at least 1, --posts and --first-user at least 0"))
+				return withCode(exitUsage, fmt.Errorf("--concurrency and --attempts must be at least 1, --posts and "+
+					"--first-user at least 0"))
 			}
 			var err error
 			if setUp.Graph, err = source.open(); err != nil {
@@ -85,8 +86,10 @@ command can be repeated.`,
 					Seed    uint64  `json:"seed"`
 				}{report, time.Since(start).Seconds(), source.seed})
 			}
-			_, err = fmt.Fprintf(e.stdout, "%d users registered, %d existed, %d follows, %d posts, %d retries in %.1f s\n",
-				report.Users, report.Existing, report.Follows, report.Posts, report.Retries, time.Since(start).Seconds())
+			_, err = fmt.Fprintf(e.stdout, "%d users registered, %d existed, %d follows, %d posts, %d retries "+
+				"in %.1f s\n",
+				report.Users, report.Existing, report.Follows, report.Posts, report.Retries,
+				time.Since(start).Seconds())
 			return err
 		},
 	}
@@ -94,7 +97,8 @@ command can be repeated.`,
 	f.StringVar(&setUp.BaseURL, "target", "", "URL of the deployment's front end, such as http://nginx:8080")
 	f.StringVar(&source.path, "graph", "", "file with one pair of users per line; default: generate a graph")
 	source.flags(c)
-	f.IntVar(&setUp.FirstUser, "first-user", deathstarbench.DefaultFirstUser, "id of the first user (newer DeathStarBench: 0)")
+	f.IntVar(&setUp.FirstUser, "first-user", deathstarbench.DefaultFirstUser, "id of the first user (newer "+
+		"DeathStarBench: 0)")
 	f.BoolVar(&compose, "compose", false, "write initial posts too")
 	f.IntVar(&setUp.Posts, "posts", 20, "with --compose: up to so many posts per user")
 	f.IntVar(&setUp.Concurrency, "concurrency", 16, "calls at once")
@@ -103,7 +107,8 @@ command can be repeated.`,
 	return c
 }
 
-// progress returns a function that shows the progress of phases on stderr: a line on a terminal, else one when a phase ends.
+// progress returns a function that shows the progress of phases on stderr: a line on a terminal, else one when a phase
+// ends.
 func (e *env) progress() func(phase string, done, total int) {
 	line := newStatusLine(e)
 	return func(phase string, done, total int) {

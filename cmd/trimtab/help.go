@@ -20,7 +20,8 @@ func (e *env) help(root *cobra.Command) {
 	if f, ok := e.stdout.(*os.File); ok {
 		columns = max(leastWidth, widthOf(f))
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", fmt.Sprintf("FlagUsagesWrapped %d ", columns)))
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", fmt.Sprintf("FlagUsagesWrapped %d ",
+		columns)))
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		_ = e.text(func(w io.Writer) error {
 			cmd.Example = continued(cmd.Example, columns)

@@ -50,7 +50,8 @@ nothing until it tunes.`,
 			if err := f.refuse(cmd); err != nil {
 				return err
 			}
-			s := &setting{env: e, flags: &f, ask: &asker{in: bufio.NewReader(cmd.InOrStdin()), out: e.stdout, yes: f.yes}}
+			s := &setting{env: e, flags: &f, ask: &asker{in: bufio.NewReader(cmd.InOrStdin()), out: e.stdout,
+				yes: f.yes}}
 			if f.undo {
 				return s.undo(cmd.Context())
 			}
@@ -59,12 +60,15 @@ nothing until it tunes.`,
 	}
 	fl := cmd.Flags()
 	pathVar(fl, &f.config, "config", "", daemon.DefaultPath, "configuration to write")
-	pathVar(fl, &f.nginxConfig, "nginx-config", "c", "", "main file of the NGINX that is meant, where several run (default: the one that runs)")
+	pathVar(fl, &f.nginxConfig, "nginx-config", "c", "", "main file of the NGINX that is meant, where several run "+
+		"(default: the one that runs)")
 	fl.StringVar(&f.status, "status", "", "URL of the status page (default: found, or installed)")
 	fl.StringVar(&f.actuator, "actuator", auto, "how weights are changed: auto, reload, live or dns")
-	fl.StringArrayVar(&f.upstreams, "upstream", nil, "upstream to tune; repeat for several (default: every one with two servers or more)")
+	fl.StringArrayVar(&f.upstreams, "upstream", nil, "upstream to tune; repeat for several (default: every one with "+
+		"two servers or more)")
 	fl.DurationVar(&f.observe, "observe", 30*time.Minute, "how long to observe before the first change")
-	pathVar(fl, &f.stateDir, "state-dir", "", "", "folder of the state (default: that of a daemon for the configuration)")
+	pathVar(fl, &f.stateDir, "state-dir", "", "", "folder of the state (default: that of a daemon for the "+
+		"configuration)")
 	fl.BoolVar(&f.yes, "yes", false, "take the default wherever something would be asked")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be made and make nothing")
 	fl.BoolVar(&f.force, "force", false, "replace a configuration that is there")
@@ -95,7 +99,8 @@ type asker struct {
 }
 
 // errNoAnswer is returned when there is nobody to ask.
-var errNoAnswer = withCode(exitUsage, errors.New("nobody answers: run it in a terminal, or with --yes for the defaults"))
+var errNoAnswer = withCode(exitUsage, errors.New("nobody answers: run it in a terminal, or with --yes for "+
+	"the defaults"))
 
 // text asks for a text; an empty answer is the default.
 func (a *asker) text(question, usual string) (string, error) {
@@ -143,7 +148,8 @@ func (s *setting) run(ctx context.Context) (err error) {
 		if err := step(ctx); err != nil {
 			if len(s.record.Steps) > 0 && !s.flags.dryRun {
 				_ = s.save()
-				err = fmt.Errorf("%w; trimtab init --undo%s takes back what was made until then", err, configFlag(s.flags.config))
+				err = fmt.Errorf("%w; trimtab init --undo%s takes back what was made until then", err,
+					configFlag(s.flags.config))
 			}
 			return err
 		}
@@ -160,7 +166,8 @@ func (s *setting) run(ctx context.Context) (err error) {
 // mayWrite refuses early what would fail late, and a configuration that somebody has written.
 func (s *setting) mayWrite() error {
 	if _, err := os.Stat(s.recordPath()); err == nil && !s.flags.force && !s.flags.dryRun {
-		return withCode(exitConfig, fmt.Errorf("init has been run for %s: trimtab init --undo%s takes it back, --force does it again", s.flags.config, configFlag(s.flags.config)))
+		return withCode(exitConfig, fmt.Errorf("init has been run for %s: trimtab init --undo%s takes it back, "+
+			"--force does it again", s.flags.config, configFlag(s.flags.config)))
 	}
 	text, err := os.ReadFile(s.flags.config)
 	switch {
@@ -168,10 +175,12 @@ func (s *setting) mayWrite() error {
 		return nil
 	case err != nil:
 		return withCode(exitConfig, err)
-	case s.flags.force || s.flags.dryRun || strings.HasPrefix(string(text), setup.Marker) || daemon.SaysNothing(s.flags.config, string(text)):
+	case s.flags.force || s.flags.dryRun || strings.HasPrefix(string(text), setup.Marker) ||
+		daemon.SaysNothing(s.flags.config, string(text)):
 		return nil
 	}
-	return withCode(exitConfig, fmt.Errorf("%s is there, and is not the one of the package: trimtab doctor checks it, init --force replaces it (--undo brings it back)", s.flags.config))
+	return withCode(exitConfig, fmt.Errorf("%s is there, and is not the one of the package: trimtab doctor checks "+
+		"it, init --force replaces it (--undo brings it back)", s.flags.config))
 }
 
 // recordPath is where the notes for --undo are, one for each configuration.

@@ -28,18 +28,23 @@ func (s *setting) findNGINX(ctx context.Context) error {
 	}
 	found := all
 	if s.flags.nginxConfig != "" {
-		found = slices.DeleteFunc(slices.Clone(all), func(n setup.NGINX) bool { return !sameFile(n.Config, s.flags.nginxConfig) })
+		found = slices.DeleteFunc(slices.Clone(all), func(n setup.NGINX) bool {
+			return !sameFile(n.Config, s.flags.nginxConfig)
+		})
 	}
 	if own := slices.DeleteFunc(slices.Clone(found), func(n setup.NGINX) bool { return n.Contained }); len(own) == 1 {
 		found = own // the others are containers'
 	}
 	switch {
 	case len(found) == 0 && len(all) == 0:
-		return withCode(exitConfig, errors.New("no NGINX runs here: start it (systemctl start nginx), then run init again"))
+		return withCode(exitConfig, errors.New("no NGINX runs here: start it (systemctl start nginx), then run "+
+			"init again"))
 	case len(found) == 0:
-		return withCode(exitConfig, fmt.Errorf("no running NGINX has %s: there is %s", s.flags.nginxConfig, listed(all)))
+		return withCode(exitConfig, fmt.Errorf("no running NGINX has %s: there is %s", s.flags.nginxConfig,
+			listed(all)))
 	case len(found) > 1:
-		return withCode(exitUsage, fmt.Errorf("%d NGINX run here: say which with --nginx-config: %s", len(found), listed(found)))
+		return withCode(exitUsage, fmt.Errorf("%d NGINX run here: say which with --nginx-config: %s", len(found),
+			listed(found)))
 	}
 	s.nginx = found[0]
 	n := s.nginx
@@ -90,7 +95,8 @@ func (s *setting) chooseUpstreams(context.Context) error {
 		s.say("upstream       %s: %s, %d servers", u.Name, u.MethodText(), len(u.Peers))
 	}
 	if len(can) == 0 {
-		return withCode(exitRefused, fmt.Errorf("no upstream in %s can be tuned: it takes an upstream { } block with two servers to which requests are passed", s.nginx.Config))
+		return withCode(exitRefused, fmt.Errorf("no upstream in %s can be tuned: it takes an upstream { } block with "+
+			"two servers to which requests are passed", s.nginx.Config))
 	}
 	chosen := s.flags.upstreams
 	if len(chosen) == 0 {
@@ -102,7 +108,8 @@ func (s *setting) chooseUpstreams(context.Context) error {
 	}
 	for _, name := range chosen {
 		if !slices.Contains(can, name) {
-			return withCode(exitUsage, fmt.Errorf("upstream %q cannot be tuned: want some of %s", name, strings.Join(can, ", ")))
+			return withCode(exitUsage, fmt.Errorf("upstream %q cannot be tuned: want some of %s", name,
+				strings.Join(can, ", ")))
 		}
 	}
 	if len(chosen) < len(can) {
@@ -133,7 +140,9 @@ func (s *setting) findPage(ctx context.Context) error {
 		return nil
 	}
 	if s.nginx.Contained {
-		return withCode(exitTelemetry, errors.New("this NGINX shows no status page that is reached from here: add nginx-module-vts or the shim (trimtab nginx shim install) to its image, publish the page on loopback, and name it with --status"))
+		return withCode(exitTelemetry, errors.New("this NGINX shows no status page that is reached from here: add "+
+			"nginx-module-vts or the shim (trimtab nginx shim install) to its image, publish the page on loopback, "+
+			"and name it with --status"))
 	}
 	return s.installShim(ctx)
 }
@@ -151,21 +160,25 @@ func (s *setting) installShim(ctx context.Context) error {
 		}
 	}
 	if folder == "" {
-		return withCode(exitRefused, fmt.Errorf("%s includes no folder such as conf.d/*.conf: run trimtab nginx shim install -c %s, add the line that it prints, and run init again", s.nginx.Config, s.nginx.Config))
+		return withCode(exitRefused, fmt.Errorf("%s includes no folder such as conf.d/*.conf: run trimtab nginx shim "+
+			"install -c %s, add the line that it prints, and run init again", s.nginx.Config, s.nginx.Config))
 	}
 	address, err := freeAddress(8081, 8099)
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	s.say("status page    none is found. Trimtab can install one at %s: files in %s, a link in %s, and a reload of NGINX", shimURL(address),
+	s.say("status page    none is found. Trimtab can install one at %s: files in %s, a link in %s, and a "+
+		"reload of NGINX", shimURL(address),
 		filepath.Join(filepath.Dir(s.nginx.Config), "trimtab"), folder)
 	if agreed, err := s.ask.agree("Install it?"); err != nil || !agreed {
-		return cmpErr(err, withCode(exitTelemetry, errors.New("without a status page nothing can be tuned: name one with --status")))
+		return cmpErr(err, withCode(exitTelemetry, errors.New("without a status page nothing can be tuned: name one "+
+			"with --status")))
 	}
 	if s.made.StatusURL = shimURL(address); s.flags.dryRun {
 		return nil
 	}
-	shim := shimInstall{dir: filepath.Join(filepath.Dir(s.nginx.Config), "trimtab"), enable: folder, listen: address, binary: s.nginx.Binary, config: s.nginx.Config}
+	shim := shimInstall{dir: filepath.Join(filepath.Dir(s.nginx.Config), "trimtab"), enable: folder, listen: address,
+		binary: s.nginx.Binary, config: s.nginx.Config}
 	s.noteShim(shim)
 	quiet := *s.env
 	quiet.stdout = &indented{s.env.stdout}
@@ -210,7 +223,8 @@ func (s *setting) waitForPage(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return withCode(exitTelemetry, fmt.Errorf("the page at %s does not answer after the reload: %w: see NGINX's error log", s.made.StatusURL, err))
+			return withCode(exitTelemetry, fmt.Errorf("the page at %s does not answer after the reload: %w: see "+
+				"NGINX's error log", s.made.StatusURL, err))
 		case <-tick.C:
 		}
 	}
@@ -221,7 +235,8 @@ func (s *setting) chooseActuator(ctx context.Context) error {
 	kind, why := s.flags.actuator, "as asked"
 	if kind == auto {
 		kind, why = s.bestActuator(ctx)
-		answer, err := s.ask.text(fmt.Sprintf("How are weights to be changed: reload, live or dns? (%s: %s)", kind, why), kind)
+		answer, err := s.ask.text(fmt.Sprintf("How are weights to be changed: reload, live or dns? (%s: %s)", kind,
+			why), kind)
 		if err != nil {
 			return err
 		}
@@ -232,7 +247,8 @@ func (s *setting) chooseActuator(ctx context.Context) error {
 	switch kind {
 	case "reload":
 		if s.nginx.Contained {
-			return withCode(exitRefused, errors.New("files in a container cannot be edited from here: want --actuator dns or live, or run Trimtab beside NGINX in the container"))
+			return withCode(exitRefused, errors.New("files in a container cannot be edited from here: want "+
+				"--actuator dns or live, or run Trimtab beside NGINX in the container"))
 		}
 		return nil
 	case "dns":
@@ -275,12 +291,14 @@ func (s *setting) byDNS(ctx context.Context) error {
 		s.say("               its upstreams take their weights by DNS already")
 		return nil
 	}
-	flags := nginxFlags{config: s.nginx.Config, binary: s.nginx.Binary, prefix: s.nginx.Prefix, stateDir: filepath.Join(s.stateDir(), "nginx")}
+	flags := nginxFlags{config: s.nginx.Config, binary: s.nginx.Binary, prefix: s.nginx.Prefix,
+		stateDir: filepath.Join(s.stateDir(), "nginx")}
 	where := dnsFlags{listen: dns.DefaultListen, zone: dns.DefaultZone, state: filepath.Join(s.stateDir(), "dns.json")}
 	out := *s.env
 	out.stdout = &indented{s.env.stdout}
 	if !s.ask.yes || s.flags.dryRun {
-		if err := installDNS(ctx, &out, flags, where, opt, false, false, "trimtab nginx dns install --write"); err != nil {
+		if err := installDNS(ctx, &out, flags, where, opt, false, false,
+			"trimtab nginx dns install --write"); err != nil {
 			return err
 		}
 	}
@@ -288,7 +306,8 @@ func (s *setting) byDNS(ctx context.Context) error {
 		return nil
 	}
 	if agreed, err := s.ask.agree("Write this change and reload NGINX?"); err != nil || !agreed {
-		return cmpErr(err, withCode(exitRefused, errors.New("nothing was changed: want --actuator reload for an NGINX whose files stay as they are until they are tuned")))
+		return cmpErr(err, withCode(exitRefused, errors.New("nothing was changed: want --actuator reload for an "+
+			"NGINX whose files stay as they are until they are tuned")))
 	}
 	s.record.DNS = true
 	return installDNS(ctx, &out, flags, where, opt, true, false, "")
@@ -302,7 +321,8 @@ func (s *setting) liveReady(ctx context.Context) error {
 	}
 	if err != nil {
 		flags := nginxFlags{config: s.nginx.Config}
-		return withCode(exitRefused, fmt.Errorf("live weights are not installed (%w): run trimtab nginx live install%s, add the lines that it prints, reload NGINX, and run init again", err, flags.asGiven()))
+		return withCode(exitRefused, fmt.Errorf("live weights are not installed (%w): run trimtab nginx live "+
+			"install%s, add the lines that it prints, reload NGINX, and run init again", err, flags.asGiven()))
 	}
 	return nil
 }

@@ -34,7 +34,9 @@ func newInitBed(t *testing.T) *initBed {
 	}
 	var servers []any
 	for range 2 {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "ok")
+		}))
 		t.Cleanup(s.Close)
 		servers = append(servers, s.Listener.Addr())
 	}
@@ -43,9 +45,11 @@ func newInitBed(t *testing.T) *initBed {
 		t.Fatal(err)
 	}
 	front := freeAddr(t)
-	text := modules + main + "events {}\nhttp {\n" + instance.HTTPPaths(dir) + "    include " + b.folder + "/*.conf;\n" +
+	text := modules + main + "events {}\nhttp {\n" + instance.HTTPPaths(dir) + "    include " + b.folder +
+		"/*.conf;\n" +
 		fmt.Sprintf("    upstream app {\n        server %s;\n        server %s weight=2;\n    }\n", servers...) +
-		"    upstream single { server 127.0.0.1:1; }\n    server { listen " + front + "; location / { proxy_pass http://app; } }\n}\n"
+		"    upstream single { server 127.0.0.1:1; }\n    server { listen " + front + "; location / { proxy_pass " +
+		"http://app; } }\n}\n"
 	if b.Instance, err = instance.Start(t.Context(), dir, text, front); err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +71,10 @@ func TestE2EInitAndUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := filepath.Join(t.TempDir(), "state")
-	args := []string{"init", "--nginx-config", b.Config, "--state-dir", state, "--actuator", "reload", "--observe", "1s"}
-	if code, stdout, stderr := b.run(t, append(args, "--dry-run", "--yes")...); code != exitOK || !strings.Contains(stdout, "Would write "+b.config) {
+	args := []string{"init", "--nginx-config", b.Config, "--state-dir", state, "--actuator", "reload", "--observe",
+		"1s"}
+	if code, stdout, stderr := b.run(t, append(args, "--dry-run", "--yes")...); code != exitOK ||
+		!strings.Contains(stdout, "Would write "+b.config) {
 		t.Fatalf("dry run: got code %d, %s and %s, want what would be written", code, stdout, stderr)
 	}
 	if _, err := os.Stat(b.config); err == nil {
@@ -78,10 +84,12 @@ func TestE2EInitAndUndo(t *testing.T) {
 		t.Fatalf("with nobody to ask: got code %d and %s, want %d and a word of --yes", code, stderr, exitUsage)
 	}
 	code, stdout, stderr := b.run(t, append(args, "--yes")...)
-	if code != exitOK || !strings.Contains(stdout, "sudo trimtab tune --config "+b.config) || !strings.Contains(stdout, "left alone     single: it has one server") {
+	if code != exitOK || !strings.Contains(stdout, "sudo trimtab tune --config "+b.config) ||
+		!strings.Contains(stdout, "left alone     single: it has one server") {
 		t.Fatalf("init: got code %d, %s and %s, want the next commands with the paths", code, stdout, stderr)
 	}
-	if code, _, stderr := b.run(t, append(args, "--yes")...); code != exitConfig || !strings.Contains(stderr, "--undo") {
+	if code, _, stderr := b.run(t, append(args, "--yes")...); code != exitConfig ||
+		!strings.Contains(stderr, "--undo") {
 		t.Errorf("init again: got code %d and %s, want %d and the way back", code, stderr, exitConfig)
 	}
 	t.Run("the doctor is content", func(t *testing.T) {
@@ -97,7 +105,8 @@ func TestE2EInitAndUndo(t *testing.T) {
 			}
 			seen[d.Area+" "+d.Check] = d.Status
 		}
-		for _, check := range []string{"configuration named files", "nginx master", "telemetry same NGINX", "telemetry servers", "actuator circuit breaker"} {
+		for _, check := range []string{"configuration named files", "nginx master", "telemetry same NGINX",
+			"telemetry servers", "actuator circuit breaker"} {
 			if seen[check] != statusOK {
 				t.Errorf("%s: got %q, want ok", check, seen[check])
 			}
@@ -110,10 +119,12 @@ func TestE2EInitAndUndo(t *testing.T) {
 			t.Fatal(err)
 		}
 		wrong := filepath.Join(t.TempDir(), "wrong.toml")
-		if err := os.WriteFile(wrong, []byte(strings.ReplaceAll(string(text), b.Config, other.Config)), 0o644); err != nil {
+		if err := os.WriteFile(wrong, []byte(strings.ReplaceAll(string(text), b.Config, other.Config)),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
-		if code, stdout, _ := command(t.Context(), "doctor", "--config", wrong); code != exitTelemetry || !strings.Contains(stdout, "same NGINX: ") {
+		if code, stdout, _ := command(t.Context(), "doctor", "--config", wrong); code != exitTelemetry ||
+			!strings.Contains(stdout, "same NGINX: ") {
 			t.Errorf("got code %d and %s, want %d", code, stdout, exitTelemetry)
 		}
 	})
@@ -121,7 +132,8 @@ func TestE2EInitAndUndo(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("undo: got code %d, %s and %s", code, stdout, stderr)
 	}
-	for _, path := range []string{b.config, filepath.Join(b.folder, "trimtab-status.conf"), filepath.Join(b.Dir, "trimtab")} {
+	for _, path := range []string{b.config, filepath.Join(b.folder, "trimtab-status.conf"),
+		filepath.Join(b.Dir, "trimtab")} {
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%s is still there", path)
 		}

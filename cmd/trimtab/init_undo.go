@@ -16,18 +16,21 @@ import (
 	"trimtab/setup"
 )
 
-// undo takes back what init has made: lines, weights, files, in this order, because NGINX has to be asked while its page is there.
+// undo takes back what init has made: lines, weights, files, in this order, because NGINX has to be asked while its
+// page is there.
 func (s *setting) undo(ctx context.Context) error {
 	r, err := setup.ReadRecord(s.recordPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return withCode(exitConfig, fmt.Errorf("there is nothing to take back: init was not run for %s", s.flags.config))
+		return withCode(exitConfig, fmt.Errorf("there is nothing to take back: init was not run for %s",
+			s.flags.config))
 	}
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
 	cfg, err := daemon.ReadConfig(s.flags.config)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return withCode(exitConfig, fmt.Errorf("%w: the configuration is needed to find the daemon and its weights", err))
+		return withCode(exitConfig, fmt.Errorf("%w: the configuration is needed to find the daemon and its weights",
+			err))
 	}
 	if cfg != nil {
 		if err := s.noDaemon(ctx, cfg); err != nil {
@@ -61,14 +64,16 @@ func (s *setting) undo(ctx context.Context) error {
 func (s *setting) noDaemon(ctx context.Context, cfg *daemon.Config) error {
 	x := &examination{}
 	if x.daemon(ctx, cfg); len(x.found) > 0 && x.found[0].Status != statusSkip {
-		return withCode(exitRefused, fmt.Errorf("a daemon tunes with %s: stop it first (systemctl disable --now trimtab)", s.flags.config))
+		return withCode(exitRefused, fmt.Errorf("a daemon tunes with %s: stop it first (systemctl disable "+
+			"--now trimtab)", s.flags.config))
 	}
 	return nil
 }
 
 // undoWeights puts the operator's weights, and the lines of before, back in force.
 func (s *setting) undoWeights(ctx context.Context, cfg *daemon.Config, r *setup.Record) error {
-	flags := nginxFlags{config: r.NGINX, binary: r.Binary, prefix: cfg.Nginx.Prefix, stateDir: filepath.Join(cfg.StateDir, "nginx")}
+	flags := nginxFlags{config: r.NGINX, binary: r.Binary, prefix: cfg.Nginx.Prefix,
+		stateDir: filepath.Join(cfg.StateDir, "nginx")}
 	if r.DNS {
 		where := dnsFlags{listen: cfg.Actuator.DNSListen, zone: cfg.Actuator.DNSZone, state: cfg.DNSPath()}
 		if err := resetLines(ctx, s.env, flags, where, nil); err != nil {

@@ -85,7 +85,8 @@ func (f *orderFlags) limit(ctx context.Context, e *env, l orders.Limit) error {
 		return err
 	}
 	if cfg.Tuner.Learner != "tuned" {
-		return withCode(exitRefused, fmt.Errorf("limits of shares are kept by tuner.learner = \"tuned\" only, which here is %q", cfg.Tuner.Learner))
+		return withCode(exitRefused, fmt.Errorf("limits of shares are kept by tuner.learner = \"tuned\" only, which "+
+			"here is %q", cfg.Tuner.Learner))
 	}
 	s, err := daemon.NewClerk(cfg, daemon.NewLogger(e.stderr, cfg))
 	if err != nil {
@@ -119,7 +120,8 @@ func (f *orderFlags) limit(ctx context.Context, e *env, l orders.Limit) error {
 }
 
 // within waits until the weights on the page are within the limit.
-func (f *orderFlags) within(ctx context.Context, e *env, s *daemon.Clerk, l orders.Limit, said string, began time.Time) error {
+func (f *orderFlags) within(ctx context.Context, e *env, s *daemon.Clerk, l orders.Limit, said string,
+	began time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -134,7 +136,8 @@ func (f *orderFlags) within(ctx context.Context, e *env, s *daemon.Clerk, l orde
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the limit is given, but the weights are not within it after %s (trimtab explain says what holds them): %w", f.wait, err)
+			return fmt.Errorf("the limit is given, but the weights are not within it after %s (trimtab explain says "+
+				"what holds them): %w", f.wait, err)
 		case <-tick.C:
 		}
 	}
@@ -156,7 +159,8 @@ func (f *orderFlags) peersOf(ctx context.Context, s *daemon.Clerk) ([]vts.Peer, 
 			}
 		}
 	}
-	return nil, withCode(exitRefused, fmt.Errorf("the status page shows no server %s in upstream %q", f.server, f.upstream))
+	return nil, withCode(exitRefused, fmt.Errorf("the status page shows no server %s in upstream %q", f.server,
+		f.upstream))
 }
 
 // nearly is how far a share may be beyond its limit because weights are whole numbers.

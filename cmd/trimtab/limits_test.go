@@ -88,23 +88,30 @@ max_share = 0.4`, func(i int) http.HandlerFunc {
 			order := func(args ...string) string {
 				t.Helper()
 				out := new(buffer)
-				if code := run(t.Context(), append(args, "--config", b.config, "--upstream", "app"), out, out); code != 0 {
+				if code := run(t.Context(), append(args, "--config", b.config, "--upstream", "app"), out,
+					out); code != 0 {
 					t.Fatalf("%v: code %d: %s", args, code, out)
 				}
 				return out.String()
 			}
-			if out := order("limit", "--server", b.servers[0], "--max", "25%", "--for", "1h"); !strings.Contains(out, "in force after") {
+			if out := order("limit", "--server", b.servers[0], "--max", "25%", "--for", "1h"); !strings.Contains(out,
+				"in force after") {
 				t.Errorf("limit: %s", out)
 			}
-			await(t, "the share that is ordered", func() bool { s := share(b.peers(t), b.servers[0]); return s > 0 && s < 0.256 })
+			await(t, "the share that is ordered", func() bool {
+				s := share(b.peers(t), b.servers[0])
+				return s > 0 && s < 0.256
+			})
 			if out := new(buffer); run(t.Context(), []string{"explain", "--config", b.config}, out, out) != 0 ||
-				!strings.Contains(out.String(), "server "+b.servers[0]+" of app has at most 25 % of the requests, for another") {
+				!strings.Contains(out.String(), "server "+b.servers[0]+" of app has at most 25 % of the requests, "+
+					"for another") {
 				t.Errorf("explain: %s", out)
 			}
 			order("limit", "--server", b.servers[0], "--off")
 			order("limit", "--keep", "--for", "1h")
 			if out := new(buffer); run(t.Context(), []string{"orders", "--config", b.config}, out, out) != 0 ||
-				!strings.HasPrefix(out.String(), "upstream app is not tuned, for another") || strings.Count(out.String(), "\n") != 1 {
+				!strings.HasPrefix(out.String(), "upstream app is not tuned, for another") ||
+				strings.Count(out.String(), "\n") != 1 {
 				t.Errorf("orders: %s", out)
 			}
 			if code := stop(); code != 0 || strings.Contains(stderr.String(), "level=ERROR") {

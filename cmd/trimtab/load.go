@@ -72,11 +72,14 @@ read or written; 8 a limit of --fail-if was crossed; 130 interrupted.`,
 	f.out.add(fl)
 	fl.IntVar(&f.workers, "workers", 0, "workers that each burst starts with (default 64)")
 	fl.IntVar(&f.maxWorkers, "max-workers", 0, "most requests in flight per burst (default 10000)")
-	fl.DurationVar(&f.latenessBound, "lateness-bound", 0, "p99 of the lateness above which the run is not valid as open loop (default 10ms)")
+	fl.DurationVar(&f.latenessBound, "lateness-bound", 0, "p99 of the lateness above which the run is not valid as "+
+		"open loop (default 10ms)")
 	fl.DurationVar(&f.drain, "drain", 0, "how long an interrupted load waits for answers (default 5s)")
-	fl.BoolVar(&f.realtime, "realtime", false, "run at real-time priority and keep idle processors awake, so that nothing on this machine makes requests late (needs root)")
+	fl.BoolVar(&f.realtime, "realtime", false, "run at real-time priority and keep idle processors awake, so that "+
+		"nothing on this machine makes requests late (needs root)")
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
-	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds, such as 'p99>200ms' or 'errors>0.1%' (repeatable)")
+	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds, such as 'p99>200ms' or "+
+		"'errors>0.1%' (repeatable)")
 	return cmd
 }
 
@@ -102,7 +105,8 @@ func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
 		return err
 	}
 	cfg := loadgen.Config{
-		Workloads: workloads, Workers: f.workers, MaxWorkers: f.maxWorkers, LatenessBound: f.latenessBound, Drain: f.drain, Client: client,
+		Workloads: workloads, Workers: f.workers, MaxWorkers: f.maxWorkers, LatenessBound: f.latenessBound,
+		Drain: f.drain, Client: client,
 	}
 	if err := cfg.Validate(); err != nil {
 		return withCode(exitUsage, err)
@@ -160,7 +164,8 @@ func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
 	if report.Interrupted {
 		return withCode(exitInterrupted, errors.New("interrupted: the report covers what was sent until then"))
 	}
-	if err := limits.check(loadValues(&report.Tally)); err != nil || report.Requests == 0 || report.Errors < report.Requests {
+	if err := limits.check(loadValues(&report.Tally)); err != nil || report.Requests == 0 ||
+		report.Errors < report.Requests {
 		return err
 	}
 	return fmt.Errorf("all %d requests failed, for instance: %s", report.Requests, sampleOf(report))
@@ -188,7 +193,8 @@ func (f *loadFlags) check(cmd *cobra.Command, args []string) error {
 	if err := f.what.check(); err != nil {
 		return withCode(exitUsage, err)
 	}
-	return errors.Join(f.what.useless(cmd), f.when.useless(cmd), aboveZero(cmd, "duration", "total", "drain", "lateness-bound"))
+	return errors.Join(f.what.useless(cmd), f.when.useless(cmd), aboveZero(cmd, "duration", "total", "drain",
+		"lateness-bound"))
 }
 
 // header parses "Name: value" pairs.
@@ -211,7 +217,8 @@ func header(lines []string) (http.Header, error) {
 func create(path string) (io.WriteCloser, error) {
 	file, err := trusted.Create(path, 0o644, false)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("create an output: want a path in a folder that is there and can be written to: %w", err))
+		return nil, withCode(exitConfig, fmt.Errorf("create an output: want a path in a folder that is there and can "+
+			"be written to: %w", err))
 	}
 	return file, nil
 }

@@ -39,20 +39,24 @@ type loadArrivals struct {
 }
 
 func (a *loadArrivals) add(fl *pflag.FlagSet) {
-	fl.StringSliceVar(&a.arrivals, "arrival", nil, "fixed, exp, norm or zipf (default exp); with --schedule random a list to draw from (default: all)")
+	fl.StringSliceVar(&a.arrivals, "arrival", nil, "fixed, exp, norm or zipf (default exp); with --schedule random a "+
+		"list to draw from (default: all)")
 	fl.Float64Var(&a.cv, "cv", 0, "norm: coefficient of variation of the gaps (default 0.3)")
 	fl.IntVar(&a.ranks, "ranks", 0, "zipf: number of ranks (default 100)")
 	fl.Float64Var(&a.alpha, "alpha", 0, "zipf: exponent (default 3)")
 	fl.Var((*rateFlag)(&a.rate), "rate", "requests per second, or per time such as 50/1s")
 	fl.StringVar(&a.steps, "steps", "", "rates that change at offsets, such as 0s=100,30s=800")
 	fl.StringVar(&a.ramp, "ramp", "", "rates that are linear between offsets, such as 0s=100,60s=1000")
-	fl.StringVar(&a.sine, "sine", "", "a rate that swings: mean,amplitude,period[,phase in radians], such as 500,300,60s")
-	fl.StringVar(&a.drawn, "drawn", "", "rates that are drawn for every step, each as likely: values@step, such as 5,10,15,20@1m")
+	fl.StringVar(&a.sine, "sine", "", "a rate that swings: mean,amplitude,period[,phase in radians], such as "+
+		"500,300,60s")
+	fl.StringVar(&a.drawn, "drawn", "", "rates that are drawn for every step, each as likely: values@step, such as "+
+		"5,10,15,20@1m")
 	fl.StringVar(&a.trace, "trace", "", "file of rates over time: lines of seconds and requests per second")
 	fl.DurationVar(&a.duration, "duration", 0, "how long to send")
 	fl.Uint64Var(&a.seed, "seed", 0, "seed of arrivals and requests (default: drawn, and reported)")
 	fl.StringVar(&a.scheduleName, "schedule", "", "random, or a schedule file (TOML)")
-	fl.StringVar(&a.scheduleOut, "schedule-out", "", "file that the drawn schedule is saved to (default: schedule-SEED.toml)")
+	fl.StringVar(&a.scheduleOut, "schedule-out", "", "file that the drawn schedule is saved to (default: "+
+		"schedule-SEED.toml)")
 	fl.DurationVar(&a.total, "total", 0, "length of the schedule (default: 5h for random, the file's own)")
 	fl.StringVar(&a.rates, "random-rate", "100:2000", "random schedule: range of the rates, requests per second")
 	fl.StringVar(&a.bursts, "random-duration", "30s:600s", "random schedule: range of the lengths of bursts")
@@ -62,13 +66,15 @@ func (a *loadArrivals) add(fl *pflag.FlagSet) {
 // useless refuses flags that have no effect on when requests are due.
 func (a *loadArrivals) useless(cmd *cobra.Command) error {
 	if a.scheduleName != "random" {
-		if err := useless(cmd, "without --schedule random", "random-rate", "random-duration", "random-back-off"); err != nil {
+		if err := useless(cmd, "without --schedule random", "random-rate", "random-duration",
+			"random-back-off"); err != nil {
 			return err
 		}
 	}
 	if a.scheduleName != "" {
 		if a.scheduleName != "random" {
-			return useless(cmd, "with a schedule file, which says it itself", "arrival", "cv", "ranks", "alpha", "seed", "workload")
+			return useless(cmd, "with a schedule file, which says it itself", "arrival", "cv", "ranks", "alpha", "seed",
+				"workload")
 		}
 		return useless(cmd, "with --schedule random", "cv", "ranks", "alpha")
 	}
@@ -89,8 +95,10 @@ func (a *loadArrivals) useless(cmd *cobra.Command) error {
 
 // schedule returns the schedule that the flags describe: one burst, a drawn one, or a file's.
 func (a *loadArrivals) schedule(what *loadTarget) (*loadgen.Schedule, error) {
-	if a.scheduleName != "" && (a.rate != 0 || a.steps != "" || a.ramp != "" || a.sine != "" || a.drawn != "" || a.trace != "" || a.duration != 0) {
-		return nil, withCode(exitUsage, errors.New("--schedule: says itself what --rate, --steps, --ramp, --sine and --duration would"))
+	if a.scheduleName != "" && (a.rate != 0 || a.steps != "" || a.ramp != "" || a.sine != "" || a.drawn != "" ||
+		a.trace != "" || a.duration != 0) {
+		return nil, withCode(exitUsage, errors.New("--schedule: says itself what --rate, --steps, --ramp, --sine and "+
+			"--duration would"))
 	}
 	if a.scheduleName != "" && what.targets != "" {
 		return nil, withCode(exitUsage, errors.New("--targets: not with --schedule, which names workloads"))
@@ -111,7 +119,8 @@ func (a *loadArrivals) schedule(what *loadTarget) (*loadgen.Schedule, error) {
 	}
 	file, err := os.Open(a.scheduleName)
 	if err != nil {
-		return nil, withCode(exitConfig, fmt.Errorf("--schedule: want random, or a file as --schedule-out writes it: %w", err))
+		return nil, withCode(exitConfig, fmt.Errorf("--schedule: want random, or a file as --schedule-out "+
+			"writes it: %w", err))
 	}
 	defer file.Close()
 	s, err := loadgen.ReadSchedule(file)
@@ -301,7 +310,8 @@ func (a *loadArrivals) publish(e *env, schedule *loadgen.Schedule) error {
 		return withCode(exitConfig, fmt.Errorf("save schedule: %w", err))
 	}
 	for _, b := range schedule.Bursts {
-		fmt.Fprintf(e.stderr, "schedule: %s %s %s at %g/s for %s, seed %d\n", b.Start, b.Workload, b.Kind, b.Rate, b.Duration, b.Seed)
+		fmt.Fprintf(e.stderr, "schedule: %s %s %s at %g/s for %s, seed %d\n", b.Start, b.Workload, b.Kind, b.Rate,
+			b.Duration, b.Seed)
 	}
 	fmt.Fprintf(e.stderr, "schedule saved to %s: --schedule %s repeats it\n", path, path)
 	return nil

@@ -27,20 +27,24 @@ type loadClient struct {
 }
 
 func (c *loadClient) add(fl *pflag.FlagSet) {
-	fl.StringArrayVar(&c.headers, "header", nil, `header field added to every request, such as "Authorization: Bearer …" (repeatable)`)
+	fl.StringArrayVar(&c.headers, "header", nil,
+		`header field added to every request, such as "Authorization: Bearer …" (repeatable)`)
 	fl.BoolVar(&c.insecure, "insecure", false, "accept any TLS certificate")
 	fl.StringVar(&c.rootCA, "root-ca", "", "file of PEM certificates to trust instead of the system's")
 	fl.StringVar(&c.cert, "cert", "", "file with the client's PEM certificate")
 	fl.StringVar(&c.key, "key", "", "file with the key of --cert")
 	fl.DurationVar(&c.timeout, "timeout", 30*time.Second, "from the start of a request to its complete answer; 0: none")
-	fl.IntVar(&c.connections, "connections", 0, "most connections per workload (default: as many as requests are in flight)")
+	fl.IntVar(&c.connections, "connections", 0, "most connections per workload (default: as many as requests are "+
+		"in flight)")
 	fl.BoolVar(&c.keepAlive, "keep-alive", true, "use connections more than once")
 	fl.IntVar(&c.redirects, "redirects", 0, "how many redirects to follow")
-	fl.Int64Var(&c.maxBody, "max-body", 64<<20, "longest body of an answer, in bytes; a longer one is a failure; -1: no limit")
+	fl.Int64Var(&c.maxBody, "max-body", 64<<20, "longest body of an answer, in bytes; a longer one is a failure; "+
+		"-1: no limit")
 }
 
 func (c *loadClient) config() (loadgen.ClientConfig, error) {
-	cfg := loadgen.ClientConfig{Timeout: c.timeout, Connections: c.connections, NoKeepAlive: !c.keepAlive, Redirects: c.redirects, MaxBody: c.maxBody}
+	cfg := loadgen.ClientConfig{Timeout: c.timeout, Connections: c.connections, NoKeepAlive: !c.keepAlive,
+		Redirects: c.redirects, MaxBody: c.maxBody}
 	if c.timeout <= 0 {
 		if c.timeout < 0 {
 			return cfg, withCode(exitUsage, fmt.Errorf("--timeout %s: want at least 0", c.timeout))

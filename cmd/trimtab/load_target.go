@@ -30,8 +30,11 @@ type loadTarget struct {
 
 func (t *loadTarget) add(fl *pflag.FlagSet) {
 	fl.StringVar(&t.target, "target", "", "base URL, such as http://nginx:8080")
-	fl.StringSliceVar(&t.workloadNames, "workload", nil, "what is sent: "+strings.Join(deathstarbench.Workloads(), ", ")+", mixed, or url (the target as it stands, the default); with --schedule random a list (default: the first three)")
-	fl.StringVar(&t.targets, "targets", "", "file of requests in vegeta's http format, sent in turn, instead of a target and --workload; -: standard input")
+	fl.StringSliceVar(&t.workloadNames, "workload", nil, "what is sent: "+strings.Join(deathstarbench.Workloads(),
+		", ")+", mixed, or url (the target as it stands, the default); with --schedule random a list (default: the "+
+		"first three)")
+	fl.StringVar(&t.targets, "targets", "", "file of requests in vegeta's http format, sent in turn, instead of a "+
+		"target and --workload; -: standard input")
 	fl.StringVar(&t.method, "method", "GET", "method of the url workload")
 	fl.StringVar(&t.body, "body", "", "file with the body of the url workload")
 	fl.IntVar(&t.users, "users", deathstarbench.DefaultUsers, "users of the social network")
@@ -94,7 +97,8 @@ func (t *loadTarget) check() error {
 
 // useless refuses flags that have no effect on what is sent.
 func (t *loadTarget) useless(cmd *cobra.Command) error {
-	plain := len(t.workloadNames) == 0 && !cmd.Flags().Changed("schedule") || slices.Contains(t.workloadNames, plainWorkload)
+	plain := len(t.workloadNames) == 0 && !cmd.Flags().Changed("schedule") || slices.Contains(t.workloadNames,
+		plainWorkload)
 	switch {
 	case t.targets != "":
 		return useless(cmd, "with --targets", "method", "body", "users", "first-user")
@@ -114,13 +118,15 @@ func (t *loadTarget) targeter(workload string, seed uint64) (vegeta.Targeter, er
 		if t.targets != "-" {
 			var err error
 			if file, err = os.Open(t.targets); err != nil {
-				return nil, withCode(exitConfig, fmt.Errorf("--targets: want a file of requests, or - for standard input: %w", err))
+				return nil, withCode(exitConfig, fmt.Errorf("--targets: want a file of requests, or - for "+
+					"standard input: %w", err))
 			}
 			defer file.Close()
 		}
 		targets, err := vegeta.ReadAllTargets(vegeta.NewHTTPTargeter(file, nil, nil))
 		if err != nil {
-			return nil, withCode(exitConfig, fmt.Errorf("--targets %s: want lines such as GET http://127.0.0.1:8080/: %w", t.targets, err))
+			return nil, withCode(exitConfig,
+				fmt.Errorf("--targets %s: want lines such as GET http://127.0.0.1:8080/: %w", t.targets, err))
 		}
 		return vegeta.NewStaticTargeter(targets...), nil
 	case workload == plainWorkload:
@@ -133,6 +139,7 @@ func (t *loadTarget) targeter(workload string, seed uint64) (vegeta.Targeter, er
 		}
 		return vegeta.NewStaticTargeter(vegeta.Target{Method: t.method, URL: t.target, Body: body}), nil
 	}
-	targeter, err := requests.NewTargeter(workload, t.target, requests.TargetOptions{Users: t.users, FirstUser: t.first, Seed: seed})
+	targeter, err := requests.NewTargeter(workload, t.target, requests.TargetOptions{Users: t.users, FirstUser: t.first,
+		Seed: seed})
 	return targeter, withCode(exitUsage, err)
 }

@@ -51,8 +51,10 @@ func TestLoadWritesEveryOutput(t *testing.T) {
 	url, count := loadTestServer(t)
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	code, stdout, stderr := command(t.Context(), "load", "--target", url+"/page", "--rate", "100", "--arrival", "norm", "--duration", "1500ms", "--seed", "7",
-		"--lateness-bound", "1m", "--json", "--report", path("r.json"), "--html", path("r.html"), "--png", path("r.png"), "--ndjson", path("s.ndjson"), "--results", path("r.gob"))
+	code, stdout, stderr := command(t.Context(), "load", "--target", url+"/page", "--rate", "100", "--arrival", "norm",
+		"--duration", "1500ms", "--seed", "7",
+		"--lateness-bound", "1m", "--json", "--report", path("r.json"), "--html", path("r.html"), "--png",
+		path("r.png"), "--ndjson", path("s.ndjson"), "--results", path("r.gob"))
 	if code != exitOK {
 		t.Fatalf("got exit code %d: %s", code, stderr)
 	}
@@ -64,8 +66,10 @@ func TestLoadWritesEveryOutput(t *testing.T) {
 	if err := json.Unmarshal(saved, &report); err != nil {
 		t.Fatal(err)
 	}
-	if n := count("/page"); int(report.Requests) != n || n < 100 || report.Errors != 0 || report.Seed != 7 || report.Arrival != "norm" {
-		t.Errorf("got %d requests, %d at the server, %d errors, seed %d, arrival %s", report.Requests, n, report.Errors, report.Seed, report.Arrival)
+	if n := count("/page"); int(report.Requests) != n || n < 100 || report.Errors != 0 || report.Seed != 7 ||
+		report.Arrival != "norm" {
+		t.Errorf("got %d requests, %d at the server, %d errors, seed %d, arrival %s", report.Requests, n, report.Errors,
+			report.Seed, report.Arrival)
 	}
 	picture, err := os.Open(path("r.png"))
 	if err != nil {
@@ -109,8 +113,10 @@ func TestLoadDrawsSavesAndRepeatsSchedules(t *testing.T) {
 	url, count := loadTestServer(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "drawn.toml")
-	code, stdout, stderr := command(t.Context(), "load", "--target", url, "--schedule", "random", "--total", "1s", "--random-rate", "50:100",
-		"--random-duration", "200ms:400ms", "--random-back-off", "50ms:100ms", "--seed", "11", "--schedule-out", file, "--lateness-bound", "1m", "--json")
+	code, stdout, stderr := command(t.Context(), "load", "--target", url, "--schedule", "random", "--total", "1s",
+		"--random-rate", "50:100",
+		"--random-duration", "200ms:400ms", "--random-back-off", "50ms:100ms", "--seed", "11", "--schedule-out", file,
+		"--lateness-bound", "1m", "--json")
 	if code != exitOK {
 		t.Fatalf("got exit code %d: %s", code, stderr)
 	}
@@ -118,20 +124,25 @@ func TestLoadDrawsSavesAndRepeatsSchedules(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &first); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"compose-post", "read-home-timeline", "read-user-timeline", "schedule saved to " + file} {
+	for _, want := range []string{"compose-post", "read-home-timeline", "read-user-timeline",
+		"schedule saved to " + file} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("got no %q in\n%s", want, stderr)
 		}
 	}
-	if count("/wrk2-api/post/compose") == 0 || count("/wrk2-api/home-timeline/read") == 0 || count("/wrk2-api/user-timeline/read") == 0 {
+	if count("/wrk2-api/post/compose") == 0 || count("/wrk2-api/home-timeline/read") == 0 ||
+		count("/wrk2-api/user-timeline/read") == 0 {
 		t.Error("got a workload that sent nothing")
 	}
-	code, stdout, stderr = command(t.Context(), "load", "--target", url, "--schedule", file, "--lateness-bound", "1m", "--json")
+	code, stdout, stderr = command(t.Context(), "load", "--target", url, "--schedule", file, "--lateness-bound", "1m",
+		"--json")
 	if err := json.Unmarshal([]byte(stdout), &second); err != nil || code != exitOK {
 		t.Fatalf("got exit code %d, %v: %s", code, err, stderr)
 	}
-	if first.Requests == 0 || first.Requests != second.Requests || first.Dropped != 0 || second.Seed != 11 || len(first.Workloads) != 3 {
-		t.Errorf("got %d requests and then %d, seed %d, want the same twice with seed 11", first.Requests, second.Requests, second.Seed)
+	if first.Requests == 0 || first.Requests != second.Requests || first.Dropped != 0 || second.Seed != 11 ||
+		len(first.Workloads) != 3 {
+		t.Errorf("got %d requests and then %d, seed %d, want the same twice with seed 11", first.Requests,
+			second.Requests, second.Seed)
 	}
 }
 
@@ -146,7 +157,8 @@ func TestLoadInterruptedStillReports(t *testing.T) {
 	}()
 	file := filepath.Join(t.TempDir(), "r.json")
 	code, stdout, stderr := command(ctx, "load", "--target", url, "--rate", "200", "--duration", "1h", "--report", file)
-	if code != exitInterrupted || !strings.Contains(stdout, "INTERRUPTED after") || !strings.Contains(stderr, "interrupted") {
+	if code != exitInterrupted || !strings.Contains(stdout, "INTERRUPTED after") ||
+		!strings.Contains(stderr, "interrupted") {
 		t.Errorf("got exit code %d, stdout %s, stderr %s, want %d and a report", code, stdout, stderr, exitInterrupted)
 	}
 	if data, err := os.ReadFile(file); err != nil || !json.Valid(data) {
@@ -160,9 +172,11 @@ func TestLoadSendsFilesOfTargets(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, "GET %s/a\n\nPOST %s/b\n", url, url), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := command(t.Context(), "load", "--targets", file, "--steps", "0s=100,100ms=200", "--arrival", "fixed", "--duration", "200ms", "--lateness-bound", "1m")
+	code, stdout, stderr := command(t.Context(), "load", "--targets", file, "--steps", "0s=100,100ms=200", "--arrival",
+		"fixed", "--duration", "200ms", "--lateness-bound", "1m")
 	if code != exitOK || count("/a") != 15 || count("/b") != 15 || !strings.Contains(stdout, "fixed at 150/s") {
-		t.Errorf("got exit code %d, %d and %d requests: %s %s, want 15 each", code, count("/a"), count("/b"), stdout, stderr)
+		t.Errorf("got exit code %d, %d and %d requests: %s %s, want 15 each", code, count("/a"), count("/b"), stdout,
+			stderr)
 	}
 }
 
@@ -179,35 +193,42 @@ func TestLoadRefusesWrongUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		"no target":                         {[]string{"--rate", "1", "--duration", "1s"}, exitUsage, "target"},
-		"a target that is no URL":           {with("--target", "localhost:80"), exitUsage, "target"},
-		"a rate of 0":                       {with("--rate", "0"), exitUsage, "--rate"},
-		"a negative rate":                   {with("--rate", "-3"), exitUsage, "--rate"},
-		"two rates":                         {with("--ramp", "0s=1,1s=2"), exitUsage, "exactly one"},
-		"a ramp that is none":               {[]string{"--target", "http://h", "--ramp", "fast", "--duration", "1s"}, exitUsage, "--ramp"},
-		"a sine that is none":               {[]string{"--target", "http://h", "--sine", "1,2", "--duration", "1s"}, exitUsage, "--sine"},
-		"no duration":                       {[]string{"--target", "http://h", "--rate", "1"}, exitUsage, "--duration"},
-		"an unknown arrival":                {with("--arrival", "uniform"), exitUsage, "uniform"},
-		"two arrivals without a schedule":   {with("--arrival", "exp,fixed"), exitUsage, "--arrival"},
-		"an unknown workload":               {with("--workload", "login"), exitUsage, "login"},
-		"a CV beyond the highest":           {with("--arrival", "norm", "--cv", "2"), exitUsage, "cv 2"},
-		"a header without a colon":          {with("--header", "X"), exitUsage, "--header"},
-		"a header with a line break":        {with("--header", "X: a\r\nY: b"), exitUsage, "--header"},
-		"a certificate without a key":       {with("--cert", "c.pem"), exitUsage, "--key"},
-		"a schedule and a rate":             {with("--schedule", "random"), exitUsage, "--schedule"},
-		"a total without a schedule":        {with("--total", "1h"), exitUsage, "--total"},
-		"a range the wrong way":             {[]string{"--target", "http://h", "--schedule", "random", "--random-rate", "5:1"}, exitUsage, "rate 5 to 1"},
-		"an argument":                       {with("more"), exitUsage, "more"},
-		"a schedule that does not exist":    {[]string{"--target", "http://h", "--schedule", filepath.Join(dir, "none")}, exitConfig, "none"},
-		"a schedule that is broken":         {[]string{"--target", "http://h", "--schedule", broken}, exitConfig, "broken.toml"},
-		"a file of targets that is missing": {[]string{"--targets", filepath.Join(dir, "none"), "--rate", "1", "--duration", "1s"}, exitConfig, "none"},
-		"roots that are missing":            {with("--root-ca", filepath.Join(dir, "none")), exitConfig, "none"},
-		"roots that are no certificates":    {with("--root-ca", broken), exitConfig, "no PEM"},
-		"a report that cannot be written":   {with("--report", filepath.Join(dir, "no", "r.json")), exitConfig, "r.json"},
+		"no target":               {[]string{"--rate", "1", "--duration", "1s"}, exitUsage, "target"},
+		"a target that is no URL": {with("--target", "localhost:80"), exitUsage, "target"},
+		"a rate of 0":             {with("--rate", "0"), exitUsage, "--rate"},
+		"a negative rate":         {with("--rate", "-3"), exitUsage, "--rate"},
+		"two rates":               {with("--ramp", "0s=1,1s=2"), exitUsage, "exactly one"},
+		"a ramp that is none": {[]string{"--target", "http://h", "--ramp", "fast", "--duration", "1s"},
+			exitUsage, "--ramp"},
+		"a sine that is none": {[]string{"--target", "http://h", "--sine", "1,2", "--duration", "1s"},
+			exitUsage, "--sine"},
+		"no duration":                     {[]string{"--target", "http://h", "--rate", "1"}, exitUsage, "--duration"},
+		"an unknown arrival":              {with("--arrival", "uniform"), exitUsage, "uniform"},
+		"two arrivals without a schedule": {with("--arrival", "exp,fixed"), exitUsage, "--arrival"},
+		"an unknown workload":             {with("--workload", "login"), exitUsage, "login"},
+		"a CV beyond the highest":         {with("--arrival", "norm", "--cv", "2"), exitUsage, "cv 2"},
+		"a header without a colon":        {with("--header", "X"), exitUsage, "--header"},
+		"a header with a line break":      {with("--header", "X: a\r\nY: b"), exitUsage, "--header"},
+		"a certificate without a key":     {with("--cert", "c.pem"), exitUsage, "--key"},
+		"a schedule and a rate":           {with("--schedule", "random"), exitUsage, "--schedule"},
+		"a total without a schedule":      {with("--total", "1h"), exitUsage, "--total"},
+		"a range the wrong way": {[]string{"--target", "http://h", "--schedule", "random", "--random-rate",
+			"5:1"}, exitUsage, "rate 5 to 1"},
+		"an argument": {with("more"), exitUsage, "more"},
+		"a schedule that does not exist": {[]string{"--target", "http://h", "--schedule",
+			filepath.Join(dir, "none")}, exitConfig, "none"},
+		"a schedule that is broken": {[]string{"--target", "http://h", "--schedule", broken}, exitConfig,
+			"broken.toml"},
+		"a file of targets that is missing": {[]string{"--targets", filepath.Join(dir, "none"), "--rate", "1",
+			"--duration", "1s"}, exitConfig, "none"},
+		"roots that are missing":          {with("--root-ca", filepath.Join(dir, "none")), exitConfig, "none"},
+		"roots that are no certificates":  {with("--root-ca", broken), exitConfig, "no PEM"},
+		"a report that cannot be written": {with("--report", filepath.Join(dir, "no", "r.json")), exitConfig, "r.json"},
 	} {
 		code, stdout, stderr := command(t.Context(), append([]string{"load"}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.says) || stdout != "" || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("%s: got exit code %d, stdout %q, stderr %q, want %d and one line with %q", what, code, stdout, stderr, c.code, c.says)
+			t.Errorf("%s: got exit code %d, stdout %q, stderr %q, want %d and one line with %q", what, code, stdout,
+				stderr, c.code, c.says)
 		}
 	}
 }
@@ -216,8 +237,10 @@ func TestLoadRefusesWrongUsage(t *testing.T) {
 func TestLoadCountsAServerThatRefuses(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
-	code, stdout, stderr := command(t.Context(), "load", srv.URL, "--rate", "100/1s", "--duration", "200ms", "--arrival", "fixed", "--lateness-bound", "1m")
-	if code != exitFailure || !strings.Contains(stdout, "20 × refused") || !strings.Contains(stderr, "all 20 requests failed, for instance: ") {
+	code, stdout, stderr := command(t.Context(), "load", srv.URL, "--rate", "100/1s", "--duration", "200ms",
+		"--arrival", "fixed", "--lateness-bound", "1m")
+	if code != exitFailure || !strings.Contains(stdout, "20 × refused") ||
+		!strings.Contains(stderr, "all 20 requests failed, for instance: ") {
 		t.Errorf("got exit code %d, %s and %s, want 20 refused", code, stdout, stderr)
 	}
 }

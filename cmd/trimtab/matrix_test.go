@@ -25,8 +25,8 @@ import (
 	"trimtab/nginx/lua"
 )
 
-// TestMatrixTable measures the ways of changing weights on one NGINX and writes its rows into the table of the file that
-// TRIMTAB_MATRIX_TABLE names: make matrix runs it on every version.
+// TestMatrixTable measures the ways of changing weights on one NGINX and writes its rows into the table of the file
+// that TRIMTAB_MATRIX_TABLE names: make matrix runs it on every version.
 func TestMatrixTable(t *testing.T) {
 	path := os.Getenv("TRIMTAB_MATRIX_TABLE")
 	if path == "" {
@@ -134,13 +134,17 @@ func newMatrixBed(t *testing.T, way string) *matrixBed {
 		t.Fatal(err)
 	}
 	upstream := func(name, extra string) string {
-		return fmt.Sprintf("    upstream %s {\n        server %s;\n        server %s;\n        keepalive 64;\n        %s\n    }\n", name, b.servers[0], b.servers[1], extra)
+		return fmt.Sprintf("    upstream %s {\n        server %s;\n        server %s;\n        keepalive 64;\n       "+
+			" %s\n    }\n", name, b.servers[0], b.servers[1], extra)
 	}
 	conf := func(head, app string) string {
-		return modules + main + "worker_processes 1;\nevents { worker_connections 4096; }\nhttp {\n" + instance.HTTPPaths(dir) + "    access_log off;\n    keepalive_requests 10000000;\n" +
+		return modules + main + "worker_processes 1;\nevents { worker_connections 4096; }\nhttp {\n" +
+			instance.HTTPPaths(dir) + "    access_log off;\n    keepalive_requests 10000000;\n" +
 			head + upstream("native",
-			"") + app + fmt.Sprintf("    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\";\n"+
-			"        location /native { proxy_pass http://native; log_by_lua_block { } }\n        location / { proxy_pass http://app; }\n    }\n}\n", b.front)
+			"") + app + fmt.Sprintf("    server {\n        listen %s;\n        proxy_http_version 1.1;\n        "+
+			"proxy_set_header Connection \"\";\n"+
+			"        location /native { proxy_pass http://native; log_by_lua_block { } }\n        location / { "+
+			"proxy_pass http://app; }\n    }\n}\n", b.front)
 	}
 	path := filepath.Join(dir, "nginx.conf")
 	write := func(text string) *nginx.Config {
@@ -336,9 +340,9 @@ func peakPairs(t *testing.T) int {
 	return n
 }
 
-// peak is what NGINX's worker could serve through the changed upstream, as a share of what it could through the one beside
-// it, with its 95 % interval: the inverse of its processor time per request, which a busy machine does not blur as it does rates.
-// Turns are short and alternate, so that what slows the machine for a while slows both.
+// peak is what NGINX's worker could serve through the changed upstream, as a share of what it could through the one
+// beside it, with its 95 % interval: the inverse of its processor time per request, which a busy machine does not blur
+// as it does rates. Turns are short and alternate, so that what slows the machine for a while slows both.
 func (b *matrixBed) peak(t *testing.T) (middle, low, high float64) {
 	t.Helper()
 	worker := b.worker(t)

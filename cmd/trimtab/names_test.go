@@ -81,7 +81,8 @@ func TestE2ENameWithSeveralAddresses(t *testing.T) {
 	c := startContainedWith(t, func(s []string) string {
 		_, port, _ := net.SplitHostPort(s[0])
 		return fmt.Sprintf("        server two.example:%s weight=3;\n        server %s;\n", port, s[1])
-	}, false, "printf '127.0.0.1 two.example\\n127.0.0.2 two.example\\n' >DIR/hosts && mount --bind DIR/hosts /etc/hosts && ")
+	}, false, "printf '127.0.0.1 two.example\\n127.0.0.2 two.example\\n' >DIR/hosts && mount --bind DIR/hosts "+
+		"/etc/hosts && ")
 	await(t, "both addresses", func() bool { return len(c.shown(t)) == 3 })
 	config := c.configure(t, fmt.Sprintf("[nginx]\nconfig = %q\n", c.conf()))
 	_, log, stop := start(t, "tune", "--config", config)

@@ -28,7 +28,8 @@ type contained struct {
 	inside           int // pid, seen from here, of the master
 }
 
-// startContained starts it. The folder of its configuration is seen from here too, unless hidden: then it is empty here.
+// startContained starts it. The folder of its configuration is seen from here too, unless hidden: then it is empty
+// here.
 func startContained(t *testing.T, upstream func(servers []string) string, hidden bool) *contained {
 	t.Helper()
 	return startContainedWith(t, upstream, hidden, "")
@@ -72,7 +73,8 @@ func startContainedWith(t *testing.T, upstream func(servers []string) string, hi
 	if err := installFiles(shim.Dir, files); err != nil {
 		t.Fatal(err)
 	}
-	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s    include %s;\n    upstream app {\n%s    }\n    server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+	text := modules + main + fmt.Sprintf("events {}\nhttp {\n%s    include %s;\n    upstream app {\n%s    }\n    "+
+		"server { listen %s; location / { proxy_pass http://app; } }\n}\n",
 		instance.HTTPPaths(c.dir), shim.HTTPSnippet(), upstream(c.servers), c.front)
 	conf := c.conf()
 	mount := strings.ReplaceAll(before, "DIR", c.dir)
@@ -218,7 +220,8 @@ func TestE2EContainerIsFound(t *testing.T) {
 	}
 	seen := "/proc/*/root" + c.conf()
 	out, errs := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"nginx", "show", "-c", seen}, out, errs); code != 0 || !strings.Contains(out.String(), "least_conn") {
+	if code := run(t.Context(), []string{"nginx", "show", "-c", seen}, out, errs); code != 0 ||
+		!strings.Contains(out.String(), "least_conn") {
 		t.Errorf("show: code %d: %s%s", code, out, errs)
 	}
 	out = new(buffer)
@@ -226,7 +229,8 @@ func TestE2EContainerIsFound(t *testing.T) {
 		!strings.Contains(out.String(), fmt.Sprintf("process %d\n", c.inside)) {
 		t.Errorf("check: code %d, want process %d found: %s%s", code, c.inside, out, errs)
 	}
-	if code := run(t.Context(), []string{"nginx", "set", "-c", seen, "--nginx", binary, "--upstream", "app", "--weight", c.servers[0] + "=2"}, out,
+	if code := run(t.Context(), []string{"nginx", "set", "-c", seen, "--nginx", binary, "--upstream", "app", "--weight",
+		c.servers[0] + "=2"}, out,
 		errs); code != exitRefused || !strings.Contains(errs.String(), "use dns or live") {
 		t.Errorf("set: code %d: %s, want to be told what works", code, errs)
 	}
@@ -249,7 +253,9 @@ func TestE2EContainerIsFound(t *testing.T) {
 // What stands in the container cannot even be read, or only through its root: by DNS it need not be changed.
 func TestE2EContainerByDNS(t *testing.T) {
 	needDNS(t)
-	t.Run("a configuration that cannot be read", func(t *testing.T) { containerByDNS(t, func(*contained) string { return "" }) })
+	t.Run("a configuration that cannot be read", func(t *testing.T) {
+		containerByDNS(t, func(*contained) string { return "" })
+	})
 	t.Run("a configuration read through the container's root", func(t *testing.T) {
 		containerByDNS(t, func(c *contained) string { return "/proc/*/root" + c.conf() })
 	})
@@ -262,7 +268,8 @@ func containerByDNS(t *testing.T, configuration func(*contained) string) {
 		t.Fatal(err)
 	}
 	c := startContained(t, func(s []string) string {
-		return fmt.Sprintf("        zone app 128k;\n        resolver %s ipv6=off; resolver_timeout 1s;\n        server %s service=http resolve;\n        server %s weight=3 backup;\n        server %s backup;\n",
+		return fmt.Sprintf("        zone app 128k;\n        resolver %s ipv6=off; resolver_timeout 1s;\n        "+
+			"server %s service=http resolve;\n        server %s weight=3 backup;\n        server %s backup;\n",
 			resolver, dns.Host("app", dns.DefaultZone), s[0], s[1])
 	}, true)
 	if _, err := os.Stat(c.conf()); err == nil {

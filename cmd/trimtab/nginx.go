@@ -23,11 +23,14 @@ func (f *nginxFlags) add(cmd *cobra.Command) {
 
 func (f *nginxFlags) addApply(cmd *cobra.Command) {
 	f.add(cmd)
-	pathVar(cmd.Flags(), &f.stateDir, "state-dir", "", "", "folder of the lock, the journal and the backups (default: that of a daemon for this configuration)")
+	pathVar(cmd.Flags(), &f.stateDir, "state-dir", "", "", "folder of the lock, the journal and the backups "+
+		"(default: that of a daemon for this configuration)")
 	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
-	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it shows (default: by NGINX's worker processes)")
-	cmd.Flags().BoolVar(&f.proxied, "status-proxied", false, "the status page comes through another program on this machine: that it is this NGINX's is not checked")
+	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it "+
+		"shows (default: by NGINX's worker processes)")
+	cmd.Flags().BoolVar(&f.proxied, "status-proxied", false, "the status page comes through another program on this "+
+		"machine: that it is this NGINX's is not checked")
 	pathVar(cmd.Flags(), &f.pidFile, "pid-file", "", "", "pid file of the master (default: the pid directive)")
 }
 
@@ -37,7 +40,8 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	if dir == "" {
 		dir = filepath.Join(daemon.StateDirFor(f.config), "nginx")
 	}
-	a := &nginx.Applier{Config: f.config, StateDir: dir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile, Manual: true}
+	a := &nginx.Applier{Config: f.config, StateDir: dir, Binary: f.binary, Prefix: f.prefix, PIDFile: f.pidFile,
+		Manual: true}
 	if f.status == "" {
 		return a, func() {}, nil
 	}
@@ -52,8 +56,8 @@ func (f *nginxFlags) applier() (*nginx.Applier, func(), error) {
 	return a, client.Close, nil
 }
 
-// freshStatus reads the status page over a new connection each time. What the page does not know comes from the configuration;
-// without one it stays unknown.
+// freshStatus reads the status page over a new connection each time. What the page does not know comes from the
+// configuration; without one it stays unknown.
 func freshStatus(url, config string) (nginx.StatusFunc, func(), error) {
 	client, err := vts.NewClient(vts.ClientConfig{URL: url, FreshConnections: true})
 	if err != nil {

@@ -52,9 +52,11 @@ func BenchmarkApplyConfirmedByStatusPage(b *testing.B) {
 	}
 	groups := []string{"compose_backend", "home_read_backend", "user_read_backend"}
 	var conf strings.Builder
-	fmt.Fprintf(&conf, "%s%sworker_processes 2;\nevents {}\nhttp {\n%s    include %s;\n", modules, main, instance.HTTPPaths(dir), shim.HTTPSnippet())
+	fmt.Fprintf(&conf, "%s%sworker_processes 2;\nevents {}\nhttp {\n%s    include %s;\n", modules, main,
+		instance.HTTPPaths(dir), shim.HTTPSnippet())
 	for _, g := range groups {
-		fmt.Fprintf(&conf, "    upstream %s { server 127.0.0.1:9001; server 127.0.0.1:9002; server 127.0.0.1:9003; }\n", g)
+		fmt.Fprintf(&conf, "    upstream %s { server 127.0.0.1:9001; server 127.0.0.1:9002; server 127.0.0.1:9003; }\n",
+			g)
 	}
 	fmt.Fprintf(&conf, "    server { listen %s; location / { proxy_pass http://%s; } }\n}\n", addr, groups[0])
 	i, err := instance.Start(b.Context(), dir, conf.String(), addr, page)
@@ -62,17 +64,20 @@ func BenchmarkApplyConfirmedByStatusPage(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer i.Stop()
-	client, err := vts.NewClient(vts.ClientConfig{URL: "http://" + page + "/status/format/json", FreshConnections: true})
+	client, err := vts.NewClient(vts.ClientConfig{URL: "http://" + page + "/status/format/json",
+		FreshConnections: true})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer client.Close()
-	a := &nginx.Applier{Config: i.Config, StateDir: filepath.Join(b.TempDir(), "s"), Binary: i.Binary, Prefix: i.Dir, Status: reload.StatusOf(client)}
+	a := &nginx.Applier{Config: i.Config, StateDir: filepath.Join(b.TempDir(), "s"), Binary: i.Binary, Prefix: i.Dir,
+		Status: reload.StatusOf(client)}
 	var took []time.Duration
 	for n := 1; b.Loop(); n++ {
 		want := nginx.Settings{}
 		for k, g := range groups {
-			want[g] = map[string]nginx.Setting{"127.0.0.1:9001": {Weight: 1 + (n+k)%50}, "127.0.0.1:9002": {Weight: 60}, "127.0.0.1:9003": {Weight: 61 + n%30}}
+			want[g] = map[string]nginx.Setting{"127.0.0.1:9001": {Weight: 1 + (n+k)%50}, "127.0.0.1:9002": {Weight: 60},
+				"127.0.0.1:9003": {Weight: 61 + n%30}}
 		}
 		r, err := a.Apply(b.Context(), want)
 		if err != nil || !r.Reloaded {

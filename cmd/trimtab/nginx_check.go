@@ -60,7 +60,8 @@ counted (tried out on a private NGINX with the same modules), what a poll costs.
 				e.say("%s  %-10s %s\n", mark, f.Check, f.Detail)
 			}
 			if failed > 0 {
-				return withCode(exitRefused, fmt.Errorf("check: %d of %d checks failed: weights cannot be changed safely", failed, len(findings)))
+				return withCode(exitRefused, fmt.Errorf("check: %d of %d checks failed: weights cannot be "+
+					"changed safely", failed, len(findings)))
 			}
 			return nil
 		},
@@ -108,7 +109,8 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 	}
 	if a.Status != nil {
 		status, err := a.Status(ctx)
-		add("status", err, "the page can be read; configuration loaded at %s", time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
+		add("status", err, "the page can be read; configuration loaded at %s",
+			time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
 		if err == nil {
 			note, other := a.OwnPage(ctx)
 			if note == "" {

@@ -98,7 +98,8 @@ trimtab nginx dns reset --lines.`,
 	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil,
 		"upstream to change; repeat for several (default: every one that can be)")
 	cmd.Flags().BoolVar(&opt.Bare, "bare", false,
-		"change upstreams too whose method takes no backup servers: nobody stands in for the first second after a start")
+		"change upstreams too whose method takes no backup servers: nobody stands in for the first second "+
+			"after a start")
 	cmd.Flags().BoolVar(&write, "write", false, "write the change and reload NGINX")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -111,7 +112,8 @@ func tooOld(ctx context.Context, binary string) (string, error) {
 		return "", err
 	}
 	if slices.Compare(v[:], dns.FirstVersion[:]) < 0 {
-		return fmt.Sprintf("NGINX %d.%d.%d takes no weights by DNS: that needs 1.27.3 or newer; trimtab nginx live install works from 1.22 on", v[0], v[1], v[2]), nil
+		return fmt.Sprintf("NGINX %d.%d.%d takes no weights by DNS: that needs 1.27.3 or newer; trimtab nginx live "+
+			"install works from 1.22 on", v[0], v[1], v[2]), nil
 	}
 	return "", nil
 }
@@ -165,7 +167,8 @@ func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, o
 	return explainDNS(e, in, where, diff, tested, again, r)
 }
 
-func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, tested bool, again string, r nginx.Receipt) error {
+func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, tested bool, again string,
+	r nginx.Receipt) error {
 	out := e.stdout
 	for _, s := range in.Skipped {
 		fmt.Fprintln(out, "Left out:", s)
@@ -188,7 +191,8 @@ func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, teste
 		fmt.Fprintln(out, "nginx -t accepts this. Nothing was written. To write it:", again)
 	default:
 		fmt.Fprintln(out,
-			"Not tested: this process may not make a private mount namespace. Nothing was written. To test it in place and write it:", again)
+			"Not tested: this process may not make a private mount namespace. Nothing was written. To test it in "+
+				"place and write it:", again)
 	}
 	fmt.Fprint(out, `
 The resolver line says whom NGINX asks, and the service line for what: it asks for _http._tcp of that name, then for the address of

@@ -25,7 +25,8 @@ const telemetryPolls = 10
 func checkTelemetry(ctx context.Context, f nginxFlags) []finding {
 	url := f.status
 	if url == "" {
-		return []finding{{"telemetry", true, "not looked at: name the status page with --status. Without nginx-module-vts, trimtab nginx shim install provides one"}}
+		return []finding{{"telemetry", true, "not looked at: name the status page with --status. Without " +
+			"nginx-module-vts, trimtab nginx shim install provides one"}}
 	}
 	client, err := vts.NewClient(vts.ClientConfig{URL: url})
 	if err != nil {
@@ -68,7 +69,9 @@ func noPage(err error) string {
 	case vts.ReasonConnect:
 		advice = ": is NGINX running, and does it listen there? Without nginx-module-vts: trimtab nginx shim install"
 	case vts.ReasonHTTP:
-		advice = ": the location needs vhost_traffic_status_display with vhost_traffic_status_display_format json, or the shim's snippet; 403 means that its allow list leaves this machine out, 501 that the shim does not know this NGINX (see its body)"
+		advice = ": the location needs vhost_traffic_status_display with vhost_traffic_status_display_format json, " +
+			"or the shim's snippet; 403 means that its allow list leaves this machine out, 501 that the shim does " +
+			"not know this NGINX (see its body)"
 	case vts.ReasonNotJSON:
 		advice = ": something else answers; the URL of the module's page ends in /format/json"
 	case vts.ReasonTooLarge:
@@ -79,8 +82,8 @@ func noPage(err error) string {
 	return err.Error() + advice
 }
 
-// judgeTelemetry turns a diagnosis into findings. text is what nginx -T prints, "" when unknown; counted whether attempts
-// that were passed on are counted, as the probe found, unless probeErr says why it could not.
+// judgeTelemetry turns a diagnosis into findings. text is what nginx -T prints, "" when unknown; counted whether
+// attempts that were passed on are counted, as the probe found, unless probeErr says why it could not.
 func judgeTelemetry(d vts.Diagnosis, text string, counted bool, probeErr error) []finding {
 	var out []finding
 	add := func(check string, ok bool, format string, args ...any) {
@@ -98,48 +101,65 @@ func judgeTelemetry(d vts.Diagnosis, text string, counted bool, probeErr error) 
 	case d.Requests == 0:
 		add("histograms", true, "not known yet: no server has had a request")
 	case shim:
-		add("histograms", false, "off: install the shim anew without --buckets \"\", or tardiness is estimated from means")
+		add("histograms", false, "off: install the shim anew without --buckets \"\", or tardiness is estimated "+
+			"from means")
 	default:
-		add("histograms", false, "off: add vhost_traffic_status_histogram_buckets 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5; to the http block, or tardiness is estimated from means")
+		add("histograms", false, "off: add vhost_traffic_status_histogram_buckets 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 "+
+			"2 5; to the http block, or tardiness is estimated from means")
 	}
 	switch {
 	case probeErr != nil && !shim:
-		add("retries", true, "not probed (%v); nginx-module-vts up to 0.2.7 does not count attempts that proxy_next_upstream passes on: a dead server then shows 0 requests, which Trimtab takes for unknown", probeErr)
+		add("retries", true, "not probed (%v); nginx-module-vts up to 0.2.7 does not count attempts that "+
+			"proxy_next_upstream passes on: a dead server then shows 0 requests, which Trimtab takes for unknown",
+			probeErr)
 	case probeErr != nil:
 		add("retries", true, "not probed: %v", probeErr)
 	case counted:
 		add("retries", true, "probed: an attempt that is passed on is counted for the server that failed")
 	default:
-		add("retries", true, "probed: attempts that proxy_next_upstream passes on are not counted. A dead server shows 0 requests, which Trimtab takes for unknown; the shim counts them")
+		add("retries", true, "probed: attempts that proxy_next_upstream passes on are not counted. A dead server "+
+			"shows 0 requests, which Trimtab takes for unknown; the shim counts them")
 	}
 	if len(d.PassedOver) > 0 {
-		add("silent", false, "%s: no request although its group has had many: it is dead or was just added; see the error log, and mark it down if it is to stay", strings.Join(d.PassedOver, ", "))
+		add("silent", false, "%s: no request although its group has had many: it is dead or was just added; see the "+
+			"error log, and mark it down if it is to stay", strings.Join(d.PassedOver, ", "))
 	}
 	perSec := float64(d.Bytes) * 2 / 1024
 	switch {
 	case d.PollMean > 100*time.Millisecond || d.Bytes > 4<<20:
-		add("polling", false, "%.0f KiB in %.1f ms on average (at most %.1f ms) for %d servers: poll less often, or switch off vhost_traffic_status_filter", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax), d.Servers)
+		add("polling", false, "%.0f KiB in %.1f ms on average (at most %.1f ms) for %d servers: poll less often, or "+
+			"switch off vhost_traffic_status_filter", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax),
+			d.Servers)
 	default:
-		add("polling", true, "%.1f KiB in %.1f ms on average (at most %.1f ms) for %d servers; at 2 polls per second %.0f KiB/s", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax), d.Servers, perSec)
+		add("polling", true, "%.1f KiB in %.1f ms on average (at most %.1f ms) for %d servers; at 2 polls per second "+
+			"%.0f KiB/s", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax), d.Servers, perSec)
 	}
 	switch z := d.Zone; {
 	case z.Dropped > 0:
-		add("zone", false, "full: %d attempts could not be counted; install the shim anew with a larger --dict-kib", z.Dropped)
+		add("zone", false, "full: %d attempts could not be counted; install the shim anew with a larger --dict-kib",
+			z.Dropped)
 	case z.FreeUnknown && z.MaxBytes > 0 && z.UsedBytes > z.MaxBytes/2:
-		add("zone", false, "counters take %d KiB of %d KiB, and this module does not say how much is free: when nothing is, new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew), or renew the module (0.2.7)", z.UsedBytes>>10, z.MaxBytes>>10)
+		add("zone", false, "counters take %d KiB of %d KiB, and this module does not say how much is free: when "+
+			"nothing is, new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the "+
+			"counters then start anew), or renew the module (0.2.7)", z.UsedBytes>>10, z.MaxBytes>>10)
 	case z.FreeUnknown:
-		add("zone", true, "counters take %d KiB of %d KiB; this module does not say how much is free", z.UsedBytes>>10, z.MaxBytes>>10)
+		add("zone", true, "counters take %d KiB of %d KiB; this module does not say how much is free", z.UsedBytes>>10,
+			z.MaxBytes>>10)
 	case !shim && z.MaxBytes > 0 && z.FreeBytes < z.MaxBytes/20:
-		add("zone", false, "nearly full: %d KiB of %d KiB left, after which new servers are not counted; enlarge it in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew)", z.FreeBytes>>10, z.MaxBytes>>10)
+		add("zone", false, "nearly full: %d KiB of %d KiB left, after which new servers are not counted; enlarge it "+
+			"in vhost_traffic_status_zone shared:…:SIZE (the counters then start anew)", z.FreeBytes>>10,
+			z.MaxBytes>>10)
 	default:
 		add("zone", true, "%d KiB of %d KiB free", z.FreeBytes>>10, z.MaxBytes>>10)
 	}
 	if skew := d.ClockSkew.Abs(); skew > 2*time.Second {
-		add("clock", true, "NGINX's clock differs from this machine's by %v; intervals are taken from NGINX's, so only the times in records are off", d.ClockSkew.Round(time.Millisecond))
+		add("clock", true, "NGINX's clock differs from this machine's by %v; intervals are taken from NGINX's, so "+
+			"only the times in records are off", d.ClockSkew.Round(time.Millisecond))
 	}
 	if shim && text != "" {
 		if n := otherLogHooks(text); n > 0 {
-			add("log_by_lua", false, "%d more log_by_lua in the configuration: where one applies, it replaces the shim's and nothing is counted. Call package.loaded[\"trimtab.status\"].log() in each", n)
+			add("log_by_lua", false, "%d more log_by_lua in the configuration: where one applies, it replaces the "+
+				"shim's and nothing is counted. Call package.loaded[\"trimtab.status\"].log() in each", n)
 		}
 	}
 	return out
@@ -190,7 +210,10 @@ func probeRetries(ctx context.Context, binary string, shim bool, text, prefix st
 	if err != nil {
 		return false, err
 	}
-	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "ok")
+		})}
 	go func() { _ = server.Serve(backend) }()
 	defer server.Close()
 	ports, err := instance.FreePorts(2) // one to listen on, one where nobody does
@@ -198,7 +221,8 @@ func probeRetries(ctx context.Context, binary string, shim bool, text, prefix st
 		return false, err
 	}
 	front, dead := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
-	source, page := "    vhost_traffic_status_zone;\n", "location /status { vhost_traffic_status_display; vhost_traffic_status_display_format json; }"
+	source, page := "    vhost_traffic_status_zone;\n", "location /status { vhost_traffic_status_display; "+
+		"vhost_traffic_status_display_format json; }"
 	path := "/status/format/json"
 	if shim {
 		files := lua.Status{Dir: dir}
@@ -211,7 +235,9 @@ func probeRetries(ctx context.Context, binary string, shim bool, text, prefix st
 		}
 		source, page = "    include "+files.HTTPSnippet()+";\n", "include "+files.LocationSnippet()+";"
 	}
-	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s%s    access_log off;\n    upstream probe { server %s max_fails=0; server %s backup; }\n    server { listen %s; %s\n        location / { proxy_pass http://probe; } }\n}\n",
+	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s%s    access_log off;\n    upstream probe { "+
+		"server %s max_fails=0; server %s backup; }\n    server { listen %s; %s\n        location / { proxy_pass "+
+		"http://probe; } }\n}\n",
 		modules, main, instance.HTTPPaths(dir), source, dead, backend.Addr(), front, page)
 	private, err := instance.StartBinary(ctx, binary, dir, conf, front)
 	if err != nil {

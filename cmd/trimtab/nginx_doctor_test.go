@@ -14,7 +14,8 @@ import (
 )
 
 func TestDoctorSaysWhatToChange(t *testing.T) {
-	good := vts.Diagnosis{Version: "v0.2.7", NginxVer: "1.22.1", Servers: 3, Bytes: 9000, PollMean: time.Millisecond, Requests: 10, Histograms: true,
+	good := vts.Diagnosis{Version: "v0.2.7", NginxVer: "1.22.1", Servers: 3, Bytes: 9000, PollMean: time.Millisecond,
+		Requests: 10, Histograms: true,
 		Zone: vts.Zone{MaxBytes: 1 << 20, FreeBytes: 1 << 19}}
 	for _, c := range []struct {
 		sentence string
@@ -26,27 +27,40 @@ func TestDoctorSaysWhatToChange(t *testing.T) {
 		ok       bool
 		says     string
 	}{
-		{"the module is named with its version", func(d *vts.Diagnosis) {}, "", true, nil, "source", true, "nginx-module-vts v0.2.7 on NGINX 1.22.1"},
-		{"the shim too", func(d *vts.Diagnosis) { d.Version = "trimtab-lua-1" }, "", true, nil, "source", true, "Lua shim"},
-		{"the module without histograms", func(d *vts.Diagnosis) { d.Histograms = false }, "", true, nil, "histograms", false, "vhost_traffic_status_histogram_buckets"},
-		{"the shim without histograms", func(d *vts.Diagnosis) { d.Histograms = false; d.Version = "trimtab-lua-1" }, "", true, nil, "histograms", false, "--buckets"},
-		{"no traffic yet", func(d *vts.Diagnosis) { d.Histograms = false; d.Requests = 0 }, "", true, nil, "histograms", true, "not known yet"},
-		{"retries that are counted", func(d *vts.Diagnosis) {}, "", true, nil, "retries", true, "is counted for the server that failed"},
+		{"the module is named with its version", func(d *vts.Diagnosis) {}, "", true, nil, "source", true,
+			"nginx-module-vts v0.2.7 on NGINX 1.22.1"},
+		{"the shim too", func(d *vts.Diagnosis) { d.Version = "trimtab-lua-1" }, "", true, nil, "source", true,
+			"Lua shim"},
+		{"the module without histograms", func(d *vts.Diagnosis) { d.Histograms = false }, "", true, nil, "histograms",
+			false, "vhost_traffic_status_histogram_buckets"},
+		{"the shim without histograms", func(d *vts.Diagnosis) { d.Histograms = false; d.Version = "trimtab-lua-1" },
+			"", true, nil, "histograms", false, "--buckets"},
+		{"no traffic yet", func(d *vts.Diagnosis) { d.Histograms = false; d.Requests = 0 }, "", true, nil, "histograms",
+			true, "not known yet"},
+		{"retries that are counted", func(d *vts.Diagnosis) {}, "", true, nil, "retries", true,
+			"is counted for the server that failed"},
 		{"retries that are not", func(d *vts.Diagnosis) {}, "", false, nil, "retries", true, "are not counted"},
-		{"a probe that could not run", func(d *vts.Diagnosis) {}, "", false, errors.New("no nginx"), "retries", true, "not probed (no nginx)"},
-		{"a silent server", func(d *vts.Diagnosis) { d.PassedOver = []string{"a of g"} }, "", true, nil, "silent", false, "a of g"},
-		{"a page that is too large", func(d *vts.Diagnosis) { d.Bytes = 8 << 20 }, "", true, nil, "polling", false, "vhost_traffic_status_filter"},
-		{"a full dictionary", func(d *vts.Diagnosis) { d.Version, d.Zone.Dropped = "trimtab-lua-1", 7 }, "", true, nil, "zone", false, "7 attempts could not be counted"},
-		{"a zone that is nearly full", func(d *vts.Diagnosis) { d.Zone.FreeBytes = 100 }, "", true, nil, "zone", false, "nearly full"},
+		{"a probe that could not run", func(d *vts.Diagnosis) {}, "", false, errors.New("no nginx"), "retries", true,
+			"not probed (no nginx)"},
+		{"a silent server", func(d *vts.Diagnosis) { d.PassedOver = []string{"a of g"} }, "", true, nil, "silent",
+			false, "a of g"},
+		{"a page that is too large", func(d *vts.Diagnosis) { d.Bytes = 8 << 20 }, "", true, nil, "polling", false,
+			"vhost_traffic_status_filter"},
+		{"a full dictionary", func(d *vts.Diagnosis) { d.Version, d.Zone.Dropped = "trimtab-lua-1", 7 }, "", true, nil,
+			"zone", false, "7 attempts could not be counted"},
+		{"a zone that is nearly full", func(d *vts.Diagnosis) { d.Zone.FreeBytes = 100 }, "", true, nil, "zone", false,
+			"nearly full"},
 		{"a zone of a module that does not say what is free", func(d *vts.Diagnosis) {
 			d.Zone = vts.Zone{MaxBytes: 20971520, UsedBytes: 3516, FreeUnknown: true}
 		}, "", true, nil, "zone", true, "counters take 3 KiB of 20480 KiB"},
 		{"such a zone that is more than half full", func(d *vts.Diagnosis) {
 			d.Zone = vts.Zone{MaxBytes: 1 << 20, UsedBytes: 600 << 10, FreeUnknown: true}
 		}, "", true, nil, "zone", false, "does not say how much is free"},
-		{"clocks that differ", func(d *vts.Diagnosis) { d.ClockSkew = -time.Hour }, "", true, nil, "clock", true, "-1h0m0s"},
+		{"clocks that differ", func(d *vts.Diagnosis) { d.ClockSkew = -time.Hour }, "", true, nil, "clock", true,
+			"-1h0m0s"},
 		{"a hook that hides the shim's", func(d *vts.Diagnosis) { d.Version = "trimtab-lua-1" },
-			"log_by_lua_block {\n    package.loaded[\"trimtab.status\"].log()\n}\nserver {\n  location / { log_by_lua_block { x() } }\n}\n", true, nil, "log_by_lua", false, "1 more log_by_lua"},
+			"log_by_lua_block {\n    package.loaded[\"trimtab.status\"].log()\n}\nserver {\n  location / { " +
+				"log_by_lua_block { x() } }\n}\n", true, nil, "log_by_lua", false, "1 more log_by_lua"},
 	} {
 		d := good
 		c.change(&d)
@@ -82,11 +96,13 @@ func TestE2EShimInstallAndCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	conf := func(extra string) string {
-		return fmt.Sprintf("%s%sevents {}\nhttp {\n%s    %s\n    upstream app { server 127.0.0.1:1; }\n    server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+		return fmt.Sprintf("%s%sevents {}\nhttp {\n%s    %s\n    upstream app { server 127.0.0.1:1; }\n    server { "+
+			"listen %s; location / { proxy_pass http://app; } }\n}\n",
 			modules, main, instance.HTTPPaths(dir), extra, front)
 	}
 	path := filepath.Join(dir, "nginx.conf")
-	install := []string{"nginx", "shim", "install", "--dir", filepath.Join(dir, "trimtab"), "--enable", confd, "--listen", page, "-c", path}
+	install := []string{"nginx", "shim", "install", "--dir", filepath.Join(dir, "trimtab"), "--enable", confd,
+		"--listen", page, "-c", path}
 	write := func(text string) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -108,7 +124,8 @@ func TestE2EShimInstallAndCheck(t *testing.T) {
 	}
 	write(conf(include))
 	for range 2 { // installing twice is harmless
-		if code, stdout, stderr := trimtab(t, install...); code != exitOK || !strings.Contains(stdout, "nginx -s reload") {
+		if code, stdout, stderr := trimtab(t, install...); code != exitOK ||
+			!strings.Contains(stdout, "nginx -s reload") {
 			t.Fatalf("got %d, %s%s", code, stdout, stderr)
 		}
 	}
@@ -121,11 +138,13 @@ func TestE2EShimInstallAndCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer i.Stop()
-	code, stdout, stderr := trimtab(t, "nginx", "check", "-c", path, "--prefix", dir, "--state-dir", t.TempDir(), "--status", "http://"+page+"/status/format/json")
+	code, stdout, stderr := trimtab(t, "nginx", "check", "-c", path, "--prefix", dir, "--state-dir", t.TempDir(),
+		"--status", "http://"+page+"/status/format/json")
 	if code != exitOK {
 		t.Errorf("check: got %d, %s%s", code, stdout, stderr)
 	}
-	for _, want := range []string{"the Lua shim (trimtab-lua-1)", "probed: an attempt that is passed on is counted", "KiB free"} {
+	for _, want := range []string{"the Lua shim (trimtab-lua-1)", "probed: an attempt that is passed on is counted",
+		"KiB free"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("check: got\n%swant %q in it", stdout, want)
 		}
@@ -135,7 +154,8 @@ func TestE2EShimInstallAndCheck(t *testing.T) {
 	if err := os.WriteFile(foreign, []byte("-- mine\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := trimtab(t, install...); code != exitConfig || !strings.Contains(stderr, "was not written by trimtab") {
+	if code, _, stderr := trimtab(t, install...); code != exitConfig ||
+		!strings.Contains(stderr, "was not written by trimtab") {
 		t.Errorf("a file of somebody else: got %d, %s", code, stderr)
 	}
 }

@@ -70,12 +70,18 @@ later needs no more than its zone. To undo it, take the lines out, reload and de
 	}
 	flags.add(cmd)
 	pathVar(cmd.Flags(), &opt.Dir, "dir", "", "", "folder for the files (default: trimtab beside nginx.conf)")
-	cmd.Flags().StringVar(&opt.Listen, "listen", liveAddress, "where NGINX takes the control call: 127.0.0.1:port or unix:/path")
-	cmd.Flags().StringVar(&opt.StatusListen, "status-listen", "", "serve the status page as well, at 127.0.0.1:port or unix:/path (a configuration has room for one set of Lua hooks: do not include the shim's own snippet too)")
-	pathVar(cmd.Flags(), &opt.TokenFile, "token-file", "", "", "file with the call's token, made if missing (default: token in the folder)")
-	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream whose weights may be set; repeat for several (default: every one)")
-	cmd.Flags().StringArrayVar(&opt.Admission, "admission", nil, "upstream of which a share of the requests may be refused; repeat for several (default: none)")
-	cmd.Flags().BoolVar(&opt.Hooked, "hooked", false, "leave the Lua hooks out: your own run the statements that are printed")
+	cmd.Flags().StringVar(&opt.Listen, "listen", liveAddress, "where NGINX takes the control call: 127.0.0.1:port or "+
+		"unix:/path")
+	cmd.Flags().StringVar(&opt.StatusListen, "status-listen", "", "serve the status page as well, at 127.0.0.1:port "+
+		"or unix:/path (a configuration has room for one set of Lua hooks: do not include the shim's own snippet too)")
+	pathVar(cmd.Flags(), &opt.TokenFile, "token-file", "", "", "file with the call's token, made if missing "+
+		"(default: token in the folder)")
+	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream whose weights may be set; repeat for "+
+		"several (default: every one)")
+	cmd.Flags().StringArrayVar(&opt.Admission, "admission", nil, "upstream of which a share of the requests may be "+
+		"refused; repeat for several (default: none)")
+	cmd.Flags().BoolVar(&opt.Hooked, "hooked", false, "leave the Lua hooks out: your own run the statements that "+
+		"are printed")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "write nothing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -112,12 +118,15 @@ func explainInstall(e *env, flags nginxFlags, in *live.Installation, written []s
 	}
 	switch {
 	case missing > 0:
-		fmt.Fprintln(out, "\nThe first makes the control call; a zone puts NGINX's record of an upstream's servers where all workers and the call reach it.")
+		fmt.Fprintln(out, "\nThe first makes the control call; a zone puts NGINX's record of an upstream's servers "+
+			"where all workers and the call reach it.")
 		fmt.Fprintf(out, "\nThen: %s && trimtab nginx live show%s\n", flags.testAndReload(), liveAsGiven(in))
 	case len(written) > 0:
-		fmt.Fprintln(out, "\nThe lines stand in the configuration already. For the new files to count:", flags.testAndReload())
+		fmt.Fprintln(out, "\nThe lines stand in the configuration already. For the new files to count:",
+			flags.testAndReload())
 	}
-	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"live\"\n    address = %q\n    token_file = %q\n", in.Live.Listen, in.Live.TokenFile)
+	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"live\"\n    "+
+		"address = %q\n    token_file = %q\n", in.Live.Listen, in.Live.TokenFile)
 	return err
 }
 
@@ -139,7 +148,8 @@ func installJSON(in *live.Installation, written []string) map[string]any {
 		lines = append(lines, map[string]any{"text": l.Text, "where": l.Where, "file": l.File, "present": l.Present})
 	}
 	return map[string]any{
-		"dir": in.Live.Dir, "listen": in.Live.Listen, "token_file": in.Live.TokenFile, "written": written, "lines": lines, "skipped": in.Skipped, "notes": in.Notes,
+		"dir": in.Live.Dir, "listen": in.Live.Listen, "token_file": in.Live.TokenFile, "written": written,
+		"lines": lines, "skipped": in.Skipped, "notes": in.Notes,
 	}
 }
 
@@ -235,7 +245,8 @@ func newLiveSet(e *env) *cobra.Command {
 	return cmd
 }
 
-// liveCode is the exit code of a control call that failed: the token is a file that is configured, the rest is what NGINX says.
+// liveCode is the exit code of a control call that failed: the token is a file that is configured, the rest is what
+// NGINX says.
 func liveCode(err error) int {
 	if file := (*fs.PathError)(nil); errors.As(err, &file) {
 		return exitConfig
@@ -289,7 +300,8 @@ func printLive(e *env, s *live.State, asJSON bool) error {
 			if o.Backup {
 				marks += " backup"
 			}
-			fmt.Fprintf(w, "  %s\tweight %d (file %d)\tactive %d\tfails %d%s\n", o.Server, o.Weight, o.BaseWeight, o.Active, o.Fails, marks)
+			fmt.Fprintf(w, "  %s\tweight %d (file %d)\tactive %d\tfails %d%s\n", o.Server, o.Weight, o.BaseWeight,
+				o.Active, o.Fails, marks)
 		}
 	}
 	return w.Flush()

@@ -89,7 +89,8 @@ func parseWeights(config, upstream string, pairs []string) (nginx.Settings, erro
 // weightPairs reads SERVER=N pairs.
 func weightPairs(upstream string, pairs []string) (nginx.Settings, error) {
 	if upstream == "" || len(pairs) == 0 {
-		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N: trimtab nginx show lists them"))
+		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N: trimtab "+
+			"nginx show lists them"))
 	}
 	servers := map[string]nginx.Setting{}
 	for _, pair := range pairs {
@@ -99,7 +100,8 @@ func weightPairs(upstream string, pairs []string) (nginx.Settings, error) {
 		}
 		n, err := strconv.Atoi(pair[i+1:])
 		if err != nil {
-			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number: want SERVER=N, such as 10.0.0.1:80=3", pair, pair[i+1:]))
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number: want SERVER=N, such as "+
+				"10.0.0.1:80=3", pair, pair[i+1:]))
 		}
 		servers[pair[:i]] = nginx.Setting{Weight: n}
 	}
@@ -132,11 +134,13 @@ func printReceipt(e *env, r nginx.Receipt) {
 		fmt.Fprintln(e.stderr, "note:", note)
 	}
 	if rec := r.Recovered; rec != nil {
-		fmt.Fprintf(e.stderr, "note: a change that was interrupted (%s) has been undone: restored %v, reloaded %t %s\n", rec.Phase, rec.Restored, rec.Reloaded, rec.Note)
+		fmt.Fprintf(e.stderr, "note: a change that was interrupted (%s) has been undone: restored %v, reloaded %t %s\n",
+			rec.Phase, rec.Restored, rec.Reloaded, rec.Note)
 	}
 	switch {
 	case !r.Changed && r.Reloaded:
-		fmt.Fprintf(e.stdout, "nothing to write; NGINX had not loaded the file and has now, after %d ms\n", r.Took.Milliseconds())
+		fmt.Fprintf(e.stdout, "nothing to write; NGINX had not loaded the file and has now, after %d ms\n",
+			r.Took.Milliseconds())
 	case !r.Changed && r.Recovered != nil:
 		fmt.Fprintln(e.stdout, "the interrupted change is undone; nothing else to change")
 	case !r.Changed:
@@ -150,11 +154,13 @@ func printReceipt(e *env, r nginx.Receipt) {
 
 func receiptJSON(r nginx.Receipt, err error) map[string]any {
 	row := map[string]any{
-		"changed": r.Changed, "reloaded": r.Reloaded, "files": r.Files, "diff": r.Diff, "weights": weightsJSON(r.Weights),
-		"notes": r.Notes, "took_ms": r.Took.Milliseconds(),
+		"changed": r.Changed, "reloaded": r.Reloaded, "files": r.Files, "diff": r.Diff,
+		"weights": weightsJSON(r.Weights),
+		"notes":   r.Notes, "took_ms": r.Took.Milliseconds(),
 	}
 	if rec := r.Recovered; rec != nil {
-		row["recovered"] = map[string]any{"phase": rec.Phase, "restored": rec.Restored, "kept": rec.Kept, "reloaded": rec.Reloaded, "note": rec.Note}
+		row["recovered"] = map[string]any{"phase": rec.Phase, "restored": rec.Restored, "kept": rec.Kept,
+			"reloaded": rec.Reloaded, "note": rec.Note}
 	}
 	if !r.Confirmed.IsZero() {
 		row["confirmed_at"] = r.Confirmed

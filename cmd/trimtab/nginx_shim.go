@@ -61,11 +61,16 @@ work there is printed.`,
 	}
 	flags := cmd.Flags()
 	pathVar(flags, &f.dir, "dir", "", "/etc/nginx/trimtab", "folder for the files")
-	pathVar(flags, &f.enable, "enable", "", "", "folder whose *.conf files the http block includes, such as /etc/nginx/conf.d")
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:8081", "address of a server of its own for the page, host:port or unix:/path; empty for none")
-	flags.StringVar(&f.buckets, "buckets", "", "upper bounds of the histograms in ms, rising (default: 20 from 1 to 10000)")
-	flags.IntVar(&f.dictKiB, "dict-kib", 0, "size of the shared dictionary in KiB (default 10240, for about 1000 servers)")
-	flags.BoolVar(&f.hooked, "hooked", false, "leave out init_by_lua and log_by_lua: another snippet runs the shim's statements in its own")
+	pathVar(flags, &f.enable, "enable", "", "", "folder whose *.conf files the http block includes, such as "+
+		"/etc/nginx/conf.d")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8081", "address of a server of its own for the page, host:port "+
+		"or unix:/path; empty for none")
+	flags.StringVar(&f.buckets, "buckets", "", "upper bounds of the histograms in ms, rising (default: 20 from "+
+		"1 to 10000)")
+	flags.IntVar(&f.dictKiB, "dict-kib", 0, "size of the shared dictionary in KiB (default 10240, for about "+
+		"1000 servers)")
+	flags.BoolVar(&f.hooked, "hooked", false, "leave out init_by_lua and log_by_lua: another snippet runs the shim's "+
+		"statements in its own")
 	pathVar(flags, &f.config, "config", "c", daemon.DefaultNginxConfig, "main configuration file, tested with --enable")
 	flags.StringVar(&f.binary, "nginx", "", "nginx binary (default: the one on PATH)")
 	return cmd
@@ -105,7 +110,8 @@ func (f *shimInstall) run(ctx context.Context, e *env) error {
 		fmt.Fprintln(e.stdout, line)
 	}
 	if n := otherLogHooks(text); n > 0 && !f.hooked {
-		fmt.Fprintf(e.stdout, "%d log_by_lua of your own: where one applies, the shim's does not, and nothing is counted; call package.loaded[\"trimtab.status\"].log() in each\n", n)
+		fmt.Fprintf(e.stdout, "%d log_by_lua of your own: where one applies, the shim's does not, and nothing is "+
+			"counted; call package.loaded[\"trimtab.status\"].log() in each\n", n)
 	}
 	if err := portInTheWay(ctx, f.listen); err != nil {
 		return withCode(exitRefused, err)
@@ -118,7 +124,8 @@ func (f *shimInstall) run(ctx context.Context, e *env) error {
 		fmt.Fprintf(e.stdout, "run in init_by_lua: %s\nrun in log_by_lua:  %s\n", shim.InitLua(), shim.LogLua())
 	}
 	if f.enable == "" {
-		fmt.Fprintf(e.stdout, "add to the http block of %s: include %s;\nthen: %s\n", f.config, shim.HTTPSnippet(), f.nginx().testAndReload())
+		fmt.Fprintf(e.stdout, "add to the http block of %s: include %s;\nthen: %s\n", f.config, shim.HTTPSnippet(),
+			f.nginx().testAndReload())
 		return nil
 	}
 	return f.link(ctx, e, shim)
@@ -136,20 +143,24 @@ func (f *shimInstall) link(ctx context.Context, e *env, shim lua.Status) error {
 			return withCode(exitConfig, fmt.Errorf("enable the shim: %w", err))
 		}
 	default:
-		return withCode(exitConfig, fmt.Errorf("enable the shim: %s exists and is not the link to %s: remove it first", link, shim.HTTPSnippet()))
+		return withCode(exitConfig, fmt.Errorf("enable the shim: %s exists and is not the link to %s: remove it first",
+			link, shim.HTTPSnippet()))
 	}
 	out, err := testAloud(ctx, binary, f.config)
 	if bad := newBadLines(before, out); err == nil && len(bad) > 0 {
 		_ = os.Remove(link)
-		return withCode(exitRefused, fmt.Errorf("nginx -t passes, but logs that the shim would not work, %s is removed again: %s", link, strings.Join(bad, "; ")))
+		return withCode(exitRefused, fmt.Errorf("nginx -t passes, but logs that the shim would not work, %s is "+
+			"removed again: %s", link, strings.Join(bad, "; ")))
 	}
 	if err != nil {
 		_ = os.Remove(link)
-		return withCode(exitRefused, fmt.Errorf("nginx -t refused the shim, %s is removed again: %s%s", link, bytes.TrimSpace(out), refusalHint(out)))
+		return withCode(exitRefused, fmt.Errorf("nginx -t refused the shim, %s is removed again: %s%s", link,
+			bytes.TrimSpace(out), refusalHint(out)))
 	}
 	if !included(ctx, binary, f.config, link) {
 		_ = os.Remove(link)
-		return withCode(exitRefused, fmt.Errorf("enable the shim: %s does not include %s, so nothing is enabled: name the folder that its http block includes", f.config, link))
+		return withCode(exitRefused, fmt.Errorf("enable the shim: %s does not include %s, so nothing is enabled: "+
+			"name the folder that its http block includes", f.config, link))
 	}
 	fmt.Fprintf(e.stdout, "enabled by %s; to take effect: %s\n", link, f.nginx().ownCommand("-s reload"))
 	return nil
@@ -187,7 +198,8 @@ func installFiles(dir string, files map[string]string) error {
 		switch {
 		case err == nil && string(old) == files[path]:
 			continue
-		case err == nil && !bytes.Contains(firstLineOf(old), []byte("trimtab")) && !bytes.Contains(firstLineOf(old), []byte("Trimtab")):
+		case err == nil && !bytes.Contains(firstLineOf(old), []byte("trimtab")) && !bytes.Contains(firstLineOf(old),
+			[]byte("Trimtab")):
 			return fmt.Errorf("%s exists and was not written by trimtab: move it away first", path)
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err

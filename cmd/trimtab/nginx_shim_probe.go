@@ -41,7 +41,8 @@ func (a shimAbility) lines() []string {
 	}
 	return append(out,
 		"the page does NOT show weights: "+a.Weights,
-		"Trimtab takes them from the configuration that NGINX is known to have loaded; live weights are not possible, reload and (from 1.27.3) dns are")
+		"Trimtab takes them from the configuration that NGINX is known to have loaded; live weights are not "+
+			"possible, reload and (from 1.27.3) dns are")
 }
 
 // probeShim runs the shim on a private NGINX with the modules that the configuration (its nginx -T) loads.
@@ -90,7 +91,8 @@ func probeShim(ctx context.Context, shim lua.Status, binary, text, prefix string
 			modules += own
 		}
 	}
-	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s    include %s;\n    access_log off;\n    upstream probe { zone probe 64k; server %s max_fails=0; server %s backup; }\n"+
+	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s    include %s;\n    access_log off;\n    "+
+		"upstream probe { zone probe 64k; server %s max_fails=0; server %s backup; }\n"+
 		"    server { listen %s; location / { proxy_pass http://probe; } }\n}\n", modules, main,
 		instance.HTTPPaths(dir), shim.HTTPSnippet(), dead, backend.Addr(), front)
 	private, err := instance.StartBinary(ctx, binary, dir, conf, front, page)
@@ -129,8 +131,8 @@ func lastErrors(path string) string {
 	return ""
 }
 
-// badLines are the lines of nginx -t that mean something does not work although it passes: errors, and warnings that are
-// about the shim, such as a server block of its own that is ignored.
+// badLines are the lines of nginx -t that mean something does not work although it passes: errors, and warnings that
+// are about the shim, such as a server block of its own that is ignored.
 func badLines(out []byte) []string {
 	var bad []string
 	for line := range strings.Lines(string(out)) {

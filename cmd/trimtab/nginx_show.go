@@ -47,9 +47,11 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", plain.Text(u.Name), u.Protocol, plain.Text(u.MethodText()), plain.Text(u.File.Path), u.Line)
+		fmt.Fprintf(w, "%s\t%s\t%s\t\t%s:%d\n", plain.Text(u.Name), u.Protocol, plain.Text(u.MethodText()),
+			plain.Text(u.File.Path), u.Line)
 		for _, p := range u.Peers {
-			fmt.Fprintf(w, "  %s\tweight %d\t%s\t\t%s:%d\n", plain.Text(p.Label()), p.Weight, strings.Join(peerMarks(p), " "), plain.Text(p.File.Path), p.Line)
+			fmt.Fprintf(w, "  %s\tweight %d\t%s\t\t%s:%d\n", plain.Text(p.Label()), p.Weight,
+				strings.Join(peerMarks(p), " "), plain.Text(p.File.Path), p.Line)
 		}
 	}
 	if len(cfg.Upstreams) == 0 {
@@ -59,7 +61,8 @@ func printUpstreams(out io.Writer, cfg *nginx.Config) error {
 		return err
 	}
 	if len(cfg.Stray) > 0 && len(cfg.Upstreams) == 0 {
-		return withCode(exitConfig, fmt.Errorf("%s is a part of a configuration: it is included by another file", cfg.Path))
+		return withCode(exitConfig, fmt.Errorf("%s is a part of a configuration: it is included by another file",
+			cfg.Path))
 	}
 	return nil
 }
@@ -105,13 +108,15 @@ func printUpstreamsJSON(out io.Writer, cfg *nginx.Config) error {
 	enc := json.NewEncoder(out)
 	for _, u := range cfg.Upstreams {
 		row := upstreamJSON{
-			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Sources: u.Sources, Note: u.Note(), Zone: u.Zone,
+			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Sources: u.Sources,
+			Note: u.Note(), Zone: u.Zone,
 			File: u.File.Path, Line: u.Line, Servers: []peerJSON{},
 		}
 		for _, p := range u.Peers {
 			row.Servers = append(row.Servers, peerJSON{
-				Server: p.Server, Written: p.Address, Weight: p.Weight, Down: p.Down, Backup: p.Backup, Resolve: p.Resolve,
-				File: p.File.Path, Line: p.Line,
+				Server: p.Server, Written: p.Address, Weight: p.Weight, Down: p.Down, Backup: p.Backup,
+				Resolve: p.Resolve,
+				File:    p.File.Path, Line: p.Line,
 			})
 		}
 		if err := enc.Encode(row); err != nil {

@@ -27,13 +27,15 @@ func startForNginx(t *testing.T) (i *instance.Instance, flags []string) {
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	i, err = instance.Start(t.Context(), dir, main+"events {}\nhttp {\n"+instance.HTTPPaths(dir)+
-		"    upstream backend {\n        least_conn;\n        server 127.0.0.1:9001;\n        server 127.0.0.1:9002 weight=2 max_fails=3;\n    }\n"+
+		"    upstream backend {\n        least_conn;\n        server 127.0.0.1:9001;\n        server 127.0.0.1:9002 "+
+		"weight=2 max_fails=3;\n    }\n"+
 		"    server { listen "+addr+"; location / { proxy_pass http://backend; } }\n}\n", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(i.Stop)
-	return i, []string{"-c", i.Config, "--state-dir", filepath.Join(t.TempDir(), "state"), "--nginx", i.Binary, "--prefix", i.Dir}
+	return i, []string{"-c", i.Config, "--state-dir", filepath.Join(t.TempDir(), "state"), "--nginx", i.Binary,
+		"--prefix", i.Dir}
 }
 
 // trimtab runs the program and returns its exit code and what it printed.
@@ -57,7 +59,8 @@ func TestE2ENginxShowSetRollback(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &row); err != nil || code != exitOK {
 		t.Fatalf("show: got code %d, %v: %s%s", code, err, out, errs)
 	}
-	if row.Upstream != "backend" || row.Method != "least_conn" || len(row.Servers) != 2 || row.Servers[1].Weight != 2 || row.File != i.Config {
+	if row.Upstream != "backend" || row.Method != "least_conn" || len(row.Servers) != 2 || row.Servers[1].Weight != 2 ||
+		row.File != i.Config {
 		t.Errorf("show: got %+v", row)
 	}
 
@@ -80,7 +83,8 @@ func TestE2ENginxShowSetRollback(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &receipt); err != nil || code != exitOK {
 		t.Fatalf("set: got code %d, %v: %s%s", code, err, out, errs)
 	}
-	if !receipt.Changed || !receipt.Reloaded || receipt.Weights["backend"]["127.0.0.1:9001"] != 3 || receipt.TookMS == nil {
+	if !receipt.Changed || !receipt.Reloaded || receipt.Weights["backend"]["127.0.0.1:9001"] != 3 ||
+		receipt.TookMS == nil {
 		t.Errorf("set: got %s", out)
 	}
 	if code, out, errs = trimtab(t, cmd(set...)...); code != exitOK || !strings.Contains(out, "nothing to change") {
@@ -110,23 +114,30 @@ func TestE2ENginxExitCodes(t *testing.T) {
 		says string
 	}{
 		{"no upstream is named", cmd("set", "--weight", "127.0.0.1:9001=3"), exitUsage, "want --upstream"},
-		{"a weight without a number", cmd("set", "--upstream", "backend", "--weight", "127.0.0.1:9001=x"), exitUsage, "not a number"},
+		{"a weight without a number", cmd("set", "--upstream", "backend", "--weight", "127.0.0.1:9001=x"), exitUsage,
+			"not a number"},
 		{"no such file", []string{"nginx", "show", "-c", "/nonexistent/nginx.conf"}, exitConfig, "no such file"},
-		{"no such upstream", cmd("set", "--upstream", "front", "--weight", "127.0.0.1:9001=3"), exitRefused, `no upstream "front"`},
-		{"no such server", cmd("set", "--upstream", "backend", "--weight", "127.0.0.1:9=3"), exitRefused, "has no server"},
-		{"a weight out of range", cmd("set", "--upstream", "backend", "--weight", "127.0.0.1:9001=101"), exitRefused, "want 1 to 100"},
+		{"no such upstream", cmd("set", "--upstream", "front", "--weight", "127.0.0.1:9001=3"), exitRefused,
+			`no upstream "front"`},
+		{"no such server", cmd("set", "--upstream", "backend", "--weight", "127.0.0.1:9=3"), exitRefused,
+			"has no server"},
+		{"a weight out of range", cmd("set", "--upstream", "backend", "--weight", "127.0.0.1:9001=101"), exitRefused,
+			"want 1 to 100"},
 		{"nothing to roll back", cmd("rollback"), exitRefused, "no change"},
-		{"a status page that does not answer", cmd(append(one, "--status", "http://127.0.0.1:1/")...), exitTelemetry, "status page"},
+		{"a status page that does not answer", cmd(append(one, "--status", "http://127.0.0.1:1/")...), exitTelemetry,
+			"status page"},
 	} {
 		code, _, errs := trimtab(t, tt.args...)
 		if code != tt.code || !strings.Contains(errs, tt.says) || strings.Count(errs, "\n") != 1 {
-			t.Errorf("%s: got code %d and %q, want code %d and one line that says %q", tt.what, code, errs, tt.code, tt.says)
+			t.Errorf("%s: got code %d and %q, want code %d and one line that says %q", tt.what, code, errs, tt.code,
+				tt.says)
 		}
 	}
 	if err := os.WriteFile(i.Config, []byte("http {"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := trimtab(t, cmd(one...)...); code != exitConfig || !strings.Contains(errs, "nginx.conf:1: unexpected end of file") {
+	if code, _, errs := trimtab(t, cmd(one...)...); code != exitConfig ||
+		!strings.Contains(errs, "nginx.conf:1: unexpected end of file") {
 		t.Errorf("a file that does not parse: got code %d: %s", code, errs)
 	}
 	if code, out, _ := trimtab(t, cmd("check")...); code != exitRefused || !strings.Contains(out, "FAIL  config") {

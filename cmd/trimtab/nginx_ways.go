@@ -69,7 +69,8 @@ func dnsFaults(cfg *nginx.Config) (out []finding) {
 	return out
 }
 
-// listenOf is where an upstream asks on loopback, which is taken to be Trimtab: check is not told where the daemon listens.
+// listenOf is where an upstream asks on loopback, which is taken to be Trimtab: check is not told where the daemon
+// listens.
 func listenOf(u *nginx.Upstream) string {
 	for _, word := range u.Resolver {
 		if a, err := netip.ParseAddrPort(word); err == nil && a.Addr().IsLoopback() {

@@ -47,8 +47,9 @@ func newDrain(e *env) *cobra.Command {
 		Short: "Send a server no new requests, and wait until it has finished those that it has",
 		Long: `The server is taken out of the balancing; the requests that it has go on. Progress is printed until NGINX has no connection to it any
 more, or --wait is over: connections that keepalive keeps open idle count until their time is over. The order outlives restarts.`,
-		Example: "  sudo trimtab drain --upstream backend --server 10.0.0.3:80\n  sudo trimtab drain --upstream backend --server 10.0.0.3:80 --for 20m",
-		Args:    usageArgs(cobra.NoArgs),
+		Example: "  sudo trimtab drain --upstream backend --server 10.0.0.3:80\n  sudo trimtab drain --upstream " +
+			"backend --server 10.0.0.3:80 --for 20m",
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
 			o := orders.Order{Drain: true, Since: now, By: "trimtab drain"}
@@ -179,7 +180,8 @@ func ordersTable(out io.Writer, o *orders.Orders, now time.Time) error {
 	return nil
 }
 
-// orderLines are the orders in words: those beside the state file when one is named, else those of the daemon's configuration.
+// orderLines are the orders in words: those beside the state file when one is named, else those of the daemon's
+// configuration.
 func orderLines(config, state string) ([]string, error) {
 	store := orders.Store{Path: filepath.Join(filepath.Dir(state), "orders.json")}
 	if state == "" {
@@ -197,7 +199,8 @@ func orderLines(config, state string) ([]string, error) {
 	now := time.Now()
 	for _, name := range slices.Sorted(maps.Keys(o.Upstreams)) {
 		for _, server := range slices.Sorted(maps.Keys(o.Upstreams[name])) {
-			lines = append(lines, fmt.Sprintf("server %s of %s is %s", server, name, o.Upstreams[name][server].Text(now)))
+			lines = append(lines, fmt.Sprintf("server %s of %s is %s", server, name,
+				o.Upstreams[name][server].Text(now)))
 		}
 	}
 	return append(lines, limitLines(o, now)...), nil
@@ -219,8 +222,8 @@ func ordersConfig(path string) (*daemon.Config, error) {
 	return cfg, withCode(exitConfig, err)
 }
 
-// order gives an order, or takes what was ordered back, and waits until the daemon, or this process where none runs, has
-// put it in force.
+// order gives an order, or takes what was ordered back, and waits until the daemon, or this process where none runs,
+// has put it in force.
 func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order orders.Order) error {
 	if f.upstream == "" || f.server == "" {
 		return withCode(exitUsage, errors.New("want --upstream and --server: trimtab nginx show lists them"))
@@ -268,7 +271,8 @@ func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order ord
 		case take && !given:
 			return false, nil
 		case take && before.Drain && cfg.SlowStart(f.upstream, f.server) > 0:
-			daemon.Give(o, f.upstream, f.server, orders.Order{Since: now, Ramp: cfg.SlowStart(f.upstream, f.server), By: "slow start"})
+			daemon.Give(o, f.upstream, f.server, orders.Order{Since: now, Ramp: cfg.SlowStart(f.upstream, f.server),
+				By: "slow start"})
 		case take:
 			delete(o.Upstreams[f.upstream], f.server)
 		default:
@@ -296,7 +300,8 @@ func (f *orderFlags) said(order orders.Order, now time.Time) string {
 }
 
 // awaitDaemon waits until the daemon has put an order in force.
-func (f *orderFlags) awaitDaemon(ctx context.Context, e *env, cfg *daemon.Config, s *daemon.Clerk, order orders.Order) error {
+func (f *orderFlags) awaitDaemon(ctx context.Context, e *env, cfg *daemon.Config, s *daemon.Clerk,
+	order orders.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)

@@ -27,15 +27,16 @@ type ordersBed struct {
 	pid                 int // of NGINX's master
 }
 
-// startOrdersBed starts it. The configuration of the daemon, which is not started, ends with the lines of extra, which are of
-// [[upstream]]; they may name SERVER1 to SERVER3.
+// startOrdersBed starts it. The configuration of the daemon, which is not started, ends with the lines of extra, which
+// are of [[upstream]]; they may name SERVER1 to SERVER3.
 func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
 	t.Helper()
 	return startMethodBed(t, kind, "", learner, extra, handler)
 }
 
 // startMethodBed is startOrdersBed with a balancing method: "least_conn;".
-func startMethodBed(t *testing.T, kind, method, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
+func startMethodBed(t *testing.T, kind, method, learner, extra string,
+	handler func(server int) http.HandlerFunc) *ordersBed {
 	t.Helper()
 	if needNGINX(t); kind == "dns" {
 		needDNS(t)
@@ -76,7 +77,8 @@ func startMethodBed(t *testing.T, kind, method, learner, extra string, handler f
 	}
 	b.page = "http://" + page + lua.StatusPath
 	text := func(include, zone string) string {
-		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n%s  server %s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
+		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n%s  server "+
+			"%s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
 			instance.HTTPPaths(dir), include, method, b.servers[0], b.servers[1], b.servers[2], zone, front)
 	}
 	conf, token := text("include "+shim.HTTPSnippet()+";", ""), ""
@@ -104,7 +106,8 @@ func startMethodBed(t *testing.T, kind, method, learner, extra string, handler f
 	}
 	t.Cleanup(n.Stop)
 	b.pid, b.binary = n.PID, n.Binary
-	extra = strings.NewReplacer("SERVER1", b.servers[0], "SERVER2", b.servers[1], "SERVER3", b.servers[2]).Replace(extra)
+	extra = strings.NewReplacer("SERVER1", b.servers[0], "SERVER2", b.servers[1], "SERVER3",
+		b.servers[2]).Replace(extra)
 	if err := os.WriteFile(b.config, []byte(fmt.Sprintf(`interval = "500ms"
 state_dir = %q
 listen = "127.0.0.1:%d"

@@ -14,8 +14,9 @@ import (
 	"trimtab/page/browse"
 )
 
-// The page of a daemon that is a process (two, as root), on a real NGINX under load, in Chromium: it shows what happens,
-// says what is pinned, lists what was tuned and ordered, holds and goes on by the token, and comes back after a restart.
+// The page of a daemon that is a process (two, as root), on a real NGINX under load, in Chromium: it shows what
+// happens, says what is pinned, lists what was tuned and ordered, holds and goes on by the token, and comes back after
+// a restart.
 func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 	browser := browse.New(t)
 	b := startBed(t)
@@ -35,7 +36,8 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = fmt.Appendf(text, "[[upstream]]\nname = %q\n[[upstream.server]]\naddress = %q\npin = 0.1\n", upstream.Name, pinned)
+	text = fmt.Appendf(text, "[[upstream]]\nname = %q\n[[upstream.server]]\naddress = %q\npin = 0.1\n", upstream.Name,
+		pinned)
 	if err := os.WriteFile(b.config, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -71,9 +73,11 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 		if (said !== "…") document.querySelector("#hold-on").click();
 		return false; })()`)
 	browser.Excuse("401")
-	browser.Await(t, "why changes are held", `document.querySelector("#status-text").textContent.includes("hold file") && document.querySelector("#status-todo").textContent.length > 0`)
+	browser.Await(t, "why changes are held",
+		`document.querySelector("#status-text").textContent.includes("hold file") && document.querySelector("#status-todo").textContent.length > 0`)
 
-	if code, stdout, stderr := command(t.Context(), "drain", "--config", b.config, "--upstream", upstream.Name, "--server", drained,
+	if code, stdout, stderr := command(t.Context(), "drain", "--config", b.config, "--upstream", upstream.Name,
+		"--server", drained,
 		"--wait", "1s"); code != exitOK && code != exitReload {
 		t.Fatalf("drain: code %d: %s%s", code, stdout, stderr)
 	}
@@ -87,7 +91,8 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 		t.Errorf("stopped: %v: %s", err, log)
 	}
 	b.process("tune", "--config", b.config)
-	browser.Await(t, "the daemon after its restart", `document.querySelector("#fresh").textContent.startsWith("As of") && document.querySelector("#status-text").textContent.includes("hold file")`)
+	browser.Await(t, "the daemon after its restart",
+		`document.querySelector("#fresh").textContent.startsWith("As of") && document.querySelector("#status-text").textContent.includes("hold file")`)
 	browser.ExcuseStop()
 	button("s3cret", "#hold-off", "Goes on.")
 	browser.Await(t, "that changes pass", `!document.querySelector("#status-text").textContent.includes("hold file")`)

@@ -59,12 +59,15 @@ Exit codes: 0, 2 wrong usage, 3 files that cannot be read or used, 5 a bound tha
 	fl.StringArrayVar(&f.knees, "knee", nil, "[UPSTREAM=]delay at which a request is worth half (default: the bound)")
 	fl.StringArrayVar(&f.importance, "importance", nil, "[UPSTREAM=]worth of a request (default 1)")
 	fl.StringArrayVar(&f.promised, "promised", nil, "UPSTREAM=requests per second that are promised (guarantee)")
-	fl.StringArrayVar(&f.blocked, "max-blocked", nil, "[UPSTREAM=]largest share that admission may refuse (default: admission is off)")
-	fl.StringArrayVar(&f.capacity, "capacity", nil, "SERVER=MIN:MAX units that scaling may give it (default: scaling is off)")
+	fl.StringArrayVar(&f.blocked, "max-blocked", nil, "[UPSTREAM=]largest share that admission may refuse (default: "+
+		"admission is off)")
+	fl.StringArrayVar(&f.capacity, "capacity", nil, "SERVER=MIN:MAX units that scaling may give it (default: "+
+		"scaling is off)")
 	fl.StringArrayVar(&f.units, "units", nil, "SERVER=units that it had (default: MAX)")
 	fl.StringVar(&f.method, "method", "round_robin", "balancing method: round_robin, least_conn or least_time")
 	fl.Float64Var(&f.quantile, "quantile", 0, "quantile of the delay that bounds are about (default: the mean)")
-	fl.Float64Var(&f.steepness, "steepness", 0, "how fast worth falls around the knee, per second of delay (default 200)")
+	fl.Float64Var(&f.steepness, "steepness", 0, "how fast worth falls around the knee, per second of delay "+
+		"(default 200)")
 	fl.Float64Var(&f.priceUnit, "price-unit", 0, "cost: price of a unit per second (default 1)")
 	fl.Float64Var(&f.priceViolation, "price-violation", 0, "cost: price of a broken bound per second (default 10)")
 	fl.DurationVar(&f.interval, "interval", 5*time.Second, "length of the intervals that bounds are counted over")
@@ -137,11 +140,15 @@ func (f *planFlags) config(upstreams []string) (cfg pursuit.Config, spec objecti
 			}
 		}
 	}
-	spec = objective.Spec{Kind: f.kind, Steepness: f.steepness, PriceUnit: f.priceUnit, PriceViolation: f.priceViolation, Upstreams: map[string]objective.Terms{}}
-	cfg = pursuit.Config{Admission: map[string]control.AdmissionLimits{}, Scaling: ranges, Units: units, FixedWeights: f.fixed,
-		Tuner: tuner.Config{Interval: f.interval, Method: tuner.Method(f.method), Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
+	spec = objective.Spec{Kind: f.kind, Steepness: f.steepness, PriceUnit: f.priceUnit,
+		PriceViolation: f.priceViolation, Upstreams: map[string]objective.Terms{}}
+	cfg = pursuit.Config{Admission: map[string]control.AdmissionLimits{}, Scaling: ranges, Units: units,
+		FixedWeights: f.fixed,
+		Tuner: tuner.Config{Interval: f.interval, Method: tuner.Method(f.method), Unlimited: true,
+			Regimes: load.RegimeConfig{Observe: -1}}}
 	for _, name := range upstreams {
-		spec.Upstreams[name] = objective.Terms{Bound: of(bounds, name, 0), Knee: of(knees, name, 0), Quantile: f.quantile, Importance: of(importance, name, 1),
+		spec.Upstreams[name] = objective.Terms{Bound: of(bounds, name, 0), Knee: of(knees, name, 0),
+			Quantile: f.quantile, Importance: of(importance, name, 1),
 			Promised: of(promised, name, 0), Deadline: of(bounds, name, 0)}
 		if most := of(blocked, name, 0); most != 0 {
 			cfg.Admission[name] = control.AdmissionLimits{Most: most}
@@ -172,7 +179,8 @@ func runPlan(e *env, f *planFlags, files []string) error {
 	var points []pursuit.Point
 	if !f.noTradeOff {
 		busiest := slices.MaxFunc(answers, func(a, b pursuit.Answer) int { return int(1e6 * (rateOf(a) - rateOf(b))) })
-		if points, err = pursuit.TradeOff(busiest.World, spec, boundFactors(), pursuit.Options{Interval: f.interval}); err != nil {
+		if points, err = pursuit.TradeOff(busiest.World, spec, boundFactors(),
+			pursuit.Options{Interval: f.interval}); err != nil {
 			return withCode(exitConfig, err)
 		}
 	}
@@ -188,8 +196,10 @@ func runPlan(e *env, f *planFlags, files []string) error {
 			}
 		}
 		for _, p := range points {
-			if err := printJSON(e.stdout, map[string]any{"schema": 1, "kind": "trade_off", "bound_factor": p.Factor, "units": p.Units, "offered_per_s": p.Offered,
-				"carried_per_s": p.Carried, "capacity_units": p.Capacity, "reward": p.Reward, "held": p.Held}); err != nil {
+			if err := printJSON(e.stdout, map[string]any{"schema": 1, "kind": "trade_off", "bound_factor": p.Factor,
+				"units": p.Units, "offered_per_s": p.Offered,
+				"carried_per_s": p.Carried, "capacity_units": p.Capacity, "reward": p.Reward,
+				"held": p.Held}); err != nil {
 				return err
 			}
 		}
@@ -247,7 +257,8 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 		return nil, objective.Spec{}, withCode(exitConfig, err)
 	}
 	if len(names) == 0 {
-		return nil, objective.Spec{}, withCode(exitConfig, fmt.Errorf("%s: no upstream in the statistics", strings.Join(files, ", ")))
+		return nil, objective.Spec{}, withCode(exitConfig, fmt.Errorf("%s: no upstream in the statistics",
+			strings.Join(files, ", ")))
 	}
 	cfg, spec, err := f.config(names)
 	if err != nil {
@@ -269,12 +280,16 @@ func planRow(a pursuit.Answer) map[string]any {
 	services := []map[string]any{}
 	for k := range a.World.Services {
 		best, now := a.Best.Value.Mean.Services[k], a.Now.Mean.Services[k]
-		services = append(services, map[string]any{"upstream": a.World.Services[k].Name, "offered_per_s": a.World.Services[k].OfferedPerSec,
-			"carried_per_s": best.CarriedPerSec, "delay_ms": best.DelaySec * 1e3, "held": a.Best.Value.Held[k], "blocked": a.Best.Setting.Blocked[k],
-			"weights": a.Best.Setting.Weights[k], "now_carried_per_s": now.CarriedPerSec, "now_delay_ms": now.DelaySec * 1e3, "now_held": a.Now.Held[k],
+		services = append(services, map[string]any{"upstream": a.World.Services[k].Name,
+			"offered_per_s": a.World.Services[k].OfferedPerSec,
+			"carried_per_s": best.CarriedPerSec, "delay_ms": best.DelaySec * 1e3, "held": a.Best.Value.Held[k],
+			"blocked": a.Best.Setting.Blocked[k],
+			"weights": a.Best.Setting.Weights[k], "now_carried_per_s": now.CarriedPerSec, "now_delay_ms": now.DelaySec *
+				1e3, "now_held": a.Now.Held[k],
 			"least_delay_ms": finiteMS(a.Best.Least[k])})
 	}
-	return map[string]any{"schema": 1, "kind": "load", "share_of_time": a.Share, "reward": a.Best.Value.Reward, "now_reward": a.Now.Reward,
+	return map[string]any{"schema": 1, "kind": "load", "share_of_time": a.Share, "reward": a.Best.Value.Reward,
+		"now_reward":     a.Now.Reward,
 		"capacity_units": a.Best.Value.Mean.Capacity, "now_capacity_units": a.Now.Mean.Capacity, "upstreams": services}
 }
 
@@ -286,9 +301,11 @@ func finiteMS(sec float64) any {
 }
 
 func planTable(out io.Writer, f *planFlags, answers []pursuit.Answer, points []pursuit.Point) error {
-	fmt.Fprintf(out, "Objective %s in intervals of %s, %d loads; \"now\" is what was in force, with everybody let in.\n\n", f.kind, f.interval, len(answers))
+	fmt.Fprintf(out, "Objective %s in intervals of %s, %d loads; \"now\" is what was in force, with everybody "+
+		"let in.\n\n", f.kind, f.interval, len(answers))
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "time\tupstream\toffered/s\tcarried/s\tnow\tdelay ms\tnow\theld\tnow\trefused\tweights\tunits\treward\tnow\t")
+	fmt.Fprintln(t, "time\tupstream\toffered/s\tcarried/s\tnow\tdelay "+
+		"ms\tnow\theld\tnow\trefused\tweights\tunits\treward\tnow\t")
 	reward, now, units := 0.0, 0.0, 0.0
 	for _, a := range answers {
 		reward += a.Share * a.Best.Value.Reward
@@ -298,14 +315,18 @@ func planTable(out io.Writer, f *planFlags, answers []pursuit.Answer, points []p
 			best, was := a.Best.Value.Mean.Services[k], a.Now.Mean.Services[k]
 			share, worth, before, capacity := "", "", "", ""
 			if k == 0 {
-				share, worth, before = fmt.Sprintf("%.0f %%", 100*a.Share), fmt.Sprintf("%.2f", a.Best.Value.Reward), fmt.Sprintf("%.2f", a.Now.Reward)
+				share, worth, before = fmt.Sprintf("%.0f %%", 100*a.Share), fmt.Sprintf("%.2f", a.Best.Value.Reward),
+					fmt.Sprintf("%.2f", a.Now.Reward)
 				if n := a.Best.Value.Mean.Capacity; n > 0 {
 					capacity = fmt.Sprintf("%.0f", n)
 				}
 			}
-			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f %%\t%.0f %%\t%.0f %%\t%s\t%s\t%s\t%s\t\n", share, a.World.Services[k].Name,
-				a.World.Services[k].OfferedPerSec, best.CarriedPerSec, was.CarriedPerSec, best.DelaySec*1e3, was.DelaySec*1e3, 100*a.Best.Value.Held[k],
-				100*a.Now.Held[k], 100*a.Best.Setting.Blocked[k], ratio(a.Best.Setting.Weights[k]), capacity, worth, before)
+			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f %%\t%.0f %%\t%.0f %%\t%s\t%s\t%s\t%s\t\n", share,
+				a.World.Services[k].Name,
+				a.World.Services[k].OfferedPerSec, best.CarriedPerSec, was.CarriedPerSec, best.DelaySec*1e3,
+				was.DelaySec*1e3, 100*a.Best.Value.Held[k],
+				100*a.Now.Held[k], 100*a.Best.Setting.Blocked[k], ratio(a.Best.Setting.Weights[k]), capacity, worth,
+				before)
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -327,7 +348,8 @@ func planTable(out io.Writer, f *planFlags, answers []pursuit.Answer, points []p
 		if p.Units > 0 {
 			n = strconv.Itoa(p.Units)
 		}
-		fmt.Fprintf(t, "%s\t× %.2g\t%.1f\t%.1f\t%.0f\t%.0f %%\t%.2f\t\n", n, p.Factor, p.Offered, p.Carried, p.Capacity, 100*p.Held, p.Reward)
+		fmt.Fprintf(t, "%s\t× %.2g\t%.1f\t%.1f\t%.0f\t%.0f %%\t%.2f\t\n", n, p.Factor, p.Offered, p.Carried, p.Capacity,
+			100*p.Held, p.Reward)
 	}
 	return t.Flush()
 }

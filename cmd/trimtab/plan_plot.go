@@ -14,8 +14,9 @@ import (
 	"trimtab/pursuit"
 )
 
-// drawTradeOff draws what the best setting carries over the bounds, in units of those asked for, a line for each capacity and one for the
-// capacity that the objective chooses; the label of a point is the capacity in use where that is a control.
+// drawTradeOff draws what the best setting carries over the bounds, in units of those asked for, a line for each
+// capacity and one for the capacity that the objective chooses; the label of a point is the capacity in use where that
+// is a control.
 func drawTradeOff(out io.Writer, spec objective.Spec, points []pursuit.Point) error {
 	p := plot.New()
 	p.Title.Text = "Bound, carried load and capacity: objective " + spec.Kind

@@ -29,7 +29,8 @@ func storeStatistics(t *testing.T, name string, duration time.Duration) string {
 		t.Fatal(err)
 	}
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	st := vts.Status{At: began, NowMsec: began.UnixMilli(), LoadMsec: began.Add(-time.Hour).UnixMilli(), NginxVer: "1.22.1", ModuleVer: "v0.2.2"}
+	st := vts.Status{At: began, NowMsec: began.UnixMilli(), LoadMsec: began.Add(-time.Hour).UnixMilli(),
+		NginxVer: "1.22.1", ModuleVer: "v0.2.2"}
 	st.Connections = vts.Connections{Accepted: 1, Handled: 1, Requests: 1}
 	var text []byte
 	for !run.Done() {
@@ -77,18 +78,25 @@ func TestPlanOffline(t *testing.T) {
 		code int
 		want []string // in what it prints
 	}{
-		{"throughput with admission", []string{"--objective", "throughput", "--bound", "information1=35ms", "--bound", "information2=110ms", "--max-blocked", "1", "--out", plot, stats},
+		{"throughput with admission", []string{"--objective", "throughput", "--bound", "information1=35ms", "--bound",
+			"information2=110ms", "--max-blocked", "1", "--out", plot, stats},
 			0, []string{"information2", "refused", "Over the time: reward", "Trade-off", "× 2"}},
-		{"cost with scaling", []string{"--objective", "cost", "--bound", "150ms", "--capacity", "node1=1:2", "--capacity", "node2=1:2", "--interval", "10s", stats}, 0, []string{"units on average"}},
-		{"a bound that cannot be met says by how much, and what could be", []string{"--objective", "throughput", "--bound", "20ms", "--no-trade-off", stats}, exitRefused,
+		{"cost with scaling", []string{"--objective", "cost", "--bound", "150ms", "--capacity", "node1=1:2",
+			"--capacity", "node2=1:2", "--interval", "10s", stats}, 0, []string{"units on average"}},
+		{"a bound that cannot be met says by how much, and what could be", []string{"--objective", "throughput",
+			"--bound", "20ms", "--no-trade-off", stats}, exitRefused,
 			[]string{"cannot be met at any load", "ms could be"}},
 		{"no objective", []string{stats}, exitUsage, []string{"--objective"}},
 		{"an objective that nobody knows", []string{"--objective", "joy", stats}, exitUsage, []string{`kind "joy"`}},
-		{"importance 0", []string{"--objective", "throughput", "--bound", "35ms", "--importance", "0", stats}, exitUsage, []string{"importance 0"}},
-		{"an upstream that is not there", []string{"--objective", "throughput", "--bound", "other=35ms", stats}, exitUsage, []string{`upstream "other"`}},
+		{"importance 0", []string{"--objective", "throughput", "--bound", "35ms", "--importance", "0", stats},
+			exitUsage, []string{"importance 0"}},
+		{"an upstream that is not there", []string{"--objective", "throughput", "--bound", "other=35ms", stats},
+			exitUsage, []string{`upstream "other"`}},
 		{"no statistics", []string{"--objective", "throughput"}, exitUsage, []string{"--state"}},
-		{"a file that is not there", []string{"--objective", "throughput", "/nonexistent"}, exitConfig, []string{"/nonexistent"}},
-		{"a state without a load", []string{"--objective", "throughput", "--state", "/nonexistent"}, exitUsage, []string{"--load"}},
+		{"a file that is not there", []string{"--objective", "throughput", "/nonexistent"}, exitConfig,
+			[]string{"/nonexistent"}},
+		{"a state without a load", []string{"--objective", "throughput", "--state", "/nonexistent"}, exitUsage,
+			[]string{"--load"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
@@ -110,7 +118,8 @@ func TestPlanOffline(t *testing.T) {
 func TestPlanAsJSON(t *testing.T) {
 	stats := storeStatistics(t, "mesh-compute", 20*time.Minute)
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"plan", "--objective", "cost", "--bound", "300ms", "--capacity", "compute=1:5", "--json", stats}, &out, &errs); code != 0 {
+	if code := run(t.Context(), []string{"plan", "--objective", "cost", "--bound", "300ms", "--capacity", "compute=1:5",
+		"--json", stats}, &out, &errs); code != 0 {
 		t.Fatalf("got code %d: %s", code, errs.String())
 	}
 	loads, share := 0, 0.0
@@ -133,7 +142,8 @@ func TestPlanAsJSON(t *testing.T) {
 		loads++
 		share += row.Share
 		// 0.2 s each: 4, 8, 12, 16 and 20 per second want 1 to 5 cores.
-		if want := row.Upstream[0].Offered * 0.2 * 1.2; row.Capacity > want+1 || row.Capacity < row.Upstream[0].Offered*0.2 {
+		if want := row.Upstream[0].Offered * 0.2 * 1.2; row.Capacity > want+1 ||
+			row.Capacity < row.Upstream[0].Offered*0.2 {
 			t.Errorf("%.1f per second: %v cores", row.Upstream[0].Offered, row.Capacity)
 		}
 	}

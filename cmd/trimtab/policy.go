@@ -45,7 +45,8 @@ const chooserEject = "tuned-eject"
 func tuners() map[string]arena.NewPolicy {
 	off := load.RegimeConfig{Observe: -1}
 	return map[string]arena.NewPolicy{
-		"tuned": tuned(nil, false, load.RegimeConfig{}), chooserEject: tuned(nil, true, load.RegimeConfig{}), noRegimes: tuned(nil, false, off),
+		"tuned": tuned(nil, false, load.RegimeConfig{}), chooserEject: tuned(nil, true, load.RegimeConfig{}),
+		noRegimes: tuned(nil, false, off),
 	}
 }
 

@@ -115,7 +115,8 @@ estimate from recorded statistics how long an experiment has to be. With --simul
 	fl.Float64Var(&f.plan.Margin, "margin", p.Margin, "relative difference that nobody minds")
 	fl.Uint64Var(&f.plan.LeastRequests, "least-requests", p.LeastRequests, "requests that a block must hold to count")
 	fl.StringVar(&f.operator, "operator", "",
-		"recorded statistics: the operator's weights, such as 'api a:80=1,b:80=2; web c:80=1' (default: those at the beginning)")
+		"recorded statistics: the operator's weights, such as 'api a:80=1,b:80=2; web c:80=1' (default: those at the "+
+			"beginning)")
 	fl.StringVar(&f.scenario, "simulate", "", "play experiments on this scenario in the simulator")
 	fl.StringVar(&f.policy, "policy", "tuned", "simulated: who decides in the tuned arm, as in trimtab arena")
 	fl.IntVar(&f.runs, "runs", 20, "simulated: how many experiments")

@@ -94,12 +94,16 @@ func errorShares(s loadgen.Series) []*float64 {
 // loadPage is the report of a load as a page.
 func loadPage(r *loadgen.Report) page.Report {
 	p := page.Report{
-		Title:    "Load on " + plain.Text(orElse(r.Target, "an unknown target")),
-		Headline: fmt.Sprintf("p99 %.1f ms, p50 %.1f ms, %.2f %% errors at %.1f requests/s", r.Latency.P99, r.Latency.P50, 100*partOf(r.Errors, r.Requests), r.RatePerS),
-		Warning:  r.Warning(),
-		Facts: facts("Target", r.Target, "Server", r.Server, "From", r.Host, "Trimtab", r.Version, "Command", r.Command, "Arrivals", r.Arrival,
-			"Seed", fmt.Sprint(r.Seed), "Started", r.Started.Format("2006-01-02 15:04:05 MST"), "Length", fmt.Sprintf("%.1f s of %.1f s planned", r.DurationS, r.PlannedS)),
-		Notes: []string{"Latency counts from the moment a request was due, raw latency from the moment it was sent; lateness is the difference."},
+		Title: "Load on " + plain.Text(orElse(r.Target, "an unknown target")),
+		Headline: fmt.Sprintf("p99 %.1f ms, p50 %.1f ms, %.2f %% errors at %.1f requests/s", r.Latency.P99,
+			r.Latency.P50, 100*partOf(r.Errors, r.Requests), r.RatePerS),
+		Warning: r.Warning(),
+		Facts: facts("Target", r.Target, "Server", r.Server, "From", r.Host, "Trimtab", r.Version, "Command", r.Command,
+			"Arrivals", r.Arrival,
+			"Seed", fmt.Sprint(r.Seed), "Started", r.Started.Format("2006-01-02 15:04:05 MST"), "Length",
+			fmt.Sprintf("%.1f s of %.1f s planned", r.DurationS, r.PlannedS)),
+		Notes: []string{"Latency counts from the moment a request was due, raw latency from the moment it was sent; " +
+			"lateness is the difference."},
 	}
 	if r.Interrupted {
 		p.Headline = "Interrupted: " + p.Headline
@@ -107,22 +111,26 @@ func loadPage(r *loadgen.Report) page.Report {
 	counts := page.Table{Caption: "Requests", Head: []string{"Workload", "Requests", "Rate", "Errors", "Dropped"}}
 	times := page.Table{Caption: "Times (ms)", Head: []string{"", "Mean", "p50", "p90", "p99", "p99.9", "Max"}}
 	row := func(name string, t *loadgen.Tally) {
-		counts.Rows = append(counts.Rows, []string{plain.Text(name), fmt.Sprint(t.Requests), fmt.Sprintf("%.1f/s", t.RatePerS), fmt.Sprint(t.Errors), fmt.Sprint(t.Dropped)})
+		counts.Rows = append(counts.Rows, []string{plain.Text(name), fmt.Sprint(t.Requests),
+			fmt.Sprintf("%.1f/s", t.RatePerS), fmt.Sprint(t.Errors), fmt.Sprint(t.Dropped)})
 		for _, x := range []struct {
 			of string
 			loadgen.Summary
 		}{{"latency", t.Latency}, {"raw", t.Raw}, {"lateness", t.Lateness}} {
-			times.Rows = append(times.Rows, []string{plain.Text(name) + ", " + x.of, ms3(x.Mean), ms3(x.P50), ms3(x.P90), ms3(x.P99), ms3(x.P999), ms3(x.Max)})
+			times.Rows = append(times.Rows, []string{plain.Text(name) + ", " + x.of, ms3(x.Mean), ms3(x.P50),
+				ms3(x.P90), ms3(x.P99), ms3(x.P999), ms3(x.Max)})
 		}
 	}
-	arrivals := page.Table{Caption: "Arrivals: gaps between requests as sent, against the law that was asked for", Head: []string{"Burst", "Gaps"}}
+	arrivals := page.Table{Caption: "Arrivals: gaps between requests as sent, against the law that was asked for",
+		Head: []string{"Burst", "Gaps"}}
 	asked := page.Chart{Title: "Rate asked", XName: "s since the start", Unit: "/s"}
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
 		row(w.Name, &w.Tally)
 		for j := range w.Bursts {
 			b := &w.Bursts[j]
-			arrivals.Rows = append(arrivals.Rows, []string{plain.Text(w.Name) + ": " + b.Describe(), b.Interarrival.Verdict()})
+			arrivals.Rows = append(arrivals.Rows, []string{plain.Text(w.Name) + ": " + b.Describe(),
+				b.Interarrival.Verdict()})
 			if len(r.Workloads) == 1 && len(w.Bursts) == 1 {
 				line := page.Line{Name: b.RateLaw}
 				for _, point := range b.Curve {
@@ -142,22 +150,27 @@ func loadPage(r *loadgen.Report) page.Report {
 	if len(r.ErrorKinds) > 0 {
 		failures := page.Table{Caption: "Failures", Head: []string{"Kind", "Requests", "For example"}}
 		for _, kind := range sortedNames(r.ErrorKinds) {
-			failures.Rows = append(failures.Rows, []string{kind, fmt.Sprint(r.ErrorKinds[kind]), plain.Text(r.ErrorSample[kind])})
+			failures.Rows = append(failures.Rows, []string{kind, fmt.Sprint(r.ErrorKinds[kind]),
+				plain.Text(r.ErrorSample[kind])})
 		}
 		p.Tables = append(p.Tables, failures)
 	}
 	p.Tables = append(p.Tables, arrivals)
 	s := r.Series
 	p.Charts = []page.Chart{
-		{Title: "Latency", XName: "s since the start", Unit: "ms", Log: true, X: s.AtS, Lines: []page.Line{{Name: "p50", Values: pointers(s.P50MS)}, {Name: "p99", Values: pointers(s.P99MS)}}},
-		{Title: "Requests", XName: "s since the start", Unit: "/s", X: s.AtS, Lines: []page.Line{{Name: "finished", Values: pointers(s.RatePerS)}}},
-		{Title: "Failed requests", XName: "s since the start", Unit: "%", X: s.AtS, Lines: []page.Line{{Name: "failed", Values: errorShares(s)}}},
+		{Title: "Latency", XName: "s since the start", Unit: "ms", Log: true, X: s.AtS,
+			Lines: []page.Line{{Name: "p50", Values: pointers(s.P50MS)}, {Name: "p99", Values: pointers(s.P99MS)}}},
+		{Title: "Requests", XName: "s since the start", Unit: "/s", X: s.AtS,
+			Lines: []page.Line{{Name: "finished", Values: pointers(s.RatePerS)}}},
+		{Title: "Failed requests", XName: "s since the start", Unit: "%", X: s.AtS,
+			Lines: []page.Line{{Name: "failed", Values: errorShares(s)}}},
 	}
 	if len(asked.Lines) > 0 {
 		p.Charts = append(p.Charts, asked)
 	}
 	if r.Timeline.Latency != nil {
-		c := page.Chart{Title: "Latency by percentile", XName: "nines", Unit: "ms", Log: true, Lines: []page.Line{{Name: "latency"}, {Name: "raw"}}}
+		c := page.Chart{Title: "Latency by percentile", XName: "nines", Unit: "ms", Log: true,
+			Lines: []page.Line{{Name: "latency"}, {Name: "raw"}}}
 		for _, q := range []float64{0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999} {
 			c.X = append(c.X, nines(q))
 			for i, h := range []*loadgen.Latencies{r.Timeline.Latency, r.Timeline.Raw} {
@@ -190,9 +203,12 @@ func partOf(part, of uint64) float64 {
 func proofPage(r prove.Result) page.Report {
 	p := page.Report{
 		Title: "Experiment " + plain.Text(r.ID), Headline: r.Headline(),
-		Facts: facts("Host", r.Host, "Target", r.Target, "NGINX", r.NGINX, "Trimtab", r.Version, "Seed", fmt.Sprint(r.Seed), "Began", r.Began.Format(time.RFC3339),
-			"State", r.Progress(), "Blocks", fmt.Sprintf("%v after %v of wash-out, at most %v", r.Plan.Block, max(0, r.Plan.WashOut), r.Plan.Duration),
-			"Decides", fmt.Sprintf("%s, error rate %.0f %% over all looks, margin %.0f %%", r.Plan.Measure.Name(), 100*r.Plan.Alpha, 100*max(0, r.Plan.Margin))),
+		Facts: facts("Host", r.Host, "Target", r.Target, "NGINX", r.NGINX, "Trimtab", r.Version, "Seed",
+			fmt.Sprint(r.Seed), "Began", r.Began.Format(time.RFC3339),
+			"State", r.Progress(), "Blocks", fmt.Sprintf("%v after %v of wash-out, at most %v", r.Plan.Block,
+				max(0, r.Plan.WashOut), r.Plan.Duration),
+			"Decides", fmt.Sprintf("%s, error rate %.0f %% over all looks, margin %.0f %%", r.Plan.Measure.Name(),
+				100*r.Plan.Alpha, 100*max(0, r.Plan.Margin))),
 	}
 	if r.Watched {
 		p.Title = "What was recorded in " + plain.Text(r.Target)
@@ -205,7 +221,8 @@ func proofPage(r prove.Result) page.Report {
 			if e.Upstream != "" {
 				name = plain.Text(e.Upstream)
 			}
-			t.Rows = append(t.Rows, []string{name, e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words(), e.Interval(r.Plan.Alpha)})
+			t.Rows = append(t.Rows, []string{name, e.Measure.Value(e.Operator), e.Measure.Value(e.Tuned), e.Words(),
+				e.Interval(r.Plan.Alpha)})
 		}
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, t)
@@ -219,14 +236,17 @@ func proofPage(r prove.Result) page.Report {
 	if w := r.Power.Words(r.Decides); w != "" {
 		p.Notes = append(p.Notes, strings.ToUpper(w[:1])+w[1:]+".")
 	}
-	raw := page.Table{Caption: "Blocks", Head: []string{"From", "Weights", "Measured", "Requests", "p99", "Mean", "Errors"}}
-	c := page.Chart{Title: "p99 of the blocks", XName: "time", Unit: "ms", Log: true, Lines: []page.Line{{Name: "operator's weights"}, {Name: "tuned"}}}
+	raw := page.Table{Caption: "Blocks", Head: []string{"From", "Weights", "Measured", "Requests", "p99", "Mean",
+		"Errors"}}
+	c := page.Chart{Title: "p99 of the blocks", XName: "time", Unit: "ms", Log: true,
+		Lines: []page.Line{{Name: "operator's weights"}, {Name: "tuned"}}}
 	each := func(b *prove.Block) {
 		if b == nil {
 			return
 		}
 		p99 := b.Value(prove.P99, "", nil)
-		raw.Rows = append(raw.Rows, []string{b.From.Format("15:04:05"), string(b.Arm), fmt.Sprintf("%.0f s", b.Seconds), fmt.Sprint(b.All.Requests),
+		raw.Rows = append(raw.Rows, []string{b.From.Format("15:04:05"), string(b.Arm), fmt.Sprintf("%.0f s", b.Seconds),
+			fmt.Sprint(b.All.Requests),
 			prove.P99.Value(p99), prove.Mean.Value(b.All.MeanMS()), prove.Errors.Value(b.All.ErrorShare())})
 		c.X = append(c.X, float64(b.From.Unix()))
 		for i, arm := range []prove.Arm{prove.Operator, prove.Tuned} {
@@ -248,7 +268,8 @@ func proofPage(r prove.Result) page.Report {
 	}
 	for _, st := range r.Stages {
 		for _, v := range st.Voids {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s: a block on the %s weights does not count: %s.", v.At.Format("15:04:05"), v.Arm, plain.Text(v.Reason)))
+			p.Notes = append(p.Notes, fmt.Sprintf("%s: a block on the %s weights does not count: %s.",
+				v.At.Format("15:04:05"), v.Arm, plain.Text(v.Reason)))
 		}
 	}
 	return p

@@ -24,8 +24,8 @@ type env struct {
 // terminal reports whether stderr is a terminal, so that progress may redraw one line.
 func (e *env) terminal() bool { return e.screen != nil }
 
-// text writes a text to stdout that fits the width of a terminal: long lines are wrapped, wide tables folded. Elsewhere a
-// line stays a line.
+// text writes a text to stdout that fits the width of a terminal: long lines are wrapped, wide tables folded. Elsewhere
+// a line stays a line.
 func (e *env) text(write func(io.Writer) error) error {
 	f, ok := e.stdout.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

@@ -64,7 +64,8 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 				return runClient(cmd.Context(), e, &f, args)
 			}
 			if len(args) > 0 {
-				return withCode(exitUsage, errors.New("a statistics file is written with --lb URL only; without it everything goes to --out"))
+				return withCode(exitUsage, errors.New("a statistics file is written with --lb URL only; without it "+
+					"everything goes to --out"))
 			}
 			return runTestbed(cmd.Context(), e, &f)
 		},
@@ -74,13 +75,15 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	fl.DurationVar(&f.duration, "duration", 0, "length of the load (default: the scenario's; with --lb 5h)")
 	fl.StringVar(&f.out, "out", "out", "output directory")
 	fl.StringVar(&f.policy, "policy", "tuned", "who decides in the second part, as in trimtab arena")
-	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload, live (which admission needs), or dns (NGINX 1.27.3 and newer)")
+	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload, live (which admission needs), or "+
+		"dns (NGINX 1.27.3 and newer)")
 	fl.StringVar(&f.listen, "listen", "", "address of the testbed's NGINX (default: loopback, a free port)")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of arrivals, requests and service times (default: drawn, and printed)")
 	f.client.add(fl)
 	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout")
 	fl.BoolVar(&f.open, "open", false, "serve the live page while it runs, and print its address")
-	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds of the tuned part, such as 'p99>200ms', 'errors>0.1%', 'art>2' (repeatable)")
+	fl.StringArrayVar(&f.failIf, "fail-if", nil, "end with code 8 when this holds of the tuned part, such as "+
+		"'p99>200ms', 'errors>0.1%', 'art>2' (repeatable)")
 	return cmd
 }
 
@@ -90,7 +93,8 @@ func (f *runFlags) refuse(cmd *cobra.Command) error {
 		return err
 	}
 	if f.client.lb != "" {
-		return useless(cmd, "with --lb, which starts and tunes nothing", "scenario", "out", "policy", "actuator", "listen", "open", "json", "fail-if")
+		return useless(cmd, "with --lb, which starts and tunes nothing", "scenario", "out", "policy", "actuator",
+			"listen", "open", "json", "fail-if")
 	}
 	return useless(cmd, "without --lb", "status", "random-rate")
 }
@@ -113,7 +117,8 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	}
 	// A third of the run is measured on the starting weights, and the first interval has none before it.
 	if least := 6 * sc.ControlInterval.Std(); f.duration < least {
-		return withCode(exitUsage, fmt.Errorf("--duration %s: want at least %s, six control intervals of the scenario: two on the starting weights, four tuned", f.duration, least))
+		return withCode(exitUsage, fmt.Errorf("--duration %s: want at least %s, six control intervals of the "+
+			"scenario: two on the starting weights, four tuned", f.duration, least))
 	}
 	deadlines, err := arena.Deadlines(sc)
 	if err != nil {
@@ -147,14 +152,16 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	defer stopPage()
 	target := ""
 	world := testbed.NewWorld(testbed.WorldConfig{
-		Dir: f.out, Listen: f.listen, Resolver: resolver, Live: f.actuator == "live", Duration: f.duration, Progress: live.trial,
-		Logger: slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Dir: f.out, Listen: f.listen, Resolver: resolver, Live: f.actuator == "live", Duration: f.duration,
+		Progress: live.trial,
+		Logger:   slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		NewActuator: func(bed *testbed.Testbed) (control.Actuator, func(), error) {
 			// The first moment at which the output directory is ours: another run may have it until then.
 			if err := removeReport(bed.Dir); err != nil {
 				return nil, nil, withCode(exitConfig, err)
 			}
-			if recorder, err = vts.OpenRecorder(vts.RecorderConfig{Path: filepath.Join(bed.Dir, "stats.ndjson")}); err != nil {
+			if recorder, err = vts.OpenRecorder(vts.RecorderConfig{Path: filepath.Join(bed.Dir,
+				"stats.ndjson")}); err != nil {
 				return nil, nil, withCode(exitConfig, err)
 			}
 			printAddresses(e, bed)
@@ -166,7 +173,8 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	live.tuneAt = f.duration / 3
 	report, err := world.Trial(ctx, testbed.TrialConfig{
 		Run:    arena.Run{Scenario: sc, Method: chosen.Method, Seed: f.seed, Deadlines: deadlines},
-		Policy: policy, PolicyName: f.policy, TuneAt: live.tuneAt, Settle: settleTime(sc, f.duration), OnInterval: live.interval, OnStep: watch.step,
+		Policy: policy, PolicyName: f.policy, TuneAt: live.tuneAt, Settle: settleTime(sc, f.duration),
+		OnInterval: live.interval, OnStep: watch.step,
 	})
 	live.done()
 	if recorder != nil {
@@ -187,7 +195,8 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	case report.Interrupted:
 		return withCode(exitInterrupted, errors.New("interrupted: the report covers the run until then"))
 	case report.ApplyErrors > 0:
-		err := fmt.Errorf("%d changes of weights were not applied, the last because: %w", report.ApplyErrors, report.LastApplyError)
+		err := fmt.Errorf("%d changes of weights were not applied, the last because: %w", report.ApplyErrors,
+			report.LastApplyError)
 		return withCode(applyCode(err), err)
 	}
 	return limits.check(runValues(report))
@@ -261,10 +270,12 @@ func trialText(w io.Writer, r *testbed.Report, why string) error {
 	}
 	fmt.Fprint(w, why)
 	if r.Errors > 0 {
-		fmt.Fprintf(w, "errors: %s in %d reloads (before 1.27.4 NGINX can cut an idle keep-alive connection at each)\n", r.ErrorKinds(), r.Reloads)
+		fmt.Fprintf(w, "errors: %s in %d reloads (before 1.27.4 NGINX can cut an idle keep-alive connection at each)\n",
+			r.ErrorKinds(), r.Reloads)
 	}
 	if r.Saturated {
-		fmt.Fprintf(w, "warning: requests were sent late (p99 %.1f ms): this machine was too busy for the load to count as open\n", r.Lateness.P99)
+		fmt.Fprintf(w, "warning: requests were sent late (p99 %.1f ms): this machine was too busy for the load to "+
+			"count as open\n", r.Lateness.P99)
 	}
 	for _, name := range []string{"report", "page", "plot", "stats"} {
 		fmt.Fprintf(w, "%-7s %s\n", name, r.Files[name])

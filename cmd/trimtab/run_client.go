@@ -22,7 +22,8 @@ type clientFlags struct{ lb, status, rates string }
 func (f *clientFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.lb, "lb", "", "client node: drive the NGINX at this URL; nothing is started or tuned here")
 	fl.StringVar(&f.status, "status", "", "with --lb: its status page (default: "+lua.StatusPath+" there)")
-	fl.StringVar(&f.rates, "random-rate", "", "with --lb: range of every workload's rates in requests per second, such as 100:2000 "+
+	fl.StringVar(&f.rates, "random-rate", "", "with --lb: range of every workload's rates in requests per second, "+
+		"such as 100:2000 "+
 		"(default: up to a quarter of the rate at which answers begin to be slow, which a ramp finds first)")
 }
 
@@ -62,9 +63,11 @@ func runClient(ctx context.Context, e *env, f *runFlags, args []string) error {
 			return err
 		}
 		f.client.rates = knee.rates()
-		fmt.Fprintf(e.stderr, "%s: rates are drawn from %s per second and workload; --random-rate says otherwise\n", knee, f.client.rates)
+		fmt.Fprintf(e.stderr, "%s: rates are drawn from %s per second and workload; --random-rate says otherwise\n",
+			knee, f.client.rates)
 	}
-	poller, err := vts.NewPoller(client, vts.PollerConfig{Interval: pollInterval, Logger: slog.New(slog.NewTextHandler(e.stderr, nil))})
+	poller, err := vts.NewPoller(client, vts.PollerConfig{Interval: pollInterval,
+		Logger: slog.New(slog.NewTextHandler(e.stderr, nil))})
 	if err != nil {
 		return err
 	}

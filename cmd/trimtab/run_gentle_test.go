@@ -13,7 +13,8 @@ func TestRampStopsAtTheKnee(t *testing.T) {
 			r := &loadgen.Report{}
 			r.Requests, r.Latency.P99 = 1000, p99(rate)
 			r.Errors = uint64(1000 * failed(rate))
-			r.ErrorKinds, r.ErrorSample = map[string]uint64{"refused": r.Errors}, map[string]string{"refused": "connection refused"}
+			r.ErrorKinds, r.ErrorSample = map[string]uint64{"refused": r.Errors},
+				map[string]string{"refused": "connection refused"}
 			return r, nil
 		}
 	}
@@ -33,11 +34,14 @@ func TestRampStopsAtTheKnee(t *testing.T) {
 		why       string
 		err       string
 	}{
-		{"answers that get slow end it below the rate at which they do", from(300, 10, 500), flat(0), 187, 300, "the p99 was 500 ms", ""},
+		{"answers that get slow end it below the rate at which they do", from(300, 10, 500), flat(0), 187, 300,
+			"the p99 was 500 ms", ""},
 		{"failures end it", flat(10), from(300, 0, 0.2), 187, 300, "20 % of the requests failed", ""},
 		{"a target that bears all of it ends it at the most", flat(10), flat(0), 2000, 2000, "more was not tried", ""},
-		{"slower answers within the slack do not count", from(300, 1, 20), flat(0), 2000, 2000, "more was not tried", ""},
-		{"a target that fails from the start is an error", flat(1), flat(1), 0, 0, "", "100 % of the requests fail at 20/s already, for instance: connection refused"},
+		{"slower answers within the slack do not count", from(300, 1, 20), flat(0), 2000, 2000, "more was not tried",
+			""},
+		{"a target that fails from the start is an error", flat(1), flat(1), 0, 0, "", "100 % of the requests fail " +
+			"at 20/s already, for instance: connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k, err := ramp(kneeMost, answers(c.p99, c.fail))

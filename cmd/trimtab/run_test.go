@@ -26,7 +26,8 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 	needNGINX(t)
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), []string{"run", "--duration", "18s", "--policy", "l3", "--seed", "11", "--out", dir, "--json"}, &stdout, &stderr)
+	code := run(t.Context(), []string{"run", "--duration", "18s", "--policy", "l3", "--seed", "11", "--out", dir,
+		"--json"}, &stdout, &stderr)
 	if code != exitOK {
 		t.Fatalf("got exit code %d, want 0; stderr: %s", code, stderr.String())
 	}
@@ -43,7 +44,8 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(page, []byte("src=\"http")) || bytes.Contains(page, []byte("<link rel=\"stylesheet")) || !bytes.Contains(page, []byte(`id="data"`)) {
+	if bytes.Contains(page, []byte("src=\"http")) || bytes.Contains(page, []byte("<link rel=\"stylesheet")) ||
+		!bytes.Contains(page, []byte(`id="data"`)) {
 		t.Error("report.html: want a page with its data inside and nothing to fetch")
 	}
 
@@ -52,7 +54,8 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 		// A request that a reload cut off may have been counted by one side only.
 		slack := report.Errors + 2*uint64(report.Reloads)
 		if diff := max(requests, report.Requests) - min(requests, report.Requests); diff > slack {
-			t.Errorf("got %d requests at the client, %d in the statistics, want a difference of at most %d", report.Requests, requests, slack)
+			t.Errorf("got %d requests at the client, %d in the statistics, want a difference of at most %d",
+				report.Requests, requests, slack)
 		}
 		if report.Requests < 1000 {
 			t.Errorf("got %d requests in 18 s at 478/s", report.Requests)
@@ -83,7 +86,8 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 			for _, p := range u.Peers {
 				for name, addr := range report.Servers {
 					if addr == p.Address && report.Weights[u.Name][name] != p.Weight {
-						t.Errorf("%s server %s: got weight %d in the report, %d in nginx.conf", u.Name, name, report.Weights[u.Name][name], p.Weight)
+						t.Errorf("%s server %s: got weight %d in the report, %d in nginx.conf", u.Name, name,
+							report.Weights[u.Name][name], p.Weight)
 					}
 				}
 			}
@@ -284,7 +288,8 @@ func TestE2EClientNodeDrivesAndCollects(t *testing.T) {
 	await(t, "the testbed's addresses", func() bool { return strings.Contains(stdout.String(), "interrupt to stop") })
 	stats := filepath.Join(dir, "stats.ndjson")
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"run", "--lb", "http://" + addr, "--random-rate", "100:2000", "--duration", "3s", "--seed", "5", stats}, &out, &errs); code != exitOK {
+	if code := run(t.Context(), []string{"run", "--lb", "http://" + addr, "--random-rate", "100:2000", "--duration",
+		"3s", "--seed", "5", stats}, &out, &errs); code != exitOK {
 		t.Fatalf("got exit code %d, want 0; stderr: %s", code, errs.String())
 	}
 	requests, _ := recorded(t, stats)
@@ -319,7 +324,8 @@ func TestClientNodeSaysWhatIsWrong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			stats := filepath.Join(t.TempDir(), "stats.ndjson")
 			var stdout, stderr bytes.Buffer
-			if code := run(t.Context(), append(append([]string{"run", "--duration", "1s", "--random-rate", "100:200"}, c.args...), stats), &stdout, &stderr); code != c.code {
+			if code := run(t.Context(), append(append([]string{"run", "--duration", "1s", "--random-rate", "100:200"},
+				c.args...), stats), &stdout, &stderr); code != c.code {
 				t.Errorf("got exit code %d, want %d", code, c.code)
 			}
 			if got := stderr.String(); !strings.HasPrefix(got, "trimtab: ") || strings.Count(got, "\n") != 1 {

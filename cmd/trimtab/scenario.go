@@ -42,12 +42,14 @@ SCENARIO is the path of a file or the name of a built-in scenario. Exit code 3 w
 					fmt.Fprintln(e.stderr, err)
 					continue
 				}
-				if _, err := fmt.Fprintf(e.stdout, "%s: ok: %d servers, %d upstream groups, %s\n", name, len(s.Servers), len(s.Upstreams), s.Duration.Std()); err != nil {
+				if _, err := fmt.Fprintf(e.stdout, "%s: ok: %d servers, %d upstream groups, %s\n", name, len(s.Servers),
+					len(s.Upstreams), s.Duration.Std()); err != nil {
 					return err
 				}
 			}
 			if bad > 0 {
-				return withCode(exitConfig, fmt.Errorf("%d of %d scenarios are wrong: mend the lines above", bad, len(args)))
+				return withCode(exitConfig, fmt.Errorf("%d of %d scenarios are wrong: mend the lines above", bad,
+					len(args)))
 			}
 			return nil
 		},

@@ -31,8 +31,10 @@ func TestScenarioShowCheckAndList(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if code, stdout, stderr := shell(t, "scenario", "check", path, name); code != exitOK || strings.Count(stdout, ": ok: ") != 2 {
-			t.Errorf("check %s: exit code %d, %q, %q: want what show printed to be as good as the original", name, code, stdout, stderr)
+		if code, stdout, stderr := shell(t, "scenario", "check", path, name); code != exitOK ||
+			strings.Count(stdout, ": ok: ") != 2 {
+			t.Errorf("check %s: exit code %d, %q, %q: want what show printed to be as good as the original", name, code,
+				stdout, stderr)
 		}
 	}
 	code, stdout, _ := shell(t, "scenario", "list", "--json")
@@ -42,7 +44,8 @@ func TestScenarioShowCheckAndList(t *testing.T) {
 	}
 	for i, line := range lines {
 		var s scenarioSummary
-		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Name != deathstarbench.Names()[i] || s.PeakPerS <= 0 || s.Best > s.Equal+1e-9 || len(s.Description) < 20 {
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Name != deathstarbench.Names()[i] ||
+			s.PeakPerS <= 0 || s.Best > s.Equal+1e-9 || len(s.Description) < 20 {
 			t.Errorf("list: got %s, %v", line, err)
 		}
 	}
@@ -63,7 +66,8 @@ func TestScenarioCheckRefuses(t *testing.T) {
 		t.Errorf("got exit code %d, %q, want %d and the good one named", code, stdout, exitConfig)
 	}
 	// One unknown key, three servers without slots, and the summary.
-	if got := strings.Count(stderr, "\n"); got != 5 || !strings.Contains(stderr, path+":6: warm_up: unknown key") && !strings.Contains(stderr, ": warm_up: unknown key") {
+	if got := strings.Count(stderr, "\n"); got != 5 || !strings.Contains(stderr, path+":6: warm_up: unknown key") &&
+		!strings.Contains(stderr, ": warm_up: unknown key") {
 		t.Errorf("got %d lines, want 5:\n%s", got, stderr)
 	}
 	for _, c := range []struct {
@@ -98,15 +102,18 @@ func TestGraphInit(t *testing.T) {
 	if err := os.WriteFile(edges, []byte("3\n0 1\n1 2\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := shell(t, "graph", "init", "--target", url, "--graph", edges, "--compose", "--posts", "2", "--json")
+	code, stdout, stderr := shell(t, "graph", "init", "--target", url, "--graph", edges, "--compose", "--posts", "2",
+		"--json")
 	var report struct{ Users, Existing, Follows, Posts, Seed int }
-	if err := json.Unmarshal([]byte(stdout), &report); code != exitOK || err != nil || report.Users != 3 || report.Follows != 4 || report.Seed != 1 {
+	if err := json.Unmarshal([]byte(stdout), &report); code != exitOK || err != nil || report.Users != 3 ||
+		report.Follows != 4 || report.Seed != 1 {
 		t.Fatalf("got exit code %d, %s, %v, %s", code, stdout, err, stderr)
 	}
 	if !strings.Contains(stderr, "register: 3 of 3\nfollow: 4 of 4\n") {
 		t.Errorf("progress without a terminal: got %q", stderr)
 	}
-	if code, stdout, _ := shell(t, "graph", "init", "--target", url, "--users", "30"); code != exitOK || !strings.HasPrefix(stdout, "27 users registered, 3 existed, ") {
+	if code, stdout, _ := shell(t, "graph", "init", "--target", url, "--users", "30"); code != exitOK ||
+		!strings.HasPrefix(stdout, "27 users registered, 3 existed, ") {
 		t.Errorf("again with more users: got exit code %d, %q", code, stdout)
 	}
 	if err := os.WriteFile(edges, []byte("0 1\n1 x\n"), 0o644); err != nil {
@@ -122,7 +129,8 @@ func TestGraphInit(t *testing.T) {
 		{[]string{"--target", url, "--users", "1"}, exitUsage, "1 nodes: want 2 to"},
 		{[]string{"--target", url, "--concurrency", "0"}, exitUsage, "--concurrency"},
 		{[]string{}, exitUsage, "--target is missing"},
-		{[]string{"--target", "http://127.0.0.1:1", "--attempts", "1", "--users", "3"}, exitFailure, "connection refused"},
+		{[]string{"--target", "http://127.0.0.1:1", "--attempts", "1", "--users", "3"}, exitFailure,
+			"connection refused"},
 	} {
 		code, _, stderr := shell(t, append([]string{"graph", "init"}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.want) || strings.Count(stderr, "trimtab:") != 1 {

@@ -70,7 +70,8 @@ func (s *statusLine) trial(p testbed.Progress) {
 	s.mu.Lock()
 	weights := s.weights
 	s.mu.Unlock()
-	text := fmt.Sprintf("%s %s, %s remaining · %s · %.0f requests/s · p99 so far %.0f ms", bar(p.Elapsed.Seconds()/p.Total.Seconds(), 16),
+	text := fmt.Sprintf("%s %s, %s remaining · %s · %.0f requests/s · p99 so far %.0f ms",
+		bar(p.Elapsed.Seconds()/p.Total.Seconds(), 16),
 		p.Elapsed.Round(time.Second), (p.Total - p.Elapsed).Round(time.Second), part, p.RatePerSec, p.P99MS)
 	if len(weights) > 0 {
 		text += " · " + sharesText(weights)

@@ -39,7 +39,8 @@ interrupted: for aiming other tools at. The faults of the scenario begin when th
 				seed = rand.Uint64() >> 12
 			}
 			log := slog.New(slog.NewTextHandler(e.stderr, nil))
-			bed, err := testbed.Start(ctx, testbed.Options{Scenario: sc, Dir: out, Listen: listen, Admin: admin, Store: store, Seed: seed, Logger: log})
+			bed, err := testbed.Start(ctx, testbed.Options{Scenario: sc, Dir: out, Listen: listen, Admin: admin,
+				Store: store, Seed: seed, Logger: log})
 			if err != nil {
 				return withCode(exitConfig, err)
 			}
@@ -68,7 +69,8 @@ interrupted: for aiming other tools at. The faults of the scenario begin when th
 	fl.StringVar(&scenario, "scenario", defaultScenario, "built-in scenario or scenario file")
 	fl.StringVar(&listen, "listen", "127.0.0.1:18080", "address of NGINX")
 	fl.StringVar(&admin, "admin", "", "loopback address of the backends' admin call (default: a free port, printed)")
-	fl.StringVar(&store, "store", "memory://", "store of the social network: memory://, redis://host:port/db or unix:///path/of/redis.sock")
+	fl.StringVar(&store, "store", "memory://", "store of the social network: memory://, redis://host:port/db or "+
+		"unix:///path/of/redis.sock")
 	fl.StringVar(&out, "out", "out/testbed", "directory of NGINX's configuration, logs and pid file")
 	fl.Uint64Var(&seed, "seed", 0, "seed of service times and injected errors (default: drawn, and printed)")
 	fl.BoolVar(&asJSON, "json", false, "print the addresses as one JSON object")
@@ -82,11 +84,13 @@ func printTestbed(e *env, bed *testbed.Testbed, seed uint64, asJSON bool) error 
 	}
 	if asJSON {
 		return printJSON(e.stdout, map[string]any{
-			"scenario": bed.Scenario.Name, "seed": seed, "url": bed.URL, "status_url": bed.StatusURL, "admin_url": bed.AdminURL, "nginx_conf": bed.NGINX.Config,
+			"scenario": bed.Scenario.Name, "seed": seed, "url": bed.URL, "status_url": bed.StatusURL,
+			"admin_url": bed.AdminURL, "nginx_conf": bed.NGINX.Config,
 			"nginx_pid": bed.NGINX.PID, "pid_file": bed.NGINX.PIDFile(), "backends": backends,
 		})
 	}
-	fmt.Fprintf(e.stdout, "scenario  %s, seed %d\nnginx     %s (pid %d, %s)\nstatus    %s\nadmin     %s/servers\n", bed.Scenario.Name, seed, bed.URL, bed.NGINX.PID, bed.NGINX.Config, bed.StatusURL, bed.AdminURL)
+	fmt.Fprintf(e.stdout, "scenario  %s, seed %d\nnginx     %s (pid %d, %s)\nstatus    %s\nadmin     %s/servers\n",
+		bed.Scenario.Name, seed, bed.URL, bed.NGINX.PID, bed.NGINX.Config, bed.StatusURL, bed.AdminURL)
 	for _, s := range bed.Scenario.Servers {
 		fmt.Fprintf(e.stdout, "backend   %s %s\n", s.Name, backends[s.Name])
 	}

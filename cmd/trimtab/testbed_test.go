@@ -26,7 +26,8 @@ type testbedAddrs struct {
 
 func startTestbed(t *testing.T, args ...string) (b testbedAddrs, stop func() int) {
 	t.Helper()
-	stdout, stderr, stop := start(t, append([]string{"testbed", "--json", "--listen", "127.0.0.1:" + freePort(t), "--out", t.TempDir(), "--seed", "1"}, args...)...)
+	stdout, stderr, stop := start(t, append([]string{"testbed", "--json", "--listen", "127.0.0.1:" + freePort(t),
+		"--out", t.TempDir(), "--seed", "1"}, args...)...)
 	await(t, "the testbed", func() bool {
 		if stderr.String() != "" && strings.Contains(stderr.String(), "trimtab:") {
 			t.Fatal(stderr.String())
@@ -81,7 +82,8 @@ func TestE2ETestbedFaultsByHand(t *testing.T) {
 		t.Errorf("got %d %s, want the three posts that the network was filled with", status, body)
 	}
 	for name := range b.Backends {
-		if status, body := fetch(t, "POST", b.AdminURL+"/servers/"+name+"/faults", `{"kind":"error","probability":1}`); status != 201 {
+		if status, body := fetch(t, "POST", b.AdminURL+"/servers/"+name+"/faults",
+			`{"kind":"error","probability":1}`); status != 201 {
 			t.Fatalf("set fault: got %d %s", status, body)
 		}
 	}
@@ -110,7 +112,8 @@ func TestE2ETestbedsShareARedisStore(t *testing.T) {
 	}
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "redis.sock")
-	cmd := exec.Command(server, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir, "--logfile", filepath.Join(dir, "log"))
+	cmd := exec.Command(server, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir,
+		"--logfile", filepath.Join(dir, "log"))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,12 +130,15 @@ func TestE2ETestbedsShareARedisStore(t *testing.T) {
 	})
 	one, _ := startTestbed(t, "--scenario", "identical", "--store", "unix://"+socket)
 	two, _ := startTestbed(t, "--scenario", "distant", "--store", "unix://"+socket)
-	post := url.Values{"username": {"username_5"}, "user_id": {"5"}, "text": {"shared with @username_9"}, "post_type": {"0"}}.Encode()
+	post := url.Values{"username": {"username_5"}, "user_id": {"5"}, "text": {"shared with @username_9"},
+		"post_type": {"0"}}.Encode()
 	if status, body := fetch(t, "POST", one.URL+deathstarbench.ComposePath, post); status != 200 {
 		t.Fatalf("compose: got %d %s", status, body)
 	}
-	for _, path := range []string{deathstarbench.UserTimelinePath + "?user_id=5", deathstarbench.HomeTimelinePath + "?user_id=9"} {
-		if status, body := fetch(t, "GET", two.URL+path+"&start=0&stop=1", ""); status != 200 || !strings.Contains(body, `"text":"shared with @username_9"`) {
+	for _, path := range []string{deathstarbench.UserTimelinePath + "?user_id=5", deathstarbench.HomeTimelinePath +
+		"?user_id=9"} {
+		if status, body := fetch(t, "GET", two.URL+path+"&start=0&stop=1", ""); status != 200 ||
+			!strings.Contains(body, `"text":"shared with @username_9"`) {
 			t.Errorf("%s: got %d %s, want the post written through the other testbed", path, status, body)
 		}
 	}
@@ -145,7 +151,8 @@ func TestTestbedRefuses(t *testing.T) {
 		"a store of another kind":            {"--store", "mysql://x"},
 		"an admin call that anybody reaches": {"--admin", "0.0.0.0:0"},
 	} {
-		code, _, stderr := shell(t, append([]string{"testbed", "--listen", "127.0.0.1:" + freePort(t), "--out", t.TempDir()}, args...)...)
+		code, _, stderr := shell(t, append([]string{"testbed", "--listen", "127.0.0.1:" + freePort(t), "--out",
+			t.TempDir()}, args...)...)
 		if code != exitConfig || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: got exit code %d, %q, want %d and one line", why, code, stderr, exitConfig)
 		}

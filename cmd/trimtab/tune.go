@@ -58,17 +58,21 @@ listens to nobody but the first.`,
 	}
 	fl := cmd.Flags()
 	pathVar(fl, &f.config, "config", "", daemon.DefaultPath, "configuration file")
-	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and what it names, and end; asks nobody (trimtab doctor does)")
+	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and what it names, and end; asks "+
+		"nobody (trimtab doctor does)")
 	fl.BoolVar(&f.once, "once", false, "one decision, for as long as a gain has to last, then end")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be written as a unified diff and change nothing; does not wait for the observation period")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be written as a unified diff and change nothing; does "+
+		"not wait for the observation period")
 	fl.BoolVar(&f.observe, "observe", false, "observe and learn, change nothing")
 	fl.BoolVar(&f.hold, "hold", false, "make the daemon hold, running now or started later, and end")
 	fl.BoolVar(&f.release, "release", false, "undo --hold and end")
 	fl.BoolVar(&f.single, "single-process", false,
 		"read the network as root, too: for containers that may not become another user")
 	fl.StringVar(&f.onExit, "on-exit", "", "keep or restore the weights at the end (default: as configured)")
-	fl.StringArrayVar(&f.trainFiles, "train", nil, "learn from statistics that trimtab collect recorded, keep it in the state, and end (repeatable)")
-	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same upstreams, keep it in the state, and end (repeatable)")
+	fl.StringArrayVar(&f.trainFiles, "train", nil, "learn from statistics that trimtab collect recorded, keep it in "+
+		"the state, and end (repeatable)")
+	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same "+
+		"upstreams, keep it in the state, and end (repeatable)")
 	fl.StringVar(&f.replay, "replay", "",
 		"play a report of an internal fault again, say whether the fault comes again, and end")
 	return cmd
@@ -82,14 +86,16 @@ func (f *tuneFlags) refuse(cmd *cobra.Command) error {
 	}
 	for _, end := range append(ends, "train-sim") {
 		if cmd.Flags().Changed(end) {
-			if err := useless(cmd, "with --"+end, "once", "dry-run", "observe", "on-exit", "single-process"); err != nil {
+			if err := useless(cmd, "with --"+end, "once", "dry-run", "observe", "on-exit",
+				"single-process"); err != nil {
 				return err
 			}
 		}
 	}
 	switch {
 	case f.once && f.onExit == "restore":
-		return usagef(cmd, "--once --on-exit restore: would set weights and take them back at once; --dry-run shows them")
+		return usagef(cmd, "--once --on-exit restore: would set weights and take them back at once; --dry-run "+
+			"shows them")
 	case f.dryRun && f.onExit != "":
 		return useless(cmd, "with --dry-run", "on-exit")
 	case f.dryRun && f.observe:
@@ -126,7 +132,8 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		if err := cfg.CheckNamed(); err != nil {
 			return withCode(exitConfig, err)
 		}
-		fmt.Fprintf(e.stdout, "%s is valid: keys, values, and the files and programs that it names; whether NGINX and its status page answer: trimtab doctor%s\n",
+		fmt.Fprintf(e.stdout, "%s is valid: keys, values, and the files and programs that it names; whether NGINX "+
+			"and its status page answer: trimtab doctor%s\n",
 			f.config, configFlag(f.config))
 		return nil
 	case f.hold:
@@ -153,7 +160,8 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 	return f.daemon(ctx, e, cfg, daemon.Options{Reread: read, Signals: signals})
 }
 
-// configFlag is the flag that leads another command to the same configuration, with a blank before it; empty: the usual one.
+// configFlag is the flag that leads another command to the same configuration, with a blank before it; empty: the usual
+// one.
 func configFlag(path string) string {
 	if path == daemon.DefaultPath {
 		return ""
@@ -247,7 +255,8 @@ func (f *tuneFlags) work(ctx context.Context, e *env, w *daemon.Worker, signals 
 
 // daemon runs the daemon in this process.
 func (f *tuneFlags) daemon(ctx context.Context, e *env, cfg *daemon.Config, o daemon.Options) error {
-	o.Version, o.Observe, o.DryRun, o.Planned, o.Logger = version, f.observe, f.dryRun, f.planned(e), daemon.NewLogger(e.stderr, cfg)
+	o.Version, o.Observe, o.DryRun, o.Planned, o.Logger = version, f.observe, f.dryRun, f.planned(e),
+		daemon.NewLogger(e.stderr, cfg)
 	d, err := daemon.New(cfg, o)
 	switch {
 	case err != nil:

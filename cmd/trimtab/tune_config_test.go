@@ -14,7 +14,8 @@ func TestCheckConfigPrintsWarnings(t *testing.T) {
 	}{
 		{"nothing to warn of", "[tuner]\nheadroom = 1.2\n", nil},
 		{"retired keys, with their lines", "[tuner]\nmin_requests = 50\nheadroom = 1.2\nexplore = 0.05\n", []string{
-			":2: tuner.min_requests has no effect any more: remove it", ":4: tuner.explore has no effect any more: remove it"}},
+			":2: tuner.min_requests has no effect any more: remove it", ":4: tuner.explore has no effect any " +
+				"more: remove it"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "trimtab.toml")
@@ -22,7 +23,8 @@ func TestCheckConfigPrintsWarnings(t *testing.T) {
 				t.Fatal(err)
 			}
 			stdout, stderr := new(buffer), new(buffer)
-			if code := run(t.Context(), []string{"tune", "--config", path, "--check-config"}, stdout, stderr); code != 0 || !strings.Contains(stdout.String(), "is valid") {
+			if code := run(t.Context(), []string{"tune", "--config", path, "--check-config"}, stdout,
+				stderr); code != 0 || !strings.Contains(stdout.String(), "is valid") {
 				t.Fatalf("code %d: %s%s, want a valid configuration", code, stdout, stderr)
 			}
 			var want strings.Builder

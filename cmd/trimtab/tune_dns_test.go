@@ -82,8 +82,10 @@ func startDNSBed(t *testing.T) *dnsBed {
 	if err := installFiles(shim.Dir, files); err != nil {
 		t.Fatal(err)
 	}
-	b.before = modules + main + fmt.Sprintf("worker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    include %s;\n    upstream app {\n        server %s;\n        server %s;\n"+
-		"        keepalive 8;\n    }\n    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\";\n        location / { proxy_pass http://app; }\n    }\n}\n",
+	b.before = modules + main + fmt.Sprintf("worker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    "+
+		"include %s;\n    upstream app {\n        server %s;\n        server %s;\n"+
+		"        keepalive 8;\n    }\n    server {\n        listen %s;\n        proxy_http_version 1.1;\n        "+
+		"proxy_set_header Connection \"\";\n        location / { proxy_pass http://app; }\n    }\n}\n",
 		instance.HTTPPaths(dir), shim.HTTPSnippet(), b.servers[0], b.servers[1], b.front)
 	if b.Instance, err = instance.Start(t.Context(), dir, b.before, b.front, shim.Listen); err != nil {
 		t.Fatal(err)
@@ -146,7 +148,8 @@ func (b *dnsBed) weights(t *testing.T) []int {
 	return w
 }
 
-// posts sends POSTs over kept connections until stop is called, which returns how many there were and what failed first.
+// posts sends POSTs over kept connections until stop is called, which returns how many there were and what failed
+// first.
 func (b *dnsBed) posts(t *testing.T) (stop func() (int, error)) {
 	t.Helper()
 	var mu sync.Mutex

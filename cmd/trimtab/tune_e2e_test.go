@@ -38,7 +38,8 @@ func startBed(t *testing.T) *tunedBed {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	bed, err := testbed.Start(t.Context(), testbed.Options{Scenario: sc, Dir: filepath.Join(dir, "bed"), Seed: 1, Logger: slog.New(slog.DiscardHandler)})
+	bed, err := testbed.Start(t.Context(), testbed.Options{Scenario: sc, Dir: filepath.Join(dir, "bed"), Seed: 1,
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +48,15 @@ func startBed(t *testing.T) *tunedBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tunedBed{Testbed: bed, t: t, dir: dir, config: filepath.Join(dir, "trimtab.toml"), listen: fmt.Sprintf("127.0.0.1:%d", ports[0]),
-		pace: "1s 200ms 3s"}
+	return &tunedBed{Testbed: bed, t: t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
+		listen: fmt.Sprintf("127.0.0.1:%d", ports[0]),
+		pace:   "1s 200ms 3s"}
 }
 
 // load sends requests until the test ends or stop is called.
 func (b *tunedBed) load() (stop func() int) {
-	_, _, stop = start(b.t, "load", "--target", b.URL, "--workload", "compose-post", "--arrival", "exp", "--rate", "150", "--duration", "10m", "--seed", "1")
+	_, _, stop = start(b.t, "load", "--target", b.URL, "--workload", "compose-post", "--arrival", "exp", "--rate",
+		"150", "--duration", "10m", "--seed", "1")
 	return stop
 }
 
@@ -144,12 +147,14 @@ func TestE2EDaemonTunesTheTestbed(t *testing.T) {
 		await(t, path, func() bool { code, _ := b.get(path); return code == 200 })
 	}
 	stdout := new(buffer)
-	if code := run(t.Context(), []string{"explain", "--config", b.config}, stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "% used") ||
+	if code := run(t.Context(), []string{"explain", "--config", b.config}, stdout, io.Discard); code != 0 ||
+		!strings.Contains(stdout.String(), "% used") ||
 		!strings.Contains(stdout.String(), "the daemon at "+b.listen) {
 		t.Errorf("explain: code %d: %s", code, stdout)
 	}
 	errs := new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", b.config}, io.Discard, errs); code != exitConfig || !strings.Contains(errs.String(), "another trimtab tune") {
+	if code := run(t.Context(), []string{"tune", "--config", b.config}, io.Discard, errs); code != exitConfig ||
+		!strings.Contains(errs.String(), "another trimtab tune") {
 		t.Errorf("a second daemon: code %d, %s, want to be refused", code, errs)
 	}
 	if code := stop(); code != 0 {
@@ -177,7 +182,8 @@ func TestE2EDryRunAndObserveChangeNothing(t *testing.T) {
 	stdout := new(buffer)
 	await(t, "a dry run that would write something", func() bool {
 		stderr := new(buffer)
-		if code := run(t.Context(), []string{"tune", "--config", b.config, "--once", "--dry-run"}, stdout, stderr); code != 0 {
+		if code := run(t.Context(), []string{"tune", "--config", b.config, "--once", "--dry-run"}, stdout,
+			stderr); code != 0 {
 			t.Fatalf("code %d: %s", code, stderr)
 		}
 		return strings.Contains(stdout.String(), "\n+") && strings.Contains(stdout.String(), "weight=")
@@ -202,7 +208,8 @@ func TestE2EDaemonTriesNGINXTestEarly(t *testing.T) {
 	b := startBed(t)
 	nginxBinary := b.NGINX.Binary
 	b.NGINX.Binary = filepath.Join(b.dir, "nginx")
-	script := "#!/bin/sh\ncase \"$*\" in *-t*) echo 'nginx: [emerg] open() \"/srv/a.log\" failed (30: Read-only file system)' >&2; exit 1;; esac\nexec " + nginxBinary + " \"$@\"\n"
+	script := "#!/bin/sh\ncase \"$*\" in *-t*) echo 'nginx: [emerg] open() \"/srv/a.log\" failed (30: Read-only file " +
+		"system)' >&2; exit 1;; esac\nexec " + nginxBinary + " \"$@\"\n"
 	if err := os.WriteFile(b.NGINX.Binary, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -273,11 +280,13 @@ func TestE2EDaemonSignalsAndFaults(t *testing.T) {
 		await(t, "the end of the hold", released)
 	})
 	t.Run("--hold holds from another process, --release undoes it", func(t *testing.T) {
-		if code := run(t.Context(), []string{"tune", "--config", b.config, "--hold"}, io.Discard, io.Discard); code != 0 {
+		if code := run(t.Context(), []string{"tune", "--config", b.config, "--hold"}, io.Discard,
+			io.Discard); code != 0 {
 			t.Fatal(code)
 		}
 		await(t, "the hold", b.counted(`trimtab_held_total{reason="hold file"}`))
-		if code := run(t.Context(), []string{"tune", "--config", b.config, "--release"}, io.Discard, io.Discard); code != 0 {
+		if code := run(t.Context(), []string{"tune", "--config", b.config, "--release"}, io.Discard,
+			io.Discard); code != 0 {
 			t.Fatal(code)
 		}
 		await(t, "the end of the hold", released)
@@ -286,7 +295,9 @@ func TestE2EDaemonSignalsAndFaults(t *testing.T) {
 		b.configure("nonsense = 1")
 		b.signal(cmd, syscall.SIGHUP)
 		await(t, "the refusal", func() bool { return b.metric("trimtab_config_last_reload_successful") == "0" })
-		await(t, "the key to be named in the log", func() bool { return strings.Contains(log.String(), "unknown key nonsense") })
+		await(t, "the key to be named in the log", func() bool {
+			return strings.Contains(log.String(), "unknown key nonsense")
+		})
 		b.configure("log_level = \"debug\"")
 		b.signal(cmd, syscall.SIGHUP)
 		await(t, "the reload", func() bool { return b.metric("trimtab_config_last_reload_successful") == "1" })
@@ -336,7 +347,8 @@ func TestE2EDaemonWithoutTelemetry(t *testing.T) {
 	b.StatusURL = b.URL + "/nothing"
 	b.configure("")
 	stderr := new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", b.config, "--once"}, io.Discard, stderr); code != exitTelemetry {
+	if code := run(t.Context(), []string{"tune", "--config", b.config, "--once"}, io.Discard,
+		stderr); code != exitTelemetry {
 		t.Errorf("--once: got code %d, %s, want %d", code, stderr, exitTelemetry)
 	}
 	start(t, "tune", "--config", b.config)

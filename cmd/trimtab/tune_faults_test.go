@@ -71,7 +71,8 @@ func (b *tunedBed) number(series string) float64 {
 func (b *tunedBed) explained(words string) func() bool {
 	return func() bool {
 		out := new(buffer)
-		return run(b.t.Context(), []string{"explain", "--config", b.config}, out, io.Discard) == 0 && strings.Contains(out.String(), words)
+		return run(b.t.Context(), []string{"explain", "--config", b.config}, out, io.Discard) == 0 &&
+			strings.Contains(out.String(), words)
 	}
 }
 
@@ -113,7 +114,9 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 		})
 		frozen := b.weights()
 		from := b.number(`trimtab_step_failures_total{kind="telemetry"}`)
-		await(t, "two more steps without telemetry", func() bool { return b.number(`trimtab_step_failures_total{kind="telemetry"}`) >= from+2 })
+		await(t, "two more steps without telemetry", func() bool {
+			return b.number(`trimtab_step_failures_total{kind="telemetry"}`) >= from+2
+		})
 		if !b.explained("The last step failed: no telemetry")() {
 			t.Error("explain does not say that there is no telemetry")
 		}
@@ -122,7 +125,8 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 		}
 		p.set(false, 0)
 		b.goesOn()
-		if !strings.Contains(log.String(), "step not completed") || !strings.Contains(log.String(), "steps are completed again") {
+		if !strings.Contains(log.String(), "step not completed") || !strings.Contains(log.String(),
+			"steps are completed again") {
 			t.Errorf("log: %s, want the beginning and the end", log)
 		}
 	})
@@ -130,14 +134,17 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 		for _, leap := range []time.Duration{time.Hour, 0} {
 			from := b.number(`trimtab_telemetry_rejected_total{reason="clock"}`)
 			p.set(false, leap)
-			await(t, "the leap to be seen", func() bool { return b.number(`trimtab_telemetry_rejected_total{reason="clock"}`) > from })
+			await(t, "the leap to be seen", func() bool {
+				return b.number(`trimtab_telemetry_rejected_total{reason="clock"}`) > from
+			})
 			b.goesOn()
 		}
 	})
 	t.Run("every server fails: held with the reason", func(t *testing.T) {
 		faults := map[string]int{}
 		for _, name := range []string{"a", "b", "c"} {
-			id, err := b.Backends.Server(name).SetFault(deathstarbench.Fault{Kind: deathstarbench.Error, Probability: 1})
+			id, err := b.Backends.Server(name).SetFault(deathstarbench.Fault{Kind: deathstarbench.Error,
+				Probability: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +162,8 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 	})
 	t.Run("the load doubles within a second and goes back", func(t *testing.T) {
 		for range 2 {
-			if code := run(t.Context(), []string{"load", "--target", b.URL, "--workload", "compose-post", "--arrival", "exp", "--rate", "150", "--duration", "1s", "--seed", "2"}, io.Discard, io.Discard); code != 0 {
+			if code := run(t.Context(), []string{"load", "--target", b.URL, "--workload", "compose-post", "--arrival",
+				"exp", "--rate", "150", "--duration", "1s", "--seed", "2"}, io.Discard, io.Discard); code != 0 {
 				t.Fatalf("load: code %d", code)
 			}
 		}
@@ -196,7 +204,9 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		await(t, "the reset to be seen", func() bool { return b.number(`trimtab_telemetry_rejected_total{reason="epoch"}`) > from })
+		await(t, "the reset to be seen", func() bool {
+			return b.number(`trimtab_telemetry_rejected_total{reason="epoch"}`) > from
+		})
 		b.goesOn()
 	})
 	if now := b.number("trimtab_operator_edits_total"); now != edits {
@@ -210,7 +220,8 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 	}
 	shown := func(upstream, server string) func() bool {
 		return func() bool {
-			return b.metric(fmt.Sprintf(`trimtab_weight{server="%s",upstream="%s"}`, b.Backends.Addr(server), upstream)) != ""
+			return b.metric(fmt.Sprintf(`trimtab_weight{server="%s",upstream="%s"}`, b.Backends.Addr(server),
+				upstream)) != ""
 		}
 	}
 	t.Run("a server is removed: the others are tuned on", func(t *testing.T) {
@@ -252,7 +263,8 @@ func TestE2EDaemonReadOnly(t *testing.T) {
 	b.pace = "300ms 100ms 3s"
 	b.configure("")
 	b.load()
-	if code := run(t.Context(), []string{"tune", "--config", b.config, "--once", "--observe"}, io.Discard, io.Discard); code != 0 {
+	if code := run(t.Context(), []string{"tune", "--config", b.config, "--once", "--observe"}, io.Discard,
+		io.Discard); code != 0 {
 		t.Fatalf("the first run: code %d", code)
 	}
 	before, err := os.ReadFile(b.NGINX.Config)
@@ -264,7 +276,9 @@ func TestE2EDaemonReadOnly(t *testing.T) {
 		{"the configuration of NGINX", b.NGINX.Dir},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			cmd := exec.Command(unshare, "-m", "sh", "-c", `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" tune --config "$3"`, "sh", c.dir, path, b.config)
+			cmd := exec.Command(unshare, "-m", "sh", "-c",
+				`mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" tune --config "$3"`, "sh", c.dir,
+				path, b.config)
 			log := new(buffer)
 			cmd.Stderr = log
 			if err := cmd.Start(); err != nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// fooledBed has three servers of 30 ms before an NGINX, of which the second one goes wrong and heals as it is told, and four clients
-// that ask one after the other.
+// fooledBed has three servers of 30 ms before an NGINX, of which the second one goes wrong and heals as it is told, and
+// four clients that ask one after the other.
 type fooledBed struct {
 	*ordersBed
 	t       *testing.T
@@ -106,9 +106,10 @@ func (b *fooledBed) window() window {
 	return window{float64(b.counted[1].Load()-before[1]) / float64(all), b.number(failures) == failed}
 }
 
-// A server that answers 429 at once, or hangs until clients give up, is left at most 2 % of the requests soon after that began and for as
-// long as it lasts, and is back when it has healed. Under least_conn one that answers at once is the idle one, which NGINX picks whatever
-// its weight: it is taken out, and back as soon as it answers its probe. How soon is tested in package arena, by its clock.
+// A server that answers 429 at once, or hangs until clients give up, is left at most 2 % of the requests soon after
+// that began and for as long as it lasts, and is back when it has healed. Under least_conn one that answers at once is
+// the idle one, which NGINX picks whatever its weight: it is taken out, and back as soon as it answers its probe. How
+// soon is tested in package arena, by its clock.
 func TestE2EServersThatOnlyLookFast(t *testing.T) {
 	for _, c := range []struct {
 		name, kind, method, wrong string
@@ -134,7 +135,8 @@ func TestE2EServersThatOnlyLookFast(t *testing.T) {
 					kept++
 				}
 			}
-			if c.method == "" { // which takes half a minute by its few requests: TestServersThatOnlyLookFastAreLeftNothing
+			// which takes half a minute by its few requests: TestServersThatOnlyLookFastAreLeftNothing
+			if c.method == "" {
 				return
 			}
 			b.wrong.Store("")

@@ -14,7 +14,8 @@ import (
 	"trimtab/weights"
 )
 
-// failing is a learner that panics the first times that it observes, and the first time that a change of its is in force.
+// failing is a learner that panics the first times that it observes, and the first time that a change of its is in
+// force.
 type failing struct {
 	control.Policy
 	observes, commits *atomic.Int64 // panics left
@@ -66,7 +67,9 @@ func TestE2EDaemonOutlivesInternalFaults(t *testing.T) {
 	faults := func(n string) func() bool {
 		return func() bool { return b.metric(`trimtab_internal_faults_total{part="policy"}`) == n }
 	}
-	await(t, "the panic in Observe", func() bool { return b.number(`trimtab_internal_faults_total{part="policy"}`) >= 1 })
+	await(t, "the panic in Observe", func() bool {
+		return b.number(`trimtab_internal_faults_total{part="policy"}`) >= 1
+	})
 	await(t, "the panic in Committed, with the change in force", faults("2"))
 	tuned := b.weights()
 	if fmt.Sprint(tuned) == fmt.Sprint(before) {

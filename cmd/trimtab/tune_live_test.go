@@ -33,7 +33,10 @@ func TestE2EDaemonWithLiveWeights(t *testing.T) {
 	front, control, status, metrics := addr(0), addr(1), addr(2), addr(3)
 	var servers []string
 	for _, delay := range []time.Duration{40 * time.Millisecond, 4 * time.Millisecond} {
-		b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { <-time.After(delay); fmt.Fprint(w, "ok") }))
+		b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			<-time.After(delay)
+			fmt.Fprint(w, "ok")
+		}))
 		defer b.Close()
 		servers = append(servers, b.Listener.Addr().String())
 	}
@@ -42,7 +45,8 @@ func TestE2EDaemonWithLiveWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := func(first, second string) string {
-		return modules + prepared + fmt.Sprintf("events {}\nhttp {\n%s%s\nupstream app { server %s; server %s; %s }\nserver { listen %s; location / { proxy_pass http://app; } }\n}\n",
+		return modules + prepared + fmt.Sprintf("events {}\nhttp {\n%s%s\nupstream app { server %s; server %s; %s "+
+			"}\nserver { listen %s; location / { proxy_pass http://app; } }\n}\n",
 			instance.HTTPPaths(dir), first, servers[0], servers[1], second, front)
 	}
 	conf := filepath.Join(dir, "nginx.conf")
@@ -50,7 +54,8 @@ func TestE2EDaemonWithLiveWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"nginx", "live", "install", "-c", conf, "--listen", control, "--status-listen", status}, stdout, stderr); code != 0 {
+	if code := run(t.Context(), []string{"nginx", "live", "install", "-c", conf, "--listen", control, "--status-listen",
+		status}, stdout, stderr); code != 0 {
 		t.Fatalf("install: code %d: %s", code, stderr)
 	}
 	var lines []string

@@ -25,8 +25,8 @@ import (
 	"trimtab/nginx/lua"
 )
 
-// The daemon with an objective on a real NGINX: more is asked for than two servers can serve, a share is refused with Retry-After, and when the
-// daemon ends everybody is let in again.
+// The daemon with an objective on a real NGINX: more is asked for than two servers can serve, a share is refused with
+// Retry-After, and when the daemon ends everybody is let in again.
 func TestE2EDaemonWithAnObjective(t *testing.T) {
 	needNGINX(t)
 	modules, err := instance.LuaModules()
@@ -61,7 +61,9 @@ func TestE2EDaemonWithAnObjective(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := func(first, inLocation, second string) string {
-		return modules + prepared + fmt.Sprintf("worker_rlimit_nofile 20000;\nevents { worker_connections 8000; }\nhttp {\n%s%s\nupstream app { server %s; server %s; %s }\nserver { listen %s; location / { %s proxy_pass http://app; } }\n}\n",
+		return modules + prepared + fmt.Sprintf("worker_rlimit_nofile 20000;\nevents { worker_connections 8000; "+
+			"}\nhttp {\n%s%s\nupstream app { server %s; server %s; %s }\nserver { listen %s; location / { %s "+
+			"proxy_pass http://app; } }\n}\n",
 			instance.HTTPPaths(dir), first, servers[0], servers[1], second, front, inLocation)
 	}
 	conf := filepath.Join(dir, "nginx.conf")
@@ -69,7 +71,8 @@ func TestE2EDaemonWithAnObjective(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"nginx", "live", "install", "-c", conf, "--listen", control, "--status-listen", status, "--admission", "app"}, stdout, stderr); code != 0 {
+	if code := run(t.Context(), []string{"nginx", "live", "install", "-c", conf, "--listen", control, "--status-listen",
+		status, "--admission", "app"}, stdout, stderr); code != 0 {
 		t.Fatalf("install: code %d: %s", code, stderr)
 	}
 	var lines []string
@@ -160,7 +163,8 @@ max_blocked = 0.9
 	}
 	await(t, "a share to be refused", func() bool { return share() > 0.1 && share() <= 0.9 && refused.Load() > 20 })
 	out, errs := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"explain", "--config", config}, out, errs); code != 0 || !strings.Contains(out.String(), "Objective throughput") {
+	if code := run(t.Context(), []string{"explain", "--config", config}, out, errs); code != 0 ||
+		!strings.Contains(out.String(), "Objective throughput") {
 		t.Errorf("explain: code %d: %s%s", code, out, errs)
 	}
 	if code := stop(); code != 0 {
@@ -221,8 +225,8 @@ func (s *station) has() int {
 	return s.slots
 }
 
-// pursuedBed is an NGINX of two servers of two slots, which serve 80 requests per second and are asked for 60, or once it is
-// full for 120, and whose operator lets 1000 in. Its status page is the Lua shim's.
+// pursuedBed is an NGINX of two servers of two slots, which serve 80 requests per second and are asked for 60, or once
+// it is full for 120, and whose operator lets 1000 in. Its status page is the Lua shim's.
 type pursuedBed struct {
 	*instance.Instance
 	dir, metrics, config string
@@ -233,7 +237,8 @@ type pursuedBed struct {
 	odd                  atomic.Int64
 }
 
-// startPursuedBed starts it with a daemon's configuration that ends with the lines of extra. SERVER1 and SERVER2 in them are the servers.
+// startPursuedBed starts it with a daemon's configuration that ends with the lines of extra. SERVER1 and SERVER2 in
+// them are the servers.
 func startPursuedBed(t *testing.T, extra string) *pursuedBed {
 	t.Helper()
 	needNGINX(t)
@@ -268,7 +273,8 @@ func startPursuedBed(t *testing.T, extra string) *pursuedBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := modules + main + fmt.Sprintf("worker_rlimit_nofile 20000;\nevents { worker_connections 8000; }\nhttp {\n%saccess_log off;\ninclude %s;\n"+
+	text := modules + main + fmt.Sprintf("worker_rlimit_nofile 20000;\nevents { worker_connections 8000; }\nhttp "+
+		"{\n%saccess_log off;\ninclude %s;\n"+
 		"limit_req_zone $server_name zone=whole:64k rate=1000r/s;\nupstream app { server %s; server %s; }\n"+
 		"server { listen %s; location / { limit_req zone=whole burst=50 nodelay; proxy_pass http://app; } }\n}\n",
 		instance.HTTPPaths(dir), shim.HTTPSnippet(), b.servers[0], b.servers[1], front)
@@ -369,15 +375,18 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 		bed := &tunedBed{t: t}
 		return bed.process("tune", "--config", b.config)
 	}
-	const cost = "[objective]\nkind = \"cost\"\nwatch = \"2s\"\nfixed_weights = true\n[[upstream]]\nname = \"app\"\nbound = \"300ms\"\n"
-	const servers = "[[scaling.server]]\nname = \"SERVER1\"\nmin = 1\nmax = 6\nslots_per_unit = 2\ncool_down = \"1s\"\n" +
+	const cost = "[objective]\nkind = \"cost\"\nwatch = \"2s\"\nfixed_weights = true\n[[upstream]]\nname = " +
+		"\"app\"\nbound = \"300ms\"\n"
+	const servers = "[[scaling.server]]\nname = \"SERVER1\"\nmin = 1\nmax = 6\nslots_per_unit = 2\ncool_down " +
+		"= \"1s\"\n" +
 		"[[scaling.server]]\nname = \"SERVER2\"\nmin = 1\nmax = 6\nslots_per_unit = 2\ncool_down = \"1s\"\n"
 	scaled := func(t *testing.T, b *pursuedBed, log *buffer) {
 		t.Helper()
 		b.fill(t)
 		await(t, "more units", func() bool { return b.stations[0].has()+b.stations[1].has() >= 7 })
 		await(t, "the metrics to say so", func() bool {
-			return b.metric(fmt.Sprintf("trimtab_scaling_units{server=%q}", b.servers[0]))*2 == float64(b.stations[0].has())
+			return b.metric(fmt.Sprintf("trimtab_scaling_units{server=%q}",
+				b.servers[0]))*2 == float64(b.stations[0].has())
 		})
 		await(t, "the bound to hold", func() bool {
 			return b.metric(`trimtab_objective_held_intervals_total{objective="cost",upstream="app"}`) > 0
@@ -391,7 +400,8 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 	t.Run("rates of a limit_req_zone", func(t *testing.T) {
 		t.Parallel()
 		b := startPursuedBed(t, "[objective]\nkind = \"throughput\"\nadmission = \"rate\"\nwatch = \"2s\"\n"+
-			"[[upstream]]\nname = \"app\"\nbound = \"300ms\"\nmax_blocked = 0.9\nblock_step = 0.1\nlimit_zone = \"whole\"\n")
+			"[[upstream]]\nname = \"app\"\nbound = \"300ms\"\nmax_blocked = 0.9\nblock_step = 0.1\nlimit_zone = "+
+			"\"whole\"\n")
 		cmd, log := start(t, b)
 		worker := workerOf(t, cmd)
 		b.fill(t)
@@ -414,7 +424,8 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 		if err := os.WriteFile(program, []byte("#!/bin/sh\nif [ $# = 2 ]; then id -u >>"+dir+"/as; echo $2 >"+dir+"/$1; fi\ncat "+dir+"/$1\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		b := startPursuedBed(t, fmt.Sprintf("%s[scaling]\ncommand = [%q]\nask = [%q]\n%s", cost, program, program, servers))
+		b := startPursuedBed(t, fmt.Sprintf("%s[scaling]\ncommand = [%q]\nask = [%q]\n%s", cost, program, program,
+			servers))
 		for _, s := range b.servers {
 			if err := os.WriteFile(filepath.Join(dir, s), []byte("1\n"), 0o600); err != nil {
 				t.Fatal(err)
@@ -455,7 +466,8 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 			fmt.Fprintf(w, `{"units": %d}`, n)
 		}))
 		defer hook.Close()
-		b = startPursuedBed(t, fmt.Sprintf("%s[scaling]\nurl = \"%s/{server}\"\nget_url = \"%s/{server}\"\n%s", cost, hook.URL, hook.URL, servers))
+		b = startPursuedBed(t, fmt.Sprintf("%s[scaling]\nurl = \"%s/{server}\"\nget_url = \"%s/{server}\"\n%s", cost,
+			hook.URL, hook.URL, servers))
 		follow(t, func() {
 			for i, s := range b.servers {
 				if n, ok := units.Load(s); ok {

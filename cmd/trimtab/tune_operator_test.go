@@ -58,7 +58,8 @@ func TestE2EDaemonOperatorWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A change in between writes the weight that the new server had anyway.
-	added := strings.Contains(string(text), "server 127.0.0.1:9 down;") || strings.Contains(string(text), "server 127.0.0.1:9 weight=1 down;")
+	added := strings.Contains(string(text), "server 127.0.0.1:9 down;") || strings.Contains(string(text),
+		"server 127.0.0.1:9 weight=1 down;")
 	if !strings.Contains(string(text), a+" weight=97;") || !added {
 		t.Errorf("--on-exit restore: got %s, want the operator's weight 97 and the new server: %s", text, log)
 	}

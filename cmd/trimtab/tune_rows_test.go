@@ -116,7 +116,8 @@ func TestE2EDaemonBackupPeers(t *testing.T) {
 	if now := b.group("compose_backend"); now[a] != 5 || 3*now[c] <= now[b.Backends.Addr("b")] {
 		t.Errorf("got weights %v, want the backup's 5 and more for %s than a ninth: %s", now, c, log)
 	}
-	if b.metric(fmt.Sprintf(`trimtab_weight{server="%s",upstream="compose_backend"}`, a)) != "" || strings.Contains(log.String(), a) {
+	if b.metric(fmt.Sprintf(`trimtab_weight{server="%s",upstream="compose_backend"}`, a)) != "" ||
+		strings.Contains(log.String(), a) {
 		t.Errorf("the backup is tuned: %s", log)
 	}
 	text, err := os.ReadFile(b.NGINX.Config)

@@ -199,7 +199,8 @@ func TestE2EDaemonEndsWithinFiveSeconds(t *testing.T) {
 		b := startBed(t)
 		real := b.NGINX.Binary
 		b.NGINX.Binary = filepath.Join(b.dir, "nginx")
-		script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *-t*) touch %s.hangs; exec sleep 600;; esac\nexec %s \"$@\"\n", b.NGINX.Binary, real)
+		script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *-t*) touch %s.hangs; exec sleep 600;; esac\nexec %s \"$@\"\n",
+			b.NGINX.Binary, real)
 		if err := os.WriteFile(b.NGINX.Binary, []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +324,8 @@ func TestE2EDaemonOfTwoProcessesIsHeldByThePageAndProves(t *testing.T) {
 	}
 	await(t, "the experiment", func() bool { code, _ := b.get("/prove"); return code == http.StatusOK })
 	info, err := os.Stat(b.kept("prove.json"))
-	if ids := strings.Fields(processStatus(t, worker)["Uid"]); err != nil || fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid) != ids[0] {
+	if ids := strings.Fields(processStatus(t, worker)["Uid"]); err != nil ||
+		fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid) != ids[0] {
 		t.Errorf("the experiment's file: got %v, %v, want the worker's", info, err)
 	}
 	if code, stdout, errs := command(t.Context(), "prove", "--config", b.config, "--stop"); code != exitOK {

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// systemd is told when the daemon is ready, reloads and ends; the watchdog is answered although the interval is an hour.
+// systemd is told when the daemon is ready, reloads and ends; the watchdog is answered although the interval is an
+// hour.
 func TestE2EDaemonTellsSystemd(t *testing.T) {
 	path, err := binary()
 	if err != nil {
@@ -26,7 +27,8 @@ func TestE2EDaemonTellsSystemd(t *testing.T) {
 	}
 	defer socket.Close()
 	config := filepath.Join(dir, "trimtab.toml")
-	text := fmt.Sprintf("interval = \"1h\"\nstate_dir = %q\nlisten = \"\"\n[status]\nurl = \"http://127.0.0.1:1/\"\nstale_after = \"1h\"\n[nginx]\nconfig = %q\n",
+	text := fmt.Sprintf("interval = \"1h\"\nstate_dir = %q\nlisten = \"\"\n[status]\nurl = "+
+		"\"http://127.0.0.1:1/\"\nstale_after = \"1h\"\n[nginx]\nconfig = %q\n",
 		filepath.Join(dir, "state"), filepath.Join(dir, "nginx.conf"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

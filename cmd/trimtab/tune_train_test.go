@@ -30,7 +30,8 @@ func TestTrain(t *testing.T) {
 		}
 	}
 	stdout, stderr := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", config, "--train-sim", "regimes"}, stdout, stderr); code != 0 || !strings.Contains(stdout.String(), "intervals simulated") {
+	if code := run(t.Context(), []string{"tune", "--config", config, "--train-sim", "regimes"}, stdout,
+		stderr); code != 0 || !strings.Contains(stdout.String(), "intervals simulated") {
 		t.Fatalf("code %d: %s%s", code, stdout, stderr)
 	}
 	st, err := daemon.NewStore(filepath.Join(dir, "state", "tuner.db"), nil).Read()
@@ -43,7 +44,8 @@ func TestTrain(t *testing.T) {
 		}
 	}
 	stderr = new(buffer)
-	if code := run(t.Context(), []string{"tune", "--config", config, "--train", conf}, stdout, stderr); code != exitConfig {
+	if code := run(t.Context(), []string{"tune", "--config", config, "--train", conf}, stdout,
+		stderr); code != exitConfig {
 		t.Errorf("--train with a file that holds no statistics: code %d: %s, want %d", code, stderr, exitConfig)
 	}
 }

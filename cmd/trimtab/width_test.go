@@ -43,17 +43,21 @@ func terminal(t *testing.T, columns int) (tty *os.File, text func() string) {
 
 func TestEverythingFitsIntoEightyColumns(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "nginx.conf")
-	text := fmt.Sprintf("events {}\nhttp { upstream %s { server %s.example.org:8080 weight=20 max_fails=3 backup; server 10.0.0.1:80; } }\n",
+	text := fmt.Sprintf("events {}\nhttp { upstream %s { server %s.example.org:8080 weight=20 max_fails=3 backup; "+
+		"server 10.0.0.1:80; } }\n",
 		strings.Repeat("long_", 8), strings.Repeat("name-", 8))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	commands := map[string][]string{
-		"a table of many columns": {"arena", "identical", "--policy", "start,l3,equal", "--duration", "60s", "--seeds", "2"},
-		"an experiment":           {"prove", "--simulate", "capacity-1-2-4-40", "--runs", "1", "--block", "20s", "--wash-out", "5s", "--duration", "4m"},
-		"the built-in scenarios":  {"scenario", "list"},
-		"a long error":            {"tune", "--config", "/nonexistent/" + strings.Repeat("folder with blanks/", 8) + "trimtab.toml"},
-		"upstreams":               {"nginx", "show", "-c", conf},
+		"a table of many columns": {"arena", "identical", "--policy", "start,l3,equal", "--duration", "60s", "--seeds",
+			"2"},
+		"an experiment": {"prove", "--simulate", "capacity-1-2-4-40", "--runs", "1", "--block", "20s",
+			"--wash-out", "5s", "--duration", "4m"},
+		"the built-in scenarios": {"scenario", "list"},
+		"a long error": {"tune", "--config", "/nonexistent/" + strings.Repeat("folder with blanks/", 8) +
+			"trimtab.toml"},
+		"upstreams": {"nginx", "show", "-c", conf},
 	}
 	var help func(cmd *cobra.Command, path []string)
 	help = func(cmd *cobra.Command, path []string) {

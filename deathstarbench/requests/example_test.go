@@ -10,7 +10,8 @@ import (
 )
 
 func ExampleNewTargeter() {
-	next, err := requests.NewTargeter(deathstarbench.ReadHomeTimeline, "http://nginx:8080", requests.TargetOptions{FirstUser: 1, Seed: 1})
+	next, err := requests.NewTargeter(deathstarbench.ReadHomeTimeline, "http://nginx:8080",
+		requests.TargetOptions{FirstUser: 1, Seed: 1})
 	if err != nil {
 		fmt.Println(err)
 		return

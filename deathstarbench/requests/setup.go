@@ -161,7 +161,8 @@ func (c *calls) compose(ctx context.Context) error {
 		}
 	}
 	rng.Shuffle(len(authors), func(i, j int) { authors[i], authors[j] = authors[j], authors[i] })
-	targeter, err := NewTargeter(deathstarbench.ComposePost, c.BaseURL, TargetOptions{Users: c.Graph.Nodes, FirstUser: c.FirstUser, Seed: c.Seed})
+	targeter, err := NewTargeter(deathstarbench.ComposePost, c.BaseURL, TargetOptions{Users: c.Graph.Nodes,
+		FirstUser: c.FirstUser, Seed: c.Seed})
 	if err != nil {
 		return err
 	}
@@ -221,7 +222,8 @@ func (c *calls) try(ctx context.Context, path, form string) (passing bool, err e
 		return false, nil
 	}
 	answer := strings.TrimSpace(string(body))
-	if resp.StatusCode == http.StatusInternalServerError && path == deathstarbench.RegisterPath && strings.Contains(answer, "exist") {
+	if resp.StatusCode == http.StatusInternalServerError && path == deathstarbench.RegisterPath &&
+		strings.Contains(answer, "exist") {
 		return false, errExists
 	}
 	passing = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests

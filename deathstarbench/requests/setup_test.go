@@ -29,7 +29,8 @@ func emulated(t *testing.T) (*socialnet.Network, string) {
 	short := deathstarbench.Duration(time.Microsecond)
 	s, err := socialnet.StartServer(socialnet.ServerConfig{Network: network, Server: deathstarbench.Server{
 		Name: "a", Slots: 8, QueueLimit: 1000,
-		Service: map[string]deathstarbench.Duration{deathstarbench.ComposePost: short, deathstarbench.ReadHomeTimeline: short, deathstarbench.ReadUserTimeline: short},
+		Service: map[string]deathstarbench.Duration{deathstarbench.ComposePost: short,
+			deathstarbench.ReadHomeTimeline: short, deathstarbench.ReadUserTimeline: short},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +121,8 @@ func TestSetUpTriesAgainWhatMayPass(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	report, err := requests.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, BackOff: time.Millisecond}.Run(t.Context())
+	report, err := requests.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1,
+		BackOff: time.Millisecond}.Run(t.Context())
 	if err != nil || report.Retries != 3 || report.Users != 2 || report.Follows != 2 {
 		t.Errorf("got %+v, %v, want 2 users, 2 follows and 3 retries", report, err)
 	}
@@ -134,9 +136,11 @@ func TestSetUpGivesUp(t *testing.T) {
 		calls  int64
 		want   string
 	}{
-		{"an answer that will not change", 400, "Incomplete arguments", 1, `register: post /wrk2-api/user/register: 400 Bad Request: "Incomplete arguments"`},
+		{"an answer that will not change", 400, "Incomplete arguments", 1,
+			`register: post /wrk2-api/user/register: 400 Bad Request: "Incomplete arguments"`},
 		{"too many failures", 503, "busy", 3, "(gave up after 3 attempts)"},
-		{"a failed registration for another reason", 500, "User registration failure: mongo", 3, "(gave up after 3 attempts)"},
+		{"a failed registration for another reason", 500, "User registration failure: mongo", 3,
+			"(gave up after 3 attempts)"},
 	} {
 		var calls atomic.Int64
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +148,8 @@ func TestSetUpGivesUp(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.answer)
 		}))
-		_, err := requests.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, Attempts: 3, BackOff: time.Millisecond}.Run(t.Context())
+		_, err := requests.SetUp{BaseURL: server.URL, Graph: pair, Concurrency: 1, Attempts: 3,
+			BackOff: time.Millisecond}.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), c.want) || calls.Load() != c.calls {
 			t.Errorf("%s: got %v after %d calls, want %s after %d", c.why, err, calls.Load(), c.want, c.calls)
 		}

@@ -23,14 +23,15 @@ type TargetOptions struct {
 
 // NewTargeter returns a targeter of the workload for the social network at baseURL, such as http://nginx:8080. It is
 // safe for concurrent use: the n-th call gets the n-th request whoever calls. The requests are those of
-// DeathStarBench's own wrk2 scripts to the byte but for the random values; the form body is not percent-encoded
-// there either. A call allocates nothing but the URL or body of its request; the headers are shared and must not be changed.
+// DeathStarBench's own wrk2 scripts to the byte but for the random values; the form body is not percent-encoded there
+// either. A call allocates nothing but the URL or body of its request; the headers are shared and must not be changed.
 func NewTargeter(workload, baseURL string, opts TargetOptions) (vegeta.Targeter, error) {
 	if opts.Users == 0 {
 		opts.Users = deathstarbench.DefaultUsers
 	}
 	if opts.Users < 2 || opts.FirstUser < 0 {
-		return nil, fmt.Errorf("workload %s: %d users from %d: want at least 2 users and a first user of at least 0", workload, opts.Users, opts.FirstUser)
+		return nil, fmt.Errorf("workload %s: %d users from %d: want at least 2 users and a first user of at least 0",
+			workload, opts.Users, opts.FirstUser)
 	}
 	if !strings.HasPrefix(baseURL, "http://") && !strings.HasPrefix(baseURL, "https://") {
 		return nil, fmt.Errorf("workload %s: target %q: want a URL such as http://127.0.0.1:8080", workload, baseURL)
@@ -56,7 +57,8 @@ func NewTargeter(workload, baseURL string, opts TargetOptions) (vegeta.Targeter,
 	case deathstarbench.Mixed:
 		next = r.nextMixed
 	default:
-		return nil, fmt.Errorf("workload %q: want %s or %s", workload, strings.Join(deathstarbench.Workloads(), ", "), deathstarbench.Mixed)
+		return nil, fmt.Errorf("workload %q: want %s or %s", workload, strings.Join(deathstarbench.Workloads(), ", "),
+			deathstarbench.Mixed)
 	}
 	return func(t *vegeta.Target) error {
 		if t == nil {

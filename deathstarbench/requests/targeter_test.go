@@ -41,7 +41,8 @@ func TestComposeRequestsAreThoseOfDeathStarBench(t *testing.T) {
 	mentions, links, media, users := map[int]int{}, map[int]int{}, map[int]int{}, map[int]int{}
 	for range n {
 		target := next(t, targeter)
-		if target.Method != "POST" || target.URL != "http://lb:8080/wrk2-api/post/compose" || target.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		if target.Method != "POST" || target.URL != "http://lb:8080/wrk2-api/post/compose" ||
+			target.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 			t.Fatalf("got %s %s %v", target.Method, target.URL, target.Header)
 		}
 		m := composeBody.FindStringSubmatch(string(target.Body))
@@ -101,7 +102,8 @@ func uniform(t *testing.T, what string, counts map[int]int, from, to, n int) {
 }
 
 func TestReadRequestsAreThoseOfDeathStarBench(t *testing.T) {
-	for workload, path := range map[string]string{deathstarbench.ReadHomeTimeline: "/wrk2-api/home-timeline/read", deathstarbench.ReadUserTimeline: "/wrk2-api/user-timeline/read"} {
+	for workload, path := range map[string]string{deathstarbench.ReadHomeTimeline: "/wrk2-api/home-timeline/read",
+		deathstarbench.ReadUserTimeline: "/wrk2-api/user-timeline/read"} {
 		targeter := mustTargeter(t, workload, TargetOptions{Seed: 5})
 		shape := regexp.MustCompile(`^http://lb:8080` + path + `\?user_id=(\d+)&start=(\d+)&stop=(\d+)$`)
 		starts, users := map[int]int{}, map[int]int{}
@@ -137,7 +139,8 @@ func TestMixedIsSixtyThirtyTen(t *testing.T) {
 		}
 		count[u.Path]++
 	}
-	for path, share := range map[string]float64{deathstarbench.HomeTimelinePath: 0.6, deathstarbench.UserTimelinePath: 0.3, deathstarbench.ComposePath: 0.1} {
+	for path, share := range map[string]float64{deathstarbench.HomeTimelinePath: 0.6,
+		deathstarbench.UserTimelinePath: 0.3, deathstarbench.ComposePath: 0.1} {
 		got := float64(count[path]) / n
 		if sd := math.Sqrt(share * (1 - share) / n); got < share-4*sd || got > share+4*sd {
 			t.Errorf("%s: got share %.4f, want %.1f within four standard deviations", path, got, share)
@@ -166,7 +169,8 @@ func TestTargetersAreSeeded(t *testing.T) {
 }
 
 func TestTargeterServesManyWorkersAtOnce(t *testing.T) {
-	one, many := mustTargeter(t, deathstarbench.Mixed, TargetOptions{Seed: 4}), mustTargeter(t, deathstarbench.Mixed, TargetOptions{Seed: 4})
+	one, many := mustTargeter(t, deathstarbench.Mixed, TargetOptions{Seed: 4}), mustTargeter(t, deathstarbench.Mixed,
+		TargetOptions{Seed: 4})
 	const n = 2000
 	want := map[string]int{}
 	for range n {

@@ -48,7 +48,8 @@ func TestCommonRandomNumbers(t *testing.T) {
 	sc := one(3, 1000, 20, 0.5, 200, 30*time.Second)
 	a, b := play(t, sc, Options{Seed: 5, Method: RoundRobin}), play(t, sc, Options{Seed: 5, Method: RandomTwo})
 	if x, y := Sum(a.Totals()), Sum(b.Totals()); x.Latency != y.Latency {
-		t.Errorf("the n-th request has the same size whoever serves it: got means %v and %v", x.Latency.Mean(), y.Latency.Mean())
+		t.Errorf("the n-th request has the same size whoever serves it: got means %v and %v", x.Latency.Mean(),
+			y.Latency.Mean())
 	}
 }
 
@@ -56,7 +57,8 @@ func TestSamplesCountEveryAnswer(t *testing.T) {
 	sc := one(3, 2, 20, 0.5, 200, 60*time.Second)
 	sc.Servers[1].QueueLimit = 3
 	sc.Faults = []deathstarbench.Fault{
-		{Server: sc.Servers[0].Name, Kind: deathstarbench.Error, Probability: 0.3, Latency: ms(2), At: ms(5000), Until: ms(20000)},
+		{Server: sc.Servers[0].Name, Kind: deathstarbench.Error, Probability: 0.3, Latency: ms(2), At: ms(5000),
+			Until: ms(20000)},
 		{Server: sc.Servers[2].Name, Kind: deathstarbench.Down, At: ms(30000), Until: ms(45000)},
 	}
 	seen, run := samples(t, sc, Options{Seed: 3, PassedOnUncounted: true})
@@ -80,7 +82,8 @@ func TestSamplesCountEveryAnswer(t *testing.T) {
 	inFlight := run.inFlight
 	total := Sum(run.Finish())
 	if requests+inFlight != run.Requests() || total.Requests != run.Requests() {
-		t.Errorf("every request is counted once: got %d in samples and %d at clients of %d, %d in flight", requests, total.Requests, run.Requests(), inFlight)
+		t.Errorf("every request is counted once: got %d in samples and %d at clients of %d, %d in flight", requests,
+			total.Requests, run.Requests(), inFlight)
 	}
 	if buckets != requests {
 		t.Errorf("no answer took longer than the last bound: got %d of %d in buckets", buckets, requests)
@@ -115,7 +118,8 @@ func TestFaults(t *testing.T) {
 			}},
 		{"a network delay of 50 ms is added", deathstarbench.Fault{Kind: deathstarbench.NetworkDelay, Delay: ms(50)},
 			func(b, d, a vts.PeerSample) bool { return near(d, mean(b)+50) && near(a, mean(b)) }},
-		{"half of the requests fail", deathstarbench.Fault{Kind: deathstarbench.Error, Probability: 0.5, Latency: ms(1)},
+		{"half of the requests fail", deathstarbench.Fault{Kind: deathstarbench.Error, Probability: 0.5,
+			Latency: ms(1)},
 			func(b, d, a vts.PeerSample) bool {
 				ratio := float64(d.Responses.Errors()) / float64(d.Requests)
 				return b.Responses.Errors() == 0 && a.Responses.Errors() == 0 && math.Abs(ratio-0.5) < 0.05
@@ -149,7 +153,8 @@ func near(p vts.PeerSample, want float64) bool { return math.Abs(mean(p)/want-1)
 func TestCapacityFaultMakesRequestsWait(t *testing.T) {
 	sc := one(1, 4, 10, 0, 300, 60*time.Second)
 	sc.ControlInterval = ms(20000)
-	sc.Faults = []deathstarbench.Fault{{Server: sc.Servers[0].Name, Kind: deathstarbench.Capacity, Slots: 2, At: ms(20000), Until: ms(40000)}}
+	sc.Faults = []deathstarbench.Fault{{Server: sc.Servers[0].Name, Kind: deathstarbench.Capacity, Slots: 2,
+		At: ms(20000), Until: ms(40000)}}
 	seen, _ := samples(t, sc, Options{Seed: 1})
 	// 2 slots of 10 ms serve 200/s: of 300/s a third stays behind until the slots are back.
 	done := [3]uint64{}
@@ -175,7 +180,8 @@ func TestCutConnections(t *testing.T) {
 		for i := range sc.Servers {
 			sc.Servers[i].Service = map[string]deathstarbench.Duration{c.workload: ms(100)}
 		}
-		sc.Faults = []deathstarbench.Fault{{Server: sc.Servers[0].Name, Kind: deathstarbench.Down, At: ms(10000), Until: ms(12000)}}
+		sc.Faults = []deathstarbench.Fault{{Server: sc.Servers[0].Name, Kind: deathstarbench.Down, At: ms(10000),
+			Until: ms(12000)}}
 		all := Sum(play(t, sc, Options{Seed: 4}).Totals())
 		if got := all.Errors > 0; got != c.errors || all.Errors > 15 {
 			t.Errorf("%s: got %d errors", c.about, all.Errors)
@@ -206,7 +212,8 @@ func TestReloadRestartsTheBalancer(t *testing.T) {
 		if _, err := run.Step(); err != nil {
 			t.Fatal(err)
 		}
-		w := map[string]map[string]Setting{"compose_backend": {sc.Servers[0].Name: {Weight: 3}, sc.Servers[1].Name: {Weight: 1}}}
+		w := map[string]map[string]Setting{"compose_backend": {sc.Servers[0].Name: {Weight: 3},
+			sc.Servers[1].Name: {Weight: 1}}}
 		if err := run.SetWeights(w); err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +243,8 @@ func TestLostPollsAndLateTelemetry(t *testing.T) {
 		longest = max(longest, s.Interval)
 	}
 	if longest < 6*time.Second || total < run.Requests()*95/100 {
-		t.Errorf("the next sample covers what was lost: got %d of %d requests, longest interval %v", total, run.Requests(), longest)
+		t.Errorf("the next sample covers what was lost: got %d of %d requests, longest interval %v", total,
+			run.Requests(), longest)
 	}
 	late, _ := samples(t, sc, Options{Seed: 9, TelemetryDelay: time.Second})
 	if at := late[0].At.Sub(late[1].At) + late[1].Interval; late[0].Interval != 2*time.Second || at != 0 {
@@ -250,18 +258,26 @@ func TestRefused(t *testing.T) {
 		about string
 		spoil func(*deathstarbench.Scenario, *Options)
 	}{
-		{"an unknown server in a group", func(s *deathstarbench.Scenario, _ *Options) { s.Upstreams[0].Servers[0] = "x" }},
+		{"an unknown server in a group", func(s *deathstarbench.Scenario, _ *Options) {
+			s.Upstreams[0].Servers[0] = "x"
+		}},
 		{"a group without servers", func(s *deathstarbench.Scenario, _ *Options) { s.Upstreams[0].Servers = nil }},
 		{"a weight of 0", func(s *deathstarbench.Scenario, _ *Options) { s.Upstreams[0].Weights = []int{1, 0} }},
 		{"a weight too many", func(s *deathstarbench.Scenario, _ *Options) { s.Upstreams[0].Weights = []int{1, 1, 1} }},
-		{"a load that nobody serves", func(s *deathstarbench.Scenario, _ *Options) { s.Loads[0].Workload = "read-home-timeline" }},
-		{"a rate that is not a number", func(s *deathstarbench.Scenario, _ *Options) { s.Loads[0].Phases[0].Rate = math.NaN() }},
+		{"a load that nobody serves", func(s *deathstarbench.Scenario, _ *Options) {
+			s.Loads[0].Workload = "read-home-timeline"
+		}},
+		{"a rate that is not a number", func(s *deathstarbench.Scenario, _ *Options) {
+			s.Loads[0].Phases[0].Rate = math.NaN()
+		}},
 		{"no slots", func(s *deathstarbench.Scenario, _ *Options) { s.Servers[0].Slots = 0 }},
 		{"an unknown fault", func(s *deathstarbench.Scenario, _ *Options) {
 			s.Faults = []deathstarbench.Fault{{Server: s.Servers[0].Name, Kind: "flood"}}
 		}},
 		{"an unknown method", func(_ *deathstarbench.Scenario, o *Options) { o.Method = "fair" }},
-		{"telemetry older than an interval", func(_ *deathstarbench.Scenario, o *Options) { o.TelemetryDelay = time.Minute }},
+		{"telemetry older than an interval", func(_ *deathstarbench.Scenario, o *Options) {
+			o.TelemetryDelay = time.Minute
+		}},
 	} {
 		sc, o := good(), Options{}
 		c.spoil(sc, &o)
@@ -274,10 +290,11 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for about, w := range map[string]map[string]map[string]Setting{
-		"an unknown group":            {"x": {}},
-		"an unknown server":           {"compose_backend": {"x": {Weight: 1}}},
-		"a weight of 101":             {"compose_backend": {"a0": {Weight: 101}}},
-		"a group without live server": {"compose_backend": {"a0": {Weight: 1, Down: true}, "b0": {Weight: 1, Down: true}}},
+		"an unknown group":  {"x": {}},
+		"an unknown server": {"compose_backend": {"x": {Weight: 1}}},
+		"a weight of 101":   {"compose_backend": {"a0": {Weight: 101}}},
+		"a group without live server": {"compose_backend": {"a0": {Weight: 1, Down: true},
+			"b0": {Weight: 1, Down: true}}},
 	} {
 		if err := run.SetWeights(w); err == nil {
 			t.Errorf("%s: got no error", about)

@@ -82,12 +82,13 @@ func (s *Sim) count(r *request, now int64, status uint16, passedOn bool) {
 func (s *Sim) sample(n int) vts.Sample {
 	b := &s.fleet[n]
 	out := vts.Sample{
-		At:          s.opts.Epoch.Add(time.Duration(s.now)),
-		Interval:    time.Duration(s.now - b.sampled),
-		Generation:  s.opts.Epoch.UnixMilli() + b.generation/int64(time.Millisecond),
-		Reloaded:    b.generation > b.sampled,
-		Connections: vts.Connections{Active: b.inFlight + 1, Writing: b.inFlight + 1, Requests: b.finished + 1, Accepted: 1, Handled: 1},
-		Groups:      make([]vts.GroupSample, len(b.byName)),
+		At:         s.opts.Epoch.Add(time.Duration(s.now)),
+		Interval:   time.Duration(s.now - b.sampled),
+		Generation: s.opts.Epoch.UnixMilli() + b.generation/int64(time.Millisecond),
+		Reloaded:   b.generation > b.sampled,
+		Connections: vts.Connections{Active: b.inFlight + 1, Writing: b.inFlight + 1, Requests: b.finished + 1,
+			Accepted: 1, Handled: 1},
+		Groups: make([]vts.GroupSample, len(b.byName)),
 	}
 	for n, i := range b.byName {
 		g := &s.groups[i]
@@ -96,7 +97,8 @@ func (s *Sim) sample(n int) vts.Sample {
 		for j := range peers {
 			c := &g.stats[j]
 			peers[j] = vts.PeerSample{
-				Server: s.servers[g.server[j]].name, Weight: int(g.peers[j].weight), Down: g.health[j].down, Known: c.requests > 0,
+				Server: s.servers[g.server[j]].name, Weight: int(g.peers[j].weight), Down: g.health[j].down,
+				Known:    c.requests > 0,
 				Requests: c.requests, InBytes: c.inBytes, OutBytes: c.outBytes, Responses: c.responses,
 				RequestMsec: c.requestMsec, ResponseMsec: c.responseMsec,
 			}

@@ -27,7 +27,8 @@ func playMethod(t *testing.T, scenario string, m Method, seed uint64) *Client {
 }
 
 func TestWhoKnowsEverythingIsTheFloor(t *testing.T) {
-	for _, scenario := range []string{"capacity-1-2-4", "capacity-1-2-4-85", "class-speeds", "fast-failures", "server-down"} {
+	for _, scenario := range []string{"capacity-1-2-4", "capacity-1-2-4-85", "class-speeds", "fast-failures",
+		"server-down"} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
 			floor := playMethod(t, scenario, JSED, 3)
@@ -75,7 +76,8 @@ func TestPickersThatAskServersSurviveTheirTroubles(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := c.fault
-			f.Server, f.At, f.Until = "b", deathstarbench.Duration(20*time.Second), deathstarbench.Duration(40*time.Second)
+			f.Server, f.At, f.Until = "b", deathstarbench.Duration(20*time.Second),
+				deathstarbench.Duration(40*time.Second)
 			f.Complete()
 			sc.Faults = append(sc.Faults, f)
 			for _, m := range []Method{JSED, Prequal} {

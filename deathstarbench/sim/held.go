@@ -59,7 +59,8 @@ func (s *Sim) holdOne(due int64, group, p int, rng *rand.Rand) {
 	i := s.pool.get()
 	r := &s.pool.requests[i]
 	*r = request{
-		due: due, began: due, normal: rng.NormFloat64(), group: int32(group), class: g.class, peer: int32(p), epoch: g.epoch,
+		due: due, began: due, normal: rng.NormFloat64(), group: int32(group), class: g.class, peer: int32(p),
+		epoch: g.epoch,
 		older: s.newest, newer: none,
 	}
 	if s.newest == none {

@@ -27,11 +27,13 @@ func TestHeldRequestsWaitAndAreServed(t *testing.T) {
 			}
 			seen := Sum(run.Interval())
 			// Ten rounds of 100 ms are left behind those in service, and the youngest came 10 ms ago.
-			if seen.Requests != 46 || seen.Latency.Max() < 900*time.Millisecond || seen.Latency.Max() > 1110*time.Millisecond {
+			if seen.Requests != 46 || seen.Latency.Max() < 900*time.Millisecond ||
+				seen.Latency.Max() > 1110*time.Millisecond {
 				t.Errorf("all are answered within 1.1 s: got %d, the last after %v", seen.Requests, seen.Latency.Max())
 			}
 			if g := &run.groups[0]; g.peers[0].conns != 0 || g.peers[1].conns != 0 || run.inFlight != 0 {
-				t.Errorf("nothing is left active: got %d, %d, %d in flight", g.peers[0].conns, g.peers[1].conns, run.inFlight)
+				t.Errorf("nothing is left active: got %d, %d, %d in flight", g.peers[0].conns, g.peers[1].conns,
+					run.inFlight)
 			}
 			if all := Sum(run.Finish()); all.Requests != 0 {
 				t.Errorf("they were begun before the warm-up: got %d in the totals", all.Requests)

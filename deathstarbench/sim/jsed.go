@@ -2,10 +2,11 @@ package sim
 
 import "math"
 
-// Join the shortest expected delay, clairvoyantly: the request goes to the server that would answer it first. The method knows how much of
-// every service is left, how large all waiting requests and this one are, the delay of the network, and which faults are on. No balancer can
-// know that: it is the floor that others are measured against. It is not the optimum: it is greedy, request by request, and where servers
-// are far apart it fills the near ones up to the last slot before it goes further (scenario distant: mean 10 % above least_conn).
+// Join the shortest expected delay, clairvoyantly: the request goes to the server that would answer it first. The
+// method knows how much of every service is left, how large all waiting requests and this one are, the delay of the
+// network, and which faults are on. No balancer can know that: it is the floor that others are measured against. It is
+// not the optimum: it is greedy, request by request, and where servers are far apart it fills the near ones up to the
+// last slot before it goes further (scenario distant: mean 10 % above least_conn).
 //
 //	delay = max(0, (Σ left of those in service + Σ size of those waiting) / slots)  (0 while a slot is free)  + size + network
 //

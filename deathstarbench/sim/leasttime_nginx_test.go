@@ -28,12 +28,14 @@ func leastTimeWorld(weights []int) *deathstarbench.Scenario {
 			Name: "home", Workload: deathstarbench.ReadHomeTimeline, Servers: []string{"a", "b", "c"}, Weights: weights,
 		}},
 		Loads: []deathstarbench.Traffic{{
-			Workload: deathstarbench.ReadHomeTimeline, Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: 0.85 * 14 / 0.040}},
+			Workload: deathstarbench.ReadHomeTimeline, Arrival: "exp",
+			Phases: []deathstarbench.Phase{{Rate: 0.85 * 14 / 0.040}},
 		}},
 	}
 	for i, name := range sc.Upstreams[0].Servers {
-		sc.Servers = append(sc.Servers, deathstarbench.Server{Name: name, Slots: 2 << i, ServiceCV: 0.5, QueueLimit: 2000,
-			Service: map[string]deathstarbench.Duration{deathstarbench.ReadHomeTimeline: ms(40)}})
+		sc.Servers = append(sc.Servers, deathstarbench.Server{Name: name, Slots: 2 << i, ServiceCV: 0.5,
+			QueueLimit: 2000,
+			Service:    map[string]deathstarbench.Duration{deathstarbench.ReadHomeTimeline: ms(40)}})
 	}
 	return sc
 }
@@ -153,7 +155,8 @@ func oneWorker(t *testing.T, directive string, sc *deathstarbench.Scenario, serv
 	for i, name := range sc.Upstreams[0].Servers {
 		fmt.Fprintf(&b, "  server %s weight=%d;\n", servers.Addr(name), sc.Upstreams[0].Weights[i])
 	}
-	fmt.Fprintf(&b, "  keepalive 256; }\nserver { listen %s; keepalive_requests 100000; proxy_http_version 1.1;\n", listen)
+	fmt.Fprintf(&b, "  keepalive 256; }\nserver { listen %s; keepalive_requests 100000; proxy_http_version 1.1;\n",
+		listen)
 	b.WriteString("  proxy_set_header Connection \"\"; location / { proxy_pass http://g; } } }\n")
 	n, err := instance.Start(t.Context(), dir, b.String(), listen)
 	if err != nil {

@@ -53,14 +53,17 @@ func TestLeastTimePicks(t *testing.T) {
 	}{
 		{"unknown times count as 20 ms: 20·3, 20·2, 20·3", []server{{0, 2, 1}, {0, 1, 1}, {0, 2, 1}}, 1},
 		{"a time goes up to the next 20 ms: 40·1 against 20·1", []server{{20, 0, 1}, {19, 0, 1}}, 1},
-		{"times in one class are equal, active requests decide: 40·2 against 40·1", []server{{21, 1, 1}, {39, 0, 1}}, 1},
+		{"times in one class are equal, active requests decide: 40·2 against 40·1", []server{{21, 1, 1}, {39, 0, 1}},
+			1},
 		{"a time of 80 ms is worth four of 20: 100·1 against 40·3", []server{{80, 0, 1}, {25, 2, 1}}, 0},
 		{"a weight divides the cost: 60·4/4 against 60·2/1", []server{{50, 1, 1}, {50, 3, 4}}, 1},
-		{"a weight does not make up for five times the time: 500·1/4 against 100·1/1", []server{{490, 0, 4}, {90, 0, 1}}, 1},
+		{"a weight does not make up for five times the time: 500·1/4 against 100·1/1",
+			[]server{{490, 0, 4}, {90, 0, 1}}, 1},
 		{"weights 1:2:4, equal times: 60·2/1, 60·4/2, 60·7/4", []server{{50, 1, 1}, {50, 3, 2}, {50, 6, 4}}, 2},
 		{"above 5 s active requests decide: 5000·2 against 5000·1", []server{{5001, 1, 1}, {60000, 0, 1}}, 1},
 		{"5 s itself is worse than more: 5020 against 5000", []server{{5000, 0, 1}, {9000, 0, 1}}, 1},
-		{"equal costs go by smooth round robin, the greatest weight first: 60·1/1, 60·3/3", []server{{50, 0, 1}, {50, 2, 3}}, 1},
+		{"equal costs go by smooth round robin, the greatest weight first: 60·1/1, 60·3/3",
+			[]server{{50, 0, 1}, {50, 2, 3}}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			weights := make([]int, len(c.servers))
@@ -258,7 +261,8 @@ func TestLeastTimeIsItsRule(t *testing.T) {
 			k := rapid.IntRange(0, len(flying)-1).Draw(rt, "attempt")
 			a := flying[k]
 			flying = slices.Delete(flying, k, k+1)
-			how := rapid.SampledFrom([]ending{answered, answered, answered, answered, abandoned, failed}).Draw(rt, "how")
+			how := rapid.SampledFrom([]ending{answered, answered, answered, answered, abandoned, failed}).Draw(rt,
+				"how")
 			g.measure(a.peer, g.epoch, a.began*1e6, ms*1e6, how)
 			g.done(a.peer, g.epoch, how == failed, ms*1e6)
 			r.end(a.peer, a.began, ms, how)
@@ -287,7 +291,8 @@ func TestLeastTimeShares(t *testing.T) {
 				}
 				run := play(t, sc, Options{Seed: 1, Method: method})
 				for i, s := range run.Servers() {
-					if got, want := float64(s.Served)/float64(run.Requests()), want[i]/total; math.Abs(got-want) > 0.01 {
+					if got, want := float64(s.Served)/float64(run.Requests()),
+						want[i]/total; math.Abs(got-want) > 0.01 {
 						t.Errorf("share of the server of %v ms: got %.3f, want %.3f", times[i], got, want)
 					}
 				}

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// SetBlocked sets the share of the requests of upstreams that admission refuses before a server is chosen, 0…1, at once. Groups that are
-// not named keep theirs. Nothing is set when a name is unknown or a share is none.
+// SetBlocked sets the share of the requests of upstreams that admission refuses before a server is chosen, 0…1, at
+// once. Groups that are not named keep theirs. Nothing is set when a name is unknown or a share is none.
 func (s *Sim) SetBlocked(blocked map[string]float64) error {
 	for _, name := range slices.Sorted(maps.Keys(blocked)) {
 		if s.group(name) == nil {
@@ -35,8 +35,8 @@ func (s *Sim) Blocked() map[string]float64 {
 	return out
 }
 
-// SetSlots sets the slots of servers, at once; a Capacity fault goes on meanwhile and ends in the new number. What is in service in slots
-// that go away is served to its end.
+// SetSlots sets the slots of servers, at once; a Capacity fault goes on meanwhile and ends in the new number. What is
+// in service in slots that go away is served to its end.
 func (s *Sim) SetSlots(slots map[string]int) error {
 	for _, name := range slices.Sorted(maps.Keys(slots)) {
 		if s.server(name) == nil {

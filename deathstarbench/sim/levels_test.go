@@ -13,11 +13,13 @@ import (
 
 // levelled is one server of 20 ms with so many slots at a load per second.
 func levelled(slots int, rate float64) *deathstarbench.Scenario {
-	return &deathstarbench.Scenario{Name: "levels", Duration: deathstarbench.Duration(10 * time.Minute), ControlInterval: deathstarbench.Duration(10 * time.Second),
+	return &deathstarbench.Scenario{Name: "levels", Duration: deathstarbench.Duration(10 * time.Minute),
+		ControlInterval: deathstarbench.Duration(10 * time.Second),
 		Servers: []deathstarbench.Server{{Name: "a", Slots: slots, ServiceCV: 0.2, QueueLimit: 1000,
 			Service: map[string]deathstarbench.Duration{"x": deathstarbench.Duration(20 * time.Millisecond)}}},
 		Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "x", Servers: []string{"a"}}},
-		Loads:     []deathstarbench.Traffic{{Workload: "x", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: rate}}}},
+		Loads: []deathstarbench.Traffic{{Workload: "x", Arrival: "exp",
+			Phases: []deathstarbench.Phase{{Rate: rate}}}},
 	}
 }
 
@@ -45,7 +47,8 @@ func TestAdmissionRefusesItsShare(t *testing.T) {
 			}
 			total := run.Finish()[0]
 			if total.Errors != 0 || float64(total.Refused) != refused {
-				t.Errorf("%d errors and %d refused at the clients, want none and %v: what is refused is no failure", total.Errors, total.Refused, refused)
+				t.Errorf("%d errors and %d refused at the clients, want none and %v: what is refused is no failure",
+					total.Errors, total.Refused, refused)
 			}
 		})
 	}

@@ -60,7 +60,8 @@ func startNGINX(t *testing.T, groups []upstream) string {
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	var b strings.Builder
-	fmt.Fprintf(&b, "%sworker_processes 1;\nevents { worker_connections 4096; }\nhttp {\n%saccess_log off;\n", main, instance.HTTPPaths(dir))
+	fmt.Fprintf(&b, "%sworker_processes 1;\nevents { worker_connections 4096; }\nhttp {\n%saccess_log off;\n", main,
+		instance.HTTPPaths(dir))
 	for i, g := range groups {
 		fmt.Fprintf(&b, "upstream g%d { %s\n", i, g.method)
 		for j, w := range g.weights {
@@ -115,8 +116,10 @@ func get(t *testing.T, client *http.Client, url string) string {
 func TestRoundRobinIsNGINXs(t *testing.T) {
 	addrs := backends(t, 8, func(i int, w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, i) })
 	vectors := [][]int{
-		{1, 1}, {1, 1, 1}, {1, 2, 4}, {4, 2, 1}, {5, 1, 1}, {1, 5, 1}, {3, 3, 1}, {7, 3}, {10, 9, 8}, {1, 2, 3, 4}, {6, 6, 6},
-		{100, 1}, {100, 99, 98}, {2, 3, 5, 7, 11}, {1, 1, 1, 1, 1, 1, 1, 1}, {1, 2, 3, 4, 5, 6, 7, 8}, {13, 8, 5, 3, 2, 1},
+		{1, 1}, {1, 1, 1}, {1, 2, 4}, {4, 2, 1}, {5, 1, 1}, {1, 5, 1}, {3, 3, 1}, {7, 3}, {10, 9, 8}, {1, 2, 3, 4},
+		{6, 6, 6},
+		{100, 1}, {100, 99, 98}, {2, 3, 5, 7, 11}, {1, 1, 1, 1, 1, 1, 1, 1}, {1, 2, 3, 4, 5, 6, 7, 8},
+		{13, 8, 5, 3, 2, 1},
 		{20, 1, 20, 1}, {50, 25, 25}, {17, 19, 23},
 	}
 	var groups []upstream
@@ -165,7 +168,8 @@ func TestPassiveFailuresAreNGINXs(t *testing.T) {
 		if c.method == LeastConn {
 			method = "least_conn;"
 		}
-		groups = append(groups, upstream{method: method, params: fmt.Sprintf("max_fails=%d fail_timeout=1h", max(c.maxFails, 0)), weights: c.weights,
+		groups = append(groups, upstream{method: method, params: fmt.Sprintf("max_fails=%d fail_timeout=1h",
+			max(c.maxFails, 0)), weights: c.weights,
 			addrs: []string{dead, addrs[0], addrs[1]}})
 	}
 	listen := startNGINX(t, groups)

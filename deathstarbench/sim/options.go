@@ -50,8 +50,8 @@ type Options struct {
 	MaxFails    int
 	FailTimeout time.Duration
 	// ClocksBehind is the share of picks and answers that NGINX handles on a clock that is at least 1 ms behind the one
-	// before it, which only least_time with inflight minds. 0 is one worker. Two workers on one zone had 0.001 on a calm
-	// machine of two cores, 0.003 on a busy one.
+	// before it, which only least_time with inflight minds. 0 is one worker. Two workers on one zone had 0.001 on a
+	// calm machine of two cores, 0.003 on a busy one.
 	ClocksBehind float64
 	// PassedOnUncounted makes the samples leave out attempts that proxy_next_upstream passed on, as nginx-module-vts
 	// up to v0.2.7 does; by default every attempt counts for its own server, as the Lua shim counts.
@@ -100,7 +100,8 @@ func (o *Options) complete(sc *deathstarbench.Scenario) error {
 	}
 	switch {
 	case o.TelemetryDelay < 0 || o.TelemetryDelay >= o.Interval:
-		return fmt.Errorf("telemetry delay %v: want 0 to less than the control interval %v", o.TelemetryDelay, o.Interval)
+		return fmt.Errorf("telemetry delay %v: want 0 to less than the control interval %v", o.TelemetryDelay,
+			o.Interval)
 	case o.ApplyDelay < 0:
 		return fmt.Errorf("apply delay %v: want at least 0", o.ApplyDelay)
 	case !(o.LostPolls >= 0 && o.LostPolls < 1):

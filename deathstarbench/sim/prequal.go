@@ -2,10 +2,10 @@ package sim
 
 import "slices"
 
-// Prequal (Wydrowski et al., NSDI 2024): every request sends probes to servers at random, which answer with their requests in flight and an
-// estimate of the latency at that number; the answers wait in a pool. A request goes by the hot-cold rule: of the answers whose requests in
-// flight are at most the RIF quantile of what was seen lately, the one of the least latency; if all are hot, the one of the fewest. Probes
-// take no time here. Weights do not matter.
+// Prequal (Wydrowski et al., NSDI 2024): every request sends probes to servers at random, which answer with their
+// requests in flight and an estimate of the latency at that number; the answers wait in a pool. A request goes by the
+// hot-cold rule: of the answers whose requests in flight are at most the RIF quantile of what was seen lately, the one
+// of the least latency; if all are hot, the one of the fewest. Probes take no time here. Weights do not matter.
 
 const (
 	prequalProbes  = 3    // per request
@@ -14,8 +14,9 @@ const (
 	prequalUses    = 2    // how often an answer is used
 	prequalOldest  = 1e9  // ns, after which an answer is dropped
 	prequalHot     = 0.84 // quantile of requests in flight above which a server is hot
-	prequalRecent  = 64   // answers of a server that its latency is estimated from, and probes that the quantile is taken of
-	prequalNear    = 16   // of them, the nearest in requests in flight
+	// answers of a server that its latency is estimated from, and probes that the quantile is taken of
+	prequalRecent = 64
+	prequalNear   = 16 // of them, the nearest in requests in flight
 )
 
 // probe is the answer of a server.
@@ -153,7 +154,8 @@ func (q *prequalState) before(i, j int, hot int32) bool {
 	return a.latency < b.latency
 }
 
-// remove takes answers out of the pool, the oldest and the worst in turns, so that it does not fill with those that nobody wants.
+// remove takes answers out of the pool, the oldest and the worst in turns, so that it does not fill with those that
+// nobody wants.
 func (q *prequalState) remove(hot int32) {
 	for range prequalRemoved {
 		if len(q.pool) <= 2 {

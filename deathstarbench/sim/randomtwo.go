@@ -1,8 +1,8 @@
 package sim
 
 // Random two least_conn: two different peers are drawn with chances in proportion to their weights, and the one with
-// fewer active requests per weight is picked (the second one of equals). After 20 draws that hit a peer which cannot be used, NGINX falls back to
-// round robin.
+// fewer active requests per weight is picked (the second one of equals). After 20 draws that hit a peer which cannot be
+// used, NGINX falls back to round robin.
 func (g *group) randomTwo(now int64) int {
 	total := int32(0)
 	for i := range g.peers {

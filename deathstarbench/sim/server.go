@@ -43,8 +43,9 @@ type server struct {
 
 func newServer(c deathstarbench.Server, classes []string, seed uint64) (server, error) {
 	s := server{
-		name: c.Name, slots: int32(c.Slots), baseSlots: int32(c.Slots), capacity: int32(c.Slots), limit: int32(c.QueueLimit),
-		head: none, tail: none,
+		name: c.Name, slots: int32(c.Slots), baseSlots: int32(c.Slots), capacity: int32(c.Slots),
+		limit: int32(c.QueueLimit),
+		head:  none, tail: none,
 		faults: rand.New(rand.NewPCG(seed, 0xfa17)),
 	}
 	if c.Slots < 1 {

@@ -48,8 +48,9 @@ func New(sc *deathstarbench.Scenario, o Options) (*Sim, error) {
 	if err := o.complete(sc); err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", sc.Name, err)
 	}
-	s := &Sim{opts: o, end: int64(sc.Duration), warmup: int64(sc.Warmup), pool: newPool(), oldest: none, newest: none, buckets: newBucketIndex(o.BucketsMsec),
-		polls: rand.New(rand.NewPCG(mix(o.Seed, 1<<20), 0x9011))}
+	s := &Sim{opts: o, end: int64(sc.Duration), warmup: int64(sc.Warmup), pool: newPool(), oldest: none, newest: none,
+		buckets: newBucketIndex(o.BucketsMsec),
+		polls:   rand.New(rand.NewPCG(mix(o.Seed, 1<<20), 0x9011))}
 	if err := s.build(sc); err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", sc.Name, err)
 	}
@@ -85,7 +86,8 @@ func (s *Sim) build(sc *deathstarbench.Scenario) error {
 		g.class = uint16(slices.Index(classes, u.Workload))
 		for _, n := range g.server {
 			if s.servers[n].healthy[g.class] <= 0 {
-				return fmt.Errorf("upstream %s: server %s has no service time for %s", u.Name, s.servers[n].name, u.Workload)
+				return fmt.Errorf("upstream %s: server %s has no service time for %s", u.Name, s.servers[n].name,
+					u.Workload)
 			}
 		}
 		if _, twice := of[u.Workload]; !twice {

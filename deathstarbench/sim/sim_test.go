@@ -17,7 +17,8 @@ func one(n, slots int, mean, cv, rate float64, duration time.Duration) *deathsta
 	s := &deathstarbench.Scenario{
 		Name: "test", Duration: deathstarbench.Duration(duration), ControlInterval: ms(3000),
 		Upstreams: []deathstarbench.Upstream{{Name: "compose_backend", Workload: "compose-post"}},
-		Loads:     []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: rate}}}},
+		Loads: []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp",
+			Phases: []deathstarbench.Phase{{Rate: rate}}}},
 	}
 	for i := range n {
 		name := string(rune('a'+i%26)) + string(rune('0'+i/26))
@@ -75,7 +76,8 @@ func TestClosedFormulas(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := float64(test.slots)
 			rate := test.rho * c / s
-			run := play(t, one(1, test.slots, s*1e3, test.cv, rate, time.Duration(4e6/rate*1e9)), Options{Seed: 7, ExponentialService: test.exp})
+			run := play(t, one(1, test.slots, s*1e3, test.cv, rate, time.Duration(4e6/rate*1e9)),
+				Options{Seed: 7, ExponentialService: test.exp})
 			var wait, mean float64
 			if test.exp {
 				wait = erlangC(test.slots, test.rho*c)

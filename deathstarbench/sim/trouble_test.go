@@ -54,7 +54,8 @@ func TestNothingBeginsDuringAPause(t *testing.T) {
 	open.Faults = []deathstarbench.Fault{{Server: "a0", Kind: deathstarbench.Pause, At: ms(5000)}}
 	got := Sum(play(t, open, Options{Seed: 1, Timeout: -1}).Totals())
 	if got.Errors != 0 || got.Latency.Max() < 4*time.Second {
-		t.Errorf("a pause without an end lasts to that of the run: got %d errors, at most %s", got.Errors, got.Latency.Max())
+		t.Errorf("a pause without an end lasts to that of the run: got %d errors, at most %s", got.Errors,
+			got.Latency.Max())
 	}
 }
 
@@ -72,7 +73,8 @@ func TestHangIsCountedAsTheModuleCountsIt(t *testing.T) {
 		hung += n
 		answered := 21 * (a.Requests - n)
 		if a.ResponseMsec > answered || a.RequestMsec < 5000*n || a.RequestMsec > 5000*n+answered {
-			t.Errorf("interval %d: %d of %d gave up: got %d ms of responses and %d ms of requests, want 0 and 5000 for each",
+			t.Errorf("interval %d: %d of %d gave up: got %d ms of responses and %d ms of requests, want 0 and "+
+				"5000 for each",
 				i, n, a.Requests, a.ResponseMsec, a.RequestMsec)
 		}
 	}

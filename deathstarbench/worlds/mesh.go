@@ -16,14 +16,15 @@ const (
 	meshStep                = 120       // s that a drawn load lasts
 )
 
-// Mesh returns the mesh world of the seed: two services of different length over a few nodes, each with a bound of its mean
-// delay, under an objective with admission. Loads are drawn or
-// swing; half an hour is observed before the score begins.
+// Mesh returns the mesh world of the seed: two services of different length over a few nodes, each with a bound of its
+// mean delay, under an objective with admission. Loads are drawn or swing; half an hour is observed before the score
+// begins.
 func Mesh(seed uint64) *World {
 	d := newDice(seed, streamMesh)
 	s := &deathstarbench.Scenario{
-		Name: fmt.Sprintf("mesh-%d", seed), Duration: seconds(80 * 60), Warmup: seconds(30 * 60), ControlInterval: seconds(10),
-		Timeout: deathstarbench.Duration(deathstarbench.DefaultTimeout),
+		Name: fmt.Sprintf("mesh-%d", seed), Duration: seconds(80 * 60), Warmup: seconds(30 * 60),
+		ControlInterval: seconds(10),
+		Timeout:         deathstarbench.Duration(deathstarbench.DefaultTimeout),
 	}
 	s.Objective.Kind = pick(d, objective.KindThroughput, objective.KindDifferentiation, objective.KindGuarantee)
 	nodes, spread := pick(d, 2, 2, 3), pick(d, 1.0, 1.0, 1.4)
@@ -52,8 +53,10 @@ func Mesh(seed uint64) *World {
 		}
 		peak := significant(work / (times[k] / 1e3))
 		bound := milliseconds(slowest * times[k] * d.between(meshTight, meshLoose))
-		u := deathstarbench.Upstream{Name: fmt.Sprintf("information%d", k+1), Workload: w, Servers: names, Method: deathstarbench.RoundRobin, Deadline: bound}
-		u.Objective = deathstarbench.UpstreamObjective{Bound: bound, Knee: milliseconds(1.1 * bound.Std().Seconds() * 1e3), MaxBlocked: 1, BlockStep: 0.1}
+		u := deathstarbench.Upstream{Name: fmt.Sprintf("information%d", k+1), Workload: w, Servers: names,
+			Method: deathstarbench.RoundRobin, Deadline: bound}
+		u.Objective = deathstarbench.UpstreamObjective{Bound: bound,
+			Knee: milliseconds(1.1 * bound.Std().Seconds() * 1e3), MaxBlocked: 1, BlockStep: 0.1}
 		if k == 0 && s.Objective.Kind == objective.KindDifferentiation {
 			u.Objective.Importance = new(5.0)
 		}
@@ -68,12 +71,15 @@ func Mesh(seed uint64) *World {
 				p.Values = append(p.Values, significant(peak*float64(quarter)/4))
 			}
 		} else {
-			p.Every, p.Period, p.Phase = seconds(60), seconds(math.Round(d.between(600, 1500))), significant(d.between(0, 2*math.Pi))
+			p.Every, p.Period, p.Phase = seconds(60), seconds(math.Round(d.between(600, 1500))),
+				significant(d.between(0, 2*math.Pi))
 			p.Mean, p.Amplitude = significant(0.625*peak), significant(0.375*peak)
 		}
 		s.Loads = append(s.Loads, deathstarbench.Traffic{Workload: w, Arrival: "exp", Pattern: p})
 	}
 	s.Complete()
-	return &World{Scenario: s, Seed: seed, About: facts{"cv": cv, "load": kind, "nodes": nodes, "objective": s.Objective.Kind,
-		"peak": significant(used), "speeds": map[bool]string{true: "equal", false: "spread"}[spread == 1]}.String()}
+	return &World{Scenario: s, Seed: seed, About: facts{"cv": cv, "load": kind, "nodes": nodes,
+		"objective": s.Objective.Kind,
+		"peak":      significant(used), "speeds": map[bool]string{true: "equal",
+			false: "spread"}[spread == 1]}.String()}
 }

@@ -54,7 +54,8 @@ func (b *bed) identity(name string) Identity {
 // server starts an embedded server in this process.
 func (b *bed) server() *Server {
 	b.t.Helper()
-	s, err := StartServer(ServerConfig{Listen: "127.0.0.1:0", Store: filepath.Join(b.dir, "store"), Keys: b.keys, Logger: b.log})
+	s, err := StartServer(ServerConfig{Listen: "127.0.0.1:0", Store: filepath.Join(b.dir, "store"), Keys: b.keys,
+		Logger: b.log})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -66,7 +67,8 @@ func (b *bed) server() *Server {
 // station runs a centre until the test ends.
 func (b *bed) station(p control.Policy) *Station {
 	b.t.Helper()
-	st, err := NewStation(StationConfig{Servers: []string{b.url}, Identity: b.identity("centre"), Interval: tick, Logger: b.log,
+	st, err := NewStation(StationConfig{Servers: []string{b.url}, Identity: b.identity("centre"), Interval: tick,
+		Logger:    b.log,
 		NewPolicy: func() (control.Policy, error) { return p, nil }})
 	if err != nil {
 		b.t.Fatal(err)
@@ -115,7 +117,8 @@ func (b *bed) node(name string, o ...func(*LinkConfig, *node)) *node {
 	if n.link, err = NewLink(cfg); err != nil {
 		b.t.Fatal(err)
 	}
-	n.policy, err = fleet.NewNode(fleet.NodeConfig{Name: name, Local: &still{}, Link: n.link, Patience: 2 * time.Second, Clock: cfg.Clock})
+	n.policy, err = fleet.NewNode(fleet.NodeConfig{Name: name, Local: &still{}, Link: n.link, Patience: 2 * time.Second,
+		Clock: cfg.Clock})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -138,8 +141,10 @@ func (n *node) step() {
 	shares := n.inForce["u"].Shares()
 	for _, server := range []string{"a", "b"} {
 		requests := uint64(100 * shares[server])
-		s.Groups[0].Peers = append(s.Groups[0].Peers, vts.PeerSample{Server: server, Weight: n.inForce["u"][server].Weight.Int(), Known: true,
-			Requests: requests, Responses: vts.Responses{1: requests}, RequestMsec: 20 * requests, ResponseMsec: 20 * requests})
+		s.Groups[0].Peers = append(s.Groups[0].Peers, vts.PeerSample{Server: server,
+			Weight: n.inForce["u"][server].Weight.Int(), Known: true,
+			Requests: requests, Responses: vts.Responses{1: requests}, RequestMsec: 20 * requests, ResponseMsec: 20 *
+				requests})
 	}
 	if n.change != nil {
 		n.change(&s)

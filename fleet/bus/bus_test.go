@@ -62,10 +62,20 @@ func TestWhatANodeMayNotDo(t *testing.T) {
 		{"report as another node", func(nc *nats.Conn) error { return nc.Publish(samplePrefix+"two", nil) }},
 		{"plan", func(nc *nats.Conn) error { return nc.Publish(kvSubject(plansBucket, allKey), nil) }},
 		{"take the lease", func(nc *nats.Conn) error { return nc.Publish(kvSubject(leaseBucket, leaseKey), nil) }},
-		{"greet as another node", func(nc *nats.Conn) error { return nc.Publish(kvSubject(membersBucket, "two"), nil) }},
-		{"delete a stream", func(nc *nats.Conn) error { return nc.Publish("$JS.API.STREAM.DELETE."+samplesStream, nil) }},
-		{"hear what others report", func(nc *nats.Conn) error { _, err := nc.SubscribeSync(samplePrefix + "*"); return err }},
-		{"hear another's answers", func(nc *nats.Conn) error { _, err := nc.SubscribeSync(inboxPrefix("two") + ".>"); return err }},
+		{"greet as another node", func(nc *nats.Conn) error {
+			return nc.Publish(kvSubject(membersBucket, "two"), nil)
+		}},
+		{"delete a stream", func(nc *nats.Conn) error {
+			return nc.Publish("$JS.API.STREAM.DELETE."+samplesStream, nil)
+		}},
+		{"hear what others report", func(nc *nats.Conn) error {
+			_, err := nc.SubscribeSync(samplePrefix + "*")
+			return err
+		}},
+		{"hear another's answers", func(nc *nats.Conn) error {
+			_, err := nc.SubscribeSync(inboxPrefix("two") + ".>")
+			return err
+		}},
 		{"hear another's plan", func(nc *nats.Conn) error {
 			_, err := nc.SubscribeSync(kvSubject(plansBucket, nodePrefix+"two"))
 			return err
@@ -73,9 +83,10 @@ func TestWhatANodeMayNotDo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			refused := make(chan error, 4)
-			nc, err := dial([]string{b.url}, b.identity("one"), b.log, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-				refused <- err
-			}))
+			nc, err := dial([]string{b.url}, b.identity("one"), b.log,
+				nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+					refused <- err
+				}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +143,8 @@ func TestWhoMayNotConnect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cfg.VerifyConnection(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf(t, b.identity("one"))}}); !errors.Is(err, errNotCentre) {
+		if err := cfg.VerifyConnection(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf(t,
+			b.identity("one"))}}); !errors.Is(err, errNotCentre) {
 			t.Errorf("got %v, want %v", err, errNotCentre)
 		}
 	})

@@ -45,7 +45,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"), // its clock
+	// its clock
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"))
 }
 
@@ -58,7 +59,8 @@ func centreProcess(text string) error {
 	defer stop()
 	keys := Keys{c.Keys}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s, err := StartServer(ServerConfig{Name: c.Name, Listen: c.Listen, Store: c.Store, Keys: keys, ClusterListen: c.Cluster, Routes: c.Routes, Logger: log})
+	s, err := StartServer(ServerConfig{Name: c.Name, Listen: c.Listen, Store: c.Store, Keys: keys,
+		ClusterListen: c.Cluster, Routes: c.Routes, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,8 @@ func centreProcess(text string) error {
 	if err != nil {
 		return err
 	}
-	st, err := NewStation(StationConfig{Servers: []string{s.URL()}, Identity: id, ID: c.Name, Interval: cmp.Or(c.Interval, tick), Replicas: c.Replicas, Logger: log,
+	st, err := NewStation(StationConfig{Servers: []string{s.URL()}, Identity: id, ID: c.Name,
+		Interval: cmp.Or(c.Interval, tick), Replicas: c.Replicas, Logger: log,
 		NewPolicy: func() (control.Policy, error) {
 			if c.Tuned {
 				return newTunedOf(c.Want)
@@ -134,7 +137,8 @@ func (b *bed) wantPath() string { return filepath.Join(b.dir, "want.json") }
 // process starts a centre; change may say what is different.
 func (b *bed) process(change ...func(*childConfig)) *process {
 	b.t.Helper()
-	p := &process{b: b, cfg: childConfig{Name: "centre", Listen: address(b.t), Store: filepath.Join(b.dir, "store"), Keys: b.keys.Dir, Want: b.wantPath(),
+	p := &process{b: b, cfg: childConfig{Name: "centre", Listen: address(b.t), Store: filepath.Join(b.dir, "store"),
+		Keys: b.keys.Dir, Want: b.wantPath(),
 		Replicas: 1}}
 	for _, f := range change {
 		f(&p.cfg)

@@ -25,15 +25,20 @@ func dial(servers []string, id Identity, log *slog.Logger, o ...nats.Option) (*n
 	}
 	options := nats.GetDefaultOptions()
 	options.Servers, options.Name = servers, "trimtab "+name
-	o = append([]nats.Option{nats.Secure(cfg), nats.CustomInboxPrefix(inboxPrefix(name)), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
-		nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(200*time.Millisecond, 2*time.Second), nats.ReconnectBufSize(-1),
-		nats.Timeout(10 * time.Second), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2), nats.IgnoreAuthErrorAbort(),
+	o = append([]nats.Option{nats.Secure(cfg), nats.CustomInboxPrefix(inboxPrefix(name)), nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(200*time.Millisecond, 2*time.Second),
+		nats.ReconnectBufSize(-1),
+		nats.Timeout(10 * time.Second), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("fleet connection lost", "error", err)
 			}
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("fleet connection", "error", err) })}, o...)
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("fleet connection", "error", err)
+		})}, o...)
 	for _, set := range o {
 		if err := set(&options); err != nil {
 			return nil, fmt.Errorf("connect to fleet: %w", err)

@@ -58,8 +58,9 @@ func (s *Station) begin(ctx context.Context, nc *nats.Conn, js jetstream.JetStre
 	if err != nil {
 		return nil, err
 	}
-	d := &duty{Station: s, nc: nc, js: js, lease: l, rooms: map[string]jetstream.KeyValue{}, samples: make(chan jetstream.Msg, inHand),
-		bare: make(chan *nats.Msg, inHand), overheard: map[string]string{}}
+	d := &duty{Station: s, nc: nc, js: js, lease: l, rooms: map[string]jetstream.KeyValue{},
+		samples: make(chan jetstream.Msg, inHand),
+		bare:    make(chan *nats.Msg, inHand), overheard: map[string]string{}}
 	for _, bucket := range []string{plansBucket, membersBucket, policyBucket, beliefsBucket, statusBucket} {
 		if d.rooms[bucket], err = js.KeyValue(ctx, bucket); err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", bucket, err)
@@ -92,8 +93,9 @@ func (s *Station) begin(ctx context.Context, nc *nats.Conn, js jetstream.JetStre
 func (d *duty) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	consumer, err := d.js.CreateOrUpdateConsumer(ctx, samplesStream, jetstream.ConsumerConfig{Durable: "centre", AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: 30 * time.Second, MaxAckPending: 2 * inHand, DeliverPolicy: jetstream.DeliverAllPolicy})
+	consumer, err := d.js.CreateOrUpdateConsumer(ctx, samplesStream, jetstream.ConsumerConfig{Durable: "centre",
+		AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait:   30 * time.Second, MaxAckPending: 2 * inHand, DeliverPolicy: jetstream.DeliverAllPolicy})
 	if err != nil {
 		return fmt.Errorf("read samples: %w", err)
 	}
@@ -103,7 +105,8 @@ func (d *duty) run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	reading, err := consumer.Consume(hand, jetstream.PullMaxMessages(inHand/2), jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}))
+	reading, err := consumer.Consume(hand, jetstream.PullMaxMessages(inHand/2),
+		jetstream.ConsumeErrHandler(func(jetstream.ConsumeContext, error) {}))
 	if err != nil {
 		return fmt.Errorf("read samples: %w", err)
 	}
@@ -209,8 +212,8 @@ func (d *duty) overhear(m *nats.Msg) {
 	}
 }
 
-// hear judges a sample, that the store handed on or that was only overheard. One that comes both ways is no replay, nor is one that a node
-// sends again because nobody acknowledged it.
+// hear judges a sample, that the store handed on or that was only overheard. One that comes both ways is no replay, nor
+// is one that a node sends again because nobody acknowledged it.
 func (d *duty) hear(node string, text []byte, now time.Time, stored bool) {
 	s, err := fleet.ParseSample(text)
 	if err == nil && s.Node != node {
@@ -344,7 +347,8 @@ func (d *duty) record(ctx context.Context, p fleet.Plan) {
 	if p.Policy != d.stage {
 		d.stage = p.Policy
 		_, why := d.centre.Halted()
-		d.log.Info("policy", "stable", p.Policy.Stable, "candidate", p.Policy.Candidate, "canary", p.Policy.Canary, "share", p.Policy.Share, "taken_back", why)
+		d.log.Info("policy", "stable", p.Policy.Stable, "candidate", p.Policy.Candidate, "canary", p.Policy.Canary,
+			"share", p.Policy.Share, "taken_back", why)
 		d.note(ctx, "", decision{At: now, Kind: "policy", Stage: &p.Policy, Why: why})
 	}
 	faults := d.centre.Faults()
@@ -397,8 +401,10 @@ func (d *duty) save(ctx context.Context) {
 // show brings the status up to date, here and on the bus.
 func (d *duty) show(ctx context.Context, now time.Time) {
 	p := d.centre.Plan()
-	st := Status{Schema: fleet.Schema, At: now, Centre: d.cfg.ID, Planning: true, Epoch: p.Epoch, Plan: p.Seq, Reason: d.centre.Reason(), Weights: p.Weights,
-		Nodes: d.centre.Nodes(now), Policy: d.centre.PolicyLine(), Faults: d.centre.Faults(), Rates: d.centre.Rates(), Samples: d.count,
+	st := Status{Schema: fleet.Schema, At: now, Centre: d.cfg.ID, Planning: true, Epoch: p.Epoch, Plan: p.Seq,
+		Reason: d.centre.Reason(), Weights: p.Weights,
+		Nodes: d.centre.Nodes(now), Policy: d.centre.PolicyLine(), Faults: d.centre.Faults(), Rates: d.centre.Rates(),
+		Samples:   d.count,
 		Discarded: d.discarded}
 	if d.trouble != nil {
 		st.Trouble = "store: " + d.trouble.Error()

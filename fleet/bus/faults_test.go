@@ -49,7 +49,8 @@ func TestCentreIsKilledAndComesBack(t *testing.T) {
 		t.Errorf("epoch %d after %d, want a higher one", after.Epoch, before.Epoch)
 	}
 	if stored := b.stored("one"); stored < acknowledged {
-		t.Errorf("%d samples stored, want at least the %d that were acknowledged before the centre was killed", stored, acknowledged)
+		t.Errorf("%d samples stored, want at least the %d that were acknowledged before the centre was killed", stored,
+			acknowledged)
 	}
 }
 
@@ -99,7 +100,8 @@ func TestDiskOfTheCentreIsFull(t *testing.T) {
 	b.want(ratio(3, 1))
 	p := b.process(func(c *childConfig) { c.Store = filepath.Join(small, "store") })
 	one, two := b.node("one"), b.node("two")
-	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one, two)
+	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one,
+		two)
 	fill := filepath.Join(small, "fill")
 	if err := os.WriteFile(fill, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -135,7 +137,9 @@ func TestDiskOfTheCentreIsFull(t *testing.T) {
 	sent, _, _ := one.link.Counts()
 	b.until("samples are stored again", func() bool { now, _, _ := one.link.Counts(); return now > sent+5 }, one, two)
 	b.want(ratio(2, 1))
-	b.until("both follow again", func() bool { return one.inForce.Equal(ratio(2, 1)) && two.inForce.Equal(ratio(2, 1)) }, one, two)
+	b.until("both follow again", func() bool {
+		return one.inForce.Equal(ratio(2, 1)) && two.inForce.Equal(ratio(2, 1))
+	}, one, two)
 }
 
 func TestSlowConsumerHoldsNobodyUp(t *testing.T) {
@@ -156,7 +160,9 @@ func TestSlowConsumerHoldsNobodyUp(t *testing.T) {
 		}
 	}
 	b.want(ratio(1, 4))
-	b.until("both follow the new plan", func() bool { return one.inForce.Equal(ratio(1, 4)) && two.inForce.Equal(ratio(1, 4)) }, one, two)
+	b.until("both follow the new plan", func() bool {
+		return one.inForce.Equal(ratio(1, 4)) && two.inForce.Equal(ratio(1, 4))
+	}, one, two)
 	_ = slow.SetReadDeadline(time.Now().Add(60 * time.Second))
 	if _, err := io.Copy(io.Discard, slow); err != nil && strings.Contains(err.Error(), "timeout") {
 		t.Errorf("the slow client was not cut off: %v", err)
@@ -227,20 +233,28 @@ func TestLeaderOfAClusterOfThreeIsKilled(t *testing.T) {
 	}
 	all := func(c *LinkConfig, _ *node) { c.Servers = urls }
 	one, two := b.node("one", all), b.node("two", all)
-	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one, two)
+	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one,
+		two)
 	var st Status
-	b.until("the centre says where the fleet stands", func() bool { st = b.status(urls...); return st.Planning }, one, two)
+	b.until("the centre says where the fleet stands", func() bool { st = b.status(urls...); return st.Planning }, one,
+		two)
 	i := slices.IndexFunc(centres, func(p *process) bool { return p.cfg.Name == st.Centre })
 	if i < 0 {
 		t.Fatalf("got the centre %q, want one of three", st.Centre)
 	}
 	centres[i].kill()
 	b.want(ratio(1, 4))
-	b.until("both follow the plan of another centre", func() bool { return one.inForce.Equal(ratio(1, 4)) && two.inForce.Equal(ratio(1, 4)) }, one, two)
+	b.until("both follow the plan of another centre", func() bool {
+		return one.inForce.Equal(ratio(1, 4)) && two.inForce.Equal(ratio(1, 4))
+	}, one, two)
 	var after Status
-	b.until("the other centre says where the fleet stands", func() bool { after = b.status(urls...); return after.Centre != st.Centre && after.Planning }, one, two)
+	b.until("the other centre says where the fleet stands", func() bool {
+		after = b.status(urls...)
+		return after.Centre != st.Centre && after.Planning
+	}, one, two)
 	if after.Epoch <= st.Epoch {
-		t.Errorf("got centre %s, epoch %d after %s, %d: want another one with a higher epoch", after.Centre, after.Epoch, st.Centre, st.Epoch)
+		t.Errorf("got centre %s, epoch %d after %s, %d: want another one with a higher epoch", after.Centre,
+			after.Epoch, st.Centre, st.Epoch)
 	}
 }
 
@@ -342,7 +356,8 @@ func TestPartitionBetweenANodeAndTheCentre(t *testing.T) {
 	p := b.process()
 	g := newGate(t, p.url)
 	one, two := b.node("one"), b.node("two", func(c *LinkConfig, _ *node) { c.Servers = []string{g.url()} })
-	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one, two)
+	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one,
+		two)
 	g.set(true)
 	b.until("the node is cut off", func() bool { return two.policy.Status().Mode != fleet.Led }, one, two)
 	b.want(ratio(9, 1))
@@ -375,7 +390,10 @@ func TestDuplicatedAndReorderedMessages(t *testing.T) {
 	b := newBed(t, "one", "two")
 	b.process()
 	one, two := b.node("one"), b.node("two")
-	b.until("the load of both is known", func() bool { st := b.status(); return st.requests() > 900 && st.requests() < 1100 }, one, two)
+	b.until("the load of both is known", func() bool {
+		st := b.status()
+		return st.requests() > 900 && st.requests() < 1100
+	}, one, two)
 	nc, js := b.jetStream()
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -414,13 +432,18 @@ func TestClocksThatAreAnHourOff(t *testing.T) {
 	one, two := b.node("one"), b.node("two")
 	ahead := b.node("ahead", func(_ *LinkConfig, n *node) { n.skew = time.Hour })
 	behind := b.node("behind", func(_ *LinkConfig, n *node) { n.skew = -time.Hour })
-	b.until("both others follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1)) }, one, two, ahead, behind)
+	b.until("both others follow", func() bool {
+		return one.inForce.Equal(ratio(3, 1)) && two.inForce.Equal(ratio(3, 1))
+	}, one, two, ahead, behind)
 	b.until("the future is quarantined", func() bool {
 		st := b.status()
-		return slices.ContainsFunc(st.Faults, func(f FaultLine) bool { return f.Node == "ahead" && f.Reason == fleet.FutureDated })
+		return slices.ContainsFunc(st.Faults, func(f FaultLine) bool {
+			return f.Node == "ahead" && f.Reason == fleet.FutureDated
+		})
 	}, one, two, ahead, behind)
 	b.until("both say that they refuse plans", func() bool {
-		return strings.Contains(ahead.policy.Status().Refused, "too old") && strings.Contains(behind.policy.Status().Refused, "clocks differ")
+		return strings.Contains(ahead.policy.Status().Refused, "too old") &&
+			strings.Contains(behind.policy.Status().Refused, "clocks differ")
 	}, one, two, ahead, behind)
 	for _, n := range []*node{ahead, behind} {
 		if got := n.policy.Status().Mode; got != fleet.Alone {
@@ -451,12 +474,15 @@ func TestPoisonedStatusPage(t *testing.T) {
 	b.until("the node is left out, with a reason", func() bool {
 		st := b.status()
 		n := st.node("bad")
-		return n.LeftOut && n.Fault != nil && n.Fault.Reason == fleet.Contradicting && strings.Contains(n.Fault.Detail, "others in 20 ms")
+		return n.LeftOut && n.Fault != nil && n.Fault.Reason == fleet.Contradicting && strings.Contains(n.Fault.Detail,
+			"others in 20 ms")
 	}, everybody...)
 	bad.change = func(s *vts.Sample) { s.Groups[0].Peers[0].Requests += 5 } // more requests than answers
 	b.until("what cannot be is quarantined", func() bool {
 		st := b.status()
-		return slices.ContainsFunc(st.Faults, func(f FaultLine) bool { return f.Node == "bad" && f.Reason == fleet.Impossible })
+		return slices.ContainsFunc(st.Faults, func(f FaultLine) bool {
+			return f.Node == "bad" && f.Reason == fleet.Impossible
+		})
 	}, everybody...)
 	if st := b.status(); st.node("one").Quarantined != 0 {
 		t.Errorf("%d samples of an honest node were quarantined", st.node("one").Quarantined)
@@ -469,11 +495,14 @@ func TestTwoNodesWithTheSameName(t *testing.T) {
 	b.want(ratio(3, 1))
 	b.process()
 	one, first := b.node("one"), b.node("twin")
-	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && first.inForce.Equal(ratio(3, 1)) }, one, first)
+	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && first.inForce.Equal(ratio(3, 1)) },
+		one, first)
 	second := b.node("twin")
 	b.until("the name is quarantined", func() bool {
 		st := b.status()
-		return slices.ContainsFunc(st.Faults, func(f FaultLine) bool { return f.Node == "twin" && f.Reason == fleet.SameName })
+		return slices.ContainsFunc(st.Faults, func(f FaultLine) bool {
+			return f.Node == "twin" && f.Reason == fleet.SameName
+		})
 	}, one, first, second)
 	b.want(ratio(1, 4))
 	b.until("the other node goes on", func() bool { return one.inForce.Equal(ratio(1, 4)) }, one, first, second)
@@ -485,15 +514,19 @@ func TestRevokedCredentials(t *testing.T) {
 	b.want(ratio(3, 1))
 	b.process()
 	one, gone := b.node("one"), b.node("gone")
-	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && gone.inForce.Equal(ratio(3, 1)) }, one, gone)
+	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && gone.inForce.Equal(ratio(3, 1)) },
+		one, gone)
 	if err := b.keys.Revoke("gone"); err != nil {
 		t.Fatal(err)
 	}
-	b.until("the node is cut off and goes on", func() bool { return !gone.link.Attached() && gone.policy.Status().Mode != fleet.Led }, one, gone)
+	b.until("the node is cut off and goes on", func() bool {
+		return !gone.link.Attached() && gone.policy.Status().Mode != fleet.Led
+	}, one, gone)
 	b.want(ratio(1, 4))
 	b.until("the other one follows", func() bool { return one.inForce.Equal(ratio(1, 4)) }, one, gone)
 	if !gone.inForce.Equal(ratio(3, 1)) {
-		t.Errorf("the node whose certificate was revoked has %v in force, want the last plan that it was told", gone.inForce)
+		t.Errorf("the node whose certificate was revoked has %v in force, want the last plan that it was told",
+			gone.inForce)
 	}
 }
 
@@ -504,8 +537,12 @@ func TestNodeOfThePreviousVersion(t *testing.T) {
 	b.process()
 	one := b.node("one")
 	old := b.node("old", func(c *LinkConfig, _ *node) { c.Schema = 1 })
-	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && old.inForce.Equal(ratio(3, 1)) }, one, old)
-	b.until("the load of both is known", func() bool { st := b.status(); return st.requests() > 900 && st.requests() < 1100 }, one, old)
+	b.until("both follow", func() bool { return one.inForce.Equal(ratio(3, 1)) && old.inForce.Equal(ratio(3, 1)) }, one,
+		old)
+	b.until("the load of both is known", func() bool {
+		st := b.status()
+		return st.requests() > 900 && st.requests() < 1100
+	}, one, old)
 	// One of a version that is still to come is not understood, and disturbs nobody.
 	id := b.identity("new")
 	nc, err := dial([]string{b.url}, id, b.log)

@@ -32,8 +32,8 @@ const (
 	ViewRole   Role = "view"   // reads where the fleet stands
 )
 
-// Keys is a folder with the fleet's own authority and what it has signed: ca.pem and ca.key, NAME.pem and NAME.key, and revoked, the
-// serial numbers that are not valid any more.
+// Keys is a folder with the fleet's own authority and what it has signed: ca.pem and ca.key, NAME.pem and NAME.key, and
+// revoked, the serial numbers that are not valid any more.
 type Keys struct{ Dir string }
 
 // Files of Keys.
@@ -48,8 +48,8 @@ const (
 	leafYears = 2
 )
 
-// Init makes the authority and the certificates of a centre and of a viewer. Hosts are the names and addresses by which nodes reach the
-// centre, beside those of this machine itself. It does not replace an authority that is there.
+// Init makes the authority and the certificates of a centre and of a viewer. Hosts are the names and addresses by which
+// nodes reach the centre, beside those of this machine itself. It does not replace an authority that is there.
 func (k Keys) Init(hosts []string) error {
 	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
 		return fmt.Errorf("make keys: %w", err)
@@ -65,8 +65,10 @@ func (k Keys) Init(hosts []string) error {
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "trimtab fleet"}, NotBefore: time.Now().Add(-25 * time.Hour),
-		NotAfter: time.Now().AddDate(caYears, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "trimtab fleet"},
+		NotBefore: time.Now().Add(-25 * time.Hour),
+		NotAfter:  time.Now().AddDate(caYears, 0, 0), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return fmt.Errorf("make keys: %w", err)
@@ -80,7 +82,8 @@ func (k Keys) Init(hosts []string) error {
 	return k.Issue("view", ViewRole, nil)
 }
 
-// Issue makes NAME.pem and NAME.key. Of a name that is there already it makes new ones; the old ones stay valid until they are revoked.
+// Issue makes NAME.pem and NAME.key. Of a name that is there already it makes new ones; the old ones stay valid until
+// they are revoked.
 func (k Keys) Issue(name string, role Role, hosts []string) error {
 	if err := fleet.CheckNodeName(name); err != nil {
 		return err
@@ -100,12 +103,15 @@ func (k Keys) Issue(name string, role Role, hosts []string) error {
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{string(role)}},
-		NotBefore: time.Now().Add(-25 * time.Hour), NotAfter: time.Now().AddDate(leafYears, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name,
+		OrganizationalUnit: []string{string(role)}},
+		NotBefore: time.Now().Add(-25 * time.Hour), NotAfter: time.Now().AddDate(leafYears, 0, 0),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if role == CentreRole {
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
-		template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+		template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1),
+			net.IPv6loopback}
 		for _, h := range hosts {
 			if ip := net.ParseIP(h); ip != nil {
 				template.IPAddresses = append(template.IPAddresses, ip)
@@ -225,7 +231,8 @@ func (id Identity) TLS() (*tls.Config, error) {
 	if !pool.AppendCertsFromPEM(id.CA) {
 		return nil, errors.New("read authority: no certificate in it")
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool,
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: pool,
+		ClientCAs: pool,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if len(s.PeerCertificates) > 0 {
 				if _, role := identityOf(s.PeerCertificates[0]); role != CentreRole {

@@ -13,7 +13,8 @@ func Permissions(name string, role Role) *server.Permissions {
 	inbox := inboxPrefix(name) + ".>"
 	switch role {
 	case CentreRole:
-		return &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}}, Subscribe: &server.SubjectPermission{Allow: []string{">"}}}
+		return &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{">"}}}
 	case NodeRole:
 		return &server.Permissions{
 			Publish: &server.SubjectPermission{Allow: []string{
@@ -21,7 +22,8 @@ func Permissions(name string, role Role) *server.Permissions {
 				getSubject(plansBucket, allKey), getSubject(plansBucket, nodePrefix+name),
 				getSubject(policyBucket, "*"), getSubject(beliefsBucket, beliefsKey),
 			}},
-			Subscribe: &server.SubjectPermission{Allow: []string{kvSubject(plansBucket, allKey), kvSubject(plansBucket, nodePrefix+name), inbox}},
+			Subscribe: &server.SubjectPermission{Allow: []string{kvSubject(plansBucket, allKey),
+				kvSubject(plansBucket, nodePrefix+name), inbox}},
 		}
 	case ViewRole:
 		return &server.Permissions{
@@ -29,21 +31,23 @@ func Permissions(name string, role Role) *server.Permissions {
 			Subscribe: &server.SubjectPermission{Allow: []string{inbox}},
 		}
 	}
-	return &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{">"}}, Subscribe: &server.SubjectPermission{Deny: []string{">"}}}
+	return &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{">"}},
+		Subscribe: &server.SubjectPermission{Deny: []string{">"}}}
 }
 
 // inboxPrefix is where the answers to a client go: nobody else may listen there.
 func inboxPrefix(name string) string { return "_INBOX_" + name }
 
-// WriteConfig writes the part of a nats-server's configuration that gives the names their permissions: for a cluster that is not the
-// centre's own. It maps certificates to users by their subject.
+// WriteConfig writes the part of a nats-server's configuration that gives the names their permissions: for a cluster
+// that is not the centre's own. It maps certificates to users by their subject.
 func (k Keys) WriteConfig(w io.Writer) error {
 	names, err := k.Names()
 	if err != nil {
 		return err
 	}
 	var b strings.Builder
-	b.WriteString("# permissions of a trimtab fleet, for nats-server; tls { verify_and_map: true } names clients by certificate\nauthorization {\n  users = [\n")
+	b.WriteString("# permissions of a trimtab fleet, for nats-server; tls { verify_and_map: true } names clients by " +
+		"certificate\nauthorization {\n  users = [\n")
 	for _, name := range names {
 		id, err := k.Identity(name)
 		if err != nil {
@@ -54,7 +58,8 @@ func (k Keys) WriteConfig(w io.Writer) error {
 			return err
 		}
 		p := Permissions(name, role)
-		fmt.Fprintf(&b, "    { user = \"CN=%s,OU=%s\", permissions = { publish = { allow = [%s] }, subscribe = { allow = [%s] } } }\n", name, role,
+		fmt.Fprintf(&b, "    { user = \"CN=%s,OU=%s\", permissions = { publish = { allow = [%s] }, subscribe = { "+
+			"allow = [%s] } } }\n", name, role,
 			quoted(p.Publish.Allow), quoted(p.Subscribe.Allow))
 	}
 	b.WriteString("  ]\n}\n")

@@ -29,7 +29,8 @@ type ServerConfig struct {
 	// ClusterListen is host:port for the other servers of a cluster, and Routes are those; both empty: there are none.
 	ClusterListen string
 	Routes        []string
-	// SyncAlways writes every message through to the disk before it is acknowledged: nothing is lost even when the power fails.
+	// SyncAlways writes every message through to the disk before it is acknowledged: nothing is lost even when the
+	// power fails.
 	SyncAlways bool
 	Logger     *slog.Logger
 }
@@ -79,10 +80,13 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	}
 	open := own.Clone() // any role may connect: what it may do, check says
 	open.ClientAuth, open.VerifyConnection = tls.RequireAndVerifyClientCert, nil
-	o := &server.Options{ServerName: cfg.Name, Host: host, Port: port, NoSigs: true, JetStream: true, StoreDir: cfg.Store,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: cfg.MostStore, MaxPayload: MostMessage, MaxPending: 32 << 20, WriteDeadline: 5 * time.Second,
-		TLS: true, TLSVerify: true, TLSConfig: open, TLSTimeout: 10, AuthTimeout: 12, MaxControlLine: 4096, CustomClientAuthentication: s,
-		PingInterval: 10 * time.Second, MaxPingsOut: 2, SyncAlways: cfg.SyncAlways}
+	o := &server.Options{ServerName: cfg.Name, Host: host, Port: port, NoSigs: true, JetStream: true,
+		StoreDir:           cfg.Store,
+		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: cfg.MostStore, MaxPayload: MostMessage, MaxPending: 32 << 20,
+		WriteDeadline: 5 * time.Second,
+		TLS:           true, TLSVerify: true, TLSConfig: open, TLSTimeout: 10, AuthTimeout: 12, MaxControlLine: 4096,
+		CustomClientAuthentication: s,
+		PingInterval:               10 * time.Second, MaxPingsOut: 2, SyncAlways: cfg.SyncAlways}
 	if cfg.ClusterListen != "" {
 		if err := s.cluster(o, own); err != nil {
 			return nil, err
@@ -107,7 +111,8 @@ func (s *Server) cluster(o *server.Options, own *tls.Config) error {
 	}
 	route := own.Clone() // centres only, on either side
 	route.ClientAuth = tls.RequireAndVerifyClientCert
-	o.Cluster = server.ClusterOpts{Name: "trimtab", Host: host, Port: port, TLSConfig: route, TLSTimeout: 10, PoolSize: 1}
+	o.Cluster = server.ClusterOpts{Name: "trimtab", Host: host, Port: port, TLSConfig: route, TLSTimeout: 10,
+		PoolSize: 1}
 	for _, r := range s.cfg.Routes {
 		u, err := url.Parse(r)
 		if err != nil || u.Host == "" {
@@ -170,8 +175,8 @@ func (s *Server) Check(c server.ClientAuthentication) bool {
 	return true
 }
 
-// Run keeps the server until ctx ends: it reads which certificates are revoked, cuts their clients off, and brings the store back when its
-// disk has room again.
+// Run keeps the server until ctx ends: it reads which certificates are revoked, cuts their clients off, and brings the
+// store back when its disk has room again.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(revokedEvery)
 	defer tick.Stop()
@@ -214,7 +219,8 @@ func (s *Server) mend() {
 			s.cfg.Logger.Warn("the store is not closed", "error", err)
 		}
 	}
-	if err := s.srv.EnableJetStream(&server.JetStreamConfig{MaxMemory: 64 << 20, MaxStore: s.cfg.MostStore, StoreDir: s.cfg.Store}); err != nil {
+	if err := s.srv.EnableJetStream(&server.JetStreamConfig{MaxMemory: 64 << 20, MaxStore: s.cfg.MostStore,
+		StoreDir: s.cfg.Store}); err != nil {
 		s.failed.Store(true)
 		s.cfg.Logger.Warn("the store stays switched off", "error", err)
 		return
@@ -248,7 +254,8 @@ func (s *Server) Close() {
 	s.srv.WaitForShutdown()
 }
 
-// natsLog hands the server's log on, and notices there what the server tells nobody else: that a message could not be stored.
+// natsLog hands the server's log on, and notices there what the server tells nobody else: that a message could not be
+// stored.
 type natsLog struct {
 	log    *slog.Logger
 	failed *atomic.Bool
@@ -259,7 +266,8 @@ func (l natsLog) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(forma
 func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
 func (l natsLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	if strings.Contains(text, "failed to store a msg") || strings.Contains(text, "no space left") || strings.Contains(text, "out of space") {
+	if strings.Contains(text, "failed to store a msg") || strings.Contains(text, "no space left") ||
+		strings.Contains(text, "out of space") {
 		if l.failed.Swap(true) {
 			return // said already
 		}

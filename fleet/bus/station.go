@@ -27,7 +27,8 @@ type StationConfig struct {
 	Interval time.Duration
 	// NewPolicy makes the policy that observes the load of all nodes, when this centre begins to plan.
 	NewPolicy func() (control.Policy, error)
-	// Restore has a policy take over what a centre before had learned, and Snapshot says what it has learned; nil: nothing is kept.
+	// Restore has a policy take over what a centre before had learned, and Snapshot says what it has learned; nil:
+	// nothing is kept.
 	Restore  func(control.Policy, json.RawMessage) error
 	Snapshot func(control.Policy) (json.RawMessage, error)
 	Audit    fleet.AuditConfig
@@ -158,7 +159,8 @@ func (s *Station) Run(ctx context.Context) error {
 	return nil
 }
 
-// turn prepares the streams, waits for the lease, and plans for as long as it is held. That another centre has it is no error.
+// turn prepares the streams, waits for the lease, and plans for as long as it is held. That another centre has it is no
+// error.
 func (s *Station) turn(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) error {
 	short, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

@@ -56,7 +56,8 @@ const (
 // buckets are the key-value buckets, each holding the last value of every key.
 func buckets(replicas int) []jetstream.KeyValueConfig {
 	all := []jetstream.KeyValueConfig{
-		{Bucket: plansBucket, MaxBytes: planBytes, Description: "plan of all nodes, and of those with limits of their own"},
+		{Bucket: plansBucket, MaxBytes: planBytes, Description: "plan of all nodes, and of those with limits " +
+			"of their own"},
 		{Bucket: membersBucket, MaxBytes: bucketBytes, TTL: memberAge, Description: "what nodes say of themselves"},
 		{Bucket: policyBucket, MaxBytes: bucketBytes, Description: "small policies for nodes, by version"},
 		{Bucket: beliefsBucket, MaxBytes: bucketBytes, Description: "what the centre has learned"},
@@ -71,16 +72,21 @@ func buckets(replicas int) []jetstream.KeyValueConfig {
 
 func streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
-		{Name: samplesStream, Subjects: []string{samplePrefix + "*"}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-			MaxAge: sampleAge, MaxBytes: sampleBytes, MaxMsgsPerSubject: samplesEach, MaxMsgSize: MostMessage, Duplicates: duplicates,
-			Storage: jetstream.FileStorage, Replicas: replicas, Description: "what nodes saw, by interval"},
-		{Name: decisionsStream, Subjects: []string{decisionSubject}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-			MaxAge: decisionAge, MaxBytes: decisionBytes, MaxMsgSize: MostMessage, Duplicates: duplicates, Storage: jetstream.FileStorage,
+		{Name: samplesStream, Subjects: []string{samplePrefix + "*"}, Retention: jetstream.LimitsPolicy,
+			Discard: jetstream.DiscardOld,
+			MaxAge:  sampleAge, MaxBytes: sampleBytes, MaxMsgsPerSubject: samplesEach, MaxMsgSize: MostMessage,
+			Duplicates: duplicates,
+			Storage:    jetstream.FileStorage, Replicas: replicas, Description: "what nodes saw, by interval"},
+		{Name: decisionsStream, Subjects: []string{decisionSubject}, Retention: jetstream.LimitsPolicy,
+			Discard: jetstream.DiscardOld,
+			MaxAge:  decisionAge, MaxBytes: decisionBytes, MaxMsgSize: MostMessage, Duplicates: duplicates,
+			Storage:  jetstream.FileStorage,
 			Replicas: replicas, Description: "what the centre decided"},
 	}
 }
 
-// MostMessage is the largest message in bytes: a sample of MostServers servers with histograms, or what a centre has learned.
+// MostMessage is the largest message in bytes: a sample of MostServers servers with histograms, or what a centre has
+// learned.
 const MostMessage = 8 << 20
 
 // prepare makes the streams and buckets that are missing, and brings the others up to date.

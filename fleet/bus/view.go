@@ -12,7 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ReadStatus asks the servers of a fleet where it stands: what the last centre that planned said, also when it is gone since.
+// ReadStatus asks the servers of a fleet where it stands: what the last centre that planned said, also when it is gone
+// since.
 func ReadStatus(ctx context.Context, servers []string, id Identity) (Status, error) {
 	nc, err := dial(servers, id, slog.New(slog.DiscardHandler), nats.RetryOnFailedConnect(false), nats.NoReconnect())
 	if err != nil {

@@ -16,11 +16,11 @@ type Config struct {
 	Listen string // where the server answers; empty: DefaultListen
 	Zone   string // empty: DefaultZone
 	Store  Store
-	// Status shows what NGINX's balancers go by. nil, or a page that does not know weights: a change counts as made when
-	// NGINX has asked for it, which proves less, and the receipt says so.
+	// Status shows what NGINX's balancers go by. nil, or a page that does not know weights: a change counts as made
+	// when NGINX has asked for it, which proves less, and the receipt says so.
 	Status nginx.StatusFunc
-	// Valid is how long NGINX goes by an answer; 0 means the 2 s that follow from the time to live of 1 s. Confirm is how
-	// long after that a change may take to show; 0 means 1 s.
+	// Valid is how long NGINX goes by an answer; 0 means the 2 s that follow from the time to live of 1 s. Confirm is
+	// how long after that a change may take to show; 0 means 1 s.
 	Valid, Confirm time.Duration
 }
 
@@ -58,9 +58,10 @@ func New(cfg Config) (*Actuator, error) {
 // State returns what NGINX is told.
 func (a *Actuator) State() (*State, error) { return a.cfg.Store.Read() }
 
-// Apply sets the weights of the servers named in want and leaves all others alone. It returns when the status page shows
-// them. It fails with a *nginx.Refusal when nothing was changed, and with a *nginx.RollbackError when NGINX was not seen
-// to take the change, which is then taken back. Once written, a change is finished or taken back whatever ctx says.
+// Apply sets the weights of the servers named in want and leaves all others alone. It returns when the status page
+// shows them. It fails with a *nginx.Refusal when nothing was changed, and with a *nginx.RollbackError when NGINX was
+// not seen to take the change, which is then taken back. Once written, a change is finished or taken back whatever ctx
+// says.
 func (a *Actuator) Apply(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
 	return a.Change(ctx, slices.Sorted(maps.Keys(want)), func(s *State) (bool, error) { return s.Set(want) })
 }
@@ -120,8 +121,8 @@ func (a *Actuator) change(ctx context.Context, names []string, change func(*Stat
 	return nil
 }
 
-// usable refuses upstreams that NGINX does not take from DNS, as far as the status page shows it: there the answer would
-// never be seen.
+// usable refuses upstreams that NGINX does not take from DNS, as far as the status page shows it: there the answer
+// would never be seen.
 func (a *Actuator) usable(ctx context.Context, names []string) error {
 	if a.cfg.Status == nil {
 		return nil
@@ -211,7 +212,8 @@ func shows(page nginx.Status, st *State, names []string) error {
 			case !there:
 				return fmt.Errorf("the status page does not show server %s in upstream %q", o.Address, name)
 			case p.Backup != o.Backup:
-				return fmt.Errorf("the status page shows server %s in upstream %q as backup: %t, want %t: NGINX does not go by DNS", o.Address, name, p.Backup, o.Backup)
+				return fmt.Errorf("the status page shows server %s in upstream %q as backup: %t, want %t: NGINX does "+
+					"not go by DNS", o.Address, name, p.Backup, o.Backup)
 			case p.Weight != o.Weight && !o.Backup: // a backup's weight is mixed with the static line's
 				return fmt.Errorf("the status page shows weight %d of server %s in upstream %q, want %d", p.Weight,
 					o.Address, name, o.Weight)
@@ -248,8 +250,8 @@ func (a *Actuator) takeBack(ctx context.Context, before, after *State, names []s
 	return a.answered(ctx, restored.Serial, About{About: "the same"})
 }
 
-// InForce returns what NGINX goes by: what it is told, once the status page shows it. It fails while the two differ, with
-// what differs.
+// InForce returns what NGINX goes by: what it is told, once the status page shows it. It fails while the two differ,
+// with what differs.
 func (a *Actuator) InForce(ctx context.Context) (nginx.Settings, error) {
 	st, err := a.cfg.Store.Read()
 	if err != nil {

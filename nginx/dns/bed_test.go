@@ -66,8 +66,8 @@ func freeAddress(t testing.TB) string {
 	return ""
 }
 
-// newBed starts n servers that answer with their address, and NGINX; extra goes into the upstream block. The DNS server is
-// started unless silent.
+// newBed starts n servers that answer with their address, and NGINX; extra goes into the upstream block. The DNS server
+// is started unless silent.
 func newBed(t testing.TB, n int, extra string, silent bool) *bed {
 	t.Helper()
 	needDNS(t)
@@ -110,8 +110,10 @@ func newBed(t testing.TB, n int, extra string, silent bool) *bed {
 	for _, s := range b.servers {
 		lines += "        server " + s + ";\n"
 	}
-	text := fmt.Sprintf("%s%sworker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    include %s;\n    upstream app {\n%s        %s\n    }\n"+
-		"    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection \"\";\n        location / { proxy_pass http://app; }\n    }\n}\n",
+	text := fmt.Sprintf("%s%sworker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    include %s;\n    "+
+		"upstream app {\n%s        %s\n    }\n"+
+		"    server {\n        listen %s;\n        proxy_http_version 1.1;\n        proxy_set_header Connection "+
+		"\"\";\n        location / { proxy_pass http://app; }\n    }\n}\n",
 		modules, main, instance.HTTPPaths(dir), shim.HTTPSnippet(), lines, extra, front)
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

@@ -57,7 +57,8 @@ func Faults(cfg *nginx.Config, u *nginx.Upstream, listen, zone string, servers [
 			v4 = value != "off"
 		case key == "valid":
 			if d, ok := nginxTime(value); ok && d+time.Second > defaultValid+confirm {
-				say("%s at the resolver overrides the second that Trimtab gives, so that changes take up to %s and are taken back: leave it out", word, d)
+				say("%s at the resolver overrides the second that Trimtab gives, so that changes take up to %s and "+
+					"are taken back: leave it out", word, d)
 			}
 		}
 	}

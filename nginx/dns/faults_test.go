@@ -422,8 +422,8 @@ func TestServersComeAndGoByFile(t *testing.T) {
 	}
 }
 
-// A hundred changes under POSTs over kept connections lose nothing. (The matrix' benchmark makes as many at 1,000 POSTs a
-// second; here a few are enough to catch what breaks.)
+// A hundred changes under POSTs over kept connections lose nothing. (The matrix' benchmark makes as many at 1,000 POSTs
+// a second; here a few are enough to catch what breaks.)
 func TestChangesLoseNothing(t *testing.T) {
 	b := newBed(t, 3, "keepalive 16;", false)
 	a := b.actuator(t)

@@ -19,8 +19,8 @@ type InstallOptions struct {
 	Listen    string   // where the server answers; empty: DefaultListen
 	Zone      string   // empty: DefaultZone
 	Upstreams []string // default: every http upstream that can take its weights by DNS
-	// Bare installs upstreams whose method takes no backup servers too. Nobody then stands in for the second from a start
-	// of NGINX until its first answer.
+	// Bare installs upstreams whose method takes no backup servers too. Nobody then stands in for the second from a
+	// start of NGINX until its first answer.
 	Bare bool
 }
 
@@ -40,8 +40,8 @@ const mark = "# trimtab dns was: "
 var FirstVersion = [3]int{1, 27, 3}
 
 // resolverLines are the lines that make an upstream ask Trimtab. Without a time to live of its own the answer's counts:
-// servers are asked for every two seconds, addresses hardly ever. The time-out is also how long NGINX waits before it asks
-// again after Trimtab was away.
+// servers are asked for every two seconds, addresses hardly ever. The time-out is also how long NGINX waits before it
+// asks again after Trimtab was away.
 func resolverLines(listen string, v6 bool) string {
 	family := " ipv6=off"
 	if v6 {
@@ -123,7 +123,8 @@ func Installed(u *nginx.Upstream, zone string) bool {
 }
 
 func ours(p *nginx.Peer, u *nginx.Upstream, zone string) bool {
-	return p.Resolve && (p.Service == Service || p.Service+"." == servicePrefix) && strings.EqualFold(strings.TrimSuffix(p.Address, "."), Host(u.Name, zone))
+	return p.Resolve && (p.Service == Service || p.Service+"." == servicePrefix) &&
+		strings.EqualFold(strings.TrimSuffix(p.Address, "."), Host(u.Name, zone))
 }
 
 // takesBackup are the methods of NGINX's own that take backup servers.
@@ -144,7 +145,8 @@ func unfit(cfg *nginx.Config, u *nginx.Upstream, opt InstallOptions) string {
 	case slices.Contains(takesBackup, u.Method):
 	case u.Method == "hash" || u.Method == "ip_hash" || u.Method == "random":
 		if !opt.Bare {
-			return fmt.Sprintf("%s takes no backup servers: from a start of NGINX until its first answer, about a second, there would be nobody to send to; --bare accepts that", u.Method)
+			return fmt.Sprintf("%s takes no backup servers: from a start of NGINX until its first answer, about a "+
+				"second, there would be nobody to send to; --bare accepts that", u.Method)
 		}
 	default:
 		return "it uses " + u.Method + ", which is not known to take servers while NGINX runs"

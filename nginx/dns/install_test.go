@@ -28,7 +28,9 @@ func TestInstallAndTheWayBack(t *testing.T) {
 	for _, c := range []struct{ name, before, after string }{
 		{
 			"a line per server",
-			"http {\n    upstream app {\n        least_conn;\n        server 10.0.0.1 weight=2 max_fails=3;\n        server 10.0.0.2:8080 max_fails=3; # second\n        server 10.0.0.3 backup;\n        keepalive 8;\n    }\n}\n",
+			"http {\n    upstream app {\n        least_conn;\n        server 10.0.0.1 weight=2 max_fails=3;\n        " +
+				"server 10.0.0.2:8080 max_fails=3; # second\n        server 10.0.0.3 backup;\n        keepalive " +
+				"8;\n    }\n}\n",
 			`http {
     upstream app {
         least_conn;

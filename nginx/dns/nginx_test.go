@@ -13,8 +13,8 @@ import (
 	"trimtab/nginx/dns"
 )
 
-// A round of the balancing is exactly the weights; NGINX's two workers pick each for themselves, and one connection stays
-// with one of them.
+// A round of the balancing is exactly the weights; NGINX's two workers pick each for themselves, and one connection
+// stays with one of them.
 func TestNGINXGoesByTheWeights(t *testing.T) {
 	b := newBed(t, 3, "", false)
 	a := b.actuator(t)
@@ -46,7 +46,8 @@ func TestNGINXGoesByTheWeights(t *testing.T) {
 
 // Upstreams whose names DNS cannot hold, or would read otherwise, are asked for by names that it can.
 func TestNGINXAsksForOddNames(t *testing.T) {
-	for _, name := range []string{"Web.Front", "web_1", strings.Repeat("long-", 20) + "name", "-dash-", "a.b.c", "u--x", "größe"} {
+	for _, name := range []string{"Web.Front", "web_1", strings.Repeat("long-", 20) + "name", "-dash-", "a.b.c", "u--x",
+		"größe"} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, 2, "", true)
 			text, err := os.ReadFile(b.Config)
@@ -78,9 +79,10 @@ func TestNGINXGoesByBothFamilies(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	six := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Context().Value(http.LocalAddrContextKey))
-	})}}
+	six := &httptest.Server{Listener: l,
+		Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.Context().Value(http.LocalAddrContextKey))
+		})}}
 	six.Start()
 	t.Cleanup(six.Close)
 	b := newBed(t, 1, "server "+l.Addr().String()+";", false)

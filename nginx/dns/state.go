@@ -108,8 +108,8 @@ func (s *State) Settings(names ...string) nginx.Settings {
 	return out
 }
 
-// Set puts settings in, and reports whether anything changed. Servers that are not named keep what they have. It refuses
-// servers that are not there, and to leave an upstream without one; then s is unchanged.
+// Set puts settings in, and reports whether anything changed. Servers that are not named keep what they have. It
+// refuses servers that are not there, and to leave an upstream without one; then s is unchanged.
 func (s *State) Set(want nginx.Settings) (changed bool, err error) {
 	next := s.Clone()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -141,8 +141,8 @@ func (s *State) Set(want nginx.Settings) (changed bool, err error) {
 	return changed, nil
 }
 
-// Reset gives the named upstreams, or all, the operator's weights and puts every server back in. It reports whether anything
-// changed.
+// Reset gives the named upstreams, or all, the operator's weights and puts every server back in. It reports whether
+// anything changed.
 func (s *State) Reset(names ...string) (changed bool, err error) {
 	for _, name := range names {
 		if _, ok := s.Upstreams[name]; !ok {

@@ -168,7 +168,8 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-// A name that stands for others now has others as its servers; while it stands for nobody, or cannot be asked for, those stay.
+// A name that stands for others now has others as its servers; while it stands for nobody, or cannot be asked for,
+// those stay.
 func TestANameThatChanges(t *testing.T) {
 	answers := map[string][]string{"a name": {"10.0.0.1"}, "two addresses, dual stack": {"10.0.0.1", "2001:db8::1"},
 		"another one": {"10.0.0.2"}, "nobody": {}, "no answer": nil, "the first again": {"10.0.0.1"}}

@@ -16,8 +16,8 @@ import (
 	"trimtab/trusted"
 )
 
-// Store keeps the State in a file. Several processes may share it: changes are made under a lock, one after the other, and
-// each replaces the file in one step.
+// Store keeps the State in a file. Several processes may share it: changes are made under a lock, one after the other,
+// and each replaces the file in one step.
 type Store struct {
 	Path string
 }
@@ -58,7 +58,8 @@ func ParseState(text []byte) (*State, error) {
 	return st, st.Validate()
 }
 
-// Update changes the state: change is given a copy and says whether it changed it. It returns the state before and after.
+// Update changes the state: change is given a copy and says whether it changed it. It returns the state before and
+// after.
 func (s Store) Update(ctx context.Context, change func(*State) (bool, error)) (before, after *State, err error) {
 	if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("write DNS state: %w", err)

@@ -12,8 +12,8 @@ import (
 	"trimtab/nginx/dns"
 )
 
-// The size that the installation gives a zone holds all its servers, also while every weight changes and requests to the
-// servers of before are under way.
+// The size that the installation gives a zone holds all its servers, also while every weight changes and requests to
+// the servers of before are under way.
 func TestZonesHoldTheirServers(t *testing.T) {
 	for _, n := range []int{40, 150} {
 		t.Run(fmt.Sprint(n, " servers"), func(t *testing.T) {

@@ -47,7 +47,8 @@ func Binary(ctx context.Context) (string, error) {
 			break
 		}
 		if version[i] < want {
-			return "", fmt.Errorf("%s is NGINX %s: want %d.%d.%d or newer", path, join(version), MinVersion[0], MinVersion[1], MinVersion[2])
+			return "", fmt.Errorf("%s is NGINX %s: want %d.%d.%d or newer", path, join(version), MinVersion[0],
+				MinVersion[1], MinVersion[2])
 		}
 	}
 	return path, nil
@@ -105,7 +106,8 @@ func join(v [3]int) string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
 // LuaModules returns the load_module lines for the Lua module, or ErrMissing.
 func LuaModules() (string, error) {
-	for _, dir := range []string{os.Getenv("TRIMTAB_NGINX_MODULES"), "/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules"} {
+	for _, dir := range []string{os.Getenv("TRIMTAB_NGINX_MODULES"), "/usr/lib/nginx/modules",
+		"/usr/lib64/nginx/modules", "/usr/share/nginx/modules"} {
 		lua := filepath.Join(dir, "ngx_http_lua_module.so")
 		if dir == "" || !exists(lua) {
 			continue
@@ -166,13 +168,15 @@ func Prepare(dir string) (mainLines string, err error) {
 	if os.Geteuid() == 0 {
 		user = "user root;\n" // the workers must reach folders that only the caller can
 	}
-	return user + fmt.Sprintf("pid %s;\nerror_log %s notice;\n", filepath.Join(dir, "nginx.pid"), filepath.Join(dir, "logs", "error.log")), nil
+	return user + fmt.Sprintf("pid %s;\nerror_log %s notice;\n", filepath.Join(dir, "nginx.pid"),
+		filepath.Join(dir, "logs", "error.log")), nil
 }
 
 // HTTPPaths returns the http-context lines that keep NGINX's temporary files under dir.
 func HTTPPaths(dir string) string {
 	var b strings.Builder
-	for directive, sub := range map[string]string{"client_body": "body", "proxy": "proxy", "fastcgi": "fastcgi", "uwsgi": "uwsgi", "scgi": "scgi"} {
+	for directive, sub := range map[string]string{"client_body": "body", "proxy": "proxy", "fastcgi": "fastcgi",
+		"uwsgi": "uwsgi", "scgi": "scgi"} {
 		fmt.Fprintf(&b, "    %s_temp_path %s;\n", directive, filepath.Join(dir, "tmp", sub))
 	}
 	return b.String()
@@ -262,8 +266,8 @@ func (i *Instance) waitReady(ctx context.Context, ready []string) error {
 	}
 }
 
-// hasWorker reports whether the master has started a worker. From just before then on it minds its signals: one that comes earlier, even after
-// the pid file is there, is noticed only with the next.
+// hasWorker reports whether the master has started a worker. From just before then on it minds its signals: one that
+// comes earlier, even after the pid file is there, is noticed only with the next.
 func (i *Instance) hasWorker() bool {
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", i.PID))
 	return err != nil || len(bytes.TrimSpace(children)) > 0 // a kernel without that file cannot say

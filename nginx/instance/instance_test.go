@@ -26,7 +26,8 @@ func config(t *testing.T, dir string, port int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return main + fmt.Sprintf("events {}\nhttp {\n%s    server { listen 127.0.0.1:%d; location / { return 200 up; } }\n}\n", HTTPPaths(dir), port)
+	return main + fmt.Sprintf("events {}\nhttp {\n%s    server { listen 127.0.0.1:%d; location / { return 200 "+
+		"up; } }\n}\n", HTTPPaths(dir), port)
 }
 
 func TestInstanceServesAndStops(t *testing.T) {

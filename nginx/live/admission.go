@@ -14,12 +14,12 @@ import (
 	"trimtab/nginx/lua"
 )
 
-// Admission refuses a share of the requests of upstreams in NGINX's access phase. What is refused there never reaches a server. It may be
-// used from several goroutines.
+// Admission refuses a share of the requests of upstreams in NGINX's access phase. What is refused there never reaches a
+// server. It may be used from several goroutines.
 type Admission struct {
 	Actuator *Actuator // whose control call it uses
-	// Hold is how long a share is in force unless it is set again: when the daemon is gone, everybody is let in. At most an hour; 0
-	// means 15 s.
+	// Hold is how long a share is in force unless it is set again: when the daemon is gone, everybody is let in. At
+	// most an hour; 0 means 15 s.
 	Hold time.Duration
 	// Status is that of a refused request, 503 or 429; 0 means 503.
 	Status int
@@ -61,7 +61,8 @@ func (a Admission) Admit(ctx context.Context, blocked map[string]float64) error 
 		if !(share >= 0 && share <= 1) {
 			return refuse("upstream %q: blocked share %v: want 0 to 1", name, share)
 		}
-		fmt.Fprintf(&b, "%s %.6f %.3f %d %d\n", name, share, hold.Seconds(), status, int(math.Max(1, math.Ceil(a.RetryAfter.Seconds()))))
+		fmt.Fprintf(&b, "%s %.6f %.3f %d %d\n", name, share, hold.Seconds(), status,
+			int(math.Max(1, math.Ceil(a.RetryAfter.Seconds()))))
 	}
 	now, err := a.call(ctx, http.MethodPut, b.Bytes())
 	if err != nil {
@@ -69,7 +70,8 @@ func (a Admission) Admit(ctx context.Context, blocked map[string]float64) error 
 	}
 	for name, share := range blocked {
 		if got := now[name].Share; math.Abs(got-share) > 1e-5 {
-			return fmt.Errorf("admission: it took the call, but upstream %q is refused %v of its requests, not %v", name, got, share)
+			return fmt.Errorf("admission: it took the call, but upstream %q is refused %v of its requests, not %v",
+				name, got, share)
 		}
 	}
 	return nil
@@ -94,7 +96,8 @@ func (a Admission) call(ctx context.Context, method string, body []byte) (map[st
 		return nil, fmt.Errorf("admission at %s: reply: %w", a.Actuator.config.Address, err)
 	}
 	if s.Format != 1 {
-		return nil, fmt.Errorf("admission at %s: format %d, want 1: run trimtab nginx live install and reload NGINX", a.Actuator.config.Address, s.Format)
+		return nil, fmt.Errorf("admission at %s: format %d, want 1: run trimtab nginx live install and reload NGINX",
+			a.Actuator.config.Address, s.Format)
 	}
 	return s.Upstreams, nil
 }

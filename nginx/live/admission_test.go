@@ -49,7 +49,8 @@ func newGate(t *testing.T) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := lua.Live{Dir: filepath.Join(dir, "lua"), Listen: fmt.Sprintf("127.0.0.1:%d", ports[1]), TokenFile: filepath.Join(dir, "lua", "token"),
+	l := lua.Live{Dir: filepath.Join(dir, "lua"), Listen: fmt.Sprintf("127.0.0.1:%d", ports[1]),
+		TokenFile: filepath.Join(dir, "lua", "token"),
 		Admission: []string{"app"}}
 	files, err := l.Files()
 	if err != nil {
@@ -122,7 +123,8 @@ func TestAdmissionInNGINX(t *testing.T) {
 		retry  string
 	}{
 		{"a third is refused with 503", live.Admission{}, 1.0 / 3, 503, "1"},
-		{"all of it with 429 and a pause of 7 s", live.Admission{Status: 429, RetryAfter: 7 * time.Second}, 1, 429, "7"},
+		{"all of it with 429 and a pause of 7 s", live.Admission{Status: 429, RetryAfter: 7 * time.Second}, 1, 429,
+			"7"},
 		{"nobody", live.Admission{}, 0, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -149,7 +151,8 @@ func TestAdmissionInNGINX(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o, r := after["app"].Offered-before["app"].Offered, after["app"].Refused-before["app"].Refused; o != n || r != uint64(n-ok) {
+			if o, r := after["app"].Offered-before["app"].Offered, after["app"].Refused-before["app"].Refused; o != n ||
+				r != uint64(n-ok) {
 				t.Errorf("it counts %d offered and %d refused, want %d and %d", o, r, n, n-ok)
 			}
 		})

@@ -25,9 +25,11 @@ type InstallOptions struct {
 	Upstreams []string // default: every http upstream whose weights can be set live
 	// Admission are the upstreams of which a share of the requests may be refused; default: none.
 	Admission []string
-	// StatusListen is where the status page is to be served, as in a listen directive; empty: the shim is not installed.
+	// StatusListen is where the status page is to be served, as in a listen directive; empty: the shim is not
+	// installed.
 	StatusListen string
-	// Hooked leaves the Lua hooks out of the snippet: the configuration has its own, which run the statements of Live.Hooks.
+	// Hooked leaves the Lua hooks out of the snippet: the configuration has its own, which run the statements of
+	// Live.Hooks.
 	Hooked bool
 }
 
@@ -62,7 +64,8 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	if _, err := New(Config{Address: opt.Listen}); err != nil {
 		return nil, err
 	}
-	in := &Installation{Live: lua.Live{Dir: opt.Dir, Listen: opt.Listen, TokenFile: opt.TokenFile, Upstreams: opt.Upstreams, Hooked: opt.Hooked,
+	in := &Installation{Live: lua.Live{Dir: opt.Dir, Listen: opt.Listen, TokenFile: opt.TokenFile,
+		Upstreams: opt.Upstreams, Hooked: opt.Hooked,
 		Admission: opt.Admission}}
 	if opt.StatusListen != "" {
 		in.Live.Status = &lua.Status{Listen: opt.StatusListen}
@@ -87,7 +90,8 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 			continue
 		}
 		if u.Method == "ip_hash" || u.Method == "hash" {
-			in.Notes = append(in.Notes, fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers", u.Name, u.Method))
+			in.Notes = append(in.Notes, fmt.Sprintf("upstream %q uses %s: new weights move clients to other servers",
+				u.Name, u.Method))
 		}
 		chosen = append(chosen, u)
 	}
@@ -97,7 +101,8 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, refuse("no upstream in %s can have its weights set live: %s", cfg.Path, strings.Join(append(in.Skipped, "there is no http upstream"), "; "))
+		return nil, refuse("no upstream in %s can have its weights set live: %s", cfg.Path,
+			strings.Join(append(in.Skipped, "there is no http upstream"), "; "))
 	}
 	var err error
 	if in.Files, err = in.Live.Files(); err != nil {
@@ -112,8 +117,9 @@ func Plan(cfg *nginx.Config, opt InstallOptions) (*Installation, error) {
 	})
 	for _, name := range opt.Admission {
 		in.Lines = append(in.Lines, Line{
-			Text: "include " + in.Live.AdmissionSnippet(name) + ";", Present: included(cfg, in.Live.AdmissionSnippet(name)),
-			Where: fmt.Sprintf("in every location that passes requests to upstream %s", name),
+			Text:    "include " + in.Live.AdmissionSnippet(name) + ";",
+			Present: included(cfg, in.Live.AdmissionSnippet(name)),
+			Where:   fmt.Sprintf("in every location that passes requests to upstream %s", name),
 		})
 	}
 	for _, u := range chosen {
@@ -132,20 +138,24 @@ func (in *Installation) lookForHooks(cfg *nginx.Config) error {
 		if _, ours := in.Files[f.Path]; ours {
 			continue
 		}
-		if bytes.HasPrefix(f.Data, []byte("# Written by trimtab nginx shim install")) && bytes.Contains(f.Data, []byte("init_by_lua")) {
-			return refuse("%s: the status shim is included by itself, and NGINX takes only one set of Lua hooks: take that include out and "+
+		if bytes.HasPrefix(f.Data, []byte("# Written by trimtab nginx shim install")) &&
+			bytes.Contains(f.Data, []byte("init_by_lua")) {
+			return refuse("%s: the status shim is included by itself, and NGINX takes only one set of Lua hooks: "+
+				"take that include out and "+
 				"install both together with --status-listen", f.Path)
 		}
 		for _, hook := range slices.Sorted(maps.Keys(hooks)) {
 			if name := strings.TrimSuffix(hook, "_block"); !in.Live.Hooked && bytes.Contains(f.Data, []byte(name)) {
-				in.Notes = append(in.Notes, fmt.Sprintf("%s contains %s: NGINX allows one in the http block; install with --hooked and run in yours: %s",
+				in.Notes = append(in.Notes, fmt.Sprintf("%s contains %s: NGINX allows one in the http block; install "+
+					"with --hooked and run in yours: %s",
 					f.Path, name, strings.Join(hooks[hook], " ")))
 			}
 		}
 	}
 	if in.Live.Hooked {
 		for _, hook := range slices.Sorted(maps.Keys(hooks)) {
-			in.Notes = append(in.Notes, fmt.Sprintf("run in your %s: %s", strings.TrimSuffix(hook, "_block"), strings.Join(hooks[hook], " ")))
+			in.Notes = append(in.Notes, fmt.Sprintf("run in your %s: %s", strings.TrimSuffix(hook, "_block"),
+				strings.Join(hooks[hook], " ")))
 		}
 	}
 	return nil
@@ -180,8 +190,8 @@ func included(cfg *nginx.Config, path string) bool {
 	return slices.ContainsFunc(cfg.Files, func(f *nginx.File) bool { return f.Path == path })
 }
 
-// Write writes the files that are not there with that content already, each in one step, and makes a token unless there is
-// one. It returns what it wrote. NGINX must be reloaded for changed files to count.
+// Write writes the files that are not there with that content already, each in one step, and makes a token unless there
+// is one. It returns what it wrote. NGINX must be reloaded for changed files to count.
 func (in *Installation) Write() (written []string, err error) {
 	if err := os.MkdirAll(in.Live.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create folder: %w", err)

@@ -25,9 +25,9 @@ type Config struct {
 	// Token reads TokenFile; nil: this process does.
 	Token   func() ([]byte, error)
 	Timeout time.Duration // of one call; 0 means 5 s
-	// Prove, when not nil, says whether the far end of the connection is the NGINX that is meant; something has been read
-	// from it then. The token is sent only on a connection that passes: a program that took the address while NGINX was
-	// down must not learn it.
+	// Prove, when not nil, says whether the far end of the connection is the NGINX that is meant; something has been
+	// read from it then. The token is sent only on a connection that passes: a program that took the address while
+	// NGINX was down must not learn it.
 	Prove func(ctx context.Context, conn net.Conn) error
 }
 
@@ -56,7 +56,8 @@ func New(cfg Config) (*Actuator, error) {
 	} else if host, _, err := net.SplitHostPort(cfg.Address); err != nil {
 		return nil, fmt.Errorf("live weights: address %q: want 127.0.0.1:port or unix:/path", cfg.Address)
 	} else if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("live weights: address %q is not loopback: the token would cross the network in the clear", cfg.Address)
+		return nil, fmt.Errorf("live weights: address %q is not loopback: the token would cross the network "+
+			"in the clear", cfg.Address)
 	}
 	dialer := net.Dialer{Timeout: cfg.Timeout}
 	return &Actuator{config: cfg, client: &http.Client{
@@ -115,8 +116,8 @@ func (a *Actuator) Reset(ctx context.Context) (*State, error) {
 	return a.call(ctx, http.MethodDelete, nil)
 }
 
-// Apply sets the weights of the servers named in want and leaves all others alone. They are in force for the next request
-// when it returns. It fails with a *nginx.Refusal when NGINX refuses, and then nothing has changed.
+// Apply sets the weights of the servers named in want and leaves all others alone. They are in force for the next
+// request when it returns. It fails with a *nginx.Refusal when NGINX refuses, and then nothing has changed.
 func (a *Actuator) Apply(ctx context.Context, want nginx.Settings) (nginx.Receipt, error) {
 	began := time.Now()
 	r, err := a.apply(ctx, want)
@@ -279,7 +280,8 @@ func (a *Actuator) once(ctx context.Context, method string, body []byte) (*State
 		return nil, fmt.Errorf("live weights at %s: reply: %w", a.config.Address, err)
 	}
 	if s.Format != 2 {
-		return nil, fmt.Errorf("live weights at %s: format %d, want 2: run trimtab nginx live install and reload NGINX", a.config.Address, s.Format)
+		return nil, fmt.Errorf("live weights at %s: format %d, want 2: run trimtab nginx live install and reload NGINX",
+			a.config.Address, s.Format)
 	}
 	return s, nil
 }
@@ -319,7 +321,8 @@ func (a *Actuator) failure(status int, text []byte) error {
 		Again bool   `json:"again"`
 	}
 	if json.Unmarshal(text, &said) != nil || said.Error == "" {
-		return fmt.Errorf("live weights at %s: HTTP %d without a reason: is that Trimtab's control call?", a.config.Address, status)
+		return fmt.Errorf("live weights at %s: HTTP %d without a reason: is that Trimtab's control call?",
+			a.config.Address, status)
 	}
 	if said.Again {
 		return errReloading
@@ -328,7 +331,8 @@ func (a *Actuator) failure(status int, text []byte) error {
 	case http.StatusBadRequest, http.StatusConflict, http.StatusInsufficientStorage:
 		return refuse("%s", said.Error)
 	case http.StatusUnauthorized:
-		return fmt.Errorf("live weights at %s: %s: NGINX reads %s when it loads its configuration; reload it after a change", a.config.Address, said.Error, a.config.TokenFile)
+		return fmt.Errorf("live weights at %s: %s: NGINX reads %s when it loads its configuration; reload it "+
+			"after a change", a.config.Address, said.Error, a.config.TokenFile)
 	}
 	return fmt.Errorf("live weights at %s: HTTP %d: %s", a.config.Address, status, said.Error)
 }

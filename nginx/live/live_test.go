@@ -94,13 +94,15 @@ func install(t *testing.T, listen string) *site {
 	if _, err := s.plan.Write(); err != nil {
 		t.Fatal(err)
 	}
-	text = strings.NewReplacer("HTTP\n", s.plan.Lines[0].Text+"\n", "APP", s.plan.Lines[1].Text, "REST", s.plan.Lines[2].Text).Replace(text)
+	text = strings.NewReplacer("HTTP\n", s.plan.Lines[0].Text+"\n", "APP", s.plan.Lines[1].Text, "REST",
+		s.plan.Lines[2].Text).Replace(text)
 	s.url = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	if s.Instance, err = instance.Start(t.Context(), dir, text, strings.TrimPrefix(s.url, "http://")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
-	if s.actuator, err = live.New(live.Config{Address: listen, TokenFile: s.plan.Live.TokenFile, Timeout: 20 * time.Second}); err != nil {
+	if s.actuator, err = live.New(live.Config{Address: listen, TokenFile: s.plan.Live.TokenFile,
+		Timeout: 20 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -139,7 +141,8 @@ func TestInstallThenApply(t *testing.T) {
 	for _, listen := range []string{"", "live.sock"} {
 		t.Run("over "+map[bool]string{true: "loopback", false: "a Unix socket"}[listen == ""], func(t *testing.T) {
 			s := install(t, listen)
-			if again := planned(t, s.Config, s.plan.Live.Listen); !again.Lines[0].Present || !again.Lines[1].Present || len(again.Skipped) != 0 {
+			if again := planned(t, s.Config, s.plan.Live.Listen); !again.Lines[0].Present || !again.Lines[1].Present ||
+				len(again.Skipped) != 0 {
 				t.Errorf("planned again: got %+v, want all lines present", again)
 			}
 			if written, err := s.plan.Write(); err != nil || len(written) != 0 {
@@ -147,7 +150,8 @@ func TestInstallThenApply(t *testing.T) {
 			}
 			want := nginx.Settings{"app": {s.servers[0]: {Weight: 1}, s.servers[1]: {Weight: 9}}}
 			r, err := s.actuator.Apply(t.Context(), want)
-			if err != nil || !r.Changed || r.Reloaded || r.Weights["app"][s.servers[1]].Weight != 9 || r.Confirmed.IsZero() {
+			if err != nil || !r.Changed || r.Reloaded || r.Weights["app"][s.servers[1]].Weight != 9 ||
+				r.Confirmed.IsZero() {
 				t.Fatalf("got %+v, %v", r, err)
 			}
 			if got := s.answers(t, 50); got[s.servers[0]] < 4 || got[s.servers[0]] > 6 {
@@ -227,7 +231,8 @@ func TestApplyWithoutBalancer(t *testing.T) {
 
 func TestAddressMustBeLocal(t *testing.T) {
 	for address, ok := range map[string]bool{
-		"127.0.0.1:9147": true, "[::1]:9147": true, "unix:/run/x": true, "10.0.0.1:9147": false, "localhost:9147": false, "": false, "0.0.0.0:1": false,
+		"127.0.0.1:9147": true, "[::1]:9147": true, "unix:/run/x": true, "10.0.0.1:9147": false,
+		"localhost:9147": false, "": false, "0.0.0.0:1": false,
 	} {
 		if _, err := live.New(live.Config{Address: address}); (err == nil) != ok {
 			t.Errorf("%q: got %v, want ok %v", address, err, ok)
@@ -256,7 +261,8 @@ stream { upstream e { server 10.0.0.1:1; } }
 	for _, l := range in.Lines[1:] {
 		zones = append(zones, l.Text)
 	}
-	if want := []string{"zone a 64k;", "zone b 64k;", "zone c 64k;", "zone h 64k;"}; !slices.Equal(zones, want) || len(in.Skipped) != 4 {
+	if want := []string{"zone a 64k;", "zone b 64k;", "zone c 64k;", "zone h 64k;"}; !slices.Equal(zones, want) ||
+		len(in.Skipped) != 4 {
 		t.Errorf("got lines %q, left out %q, want %q", zones, in.Skipped, want)
 	}
 	if len(in.Notes) != 2 || !strings.Contains(in.Notes[0], "move clients") {
@@ -266,20 +272,24 @@ stream { upstream e { server 10.0.0.1:1; } }
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "shim.conf"), []byte("# Written by trimtab nginx shim install.\ninit_by_lua_block { }\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "shim.conf"),
+		[]byte("# Written by trimtab nginx shim install.\ninit_by_lua_block { }\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path+".2", []byte("http { include shim.conf; upstream a { server 10.0.0.1; } }"), 0o644); err != nil {
+	if err := os.WriteFile(path+".2", []byte("http { include shim.conf; upstream a { server 10.0.0.1; } }"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	shimmed, err := nginx.ReadConfig(path + ".2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := live.Plan(shimmed, live.InstallOptions{}); err == nil || !strings.Contains(err.Error(), "status-listen") {
+	if _, err := live.Plan(shimmed, live.InstallOptions{}); err == nil || !strings.Contains(err.Error(),
+		"status-listen") {
 		t.Errorf("beside the status shim: got %v, want to be told about --status-listen", err)
 	}
-	if _, err := live.Plan(cfg, live.InstallOptions{Upstreams: []string{"f"}}); err == nil || !strings.Contains(err.Error(), "random") {
+	if _, err := live.Plan(cfg, live.InstallOptions{Upstreams: []string{"f"}}); err == nil ||
+		!strings.Contains(err.Error(), "random") {
 		t.Errorf("f asked for: got %v, want the reason", err)
 	}
 }
@@ -313,7 +323,8 @@ func TestNothingIsLost(t *testing.T) {
 		}()
 	}
 	for i := range 100 {
-		if _, err := s.actuator.Apply(t.Context(), nginx.Settings{"app": {s.servers[0]: {Weight: 1 + i%7}, s.servers[1]: {Weight: 3}}}); err != nil {
+		if _, err := s.actuator.Apply(t.Context(),
+			nginx.Settings{"app": {s.servers[0]: {Weight: 1 + i%7}, s.servers[1]: {Weight: 3}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -329,7 +340,8 @@ func TestNothingIsLost(t *testing.T) {
 // An http block holds one of each Lua hook: an operator who has his own runs ours in them.
 func TestPlanBesideHooksOfTheOperator(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nginx.conf")
-	if err := os.WriteFile(path, []byte("http { init_worker_by_lua_block { mine() }\nupstream a { zone a 1m; server 10.0.0.1; } }"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte("http { init_worker_by_lua_block { mine() }\nupstream a { zone a 1m; server "+
+		"10.0.0.1; } }"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := nginx.ReadConfig(path)

@@ -13,8 +13,8 @@ import (
 	"trimtab/nginx/lua"
 )
 
-// ErrUnproved is returned when what answers at the address of the control call is not known to be NGINX; the token has not
-// been sent then.
+// ErrUnproved is returned when what answers at the address of the control call is not known to be NGINX; the token has
+// not been sent then.
 var ErrUnproved = errors.New("the token was not sent")
 
 // proved makes a call without the token on a new connection and then asks whose it is. It returns the connection, ready
@@ -56,7 +56,8 @@ func hail(ctx context.Context, conn net.Conn, timeout time.Duration) error {
 	case resp.StatusCode == http.StatusOK:
 		return errors.New("a call without the token was answered as if it had one")
 	case resp.Close || in.Buffered() > 0 || n == maxReply:
-		return fmt.Errorf("call without the token: HTTP %d, and the connection is not kept: is that Trimtab's control call?", resp.StatusCode)
+		return fmt.Errorf("call without the token: HTTP %d, and the connection is not kept: is that Trimtab's "+
+			"control call?", resp.StatusCode)
 	}
 	return conn.SetDeadline(time.Time{})
 }

@@ -23,7 +23,8 @@ func TestTokenIsSentToNGINX(t *testing.T) {
 	for _, c := range []struct{ name, listen string }{{"TCP", ""}, {"a Unix socket", "control.sock"}} {
 		t.Run(c.name, func(t *testing.T) {
 			s := install(t, c.listen)
-			a, err := live.New(live.Config{Address: s.plan.Live.Listen, TokenFile: s.plan.Live.TokenFile, Prove: s.applier().Answers})
+			a, err := live.New(live.Config{Address: s.plan.Live.Listen, TokenFile: s.plan.Live.TokenFile,
+				Prove: s.applier().Answers})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +44,8 @@ func TestTokenIsSentToNobodyElse(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		status int
-	}{{"it answers as NGINX would", http.StatusUnauthorized}, {"it answers as if the token were right", http.StatusOK}} {
+	}{{"it answers as NGINX would", http.StatusUnauthorized}, {"it answers as if the token were right",
+		http.StatusOK}} {
 		t.Run(c.name, func(t *testing.T) {
 			var calls, tokens atomic.Int64
 			thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +56,8 @@ func TestTokenIsSentToNobodyElse(t *testing.T) {
 				w.WriteHeader(c.status)
 			}))
 			defer thief.Close()
-			a, err := live.New(live.Config{Address: strings.TrimPrefix(thief.URL, "http://"), TokenFile: s.plan.Live.TokenFile, Prove: s.applier().Answers})
+			a, err := live.New(live.Config{Address: strings.TrimPrefix(thief.URL, "http://"),
+				TokenFile: s.plan.Live.TokenFile, Prove: s.applier().Answers})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,8 +9,8 @@ import (
 // AdmissionPath is the path of the call that sets which share of the requests is refused.
 const AdmissionPath = "/trimtab/admission"
 
-// AdmissionSnippet is the file that every location includes which passes requests to an upstream of Live.Admission. It holds the
-// location's access_by_lua; one that has its own runs AdmissionLua in it.
+// AdmissionSnippet is the file that every location includes which passes requests to an upstream of Live.Admission. It
+// holds the location's access_by_lua; one that has its own runs AdmissionLua in it.
 func (l Live) AdmissionSnippet(upstream string) string {
 	return filepath.Join(l.Dir, "admission-"+upstream+".conf")
 }
@@ -34,7 +34,8 @@ func (l Live) admission(files map[string]string) error {
 		if strings.ContainsRune(name, '/') {
 			return fmt.Errorf("admission: upstream %q: a name with a slash cannot be part of a file's", name)
 		}
-		files[l.AdmissionSnippet(name)] = fmt.Sprintf("# Written by trimtab nginx live install. Belongs into every location that passes requests to upstream %s.\n"+
+		files[l.AdmissionSnippet(name)] = fmt.Sprintf("# Written by trimtab nginx live install. Belongs into every "+
+			"location that passes requests to upstream %s.\n"+
 			"access_by_lua_block { %s }\n", name, AdmissionLua(name))
 	}
 	return nil
@@ -51,8 +52,10 @@ func (l Live) admissionHooks(hooks map[string][]string) {
 	}
 	hooks["init_by_lua_block"] = append(hooks["init_by_lua_block"], fmt.Sprintf(
 		`package.loaded["trimtab.admit"] = dofile(%s).init{ dict = "trimtab_admission", upstreams = { %s }, tools = package.loaded["trimtab.live"].tools, `+
-			`live = package.loaded["trimtab.live"] }`, quote(filepath.Join(l.Dir, "admit.lua")), strings.Join(names, ", ")))
-	hooks["init_worker_by_lua_block"] = append(hooks["init_worker_by_lua_block"], `package.loaded["trimtab.admit"].start()`)
+			`live = package.loaded["trimtab.live"] }`, quote(filepath.Join(l.Dir, "admit.lua")),
+		strings.Join(names, ", ")))
+	hooks["init_worker_by_lua_block"] = append(hooks["init_worker_by_lua_block"],
+		`package.loaded["trimtab.admit"].start()`)
 }
 
 // admissionKiB is far more than three short values of some hundred upstreams need.
@@ -69,5 +72,6 @@ func (l Live) admissionLocation() string {
 	if len(l.Admission) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("    location = %s { content_by_lua_block { package.loaded[\"trimtab.admit\"].control() } }\n", AdmissionPath)
+	return fmt.Sprintf("    location = %s { content_by_lua_block { package.loaded[\"trimtab.admit\"].control() } }\n",
+		AdmissionPath)
 }

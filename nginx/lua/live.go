@@ -24,14 +24,15 @@ type Live struct {
 	TokenFile string   // file whose first line is the token; only root need read it
 	Upstreams []string // whose weights may be set; nil: every upstream
 	Servers   int      // how many there are in all, to size the dictionary
-	// Admission are the upstreams of which a share of the requests may be refused, in the locations that include AdmissionSnippet.
+	// Admission are the upstreams of which a share of the requests may be refused, in the locations that include
+	// AdmissionSnippet.
 	Admission []string
 
-	// Status is the status shim, nil for none. It comes along here because a configuration holds only one init_by_lua. Dir
-	// and Hooked are set by Files.
+	// Status is the status shim, nil for none. It comes along here because a configuration holds only one init_by_lua.
+	// Dir and Hooked are set by Files.
 	Status *Status
-	// Hooked leaves init_by_lua, init_worker_by_lua and log_by_lua out of the snippet, of which an http block can hold only
-	// one each: the operator's own run Hooks.
+	// Hooked leaves init_by_lua, init_worker_by_lua and log_by_lua out of the snippet, of which an http block can hold
+	// only one each: the operator's own run Hooks.
 	Hooked bool
 	// Without names methods that this NGINX was built without: least_conn, ip_hash, hash, random, keepalive.
 	Without []string
@@ -40,8 +41,8 @@ type Live struct {
 // ReferencePrefix is how the names of the upstreams begin that show what a method looks like in NGINX's memory.
 const ReferencePrefix = "trimtab-method-"
 
-// references are upstreams that nothing uses, one per method of NGINX's own. An upstream that picks with the same function
-// has the same method.
+// references are upstreams that nothing uses, one per method of NGINX's own. An upstream that picks with the same
+// function has the same method.
 func (l Live) references() string {
 	var b strings.Builder
 	for _, m := range []struct{ name, directive, module string }{
@@ -65,7 +66,8 @@ func (l Live) references() string {
 func (l Live) Validate() error {
 	for what, path := range map[string]string{"folder": l.Dir, "token file": l.TokenFile} {
 		if !filepath.IsAbs(path) || strings.ContainsAny(path, "\n\"'\\;{}$ ") {
-			return fmt.Errorf("live weights: %s %q: want an absolute path without blanks, quotes, $, ; or braces", what, path)
+			return fmt.Errorf("live weights: %s %q: want an absolute path without blanks, quotes, $, ; or braces", what,
+				path)
 		}
 	}
 	if l.Listen == "" || strings.ContainsAny(l.Listen, "\n\"'\\;{}$ ") {
@@ -82,8 +84,8 @@ func (l Live) Validate() error {
 // HTTPSnippet is the path of the file that the http block includes.
 func (l Live) HTTPSnippet() string { return filepath.Join(l.Dir, "live.conf") }
 
-// ZoneLine is the line that an upstream needs so that its weights can be set: it moves NGINX's record of the servers into
-// shared memory. NGINX wants about 0.8 KiB per server.
+// ZoneLine is the line that an upstream needs so that its weights can be set: it moves NGINX's record of the servers
+// into shared memory. NGINX wants about 0.8 KiB per server.
 func ZoneLine(upstream string, servers int) string {
 	return fmt.Sprintf("zone %s %dk;", upstream, 64*((servers+16+63)/64))
 }
@@ -103,7 +105,8 @@ func (l Live) Files() (map[string]string, error) {
 		maps.Copy(files, status)
 	}
 	files[l.HTTPSnippet()] = l.http()
-	for name, fs := range map[string]embed.FS{"live.lua": liveFiles, "weights.lua": liveFiles, "control.lua": liveFiles, "running.lua": statusFiles} {
+	for name, fs := range map[string]embed.FS{"live.lua": liveFiles, "weights.lua": liveFiles, "control.lua": liveFiles,
+		"running.lua": statusFiles} {
 		text, err := fs.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -170,9 +173,9 @@ func (l Live) http() string {
 	return b.String()
 }
 
-// dictKiB allows for three lists of all servers (kept, in force, and one being written), each of up to 64 bytes per server
-// besides the signature of the same size, twice over for what the dictionary's pages and keys need. It grows in steps, since
-// a dictionary of another size begins empty.
+// dictKiB allows for three lists of all servers (kept, in force, and one being written), each of up to 64 bytes per
+// server besides the signature of the same size, twice over for what the dictionary's pages and keys need. It grows in
+// steps, since a dictionary of another size begins empty.
 func (l Live) dictKiB() int { return 1024 * max(1, (l.Servers*3*128*2+(1<<20)-1)>>20) }
 
 // quote writes s as a Lua string; the names have been checked to hold nothing that Lua and Go escape differently.

@@ -78,11 +78,15 @@ func TestServersComeFromTheFile(t *testing.T) {
 
 func TestGroupsWhoseWeightsCannotBeSet(t *testing.T) {
 	for _, c := range []struct{ name, upstream, why string }{
-		{"no zone: the servers are in each worker's own memory", "server %s weight=3; server %s;", "add the line `zone app 64k;`"},
+		{"no zone: the servers are in each worker's own memory", "server %s weight=3; server %s;",
+			"add the line `zone app 64k;`"},
 		{"random keeps ranges in every worker", "random; server %s weight=3; server %s; ZONE", "random"},
-		{"random with a choice of two, and keepalive around it", "random two least_conn; server %s weight=3; server %s; ZONE keepalive 4;", "random"},
-		{"a consistent hash keeps points", "hash $request_uri consistent; server %s weight=3; server %s; ZONE", "consistent"},
-		{"a balancer in Lua", "server %[1]s weight=3; server %[2]s; ZONE balancer_by_lua_block { local x }", "another module's"},
+		{"random with a choice of two, and keepalive around it", "random two least_conn; server %s weight=3; server " +
+			"%s; ZONE keepalive 4;", "random"},
+		{"a consistent hash keeps points", "hash $request_uri consistent; server %s weight=3; server %s; ZONE",
+			"consistent"},
+		{"a balancer in Lua", "server %[1]s weight=3; server %[2]s; ZONE balancer_by_lua_block { local x }",
+			"another module's"},
 		{"a server declared twice", "server %[1]s weight=2; server %[2]s; server %[1]s; ZONE", "stands in it twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -91,7 +95,8 @@ func TestGroupsWhoseWeightsCannotBeSet(t *testing.T) {
 			if s.Live || !strings.Contains(s.Why, c.why) {
 				t.Errorf("got live %v, why %q, want the reason %q", s.Live, s.Why, c.why)
 			}
-			if status, text := w.control("PUT", "app "+w.backends[0].addr+" 2 up", token); status != 409 || !strings.Contains(text, c.why) {
+			if status, text := w.control("PUT", "app "+w.backends[0].addr+" 2 up", token); status != 409 ||
+				!strings.Contains(text, c.why) {
 				t.Errorf("PUT: got %d %s, want 409 and the reason", status, text)
 			}
 			if _, bad := w.get(20); bad != 0 {
@@ -106,9 +111,11 @@ func TestMemoryThatDoesNotFitIsLeftAlone(t *testing.T) {
 	const find = `for _, g in ipairs(package.loaded["trimtab.running"].upstreams("")) do if g.name == "app" then package.loaded["tampered"] = g end end `
 	for _, c := range []struct{ name, lua, why string }{
 		{"sums that do not add up", peer + "servers[1].peer.weight = 9", "sums"},
-		{"a weight that another program has set", peer + "servers[1].peer.weight = 9 " + peer + "conf.data.total_weight = 10 " + peer + "conf.data.weighted = 1", "another program"},
+		{"a weight that another program has set", peer + "servers[1].peer.weight = 9 " + peer +
+			"conf.data.total_weight = 10 " + peer + "conf.data.weighted = 1", "another program"},
 		{"another server's name", peer + "servers[1].peer.name.len = 5", "not 127.0.0.1:"},
-		{"a record outside the zone", peer + "servers[1].peer.name.data = " + peer + "conf.host.data", "outside its zone"},
+		{"a record outside the zone", peer + "servers[1].peer.name.data = " + peer + "conf.host.data",
+			"outside its zone"},
 		{"a list that goes on", peer + "servers[2].peer.next = " + peer + "servers[1].peer", "does not end"},
 		{"more servers than the configuration has", peer + "conf.data.number = 3", "has 3 servers"},
 	} {
@@ -118,14 +125,16 @@ func TestMemoryThatDoesNotFitIsLeftAlone(t *testing.T) {
 			if status, text := w.control("DELETE", "", token); status != 200 {
 				t.Fatalf("DELETE: got %d %s", status, text)
 			}
-			w.rewrite("location /fallback", "location = /tamper { content_by_lua_block { "+find+c.lua+" } }\n location /fallback")
+			w.rewrite("location /fallback",
+				"location = /tamper { content_by_lua_block { "+find+c.lua+" } }\n location /fallback")
 			if resp, err := http.Get(w.url + "/tamper"); err != nil || resp.StatusCode != 200 {
 				t.Fatalf("tamper: got %v, %v", resp, err)
 			}
 			if s := w.state().Upstreams["app"]; s.Live || !strings.Contains(s.Why, c.why) {
 				t.Errorf("got live %v, why %q, want %q", s.Live, s.Why, c.why)
 			}
-			if status, text := w.control("PUT", "app "+w.backends[0].addr+" 2 up", token); status != 409 || !strings.Contains(text, c.why) {
+			if status, text := w.control("PUT", "app "+w.backends[0].addr+" 2 up", token); status != 409 ||
+				!strings.Contains(text, c.why) {
 				t.Errorf("PUT: got %d %s, want 409 and the reason", status, text)
 			}
 		})
@@ -135,7 +144,8 @@ func TestMemoryThatDoesNotFitIsLeftAlone(t *testing.T) {
 func TestHostNamesCountAsTheirAddresses(t *testing.T) {
 	w := start(t, 1, 1, "server localhost:9 down; server %s; ZONE", "")
 	s := w.state().Upstreams["app"]
-	if !s.Live || len(s.Servers) < 2 || !strings.HasSuffix(s.Servers[0].Server, ":9") || strings.HasPrefix(s.Servers[0].Server, "localhost") {
+	if !s.Live || len(s.Servers) < 2 || !strings.HasSuffix(s.Servers[0].Server, ":9") ||
+		strings.HasPrefix(s.Servers[0].Server, "localhost") {
 		t.Fatalf("got %+v, want localhost's addresses", s)
 	}
 	if status, text := w.control("PUT", "app "+s.Servers[0].Server+" 7 down", token); status != 200 {
@@ -166,7 +176,8 @@ func TestControlRefuses(t *testing.T) {
 		{"one bad line among good ones", "PUT", "app " + a + " 2 up\napp 127.0.0.1:1 2 up", token, 409},
 		{"all servers down", "PUT", fmt.Sprintf("app %s 1 down\napp %s 1 down", a, w.backends[1].addr), token, 409},
 	} {
-		if status, text := w.control(c.method, c.body, c.token); status != c.status || !strings.Contains(text, `"error"`) {
+		if status, text := w.control(c.method, c.body, c.token); status != c.status ||
+			!strings.Contains(text, `"error"`) {
 			t.Errorf("%s: got %d %s, want %d", c.name, status, text, c.status)
 		}
 	}

@@ -50,7 +50,10 @@ func TestPassiveFailureMarking(t *testing.T) {
 		w.get(4)
 		w.backends[0].handle.Store(nil)
 		eventually(t, "the server is used again", func() bool { served, _ := w.get(4); return served[0] > 0 })
-		eventually(t, "its failures are forgotten", func() bool { w.get(2); return w.state().Upstreams["app"].Servers[0].Fails == 0 })
+		eventually(t, "its failures are forgotten", func() bool {
+			w.get(2)
+			return w.state().Upstreams["app"].Servers[0].Fails == 0
+		})
 		if served, bad := w.get(40); served[0] < 15 || bad != 0 {
 			t.Errorf("got %v, %d bad, want half each", served, bad)
 		}
@@ -88,7 +91,8 @@ func TestPassiveFailureMarking(t *testing.T) {
 		}
 	})
 	t.Run("a failed last attempt counts through an error_page to another location too", func(t *testing.T) {
-		w := start(t, 1, 2, "server %s max_fails=1 fail_timeout=1h; server %s; ZONE", "proxy_next_upstream off; error_page 502 = /fallback;")
+		w := start(t, 1, 2, "server %s max_fails=1 fail_timeout=1h; server %s; ZONE", "proxy_next_upstream off; "+
+			"error_page 502 = /fallback;")
 		w.backends[0].set(hang)
 		if served, bad := w.get(20); served[0] != 1 || bad != 0 {
 			t.Errorf("got %v, %d bad, want one try on the first and no error", served, bad)

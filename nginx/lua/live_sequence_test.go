@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// picks sends n requests one after the other, from as many addresses, and returns the backends that answered, by number.
+// picks sends n requests one after the other, from as many addresses, and returns the backends that answered, by
+// number.
 func (w *world) picks(path string, n int) []int {
 	w.t.Helper()
 	got := make([]int, n)
@@ -64,14 +65,17 @@ func TestPicksAreThoseOfAFreshConfiguration(t *testing.T) {
 					weights[i][j] = 1 + random.IntN([]int{9, 100}[i%2])
 					lines += fmt.Sprintf("server %s weight=%d; ", w.backends[j].addr, weights[i][j])
 				}
-				native += fmt.Sprintf("upstream native%d { %s %s zone native%d 64k; %s }\n", i, c.method, lines, i, c.below)
-				places += fmt.Sprintf("location = /%d { proxy_pass http://native%d; proxy_http_version 1.1; proxy_set_header Connection \"\"; }\n", i, i)
+				native += fmt.Sprintf("upstream native%d { %s %s zone native%d 64k; %s }\n", i, c.method, lines, i,
+					c.below)
+				places += fmt.Sprintf("location = /%d { proxy_pass http://native%d; proxy_http_version 1.1; "+
+					"proxy_set_header Connection \"\"; }\n", i, i)
 			}
 			w.rewrite("    server {", native+"    server {")
 			w.rewrite("location / {", places+"location / {")
 			seen := map[int]bool{}
 			for i, v := range weights {
-				w.put(fmt.Sprint(v[0], " up"), fmt.Sprint(v[1], " up"), fmt.Sprint(v[2], " up"), fmt.Sprint(v[3], " up"))
+				w.put(fmt.Sprint(v[0], " up"), fmt.Sprint(v[1], " up"), fmt.Sprint(v[2], " up"),
+					fmt.Sprint(v[3], " up"))
 				got, want := w.picks("/", requests), w.picks(fmt.Sprintf("/%d", i), requests)
 				if !slices.Equal(got, want) {
 					t.Errorf("weights %v: got %v, want %v as freshly loaded", v, got, want)
@@ -189,7 +193,10 @@ func TestCallsDuringReloads(t *testing.T) {
 	t.Logf("%d of 400 calls were told to ask again", again)
 	w.put("3 up", "1 up")
 	// Until the last reload is through, workers of the configuration before take requests too.
-	eventually(t, "the weights set last are those of every pick", func() bool { got, bad := w.get(40); return bad == 0 && got[0] == 30 })
+	eventually(t, "the weights set last are those of every pick", func() bool {
+		got, bad := w.get(40)
+		return bad == 0 && got[0] == 30
+	})
 	release()
 	if err := <-old; err != nil {
 		t.Errorf("the request that an old worker served through all reloads: %v", err)

@@ -74,7 +74,8 @@ func start(t *testing.T, workers, n int, upstream, location string) *world {
 		t.Fatal(err)
 	}
 	w.live = lua.Live{
-		Dir: filepath.Join(dir, "trimtab"), Listen: "unix:" + filepath.Join(dir, "s"), TokenFile: filepath.Join(dir, "token"), Servers: n,
+		Dir: filepath.Join(dir, "trimtab"), Listen: "unix:" + filepath.Join(dir, "s"),
+		TokenFile: filepath.Join(dir, "token"), Servers: n,
 		Status: &lua.Status{Listen: "unix:" + filepath.Join(dir, "status")},
 	}
 	files, err := w.live.Files()
@@ -95,7 +96,8 @@ func start(t *testing.T, workers, n int, upstream, location string) *world {
 		t.Fatal(err)
 	}
 	w.url = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	w.Instance, err = instance.Start(t.Context(), dir, w.config(dir, workers, fmt.Sprintf(upstream, args...), location, ports[0]), strings.TrimPrefix(w.url, "http://"))
+	w.Instance, err = instance.Start(t.Context(), dir, w.config(dir, workers, fmt.Sprintf(upstream, args...), location,
+		ports[0]), strings.TrimPrefix(w.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,8 +256,11 @@ func TestWeightsCountFromTheNextRequest(t *testing.T) {
 		t.Errorf("state: got %+v", s)
 	}
 	_, page := w.call(w.live.Status.Listen, lua.StatusPath, "GET", "", "")
-	for i, want := range []string{`"weight":1,"maxFails":1,"failTimeout":10,"backup":false,"down":true`, `"weight":4,"maxFails":1,"failTimeout":10,"backup":false,"down":false`} {
-		if _, peer, _ := strings.Cut(page, `{"server":"`+w.backends[i].addr+`","requestCounter":`); !strings.HasPrefix(peer[max(0, strings.Index(peer, `"weight"`)):], want) || strings.HasPrefix(peer, "0,") {
+	for i, want := range []string{`"weight":1,"maxFails":1,"failTimeout":10,"backup":false,"down":true`,
+		`"weight":4,"maxFails":1,"failTimeout":10,"backup":false,"down":false`} {
+		if _, peer, _ := strings.Cut(page,
+			`{"server":"`+w.backends[i].addr+`","requestCounter":`); !strings.HasPrefix(peer[max(0,
+			strings.Index(peer, `"weight"`)):], want) || strings.HasPrefix(peer, "0,") {
 			t.Errorf("status page: server %d of %s, want its requests and %s", i, page, want)
 		}
 	}

@@ -30,8 +30,8 @@ type Status struct {
 	Listen      string // of a server of its own for the page: "127.0.0.1:port" or "unix:/path"; "" for none
 	BucketsMsec []int  // bounds of the histograms in ms, rising; nil means DefaultBucketsMsec, empty means none
 	DictKiB     int    // size of the shared dictionary; 0 means 10240, enough for about 1000 servers with 20 bounds
-	// Hooked leaves init_by_lua and log_by_lua out of the snippet, of which an http block can hold only one each: another
-	// snippet, such as that of Live, runs InitLua and LogLua in its own.
+	// Hooked leaves init_by_lua and log_by_lua out of the snippet, of which an http block can hold only one each:
+	// another snippet, such as that of Live, runs InitLua and LogLua in its own.
 	Hooked bool
 	// NoMemory counts by NGINX's variables alone, on every version: weights on the page are null then.
 	NoMemory bool
@@ -100,7 +100,8 @@ func (s Status) InitLua() string {
 	for _, name := range []string{"running", "variables", "page"} {
 		parts = append(parts, fmt.Sprintf("%s = dofile(%s)", name, quote(filepath.Join(s.Dir, name+".lua"))))
 	}
-	return fmt.Sprintf("package.loaded[\"trimtab.status\"] = dofile(%s).setup{ dict = \"trimtab_status\", memory = %t, %s, buckets_ms = { %s } }",
+	return fmt.Sprintf("package.loaded[\"trimtab.status\"] = dofile(%s).setup{ dict = \"trimtab_status\", memory = "+
+		"%t, %s, buckets_ms = { %s } }",
 		quote(filepath.Join(s.Dir, "status.lua")), !s.NoMemory, strings.Join(parts, ", "), strings.Join(bounds, ", "))
 }
 
@@ -117,7 +118,8 @@ func (s Status) http() string {
 		fmt.Fprintf(&b, "init_by_lua_block {\n    %s\n}\nlog_by_lua_block {\n    %s\n}\n", s.InitLua(), s.LogLua())
 	}
 	if s.Listen != "" {
-		fmt.Fprintf(&b, "server {\n    listen %s;\n    server_name trimtab-status;\n%s    location / { return 404; }\n}\n", s.Listen, s.location("    "))
+		fmt.Fprintf(&b, "server {\n    listen %s;\n    server_name trimtab-status;\n%s    location / { return "+
+			"404; }\n}\n", s.Listen, s.location("    "))
 	}
 	return b.String()
 }

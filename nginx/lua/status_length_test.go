@@ -42,7 +42,8 @@ func TestShimLearnsWhereTheLengthLies(t *testing.T) {
 			if n := strings.Count(string(text), window); n != 1 {
 				t.Fatalf("the words looked at are named %d times, want once", n)
 			}
-			if err := os.WriteFile(path, []byte(strings.Replace(string(text), window, c.window, 1)), 0o644); err != nil {
+			if err := os.WriteFile(path, []byte(strings.Replace(string(text), window, c.window, 1)),
+				0o644); err != nil {
 				t.Fatal(err)
 			}
 			before := w.settled(t, "the first page", func(vts.Status) bool { return true })
@@ -54,7 +55,8 @@ func TestShimLearnsWhereTheLengthLies(t *testing.T) {
 
 			var in, out atomic.Int64
 			dial := (&net.Dialer{}).DialContext
-			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network,
+				addr string) (net.Conn, error) {
 				conn, err := dial(ctx, network, addr)
 				return counted{conn, &in, &out}, err
 			}}}

@@ -39,7 +39,8 @@ func (w *shimWorld) logged(t *testing.T, text string) {
 func TestShimShowsTheConfigurationInForce(t *testing.T) {
 	a, b := statusBackend(t), statusBackend(t)
 	upstream := func(wa, wb int) string {
-		return fmt.Sprintf("    upstream app { zone app 64k; server %s weight=%d; server %s weight=%d; }\n", a.addr, wa, b.addr, wb)
+		return fmt.Sprintf("    upstream app { zone app 64k; server %s weight=%d; server %s weight=%d; }\n", a.addr, wa,
+			b.addr, wb)
 	}
 	location := "        location / { proxy_pass http://app; }\n"
 	w := newShimWorld(t, lua.Status{}, 2, upstream(1, 1), location)
@@ -51,7 +52,8 @@ func TestShimShowsTheConfigurationInForce(t *testing.T) {
 		t.Helper()
 		st := w.settled(t, sentence, func(vts.Status) bool { return true })
 		if st.LoadMsec != before.LoadMsec || peerOf(st, "app", a.addr).Weight != 1 {
-			t.Errorf("%s: got loadMsec %d and weight %d, want %d and 1 as before", sentence, st.LoadMsec, peerOf(st, "app", a.addr).Weight, before.LoadMsec)
+			t.Errorf("%s: got loadMsec %d and weight %d, want %d and 1 as before", sentence, st.LoadMsec,
+				peerOf(st, "app", a.addr).Weight, before.LoadMsec)
 		}
 	}
 
@@ -59,7 +61,8 @@ func TestShimShowsTheConfigurationInForce(t *testing.T) {
 	if err := os.WriteFile(w.Config, []byte(w.config(upstream(7, 8), location)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), w.Binary, "-t", "-q", "-p", w.Dir, "-c", w.Config).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), w.Binary, "-t", "-q", "-p", w.Dir, "-c",
+		w.Config).CombinedOutput(); err != nil {
 		t.Fatalf("nginx -t: %v: %s", err, out)
 	}
 	same("an edited file that was only tested")
@@ -98,7 +101,8 @@ func TestShimCountsWhatDrainingAndKilledWorkersDid(t *testing.T) {
 		io.WriteString(w, "late")
 	})
 	upstream := func(weight int) string {
-		return fmt.Sprintf("    upstream app { server %s weight=%d; }\n    upstream slow { server %s; }\n", a.addr, weight, slow.addr)
+		return fmt.Sprintf("    upstream app { server %s weight=%d; }\n    upstream slow { server %s; }\n", a.addr,
+			weight, slow.addr)
 	}
 	location := "        location / { proxy_pass http://app; }\n        location /slow { proxy_pass http://slow; }\n"
 	w := newShimWorld(t, lua.Status{}, 1, upstream(1), location)
@@ -122,10 +126,12 @@ func TestShimCountsWhatDrainingAndKilledWorkersDid(t *testing.T) {
 	}
 	// The master lets old workers accept for another 100 ms: only a page of the new configuration is asked about.
 	st := w.settled(t, "the request that the old worker finished", func(st vts.Status) bool {
-		return st.LoadMsec >= second.LoadMsec && peerOf(st, "slow", slow.addr).Requests == 1 && peerOf(st, "app", a.addr).Requests == 5
+		return st.LoadMsec >= second.LoadMsec && peerOf(st, "slow", slow.addr).Requests == 1 &&
+			peerOf(st, "app", a.addr).Requests == 5
 	})
 	if st.LoadMsec != second.LoadMsec || peerOf(st, "app", a.addr).Weight != 3 {
-		t.Errorf("after the old worker finished: got loadMsec %d and weight %d, want %d and 3", st.LoadMsec, peerOf(st, "app", a.addr).Weight, second.LoadMsec)
+		t.Errorf("after the old worker finished: got loadMsec %d and weight %d, want %d and 3", st.LoadMsec,
+			peerOf(st, "app", a.addr).Weight, second.LoadMsec)
 	}
 
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", w.PID, w.PID))
@@ -149,7 +155,9 @@ func TestShimCountsWhatDrainingAndKilledWorkersDid(t *testing.T) {
 			t.Fatal("no worker came back")
 		}
 	}
-	w.settled(t, "the counts of a killed worker", func(st vts.Status) bool { return peerOf(st, "app", a.addr).Requests == 6 })
+	w.settled(t, "the counts of a killed worker", func(st vts.Status) bool {
+		return peerOf(st, "app", a.addr).Requests == 6
+	})
 }
 
 func TestShimSaysWhenItsDictionaryIsFull(t *testing.T) {
@@ -175,7 +183,8 @@ func TestShimSaysWhenItsDictionaryIsFull(t *testing.T) {
 		return counted+st.Zone.Dropped == 2*n
 	})
 	if st.Zone.Dropped == 0 || counted == 0 || st.Zone.MaxBytes != 128<<10 {
-		t.Errorf("got %d counted, %d dropped, zone of %d bytes; want some of each in 131072", counted, st.Zone.Dropped, st.Zone.MaxBytes)
+		t.Errorf("got %d counted, %d dropped, zone of %d bytes; want some of each in 131072", counted, st.Zone.Dropped,
+			st.Zone.MaxBytes)
 	}
 	for _, u := range st.Upstreams {
 		for _, p := range u.Peers {

@@ -64,11 +64,14 @@ func TestShimChargesEveryAttemptToItsServer(t *testing.T) {
 		responses               vts.Responses
 		weight                  int
 	}{
-		{"three of four go to the server of weight 3; redirected requests come on top", "one", a.addr, 39, vts.Responses{0, 36, 0, 0, 3}, 3},
+		{"three of four go to the server of weight 3; redirected requests come on top", "one", a.addr, 39,
+			vts.Responses{0, 36, 0, 0, 3}, 3},
 		{"one of four to the other", "one", b.addr, 13, vts.Responses{0, 12, 0, 0, 1}, 1},
-		{"a redirect by X-Accel-Redirect is an attempt of its own, in its own group", "two", a.addr, 13, vts.Responses{0, 8, 0, 5, 0}, 1},
+		{"a redirect by X-Accel-Redirect is an attempt of its own, in its own group", "two", a.addr, 13,
+			vts.Responses{0, 8, 0, 5, 0}, 1},
 		{"a server that is down has nothing", "two", b.addr, 0, vts.Responses{}, 1},
-		{"an attempt that was passed on counts for the server that failed", "retry", dead, 7, vts.Responses{0, 0, 0, 0, 7}, 1},
+		{"an attempt that was passed on counts for the server that failed", "retry", dead, 7,
+			vts.Responses{0, 0, 0, 0, 7}, 1},
 		{"and the one that answered for the server that did", "retry", a.addr, 7, vts.Responses{0, 7, 0, 0, 0}, 1},
 	} {
 		p := peerOf(st, c.group, c.server)
@@ -133,10 +136,11 @@ func TestShimMatchesWhatClientAndBackendsCounted(t *testing.T) {
     `)
 	var in, out atomic.Int64
 	dial := (&net.Dialer{}).DialContext
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		return counted{conn, &in, &out}, err
-	}}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			return counted{conn, &in, &out}, err
+		}}}
 	defer client.CloseIdleConnections()
 	var codes [6]atomic.Int64
 	var group sync.WaitGroup
@@ -255,7 +259,8 @@ func TestShimPageHasTheShapeOfTheModules(t *testing.T) {
 		shape("", v, want)
 	}
 	a := statusBackend(t)
-	w := newShimWorld(t, lua.Status{}, 1, fmt.Sprintf("upstream app { server %s; }\n", a.addr), "location / { proxy_pass http://app; }\n")
+	w := newShimWorld(t, lua.Status{}, 1, fmt.Sprintf("upstream app { server %s; }\n", a.addr),
+		"location / { proxy_pass http://app; }\n")
 	ask(t, w.url, 3)
 	w.settled(t, "3 requests", func(st vts.Status) bool { return peerOf(st, "app", a.addr).Requests == 3 })
 	resp, err := http.Get(w.status)
@@ -269,10 +274,11 @@ func TestShimPageHasTheShapeOfTheModules(t *testing.T) {
 	}
 	got := map[string]bool{}
 	shape("", v, got)
-	// The shim keeps no rings of recent times: they are there, and empty. It says how much did not fit, which the module
-	// does not.
+	// The shim keeps no rings of recent times: they are there, and empty. It says how much did not fit, which the
+	// module does not.
 	for key := range want {
-		if !got[key] && !strings.Contains(key, "requestMsecs.times[]") && !strings.Contains(key, "requestMsecs.msecs[]") &&
+		if !got[key] && !strings.Contains(key, "requestMsecs.times[]") &&
+			!strings.Contains(key, "requestMsecs.msecs[]") &&
 			!strings.Contains(key, "responseMsecs.times[]") && !strings.Contains(key, "responseMsecs.msecs[]") {
 			t.Errorf("the module has %s, the shim has not", key)
 		}

@@ -48,26 +48,31 @@ func TestShimCountsByVariablesAlone(t *testing.T) {
 		return n
 	}
 	st := w.settled(t, "all requests", func(st vts.Status) bool {
-		return sum(st, "one") >= 52 && sum(st, "two") >= 5 && sum(st, "retry") >= 14 && sum(st, b.addr) >= 6 && sum(st, "none") >= 3
+		return sum(st, "one") >= 52 && sum(st, "two") >= 5 && sum(st, "retry") >= 14 && sum(st, b.addr) >= 6 &&
+			sum(st, "none") >= 3
 	})
 	for _, c := range []struct {
 		name, group, server string
 		requests            uint64
 		responses           vts.Responses
 	}{
-		{"three of four go to the server of weight 3; redirected requests come on top", "one", a.addr, 39, vts.Responses{0, 36, 0, 0, 3}},
+		{"three of four go to the server of weight 3; redirected requests come on top", "one", a.addr, 39,
+			vts.Responses{0, 36, 0, 0, 3}},
 		{"one of four to the other", "one", b.addr, 13, vts.Responses{0, 12, 0, 0, 1}},
 		{"what came before a redirect has no known group", "::nogroups", a.addr, 8, vts.Responses{0, 8, 0, 0, 0}},
-		{"an attempt that was passed on counts for the server that failed", "retry", dead, 7, vts.Responses{0, 0, 0, 0, 7}},
+		{"an attempt that was passed on counts for the server that failed", "retry", dead, 7,
+			vts.Responses{0, 0, 0, 0, 7}},
 		{"and the one that answered for the server that did", "retry", a.addr, 7, vts.Responses{0, 7, 0, 0, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := peerOf(st, c.group, c.server)
 			if p.Requests != c.requests || p.Responses != c.responses {
-				t.Errorf("%s %s: got %d requests, responses %v; want %d, %v", c.group, c.server, p.Requests, p.Responses, c.requests, c.responses)
+				t.Errorf("%s %s: got %d requests, responses %v; want %d, %v", c.group, c.server, p.Requests,
+					p.Responses, c.requests, c.responses)
 			}
 			if !p.NoWeight || p.Weight != 0 {
-				t.Errorf("%s %s: got weight %d, unknown %v; want it to be unknown", c.group, c.server, p.Weight, p.NoWeight)
+				t.Errorf("%s %s: got weight %d, unknown %v; want it to be unknown", c.group, c.server, p.Weight,
+					p.NoWeight)
 			}
 		})
 	}

@@ -84,14 +84,17 @@ func newShimWorld(t testing.TB, shim lua.Status, workers int, upstreams, locatio
 	}
 	w := &shimWorld{url: "http://" + front, status: "http://" + page + lua.StatusPath, shim: shim}
 	w.config = func(upstreams, locations string) string {
-		return fmt.Sprintf("%s%sworker_processes %d;\nevents { worker_connections 1024; }\nhttp {\n%s    include %s;\n    access_log off;\n%s\n    server {\n        listen %s;\n        server_name front;\n%s\n    }\n}\n",
+		return fmt.Sprintf("%s%sworker_processes %d;\nevents { worker_connections 1024; }\nhttp {\n%s    include "+
+			"%s;\n    access_log off;\n%s\n    server {\n        listen %s;\n        server_name "+
+			"front;\n%s\n    }\n}\n",
 			modules, main, workers, instance.HTTPPaths(dir), shim.HTTPSnippet(), upstreams, front, locations)
 	}
 	if w.Instance, err = instance.Start(t.Context(), dir, w.config(upstreams, locations), front, page); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Stop)
-	if w.client, err = vts.NewClient(vts.ClientConfig{URL: w.status, Timeout: 20 * time.Second, FreshConnections: true}); err != nil {
+	if w.client, err = vts.NewClient(vts.ClientConfig{URL: w.status, Timeout: 20 * time.Second,
+		FreshConnections: true}); err != nil {
 		t.Fatal(err)
 	}
 	return w

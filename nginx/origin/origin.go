@@ -58,10 +58,14 @@ func Check(conn net.Conn, pids []int) (Evidence, error) {
 			return 0, fmt.Errorf("look for the far end of a connection: %w", err)
 		}
 	}
-	if unreadable && slices.ContainsFunc(pids, func(pid int) bool { uid, err := user(pid); return err == nil && uid == far.uid }) {
+	if unreadable && slices.ContainsFunc(pids, func(pid int) bool {
+		uid, err := user(pid)
+		return err == nil && uid == far.uid
+	}) {
 		return ByUser, nil
 	}
-	return 0, fmt.Errorf("%w at %s: its socket (of user %d) is not one of processes %v", ErrOther, conn.RemoteAddr(), far.uid, pids)
+	return 0, fmt.Errorf("%w at %s: its socket (of user %d) is not one of processes %v", ErrOther, conn.RemoteAddr(),
+		far.uid, pids)
 }
 
 // checkUnix goes by the credentials of the process that began to listen. NGINX's master does, and passes the socket on.
@@ -72,7 +76,9 @@ func checkUnix(c *net.UnixConn, pids []int) (Evidence, error) {
 	}
 	var cred *unix.Ucred
 	var failed error
-	err = raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
 	if err := errors.Join(err, failed); err != nil {
 		return 0, fmt.Errorf("look for the far end of a connection: %w", err)
 	}
@@ -81,10 +87,14 @@ func checkUnix(c *net.UnixConn, pids []int) (Evidence, error) {
 	}
 	// After an upgrade of the binary the socket is still the old master's, which has gone.
 	if errors.Is(unix.Kill(int(cred.Pid), 0), unix.ESRCH) &&
-		slices.ContainsFunc(pids, func(pid int) bool { uid, err := user(pid); return err == nil && uid == int(cred.Uid) }) {
+		slices.ContainsFunc(pids, func(pid int) bool {
+			uid, err := user(pid)
+			return err == nil && uid == int(cred.Uid)
+		}) {
 		return ByUser, nil
 	}
-	return 0, fmt.Errorf("%w at %s: process %d (of user %d) listens there, not one of %v", ErrOther, c.RemoteAddr(), cred.Pid, cred.Uid, pids)
+	return 0, fmt.Errorf("%w at %s: process %d (of user %d) listens there, not one of %v", ErrOther, c.RemoteAddr(),
+		cred.Pid, cred.Uid, pids)
 }
 
 // socket is one line of the kernel's table.

@@ -61,7 +61,8 @@ func TestNGINXIsKnownByItsConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	front, socket := fmt.Sprintf("127.0.0.1:%d", ports[0]), filepath.Join(dir, "page.sock")
-	conf := main + fmt.Sprintf("worker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    server { listen %s; listen [::1]:%d; listen unix:%s; return 200 ok; }\n}\n",
+	conf := main + fmt.Sprintf("worker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    server { listen "+
+		"%s; listen [::1]:%d; listen unix:%s; return 200 ok; }\n}\n",
 		instance.HTTPPaths(dir), front, ports[0], socket)
 	n, err := instance.Start(t.Context(), dir, conf, front)
 	if err != nil {
@@ -147,7 +148,8 @@ func TestFindSocket(t *testing.T) {
 		{"one that is not there", "127.0.0.1:8080", "127.0.0.1:50009", 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, ok := findSocket(strings.NewReader(table), netip.MustParseAddrPort(c.local), netip.MustParseAddrPort(c.remote))
+			got, ok := findSocket(strings.NewReader(table), netip.MustParseAddrPort(c.local),
+				netip.MustParseAddrPort(c.remote))
 			if ok != (c.inode != 0) || got != (socket{c.inode, c.uid}) {
 				t.Errorf("got %+v, %v, want %d of user %d", got, ok, c.inode, c.uid)
 			}

@@ -61,8 +61,12 @@ http {
 	t.Cleanup(b.Stop)
 	b.url = "http://" + front
 	b.admission = &rates.Admission{
-		Applier: &nginx.Applier{Config: b.Config, StateDir: filepath.Join(t.TempDir(), "state"), Binary: b.Binary, Prefix: b.Dir, PIDFile: b.PIDFile()},
-		Zones:   map[string]string{"u": "whole", "v": "each", "w": "idle", "x": "missing"}, Offered: func(string) float64 { return b.offered },
+		Applier: &nginx.Applier{Config: b.Config, StateDir: filepath.Join(t.TempDir(), "state"), Binary: b.Binary,
+			Prefix: b.Dir, PIDFile: b.PIDFile()},
+		Zones: map[string]string{"u": "whole", "v": "each", "w": "idle", "x": "missing"},
+		Offered: func(string) float64 {
+			return b.offered
+		},
 	}
 	return b
 }
@@ -80,7 +84,8 @@ func TestTheDigitsOfARate(t *testing.T) {
 	b := newBed(t)
 	is := func(what string, rate int) {
 		t.Helper()
-		if got, want := b.text(t), strings.Replace(b.old, "rate=200r/s; #", fmt.Sprintf("rate=%dr/s; #", rate), 1); got != want {
+		if got, want := b.text(t), strings.Replace(b.old, "rate=200r/s; #", fmt.Sprintf("rate=%dr/s; #", rate),
+			1); got != want {
 			t.Errorf("%s: got\n%s\nwant only the digits to be %d", what, got, rate)
 		}
 	}
@@ -106,7 +111,8 @@ func TestTheDigitsOfARate(t *testing.T) {
 		}
 	}
 	if ok < 20 || ok > 40 || refused < 20 {
-		t.Errorf("%d passed and %d were refused of 60 at once, want NGINX to go by 10/s with a burst of 20", ok, refused)
+		t.Errorf("%d passed and %d were refused of 60 at once, want NGINX to go by 10/s with a burst of 20", ok,
+			refused)
 	}
 	b.offered = 1000
 	if err := b.admission.Admit(t.Context(), map[string]float64{"u": 0.1}); err != nil {

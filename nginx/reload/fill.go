@@ -9,8 +9,8 @@ import (
 	"trimtab/vts"
 )
 
-// Filled is a status page whose servers have settings also where the page does not know them: the shim on an NGINX whose
-// memory it does not read. They are those of the configuration that NGINX is known to have loaded.
+// Filled is a status page whose servers have settings also where the page does not know them: the shim on an NGINX
+// whose memory it does not read. They are those of the configuration that NGINX is known to have loaded.
 type Filled struct {
 	vts.StatusSource // where the page is read
 	Loaded           Loaded
@@ -37,8 +37,8 @@ func (f Filled) Status(ctx context.Context) (vts.Status, error) {
 	return st, nil
 }
 
-// fillUpstreams lists every http upstream of the configuration with all its servers: counted ones with their counters, the
-// others with zeros. Groups of the page that are no upstreams are left out.
+// fillUpstreams lists every http upstream of the configuration with all its servers: counted ones with their counters,
+// the others with zeros. Groups of the page that are no upstreams are left out.
 func fillUpstreams(page []vts.Upstream, cfg *nginx.Config) []vts.Upstream {
 	counted := map[string][]vts.Peer{}
 	var bounds []float64
@@ -107,8 +107,8 @@ func fillUpstreams(page []vts.Upstream, cfg *nginx.Config) []vts.Upstream {
 	return out
 }
 
-// addCounts adds what was counted without a group, as before an internal redirect or for FastCGI, to the only server that it
-// can have been.
+// addCounts adds what was counted without a group, as before an internal redirect or for FastCGI, to the only server
+// that it can have been.
 func addCounts(p *vts.Peer, loose []vts.Peer) {
 	for _, o := range loose {
 		if o.Server != p.Server {

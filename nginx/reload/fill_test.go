@@ -14,7 +14,8 @@ import (
 func TestFillGivesLooseAttemptsToTheirOnlyOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nginx.conf")
 	if err := os.WriteFile(path,
-		[]byte("http { upstream a { server 10.0.0.1; server 10.0.0.2 backup; } upstream b { server 10.0.0.1; server web.example weight=4; } }"), 0o644); err != nil {
+		[]byte("http { upstream a { server 10.0.0.1; server 10.0.0.2 backup; } upstream b { server 10.0.0.1; server "+
+			"web.example weight=4; } }"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := nginx.ReadConfig(path)

@@ -59,7 +59,8 @@ func StatusOf(client vts.StatusSource) nginx.StatusFunc {
 			var peers []nginx.PeerStatus
 			for j := range u.Peers {
 				if p := &u.Peers[j]; !p.Pseudo(u.Name) {
-					peers = append(peers, nginx.PeerStatus{Server: p.Server, Weight: p.Weight, Down: p.Down, Backup: p.Backup})
+					peers = append(peers, nginx.PeerStatus{Server: p.Server, Weight: p.Weight, Down: p.Down,
+						Backup: p.Backup})
 				}
 			}
 			out.Upstreams[u.Name] = peers

@@ -32,9 +32,12 @@ func TestInForceIsWhatThePageShows(t *testing.T) {
 		name, text string
 		want       weights.Set
 	}{
-		{"weights and who is down", fmt.Sprintf(page, server("10.0.0.1:80", "3", "false"), server("10.0.0.2:80", "5", "true")),
-			weights.Set{"app": {"10.0.0.1:80": {Weight: weights.Clamp(3)}, "10.0.0.2:80": {Weight: weights.Clamp(5), Down: true}}}},
-		{"a weight that none of ours could be is clamped", fmt.Sprintf(page, server("a", "1000", "false"), server("b", "1", "false")),
+		{"weights and who is down", fmt.Sprintf(page, server("10.0.0.1:80", "3", "false"),
+			server("10.0.0.2:80", "5", "true")),
+			weights.Set{"app": {"10.0.0.1:80": {Weight: weights.Clamp(3)}, "10.0.0.2:80": {Weight: weights.Clamp(5),
+				Down: true}}}},
+		{"a weight that none of ours could be is clamped", fmt.Sprintf(page, server("a", "1000", "false"),
+			server("b", "1", "false")),
 			weights.Set{"app": {"a": {Weight: weights.Clamp(100)}, "b": {}}}},
 		{"no page: no telemetry", "", nil},
 		{"another page: no telemetry", "<html>", nil},
