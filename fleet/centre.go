@@ -214,8 +214,8 @@ func (c *Centre) Step(now time.Time) []Plan {
 			}
 		}
 		c.last = sample
+		c.confirm(parts, now) // first: what is in force and not committed would be somebody else's edit
 		c.policy.Observe(sample, c.inForce(parts))
-		c.confirm(parts, now)
 		c.decide(now)
 		c.rollout.Step(costs(parts), c.cfg.Interval)
 		c.learn(&sample)
@@ -274,6 +274,9 @@ func (c *Centre) inForce(parts []Part) weights.Set {
 	if maps.EqualFunc(now, c.blended.of, weights.Set.Equal) {
 		return c.blended.set
 	}
+	if c.pending != nil && sameServers(now, c.blended.set) { // some follow already: that is on its way, and nobody's edit
+		return c.blended.set
+	}
 	type sum struct{ load, follow float64 }
 	sums, shares := map[string]*sum{}, map[string]map[string]float64{}
 	down := map[string]map[string]bool{}
@@ -319,6 +322,34 @@ func (c *Centre) inForce(parts []Part) weights.Set {
 	}
 	c.blended = blend{of: now, set: set}
 	return set
+}
+
+// sameServers reports whether nodes have the groups and servers of a set, and no others.
+func sameServers(nodes map[string]weights.Set, set weights.Set) bool {
+	groups := 0
+	for name, g := range set {
+		servers := map[string]bool{}
+		for _, own := range nodes {
+			for server := range own[name] {
+				if _, known := g[server]; !known {
+					return false
+				}
+				servers[server] = true
+			}
+		}
+		if len(servers) != len(g) {
+			return false
+		}
+		groups++
+	}
+	for _, own := range nodes {
+		for name := range own {
+			if set[name] == nil {
+				return false
+			}
+		}
+	}
+	return groups > 0
 }
 
 // A decision counts as carried out when nodes of so much of the load follow it; when they do not for so many intervals, it was not.

@@ -253,11 +253,42 @@ func TestDecisionsCountOnceNodesOfHalfTheLoadFollow(t *testing.T) {
 	}
 }
 
+func TestNodesThatFollowOneByOneAreNobodysEdit(t *testing.T) {
+	t.Parallel()
+	policy := &counting{wish: wish{control.Fixed{Decision: control.Decision{Weights: pair(3, 1)}}}}
+	c, err := NewCentre(CentreConfig{Policy: policy, Epoch: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := noon
+	for seq := uint64(1); seq <= 5; seq++ {
+		for i, name := range []string{"one", "two", "three", "four", "five"} {
+			s := sampleOf(name, seq, at, 60, 20)
+			if seq > uint64(i)+1 { // one more in each interval
+				s.Groups[0].Weights = []int{3, 1}
+			}
+			c.Receive(s, at)
+		}
+		c.Step(at)
+		want, told := pair(1, 1), policy.told
+		if seq >= 4 { // three of five
+			want = pair(3, 1)
+		}
+		if !told.Equal(want) || want.Equal(pair(3, 1)) != (policy.n > 0) {
+			t.Errorf("interval %d: the policy is told %v after %d commitments, want %v", seq, told, policy.n, want)
+		}
+		at = at.Add(3 * time.Second)
+	}
+}
+
 // counting counts commitments.
 type counting struct {
 	wish
-	n int
+	n    int
+	told weights.Set
 }
+
+func (c *counting) Observe(_ vts.Sample, in weights.Set) { c.told = in }
 
 func (c *counting) Committed(control.Receipt) { c.n++ }
 

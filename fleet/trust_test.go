@@ -68,7 +68,7 @@ func more(p *vts.PeerSample, factor uint64) {
 func lie(t *testing.T, lie func(*vts.PeerSample)) map[string]float64 {
 	t.Helper()
 	sc, err := deathstarbench.Parse("eight.toml", []byte(`
-duration = "240s"
+duration = "180s"
 control_interval = "3s"
 `+servers()+`
 [[upstream]]
@@ -79,7 +79,7 @@ deadline = "45ms"
 [[load]]
 workload = "read-home-timeline"
 arrival = "exp"
-phases = [{ at = "0s", rate = 560 }]
+phases = [{ at = "0s", rate = 280 }]
 `+balancers(8)))
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ phases = [{ at = "0s", rate = 560 }]
 
 func servers() (text string) {
 	for i, name := range []string{"a", "b", "c"} {
-		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nservice = { read-home-timeline = \"20ms\" }\n", name, 2<<i)
+		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nservice = { read-home-timeline = \"20ms\" }\n", name, 1<<i)
 	}
 	return text
 }

@@ -84,6 +84,7 @@ type Policy struct {
 	courses map[string]*course
 	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
+	narrow  map[string]*narrow // by server
 	levels  control.Levels
 	scaled  map[string]float64 // control time at which the capacity of a server was last changed, s
 	blocked map[string]float64 // control time at which the share of an upstream was last changed, s
@@ -120,7 +121,7 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, scaled: map[string]float64{},
+	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, narrow: map[string]*narrow{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {
@@ -242,7 +243,8 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 		for _, peer := range g.Peers {
 			spent += float64(peer.ResponseMsec) / 1e3
 		}
-		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds)+float64(g.Refused), seconds)
+		was := a.perSec() * (1 - p.levels.Blocked[g.Name]) * seconds
+		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was)+float64(g.Refused), seconds)
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&peer) {

@@ -67,7 +67,7 @@ func TestPromisesDoNotHideWhatOthersWouldGain(t *testing.T) {
 	if got := p.worth(&v); got != 24 {
 		t.Errorf("got %v, want the 24 requests", got)
 	}
-	if o, err = objective.New(objective.Spec{Kind: objective.KindThroughput, Upstreams: o.Terms()}); err == nil {
+	if _, err := objective.New(objective.Spec{Kind: objective.KindThroughput, Upstreams: o.Terms()}); err == nil {
 		t.Error("a promise without guarantee passed")
 	}
 	p.cfg.Objective = nowhere{}

@@ -26,7 +26,7 @@ func dial(servers []string, id Identity, log *slog.Logger, o ...nats.Option) (*n
 	options := nats.GetDefaultOptions()
 	options.Servers, options.Name = servers, "trimtab "+name
 	o = append([]nats.Option{nats.Secure(cfg), nats.CustomInboxPrefix(inboxPrefix(name)), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
-		nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(200*time.Millisecond, 500*time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(500 * time.Millisecond), nats.ReconnectJitter(200*time.Millisecond, 2*time.Second), nats.ReconnectBufSize(-1),
 		nats.Timeout(10 * time.Second), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2), nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
