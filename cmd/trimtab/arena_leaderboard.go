@@ -25,8 +25,8 @@ import (
 
 // leaderWorlds and leaderPolicies are the fixed set of the leaderboard.
 const (
-	leaderWorlds   = "capacity-1-2-4-40 capacity-1-2-4 capacity-1-2-4-85 mixed-hardware brown-out"
-	leaderPolicies = "jsed,prequal,tuned,least_conn/tuned,least_conn,knapsack,rollout,table,dqn,l3,grid,equal,random"
+	leaderWorlds   = "capacity-1-2-4-40 capacity-1-2-4 capacity-1-2-4-85"
+	leaderPolicies = "jsed,prequal,tuned,least_conn/tuned,least_conn,knapsack,rollout,table,dqn,td3,student,l3,grid,equal,random"
 	leaderFloor    = "jsed"
 	leaderOurs     = "tuned"
 )
