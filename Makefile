@@ -43,6 +43,16 @@ run: setup build ## the main job: the embedded testbed, or with LB=URL ARGS=stat
 test: setup ## every test that must pass, real NGINX included
 	@go test -timeout 14m $(PKGS)
 
+.PHONY: check
+check: ## the inner loop, within a minute: vet and the short tests of everything that starts no server (CHECK=./pkg/... for others)
+	@gofmt -l $$(git ls-files '*.go') | (! grep .) || { echo "gofmt -w these" >&2; exit 1; }
+	@go vet $(or $(CHECK),$(QUICK))
+	@go test -short -timeout 2m $(or $(CHECK),$(QUICK))
+
+# What make check tests: the rooms whose tests start no NGINX and play no worlds.
+QUICK := ./weights/ ./control/ ./objective/ ./plain/ ./words/ ./orders/ ./trusted/ ./scaling/ ./setup/ ./vts/ ./localhttp/ \
+	./tuner/queueing/ ./tuner/load/ ./tuner/gate/ ./tuner/params/ ./nginx/rates/ ./nginx/origin/ ./prove/ .
+
 .PHONY: race
 race: setup ## the tests under the race detector, shuffled
 	@go test -race -shuffle=on -timeout 30m $(PKGS)
@@ -126,9 +136,34 @@ lint: ## gofmt, go vet, staticcheck
 	@go vet $(PKGS)
 	@go tool staticcheck $(PKGS)
 
+# Kept out of go.mod: they are no part of the program.
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: lint-all
+lint-all: ## golangci-lint: errors not looked at, writes without a reader, long lines
+	@go run $(GOLANGCI) run
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is linked in; says so where the data base is out of reach
+	@out=$$(go run $(GOVULNCHECK) ./cmd/trimtab 2>&1) && printf '%s\n' "$$out" || { code=$$?; printf '%s\n' "$$out"; \
+		if grep -qE 'vuln.go.dev|fetching vulnerabilities' <<<"$$out" && ! grep -q 'Vulnerability #' <<<"$$out"; then echo "vuln: the data base is out of reach: not checked" >&2; else exit $$code; fi; }
+
+.PHONY: packages
+packages: ## dist/: deb, rpm, static binaries for amd64 and arm64, OCI image, SBOM, release notes, checksums
+	@scripts/packages.sh
+
+.PHONY: packages-twice
+packages-twice: ## make the packages twice and compare: they must be the same
+	@scripts/packages.sh twice
+
+.PHONY: first-weight
+first-weight: ## from a fresh Debian root to the first tuned weight, by the deb and trimtab init, with a stopwatch; needs root
+	@scripts/first-weight.sh
+
 .PHONY: clean
 clean: ## remove what was built and the default output directory
-	@rm -rf bin out
+	@rm -rf bin out dist
 
 .PHONY: matrix
 matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/nginx-versions.md

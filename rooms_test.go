@@ -48,6 +48,7 @@ var rooms = []room{
 	{name: "pursuit", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
 	{name: "scaling", only: []string{"control"}},
 	{name: "neural", only: []string{}},
+	{name: "setup", only: []string{"nginx", "trusted", "vts"}},
 	{name: "cluster", not: []string{"tuner", "nginx", "daemon", "arena", "rival"}},
 	{name: "tuner", not: []string{"nginx", "daemon", "arena", "rival", "loadgen", "net/http", resty}},
 	{name: "rival", not: []string{"nginx", "daemon", "arena", "net/http", resty}},

@@ -305,7 +305,7 @@ func (t *trainer) judge(ctx context.Context, s *trainingState, student rival.Tra
 	if player == nil { // still collecting
 		return nil
 	}
-	// A player has no state but its last decision, so that it is played again and again.
+	// The same player goes through all runs, as one in operation would.
 	p, err := t.evaluate(ctx, func(uint64) (control.Policy, error) { return player, nil })
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func Bands(curves []Curve) []Band {
 // lines. The distance to the latter is the gap to the optimum. It returns a PNG.
 func (t *Training) Plot(kind, scenario string) ([]byte, error) {
 	p := newPlot(fmt.Sprintf("%s on %s: evaluations without exploring, %d seeds, band 95 %%", kind, scenario, len(t.Curves)),
-		"episodes", "ART per request + mean response in deadlines / 100")
+		"episodes", "score, less is better")
 	logY(p)
 	bands := Bands(t.Curves)
 	if len(bands) == 0 {

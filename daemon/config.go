@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"net/http"
@@ -14,8 +15,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/BurntSushi/toml"
 
 	"trimtab/cluster"
 	"trimtab/localhttp"
@@ -86,7 +85,7 @@ type Config struct {
 		TestCommand    []string `toml:"test_command"`
 		OnRender       string   `toml:"on_render"`
 		ReloadCommand  []string `toml:"reload_command"`
-		Upstreams      []string `toml:"upstreams"`
+		Upstreams      []string `toml:"only"`
 		TestTimeout    Span     `toml:"test_timeout"`
 		ConfirmTimeout Span     `toml:"confirm_timeout"`
 	} `toml:"nginx"`
@@ -96,9 +95,9 @@ type Config struct {
 		Address        string `toml:"address"`
 		TokenFile      string `toml:"token_file"`
 		Unseen         bool   `toml:"unseen"`
-		Burst          int    `toml:"burst"`
-		Every          Span   `toml:"every"`
-		Interval       Span   `toml:"interval"`
+		Burst          int    `toml:"reload_burst"`
+		Every          Span   `toml:"reload_every"`
+		Interval       Span   `toml:"reload_interval"`
 		MaxGenerations int    `toml:"max_generations"`
 		MaxDraining    int    `toml:"max_draining"`
 		MaxMemoryMiB   int    `toml:"max_memory_mib"`
@@ -116,7 +115,7 @@ type Config struct {
 		Headroom       float64 `toml:"headroom"`
 		DeadBand       float64 `toml:"dead_band"`
 		MinGain        float64 `toml:"min_gain"`
-		Burst          int     `toml:"burst"`
+		Burst          int     `toml:"change_burst"`
 		PerMinute      int     `toml:"per_minute"`
 		Eject          Eject   `toml:"eject"`
 		LearningRate   float64 `toml:"learning_rate"`
@@ -199,9 +198,23 @@ func Defaults() *Config {
 func ReadConfig(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = ": trimtab init writes one"
+		}
+		return nil, fmt.Errorf("read configuration: %w%s", err, hint)
 	}
 	return ParseConfig(path, string(text))
+}
+
+// ReadConfigOr is ReadConfig for a file that need not be there unless it was asked for: without it the defaults and the environment
+// count.
+func ReadConfigOr(path string, asked bool) (*Config, error) {
+	c, err := ReadConfig(path)
+	if errors.Is(err, fs.ErrNotExist) && !asked {
+		return parseConfig("", "", nil)
+	}
+	return c, err
 }
 
 // ParseConfig reads a configuration from its text, as ReadConfig does; path is for messages.
@@ -210,26 +223,38 @@ func ParseConfig(path, text string) (*Config, error) { return parseConfig(path, 
 // parseConfig is ParseConfig with another reader of the files that the configuration names.
 func parseConfig(path, text string, files func(key string) ([]byte, error)) (*Config, error) {
 	c := Defaults()
-	c.path, c.text, c.files = path, []byte(text), files
-	meta, err := toml.Decode(text, c)
-	if err != nil {
-		return nil, decodeError(path, err)
+	c.path, c.files = path, files
+	if path != "" {
+		c.text = []byte(text)
 	}
-	if !meta.IsDefined("state_dir") {
+	meta, errs := decodeAll(path, text, c)
+	at := keyLines(text)
+	old, bad := c.takeRenamed(path, text, meta, at)
+	errs = append(errs, bad...)
+	for _, key := range meta.Undecoded() {
+		name := key.String()
+		switch {
+		case slices.Contains(old, name):
+		case retired[name]:
+			c.warnings = append(c.warnings, retiredWarning(at.place(path, name), name))
+		default:
+			errs = append(errs, fmt.Errorf("%s: unknown key %s%s", at.place(path, name), key, meant(name)))
+		}
+	}
+	variables, err := c.takeEnvironment()
+	errs = append(errs, faults(err)...)
+	if variables["state_dir"] == "" && !meta.IsDefined("state_dir") {
 		c.StateDir = StateDirFor(c.Nginx.Config)
 	}
-	at := keyLines(text)
-	var errs []error
-	for _, key := range meta.Undecoded() {
-		if name := key.String(); retired[name] {
-			c.warnings = append(c.warnings, retiredWarning(at.place(path, name), name))
-			continue
-		}
-		errs = append(errs, fmt.Errorf("%s: unknown key %s", at.place(path, key.String()), key))
-	}
 	for _, fault := range faults(c.Validate()) {
-		errs = append(errs, fmt.Errorf("%s: %w", at.place(path, firstKey(fault.Error())), fault))
+		key := firstKey(fault.Error())
+		place := at.place(path, key)
+		if name := variables[key]; name != "" {
+			place = name
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", place, fault))
 	}
+	sortByLine(path, errs)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -272,7 +297,7 @@ func (c *Config) Validate() error {
 	check(c.Nginx.TestTimeout > 0 && c.Nginx.ConfirmTimeout > 0, "nginx.test_timeout and nginx.confirm_timeout: want more than 0")
 	switch c.Actuator.Kind {
 	case "reload":
-		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.burst %d, actuator.every %v: want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
+		check(c.Actuator.Burst > 0 && c.Actuator.Every > 0, "actuator.reload_burst %d, actuator.reload_every %v: want more than 0", c.Actuator.Burst, time.Duration(c.Actuator.Every))
 	case "live":
 		if _, err := live.New(live.Config{Address: c.Actuator.Address}); err != nil {
 			errs = append(errs, fmt.Errorf("actuator: %w", err))
@@ -299,7 +324,7 @@ func (c *Config) Validate() error {
 	for i, u := range c.Upstream {
 		check(u.Name != "", "upstream %d: want a name", i+1)
 		check(!seen[u.Name], "upstream %q is there twice", u.Name)
-		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.upstreams", u.Name)
+		check(len(c.Nginx.Upstreams) == 0 || slices.Contains(c.Nginx.Upstreams, u.Name), "upstream %q is not among nginx.only", u.Name)
 		seen[u.Name] = true
 		errs = append(errs, u.validate()...)
 		if c.Tuner.Learner != "tuned" && u.limited() {

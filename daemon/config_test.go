@@ -101,7 +101,7 @@ func TestExampleConfigurationHasTheTunersDefaults(t *testing.T) {
 		{"headroom", example.Tuner.Headroom, p.Headroom},
 		{"dead_band", example.Tuner.DeadBand, p.DeadBand},
 		{"min_gain", example.Tuner.MinGain, p.MinGain},
-		{"burst", float64(example.Tuner.Burst), p.BurstChanges},
+		{"change_burst", float64(example.Tuner.Burst), p.BurstChanges},
 		{"per_minute", float64(example.Tuner.PerMinute), 60 / p.RefillSec},
 		{"error_tardiness", example.Tuner.ErrorTardiness, objective.DefaultErrorTardiness},
 	} {
@@ -276,5 +276,66 @@ func TestUnitFitsTheDefaults(t *testing.T) {
 		if !strings.Contains(string(text), "\n"+line) {
 			t.Errorf("the unit has no %s", line)
 		}
+	}
+}
+
+// Whatever is wrong is said at once, each with its line, and what was meant.
+func TestConfigurationSaysAllFaultsAtOnce(t *testing.T) {
+	_, err := ParseConfig("t.toml", "interval = 3\nlog_level = 7\nheadroom = 2.0\n[tuner]\nheadrom = 2.0\nmin_gain = -1.0\nburst = \"x\"\n[status]\nproxied = 1\nmax_mib = 0\n")
+	want := []string{
+		`t.toml:1: interval "3": want a time such as 3s or 30m`,
+		"t.toml:2: log_level: got a whole number, want a text in quotes",
+		"t.toml:3: unknown key headroom (did you mean tuner.headroom?)",
+		"t.toml:5: unknown key tuner.headrom (did you mean tuner.headroom?)",
+		"t.toml:6: tuner.min_gain -1: want 0 (default) to below 1",
+		"t.toml:7: tuner.burst: got a text, want a whole number",
+		"t.toml:9: status.proxied: got a whole number, want true or false",
+		"t.toml:10: status.max_mib 0: want 1 to 1024",
+	}
+	if err == nil || err.Error() != strings.Join(want, "\n") {
+		t.Errorf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))
+	}
+}
+
+// A key by its old name counts, and a warning names the new one; both at once are a fault.
+func TestRenamedKeysStillCount(t *testing.T) {
+	text := "[tuner]\nburst = 3\n[nginx]\nupstreams = [\"a\"]\n[actuator]\nburst = 4\nevery = \"1m\"\ninterval = \"9s\"\n"
+	c, err := ParseConfig("t.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Tuner.Burst != 3 || c.Actuator.Burst != 4 || c.Actuator.Every != Span(time.Minute) || c.Actuator.Interval != Span(9*time.Second) ||
+		!slices.Equal(c.Nginx.Upstreams, []string{"a"}) {
+		t.Errorf("got %d, %d, %v, %v, %q, want what stands under the old names", c.Tuner.Burst, c.Actuator.Burst, c.Actuator.Every, c.Actuator.Interval, c.Nginx.Upstreams)
+	}
+	if want := "t.toml:2: tuner.burst is now called tuner.change_burst"; len(c.Warnings()) != 5 || !slices.Contains(c.Warnings(), want) {
+		t.Errorf("got warnings %q, want five, one of them %q", c.Warnings(), want)
+	}
+	if _, err := ParseConfig("t.toml", "[tuner]\nburst = 3\nchange_burst = 4\n"); err == nil || !strings.Contains(err.Error(), "t.toml:2: both tuner.burst and tuner.change_burst") {
+		t.Errorf("got %v, want a fault that names both", err)
+	}
+}
+
+func TestVariablesSetKeys(t *testing.T) {
+	t.Setenv("TRIMTAB_INTERVAL", "5s")
+	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "3")
+	t.Setenv("TRIMTAB_STATUS_HEADERS", "Host=a.b,X-Y=z")
+	t.Setenv("TRIMTAB_NGINX_ONLY", "a,b")
+	t.Setenv("TRIMTAB_TUNER_EJECT", "true")
+	t.Setenv("TRIMTAB_TUNER_HEADROOM", "1.5")
+	c, err := ParseConfig("t.toml", "interval = \"4s\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if time.Duration(c.Interval) != 5*time.Second || c.Status.MaxMiB != 3 || c.Status.Headers["X-Y"] != "z" || len(c.Nginx.Upstreams) != 2 || c.Tuner.Eject != ejectAlways || c.Tuner.Headroom != 1.5 {
+		t.Errorf("got %+v, want what the variables say", c)
+	}
+	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "many")
+	if _, err := ParseConfig("t.toml", ""); err == nil || err.Error() != `TRIMTAB_STATUS_MAX_MIB="many": want a whole number` {
+		t.Errorf("got %v, want an error that names the variable", err)
+	}
+	t.Setenv("TRIMTAB_STATUS_MAX_MIB", "0")
+	if _, err := ParseConfig("t.toml", ""); err == nil || err.Error() != "TRIMTAB_STATUS_MAX_MIB: status.max_mib 0: want 1 to 1024" {
+		t.Errorf("got %v, want the fault to name the variable", err)
 	}
 }

@@ -17,15 +17,13 @@ const (
 
 // UnmarshalTOML implements toml.Unmarshaler: true and false are always and never, as they once were.
 func (e *Eject) UnmarshalTOML(v any) error {
-	switch v := v.(type) {
-	case bool:
-		if *e = ejectNever; v {
-			*e = ejectAlways
-		}
-	case string:
-		*e = Eject(v)
+	switch v {
+	case true, "true": // a variable of the environment has words only
+		*e = ejectAlways
+	case false, "false":
+		*e = ejectNever
 	default:
-		return fmt.Errorf("eject %v: want a string", v)
+		*e = Eject(fmt.Sprint(v)) // what is none of them is said by Validate
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (d *Service) note(sample *vts.Sample, held string, out control.Outcome, e *
 	if out.Applied {
 		d.lastMade = time.Now()
 	}
-	d.noteError(err)
+	d.noteError(err, out.Applied)
 	if kind := firstWords(held); kind != d.lastWhy && kind != reloadBudget && !errors.Is(err, control.ErrTelemetry) {
 		if held != "" {
 			d.log.Info("changes are held", "reason", held)
@@ -70,12 +70,16 @@ func levelsInWords(l control.Levels) string {
 // sayAgain is how soon a failure of the same kind is logged again when its text differs.
 const sayAgain = time.Minute
 
-// noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held.
-func (d *Service) noteError(err error) {
+// noteError logs a failure when it begins, when it is another one, and when it is over; d.mu is held. A change that failed is over with
+// one that succeeds: a step that changes nothing says nothing of the cause.
+func (d *Service) noteError(err error, applied bool) {
 	cfg := d.session.cfg
 	d.noteTrouble(cfg, err)
 	if err == nil {
 		d.problem = ""
+		if d.lastErr == "apply" && !applied {
+			return
+		}
 		if d.lastErr != "" {
 			d.log.Info("steps are completed again")
 		}

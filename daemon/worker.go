@@ -38,11 +38,9 @@ func (w *Worker) Read() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := Defaults()
-	if text != nil {
-		if c, err = parseConfig(path, string(text), w.Helper.File); err != nil {
-			return nil, err
-		}
+	c, err := parseConfig(path, string(text), w.Helper.File)
+	if err != nil {
+		return nil, err
 	}
 	c.data = w.state
 	return c, nil

@@ -22,6 +22,13 @@ func (s *Scenario) Format(comment string) []byte {
 	if s.Timeout != Duration(DefaultTimeout) {
 		f.duration("timeout", s.Timeout)
 	}
+	if o := s.Objective; o.Kind != "" {
+		f.line("\n[objective]")
+		f.text("kind", o.Kind)
+		f.number("steepness", o.Steepness)
+		f.number("price_unit", o.PriceUnit)
+		f.number("price_violation", o.PriceViolation)
+	}
 	for i := range s.Servers {
 		f.server(&s.Servers[i])
 	}
@@ -93,6 +100,21 @@ func (f *formatter) server(v *Server) {
 	if v.QueueLimit != DefaultQueueLimit {
 		f.whole("queue_limit", v.QueueLimit)
 	}
+	if c := v.Capacity; c != (CapacityRange{}) {
+		f.inline("capacity", func(in *formatter) {
+			in.whole("min", c.Min)
+			in.whole("max", c.Max)
+			in.whole("step", c.Step)
+			in.duration("cool_down", c.CoolDown)
+		})
+	}
+}
+
+// inline writes an inline table.
+func (f *formatter) inline(key string, fill func(*formatter)) {
+	var in formatter
+	fill(&in)
+	f.line("%s = { %s }", key, strings.ReplaceAll(strings.TrimSpace(in.b.String()), "\n", ", "))
 }
 
 func (f *formatter) upstream(u *Upstream) {
@@ -114,12 +136,29 @@ func (f *formatter) upstream(u *Upstream) {
 	if u.Priority != 1 {
 		f.number("priority", u.Priority)
 	}
+	if o := u.Objective; o != (UpstreamObjective{}) {
+		f.inline("objective", func(in *formatter) {
+			in.duration("bound", o.Bound)
+			in.duration("knee", o.Knee)
+			in.number("quantile", o.Quantile)
+			if o.Importance != nil {
+				in.number("importance", *o.Importance)
+			}
+			in.number("promised", o.Promised)
+			in.number("max_blocked", o.MaxBlocked)
+			in.number("block_step", o.BlockStep)
+		})
+	}
 }
 
 func (f *formatter) load(l *Traffic) {
 	f.table("load")
 	f.text("workload", l.Workload)
 	f.text("arrival", l.Arrival)
+	if l.Pattern.Kind != "" {
+		f.pattern(&l.Pattern)
+		return
+	}
 	phases := make([]string, len(l.Phases))
 	for i, p := range l.Phases {
 		phases[i] = fmt.Sprintf("{ at = %s, rate = %s }", span(p.At), decimal(p.Rate))
@@ -133,6 +172,26 @@ func (f *formatter) load(l *Traffic) {
 		f.line("  %s,", strings.Join(p, ", "))
 	}
 	f.line("]")
+}
+
+func (f *formatter) pattern(p *Pattern) {
+	f.inline("pattern", func(in *formatter) {
+		in.text("kind", p.Kind)
+		in.duration("every", p.Every)
+		if len(p.Values) > 0 {
+			values := make([]string, len(p.Values))
+			for i, v := range p.Values {
+				values[i] = decimal(v)
+			}
+			in.line("values = [%s]", strings.Join(values, ", "))
+		}
+		in.whole("seed", p.Seed)
+		in.number("mean", p.Mean)
+		in.number("amplitude", p.Amplitude)
+		in.duration("period", p.Period)
+		in.number("phase", p.Phase)
+		in.text("file", p.File)
+	})
 }
 
 func (f *formatter) fault(v *Fault, end Duration) {

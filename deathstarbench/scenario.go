@@ -154,6 +154,9 @@ func (s *Scenario) Shorten(duration, warmup time.Duration) error {
 	return s.Validate()
 }
 
+// Complete fills in what may be left out, for scenarios that are not read from a file.
+func (s *Scenario) Complete() { s.complete() }
+
 // complete fills in what may be left out.
 func (s *Scenario) complete() {
 	if s.ControlInterval == 0 {

@@ -78,7 +78,6 @@ type member struct {
 	part  *Part
 	group *Group
 	total float64 // requests
-	live  bool    // it has a server of the group that is not down
 }
 
 // row is what one member says of one server.

@@ -45,6 +45,25 @@ func (a *Applier) Answers(ctx context.Context, conn net.Conn) error {
 	return err
 }
 
+// OwnPage reports whether the status page is that of the NGINX that would be changed: nil when it is, or when that cannot be seen, which
+// note then says.
+func (a *Applier) OwnPage(ctx context.Context) (note string, err error) {
+	if a.Origin == nil {
+		return "not checked: it comes through another program", nil
+	}
+	var seen error
+	if err := a.Origin(ctx, func(conn net.Conn) error { seen = a.Answers(ctx, conn); return nil }); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrStatus, err)
+	}
+	switch {
+	case errors.Is(seen, origin.ErrOther), errors.Is(seen, ErrNoMaster):
+		return "", seen
+	case seen != nil:
+		return "cannot be seen: " + seen.Error(), nil
+	}
+	return "", nil
+}
+
 // samePage refuses a change when the status page is that of another program than the master that would be told to reload:
 // the weights that it shows would be others, and so would be what confirms the change. Where the page comes from another
 // machine that cannot be seen, which is logged once; what it shows is compared with the configuration in any case.

@@ -135,7 +135,7 @@ func (c *Config) editable(name string) (*Upstream, error) {
 				return nil, refuse("%s", u.stray(c))
 			}
 		}
-		return nil, refuse("no upstream %q in %s", name, c.Path)
+		return nil, refuse("no upstream %q in %s: trimtab nginx show lists them", name, c.Path)
 	}
 	for i, p := range found.Peers {
 		if i > 0 && p.File == found.Peers[i-1].File {
@@ -173,7 +173,7 @@ func (u *Upstream) target(want map[string]Setting) ([]Setting, error) {
 	for _, key := range sortedKeys(want) {
 		match, ok := index[key]
 		if !ok {
-			return nil, refuse("upstream %q (%s:%d) has no server %s", u.Name, u.File.Path, u.Line, key)
+			return nil, refuse("upstream %q (%s:%d) has no server %s: trimtab nginx show lists them", u.Name, u.File.Path, u.Line, key)
 		}
 		if p, ok := twice[key]; ok {
 			return nil, refuse("upstream %q has server %s twice, at %s:%d and %s:%d: which one is meant cannot be known",

@@ -19,6 +19,18 @@ type guarantee struct{ valued }
 
 func (guarantee) Kind() string { return KindGuarantee }
 
+var _ Requests = guarantee{}
+
+// PlainWorth implements Requests: what throughput by importance would be worth.
+func (o guarantee) PlainWorth(out Outcome) float64 {
+	sum := 0.0
+	for _, s := range out.Services {
+		t := o.terms[s.Name]
+		sum += t.Importance * o.worth(s, t)
+	}
+	return sum
+}
+
 func (o guarantee) Reward(out Outcome) float64 {
 	sum := 0.0
 	for _, s := range out.Services {

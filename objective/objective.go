@@ -21,6 +21,13 @@ type Objective interface {
 	Terms() map[string]Terms
 }
 
+// Requests is an objective in which a promise is worth many requests, so that a part of its reward says little about how many
+// requests it is.
+type Requests interface {
+	// PlainWorth is the reward of an outcome without what promises add.
+	PlainWorth(Outcome) float64
+}
+
 // Terms are what an operator wants of one upstream.
 type Terms struct {
 	// Bound is the most that the delay of the slowest path may be; 0: none.

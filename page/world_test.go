@@ -91,7 +91,8 @@ func (w *world) step(change bool) {
 	step := Step{Sample: s, InForce: w.inForce.Clone(), Operator: w.started.Clone(), Explanation: e,
 		Budget: words.Budget{Left: 4, Most: 6}, Interval: w.interval,
 		Learner: "tuned", Cause: CauseTuner, Undo: "trimtab tune --hold, then trimtab nginx rollback",
-		Reason: "71 % better expected"}
+		Reason:  "71 % better expected",
+		Ordered: map[string]map[string]string{w.names[0]: {w.server(1): "drained"}}, Configured: map[string]map[string]string{w.names[0]: {w.server(2): "pinned 20 %"}}}
 	if change {
 		g := weights.Group{}
 		for i := range w.servers {

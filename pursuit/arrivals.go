@@ -38,10 +38,14 @@ const (
 type quiet struct {
 	base float64 // s: the least mean of late
 	done float64 // per s
+	took float64 // s: mean response time of the last interval
 }
 
+// waits reports whether most of the last response times was waiting.
+func (q *quiet) waits() bool { return q.base > 0 && q.took >= waitsAsLong*q.base }
+
 func (q *quiet) observe(c seenClass, seconds float64) {
-	q.done = c.perSec
+	q.done, q.took = c.perSec, c.responseSec
 	if !(c.responseSec > 0) {
 		return
 	}
@@ -53,8 +57,10 @@ func (q *quiet) observe(c seenClass, seconds float64) {
 }
 
 // arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on average. While most of that
-// is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being what is finished and λ what arrives.
-func (c *course) arrived(finished, sec, seconds float64) float64 {
+// is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being what is finished and λ what arrives. In the
+// first interval of a queue the mean is of who came before it too, so that it grew by once to twice as much: there, as many are taken to
+// arrive as before, was, as far as that goes with either.
+func (c *course) arrived(finished, sec, seconds, was float64) float64 {
 	if !(finished > 0) || !(sec > 0) {
 		return finished
 	}
@@ -69,9 +75,13 @@ func (c *course) arrived(finished, sec, seconds float64) float64 {
 	if !known || math.Max(sec, last) < waitsAsLong*c.base {
 		return finished
 	}
+	slope := func(growth float64) float64 { return math.Max(-1, math.Min(growsMost, growth/seconds)) }
+	if last < waitsAsLong*c.base {
+		c.end = 2*sec - last
+		return math.Max(finished/(1-slope(sec-last)), math.Min(was, finished/(1-slope(2*(sec-last)))))
+	}
 	c.end = math.Max(0, sec+(sec-last)/2)
-	slope := math.Max(-1, math.Min(growsMost, (sec-last)/seconds))
-	return finished / (1 - slope)
+	return finished / (1 - slope(sec-last))
 }
 
 // observe takes in the requests of an interval.

@@ -53,8 +53,9 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 const (
 	waitsShare = 1.5  // requests held per slot,
 	waitsFew   = 3    // and beside them, that are no backlog
-	drainSec   = 4.0  // in which a backlog is to be served by refusing others,
+	drainSec   = 3.0  // in which a backlog is to be served by refusing others,
 	drainMost  = 3.0  // with at most so much beside what is offered,
+	drainUsed  = 0.9  // of what servers finish while they are full, which is what all that is let in has to fit into,
 	growSec    = 15.0 // and the same where capacity is added for it, which has to be paid for
 	growMost   = 0.5
 )
@@ -71,7 +72,7 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 			slots += float64(p.levels.Capacity[sv.Address] * max(l.SlotsPerUnit, 1))
 			scaled = true
 		} else {
-			slots += sv.MeanSlots()
+			slots += math.Min(sv.MeanSlots(), math.Max(1, p.busy(pool, sv.Address)))
 		}
 	}
 	held := make([]float64, len(out))
@@ -88,10 +89,48 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	if waiting <= 0 || inside <= 0 {
 		return out
 	}
+	more := waiting / seconds
+	if !scaled {
+		more = p.unrefusable(pool, more)
+	}
 	for k := range out {
-		out[k] = math.Min(waiting/seconds*held[k]/inside, most*p.offered[pool.Groups[k].Name].perSec())
+		out[k] = math.Min(more*held[k]/inside, most*p.offered[pool.Groups[k].Name].perSec())
 	}
 	return out
+}
+
+// busy is how many requests a server is at while it is full: what it finishes, at the time that a request takes without waiting.
+func (p *Policy) busy(pool *tuner.PoolBelief, server string) float64 {
+	sum := 0.0
+	for _, g := range pool.Groups {
+		q := p.quietOf(server, g.Name)
+		if q.done > 0 && q.base <= 0 {
+			return math.Inf(1)
+		}
+		sum += q.done * q.base
+	}
+	return sum
+}
+
+// unrefusable is the load that stands for so much of a backlog per second where requests may be refused. What waits is not refused: with λ
+// offered, C finished by full servers and w of the backlog to be served per second, a share b has to be refused so that (1 − b)λ + w
+// fits into drainUsed·C. A load of drainUsed·C·λ/(drainUsed·C − w) wants the same share.
+func (p *Policy) unrefusable(pool *tuner.PoolBelief, backlog float64) float64 {
+	offered, done, refusable := 0.0, 0.0, false
+	for _, g := range pool.Groups {
+		offered += p.offered[g.Name].perSec()
+		refusable = refusable || p.cfg.Admission[g.Name].Most > 0
+		for j := range pool.Servers {
+			done += p.quietOf(pool.Servers[j].Address, g.Name).done
+		}
+	}
+	if fits := drainUsed * done; refusable && fits > 0 {
+		if backlog >= fits {
+			return math.Inf(1) // everybody, as far as that may be
+		}
+		return math.Max(backlog, fits*offered/(fits-backlog)-offered)
+	}
+	return backlog
 }
 
 // server is what is believed of a server in the i'th of n worlds: the numbers of slots are spread over the worlds by their probabilities,
@@ -139,7 +178,15 @@ func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why st
 // slots that are then busy with what it finishes. Whether it has lost slots or become slower cannot be told before its queue is gone; how
 // much it finishes is the same, and that is what admission has to know at once.
 func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBelief) {
-	if srv.Scaling.On() || sv.Inside <= waitsShare*float64(srv.Slots)+waitsFew {
+	full := sv.Inside > waitsShare*float64(srv.Slots)+waitsFew
+	for _, g := range pool.Groups { // how many slots it has is hardly known of a server that was never full
+		full = full || p.quietOf(srv.Name, g.Name).waits()
+	}
+	n := p.narrow[srv.Name]
+	if n != nil && p.elapsed-n.at > narrowMemory {
+		n = nil
+	}
+	if srv.Scaling.On() || !full && n == nil {
 		return
 	}
 	busy := 0.0
@@ -154,8 +201,25 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBe
 		busy += q.done * q.base
 		srv.ServiceSec[k] = math.Min(srv.ServiceSec[k], q.base)
 	}
-	srv.Slots = min(srv.Slots, max(1, int(math.Round(busy))))
+	if full {
+		slots := max(1, int(math.Round(busy)))
+		if n != nil { // an interval in which the queue ends finishes less than could be
+			slots = max(slots, n.slots)
+		}
+		n = &narrow{slots: slots, at: p.elapsed}
+		p.narrow[srv.Name] = n
+	}
+	srv.Slots = min(srv.Slots, max(n.slots, int(math.Ceil(busy))))
 }
+
+// narrow is the most that a server was taken for while it was full of late. It counts for a while after its queue has gone: the few
+// intervals of a queue that is refused away at once say little of slots to a belief that was formed in hours.
+type narrow struct {
+	slots int
+	at    float64 // control time, s
+}
+
+const narrowMemory = 60.0 // s
 
 func (p *Policy) quietOf(server, upstream string) *quiet {
 	if p.quiet[server] == nil {

@@ -33,7 +33,8 @@ type Config struct {
 	Fixed map[string]string
 	// Watch is how long the load is watched before anything is changed; default 60 s.
 	Watch time.Duration
-	// MinGain is the least part of the reward that a change must bring on the twin; default 0.01.
+	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without promises where there
+	// are some; default 0.01.
 	MinGain float64
 	// Search are the options of the search; Interval is the tuner's.
 	Search Options
@@ -83,6 +84,7 @@ type Policy struct {
 	courses map[string]*course
 	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
+	narrow  map[string]*narrow // by server
 	levels  control.Levels
 	scaled  map[string]float64 // control time at which the capacity of a server was last changed, s
 	blocked map[string]float64 // control time at which the share of an upstream was last changed, s
@@ -119,7 +121,7 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, scaled: map[string]float64{},
+	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{}, quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, narrow: map[string]*narrow{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {
@@ -241,7 +243,8 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 		for _, peer := range g.Peers {
 			spent += float64(peer.ResponseMsec) / 1e3
 		}
-		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds)+float64(g.Refused), seconds)
+		was := a.perSec() * (1 - p.levels.Blocked[g.Name]) * seconds
+		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was)+float64(g.Refused), seconds)
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&peer) {
@@ -351,7 +354,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	target, unused := p.allowed(&worlds[0], plan.found.Setting, now)
 	d := control.Decision{Unused: unused, Weights: weights.Set{}}
 	gain := plan.found.Value.Reward - value.Reward
-	need := p.cfg.MinGain * math.Max(math.Abs(value.Reward), math.Abs(plan.found.Value.Reward))
+	need := p.cfg.MinGain * math.Max(p.worth(&value), p.worth(&plan.found.Value))
 	if gain >= need && !target.Equal(plan.found.Setting) && !target.Equal(now) {
 		// A part of a plan may be worse than nothing: weights that are good while half is refused, and nothing may be refused now.
 		part, known := plan.values[target.key()]
@@ -375,6 +378,15 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	p.fill(&d, &worlds[0], target, now, inForce)
 	d.Reason = fmt.Sprintf("%s: %.2f instead of %.2f per s expected", p.cfg.Objective.Kind(), plan.found.Value.Reward, value.Reward) + also
 	return d
+}
+
+// worth is what MinGain is a part of: the reward, or where promises make up most of it the worth of the requests alone. Requests
+// of others that would fit are not left out for being few beside what is promised.
+func (p *Policy) worth(v *Value) float64 {
+	if r, ok := p.cfg.Objective.(objective.Requests); ok {
+		return math.Abs(r.PlainWorth(v.Mean))
+	}
+	return math.Abs(v.Reward)
 }
 
 // fill puts into a decision what differs.

@@ -2,7 +2,9 @@ package pursuit
 
 import (
 	"testing"
+	"time"
 
+	"trimtab/objective"
 	"trimtab/vts"
 )
 
@@ -52,3 +54,27 @@ func TestWeightsOfTheSameSharesAreNoChange(t *testing.T) {
 		})
 	}
 }
+
+// A change that lets a few requests of others in is worth it beside a promise that is worth ten times as much.
+func TestPromisesDoNotHideWhatOthersWouldGain(t *testing.T) {
+	o, err := objective.New(objective.Spec{Kind: objective.KindGuarantee, Upstreams: map[string]objective.Terms{
+		"one": {Bound: time.Second, Importance: 1, Promised: 20}, "two": {Bound: time.Second, Importance: 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Policy{cfg: Config{Objective: o, MinGain: 0.01}}
+	v := Value{Reward: 204, Mean: objective.Outcome{Services: []objective.Service{{Name: "one", CarriedPerSec: 20}, {Name: "two", CarriedPerSec: 4}}}}
+	if got := p.worth(&v); got != 24 {
+		t.Errorf("got %v, want the 24 requests", got)
+	}
+	if _, err := objective.New(objective.Spec{Kind: objective.KindThroughput, Upstreams: o.Terms()}); err == nil {
+		t.Error("a promise without guarantee passed")
+	}
+	p.cfg.Objective = nowhere{}
+	if got := p.worth(&v); got != 204 {
+		t.Errorf("another objective: got %v, want its reward", got)
+	}
+}
+
+// nowhere is an objective of which nothing is asked.
+type nowhere struct{ objective.Objective }

@@ -19,6 +19,7 @@ type dqnTraining struct {
 	rng      *rand.Rand
 	memory   *replay
 	target   *neural.Net
+	slow     *neural.Net // moving average of the network, which is what is played: values of single steps come and go
 	adam     neural.Adam
 	gradient []float64
 	before   []float64 // state that the last action was chosen in; nil: an episode begins
@@ -56,7 +57,7 @@ func (d *DQN) begin(c DQNConfig) error {
 	if d.net, err = neural.New(sizes, neural.ReLU, neural.Linear, t.rng); err != nil {
 		return fmt.Errorf("train dqn: %w", err)
 	}
-	t.target, t.gradient = d.net.Clone(), make([]float64, len(d.net.Params))
+	t.target, t.slow, t.gradient = d.net.Clone(), d.net.Clone(), make([]float64, len(d.net.Params))
 	d.train = t
 	return nil
 }
@@ -103,6 +104,9 @@ func (d *DQN) learn(reward float64) (picks []int, how string) {
 	return picks, how
 }
 
+// slowShare is the share of the way that the network that is played goes in a step.
+const slowShare = 2e-3
+
 // update makes one step of gradient descent on a batch of the memory.
 func (d *DQN) update() {
 	t := d.train
@@ -138,6 +142,7 @@ func (d *DQN) update() {
 	d.net.Backward(&t.ahead, t.dy, t.gradient)
 	t.adam.Step(d.net.Params, t.gradient)
 	t.updates++
+	t.slow.Follow(d.net, slowShare)
 	if !neural.Finite([]float64{loss}) || t.updates%64 == 0 && !d.net.Finite() {
 		t.err = &DivergedError{Kind: KindDQN, What: "the loss", Step: t.updates, Seed: t.cfg.Seed}
 		return
@@ -157,7 +162,7 @@ func (d *DQN) Model() (*Model, error) {
 	}
 	scaler, actions := d.scaler, d.actions
 	return &Model{Version: ModelVersion, Kind: KindDQN, Shape: d.shape, Actions: &actions, Scaler: &scaler,
-		Nets: map[string]*neural.Net{qNet: d.net.Clone()}}, nil
+		Nets: map[string]*neural.Net{qNet: d.train.slow.Clone()}}, nil
 }
 
 // Player implements Trainee.
@@ -178,7 +183,7 @@ type dqnCheckpoint struct {
 	Random        []byte
 	Memory        replay
 	Params        []float64
-	Target        []float64
+	Target, Slow  []float64
 	M, V          []float64
 	T             int
 	Scaler        neural.Scaler
@@ -197,7 +202,7 @@ func (d *DQN) Save(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("write checkpoint of dqn: %w", err)
 	}
-	c := dqnCheckpoint{Head: d.head(), Random: random, Memory: *t.memory, Params: d.net.Params, Target: t.target.Params,
+	c := dqnCheckpoint{Head: d.head(), Random: random, Memory: *t.memory, Params: d.net.Params, Target: t.target.Params, Slow: t.slow.Params,
 		M: t.adam.M, V: t.adam.V, T: t.adam.T, Scaler: d.scaler, Known: d.known, Seen: t.seen, Updates: t.updates}
 	if err := gob.NewEncoder(w).Encode(c); err != nil {
 		return fmt.Errorf("write checkpoint of dqn: %w", err)
@@ -216,14 +221,14 @@ func (d *DQN) Restore(r io.Reader) error {
 		return fmt.Errorf("read checkpoint of dqn: %w", err)
 	}
 	n := len(d.net.Params)
-	if len(c.Params) != n || len(c.Target) != n || c.T > 0 && (len(c.M) != n || len(c.V) != n) || c.Memory.Width != t.memory.Width ||
+	if len(c.Params) != n || len(c.Target) != n || len(c.Slow) != n || c.T > 0 && (len(c.M) != n || len(c.V) != n) || c.Memory.Width != t.memory.Width ||
 		c.Memory.Picks != t.memory.Picks || c.Memory.Room != t.cfg.Room {
 		return errors.New("read checkpoint of dqn: of a network of another shape, or other settings")
 	}
 	if err := t.source.UnmarshalBinary(c.Random); err != nil {
 		return fmt.Errorf("read checkpoint of dqn: %w", err)
 	}
-	d.net.Params, t.target.Params = slices.Clone(c.Params), slices.Clone(c.Target)
+	d.net.Params, t.target.Params, t.slow.Params = slices.Clone(c.Params), slices.Clone(c.Target), slices.Clone(c.Slow)
 	t.adam.M, t.adam.V, t.adam.T = c.M, c.V, c.T
 	d.scaler, d.known, t.seen, t.updates = c.Scaler, c.Known, c.Seen, c.Updates
 	t.memory, t.before = &c.Memory, nil

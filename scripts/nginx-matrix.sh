@@ -32,7 +32,7 @@ die() { say "$*"; exit 1; }
 # configuration in a temporary folder means the same in and outside. The process id stays that of the caller's child.
 wrapper() {
   local root=$1
-  cat >"$root.nginx.new" <<WRAPPER
+  cat >"$root.nginx.$$" <<WRAPPER
 #!/bin/sh
 # Written by scripts/nginx-matrix.sh: NGINX of $root.
 exec unshare --mount --propagation private -- /bin/sh -c '
@@ -41,8 +41,8 @@ exec unshare --mount --propagation private -- /bin/sh -c '
     mount --bind "\$root/usr" /usr && exec /usr/sbin/nginx "\$@"
 ' nginx "$root" "\$@"
 WRAPPER
-  chmod 755 "$root.nginx.new"
-  mv "$root.nginx.new" "$root.nginx"
+  chmod 755 "$root.nginx.$$"
+  mv "$root.nginx.$$" "$root.nginx"
 }
 
 install_debootstrap() { apt-get install -y --no-install-recommends debootstrap >/dev/null 2>&1; }

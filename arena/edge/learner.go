@@ -23,7 +23,7 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 	l := &Learner{w: w, choices: w.choices(), state: make([]float64, 3+len(w.Regions)+2*len(w.Servers))}
 	var err error
 	// A request is placed once: what counts of the future is how full it leaves the servers.
-	l.agent, err = rival.NewQAgent(len(l.state), len(l.choices), rival.DQNConfig{Gamma: 0.8, Rate: 1e-3, WarmUp: 1000, Decay: 15_000, Room: 30_000, Seed: seed})
+	l.agent, err = rival.NewQAgent(len(l.state), []int{len(l.choices)}, rival.DQNConfig{Gamma: 0.8, Rate: 1e-3, WarmUp: 1000, Decay: 15_000, Room: 30_000, Seed: seed})
 	return l, err
 }
 
@@ -47,11 +47,11 @@ func (l *Learner) see(r *Request, inside []int) {
 func (l *Learner) Place(r *Request, inside []int) Place {
 	l.see(r, inside)
 	if !l.train || l.err != nil {
-		return l.choices[l.agent.Best(l.state)]
+		return l.choices[l.agent.Best(l.state)[0]]
 	}
 	a, err := l.agent.Act(l.state, l.last)
 	l.err = err
-	return l.choices[a]
+	return l.choices[a[0]]
 }
 
 // Done implements Policy.

@@ -82,7 +82,7 @@ arena keeps them.`,
 	fl.DurationVar(&f.telemetryDelay, "telemetry-delay", 0, "how old samples are when a policy sees them (simulator)")
 	fl.Float64Var(&f.lostPolls, "lost-polls", 0, "probability that a poll fails (simulator)")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per finished cell instead of tables")
-	cmd.AddCommand(newArenaWorlds(e), newArenaAblate(e), newArenaForecasts(e), newArenaReturns(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e), newArenaTrain(e), newArenaLeaderboard(e), newArenaEdge(e))
+	cmd.AddCommand(newArenaWorlds(e), newArenaAblate(e), newArenaForecasts(e), newArenaReturns(e), newArenaValidate(e), newArenaServe(e), newArenaReport(e), newArenaTrain(e), newArenaLeaderboard(e), newArenaEdge(e), newArenaAutoscale(e))
 	return cmd
 }
 

@@ -123,7 +123,7 @@ func runLeaderboard(ctx context.Context, e *env, f *leaderFlags, names []string)
 func (f *leaderFlags) trainAll(ctx context.Context, e *env, scenarios []*deathstarbench.Scenario, policies []arena.Policy, models arena.Models) error {
 	t := &f.train
 	t.models, t.out, t.checkpoints = models.Dir, filepath.Join(f.out, "curves"), filepath.Join(f.out, "checkpoints")
-	t.actions, t.levels, t.gamma, t.every, t.patience, t.seed, t.parallel = rival.ActSteps, "1,3,5", 0.9, 20, 15, 1, f.parallel
+	t.actions, t.levels, t.gamma, t.every, t.plays, t.patience, t.seed, t.parallel = rival.ActSteps, "1,3,5", 0.9, 20, 6, 15, 1, f.parallel
 	makers, err := t.trainees()
 	if err != nil {
 		return err

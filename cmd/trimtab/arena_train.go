@@ -24,13 +24,13 @@ import (
 )
 
 type trainFlags struct {
-	policies, method, models, out, cache, actuator string
-	actions, levels, checkpoints                   string
-	gamma, rate                                    float64
-	seeds, episodes, every, patience, parallel     int
-	seed                                           uint64
-	budget                                         time.Duration
-	json                                           bool
+	policies, method, models, out, cache, actuator    string
+	actions, levels, checkpoints                      string
+	gamma, rate                                       float64
+	seeds, episodes, every, plays, patience, parallel int
+	seed                                              uint64
+	budget                                            time.Duration
+	json                                              bool
 }
 
 func newArenaTrain(e *env) *cobra.Command {
@@ -69,6 +69,7 @@ and the gap to the best static weights.`,
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the first learner; the others count up from it")
 	fl.IntVar(&f.episodes, "episodes", 800, "episodes at most")
 	fl.IntVar(&f.every, "every", 20, "episodes between two evaluations")
+	fl.IntVar(&f.plays, "plays", 6, "runs of an evaluation: few of them pick models that were lucky")
 	fl.IntVar(&f.patience, "patience", 15, "evaluations without a better one that end the training")
 	fl.DurationVar(&f.budget, "time", 0, "time of each learner at most (default: no limit)")
 	fl.IntVar(&f.parallel, "parallel", 0, "learners at once (default: one per core)")
@@ -122,7 +123,7 @@ func (f *trainFlags) trainees() (map[string]arena.NewTrainee, error) {
 
 func (f *trainFlags) validate() error {
 	switch {
-	case f.seeds < 1 || f.episodes < 1 || f.every < 1 || f.patience < 1 || f.parallel < 0 || f.budget < 0:
+	case f.seeds < 1 || f.episodes < 1 || f.every < 1 || f.plays < 1 || f.patience < 1 || f.parallel < 0 || f.budget < 0:
 		return fmt.Errorf("--seeds %d, --episodes %d, --every %d, --patience %d, --parallel %d, --time %s: want at least 1, 1, 1, 1, 0, 0",
 			f.seeds, f.episodes, f.every, f.patience, f.parallel, f.budget)
 	case !(f.gamma >= 0 && f.gamma < 1) || !(f.rate >= 0 && f.rate < 1):
@@ -183,7 +184,7 @@ func runTrain(ctx context.Context, e *env, f *trainFlags, names []string) error 
 // train trains the learners of one kind on one scenario and keeps what they leave.
 func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scenario, kind string, make arena.NewTrainee,
 	cache *arena.OracleCache, models arena.Models, tab *tabwriter.Writer) error {
-	c := arena.TrainConfig{Scenario: sc, Method: f.method, Kind: kind, New: make, Episodes: f.episodes, Every: f.every, Patience: f.patience,
+	c := arena.TrainConfig{Scenario: sc, Method: f.method, Kind: kind, New: make, Episodes: f.episodes, Every: f.every, Plays: f.plays, Patience: f.patience,
 		Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints, Sim: arena.SimOptions{Live: f.actuator == "live"}}
 	if c.Parallel == 0 {
 		c.Parallel = min(f.seeds, runtime.GOMAXPROCS(0))

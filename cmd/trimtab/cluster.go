@@ -13,6 +13,9 @@ import (
 	"trimtab/cluster"
 )
 
+// auto leaves a number or a shape to the data.
+const auto = "auto"
+
 type clusterFlags struct {
 	csv, k, covariance, features             string
 	out, model, start, means                 string
@@ -35,8 +38,8 @@ func newCluster(e *env) *cobra.Command {
 print one row per regime. With --model an earlier model is used as it is instead of fitting one.
 
 With --csv: fit a mixture to a file of numbers (a header row, then one row of numbers per line) as they are.`,
-		Example: `  trimtab cluster stats.ndjson --k auto --out model.json --plot regimes.png --transitions P.csv
-  trimtab cluster monday.ndjson.zst tuesday.ndjson.zst --window 3s --json
+		Example: `  trimtab cluster stats.ndjson --out model.json --plot regimes.png --transitions P.csv
+  trimtab cluster monday.ndjson.zst tuesday.ndjson.zst --k 27 --covariance full --json
   trimtab cluster today.ndjson --model model.json --assignments today.csv
   trimtab cluster --csv x.csv --k 8 --covariance full --json
   trimtab cluster --csv huge.csv --k 8 --stream`,
@@ -50,8 +53,8 @@ With --csv: fit a mixture to a file of numbers (a header row, then one row of nu
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.csv, "csv", "", "fit a mixture to this file of numbers instead of statistics")
-	fl.StringVar(&f.k, "k", strconv.Itoa(cluster.DefaultK), "number of regimes; auto: the least BIC from 1 to 40; A..B: the least BIC from A to B")
-	fl.StringVar(&f.covariance, "covariance", string(cluster.Full), "full, diag, tied or spherical")
+	fl.StringVar(&f.k, "k", auto, "number of regimes, such as 27; auto: the least BIC from 1 to 40; A..B: the least BIC from A to B")
+	fl.StringVar(&f.covariance, "covariance", auto, "full, diag, tied or spherical; auto: full or diag, which has the less BIC, full only of rows enough")
 	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, or seed for the older set of raw per-server counters")
 	fl.DurationVar(&f.window, "window", 3*time.Second, "merge polls into intervals of this length; 0: every poll is one")
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "leave out lines that cannot be read instead of stopping at the first")
@@ -120,6 +123,17 @@ func (f *clusterFlags) check(cmd *cobra.Command, args []string) error {
 	if err := f.parseK(); err != nil {
 		errs = append(errs, err)
 	}
+	fixed := f.stream || f.start != "" || f.means != ""
+	if fixed && !cmd.Flags().Changed("k") {
+		f.k = strconv.Itoa(cluster.DefaultK)
+		f.from, f.to = cluster.DefaultK, cluster.DefaultK
+		if f.start != "" {
+			f.from, f.to = 0, 0 // that of the start
+		}
+	}
+	if f.covariance == auto && (fixed || f.from == f.to) {
+		f.covariance = "" // that of the start, else full
+	}
 	if f.from != f.to && (f.stream || f.start != "" || f.means != "") {
 		fail("--k %s does not go with --stream, --start or --means: give one number", f.k)
 	}
@@ -149,7 +163,7 @@ func (f *clusterFlags) check(cmd *cobra.Command, args []string) error {
 
 // parseK fills the range of k.
 func (f *clusterFlags) parseK() error {
-	if f.k == "auto" {
+	if f.k == auto {
 		f.from, f.to = 1, 40
 		return nil
 	}
@@ -167,8 +181,12 @@ func (f *clusterFlags) parseK() error {
 }
 
 func (f *clusterFlags) settings() cluster.Settings {
+	covariance := f.covariance
+	if covariance == auto {
+		covariance = string(cluster.Diag) // the first that is tried
+	}
 	s := cluster.Settings{
-		K: f.from, Covariance: cluster.Covariance(f.covariance), Restarts: f.restarts, MaxIterations: f.maxIterations,
+		K: f.from, Covariance: cluster.Covariance(covariance), Restarts: f.restarts, MaxIterations: f.maxIterations,
 		Tolerance: f.tolerance, Floor: f.floor, Seed: f.seed, Workers: f.workers, PriorRows: f.prior,
 	}
 	if f.tolerance == 0 {

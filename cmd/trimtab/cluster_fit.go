@@ -114,6 +114,16 @@ func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, sch
 			to = max(f.from, min(f.to, n/cluster.MinimumIntervals(1)))
 		}
 		m, a.curve, err = cluster.ChooseK(ctx, z, s, f.from, to, func(c cluster.Choice) { report.begin(c.K + 1) })
+		if most := min(to, n/fullRows(d)); err == nil && f.covariance == auto && most >= f.from {
+			s.Covariance = cluster.Full
+			full, curve, bad := cluster.ChooseK(ctx, z, s, f.from, most, func(c cluster.Choice) { report.begin(c.K + 1) })
+			switch {
+			case bad != nil:
+				err = bad
+			case full.Fit.BIC < m.Fit.BIC:
+				m, a.curve = full, curve
+			}
+		}
 	}
 	a.seconds = time.Since(began).Seconds()
 	if err != nil {
@@ -127,6 +137,9 @@ func (a *analysis) fitNew(ctx context.Context, f *clusterFlags, name string, sch
 	a.model.SetNovelty(f.novelty)
 	return nil
 }
+
+// fullRows is how many rows a regime with a full covariance of d features has to have: twice as many as it has parameters.
+func fullRows(d int) int { return 2 * cluster.Full.Parameters(1, d) }
 
 // fitError tells an interruption from data that cannot be fitted.
 func fitError(ctx context.Context, name string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -82,17 +83,19 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 		case errors.Is(err, context.Canceled):
 			return nil, err
 		case errors.Is(err, vts.ErrTruncated):
-			return nil, withCode(exitTelemetry, fmt.Errorf("%w: with --skip-bad what can be read is used", err))
+			return nil, withCode(exitConfig, fmt.Errorf("%w: with --skip-bad what can be read is used", err))
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, withCode(exitConfig, fmt.Errorf("%w: want a file of trimtab collect or run", err))
 		case err != nil && !strings.Contains(err.Error(), path):
-			return nil, withCode(exitTelemetry, fmt.Errorf("%s: %w", path, err))
+			return nil, withCode(exitConfig, fmt.Errorf("%s: %w", path, err))
 		case err != nil:
-			return nil, withCode(exitTelemetry, err)
+			return nil, withCode(exitConfig, err)
 		}
 		a.skipped.Windows += w.Dropped
 	}
 	name := strings.Join(paths, " ")
 	if collector.Len() == 0 {
-		return nil, withCode(exitTelemetry, fmt.Errorf("%s: no interval of %v in it; it takes two readings at least (%s)", name, f.window, a.skipped))
+		return nil, withCode(exitConfig, fmt.Errorf("%s: no interval of %v in it; it takes two readings at least (%s)", name, f.window, a.skipped))
 	}
 	if err := a.fit(ctx, f, name, collector.Schema(), collector.Matrix(), nil, report); err != nil {
 		return nil, err

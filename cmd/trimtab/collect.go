@@ -117,6 +117,9 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 	if f.out == "" {
 		return withCode(exitUsage, fmt.Errorf("collect: name the file to write with --out (see '%s --help')", cmd.CommandPath()))
 	}
+	if err := aboveZero(cmd, "interval", "timeout", "wait"); err != nil {
+		return err
+	}
 	client, err := f.status.client()
 	if err != nil {
 		return err
@@ -141,7 +144,7 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 	}
 	recorder, err := vts.OpenRecorder(vts.RecorderConfig{Path: f.out, Append: f.appending, RotateBytes: int64(f.rotateMiB) << 20, SyncEvery: sync})
 	if err != nil {
-		return withCode(exitConfig, err)
+		return withCode(exitConfig, fmt.Errorf("--out: want a path in a folder that is there and can be written to: %w", err))
 	}
 	line := collectLine{env: e}
 	report, err := vts.Collect(cmd.Context(), vts.CollectConfig{
@@ -157,7 +160,7 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 			if !f.appending {
 				_ = os.Remove(f.out) // nothing is in it
 			}
-			return withCode(exitTelemetry, err)
+			return withCode(exitTelemetry, fmt.Errorf("%w: name the page with --status", err))
 		}
 		return withCode(exitConfig, err)
 	}

@@ -103,7 +103,7 @@ func readOutcome(path string) (*outcome, error) {
 	}
 	info, err := os.Stat(file)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: want a report of trimtab load --report, or a folder of trimtab run", err)
 	}
 	if info.Size() > mostReport {
 		return nil, fmt.Errorf("%s: %d bytes are more than any report has", file, info.Size())

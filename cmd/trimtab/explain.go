@@ -64,10 +64,7 @@ of it, and what is believed of every server.`,
 func findReport(ctx context.Context, config, state string, given bool) (daemon.Report, string, error) {
 	most := daemon.Defaults().Budget(0).Most
 	if state == "" {
-		cfg, err := daemon.ReadConfig(config)
-		if errors.Is(err, fs.ErrNotExist) && !given {
-			cfg, err = daemon.Defaults(), nil
-		}
+		cfg, err := daemon.ReadConfigOr(config, given)
 		if err != nil {
 			return daemon.Report{}, "", withCode(exitConfig, err)
 		}

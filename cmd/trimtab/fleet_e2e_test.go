@@ -84,7 +84,7 @@ func TestE2EFleetOfThree(t *testing.T) {
 			"--listen", strings.TrimPrefix(servers, "tls://"), "--ask", ask)
 		return stderr, stop
 	}
-	centreLog, stopCentre := begin()
+	_, stopCentre := begin()
 	join := func(b *tunedBed, name string) *buffer {
 		b.configure(fmt.Sprintf("[fleet]\nservers = [%q]\nca = %q\ncert = %q\nkey = %q\npatience = \"5s\"\n[regimes]\noff = true", servers,
 			filepath.Join(out, name, "ca.pem"), filepath.Join(out, name, "node.pem"), filepath.Join(out, name, "node.key")))
@@ -129,7 +129,7 @@ func TestE2EFleetOfThree(t *testing.T) {
 	if code, text := one.get("/healthz"); code != 200 {
 		t.Errorf("without a centre: code %d, %s", code, text)
 	}
-	centreLog, _ = begin()
+	centreLog, _ := begin()
 	await(t, "the nodes to be led again", one.counted(`trimtab_fleet_mode{mode="led"}`))
 	if t.Failed() {
 		t.Logf("centre: %s\nnode: %s", centreLog, log)

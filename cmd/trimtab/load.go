@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type loadFlags struct {
 func newLoad(e *env) *cobra.Command {
 	var f loadFlags
 	cmd := &cobra.Command{
-		Use:   "load --target URL [--workload W] --rate R --duration D [flags]",
+		Use:   "load URL [--workload W] --rate R --duration D [flags]",
 		Short: "Send open-loop load with faithful arrivals and latencies that count from the due time",
 		Long: `Send requests when they are due, whatever the server does, and measure each from its due time to its complete answer.
 Arrivals are fixed, exp (Poisson), norm or zipf; the rate is constant, in steps, ramps or a sine. A schedule drives
@@ -44,16 +45,20 @@ The report says when the run is not valid as open loop (the generator was late o
 gaps between requests compare with the law that was asked for. Ctrl-C ends the load, waits for answers as long as
 --drain says, and still writes every report.
 
-Exit codes: 0 sent, whatever the answers were; 2 wrong usage; 3 a file that cannot be read or written; 8 a limit of --fail-if was
-crossed; 130 interrupted.`,
-		Example: `  trimtab load --target http://127.0.0.1:8080/ --rate 2000 --arrival exp --duration 1m
+Exit codes: 0 sent, whatever the answers were, as long as one was good; 1 every request failed; 2 wrong usage; 3 a file that cannot be
+read or written; 8 a limit of --fail-if was crossed; 130 interrupted.`,
+		Example: `  trimtab load http://127.0.0.1:8080/ --rate 2000 --arrival exp --duration 1m
+  echo "GET http://127.0.0.1:8080/" | trimtab load --targets - --rate 50/1s --duration 30s
   trimtab load --target http://nginx --workload mixed --rate 500 --duration 5m --report load.json --html load.html
   trimtab load --target http://nginx --workload compose-post --steps 0s=100,60s=800 --duration 2m --seed 7
   trimtab load --target http://nginx --schedule random --total 1h --schedule-out drawn.toml
   trimtab load --target http://nginx --schedule drawn.toml --results run.gob && vegeta report run.gob`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.command = calledAs(cmd, args)
+			if err := f.check(cmd, args); err != nil {
+				return err
+			}
 			if !cmd.Flags().Changed("seed") {
 				f.when.seed = rand.Uint64() >> 12 // exact in JSON readers that use doubles
 			}
@@ -155,7 +160,35 @@ func runLoad(ctx context.Context, e *env, f *loadFlags) (err error) {
 	if report.Interrupted {
 		return withCode(exitInterrupted, errors.New("interrupted: the report covers what was sent until then"))
 	}
-	return limits.check(loadValues(&report.Tally))
+	if err := limits.check(loadValues(&report.Tally)); err != nil || report.Requests == 0 || report.Errors < report.Requests {
+		return err
+	}
+	return fmt.Errorf("all %d requests failed, for instance: %s", report.Requests, sampleOf(report))
+}
+
+// sampleOf is an error of the kind that was the most frequent.
+func sampleOf(r *loadgen.Report) string {
+	most := ""
+	for kind, n := range r.ErrorKinds {
+		if most == "" || n > r.ErrorKinds[most] || n == r.ErrorKinds[most] && kind < most {
+			most = kind
+		}
+	}
+	return cmp.Or(r.ErrorSample[most], most)
+}
+
+// check takes the target from the arguments and refuses flags that have no effect.
+func (f *loadFlags) check(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		if cmd.Flags().Changed("target") {
+			return usagef(cmd, "both %s and --target %s: want one target", args[0], f.what.target)
+		}
+		f.what.target = args[0]
+	}
+	if err := f.what.check(); err != nil {
+		return withCode(exitUsage, err)
+	}
+	return errors.Join(f.what.useless(cmd), f.when.useless(cmd), aboveZero(cmd, "duration", "total", "drain", "lateness-bound"))
 }
 
 // header parses "Name: value" pairs.
@@ -178,7 +211,7 @@ func header(lines []string) (http.Header, error) {
 func create(path string) (io.WriteCloser, error) {
 	file, err := trusted.Create(path, 0o644, false)
 	if err != nil {
-		return nil, withCode(exitConfig, err)
+		return nil, withCode(exitConfig, fmt.Errorf("create an output: want a path in a folder that is there and can be written to: %w", err))
 	}
 	return file, nil
 }

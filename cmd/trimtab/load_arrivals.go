@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"trimtab/deathstarbench"
@@ -42,7 +43,7 @@ func (a *loadArrivals) add(fl *pflag.FlagSet) {
 	fl.Float64Var(&a.cv, "cv", 0, "norm: coefficient of variation of the gaps (default 0.3)")
 	fl.IntVar(&a.ranks, "ranks", 0, "zipf: number of ranks (default 100)")
 	fl.Float64Var(&a.alpha, "alpha", 0, "zipf: exponent (default 3)")
-	fl.Float64Var(&a.rate, "rate", 0, "requests per second")
+	fl.Var((*rateFlag)(&a.rate), "rate", "requests per second, or per time such as 50/1s")
 	fl.StringVar(&a.steps, "steps", "", "rates that change at offsets, such as 0s=100,30s=800")
 	fl.StringVar(&a.ramp, "ramp", "", "rates that are linear between offsets, such as 0s=100,60s=1000")
 	fl.StringVar(&a.sine, "sine", "", "a rate that swings: mean,amplitude,period[,phase in radians], such as 500,300,60s")
@@ -56,6 +57,34 @@ func (a *loadArrivals) add(fl *pflag.FlagSet) {
 	fl.StringVar(&a.rates, "random-rate", "100:2000", "random schedule: range of the rates, requests per second")
 	fl.StringVar(&a.bursts, "random-duration", "30s:600s", "random schedule: range of the lengths of bursts")
 	fl.StringVar(&a.backOffs, "random-back-off", "10s:100s", "random schedule: range of the pauses between bursts")
+}
+
+// useless refuses flags that have no effect on when requests are due.
+func (a *loadArrivals) useless(cmd *cobra.Command) error {
+	if a.scheduleName != "random" {
+		if err := useless(cmd, "without --schedule random", "random-rate", "random-duration", "random-back-off"); err != nil {
+			return err
+		}
+	}
+	if a.scheduleName != "" {
+		if a.scheduleName != "random" {
+			return useless(cmd, "with a schedule file, which says it itself", "arrival", "cv", "ranks", "alpha", "seed", "workload")
+		}
+		return useless(cmd, "with --schedule random", "cv", "ranks", "alpha")
+	}
+	kind := arrival.Exp
+	if len(a.arrivals) == 1 {
+		kind = arrival.Kind(a.arrivals[0])
+	}
+	if kind != arrival.Norm {
+		if err := useless(cmd, "without --arrival norm", "cv"); err != nil {
+			return err
+		}
+	}
+	if kind != arrival.Zipf {
+		return useless(cmd, "without --arrival zipf", "ranks", "alpha")
+	}
+	return nil
 }
 
 // schedule returns the schedule that the flags describe: one burst, a drawn one, or a file's.
@@ -82,7 +111,7 @@ func (a *loadArrivals) schedule(what *loadTarget) (*loadgen.Schedule, error) {
 	}
 	file, err := os.Open(a.scheduleName)
 	if err != nil {
-		return nil, withCode(exitConfig, err)
+		return nil, withCode(exitConfig, fmt.Errorf("--schedule: want random, or a file as --schedule-out writes it: %w", err))
 	}
 	defer file.Close()
 	s, err := loadgen.ReadSchedule(file)
@@ -115,7 +144,7 @@ func (a *loadArrivals) single(what *loadTarget) (*loadgen.Schedule, error) {
 		return nil, fmt.Errorf("--arrival: %w", err)
 	}
 	if a.duration <= 0 {
-		return nil, fmt.Errorf("--duration %s: want more than 0", a.duration)
+		return nil, errors.New("--duration is missing: want how long to send, such as 30s")
 	}
 	if burst.RateSpec, err = a.rateSpec(); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (c *loadClient) tls() (*tls.Config, error) {
 	if c.rootCA != "" {
 		pem, err := os.ReadFile(c.rootCA)
 		if err != nil {
-			return nil, withCode(exitConfig, err)
+			return nil, withCode(exitConfig, fmt.Errorf("--root-ca: want a file of PEM certificates: %w", err))
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {

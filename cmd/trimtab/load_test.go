@@ -179,8 +179,8 @@ func TestLoadRefusesWrongUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		"no target":                         {[]string{"--rate", "1", "--duration", "1s"}, exitUsage, "--target"},
-		"a target that is no URL":           {with("--target", "localhost:80"), exitUsage, "--target"},
+		"no target":                         {[]string{"--rate", "1", "--duration", "1s"}, exitUsage, "target"},
+		"a target that is no URL":           {with("--target", "localhost:80"), exitUsage, "target"},
 		"a rate of 0":                       {with("--rate", "0"), exitUsage, "--rate"},
 		"a negative rate":                   {with("--rate", "-3"), exitUsage, "--rate"},
 		"two rates":                         {with("--ramp", "0s=1,1s=2"), exitUsage, "exactly one"},
@@ -212,12 +212,12 @@ func TestLoadRefusesWrongUsage(t *testing.T) {
 	}
 }
 
-// Whatever the server does, the load ends, counts it and exits with 0.
+// A load of which nothing was answered is a failure: a script must not take its latencies for those of a server.
 func TestLoadCountsAServerThatRefuses(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
-	code, stdout, _ := command(t.Context(), "load", "--target", srv.URL, "--rate", "100", "--duration", "200ms", "--arrival", "fixed", "--lateness-bound", "1m")
-	if code != exitOK || !strings.Contains(stdout, "20 × refused") {
-		t.Errorf("got exit code %d and %s, want 20 refused", code, stdout)
+	code, stdout, stderr := command(t.Context(), "load", srv.URL, "--rate", "100/1s", "--duration", "200ms", "--arrival", "fixed", "--lateness-bound", "1m")
+	if code != exitFailure || !strings.Contains(stdout, "20 × refused") || !strings.Contains(stderr, "all 20 requests failed, for instance: ") {
+		t.Errorf("got exit code %d, %s and %s, want 20 refused", code, stdout, stderr)
 	}
 }

@@ -49,7 +49,11 @@ func TestMatrixTable(t *testing.T) {
 	}
 	row("status shim", works, "–", "–", peakText(shim.peak(t)))
 	row("module page", "where the module is compiled for it; Debian packages none", "–", "–", "–")
-	for _, way := range []string{"reload", "live", "dns"} {
+	ways := []string{"reload", "live", "dns"}
+	if only := os.Getenv("TRIMTAB_MATRIX_WAYS"); only != "" {
+		ways = strings.Fields(only)
+	}
+	for _, way := range ways {
 		if way == "live" && version[1] < 22 {
 			row(way, "no: needs 1.22", "–", "–", "–")
 			continue
@@ -318,8 +322,19 @@ func (b *matrixBed) lost(t *testing.T) (lost, all int64) {
 	return failed.Load(), sent.Load()
 }
 
-// peakPairs is how many pairs of short turns a peak is the median of.
-const peakPairs = 200
+// peakPairs is how many pairs of short turns a peak is the median of: 200, or TRIMTAB_MATRIX_PAIRS.
+func peakPairs(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("TRIMTAB_MATRIX_PAIRS")
+	if text == "" {
+		return 200
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 20 {
+		t.Fatalf("TRIMTAB_MATRIX_PAIRS %q: want a number from 20 on", text)
+	}
+	return n
+}
 
 // peak is what NGINX's worker could serve through the changed upstream, as a share of what it could through the one beside
 // it, with its 95 % interval: the inverse of its processor time per request, which a busy machine does not blur as it does rates.
@@ -330,7 +345,8 @@ func (b *matrixBed) peak(t *testing.T) (middle, low, high float64) {
 	var ratios []float64
 	b.cost(t, worker, "/native")
 	b.cost(t, worker, "/")
-	for i := range peakPairs {
+	pairs := peakPairs(t)
+	for i := range pairs {
 		first, second := "/native", "/"
 		if i%2 == 1 {
 			first, second = second, first
@@ -341,8 +357,8 @@ func (b *matrixBed) peak(t *testing.T) (middle, low, high float64) {
 	}
 	slices.Sort(ratios)
 	// The median lies between the order statistics n/2 ± 0.98·√n (binomial, 95 %).
-	reach := int(math.Ceil(0.98 * math.Sqrt(peakPairs)))
-	return ratios[peakPairs/2], ratios[peakPairs/2-reach], ratios[peakPairs/2+reach]
+	reach := int(math.Ceil(0.98 * math.Sqrt(float64(pairs))))
+	return ratios[pairs/2], ratios[pairs/2-reach], ratios[pairs/2+reach]
 }
 
 func peakText(middle, low, high float64) string {

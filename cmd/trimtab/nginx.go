@@ -18,17 +18,17 @@ type nginxFlags struct {
 }
 
 func (f *nginxFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.config, "config", "c", daemon.DefaultNginxConfig, "main configuration file")
+	pathVar(cmd.Flags(), &f.config, "config", "c", daemon.DefaultNginxConfig, "main configuration file")
 }
 
 func (f *nginxFlags) addApply(cmd *cobra.Command) {
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "folder of the lock, the journal and the backups (default: that of a daemon for this configuration)")
+	pathVar(cmd.Flags(), &f.stateDir, "state-dir", "", "", "folder of the lock, the journal and the backups (default: that of a daemon for this configuration)")
 	cmd.Flags().StringVar(&f.binary, "nginx", "nginx", "nginx binary")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "nginx -p (default: compiled in)")
 	cmd.Flags().StringVar(&f.status, "status", "", "URL of the status page; reloads are then confirmed by what it shows (default: by NGINX's worker processes)")
 	cmd.Flags().BoolVar(&f.proxied, "status-proxied", false, "the status page comes through another program on this machine: that it is this NGINX's is not checked")
-	cmd.Flags().StringVar(&f.pidFile, "pid-file", "", "pid file of the master (default: the pid directive)")
+	pathVar(cmd.Flags(), &f.pidFile, "pid-file", "", "", "pid file of the master (default: the pid directive)")
 }
 
 // applier returns the pipeline for a person's change, and what ends it.

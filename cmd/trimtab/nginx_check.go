@@ -109,6 +109,13 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 	if a.Status != nil {
 		status, err := a.Status(ctx)
 		add("status", err, "the page can be read; configuration loaded at %s", time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
+		if err == nil {
+			note, other := a.OwnPage(ctx)
+			if note == "" {
+				note = "a process of the NGINX that would be changed serves it"
+			}
+			add("whose page", other, "%s", note)
+		}
 		for _, u := range cfg.Upstreams {
 			if err == nil && u.Protocol == "http" {
 				match := cfg.Resolve(ctx, status, u.Name)

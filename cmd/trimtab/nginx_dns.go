@@ -34,7 +34,7 @@ func (f *dnsFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.listen, "listen", dns.DefaultListen, "loopback address where Trimtab answers DNS")
 	cmd.Flags().StringVar(&f.zone, "zone", strings.TrimSuffix(dns.DefaultZone, "."),
 		"domain of the names that NGINX asks for")
-	cmd.Flags().StringVar(&f.state, "state", "",
+	pathVar(cmd.Flags(), &f.state, "state", "", "",
 		"file with what NGINX is told (default: dns.json in the state folder of a daemon for the configuration)")
 }
 
@@ -90,7 +90,7 @@ trimtab nginx dns reset --lines.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			where.of(flags.config)
 			opt.Listen, opt.Zone = where.listen, where.zone
-			return installDNS(cmd.Context(), e, flags, where, opt, write, asJSON)
+			return installDNS(cmd.Context(), e, flags, where, opt, write, asJSON, calledAs(cmd, nil)+" --write")
 		},
 	}
 	flags.addApply(cmd)
@@ -117,7 +117,7 @@ func tooOld(ctx context.Context, binary string) (string, error) {
 }
 
 func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, opt dns.InstallOptions, write,
-	asJSON bool) error {
+	asJSON bool, again string) error {
 	old, err := tooOld(ctx, flags.binary)
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -162,10 +162,10 @@ func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, o
 			"skipped": in.Skipped, "notes": in.Notes, "names": in.Names, "state": where.state,
 		})
 	}
-	return explainDNS(e, in, where, diff, tested, r)
+	return explainDNS(e, in, where, diff, tested, again, r)
 }
 
-func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, tested bool, r nginx.Receipt) error {
+func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, tested bool, again string, r nginx.Receipt) error {
 	out := e.stdout
 	for _, s := range in.Skipped {
 		fmt.Fprintln(out, "Left out:", s)
@@ -185,10 +185,10 @@ func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, teste
 		fmt.Fprintf(out, "Written, and in force after %d ms. What NGINX is told stands in %s.\n",
 			r.Took.Milliseconds(), where.state)
 	case tested:
-		fmt.Fprintln(out, "nginx -t accepts this. Nothing was written: run it again with --write.")
+		fmt.Fprintln(out, "nginx -t accepts this. Nothing was written. To write it:", again)
 	default:
 		fmt.Fprintln(out,
-			"Not tested: this process may not make a private mount namespace. Nothing was written: run it again with --write, which tests in place.")
+			"Not tested: this process may not make a private mount namespace. Nothing was written. To test it in place and write it:", again)
 	}
 	fmt.Fprint(out, `
 The resolver line says whom NGINX asks, and the service line for what: it asks for _http._tcp of that name, then for the address of

@@ -37,7 +37,7 @@ func checkTelemetry(ctx context.Context, f nginxFlags) []finding {
 		return []finding{{"telemetry", false, noPage(err)}}
 	}
 	text, prefix := dumpConfig(ctx, f)
-	counted, err := probeRetries(ctx, isShim(d), text, prefix)
+	counted, err := probeRetries(ctx, f.binary, isShim(d), text, prefix)
 	return judgeTelemetry(d, text, counted, err)
 }
 
@@ -172,7 +172,7 @@ var (
 
 // probeRetries starts a private NGINX with the same modules, sends it requests whose first server is dead, and reports
 // whether the page counts the failed attempts. Nothing of the production server is touched.
-func probeRetries(ctx context.Context, shim bool, text, prefix string) (counted bool, err error) {
+func probeRetries(ctx context.Context, binary string, shim bool, text, prefix string) (counted bool, err error) {
 	if text == "" {
 		return false, errors.New("the configuration's modules are not known: nginx -T gave nothing")
 	}
@@ -213,7 +213,7 @@ func probeRetries(ctx context.Context, shim bool, text, prefix string) (counted 
 	}
 	conf := fmt.Sprintf("%s%sworker_processes 1;\nevents {}\nhttp {\n%s%s    access_log off;\n    upstream probe { server %s max_fails=0; server %s backup; }\n    server { listen %s; %s\n        location / { proxy_pass http://probe; } }\n}\n",
 		modules, main, instance.HTTPPaths(dir), source, dead, backend.Addr(), front, page)
-	private, err := instance.Start(ctx, dir, conf, front)
+	private, err := instance.StartBinary(ctx, binary, dir, conf, front)
 	if err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ http block, and a zone in each upstream that has none. Nothing of yours is touch
 later needs no more than its zone. To undo it, take the lines out, reload and delete the folder.`,
 		Example: `  sudo trimtab nginx live install
   sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
-  sudo trimtab nginx live install --status-listen 127.0.0.1:9148
+  sudo trimtab nginx live install --status-listen 127.0.0.1:8081
   trimtab nginx live install --dry-run`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
@@ -64,14 +65,14 @@ later needs no more than its zone. To undo it, take the lines out, reload and de
 			if asJSON {
 				return json.NewEncoder(e.stdout).Encode(installJSON(in, written))
 			}
-			return explainInstall(e, in, written, dryRun)
+			return explainInstall(e, flags, in, written, dryRun)
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&opt.Dir, "dir", "", "folder for the files (default: trimtab beside nginx.conf)")
-	cmd.Flags().StringVar(&opt.Listen, "listen", "127.0.0.1:9147", "where NGINX takes the control call: 127.0.0.1:port or unix:/path")
+	pathVar(cmd.Flags(), &opt.Dir, "dir", "", "", "folder for the files (default: trimtab beside nginx.conf)")
+	cmd.Flags().StringVar(&opt.Listen, "listen", liveAddress, "where NGINX takes the control call: 127.0.0.1:port or unix:/path")
 	cmd.Flags().StringVar(&opt.StatusListen, "status-listen", "", "serve the status page as well, at 127.0.0.1:port or unix:/path (a configuration has room for one set of Lua hooks: do not include the shim's own snippet too)")
-	cmd.Flags().StringVar(&opt.TokenFile, "token-file", "", "file with the call's token, made if missing (default: token in the folder)")
+	pathVar(cmd.Flags(), &opt.TokenFile, "token-file", "", "", "file with the call's token, made if missing (default: token in the folder)")
 	cmd.Flags().StringArrayVar(&opt.Upstreams, "upstream", nil, "upstream whose weights may be set; repeat for several (default: every one)")
 	cmd.Flags().StringArrayVar(&opt.Admission, "admission", nil, "upstream of which a share of the requests may be refused; repeat for several (default: none)")
 	cmd.Flags().BoolVar(&opt.Hooked, "hooked", false, "leave the Lua hooks out: your own run the statements that are printed")
@@ -80,7 +81,7 @@ later needs no more than its zone. To undo it, take the lines out, reload and de
 	return cmd
 }
 
-func explainInstall(e *env, in *live.Installation, written []string, dryRun bool) error {
+func explainInstall(e *env, flags nginxFlags, in *live.Installation, written []string, dryRun bool) error {
 	out := e.stdout
 	switch {
 	case dryRun:
@@ -112,12 +113,24 @@ func explainInstall(e *env, in *live.Installation, written []string, dryRun bool
 	switch {
 	case missing > 0:
 		fmt.Fprintln(out, "\nThe first makes the control call; a zone puts NGINX's record of an upstream's servers where all workers and the call reach it.")
-		fmt.Fprintln(out, "\nThen: nginx -t && nginx -s reload && trimtab nginx live show")
+		fmt.Fprintf(out, "\nThen: %s && trimtab nginx live show%s\n", flags.testAndReload(), liveAsGiven(in))
 	case len(written) > 0:
-		fmt.Fprintln(out, "\nThe lines stand in the configuration already. For the new files to count: nginx -t && nginx -s reload")
+		fmt.Fprintln(out, "\nThe lines stand in the configuration already. For the new files to count:", flags.testAndReload())
 	}
 	_, err := fmt.Fprintf(out, "\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"live\"\n    address = %q\n    token_file = %q\n", in.Live.Listen, in.Live.TokenFile)
 	return err
+}
+
+// liveAsGiven are the flags that lead to an installation's control call; empty: the usual ones.
+func liveAsGiven(in *live.Installation) string {
+	text := ""
+	if in.Live.Listen != liveAddress {
+		text += " --address " + quoted(in.Live.Listen)
+	}
+	if in.Live.TokenFile != liveToken {
+		text += " --token-file " + quoted(in.Live.TokenFile)
+	}
+	return text
 }
 
 func installJSON(in *live.Installation, written []string) map[string]any {
@@ -130,12 +143,18 @@ func installJSON(in *live.Installation, written []string) map[string]any {
 	}
 }
 
+// Where the control call and its token are when nobody says otherwise.
+const (
+	liveAddress = "127.0.0.1:9147"
+	liveToken   = "/etc/nginx/trimtab/token"
+)
+
 // liveFlags say where the control call is.
 type liveFlags struct{ address, tokenFile string }
 
 func (f *liveFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.address, "address", "127.0.0.1:9147", "where NGINX takes the control call")
-	cmd.Flags().StringVar(&f.tokenFile, "token-file", "/etc/nginx/trimtab/token", "file with the call's token")
+	cmd.Flags().StringVar(&f.address, "address", liveAddress, "where NGINX takes the control call")
+	pathVar(cmd.Flags(), &f.tokenFile, "token-file", "", liveToken, "file with the call's token")
 }
 
 func (f *liveFlags) actuator() (*live.Actuator, error) {
@@ -158,7 +177,7 @@ func newLiveShow(e *env) *cobra.Command {
 			}
 			s, err := a.State(cmd.Context())
 			if err != nil {
-				return withCode(exitTelemetry, err)
+				return withCode(liveCode(err), err)
 			}
 			return printLive(e, s, asJSON)
 		},
@@ -189,7 +208,7 @@ func newLiveSet(e *env) *cobra.Command {
 			}
 			s, err := a.State(cmd.Context())
 			if err != nil {
-				return withCode(exitTelemetry, err)
+				return withCode(liveCode(err), err)
 			}
 			for _, o := range s.Upstreams[upstream].Servers {
 				if w, ok := want[upstream][o.Server]; ok {
@@ -216,6 +235,14 @@ func newLiveSet(e *env) *cobra.Command {
 	return cmd
 }
 
+// liveCode is the exit code of a control call that failed: the token is a file that is configured, the rest is what NGINX says.
+func liveCode(err error) int {
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		return exitConfig
+	}
+	return exitTelemetry
+}
+
 func newLiveReset(e *env) *cobra.Command {
 	var flags liveFlags
 	cmd := &cobra.Command{
@@ -230,7 +257,7 @@ func newLiveReset(e *env) *cobra.Command {
 			}
 			s, err := a.Reset(cmd.Context())
 			if err != nil {
-				return withCode(exitTelemetry, err)
+				return withCode(liveCode(err), err)
 			}
 			return printLive(e, s, false)
 		},

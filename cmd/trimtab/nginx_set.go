@@ -27,7 +27,7 @@ func newNginxSet(e *env) *cobra.Command {
 		Short: "Change weights: plan, test, write, reload, confirm, or put everything back",
 		Example: `  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --weight 10.0.0.2:80=5
   trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --dry-run
-  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --status http://127.0.0.1:9145/status/format/json`,
+  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --status http://127.0.0.1:8081/status/format/json`,
 		Long: `Set changes the digits of the named weights and nothing else. The new file is tested with nginx -t before it takes the place of the
 old one, NGINX is told to reload, and the change counts only once NGINX is seen to run it; else the old file goes back, and NGINX with it.
 A server is named as nginx show prints it, or as it is written.
@@ -89,17 +89,17 @@ func parseWeights(config, upstream string, pairs []string) (nginx.Settings, erro
 // weightPairs reads SERVER=N pairs.
 func weightPairs(upstream string, pairs []string) (nginx.Settings, error) {
 	if upstream == "" || len(pairs) == 0 {
-		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N"))
+		return nil, withCode(exitUsage, errors.New("set: want --upstream and at least one --weight SERVER=N: trimtab nginx show lists them"))
 	}
 	servers := map[string]nginx.Setting{}
 	for _, pair := range pairs {
 		i := strings.LastIndexByte(pair, '=')
 		if i < 1 {
-			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: want SERVER=N", pair))
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: want SERVER=N, such as 10.0.0.1:80=3", pair))
 		}
 		n, err := strconv.Atoi(pair[i+1:])
 		if err != nil {
-			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number", pair, pair[i+1:]))
+			return nil, withCode(exitUsage, fmt.Errorf("set: --weight %s: %q is not a number: want SERVER=N, such as 10.0.0.1:80=3", pair, pair[i+1:]))
 		}
 		servers[pair[:i]] = nginx.Setting{Weight: n}
 	}

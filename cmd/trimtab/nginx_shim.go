@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trimtab/daemon"
 	"trimtab/nginx"
 	"trimtab/nginx/instance"
 	"trimtab/nginx/lua"
@@ -34,6 +35,7 @@ func newNginxShim(e *env) *cobra.Command {
 type shimInstall struct {
 	dir, enable, listen, buckets, binary, config string
 	dictKiB                                      int
+	given                                        string // the binary as it was given
 	hooked                                       bool
 }
 
@@ -58,16 +60,19 @@ work there is printed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), e) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.dir, "dir", "/etc/nginx/trimtab", "folder for the files")
-	flags.StringVar(&f.enable, "enable", "", "folder whose *.conf files the http block includes, such as /etc/nginx/conf.d")
+	pathVar(flags, &f.dir, "dir", "", "/etc/nginx/trimtab", "folder for the files")
+	pathVar(flags, &f.enable, "enable", "", "", "folder whose *.conf files the http block includes, such as /etc/nginx/conf.d")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8081", "address of a server of its own for the page, host:port or unix:/path; empty for none")
 	flags.StringVar(&f.buckets, "buckets", "", "upper bounds of the histograms in ms, rising (default: 20 from 1 to 10000)")
 	flags.IntVar(&f.dictKiB, "dict-kib", 0, "size of the shared dictionary in KiB (default 10240, for about 1000 servers)")
 	flags.BoolVar(&f.hooked, "hooked", false, "leave out init_by_lua and log_by_lua: another snippet runs the shim's statements in its own")
-	flags.StringVarP(&f.config, "config", "c", "/etc/nginx/nginx.conf", "main configuration file, tested with --enable")
+	pathVar(flags, &f.config, "config", "c", daemon.DefaultNginxConfig, "main configuration file, tested with --enable")
 	flags.StringVar(&f.binary, "nginx", "", "nginx binary (default: the one on PATH)")
 	return cmd
 }
+
+// nginx is the NGINX that the shim is for.
+func (f *shimInstall) nginx() *nginxFlags { return &nginxFlags{config: f.config, binary: f.given} }
 
 func (f *shimInstall) run(ctx context.Context, e *env) error {
 	shim := lua.Status{Dir: f.dir, Listen: f.listen, DictKiB: f.dictKiB, Hooked: f.hooked}
@@ -85,6 +90,7 @@ func (f *shimInstall) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
+	f.given = f.binary
 	if f.binary == "" {
 		if f.binary, err = instance.Binary(ctx); err != nil {
 			return withCode(exitConfig, err)
@@ -112,7 +118,7 @@ func (f *shimInstall) run(ctx context.Context, e *env) error {
 		fmt.Fprintf(e.stdout, "run in init_by_lua: %s\nrun in log_by_lua:  %s\n", shim.InitLua(), shim.LogLua())
 	}
 	if f.enable == "" {
-		fmt.Fprintf(e.stdout, "add to the http block of %s: include %s;\nthen: nginx -t && nginx -s reload\n", f.config, shim.HTTPSnippet())
+		fmt.Fprintf(e.stdout, "add to the http block of %s: include %s;\nthen: %s\n", f.config, shim.HTTPSnippet(), f.nginx().testAndReload())
 		return nil
 	}
 	return f.link(ctx, e, shim)
@@ -145,7 +151,7 @@ func (f *shimInstall) link(ctx context.Context, e *env, shim lua.Status) error {
 		_ = os.Remove(link)
 		return withCode(exitRefused, fmt.Errorf("enable the shim: %s does not include %s, so nothing is enabled: name the folder that its http block includes", f.config, link))
 	}
-	fmt.Fprintf(e.stdout, "enabled by %s; to take effect: nginx -s reload\n", link)
+	fmt.Fprintf(e.stdout, "enabled by %s; to take effect: %s\n", link, f.nginx().ownCommand("-s reload"))
 	return nil
 }
 

@@ -34,7 +34,7 @@ func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
 		case len(in.State) == 0:
 			ways = append(ways, "dns is in use")
 		default:
-			ways = append(ways, "dns is recommended: no reload, no module (trimtab nginx dns install)")
+			ways = append(ways, "dns is recommended: no reload, no module (trimtab nginx dns install"+f.asGiven()+")")
 		}
 	}
 	if slices.Compare(v[:], []int{1, 22, 0}) >= 0 && slices.Compare(v[:], []int{1, 31, 5}) <= 0 {
@@ -43,11 +43,17 @@ func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
 		case errors.Is(missing, instance.ErrMissing):
 			ways = append(ways, "live would be possible with NGINX's Lua module")
 		case err == nil:
-			ways = append(ways, "live is possible: no reload, with the Lua module (trimtab nginx live install)")
+			ways = append(ways, "live is possible: no reload, with the Lua module (trimtab nginx live install"+configAsGiven(f)+")")
 		}
 	}
 	ways = append(ways, "reload is always possible")
 	return append(dnsFaults(cfg), finding{"ways", true, version + ": " + strings.Join(ways, "; ")})
+}
+
+// configAsGiven is the flag of commands that only know the configuration.
+func configAsGiven(f nginxFlags) string {
+	f = nginxFlags{config: f.config}
+	return f.asGiven()
 }
 
 // dnsFaults are what keeps upstreams that take their servers from Trimtab from going by what they are told.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -216,10 +215,7 @@ func limitLines(o *orders.Orders, now time.Time) (lines []string) {
 }
 
 func ordersConfig(path string) (*daemon.Config, error) {
-	cfg, err := daemon.ReadConfig(path)
-	if errors.Is(err, fs.ErrNotExist) && path == daemon.DefaultPath {
-		cfg, err = daemon.Defaults(), nil
-	}
+	cfg, err := daemon.ReadConfigOr(path, path != daemon.DefaultPath)
 	return cfg, withCode(exitConfig, err)
 }
 
@@ -227,7 +223,7 @@ func ordersConfig(path string) (*daemon.Config, error) {
 // put it in force.
 func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order orders.Order) error {
 	if f.upstream == "" || f.server == "" {
-		return withCode(exitUsage, errors.New("want --upstream and --server"))
+		return withCode(exitUsage, errors.New("want --upstream and --server: trimtab nginx show lists them"))
 	}
 	cfg, err := ordersConfig(f.config)
 	if err != nil {

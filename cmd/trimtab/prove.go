@@ -128,10 +128,7 @@ estimate from recorded statistics how long an experiment has to be. With --simul
 }
 
 func (f *proveFlags) read(given bool) (*daemon.Config, error) {
-	cfg, err := daemon.ReadConfig(f.config)
-	if errors.Is(err, fs.ErrNotExist) && !given {
-		cfg, err = daemon.Defaults(), nil
-	}
+	cfg, err := daemon.ReadConfigOr(f.config, given)
 	return cfg, withCode(exitConfig, err)
 }
 

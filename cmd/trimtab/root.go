@@ -90,9 +90,9 @@ func newRoot(e *env) *cobra.Command {
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
-	})
+	root.Version = version + revision()
+	root.SetVersionTemplate("trimtab {{.Version}}\n")
+	root.SetFlagErrorFunc(flagFault)
 	e.help(root)
 	root.AddCommand(
 		newNginx(e),
@@ -115,21 +115,40 @@ func newRoot(e *env) *cobra.Command {
 		newSlowStart(e),
 		newOrders(e),
 		newPlan(e),
+		newInit(e),
+		newDoctor(e),
 		newExplain(e),
 		newVersion(e),
 		newMan(e),
 	)
+	finish(root)
+	complete(root)
 	return root
 }
 
 // usageArgs gives an argument check the exit code for wrong usage.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return withCode(exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath()))
+		err := check(cmd, args)
+		if err != nil && len(args) > 0 && cmd.HasAvailableSubCommands() {
+			return unknownCommand(cmd, args[0])
+		}
+		if err != nil {
+			return usagef(cmd, "want %q, got %s", cmd.UseLine(), counted(len(args)))
 		}
 		return nil
 	}
+}
+
+// counted is a number of arguments in words.
+func counted(n int) string {
+	switch n {
+	case 0:
+		return "no argument"
+	case 1:
+		return "one argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 // revision is the commit that the program was built from, as the toolchain stamped it; empty: it was not.

@@ -54,8 +54,8 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.command = calledAs(cmd, args)
-			if cmd.Flags().Changed("duration") && f.duration <= 0 {
-				return withCode(exitUsage, fmt.Errorf("--duration %s: want more than 0", f.duration))
+			if err := f.refuse(cmd); err != nil {
+				return err
 			}
 			if !cmd.Flags().Changed("seed") {
 				f.seed = rand.Uint64() >> 12 // exact in JSON readers that use doubles
@@ -84,6 +84,17 @@ statistics into STATS.ndjson until the load ends. Nothing is started or tuned he
 	return cmd
 }
 
+// refuse refuses flags without effect and a length that has no room for two parts.
+func (f *runFlags) refuse(cmd *cobra.Command) error {
+	if err := aboveZero(cmd, "duration"); err != nil {
+		return err
+	}
+	if f.client.lb != "" {
+		return useless(cmd, "with --lb, which starts and tunes nothing", "scenario", "out", "policy", "actuator", "listen", "open", "json", "fail-if")
+	}
+	return useless(cmd, "without --lb", "status", "random-rate")
+}
+
 // runTestbed is the embedded run.
 func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	limits, err := parseLimits(f.failIf)
@@ -99,6 +110,10 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	}
 	if f.duration == 0 {
 		f.duration = sc.Duration.Std()
+	}
+	// A third of the run is measured on the starting weights, and the first interval has none before it.
+	if least := 6 * sc.ControlInterval.Std(); f.duration < least {
+		return withCode(exitUsage, fmt.Errorf("--duration %s: want at least %s, six control intervals of the scenario: two on the starting weights, four tuned", f.duration, least))
 	}
 	deadlines, err := arena.Deadlines(sc)
 	if err != nil {
@@ -165,7 +180,7 @@ func runTestbed(ctx context.Context, e *env, f *runFlags) (err error) {
 	if err := report.Write(f.out); err != nil {
 		return withCode(exitConfig, err)
 	}
-	if err := printTrial(e, f, report); err != nil {
+	if err := printTrial(e, f, report, watch.why(report)); err != nil {
 		return err
 	}
 	switch {
@@ -224,14 +239,14 @@ func removeReport(dir string) error {
 	return nil
 }
 
-func printTrial(e *env, f *runFlags, r *testbed.Report) error {
+func printTrial(e *env, f *runFlags, r *testbed.Report, why string) error {
 	if f.json {
 		return printJSON(e.stdout, r)
 	}
-	return e.text(func(w io.Writer) error { return trialText(w, r) })
+	return e.text(func(w io.Writer) error { return trialText(w, r, why) })
 }
 
-func trialText(w io.Writer, r *testbed.Report) error {
+func trialText(w io.Writer, r *testbed.Report, why string) error {
 	for _, fact := range r.Facts() {
 		if fact[0] != "Servers" && fact[0] != "Scenario" && fact[0] != "Policy" {
 			fmt.Fprintf(w, "%-8s %s\n", fact[0], fact[1])
@@ -244,6 +259,7 @@ func trialText(w io.Writer, r *testbed.Report) error {
 	if r.P99Ratio > 0 {
 		fmt.Fprintf(w, "\n%s\n", r.Headline())
 	}
+	fmt.Fprint(w, why)
 	if r.Errors > 0 {
 		fmt.Fprintf(w, "errors: %s in %d reloads (before 1.27.4 NGINX can cut an idle keep-alive connection at each)\n", r.ErrorKinds(), r.Reloads)
 	}

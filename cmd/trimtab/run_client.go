@@ -17,11 +17,13 @@ import (
 )
 
 // clientFlags are the flags of run's client-node mode.
-type clientFlags struct{ lb, status string }
+type clientFlags struct{ lb, status, rates string }
 
 func (f *clientFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.lb, "lb", "", "client node: drive the NGINX at this URL; nothing is started or tuned here")
 	fl.StringVar(&f.status, "status", "", "with --lb: its status page (default: "+lua.StatusPath+" there)")
+	fl.StringVar(&f.rates, "random-rate", "", "with --lb: range of every workload's rates in requests per second, such as 100:2000 "+
+		"(default: up to a quarter of the rate at which answers begin to be slow, which a ramp finds first)")
 }
 
 // clientDuration is the length of the client node's schedule, as the older generator had it.
@@ -53,6 +55,14 @@ func runClient(ctx context.Context, e *env, f *runFlags, args []string) error {
 	defer client.Close()
 	if _, err := client.Status(ctx); err != nil {
 		return withCode(exitTelemetry, fmt.Errorf("%w: name the page with --status", err))
+	}
+	if f.client.rates == "" {
+		knee, err := findKnee(ctx, e, lb, f.seed)
+		if err != nil {
+			return err
+		}
+		f.client.rates = knee.rates()
+		fmt.Fprintf(e.stderr, "%s: rates are drawn from %s per second and workload; --random-rate says otherwise\n", knee, f.client.rates)
 	}
 	poller, err := vts.NewPoller(client, vts.PollerConfig{Interval: pollInterval, Logger: slog.New(slog.NewTextHandler(e.stderr, nil))})
 	if err != nil {
@@ -105,6 +115,7 @@ func clientLoad(f *runFlags, lb, stats string) *loadFlags {
 	load.out.add(defaults)
 	load.what.target, load.command = lb, f.command
 	load.when.scheduleName, load.when.total, load.when.seed = "random", f.duration, f.seed
+	load.when.rates = f.client.rates
 	load.when.scheduleOut = strings.TrimSuffix(strings.TrimSuffix(stats, ".zst"), ".ndjson") + ".schedule.toml"
 	return &load
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"trimtab/arena/testbed"
@@ -11,6 +12,7 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/localhttp"
 	"trimtab/page"
+	"trimtab/plain"
 	"trimtab/tuner"
 	"trimtab/weights"
 	"trimtab/words"
@@ -23,6 +25,7 @@ type runPage struct {
 	name     string
 	interval time.Duration
 	started  weights.Set // the weights of the start, by group
+	last     *tuner.Explanation
 }
 
 func newRunPage(f *runFlags, sc *deathstarbench.Scenario, policy control.Policy) *runPage {
@@ -44,9 +47,40 @@ func (p *runPage) step(s testbed.TrialStep) {
 		Interval: p.interval, Changed: s.Changed, Cause: page.CauseTuner, Reloaded: s.Reloaded}
 	if x, ok := p.policy.(interface{ Explain() tuner.Explanation }); ok && s.Held == "" {
 		e := x.Explain()
+		p.last = &e
 		step.Explanation, step.Budget = &e, words.Budget{Left: e.Budget, Most: 6}
 	}
 	p.recorder.Step(step)
+}
+
+// why says why the weights at the end are what they are: the last change, and what is believed of the servers.
+func (p *runPage) why(r *testbed.Report) string {
+	var b strings.Builder
+	for i := len(r.Intervals) - 1; i >= 0; i-- {
+		if in := r.Intervals[i]; in.Reloaded {
+			fmt.Fprintf(&b, "why these weights: changed last at %.0f s, %s\n", in.AtS, plain.Text(in.Reason))
+			break
+		}
+	}
+	if b.Len() == 0 {
+		b.WriteString("why these weights: no change was worth making\n")
+	}
+	if p.last == nil {
+		return b.String()
+	}
+	for i := range p.last.Pools {
+		for j := range p.last.Pools[i].Servers {
+			s := &p.last.Pools[i].Servers[j]
+			name := s.Server
+			for short, address := range r.Servers {
+				if address == s.Server {
+					name = short
+				}
+			}
+			fmt.Fprintf(&b, "  server %s: %s\n", plain.Text(name), words.Server(s))
+		}
+	}
+	return b.String()
 }
 
 // serve serves the page when it is wanted, until stop is called.

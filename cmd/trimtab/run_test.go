@@ -284,7 +284,7 @@ func TestE2EClientNodeDrivesAndCollects(t *testing.T) {
 	await(t, "the testbed's addresses", func() bool { return strings.Contains(stdout.String(), "interrupt to stop") })
 	stats := filepath.Join(dir, "stats.ndjson")
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"run", "--lb", "http://" + addr, "--duration", "3s", "--seed", "5", stats}, &out, &errs); code != exitOK {
+	if code := run(t.Context(), []string{"run", "--lb", "http://" + addr, "--random-rate", "100:2000", "--duration", "3s", "--seed", "5", stats}, &out, &errs); code != exitOK {
 		t.Fatalf("got exit code %d, want 0; stderr: %s", code, errs.String())
 	}
 	requests, _ := recorded(t, stats)
@@ -319,7 +319,7 @@ func TestClientNodeSaysWhatIsWrong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			stats := filepath.Join(t.TempDir(), "stats.ndjson")
 			var stdout, stderr bytes.Buffer
-			if code := run(t.Context(), append(append([]string{"run", "--duration", "1s"}, c.args...), stats), &stdout, &stderr); code != c.code {
+			if code := run(t.Context(), append(append([]string{"run", "--duration", "1s", "--random-rate", "100:200"}, c.args...), stats), &stdout, &stderr); code != c.code {
 				t.Errorf("got exit code %d, want %d", code, c.code)
 			}
 			if got := stderr.String(); !strings.HasPrefix(got, "trimtab: ") || strings.Count(got, "\n") != 1 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -51,12 +50,15 @@ listens to nobody but the first.`,
   sudo trimtab tune --hold                  # stop all changes now`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.refuse(cmd); err != nil {
+				return err
+			}
 			return f.run(cmd.Context(), e, cmd.Flags().Changed("config"))
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.config, "config", daemon.DefaultPath, "configuration file")
-	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and end")
+	pathVar(fl, &f.config, "config", "", daemon.DefaultPath, "configuration file")
+	fl.BoolVar(&f.check, "check-config", false, "check the configuration file and what it names, and end; asks nobody (trimtab doctor does)")
 	fl.BoolVar(&f.once, "once", false, "one decision, for as long as a gain has to last, then end")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be written as a unified diff and change nothing; does not wait for the observation period")
 	fl.BoolVar(&f.observe, "observe", false, "observe and learn, change nothing")
@@ -69,8 +71,31 @@ listens to nobody but the first.`,
 	fl.StringArrayVar(&f.trainSims, "train-sim", nil, "learn by acting in a simulated scenario with the same upstreams, keep it in the state, and end (repeatable)")
 	fl.StringVar(&f.replay, "replay", "",
 		"play a report of an internal fault again, say whether the fault comes again, and end")
-	cmd.MarkFlagsMutuallyExclusive("hold", "release", "check-config", "replay")
 	return cmd
+}
+
+// refuse refuses flags that contradict each other or have no effect.
+func (f *tuneFlags) refuse(cmd *cobra.Command) error {
+	ends := []string{"hold", "release", "check-config", "replay", "train"}
+	if err := onlyOne(cmd, ends...); err != nil {
+		return err
+	}
+	for _, end := range append(ends, "train-sim") {
+		if cmd.Flags().Changed(end) {
+			if err := useless(cmd, "with --"+end, "once", "dry-run", "observe", "on-exit", "single-process"); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case f.once && f.onExit == "restore":
+		return usagef(cmd, "--once --on-exit restore: would set weights and take them back at once; --dry-run shows them")
+	case f.dryRun && f.onExit != "":
+		return useless(cmd, "with --dry-run", "on-exit")
+	case f.dryRun && f.observe:
+		return useless(cmd, "with --dry-run, which changes nothing", "observe")
+	}
+	return nil
 }
 
 func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
@@ -98,7 +123,11 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		for _, w := range cfg.Warnings() {
 			fmt.Fprintln(e.stderr, "warning:", w)
 		}
-		fmt.Fprintf(e.stdout, "%s is valid\n", f.config)
+		if err := cfg.CheckNamed(); err != nil {
+			return withCode(exitConfig, err)
+		}
+		fmt.Fprintf(e.stdout, "%s is valid: keys, values, and the files and programs that it names; whether NGINX and its status page answer: trimtab doctor%s\n",
+			f.config, configFlag(f.config))
 		return nil
 	case f.hold:
 		path, err := cfg.Hold()
@@ -122,6 +151,14 @@ func (f *tuneFlags) run(ctx context.Context, e *env, given bool) error {
 		return f.split(ctx, e, cfg, read, signals)
 	}
 	return f.daemon(ctx, e, cfg, daemon.Options{Reread: read, Signals: signals})
+}
+
+// configFlag is the flag that leads another command to the same configuration, with a blank before it; empty: the usual one.
+func configFlag(path string) string {
+	if path == daemon.DefaultPath {
+		return ""
+	}
+	return " --config " + quoted(path)
 }
 
 // playAgain plays a report of an internal fault again. A fault that comes again is the error.
@@ -224,10 +261,7 @@ func (f *tuneFlags) daemon(ctx context.Context, e *env, cfg *daemon.Config, o da
 
 // read reads the configuration, with what the flags say otherwise.
 func (f *tuneFlags) read(given bool) (*daemon.Config, error) {
-	cfg, err := daemon.ReadConfig(f.config)
-	if errors.Is(err, fs.ErrNotExist) && !given {
-		cfg, err = daemon.Defaults(), nil
-	}
+	cfg, err := daemon.ReadConfigOr(f.config, given || f.check)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ type dice struct{ *rand.Rand }
 const (
 	streamRandom    = 0x776f726c64
 	streamRecurring = 0x7265637572
+	streamMesh      = 0x6d657368
 )
 
 func newDice(seed, stream uint64) dice {

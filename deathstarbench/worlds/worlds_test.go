@@ -20,6 +20,7 @@ var kinds = []struct {
 }{
 	{"random worlds", Random},
 	{"recurring worlds", Recurring},
+	{"mesh worlds", Mesh},
 }
 
 func TestEveryWorldIsValidRepeatableAndReadBackAsItWasPrinted(t *testing.T) {

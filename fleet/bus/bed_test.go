@@ -99,7 +99,6 @@ type node struct {
 	policy  *fleet.Node
 	inForce weights.Set
 	stop    func()
-	at      time.Time
 	change  func(*vts.Sample) // what is wrong with its status page
 	skew    time.Duration     // of its clock
 }
