@@ -122,6 +122,11 @@ regimes: build ## what regimes bring in worlds in which load returns; rewrites d
 lab: build ## all figures in docs/lab again; variables: see scripts/lab.sh
 	@scripts/lab.sh
 
+.PHONY: docs
+docs: ## write the generated parts of docs/reference and docs/lab/parameters.md again; tests hold them
+	@TRIMTAB_UPDATE_DOCS=1 go test -count=1 -run 'TestReferenceOf' ./cmd/trimtab ./daemon
+	@go test -count=1 -run TestDocumentHoldsTheParameters ./tuner/params -update
+
 .PHONY: notices
 notices: ## write THIRD_PARTY_NOTICES, the licences of all that is linked in
 	@scripts/notices.sh
@@ -166,7 +171,7 @@ clean: ## remove what was built and the default output directory
 	@rm -rf bin out dist
 
 .PHONY: matrix
-matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/nginx-versions.md
+matrix: setup ## every test that starts an NGINX, on NGINX 1.22, 1.26 and 1.30, and the table of docs/lab/nginx-versions.md
 	@scripts/nginx-matrix.sh test
 	@scripts/nginx-matrix.sh table
 

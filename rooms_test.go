@@ -38,7 +38,7 @@ const (
 var heavy = []string{plot, "codeberg.org/go-pdf", "github.com/ajstarks/svgo", "github.com/redis", "trimtab/arena",
 	"trimtab/deathstarbench/socialnet"}
 
-// rooms is the table of docs/architecture.md.
+// rooms are the packages of docs/architecture.md, with what they may import.
 var rooms = []room{
 	{name: "weights", only: []string{}},
 	{name: "vts", only: []string{"trusted", "weights"}},

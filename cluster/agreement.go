@@ -51,7 +51,8 @@ func Agree[A, B comparable](clusters []A, classes []B) Agreement {
 		sumB += pairs(c)
 		countsB[c]++
 	}
-	agreement := Agreement{AdjustedRand: 1, NormalisedMutualInformation: 1, Homogeneity: 1, Completeness: 1, N: len(clusters)}
+	agreement := Agreement{AdjustedRand: 1, NormalisedMutualInformation: 1, Homogeneity: 1, Completeness: 1,
+		N: len(clusters)}
 	expected := 0.0
 	if len(clusters) > 1 {
 		expected = sumA * sumB / pairs(len(clusters))

@@ -24,7 +24,8 @@ const choosePatience = 6
 // ChooseK fits mixtures of from, from+1, …, to components and returns the one with the least BIC (Schwarz 1978),
 // with the curve up to where the search ended: after six values in a row without a better one. fitted, if not nil,
 // is called after every value.
-func ChooseK(ctx context.Context, x *mat.Dense, s Settings, from, to int, fitted func(Choice)) (*Mixture, []Choice, error) {
+func ChooseK(ctx context.Context, x *mat.Dense, s Settings, from, to int, fitted func(Choice)) (*Mixture, []Choice,
+	error) {
 	if from < 1 || to < from {
 		return nil, nil, fmt.Errorf("choose k from %d to %d: want 1 ≤ from ≤ to", from, to)
 	}
@@ -38,7 +39,8 @@ func ChooseK(ctx context.Context, x *mat.Dense, s Settings, from, to int, fitted
 			return nil, nil, fmt.Errorf("k %d: %w", k, err)
 		}
 		f := m.Fit
-		c := Choice{K: k, LogLikelihoodPerSample: f.LogLikelihoodPerSample, BIC: f.BIC, AIC: f.AIC, ICL: f.ICL, Iterations: f.Iterations}
+		c := Choice{K: k, LogLikelihoodPerSample: f.LogLikelihoodPerSample, BIC: f.BIC, AIC: f.AIC, ICL: f.ICL,
+			Iterations: f.Iterations}
 		curve = append(curve, c)
 		if fitted != nil {
 			fitted(c)

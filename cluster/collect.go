@@ -90,7 +90,8 @@ func (c *Collector) Thin(n int) *Collector {
 // Fit fits a model to what was gathered.
 func (c *Collector) Fit(ctx context.Context, s Settings) (*Model, error) {
 	if c.n == 0 {
-		return nil, fmt.Errorf("no intervals: %d regimes need at least %d", s.withDefaults().K, MinimumIntervals(s.withDefaults().K))
+		return nil, fmt.Errorf("no intervals: %d regimes need at least %d", s.withDefaults().K,
+			MinimumIntervals(s.withDefaults().K))
 	}
 	return FitModel(ctx, c.schema, c.Matrix(), s)
 }

@@ -75,7 +75,8 @@ func OpenCSV(path string) (*CSVFile, error) {
 			columns[i] = fmt.Sprintf("x%d", i+1)
 		}
 	case numbers > 0 && numbers+blanks == len(columns):
-		return nil, fmt.Errorf("%s:1: %d of %d columns are numbers and the others are empty: a header would have names, and a row of numbers all of them",
+		return nil, fmt.Errorf("%s:1: %d of %d columns are numbers and the others are empty: a header would have "+
+			"names, and a row of numbers all of them",
 			path, numbers, len(columns))
 	}
 	return c, nil
@@ -86,7 +87,8 @@ var byteOrderMark = []byte("\ufeff")
 // notCSV says what else the text is, from its beginning and its first line; nil when it may be what is wanted.
 func notCSV(head, line []byte) error {
 	switch {
-	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}), bytes.IndexByte(line, 0) >= 0:
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}),
+		bytes.IndexByte(line, 0) >= 0:
 		return errors.New("the text is in UTF-16, or not text at all: convert it with iconv -f utf-16 -t utf-8")
 	case bytes.IndexByte(bytes.TrimRight(line, "\r\n"), '\r') >= 0:
 		return errors.New("lines end in a carriage return only: convert the file with tr '\\r' '\\n'")
@@ -208,7 +210,8 @@ func parseNumber(field []byte) (float64, error) {
 		return 0, fmt.Errorf("%q is not a finite number", field)
 	}
 	if math.Abs(v) > maxNumber {
-		return 0, fmt.Errorf("%.40q is too large: numbers above %g cannot be squared and added up; use another unit", field, maxNumber)
+		return 0, fmt.Errorf("%.40q is too large: numbers above %g cannot be squared and added up; use another unit",
+			field, maxNumber)
 	}
 	return v, nil
 }

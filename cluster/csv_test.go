@@ -53,14 +53,16 @@ func TestCSV(t *testing.T) {
 		{"\ufeff1.2,5\n0.9,4\n", "[1.2 5 0.9 4]"},
 		{"\ufeff1.2,5\n0.9,x\n", `:2: column 2 (x2): "x" is not a number`},
 		// a first row that is not complete => not taken for a header
-		{"1.0,\n1.2,5.1\n", ":1: 1 of 2 columns are numbers and the others are empty: a header would have names, and a row of numbers all of them"},
+		{"1.0,\n1.2,5.1\n", ":1: 1 of 2 columns are numbers and the others are empty: a header would have names, and " +
+			"a row of numbers all of them"},
 		// semicolons, tabs => say so
 		{"\"a x\";\"b y\"\n1.2;5.1\n", ":1: columns are separated by ;, want commas (and decimal points)"},
 		{"a\tb\n1\t2\n", ":1: columns are separated by tabs, want commas (and decimal points)"},
 		// old line ends => say so
 		{"a,b\r1.2,5.1\r", `:1: lines end in a carriage return only: convert the file with tr '\r' '\n'`},
 		// UTF-16 => say so
-		{"\xff\xfea\x00,\x00b\x00\n\x00", ":1: the text is in UTF-16, or not text at all: convert it with iconv -f utf-16 -t utf-8"},
+		{"\xff\xfea\x00,\x00b\x00\n\x00", ":1: the text is in UTF-16, or not text at all: convert it with iconv -f " +
+			"utf-16 -t utf-8"},
 		// numbers whose squares overflow => say so
 		{"a,b\n1.2e160,5\n", `:2: column 1 (a): "1.2e160" is too large: numbers above 1e+150 cannot be squared and added up; use another unit`},
 		// an empty line between rows => the line
@@ -109,7 +111,8 @@ func TestFitCSV(t *testing.T) {
 		}
 		for i := range m.Means {
 			if m.Means[i] != first.Means[i] {
-				t.Fatalf("%d workers: mean element %d is %g, with one worker %g", workers, i, m.Means[i], first.Means[i])
+				t.Fatalf("%d workers: mean element %d is %g, with one worker %g", workers, i, m.Means[i],
+					first.Means[i])
 			}
 		}
 	}
@@ -124,7 +127,8 @@ func TestFitCSV(t *testing.T) {
 	text := b.String()
 	at := strings.LastIndexByte(text[:len(text)-1], '\n') + 1
 	f.Path = writeFile(t, text[:at]+"1,2,oops\n")
-	if _, err := FitCSV(t.Context(), f, Settings{K: k}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf(":%d: column 3", n+1)) {
+	if _, err := FitCSV(t.Context(), f, Settings{K: k}); err == nil || !strings.Contains(err.Error(),
+		fmt.Sprintf(":%d: column 3", n+1)) {
 		t.Errorf("fault in the last line: got %v, want line %d, column 3", err, n+1)
 	}
 }

@@ -91,7 +91,8 @@ func TestFitRefuses(t *testing.T) {
 		// infinite => where
 		{with(math.Inf(-1)), Settings{K: 2}, "row 7, column 2: -Inf is not a finite number"},
 		// settings out of range => all of them
-		{x, Settings{K: -1, Covariance: "round", Restarts: -2}, "k -1: want at least 1\ncovariance \"round\": want full, diag, tied or spherical\nrestarts -2: want at least 1"},
+		{x, Settings{K: -1, Covariance: "round", Restarts: -2}, "k -1: want at least 1\ncovariance \"round\": want " +
+			"full, diag, tied or spherical\nrestarts -2: want at least 1"},
 		// a start of other dimensions => both numbers
 		{x, Settings{Start: newMixture(2, 3, Full)}, "start has 3 features, the data 2"},
 		// a start that is no mixture => why
@@ -118,7 +119,8 @@ func TestFitDuplicates(t *testing.T) {
 	}
 	for k := range 3 {
 		if math.Abs(m.Weights[k]-1.0/3) > 1e-9 || math.Abs(m.CovarianceOf(k).At(0, 0)-1e-6) > 1e-12 {
-			t.Errorf("component %d: weight %g, variance %g, want a third and the floor", k, m.Weights[k], m.CovarianceOf(k).At(0, 0))
+			t.Errorf("component %d: weight %g, variance %g, want a third and the floor", k, m.Weights[k],
+				m.CovarianceOf(k).At(0, 0))
 		}
 	}
 	if _, err := Fit(x, Settings{K: 7}); err != nil {

@@ -174,7 +174,8 @@ func (s *scratch) block(a *sums, kern kernel, v *view, x rowBlocks, first, n int
 			continue
 		}
 		a.count[k] += count
-		kern.pack(s.z, a.first[k*width:(k+1)*width], s.rows, v.means[k*width:(k+1)*width], s.index[:rows], s.root, width)
+		kern.pack(s.z, a.first[k*width:(k+1)*width], s.rows, v.means[k*width:(k+1)*width], s.index[:rows], s.root,
+			width)
 		a.addSecond(kern, k, s.z, rows)
 	}
 }

@@ -75,11 +75,13 @@ func (s Schema) validate() error {
 	switch s.Set {
 	case LoadFeatures, SeedFeatures:
 		if len(s.Groups) == 0 || len(s.Columns) > 0 {
-			return fmt.Errorf("schema of feature set %s: %d groups and %d columns, want groups only", s.Set, len(s.Groups), len(s.Columns))
+			return fmt.Errorf("schema of feature set %s: %d groups and %d columns, want groups only", s.Set,
+				len(s.Groups), len(s.Columns))
 		}
 	case ColumnFeatures:
 		if len(s.Columns) == 0 || len(s.Groups) > 0 {
-			return fmt.Errorf("schema of feature set %s: %d columns and %d groups, want columns only", s.Set, len(s.Columns), len(s.Groups))
+			return fmt.Errorf("schema of feature set %s: %d columns and %d groups, want columns only", s.Set,
+				len(s.Columns), len(s.Groups))
 		}
 	default:
 		return fmt.Errorf("feature set %q: want %s, %s or %s", s.Set, LoadFeatures, SeedFeatures, ColumnFeatures)
@@ -128,9 +130,10 @@ func (s Schema) Names() []string {
 
 // Equal reports whether both describe the same features.
 func (s Schema) Equal(o Schema) bool {
-	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.EqualFunc(s.Groups, o.Groups, func(a, b GroupSchema) bool {
-		return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
-	})
+	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.EqualFunc(s.Groups, o.Groups,
+		func(a, b GroupSchema) bool {
+			return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
+		})
 }
 
 // Difference says in words how o differs from s; empty when they are equal.
@@ -170,10 +173,12 @@ func (s Schema) FeaturesTo(dst []float64, sample *vts.Sample) error {
 	}
 	seconds := sample.Interval.Seconds()
 	if seconds <= 0 {
-		return fmt.Errorf("sample of %s: interval %v is not positive", sample.At.Format("15:04:05.000"), sample.Interval)
+		return fmt.Errorf("sample of %s: interval %v is not positive", sample.At.Format("15:04:05.000"),
+			sample.Interval)
 	}
 	if len(sample.Groups) != len(s.Groups) {
-		return fmt.Errorf("sample of %s: %d upstream groups, schema has %d", sample.At.Format("15:04:05.000"), len(sample.Groups), len(s.Groups))
+		return fmt.Errorf("sample of %s: %d upstream groups, schema has %d", sample.At.Format("15:04:05.000"),
+			len(sample.Groups), len(s.Groups))
 	}
 	var total float64
 	for i := range sample.Groups {
@@ -194,7 +199,8 @@ func (s Schema) FeaturesTo(dst []float64, sample *vts.Sample) error {
 			for _, server := range want.Servers {
 				p := findPeer(got.Peers, server)
 				if p == nil {
-					return fmt.Errorf("sample of %s: server %s of group %s is missing", sample.At.Format("15:04:05.000"), server, want.Name)
+					return fmt.Errorf("sample of %s: server %s of group %s is missing",
+						sample.At.Format("15:04:05.000"), server, want.Name)
 				}
 				serverFeatures(dst[at:at+perServer], p, seconds)
 				at += perServer
@@ -215,7 +221,8 @@ func (s Schema) FeaturesTo(dst []float64, sample *vts.Sample) error {
 // stand for.
 func (s Schema) RatesTo(dst, features []float64) {
 	if s.Set != LoadFeatures || len(dst) != len(s.Groups) {
-		panic(fmt.Sprintf("cluster: rates of %d groups of feature set %s into %d elements", len(s.Groups), s.Set, len(dst)))
+		panic(fmt.Sprintf("cluster: rates of %d groups of feature set %s into %d elements", len(s.Groups), s.Set,
+			len(dst)))
 	}
 	for g := range dst {
 		dst[g] = math.Expm1(features[g*perGroup])

@@ -20,10 +20,12 @@ func sampleOf(at time.Time, interval time.Duration, compose, home uint64) vts.Sa
 		At: at, Interval: interval, Connections: vts.Connections{Active: 7},
 		Groups: []vts.GroupSample{
 			{Name: "compose_backend", Peers: []vts.PeerSample{
-				{Server: "a", Weight: 1, Requests: compose, InBytes: 100 * compose, OutBytes: 20 * compose, Responses: vts.Responses{4: compose / 10}, RequestMsec: 3 * compose},
+				{Server: "a", Weight: 1, Requests: compose, InBytes: 100 * compose, OutBytes: 20 * compose,
+					Responses: vts.Responses{4: compose / 10}, RequestMsec: 3 * compose},
 			}},
 			{Name: "home_read_backend", Peers: []vts.PeerSample{
-				{Server: "b", Weight: 2, Requests: home, InBytes: 50 * home, OutBytes: 400 * home, Responses: vts.Responses{3: home / 4}, RequestMsec: 2 * home},
+				{Server: "b", Weight: 2, Requests: home, InBytes: 50 * home, OutBytes: 400 * home,
+					Responses: vts.Responses{3: home / 4}, RequestMsec: 2 * home},
 				{Server: "a", Weight: 3, Down: true},
 			}},
 		},
@@ -38,10 +40,13 @@ func TestFeatures(t *testing.T) {
 		sample vts.Sample
 		want   []float64
 	}{
-		// 30/s of 100 bytes in and 20 out, a tenth errors, three quarters of all; 10/s of 50 and 400, no 5xx; 7 connections
-		{LoadFeatures, s, []float64{math.Log(31), math.Log(101), math.Log(21), 0.1, 0.75, math.Log(11), math.Log(51), math.Log(401), 0, 0.25, math.Log(8)}},
+		// 30/s of 100 bytes in and 20 out, a tenth errors, three quarters of all; 10/s of 50 and 400, no 5xx; 7
+		// connections
+		{LoadFeatures, s, []float64{math.Log(31), math.Log(101), math.Log(21), 0.1, 0.75, math.Log(11), math.Log(51),
+			math.Log(401), 0, 0.25, math.Log(8)}},
 		// a group without requests => rate and share 0, the rest unknown
-		{LoadFeatures, idle, []float64{math.Log(31), math.Log(101), math.Log(21), 0.1, 1, 0, math.NaN(), math.NaN(), math.NaN(), 0, math.Log(8)}},
+		{LoadFeatures, idle, []float64{math.Log(31), math.Log(101), math.Log(21), 0.1, 1, 0, math.NaN(), math.NaN(),
+			math.NaN(), 0, math.Log(8)}},
 		// per server and second, servers sorted by name: bytes out, in, down, 1xx+4xx+5xx, milliseconds; 7 connections
 		{SeedFeatures, s, []float64{600, 3000, 0, 3, 90, 0, 0, 1, 0, 0, 4000, 500, 0, 2.5, 20, 7}},
 	} {
@@ -75,7 +80,8 @@ func TestFeaturesOfAnotherSchema(t *testing.T) {
 	fewer, renamed, moved, still := s, s, s, s
 	fewer.Groups = s.Groups[:1]
 	renamed.Groups = []vts.GroupSample{s.Groups[0], {Name: "user"}}
-	moved.Groups = []vts.GroupSample{s.Groups[0], {Name: "home_read_backend", Peers: []vts.PeerSample{{Server: "b"}, {Server: "z"}}}}
+	moved.Groups = []vts.GroupSample{s.Groups[0], {Name: "home_read_backend", Peers: []vts.PeerSample{{Server: "b"},
+		{Server: "z"}}}}
 	still.Interval = 0
 	for _, c := range []struct {
 		schema Schema
@@ -100,7 +106,8 @@ func TestFeaturesOfAnotherSchema(t *testing.T) {
 	if err := collector.Add(&fewer); err == nil || collector.Len() != 1 {
 		t.Errorf("mixed schemas: got %v and %d intervals, want an error and 1", err, collector.Len())
 	}
-	if _, err := collector.Fit(t.Context(), Settings{K: 3}); err == nil || err.Error() != "1 intervals: 3 regimes need at least 15; collect 14 more, or ask for fewer regimes" {
+	if _, err := collector.Fit(t.Context(), Settings{K: 3}); err == nil || err.Error() != "1 intervals: 3 regimes "+
+		"need at least 15; collect 14 more, or ask for fewer regimes" {
 		t.Errorf("too little data: got %v", err)
 	}
 }
@@ -131,17 +138,23 @@ func TestWindower(t *testing.T) {
 		samples []vts.Sample
 		want    string // requests of the first group and flags of every window; dropped
 	}{
-		{"no window => every sample", 0, []vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 2, 0)}, "1 2>; 0"},
+		{"no window => every sample", 0, []vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 2, 0)},
+			"1 2>; 0"},
 		{"one second => pairs, the odd one at the end is half a window and stays", time.Second,
-			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 2, 0), sampleOf(at(3), half, 4, 0)}, "3 4>; 0"},
+			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 2, 0), sampleOf(at(3), half, 4, 0)},
+			"3 4>; 0"},
 		{"two seconds => one of four", 2 * time.Second,
-			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 2, 0), sampleOf(at(3), half, 4, 0), sampleOf(at(4), half, 8, 0)}, "15; 0"},
+			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 2, 0), sampleOf(at(3), half, 4, 0),
+				sampleOf(at(4), half, 8, 0)}, "15; 0"},
 		{"a gap => a new window, the piece before it is too short", 2 * time.Second,
-			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(9), half, 2, 0), sampleOf(at(10), half, 4, 0)}, "6; 1"},
+			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(9), half, 2, 0), sampleOf(at(10), half, 4, 0)},
+			"6; 1"},
 		{"weights change within => mixed", time.Second,
 			[]vts.Sample{weights(sampleOf(at(1), half, 1, 0), 1), weights(sampleOf(at(2), half, 2, 0), 5)}, "3!; 0"},
 		{"servers change => a new window that follows nothing", time.Second,
-			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 1, 0), {At: at(3), Interval: half, Groups: []vts.GroupSample{{Peers: []vts.PeerSample{{Requests: 9}}}}}, sampleOf(at(4), half, 5, 0)}, "2 9> 5; 0"},
+			[]vts.Sample{sampleOf(at(1), half, 1, 0), sampleOf(at(2), half, 1, 0),
+				{At: at(3), Interval: half, Groups: []vts.GroupSample{{Peers: []vts.PeerSample{{Requests: 9}}}}},
+				sampleOf(at(4), half, 5, 0)}, "2 9> 5; 0"},
 	} {
 		var got []string
 		w := NewWindower(c.window, func(in Interval) error {

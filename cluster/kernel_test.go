@@ -32,7 +32,8 @@ func TestKernelsAgree(t *testing.T) {
 				index[r] = int32(rng.IntN(lanes))
 			}
 			x, mean, root := random(lanes*stride), random(stride), random(rows)
-			z1, z2, f1, f2 := make([]float64, rows*stride), make([]float64, rows*stride), make([]float64, stride), make([]float64, stride)
+			z1, z2, f1, f2 := make([]float64, rows*stride), make([]float64, rows*stride), make([]float64, stride),
+				make([]float64, stride)
 			fast.pack(z1, f1, x, mean, index, root, stride)
 			slow.pack(z2, f2, x, mean, index, root, stride)
 			compare(t, "pack", d, z1, z2)

@@ -219,7 +219,8 @@ func ReadModel(r io.Reader) (*Model, error) {
 		return nil, fmt.Errorf("parse model: format is %q, want %q", f.Format, modelFormat)
 	}
 	if f.Version != ModelVersion {
-		return nil, fmt.Errorf("parse model: version %d, this program reads version %d; fit it again", f.Version, ModelVersion)
+		return nil, fmt.Errorf("parse model: version %d, this program reads version %d; fit it again", f.Version,
+			ModelVersion)
 	}
 	if err := f.Schema.validate(); err != nil {
 		return nil, fmt.Errorf("parse model: %w", err)
@@ -228,7 +229,8 @@ func ReadModel(r io.Reader) (*Model, error) {
 	mix := &Mixture{K: len(f.Components), D: f.Schema.Dim(), Covariance: f.Covariance, Fit: f.Fit}
 	for k, c := range f.Components {
 		if len(c.Mean) != mix.D {
-			return nil, fmt.Errorf("parse model: component %d has a mean of %d elements, want %d", k, len(c.Mean), mix.D)
+			return nil, fmt.Errorf("parse model: component %d has a mean of %d elements, want %d", k, len(c.Mean),
+				mix.D)
 		}
 		mix.Weights = append(mix.Weights, c.Weight)
 		mix.Means = append(mix.Means, c.Mean...)

@@ -32,7 +32,8 @@ func TestModelIsStable(t *testing.T) {
 	if b.String() != text {
 		t.Error("a model that was read and written differs from what was read")
 	}
-	for _, want := range []string{"{\n \"format\": \"trimtab regime model\",\n \"version\": 1,", "\"label\": \"compose HIGH (10 % errors) · home LOW\"", "\n   \"mean\": ["} {
+	for _, want := range []string{"{\n \"format\": \"trimtab regime model\",\n \"version\": 1,",
+		"\"label\": \"compose HIGH (10 % errors) · home LOW\"", "\n   \"mean\": ["} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the file lacks %q", want)
 		}

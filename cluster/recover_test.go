@@ -63,7 +63,8 @@ func TestKnownMixtures(t *testing.T) {
 					t.Errorf("seed %d: mean %g, want %g ± 0.2", seed, got, want)
 				}
 				for i := range d {
-					if got, want := m.CovarianceOf(f).At(i, j), truth.CovarianceOf(c).At(i, j); math.Abs(got-want) > 0.25 {
+					if got, want := m.CovarianceOf(f).At(i, j),
+						truth.CovarianceOf(c).At(i, j); math.Abs(got-want) > 0.25 {
 						t.Errorf("seed %d: covariance %g, want %g ± 0.25", seed, got, want)
 					}
 				}
@@ -103,7 +104,8 @@ func TestLikelihoodNeverDecreases(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, d := rapid.IntRange(20, 300).Draw(t, "rows"), rapid.IntRange(1, 5).Draw(t, "features")
 		k := rapid.IntRange(1, 5).Draw(t, "components")
-		x, _, _ := drawMixture(n, d, max(1, rapid.IntRange(1, 4).Draw(t, "true components")), rapid.Float64Range(0, 4).Draw(t, "separation"), rapid.Uint64().Draw(t, "seed"))
+		x, _, _ := drawMixture(n, d, max(1, rapid.IntRange(1, 4).Draw(t, "true components")),
+			rapid.Float64Range(0, 4).Draw(t, "separation"), rapid.Uint64().Draw(t, "seed"))
 		spoiled := rapid.IntRange(0, d-1).Draw(t, "spoiled feature")
 		how := rapid.SampledFrom([]string{"none", "constant", "copy", "far"}).Draw(t, "how")
 		for i := range n {
@@ -133,7 +135,8 @@ func TestLikelihoodNeverDecreases(t *testing.T) {
 				t.Errorf("iteration %d: %.12g after %.12g", i, trace[i], trace[i-1])
 			}
 		}
-		for _, v := range append(append(append([]float64{m.Fit.BIC, m.Fit.ICL}, m.Weights...), m.Means...), m.Covariances...) {
+		for _, v := range append(append(append([]float64{m.Fit.BIC, m.Fit.ICL}, m.Weights...), m.Means...),
+			m.Covariances...) {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				t.Fatalf("%g in the result", v)
 			}
@@ -155,10 +158,12 @@ func TestWorkersDoNotMatter(t *testing.T) {
 				first = m
 				continue
 			}
-			for _, pair := range [][2][]float64{{m.Weights, first.Weights}, {m.Means, first.Means}, {m.Covariances, first.Covariances}, {m.Fit.Trace, first.Fit.Trace}} {
+			for _, pair := range [][2][]float64{{m.Weights, first.Weights}, {m.Means, first.Means},
+				{m.Covariances, first.Covariances}, {m.Fit.Trace, first.Fit.Trace}} {
 				for i := range pair[0] {
 					if pair[0][i] != pair[1][i] {
-						t.Fatalf("%s, %d workers: element %d is %g, with one worker %g", c, workers, i, pair[0][i], pair[1][i])
+						t.Fatalf("%s, %d workers: element %d is %g, with one worker %g", c, workers, i, pair[0][i],
+							pair[1][i])
 					}
 				}
 			}
@@ -187,6 +192,7 @@ func TestPriorRows(t *testing.T) {
 	}
 	none, some, much := volume(-1), volume(20), volume(1e6)
 	if !(none > some && some > much && much < 1.001) {
-		t.Errorf("ratio of the largest to the smallest volume: got %g, %g, %g for 0, 20 and 10⁶ rows, want it to fall to 1", none, some, much)
+		t.Errorf("ratio of the largest to the smallest volume: got %g, %g, %g for 0, 20 and 10⁶ rows, want it "+
+			"to fall to 1", none, some, much)
 	}
 }

@@ -15,9 +15,10 @@ import (
 // streamSample is the number of rows that a streaming fit begins with.
 const streamSample = 1 << 16
 
-// FitCSV fits a mixture to a file that need not fit in memory. EM runs to convergence on a uniform random sample
-// of 65,536 rows, then continues with exact passes over the whole file until the tolerance is reached or the
-// iterations, counted anew, are used up. It holds O(sample·d + workers·(segment + k·d²)) and gives the same result for any number of workers.
+// FitCSV fits a mixture to a file that need not fit in memory. EM runs to convergence on a uniform random sample of
+// 65,536 rows, then continues with exact passes over the whole file until the tolerance is reached or the iterations,
+// counted anew, are used up. It holds O(sample·d + workers·(segment + k·d²)) and gives the same result for any number
+// of workers.
 func FitCSV(ctx context.Context, c *CSVFile, s Settings) (*Mixture, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -83,7 +84,8 @@ type stream struct {
 }
 
 // each calls work with every segment's rows, side by side on the workers, and merge, one at a time, in order.
-func (st *stream) each(ctx context.Context, work func(worker int, rows rowBlocks), merge func(worker int, rows rowBlocks)) error {
+func (st *stream) each(ctx context.Context, work func(worker int, rows rowBlocks),
+	merge func(worker int, rows rowBlocks)) error {
 	scan, err := st.file.scan()
 	if err != nil {
 		return err

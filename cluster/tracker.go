@@ -54,7 +54,8 @@ func NewTracker(m *Model, s TrackerSettings) (*Tracker, error) {
 		s.Floor = 1e-6
 	}
 	if s.Window < 1 || !(s.Threshold > 0 && s.Threshold <= 1) || s.Refresh < 1 || !(s.Floor > 0) {
-		return nil, fmt.Errorf("novelty window %d, threshold %g, refresh %d, floor %g: want at least 1, in (0, 1], at least 1, above 0",
+		return nil, fmt.Errorf("novelty window %d, threshold %g, refresh %d, floor %g: want at least 1, in (0, 1], "+
+			"at least 1, above 0",
 			s.Window, s.Threshold, s.Refresh, s.Floor)
 	}
 	t := &Tracker{

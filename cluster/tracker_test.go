@@ -85,7 +85,8 @@ func TestTrackerKnowsAndDoubts(t *testing.T) {
 			}
 		}
 		if !tracker.Recalibrate() {
-			t.Errorf("%s: half of the window is novel (%.0f %%) and no new observation period is asked for", c, 100*tracker.NovelShare())
+			t.Errorf("%s: half of the window is novel (%.0f %%) and no new observation period is asked for", c,
+				100*tracker.NovelShare())
 		}
 	}
 }

@@ -82,7 +82,8 @@ func TestStationary(t *testing.T) {
 	}
 }
 
-// Values of scikit-learn 1.2.1: adjusted_rand_score, normalized_mutual_info_score, homogeneity_score, completeness_score.
+// Values of scikit-learn 1.2.1: adjusted_rand_score, normalized_mutual_info_score, homogeneity_score,
+// completeness_score.
 func TestAgree(t *testing.T) {
 	for _, c := range []struct {
 		clusters, classes []int
@@ -91,12 +92,14 @@ func TestAgree(t *testing.T) {
 		{[]int{0, 0, 1, 1}, []int{5, 5, 3, 3}, Agreement{1, 1, 1, 1, 4}},
 		{[]int{0, 0, 1, 2}, []int{0, 0, 1, 1}, Agreement{0.5714285714285714, 0.8, 1, 0.6666666666666666, 4}},
 		{[]int{0, 0, 1, 1}, []int{0, 1, 0, 1}, Agreement{-0.5, 0, 0, 0, 4}},
-		{[]int{0, 1, 1, 2, 2, 2, 0}, []int{0, 0, 1, 1, 2, 2, 2}, Agreement{-0.05, 0.38009201113242763, 0.38009201113242763, 0.38009201113242763, 7}},
+		{[]int{0, 1, 1, 2, 2, 2, 0}, []int{0, 0, 1, 1, 2, 2, 2}, Agreement{-0.05, 0.38009201113242763,
+			0.38009201113242763, 0.38009201113242763, 7}},
 		{[]int{4, 4, 4}, []int{1, 1, 1}, Agreement{1, 1, 1, 1, 3}},
 	} {
 		got := Agree(c.clusters, c.classes)
 		for _, pair := range [][2]float64{
-			{got.AdjustedRand, c.want.AdjustedRand}, {got.NormalisedMutualInformation, c.want.NormalisedMutualInformation},
+			{got.AdjustedRand, c.want.AdjustedRand}, {got.NormalisedMutualInformation,
+				c.want.NormalisedMutualInformation},
 			{got.Homogeneity, c.want.Homogeneity}, {got.Completeness, c.want.Completeness},
 		} {
 			if math.Abs(pair[0]-pair[1]) > 1e-9 {

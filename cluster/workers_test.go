@@ -21,7 +21,8 @@ func TestPanicOfAWorkerIsOneOfWhoWaits(t *testing.T) {
 				if (p != nil) != (c.panics > 0) {
 					t.Fatalf("got %v, want a panic %t", p, c.panics > 0)
 				}
-				if p != nil && (!strings.Contains(p.Error(), "torn") || !strings.Contains(string(p.Stack), "workers_test.go")) {
+				if p != nil && (!strings.Contains(p.Error(), "torn") || !strings.Contains(string(p.Stack),
+					"workers_test.go")) {
 					t.Errorf("got %v with the stack %s, want where it came from", p, p.Stack)
 				}
 				for i, d := range done {

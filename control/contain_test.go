@@ -32,8 +32,10 @@ func TestContainNamesThePlace(t *testing.T) {
 			if !errors.Is(err, ErrInternal) || !errors.As(err, &fault) {
 				t.Fatalf("got %v, want an internal fault", err)
 			}
-			if !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(fault.Place, "control/contain_test.go:") || len(fault.Stack) == 0 {
-				t.Errorf("got %v at %s with a stack of %d bytes, want %s at control/contain_test.go", err, fault.Place, len(fault.Stack), c.want)
+			if !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(fault.Place, "control/contain_test.go:") ||
+				len(fault.Stack) == 0 {
+				t.Errorf("got %v at %s with a stack of %d bytes, want %s at control/contain_test.go", err, fault.Place,
+					len(fault.Stack), c.want)
 			}
 		})
 	}

@@ -13,8 +13,8 @@ type Source interface {
 	Sample(ctx context.Context) (vts.Sample, error)
 }
 
-// Actuator makes weights effective. The real ones edit nginx.conf and reload, or set weights in NGINX while it runs; the
-// other is the simulator.
+// Actuator makes weights effective. The real ones edit nginx.conf and reload, or set weights in NGINX while it runs;
+// the other is the simulator.
 type Actuator interface {
 	// Apply sets the weights of the groups named in want and leaves all others alone. It returns when the change is
 	// confirmed to be in force, or an error that says what was refused or rolled back.
@@ -46,11 +46,11 @@ func (d Decision) Empty() bool { return len(d.Weights) == 0 && d.Levels.Empty() 
 
 // Policy decides weights from what is observed. It is used by one goroutine.
 type Policy interface {
-	// Observe learns from one interval: what happened, and the settings that the status page shows at its end. It is called
-	// for every sample, whether changes are held or not.
+	// Observe learns from one interval: what happened, and the settings that the status page shows at its end. It is
+	// called for every sample, whether changes are held or not.
 	Observe(sample vts.Sample, inForce weights.Set)
-	// Choose says what the policy wants after the last Observe. It changes nothing: asked twice it answers the same, and a
-	// decision that is not carried out has no effect on later ones.
+	// Choose says what the policy wants after the last Observe. It changes nothing: asked twice it answers the same,
+	// and a decision that is not carried out has no effect on later ones.
 	Choose() Decision
 	// Committed tells that the last decision was applied and confirmed.
 	Committed(Receipt)

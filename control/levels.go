@@ -35,8 +35,8 @@ func (l Levels) With(change Levels) Levels {
 	return out
 }
 
-// Admitter refuses a share of the requests of upstreams. The real ones are Lua code in NGINX's access phase and the digits of a
-// limit_req_zone; the other is the simulator.
+// Admitter refuses a share of the requests of upstreams. The real ones are Lua code in NGINX's access phase and the
+// digits of a limit_req_zone; the other is the simulator.
 type Admitter interface {
 	// Admit sets the shares of the upstreams named, and leaves others alone.
 	Admit(ctx context.Context, blocked map[string]float64) error
@@ -44,10 +44,11 @@ type Admitter interface {
 	Release(ctx context.Context) error
 }
 
-// Scaler changes the capacity of servers. The real one calls a program or an HTTP hook of the operator's; others are the testbed's and
-// the simulator's.
+// Scaler changes the capacity of servers. The real one calls a program or an HTTP hook of the operator's; others are
+// the testbed's and the simulator's.
 type Scaler interface {
-	// Scale sets the units of the servers named. It returns when the change is made, or an error that says why it is not.
+	// Scale sets the units of the servers named. It returns when the change is made, or an error that says why it is
+	// not.
 	Scale(ctx context.Context, capacity map[string]int) error
 }
 
@@ -132,10 +133,12 @@ func (l ScalingLimits) On() bool { return l.Max > 0 }
 func (l ScalingLimits) Validate() error {
 	var errs []error
 	if l.Max != 0 && (l.Min < 1 || l.Max < l.Min) {
-		errs = append(errs, fmt.Errorf("capacity of %d to %d units: want at least 1, and no more at least than at most", l.Min, l.Max))
+		errs = append(errs, fmt.Errorf("capacity of %d to %d units: want at least 1, and no more at least than at most",
+			l.Min, l.Max))
 	}
 	if l.Step < 0 || l.SlotsPerUnit < 0 {
-		errs = append(errs, fmt.Errorf("step %d, slots_per_unit %d: want 0 (which means 1) or more", l.Step, l.SlotsPerUnit))
+		errs = append(errs, fmt.Errorf("step %d, slots_per_unit %d: want 0 (which means 1) or more", l.Step,
+			l.SlotsPerUnit))
 	}
 	if l.CoolDown < 0 || l.Settle < 0 {
 		errs = append(errs, fmt.Errorf("cool-down %v, settling time %v: want 0 or more", l.CoolDown, l.Settle))

@@ -69,11 +69,14 @@ func TestSeveralControlsActInOneDecision(t *testing.T) {
 		committed control.Levels
 		fault     error
 	}{
-		{"capacity first, then who is let in, then weights", all, hands{}, []string{"scale", "admit", "weights"}, all.Levels, nil},
+		{"capacity first, then who is let in, then weights", all, hands{}, []string{"scale", "admit", "weights"},
+			all.Levels, nil},
 		{"admission alone leaves weights alone", control.Decision{Levels: shut}, hands{}, []string{"admit"}, shut, nil},
-		{"a hook that fails is not committed, the rest is", all, hands{scale: broken}, []string{"scale", "admit", "weights"}, shut, broken},
+		{"a hook that fails is not committed, the rest is", all, hands{scale: broken},
+			[]string{"scale", "admit", "weights"}, shut, broken},
 		{"nothing is wanted, and nothing done", control.Decision{}, hands{}, nil, control.Levels{}, nil},
-		{"without telemetry everybody is let in", control.Decision{Levels: shut}, hands{sample: broken}, []string{"release"}, control.Levels{}, control.ErrTelemetry},
+		{"without telemetry everybody is let in", control.Decision{Levels: shut}, hands{sample: broken},
+			[]string{"release"}, control.Levels{}, control.ErrTelemetry},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h, p := c.hands, &wish{Fixed: control.Fixed{Decision: c.decision}}
@@ -107,7 +110,8 @@ func TestLevelsWithoutHandsAreHeld(t *testing.T) {
 func TestADryRunTouchesNoControl(t *testing.T) {
 	h := &hands{}
 	p := &wish{Fixed: control.Fixed{Decision: control.Decision{Levels: control.Levels{Blocked: map[string]float64{"u": 0.2}, Capacity: map[string]int{"a": 1}}}}}
-	out, err := control.NewLoop(h, p, h, control.WithAdmission(h), control.WithScaling(h), control.WithDryRun()).Step(t.Context())
+	out, err := control.NewLoop(h, p, h, control.WithAdmission(h), control.WithScaling(h),
+		control.WithDryRun()).Step(t.Context())
 	if err != nil || out.Held != "dry run" || len(h.did) > 0 {
 		t.Errorf("got %v, held %q, did %v: want nothing done", err, out.Held, h.did)
 	}
@@ -119,7 +123,8 @@ func TestLimitsOfControls(t *testing.T) {
 		err  error
 		want string // empty: none
 	}{
-		{"the zero value is off", errors.Join(control.AdmissionLimits{}.Validate(), control.ScalingLimits{}.Validate()), ""},
+		{"the zero value is off", errors.Join(control.AdmissionLimits{}.Validate(), control.ScalingLimits{}.Validate()),
+			""},
 		{"more than everything", control.AdmissionLimits{Most: 1.2}.Validate(), "0 (off) to 1"},
 		{"no number", control.AdmissionLimits{Most: math.NaN()}.Validate(), "0 (off) to 1"},
 		{"a negative settling time", control.AdmissionLimits{Most: 0.5, Settle: -time.Second}.Validate(), "settling"},
@@ -128,13 +133,15 @@ func TestLimitsOfControls(t *testing.T) {
 		{"a negative step", control.ScalingLimits{Min: 1, Max: 2, Step: -1}.Validate(), "step"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.want == "" && c.err != nil || c.want != "" && (c.err == nil || !strings.Contains(c.err.Error(), c.want)) {
+			if c.want == "" && c.err != nil || c.want != "" &&
+				(c.err == nil || !strings.Contains(c.err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", c.err, c.want)
 			}
 		})
 	}
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
-	if got := (control.AdmissionLimits{Most: 0.35, Step: 0.1}).Shares(); !slices.EqualFunc(got, []float64{0, 0.1, 0.2, 0.3, 0.35}, near) {
+	if got := (control.AdmissionLimits{Most: 0.35, Step: 0.1}).Shares(); !slices.EqualFunc(got,
+		[]float64{0, 0.1, 0.2, 0.3, 0.35}, near) {
 		t.Errorf("shares of at most 0.35 in steps of 0.1: got %v", got)
 	}
 	if got := (control.AdmissionLimits{Most: 0.35, Step: 0.1}).Clamp(0.9); got != 0.35 {

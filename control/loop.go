@@ -36,8 +36,8 @@ func WithDryRun() Option { return func(loop *Loop) { loop.dry = true } }
 // observation period. An empty reason lets changes pass.
 func WithHold(reason func() string) Option { return func(loop *Loop) { loop.hold = reason } }
 
-// WithAdmission has an Admitter carry out the blocked shares of decisions. Without one they are not carried out. Whatever is refused is
-// let in again as soon as there is no telemetry.
+// WithAdmission has an Admitter carry out the blocked shares of decisions. Without one they are not carried out.
+// Whatever is refused is let in again as soon as there is no telemetry.
 func WithAdmission(a Admitter) Option { return func(loop *Loop) { loop.admitter = a } }
 
 // WithScaling has a Scaler carry out the capacities of decisions. Without one they are not carried out.
@@ -72,8 +72,8 @@ var ErrApply = errors.New("weights not applied")
 var ErrInternal = errors.New("internal fault")
 
 // Step takes one sample, lets the policy observe it and choose, and applies what it chose. Without a sample it changes
-// nothing and returns ErrTelemetry; when the policy panics it changes nothing and returns ErrInternal; when applying fails it
-// returns ErrApply, and the next sample shows what is in force.
+// nothing and returns ErrTelemetry; when the policy panics it changes nothing and returns ErrInternal; when applying
+// fails it returns ErrApply, and the next sample shows what is in force.
 func (l *Loop) Step(ctx context.Context) (Outcome, error) {
 	sample, err := l.source.Sample(ctx)
 	if err != nil {
@@ -133,7 +133,8 @@ func (l *Loop) Step(ctx context.Context) (Outcome, error) {
 	return out, nil
 }
 
-// level sets the controls beside weights and returns what was set. Capacity comes first: what is there may then be let in.
+// level sets the controls beside weights and returns what was set. Capacity comes first: what is there may then be let
+// in.
 func (l *Loop) level(ctx context.Context, want Levels) (set Levels, err error) {
 	if len(want.Capacity) > 0 && l.scaler != nil {
 		if fault := l.scaler.Scale(ctx, want.Capacity); fault != nil {

@@ -109,7 +109,8 @@ func TestDueTimesComeBackInAnyOrder(t *testing.T) {
 		}
 		d.rest(func(_ *segment, n int) { checked += n })
 		if complete != total/segmentSize || checked != total || d.unanswered() != 0 {
-			t.Fatalf("got %d complete segments, %d requests checked, %d unanswered, want %d, %d, 0", complete, checked, d.unanswered(), total/segmentSize, total)
+			t.Fatalf("got %d complete segments, %d requests checked, %d unanswered, want %d, %d, 0", complete, checked,
+				d.unanswered(), total/segmentSize, total)
 		}
 	})
 }
@@ -152,13 +153,20 @@ func TestSelfCheckTellsGoodGapsFromBad(t *testing.T) {
 		good  bool
 	}{
 		{"exact arrivals", arrival.Exp, rate, func(int) time.Duration { return 0 }, true},
-		{"a steady delay changes no gap", arrival.Norm, rate, func(int) time.Duration { return 3 * time.Millisecond }, true},
+		{"a steady delay changes no gap", arrival.Norm, rate, func(int) time.Duration { return 3 * time.Millisecond },
+			true},
 		{"noise within the tolerance", arrival.Fixed, rate, small, true},
 		{"the same for zipf", arrival.Zipf, rate, small, true},
 		{"a changing rate", arrival.Exp, sine, small, true},
-		{"requests sent in pairs", arrival.Fixed, rate, func(i int) time.Duration { return time.Duration(1-i%2) * 900 * time.Microsecond }, false},
-		{"half of all requests 2 ms late", arrival.Exp, rate, func(i int) time.Duration { return time.Duration(i/2%2) * 2 * time.Millisecond }, false},
-		{"a generator that slows down by a tenth", arrival.Norm, rate, func(i int) time.Duration { return time.Duration(i) * 100 * time.Microsecond }, false},
+		{"requests sent in pairs", arrival.Fixed, rate, func(i int) time.Duration {
+			return time.Duration(1-i%2) * 900 * time.Microsecond
+		}, false},
+		{"half of all requests 2 ms late", arrival.Exp, rate, func(i int) time.Duration {
+			return time.Duration(i/2%2) * 2 * time.Millisecond
+		}, false},
+		{"a generator that slows down by a tenth", arrival.Norm, rate, func(i int) time.Duration {
+			return time.Duration(i) * 100 * time.Microsecond
+		}, false},
 		{"a pause of 200 ms in an otherwise exact run", arrival.Norm, rate, func(i int) time.Duration {
 			return time.Duration(max(0, 200-max(0, i-5000))) * time.Millisecond * time.Duration(min(1, i/5000))
 		}, false},
@@ -171,20 +179,25 @@ func TestSelfCheckTellsGoodGapsFromBad(t *testing.T) {
 				t.Errorf("got p %g, D %g, mean %g, want it accepted: %t", r.KSP, r.KSDTolerant, r.Mean, c.good)
 			}
 			if r.Count != n-4 || r.Sample != gapSample || math.Abs(r.DrawnMean-1) > 0.05 {
-				t.Errorf("got %d gaps, %d tested, drawn mean %g, want %d, %d, about 1", r.Count, r.Sample, r.DrawnMean, n-4, gapSample)
+				t.Errorf("got %d gaps, %d tested, drawn mean %g, want %d, %d, about 1", r.Count, r.Sample, r.DrawnMean,
+					n-4, gapSample)
 			}
-			if c.good && (math.Abs(r.Mean/r.DrawnMean-1) > 0.01 || math.Abs(r.CV-r.DrawnCV) > 0.05 || math.Abs(r.DrawnCV-r.TheoryCV) > 0.1) {
-				t.Errorf("got mean %g, CV %g, drawn %g, theory %g, want them alike", r.Mean, r.CV, r.DrawnCV, r.TheoryCV)
+			if c.good && (math.Abs(r.Mean/r.DrawnMean-1) > 0.01 || math.Abs(r.CV-r.DrawnCV) > 0.05 ||
+				math.Abs(r.DrawnCV-r.TheoryCV) > 0.1) {
+				t.Errorf("got mean %g, CV %g, drawn %g, theory %g, want them alike", r.Mean, r.CV, r.DrawnCV,
+					r.TheoryCV)
 			}
 		})
 	}
 }
 
-// Sleeps that end at the next whole millisecond send whatever became due in it at once: no arrival gets through the check.
+// Sleeps that end at the next whole millisecond send whatever became due in it at once: no arrival gets through the
+// check.
 func TestSelfCheckRejectsSleepsOfAMillisecond(t *testing.T) {
 	for _, kind := range arrival.Kinds() {
 		for _, perSecond := range []float64{1000, 2000, 5000} {
-			b := Burst{Arrival: arrival.Spec{Kind: kind}, Rate: arrival.Constant(perSecond), Seed: 3, Duration: time.Hour}
+			b := Burst{Arrival: arrival.Spec{Kind: kind}, Rate: arrival.Constant(perSecond), Seed: 3,
+				Duration: time.Hour}
 			p, err := b.Arrival.Process(b.Rate, b.Seed)
 			if err != nil {
 				t.Fatal(err)

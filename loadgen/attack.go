@@ -132,7 +132,8 @@ func newBurst(a *Attack, workload, index int) (*burst, error) {
 		return nil, err
 	}
 	b := &burst{attack: a, workload: workload, index: index, stream: a.streams[workload]}
-	b.pacer = &pacer{process: process, start: spec.Start, duration: spec.Duration, grace: a.cfg.LatenessBound, due: &b.due, workers: uint64(a.cfg.MaxWorkers)}
+	b.pacer = &pacer{process: process, start: spec.Start, duration: spec.Duration, grace: a.cfg.LatenessBound,
+		due: &b.due, workers: uint64(a.cfg.MaxWorkers)}
 	b.check, err = newGapCheck(spec)
 	return b, err
 }

@@ -12,15 +12,16 @@ import (
 type Config struct {
 	Workloads []Workload // at least one
 
-	Workers       int           // workers that each burst starts with; default 64
-	MaxWorkers    int           // most workers, so most requests in flight, per burst; default 10000
-	LatenessBound time.Duration // 99th percentile of the lateness above which the run counts as saturated; default 10 ms
+	Workers    int // workers that each burst starts with; default 64
+	MaxWorkers int // most workers, so most requests in flight, per burst; default 10000
+	// 99th percentile of the lateness above which the run counts as saturated; default 10 ms
+	LatenessBound time.Duration
 	Drain         time.Duration // how long an interrupted attack waits for answers; default 5 s
 
 	Client ClientConfig
 
-	// OnResult, if set, is called with every result from the collecting goroutine of its burst: it must be quick, and safe
-	// for concurrent use when there are several bursts.
+	// OnResult, if set, is called with every result from the collecting goroutine of its burst: it must be quick, and
+	// safe for concurrent use when there are several bursts.
 	OnResult func(Result)
 	// OnSecond, if set, is called once a second from one goroutine with what completed in the second that has passed.
 	OnSecond func(Second)
@@ -32,9 +33,10 @@ type ClientConfig struct {
 	Connections int           // most connections per workload; default 0: as many as requests are in flight
 	NoKeepAlive bool          // a new connection for each request
 	Redirects   int           // how many redirects to follow; default 0: a redirect is an answer like any other
-	MaxBody     int64         // longest body of an answer in bytes, a longer one is a failure; default 64 MiB, negative: no limit
-	Header      http.Header   // added to every request; Host sets the host
-	TLS         *tls.Config   // default: the system's roots
+	// longest body of an answer in bytes, a longer one is a failure; default 64 MiB, negative: no limit
+	MaxBody int64
+	Header  http.Header // added to every request; Host sets the host
+	TLS     *tls.Config // default: the system's roots
 }
 
 const (
@@ -83,7 +85,8 @@ func (c Config) Validate() error {
 	}
 	fault(c.Workers < 0, "workers %d: want at least 0", c.Workers)
 	fault(c.MaxWorkers < 0, "max workers %d: want at least 0", c.MaxWorkers)
-	fault(c.MaxWorkers > 0 && c.Workers > c.MaxWorkers, "workers %d: want at most max workers %d", c.Workers, c.MaxWorkers)
+	fault(c.MaxWorkers > 0 && c.Workers > c.MaxWorkers, "workers %d: want at most max workers %d", c.Workers,
+		c.MaxWorkers)
 	fault(c.LatenessBound < 0, "lateness bound %s: want at least 0", c.LatenessBound)
 	fault(c.Drain < 0, "drain %s: want at least 0", c.Drain)
 	fault(c.Client.Connections < 0, "connections %d: want at least 0", c.Client.Connections)

@@ -26,7 +26,8 @@ type conn struct {
 var errUnanswered = errors.New("no answer")
 
 // exchange sends req on the connection and reads its answer to the end.
-func (c *conn) exchange(req *http.Request, extra http.Header, deadline time.Time, maxBody int64) (*http.Response, uint64, error) {
+func (c *conn) exchange(req *http.Request, extra http.Header, deadline time.Time, maxBody int64) (*http.Response,
+	uint64, error) {
 	if err := c.SetDeadline(deadline); err != nil {
 		return nil, 0, err
 	}

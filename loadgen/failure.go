@@ -41,7 +41,8 @@ func failureOf(err error) Failure {
 		return DNS
 	case isTLS(err):
 		return TLS
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) &&
+		network.Timeout():
 		return Timeout
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused

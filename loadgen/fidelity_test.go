@@ -42,10 +42,10 @@ func fidelityCells() (cells []cell) {
 // fidelityEnv asks for the measurement of TestMeasureFidelity.
 const fidelityEnv = "TRIMTAB_MEASURE_FIDELITY"
 
-// TestMeasureFidelity sends every arrival at three rates to a server in a process of its own, which records when requests
-// reach it, while a witness tells when the machine itself stood still. It fails when the rate is off by more than 1 %, when the
-// coefficient of variation is off by more than 5 % apart from the pauses of the machine, or when the law is rejected at
-// 1 %; and when plain sleeps would pass as well.
+// TestMeasureFidelity sends every arrival at three rates to a server in a process of its own, which records when
+// requests reach it, while a witness tells when the machine itself stood still. It fails when the rate is off by more
+// than 1 %, when the coefficient of variation is off by more than 5 % apart from the pauses of the machine, or when the
+// law is rejected at 1 %; and when plain sleeps would pass as well.
 func TestMeasureFidelity(t *testing.T) {
 	if os.Getenv(fidelityEnv) == "" {
 		t.Skip("measures for minutes: run scripts/bench-load.sh fidelity")
@@ -92,7 +92,8 @@ func sendFaithfully(t *testing.T, c cell, seed uint64, url string) *Report {
 	a, err := New(Config{Workloads: []Workload{{
 		Name:     "recorder",
 		Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url}),
-		Bursts:   []Burst{{Arrival: arrival.Spec{Kind: c.kind}, Rate: arrival.Constant(c.rate), Duration: c.each, Seed: seed}},
+		Bursts: []Burst{{Arrival: arrival.Spec{Kind: c.kind}, Rate: arrival.Constant(c.rate), Duration: c.each,
+			Seed: seed}},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +194,7 @@ func drawnGaps(t *testing.T, c cell, seed uint64, n int) (arrival.Gaps, []float6
 	return law, due
 }
 
-// row is a line of the table in docs/load.md.
+// row is a line of the table in docs/lab/load.md.
 func (f *fidelity) row(c cell) string {
 	slices.Sort(f.gaps)
 	at := func(p float64) float64 { return f.gaps[int(p*float64(len(f.gaps)))] }
@@ -217,7 +218,8 @@ func (f *fidelity) row(c cell) string {
 
 func middle(x []float64) float64 { return medianOf(x, func(v float64) float64 { return v }) }
 
-// ratio is the coefficient of variation of the gaps at the server, as a share of the drawn one, or itself where none is drawn.
+// ratio is the coefficient of variation of the gaps at the server, as a share of the drawn one, or itself where none is
+// drawn.
 func ratio(sent, drawn moments) float64 {
 	if cv := drawn.cv(); cv > 1e-6 {
 		return sent.cv() / cv
@@ -233,8 +235,8 @@ func off(ratio, theory float64) float64 {
 	return ratio
 }
 
-// judgeDrawn compares ten million drawn gaps with their law: what chance does to the fewer gaps of a cell, most of all to the
-// coefficient of variation of zipf, does not show in them.
+// judgeDrawn compares ten million drawn gaps with their law: what chance does to the fewer gaps of a cell, most of all
+// to the coefficient of variation of zipf, does not show in them.
 func judgeDrawn(t *testing.T, kind arrival.Kind) {
 	const n = 10_000_000
 	law, err := arrival.Spec{Kind: kind}.Gaps(1)
@@ -247,7 +249,8 @@ func judgeDrawn(t *testing.T, kind arrival.Kind) {
 	}
 	t.Logf("%s: %d gaps drawn: mean %+.3f %%, CV %.4f of %.4f", kind, n, 100*(drawn.mean-1), drawn.cv(), law.CV())
 	if math.Abs(drawn.mean-1) > 0.01 || math.Abs(drawn.cv()-law.CV()) > 0.05*law.CV()+1e-9 {
-		t.Errorf("got a mean of %.4f and a CV of %.4f, want 1 within 1 %% and %.4f within 5 %%", drawn.mean, drawn.cv(), law.CV())
+		t.Errorf("got a mean of %.4f and a CV of %.4f, want 1 within 1 %% and %.4f within 5 %%", drawn.mean, drawn.cv(),
+			law.CV())
 	}
 }
 
@@ -274,7 +277,8 @@ func (f *fidelity) judge(t *testing.T, c cell) {
 		{"all gaps", ratio(f.sent, f.drawn), t.Logf},
 	} {
 		if e := off(of.ratio, f.theory); math.Abs(e) > bound {
-			of.log("%s: got a coefficient of variation %.1f %% off the drawn one, want within %.0f %%", of.what, 100*e, 100*bound)
+			of.log("%s: got a coefficient of variation %.1f %% off the drawn one, want within %.0f %%", of.what, 100*e,
+				100*bound)
 		}
 	}
 	if p := middle(f.reported); p < 0.01 {

@@ -13,8 +13,8 @@ import (
 // gapSample is how many gaps the Kolmogorov–Smirnov test of one burst is run on: a uniform sample of all.
 const gapSample = 10_000
 
-// gapTolerance is the resolution in time that the generator promises: the test of the gaps forgives each gap as much, or
-// a quarter of the mean gap if that is less, so that it stays a test of the shape at high rates.
+// gapTolerance is the resolution in time that the generator promises: the test of the gaps forgives each gap as much,
+// or a quarter of the mean gap if that is less, so that it stays a test of the shape at high rates.
 const gapTolerance = 100 * time.Microsecond
 
 // toleranceOf is the tolerance of the test at a mean gap.
@@ -78,7 +78,8 @@ type GapReport struct {
 	KSP         float64 `json:"ks_p"`             // probability of that tolerant distance if the gaps follow the law
 	ToleranceUS float64 `json:"ks_tolerance_us"`  // of a gap, in microseconds
 	Sample      int     `json:"ks_sample"`        // gaps that the test was run on
-	Faithful    bool    `json:"faithful"`         // the law is not rejected at 1 %, mean and CV are within 1 % and 5 % of those drawn
+	// the law is not rejected at 1 %, mean and CV are within 1 % and 5 % of those drawn
+	Faithful bool `json:"faithful"`
 }
 
 // report sums the check up.

@@ -20,7 +20,8 @@ var collections struct {
 	now     int
 }
 
-// collectLess makes collections rare until the function that it returns is called. Where the user sets GOGC, that holds.
+// collectLess makes collections rare until the function that it returns is called. Where the user sets GOGC, that
+// holds.
 func collectLess() (restore func()) {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return func() {}

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Attacks that overlap share the setting, the last one to end restores the process's own, and the user's GOGC is left alone.
+// Attacks that overlap share the setting, the last one to end restores the process's own, and the user's GOGC is left
+// alone.
 func TestCollectionsAreRareOnlyWhileAttacksRun(t *testing.T) {
 	own := debug.SetGCPercent(70)
 	defer debug.SetGCPercent(own)

@@ -15,7 +15,8 @@ func hotPath(tb testing.TB) (*burst, time.Time) {
 	tb.Helper()
 	a, err := New(Config{Workloads: []Workload{{
 		Name: "hot", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: "http://127.0.0.1/"}),
-		Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Exp}, Rate: arrival.Constant(1e9), Duration: time.Hour, Seed: 1}},
+		Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Exp}, Rate: arrival.Constant(1e9), Duration: time.Hour,
+			Seed: 1}},
 	}}})
 	if err != nil {
 		tb.Fatal(err)

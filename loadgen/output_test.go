@@ -23,10 +23,12 @@ func sample(t *testing.T) (*Report, []Result, *bytes.Buffer) {
 	var stream bytes.Buffer
 	cfg := Config{LatenessBound: time.Minute, Workloads: []Workload{
 		{Name: "good", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: good})},
-		{Name: "bad <i>", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "POST", URL: bad, Body: []byte("xy")})},
+		{Name: "bad <i>", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "POST", URL: bad,
+			Body: []byte("xy")})},
 	}}
 	for i := range cfg.Workloads {
-		cfg.Workloads[i].Bursts = []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(100), Duration: 300 * time.Millisecond, Seed: 4}}
+		cfg.Workloads[i].Bursts = []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(100),
+			Duration: 300 * time.Millisecond, Seed: 4}}
 	}
 	var a *Attack
 	writer := NewResultsWriter(&stream, func() time.Time { return a.Started() }, []string{"good", "bad <i>"})
@@ -62,11 +64,13 @@ func TestReportHasTheDocumentedFields(t *testing.T) {
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Requests == nil || *got.Requests != 60 || got.Errors == nil || *got.Errors != 30 || got.Dropped == nil || got.Saturated == nil ||
+	if got.Requests == nil || *got.Requests != 60 || got.Errors == nil || *got.Errors != 30 || got.Dropped == nil ||
+		got.Saturated == nil ||
 		got.RatePerS == nil || *got.RatePerS != 200 || got.Arrival != "fixed" || got.Seed == nil || *got.Seed != 4 {
 		t.Errorf("got %s", data)
 	}
-	for name, summary := range map[string]map[string]*float64{"latency": got.Latency, "raw": got.Raw, "lateness": got.Lateness} {
+	for name, summary := range map[string]map[string]*float64{"latency": got.Latency, "raw": got.Raw,
+		"lateness": got.Lateness} {
 		for _, key := range []string{"mean", "p50", "p90", "p99", "p999", "max"} {
 			if summary[key] == nil {
 				t.Errorf("%s: no %s in %s", name, key, data)
@@ -106,13 +110,15 @@ func TestResultsAreVegetas(t *testing.T) {
 			workload = 1
 		}
 		want := byKey[[2]uint64{workload, v.Seq}]
-		if v.Latency != want.Latency || int(v.Code) != want.Code || v.BytesIn != want.BytesIn || v.BytesOut != want.BytesOut || v.Method != want.Method || (v.Error == "") != (want.Failure == Success) {
+		if v.Latency != want.Latency || int(v.Code) != want.Code || v.BytesIn != want.BytesIn ||
+			v.BytesOut != want.BytesOut || v.Method != want.Method || (v.Error == "") != (want.Failure == Success) {
 			t.Fatalf("got %+v, want %+v", v, want)
 		}
 	}
 	metrics.Close()
 	if n != 60 || metrics.Requests != 60 || metrics.Success != 0.5 {
-		t.Errorf("got %d results, %d requests and success %g, want 60, 60 and half", n, metrics.Requests, metrics.Success)
+		t.Errorf("got %d results, %d requests and success %g, want 60, 60 and half", n, metrics.Requests,
+			metrics.Success)
 	}
 }
 
@@ -133,7 +139,8 @@ func TestPictureIsDrawnEvenWithoutData(t *testing.T) {
 
 func TestTextWarnsLoudly(t *testing.T) {
 	late := newTally()
-	late.record(&Result{Latency: 40 * time.Millisecond, Raw: 10 * time.Millisecond, Lateness: 30 * time.Millisecond, Code: 200})
+	late.record(&Result{Latency: 40 * time.Millisecond, Raw: 10 * time.Millisecond, Lateness: 30 * time.Millisecond,
+		Code: 200})
 	late.dropped, late.capped = 3, 2
 	tally := late.summary(time.Second, 10*time.Millisecond)
 	r := &Report{Tally: tally, BoundMS: 10, Seed: 8, Workloads: []WorkloadReport{{Name: "x", Tally: tally}}}
@@ -141,7 +148,8 @@ func TestTextWarnsLoudly(t *testing.T) {
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"SATURATED, NOT VALID AS OPEN LOOP", "lateness p99 30.0 ms is beyond the bound of 10 ms", "3 requests were due but never sent",
+	for _, want := range []string{"SATURATED, NOT VALID AS OPEN LOOP", "lateness p99 30.0 ms is beyond the " +
+		"bound of 10 ms", "3 requests were due but never sent",
 		"2 requests found all workers busy", "seed 8"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("got no %q in\n%s", want, text.String())

@@ -16,8 +16,8 @@ const coarse = 5 * time.Millisecond
 // early is how long before its start a burst is made ready.
 const early = 10 * coarse
 
-// yieldAbove is the wait above which the pacer lets the worker run that it has just handed a request to: at once, on this
-// warm core, instead of after the wake-up of another. The worker's write takes too long for shorter waits.
+// yieldAbove is the wait above which the pacer lets the worker run that it has just handed a request to: at once, on
+// this warm core, instead of after the wake-up of another. The worker's write takes too long for shorter waits.
 const yieldAbove = 50 * time.Microsecond
 
 // pacer is the vegeta Pacer that blocks until the next request is due, precisely, and notes the due time. vegeta calls

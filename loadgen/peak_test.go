@@ -88,7 +88,8 @@ func sendStock(tb testing.TB, url string) uint64 {
 	return countResults(tb, attacker, url)
 }
 
-// sendWire is vegeta's attack over our connections, without due times, histograms or checks, garbage collected as rarely.
+// sendWire is vegeta's attack over our connections, without due times, histograms or checks, garbage collected as
+// rarely.
 func sendWire(tb testing.TB, url string) uint64 {
 	defer collectLess()()
 	s := newStream("peak")
@@ -114,7 +115,8 @@ func sendOurs(tb testing.TB, url string) uint64 {
 	a, err := New(Config{Workers: peakWorkers, MaxWorkers: peakWorkers, Workloads: []Workload{{
 		Name:     "peak",
 		Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url}),
-		Bursts:   []Burst{{Arrival: arrival.Spec{Kind: arrival.Exp}, Rate: arrival.Constant(500_000), Duration: peakRound, Seed: 1}},
+		Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Exp}, Rate: arrival.Constant(500_000),
+			Duration: peakRound, Seed: 1}},
 	}}})
 	if err != nil {
 		tb.Fatal(err)

@@ -162,7 +162,8 @@ func (r *Report) percentiles() (*plot.Plot, error) {
 	}
 	p.Legend.Top = false
 	p.X.Tick.Marker = plot.ConstantTicks([]plot.Tick{
-		{Value: 0, Label: "0"}, {Value: 1, Label: "90"}, {Value: 2, Label: "99"}, {Value: 3, Label: "99.9"}, {Value: 4, Label: "99.99"},
+		{Value: 0, Label: "0"}, {Value: 1, Label: "90"}, {Value: 2, Label: "99"}, {Value: 3, Label: "99.9"},
+		{Value: 4, Label: "99.99"},
 		{Value: 5, Label: "99.999"}, {Value: 6, Label: "99.9999"}, {Value: 7, Label: "99.99999"},
 	})
 	widen(p)
@@ -176,7 +177,8 @@ func (l *Latencies) curve() (points plotter.XYs) {
 	}
 	end := math.Log10(float64(l.Count()))
 	for x := 0.0; x < end; x += 0.02 {
-		points = append(points, plotter.XY{X: x, Y: float64(l.Quantile(1-math.Pow(10, -x))) / float64(time.Millisecond)})
+		points = append(points, plotter.XY{X: x,
+			Y: float64(l.Quantile(1-math.Pow(10, -x))) / float64(time.Millisecond)})
 	}
 	return append(points, plotter.XY{X: end, Y: float64(l.Max()) / float64(time.Millisecond)})
 }
@@ -193,8 +195,9 @@ func (r *Report) WritePNG(w io.Writer) error {
 	}
 	canvas := vgimg.NewWith(vgimg.UseWH(plotWidth, 2*plotHeight), vgimg.UseDPI(120))
 	dc := draw.New(canvas)
-	tiles := draw.Tiles{Rows: 2, Cols: 1, PadY: 4 * vg.Millimeter, PadTop: 2 * vg.Millimeter, PadBottom: 2 * vg.Millimeter,
-		PadLeft: 2 * vg.Millimeter, PadRight: 5 * vg.Millimeter}
+	tiles := draw.Tiles{Rows: 2, Cols: 1, PadY: 4 * vg.Millimeter, PadTop: 2 * vg.Millimeter,
+		PadBottom: 2 * vg.Millimeter,
+		PadLeft:   2 * vg.Millimeter, PadRight: 5 * vg.Millimeter}
 	plots := [][]*plot.Plot{{over}, {percentiles}}
 	for i, row := range plot.Align(plots, tiles, dc) {
 		plots[i][0].Draw(row[0])

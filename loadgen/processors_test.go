@@ -23,10 +23,13 @@ func TestBurstsAtOnce(t *testing.T) {
 	}{
 		{"none", nil, 0},
 		{"one", []*burst{burstOf(0, time.Second)}, 1},
-		{"one after the other, with a pause", []*burst{burstOf(0, time.Second), burstOf(2*time.Second, time.Second)}, 1},
-		{"the second is made ready while the first ends", []*burst{burstOf(0, time.Second), burstOf(time.Second, time.Second)}, 2},
+		{"one after the other, with a pause", []*burst{burstOf(0, time.Second), burstOf(2*time.Second, time.Second)},
+			1},
+		{"the second is made ready while the first ends", []*burst{burstOf(0, time.Second),
+			burstOf(time.Second, time.Second)}, 2},
 		{"three begin together, a fourth comes later", []*burst{
-			burstOf(0, time.Second), burstOf(0, 2*time.Second), burstOf(0, 3*time.Second), burstOf(2500*time.Millisecond, time.Second)}, 3},
+			burstOf(0, time.Second), burstOf(0, 2*time.Second), burstOf(0, 3*time.Second),
+			burstOf(2500*time.Millisecond, time.Second)}, 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +50,8 @@ func TestPacersLeaveProcessorsToTheAnswers(t *testing.T) {
 	for range bursts {
 		cfg.Workloads = append(cfg.Workloads, Workload{
 			Name: "w", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url}),
-			Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(50), Duration: 100 * time.Millisecond, Seed: 1}},
+			Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(50),
+				Duration: 100 * time.Millisecond, Seed: 1}},
 		})
 	}
 	a, err := New(cfg)

@@ -41,7 +41,8 @@ func needScript(b *testing.B) {
 }
 
 // BenchmarkPrograms compares peak request rates of whole programs against one NGINX, which counts the requests itself,
-// in interleaved rounds. The environment names the programs: TRIMTAB_BENCH_BIN, TRIMTAB_BENCH_VEGETA, TRIMTAB_BENCH_WRK.
+// in interleaved rounds. The environment names the programs: TRIMTAB_BENCH_BIN, TRIMTAB_BENCH_VEGETA,
+// TRIMTAB_BENCH_WRK.
 func BenchmarkPrograms(b *testing.B) {
 	needScript(b)
 	url := staticNGINX(b)
@@ -49,9 +50,11 @@ func BenchmarkPrograms(b *testing.B) {
 	workers := strconv.Itoa(peakWorkers)
 	programs := []*program{
 		{name: "vegeta", path: os.Getenv("TRIMTAB_BENCH_VEGETA"), stdin: "GET " + url,
-			args: []string{"attack", "-rate=0", "-workers=" + workers, "-max-workers=" + workers, "-duration=" + seconds, "-output=/dev/null"}},
+			args: []string{"attack", "-rate=0", "-workers=" + workers, "-max-workers=" + workers,
+				"-duration=" + seconds, "-output=/dev/null"}},
 		{name: "trimtab", path: os.Getenv("TRIMTAB_BENCH_BIN"),
-			args: []string{"load", "--target", url, "--arrival", "exp", "--rate", "500000", "--workers", workers, "--max-workers", workers, "--duration", seconds, "--json"}},
+			args: []string{"load", "--target", url, "--arrival", "exp", "--rate", "500000", "--workers", workers,
+				"--max-workers", workers, "--duration", seconds, "--json"}},
 		{name: "wrk", path: os.Getenv("TRIMTAB_BENCH_WRK"), args: []string{"-t2", "-c" + workers, "-d" + seconds, url}},
 	}
 	if programs[0].path == "" {
@@ -65,10 +68,12 @@ func BenchmarkPrograms(b *testing.B) {
 	}
 	for _, p := range programs {
 		for unit, of := range map[string]func(programRun) float64{
-			"req/s":         func(r programRun) float64 { return r.perSecond },
-			"CPU_us/req":    func(r programRun) float64 { return r.cpuPerRequest },
-			"max_RSS_MiB":   func(r programRun) float64 { return r.maxRSS },
-			"vs_vegeta":     func(r programRun) float64 { return r.perSecond / medianOf(programs[0].got, programRun.rate) },
+			"req/s":       func(r programRun) float64 { return r.perSecond },
+			"CPU_us/req":  func(r programRun) float64 { return r.cpuPerRequest },
+			"max_RSS_MiB": func(r programRun) float64 { return r.maxRSS },
+			"vs_vegeta": func(r programRun) float64 {
+				return r.perSecond / medianOf(programs[0].got, programRun.rate)
+			},
 			"RSS_vs_vegeta": func(r programRun) float64 { return r.maxRSS / medianOf(programs[0].got, programRun.rss) },
 		} {
 			b.ReportMetric(medianOf(p.got, of), p.name+"_"+unit)
@@ -102,7 +107,8 @@ func (p *program) run(b *testing.B, url string) programRun {
 	n := float64(served(b, url) - before - 1) // the second look at the counter counts itself
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return programRun{perSecond: n / programRound.Seconds(), cpuPerRequest: float64(cpu.Microseconds()) / n, maxRSS: float64(usage.Maxrss) / 1024}
+	return programRun{perSecond: n / programRound.Seconds(), cpuPerRequest: float64(cpu.Microseconds()) / n,
+		maxRSS: float64(usage.Maxrss) / 1024}
 }
 
 // served returns how many requests NGINX has counted.

@@ -60,11 +60,15 @@ func (r RandomSchedule) Validate() error {
 		_, err := (arrival.Spec{Kind: kind}).Gaps(0)
 		fault(err != nil, "%w", err)
 	}
-	fault(!(r.MinRate > 0 && r.MinRate <= r.MaxRate && r.MaxRate <= 1e6), "rate %g to %g: want a range above 0 up to 1e6/s", r.MinRate, r.MaxRate)
-	fault(r.MinBurst < time.Millisecond || r.MinBurst > r.MaxBurst, "burst %s to %s: want a range from 1ms on", r.MinBurst, r.MaxBurst)
-	fault(r.MinBackOff < 0 || r.MinBackOff > r.MaxBackOff, "back-off %s to %s: want a range from 0 on", r.MinBackOff, r.MaxBackOff)
+	fault(!(r.MinRate > 0 && r.MinRate <= r.MaxRate && r.MaxRate <= 1e6), "rate %g to %g: want a range above 0 "+
+		"up to 1e6/s", r.MinRate, r.MaxRate)
+	fault(r.MinBurst < time.Millisecond || r.MinBurst > r.MaxBurst, "burst %s to %s: want a range from 1ms on",
+		r.MinBurst, r.MaxBurst)
+	fault(r.MinBackOff < 0 || r.MinBackOff > r.MaxBackOff, "back-off %s to %s: want a range from 0 on", r.MinBackOff,
+		r.MaxBackOff)
 	fault(r.Total <= 0, "total %s: want more than 0", r.Total)
-	fault(r.Total > 0 && r.MinBurst > 0 && r.Total/r.MinBurst > 1e5, "total %s in bursts of %s: want at most 100000 bursts", r.Total, r.MinBurst)
+	fault(r.Total > 0 && r.MinBurst > 0 && r.Total/r.MinBurst > 1e5, "total %s in bursts of %s: want at most "+
+		"100000 bursts", r.Total, r.MinBurst)
 	return errors.Join(errs...)
 }
 

@@ -23,7 +23,8 @@ func Realtime() error {
 		if err != nil {
 			continue
 		}
-		if err := unix.SchedSetAttr(tid, &attr, 0); err != nil && !errors.Is(err, unix.ESRCH) { // a thread may have ended
+		// a thread may have ended
+		if err := unix.SchedSetAttr(tid, &attr, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("set real-time priority: %w (it needs root or CAP_SYS_NICE)", err)
 		}
 	}

@@ -53,18 +53,20 @@ func (r *recorder) arrivals(tb testing.TB) []time.Duration {
 	return times
 }
 
-// unstampedMost is how many requests may come before the kernel has begun to stamp what it receives, which it does a few
-// milliseconds after a socket asks for it; the time of reading stands in for them.
+// unstampedMost is how many requests may come before the kernel has begun to stamp what it receives, which it does a
+// few milliseconds after a socket asks for it; the time of reading stands in for them.
 const unstampedMost = 500
 
-// record serves on a free port, which it prints, until in ends; then it prints when each request arrived, in nanoseconds
-// since 1970: when the kernel took in its segment, whatever became of this process meanwhile.
+// record serves on a free port, which it prints, until in ends; then it prints when each request arrived, in
+// nanoseconds since 1970: when the kernel took in its segment, whatever became of this process meanwhile.
 func record(in *os.File, out io.Writer) error {
 	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1), unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(listener, 4096)); err != nil {
+	if err := errors.Join(unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+		unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+		unix.Listen(listener, 4096)); err != nil {
 		return err
 	}
 	name, err := unix.Getsockname(listener)

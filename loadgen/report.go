@@ -10,16 +10,17 @@ import (
 type Report struct {
 	Tally
 	About
-	Series       Series           `json:"over_time"`
-	Arrival      string           `json:"arrival"`      // of all bursts, or "mixed"
-	Interarrival GapReport        `json:"interarrival"` // of the burst whose gaps follow their law least
-	Seed         uint64           `json:"seed"`         // of the first burst, unless the caller sets the one that all follow from
-	Started      time.Time        `json:"started"`
-	DurationS    float64          `json:"duration_s"` // from the start to the last answer
-	PlannedS     float64          `json:"planned_s"`
-	Interrupted  bool             `json:"interrupted"`
-	BoundMS      float64          `json:"lateness_bound_ms"`
-	Workloads    []WorkloadReport `json:"workloads"`
+	Series       Series    `json:"over_time"`
+	Arrival      string    `json:"arrival"`      // of all bursts, or "mixed"
+	Interarrival GapReport `json:"interarrival"` // of the burst whose gaps follow their law least
+	// of the first burst, unless the caller sets the one that all follow from
+	Seed        uint64           `json:"seed"`
+	Started     time.Time        `json:"started"`
+	DurationS   float64          `json:"duration_s"` // from the start to the last answer
+	PlannedS    float64          `json:"planned_s"`
+	Interrupted bool             `json:"interrupted"`
+	BoundMS     float64          `json:"lateness_bound_ms"`
+	Workloads   []WorkloadReport `json:"workloads"`
 
 	Seconds  []Second  `json:"-"` // what completed in each second
 	Timeline Histories `json:"-"` // all values over all workloads
@@ -110,9 +111,10 @@ type Tally struct {
 	Latency     Summary           `json:"latency_ms"`     // from the due time
 	Raw         Summary           `json:"raw_latency_ms"` // from the start of sending
 	Lateness    Summary           `json:"lateness_ms"`    // from the due time to the start of sending
-	Saturated   bool              `json:"saturated"`      // lateness p99 beyond the bound, or requests dropped: not valid as open loop
-	Capped      uint64            `json:"capped"`         // requests that found all workers busy and had to wait for one
-	Dropped     uint64            `json:"dropped"`        // due but never sent
+	// lateness p99 beyond the bound, or requests dropped: not valid as open loop
+	Saturated bool   `json:"saturated"`
+	Capped    uint64 `json:"capped"`  // requests that found all workers busy and had to wait for one
+	Dropped   uint64 `json:"dropped"` // due but never sent
 }
 
 // summary turns a tally into its report; sending is how long its bursts lasted.
@@ -145,8 +147,10 @@ func (t *tally) summary(sending, bound time.Duration) Tally {
 func (a *Attack) report(epoch time.Time, elapsed time.Duration, interrupted bool) *Report {
 	r := &Report{
 		Started: epoch, DurationS: elapsed.Seconds(), PlannedS: a.end.Seconds(), Interrupted: interrupted,
-		BoundMS: Milliseconds(a.cfg.LatenessBound), Seconds: a.seconds, Series: seriesOf(a.seconds), Seed: a.cfg.Workloads[0].Bursts[0].Seed,
-		Interarrival: GapReport{KSP: 2, Faithful: true}, // above every probability, until the first burst takes its place
+		BoundMS: Milliseconds(a.cfg.LatenessBound), Seconds: a.seconds, Series: seriesOf(a.seconds),
+		Seed: a.cfg.Workloads[0].Bursts[0].Seed,
+		// above every probability, until the first burst takes its place
+		Interarrival: GapReport{KSP: 2, Faithful: true},
 	}
 	total := newTally()
 	var sending time.Duration
@@ -188,7 +192,8 @@ func (b *burst) report(r *Report) BurstReport {
 	} else if r.Arrival != string(spec.Arrival.Kind) {
 		r.Arrival = "mixed"
 	}
-	if worst := r.Interarrival; gaps.Faithful != worst.Faithful && !gaps.Faithful || gaps.Faithful == worst.Faithful && gaps.KSP < worst.KSP {
+	if worst := r.Interarrival; gaps.Faithful != worst.Faithful && !gaps.Faithful || gaps.Faithful == worst.Faithful &&
+		gaps.KSP < worst.KSP {
 		r.Interarrival = gaps
 	}
 	return BurstReport{

@@ -44,7 +44,8 @@ const (
 	failures // their number
 )
 
-var failureNames = [failures]string{"none", "status_4xx", "status_5xx", "status_other", "refused", "unreachable", "dns", "tls",
+var failureNames = [failures]string{"none", "status_4xx", "status_5xx", "status_other", "refused", "unreachable", "dns",
+	"tls",
 	"timeout", "reset", "closed", "malformed", "too_large", "canceled", "bad_target", "other"}
 
 // String returns the name of the kind as it stands in reports.

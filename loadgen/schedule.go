@@ -16,7 +16,8 @@ import (
 
 // Schedule says when which workload is sent how. As a TOML file it repeats a run exactly.
 type Schedule struct {
-	Seed   uint64           `toml:"seed"`           // that the schedule was drawn with; the seed of bursts without one follows from it
+	// that the schedule was drawn with; the seed of bursts without one follows from it
+	Seed   uint64           `toml:"seed"`
 	Total  Span             `toml:"total,omitzero"` // after it nothing is sent; 0: the end of the last burst
 	Bursts []ScheduledBurst `toml:"burst"`
 }
@@ -164,7 +165,8 @@ func (b *ScheduledBurst) burst() (Burst, error) {
 	if err != nil {
 		return Burst{}, err
 	}
-	out := Burst{Arrival: b.Spec, Rate: rate, Seed: b.Seed, Start: time.Duration(b.Start), Duration: time.Duration(b.Duration)}
+	out := Burst{Arrival: b.Spec, Rate: rate, Seed: b.Seed, Start: time.Duration(b.Start),
+		Duration: time.Duration(b.Duration)}
 	return out, out.validate()
 }
 

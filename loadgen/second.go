@@ -27,7 +27,8 @@ type SecondTally struct {
 }
 
 func (t *tally) secondSummary(length float64) SecondTally {
-	s := SecondTally{Requests: t.requests, Errors: t.errors(), Latency: t.latency.Summary(), Raw: t.raw.Summary(), Lateness: t.lateness.Summary()}
+	s := SecondTally{Requests: t.requests, Errors: t.errors(), Latency: t.latency.Summary(), Raw: t.raw.Summary(),
+		Lateness: t.lateness.Summary()}
 	if length > 0 {
 		s.RatePerS = float64(t.requests) / length
 	}
@@ -46,7 +47,8 @@ func (a *Attack) closeSecond(now time.Duration) {
 		s.second, s.spare = s.spare, s.second
 		s.mu.Unlock()
 		total.merge(s.spare)
-		second.Workloads = append(second.Workloads, WorkloadSecond{Name: s.name, SecondTally: s.spare.secondSummary(length)})
+		second.Workloads = append(second.Workloads,
+			WorkloadSecond{Name: s.name, SecondTally: s.spare.secondSummary(length)})
 		s.spare.reset()
 	}
 	second.Total = total.secondSummary(length)
@@ -92,5 +94,6 @@ func (a *Attack) Snapshot() Snapshot {
 }
 
 func (t *tally) snapshot(name string) SnapshotTally {
-	return SnapshotTally{Name: name, Requests: t.requests, Errors: t.errors(), Latency: t.latency.Summary(), Lateness: t.lateness.Summary()}
+	return SnapshotTally{Name: name, Requests: t.requests, Errors: t.errors(), Latency: t.latency.Summary(),
+		Lateness: t.lateness.Summary()}
 }

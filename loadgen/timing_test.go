@@ -22,7 +22,8 @@ func BenchmarkTiming(b *testing.B) {
 		return func(b *testing.B, url string) {
 			a, err := New(Config{Workloads: []Workload{{
 				Name: "recorder", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url}),
-				Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(rate), Duration: timingRound, Seed: 1}},
+				Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(rate),
+					Duration: timingRound, Seed: 1}},
 			}}})
 			if err != nil {
 				b.Fatal(err)
@@ -65,7 +66,8 @@ func benchmarkTiming(b *testing.B, rate float64, send func(*testing.B, string)) 
 		}
 		slices.Sort(gaps)
 		at := func(p float64) float64 { return gaps[int(p*float64(len(gaps)))] }
-		rows = append(rows, []float64{1e6 / rate, at(0.1), at(0.5), at(0.9), 100 * cpu.Seconds() / timingRound.Seconds()})
+		rows = append(rows, []float64{1e6 / rate, at(0.1), at(0.5), at(0.9),
+			100 * cpu.Seconds() / timingRound.Seconds()})
 	}
 	for i, unit := range []string{"asked_us", "p10_us", "p50_us", "p90_us", "CPU_%"} {
 		b.ReportMetric(medianOf(rows, func(row []float64) float64 { return row[i] }), unit)

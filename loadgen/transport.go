@@ -29,7 +29,8 @@ type transport struct {
 
 func newTransport(ctx context.Context, cfg ClientConfig) *transport {
 	w := newWire(cfg)
-	return &transport{ctx: ctx, wire: w, stop: context.AfterFunc(ctx, w.close), timeout: cfg.Timeout, maxBody: cfg.MaxBody, header: cfg.Header}
+	return &transport{ctx: ctx, wire: w, stop: context.AfterFunc(ctx, w.close), timeout: cfg.Timeout,
+		maxBody: cfg.MaxBody, header: cfg.Header}
 }
 
 func (t *transport) close() {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// The waiter is exact after all but a twentieth of the sleeps, whatever they take too long, and spins no more than it may.
+// The waiter is exact after all but a twentieth of the sleeps, whatever they take too long, and spins no more than it
+// may.
 func TestWaiterIsExactWithinItsCredit(t *testing.T) {
 	for _, c := range []struct {
 		what   string
@@ -17,7 +18,8 @@ func TestWaiterIsExactWithinItsCredit(t *testing.T) {
 		{"rare requests on a machine that wakes in 20 µs", 5 * time.Millisecond, 20 * time.Microsecond, 0.9},
 		{"a thousand a second", time.Millisecond, 40 * time.Microsecond, 0.9},
 		{"five thousand a second", 200 * time.Microsecond, 20 * time.Microsecond, 0.9},
-		{"five thousand a second, sleeps that take longer than half the gap", 200 * time.Microsecond, 110 * time.Microsecond, 0},
+		{"five thousand a second, sleeps that take longer than half the gap", 200 * time.Microsecond,
+			110 * time.Microsecond, 0},
 		{"gaps shorter than any sleep", 10 * time.Microsecond, 50 * time.Microsecond, 0},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -48,7 +50,8 @@ func TestWaiterIsExactWithinItsCredit(t *testing.T) {
 				t.Errorf("got %.3f of the waits exact, want at least %.2f", got, c.exact)
 			}
 			spun, passed := clock-began-slept, clock-began
-			if limit := time.Duration(spinShare*float64(passed)) + spinCredit + waits*200*time.Nanosecond; spun > limit {
+			if limit := time.Duration(spinShare*float64(passed)) + spinCredit +
+				waits*200*time.Nanosecond; spun > limit {
 				t.Errorf("got %s of %s spun away, want at most %s", spun, passed, limit)
 			}
 		})

@@ -47,7 +47,8 @@ func newWire(cfg ClientConfig) *wire {
 
 // exchange sends req and reads the answer with its body, of at most maxBody bytes unless that is negative. The answer's
 // body is spent. deadline may be the zero time.
-func (w *wire) exchange(ctx context.Context, req *http.Request, extra http.Header, deadline time.Time, maxBody int64) (*http.Response, uint64, error) {
+func (w *wire) exchange(ctx context.Context, req *http.Request, extra http.Header, deadline time.Time,
+	maxBody int64) (*http.Response, uint64, error) {
 	if scheme := req.URL.Scheme; scheme != "http" && scheme != "https" || req.URL.Host == "" {
 		return nil, 0, fmt.Errorf("%w: %s", errBadTarget, req.URL)
 	}

@@ -52,7 +52,10 @@ func TestConnectionsAreReusedUnlessToldOtherwise(t *testing.T) {
 		low, top int64
 	}{
 		{"one worker needs one connection", func(c *Config) { c.MaxWorkers = 1 }, 1, 1},
-		{"without keep-alive each request has its own", func(c *Config) { c.MaxWorkers = 1; c.Client.NoKeepAlive = true }, 20, 20},
+		{"without keep-alive each request has its own", func(c *Config) {
+			c.MaxWorkers = 1
+			c.Client.NoKeepAlive = true
+		}, 20, 20},
 	} {
 		srv := countConnections(t, hello)
 		r := send(t, srv.url, 20, c.change)
@@ -72,7 +75,8 @@ func TestConnectionCapHolds(t *testing.T) {
 		c.OnSecond = func(Second) { once.Do(wait.Done) } // after the burst, which is shorter
 	})
 	if r.Errors != 0 || r.Requests != 30 || srv.connections.Load() != 2 || srv.most.Load() != 2 {
-		t.Errorf("got %d requests, failures %v, %d connections, %d at once, want 30 over 2", r.Requests, r.ErrorSample, srv.connections.Load(), srv.most.Load())
+		t.Errorf("got %d requests, failures %v, %d connections, %d at once, want 30 over 2", r.Requests, r.ErrorSample,
+			srv.connections.Load(), srv.most.Load())
 	}
 }
 
@@ -116,7 +120,8 @@ func TestIdleConnectionsThatWereClosedAreNotUsed(t *testing.T) {
 	}
 }
 
-// The server reads a second request and closes without an answer: a GET goes again over a new connection, a POST must not.
+// The server reads a second request and closes without an answer: a GET goes again over a new connection, a POST must
+// not.
 func TestOnlySafeRequestsAreSentAgain(t *testing.T) {
 	for _, c := range []struct {
 		method string
@@ -143,11 +148,13 @@ func TestRequestsArriveAsTheyWereAsked(t *testing.T) {
 	got := make(chan seen, 10)
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got <- seen{r.Method, r.Host, r.URL.String(), r.Header.Get("Authorization"), r.Header.Get("X-Own"), string(body)}
+		got <- seen{r.Method, r.Host, r.URL.String(), r.Header.Get("Authorization"), r.Header.Get("X-Own"),
+			string(body)}
 	})
 	r := send(t, url, 1, func(c *Config) {
 		c.Client.Header = http.Header{"Authorization": {"Bearer token"}, "Host": {"shop.example"}}
-		c.Workloads[0].Targeter = vegeta.NewStaticTargeter(vegeta.Target{Method: "PUT", URL: url + "/a?b=c", Body: []byte("data"), Header: http.Header{"X-Own": {"1"}}})
+		c.Workloads[0].Targeter = vegeta.NewStaticTargeter(vegeta.Target{Method: "PUT", URL: url + "/a?b=c",
+			Body: []byte("data"), Header: http.Header{"X-Own": {"1"}}})
 	})
 	want := seen{"PUT", "shop.example", "/a?b=c", "Bearer token", "1", "data"}
 	if first := <-got; first != want || r.BytesOut != 4 {
@@ -173,10 +180,12 @@ func TestRedirectsAreFollowedAsOftenAsAllowed(t *testing.T) {
 func TestManyHostsShareOneWorkload(t *testing.T) {
 	a, b := countConnections(t, hello), countConnections(t, hello)
 	r := send(t, a.url, 20, func(c *Config) {
-		c.Workloads[0].Targeter = vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: a.url}, vegeta.Target{Method: "GET", URL: b.url})
+		c.Workloads[0].Targeter = vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: a.url},
+			vegeta.Target{Method: "GET", URL: b.url})
 	})
 	if r.Errors != 0 || a.connections.Load() == 0 || b.connections.Load() == 0 {
-		t.Errorf("got failures %v, %d and %d connections, want both servers used", r.ErrorSample, a.connections.Load(), b.connections.Load())
+		t.Errorf("got failures %v, %d and %d connections, want both servers used", r.ErrorSample, a.connections.Load(),
+			b.connections.Load())
 	}
 }
 

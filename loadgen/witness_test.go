@@ -31,8 +31,8 @@ const (
 type pause struct{ from, to time.Duration }
 
 // startWitness starts a process that tells when the machine itself stood still: on every processor a thread of a higher
-// real-time priority than sender and recorder have asks to be woken every half millisecond. What makes it late is beneath all
-// programs: the host of a virtual machine, or the kernel.
+// real-time priority than sender and recorder have asks to be woken every half millisecond. What makes it late is
+// beneath all programs: the host of a virtual machine, or the kernel.
 func startWitness(tb testing.TB) *helper {
 	tb.Helper()
 	return startHelper(tb, witnessEnv+"=1", fmt.Sprintf("GOMAXPROCS=%d", 2*runtime.NumCPU()+2))
@@ -77,7 +77,8 @@ func watch(cpu int, stop <-chan struct{}) ([]uint64, error) {
 	var set unix.CPUSet
 	set.Set(cpu)
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 2}
-	if err := errors.Join(unix.SchedSetaffinity(0, &set), unix.SchedSetAttr(0, &attr, 0), unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)); err != nil {
+	if err := errors.Join(unix.SchedSetaffinity(0, &set), unix.SchedSetAttr(0, &attr, 0),
+		unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)); err != nil {
 		return nil, err
 	}
 	now := func() int64 {
@@ -95,7 +96,8 @@ func watch(cpu int, stop <-chan struct{}) ([]uint64, error) {
 		due += int64(witnessPeriod)
 		at := unix.NsecToTimespec(due)
 		// Raw, so that the runtime of the witness has no part in when it wakes.
-		_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_REALTIME, unix.TIMER_ABSTIME, uintptr(unsafe.Pointer(&at)), 0, 0, 0)
+		_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_REALTIME, unix.TIMER_ABSTIME,
+			uintptr(unsafe.Pointer(&at)), 0, 0, 0)
 		if woke := now(); woke-due > int64(witnessed) {
 			seen = append(seen, uint64(due), uint64(woke))
 			due = woke

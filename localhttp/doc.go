@@ -1,5 +1,5 @@
-// Package localhttp is what every HTTP server of Trimtab stands behind: it answers to this machine only, and a program on
-// it that is slow, or a page in a browser on it, gets nowhere.
+// Package localhttp is what every HTTP server of Trimtab stands behind: it answers to this machine only, and a program
+// on it that is slow, or a page in a browser on it, gets nowhere.
 //
 // Where: a Unix socket, with a mode and the users that may connect, or a TCP port on loopback. Requests must name this
 // machine as their host, which a foreign page that had its name changed to 127.0.0.1 does not (DNS rebinding), and must

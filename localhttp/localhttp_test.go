@@ -147,7 +147,8 @@ func TestUnixSocket(t *testing.T) {
 	if got, err := get(t, "unix:"+path, nil); err != nil || got != 200 {
 		t.Errorf("got %d, %v, want 200", got, err)
 	}
-	if _, err := Listen(t.Context(), "unix:"+path, Limits{}); err == nil || !strings.Contains(err.Error(), "another process listens") {
+	if _, err := Listen(t.Context(), "unix:"+path, Limits{}); err == nil || !strings.Contains(err.Error(),
+		"another process listens") {
 		t.Errorf("got %v for a second listener, want that there is one", err)
 	}
 }
@@ -170,7 +171,8 @@ func TestUnixSocketOfOtherUsers(t *testing.T) {
 	}
 	const nobody = 65534
 	ask := func(path string) error {
-		cmd := exec.CommandContext(t.Context(), curl, "-sf", "--max-time", "5", "--unix-socket", path, "http://localhost/")
+		cmd := exec.CommandContext(t.Context(), curl, "-sf", "--max-time", "5", "--unix-socket", path,
+			"http://localhost/")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		return cmd.Run()
 	}
@@ -178,7 +180,8 @@ func TestUnixSocketOfOtherUsers(t *testing.T) {
 		name  string
 		users []int
 		ok    bool
-	}{{"nobody is not let in", nil, false}, {"another user is let in, nobody is not", []int{1234}, false}, {"a user that was named is", []int{nobody}, true}} {
+	}{{"nobody is not let in", nil, false}, {"another user is let in, nobody is not", []int{1234}, false},
+		{"a user that was named is", []int{nobody}, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(dir, strings.ReplaceAll(c.name[:8], " ", "-"))
 			serve(t, "unix:"+path, Limits{}, c.users...)
@@ -216,7 +219,8 @@ func TestWhatStandsAtASocketsPlace(t *testing.T) {
 	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(t.Context(), "unix:"+filepath.Join(open, "s"), Limits{}); err == nil || !strings.Contains(err.Error(), "chmod o-w") {
+	if _, err := Listen(t.Context(), "unix:"+filepath.Join(open, "s"), Limits{}); err == nil ||
+		!strings.Contains(err.Error(), "chmod o-w") {
 		t.Errorf("got %v in a folder of everyone's, want the command that mends it", err)
 	}
 }
@@ -224,7 +228,8 @@ func TestWhatStandsAtASocketsPlace(t *testing.T) {
 func TestCheckAddress(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"127.0.0.1:9146": true, "[::1]:0": true, "localhost:80": true, "unix:/run/trimtab/t.sock": true,
-		"0.0.0.0:9146": false, ":9146": false, "10.0.0.1:80": false, "127.0.0.1": false, "unix:t.sock": false, "evil.test:80": false,
+		"0.0.0.0:9146": false, ":9146": false, "10.0.0.1:80": false, "127.0.0.1": false, "unix:t.sock": false,
+		"evil.test:80":                      false,
 		"unix:/" + strings.Repeat("x", 200): false,
 	} {
 		if err := CheckAddress(address); (err == nil) != ok {

@@ -3,9 +3,10 @@ package objective
 // KindTardiness is the objective that Trimtab has without being asked.
 const KindTardiness = "tardiness"
 
-// tardiness wants answers within their deadlines: Reward = −Σ c_i·ART_i, the accumulated relative tardiness per second, where ART is
-// max(0, (t−d)/d) per request and DefaultErrorTardiness for a failed one. Importance multiplies it. Unit: deadlines per second. Source:
-// the accumulated relative tardiness of the learned load balancers that Trimtab's tuner is compared with.
+// tardiness wants answers within their deadlines: Reward = −Σ c_i·ART_i, the accumulated relative tardiness per second,
+// where ART is max(0, (t−d)/d) per request and DefaultErrorTardiness for a failed one. Importance multiplies it. Unit:
+// deadlines per second. Source: the accumulated relative tardiness of the learned load balancers that Trimtab's tuner
+// is compared with.
 type tardiness struct{ valued }
 
 func (tardiness) Kind() string { return KindTardiness }

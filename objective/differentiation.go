@@ -3,9 +3,9 @@ package objective
 // KindDifferentiation favours some upstreams over others.
 const KindDifferentiation = "differentiation"
 
-// differentiation carries the most requests within the bounds, each worth the importance of its upstream: Reward = Σ importance_i · u_i
-// with u_i as in throughput. Unit: requests per second of importance 1. Source: the service differentiation of the service-mesh framework,
-// such as 5:1.
+// differentiation carries the most requests within the bounds, each worth the importance of its upstream: Reward = Σ
+// importance_i · u_i with u_i as in throughput. Unit: requests per second of importance 1. Source: the service
+// differentiation of the service-mesh framework, such as 5:1.
 type differentiation struct{ valued }
 
 func (differentiation) Kind() string { return KindDifferentiation }

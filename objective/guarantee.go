@@ -5,16 +5,17 @@ import "math"
 // KindGuarantee holds what is promised.
 const KindGuarantee = "guarantee"
 
-// promiseWorth is the worth of a promised request beside others: so much that no number of requests of others that a server could carry
-// instead of a promised one makes up for it.
+// promiseWorth is the worth of a promised request beside others: so much that no number of requests of others that a
+// server could carry instead of a promised one makes up for it.
 const promiseWorth = 10.0
 
 // guarantee holds what upstreams are promised within their bounds and gives the rest to the others,
 //
 //	Reward = Σ importance_i · (u_i + (promiseWorth − 1) · min(u_i, promised_i)),
 //
-// with u_i as in throughput: a promised request is worth ten others, one beyond the promise as much as any. What is promised and not
-// asked for is no loss. Unit: requests per second. Source: the guaranteed service of the service-mesh framework.
+// with u_i as in throughput: a promised request is worth ten others, one beyond the promise as much as any. What is
+// promised and not asked for is no loss. Unit: requests per second. Source: the guaranteed service of the service-mesh
+// framework.
 type guarantee struct{ valued }
 
 func (guarantee) Kind() string { return KindGuarantee }

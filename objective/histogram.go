@@ -8,9 +8,9 @@ const (
 	mostBoundMsec  = 1e10
 )
 
-// histogramOf returns the bounds in ms of a peer's histogram, positive and ascending, and how many requests were at or below each.
-// What does not ascend, and bounds that mean nothing, are left out: a page may say anything. Empty without a histogram.
-// They lie in room when it is large enough.
+// histogramOf returns the bounds in ms of a peer's histogram, positive and ascending, and how many requests were at or
+// below each. What does not ascend, and bounds that mean nothing, are left out: a page may say anything. Empty without
+// a histogram. They lie in room when it is large enough.
 func histogramOf(p *vts.PeerSample, room *histogramRoom) (bounds, counts []float64) {
 	if p.Requests == 0 || len(p.Buckets) != len(p.BucketsMsec) {
 		return nil, nil

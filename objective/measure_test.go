@@ -12,7 +12,8 @@ import (
 
 // peerOf makes the counters of a server that answered in the given times, in ms.
 func peerOf(times, bounds []float64) vts.PeerSample {
-	p := vts.PeerSample{Server: "a", Known: true, Requests: uint64(len(times)), BucketsMsec: bounds, Buckets: make([]uint64, len(bounds))}
+	p := vts.PeerSample{Server: "a", Known: true, Requests: uint64(len(times)), BucketsMsec: bounds,
+		Buckets: make([]uint64, len(bounds))}
 	sum := 0.0
 	for _, t := range times {
 		sum += t
@@ -60,8 +61,10 @@ func TestARTAgainstDirectComputation(t *testing.T) {
 	}{
 		{"2 ms buckets, a deadline at the mean", fine, 40 * time.Millisecond, 0.005, FromHistogram},
 		{"2 ms buckets, a deadline in the tail", fine, 120 * time.Millisecond, 0.02, FromHistogram},
-		{"the usual buckets, a deadline in the tail: a bucket of 100 to 150 ms is taken as even", coarse, 120 * time.Millisecond, 0.35, FromHistogram},
-		{"buckets that end below the deadline put the rest at its mean", []float64{10, 30}, 20 * time.Millisecond, 0.1, FromHistogram},
+		{"the usual buckets, a deadline in the tail: a bucket of 100 to 150 ms is taken as even", coarse,
+			120 * time.Millisecond, 0.35, FromHistogram},
+		{"buckets that end below the deadline put the rest at its mean", []float64{10, 30}, 20 * time.Millisecond, 0.1,
+			FromHistogram},
 		{"no buckets: lognormal around the mean", nil, 60 * time.Millisecond, 0.25, FromMean},
 	} {
 		got := Measure(vts.GroupSample{Peers: []vts.PeerSample{peerOf(times, c.bounds)}}, c.deadline.Seconds())
@@ -91,7 +94,8 @@ func TestTardinessOfLognormal(t *testing.T) {
 		want := directART(lognormal(400_000, c.mean, c.cv, rng), c.deadline) / 400_000
 		v := c.cv * c.cv * c.mean * c.mean
 		if got := Tardiness(c.mean, v, c.deadline); math.Abs(got-want) > 0.04*want+1e-4 {
-			t.Errorf("mean %v, cv %v, deadline %v: got %v, want %v (400,000 draws)", c.mean, c.cv, c.deadline, got, want)
+			t.Errorf("mean %v, cv %v, deadline %v: got %v, want %v (400,000 draws)", c.mean, c.cv, c.deadline, got,
+				want)
 		}
 		if got, exact := table.At(c.mean, v, c.deadline), Tardiness(c.mean, v, c.deadline); math.Abs(got-exact) > 0.01 {
 			t.Errorf("mean %v, cv %v: table %v, exact %v", c.mean, c.cv, got, exact)
@@ -128,11 +132,15 @@ func TestMomentsAndDeadline(t *testing.T) {
 func FuzzMeasure(f *testing.F) {
 	f.Add(uint64(10), uint64(300), uint64(2), uint64(5), uint64(9), 0.02)
 	f.Fuzz(func(t *testing.T, requests, msec, errs, b0, b1 uint64, deadline float64) {
-		p := vts.PeerSample{Requests: requests % 1e6, ResponseMsec: msec % 1e12, BucketsMsec: []float64{5, 50}, Buckets: []uint64{b0 % 1e6, b1 % 1e6}}
+		p := vts.PeerSample{Requests: requests % 1e6, ResponseMsec: msec % 1e12, BucketsMsec: []float64{5, 50},
+			Buckets: []uint64{b0 % 1e6, b1 % 1e6}}
 		p.Responses[4] = errs % 1e6
 		r := Measure(vts.GroupSample{Peers: []vts.PeerSample{p}}, deadline)
-		if slices.ContainsFunc([]float64{r.Tardiness, r.MeanSec, r.PerRequest(10)}, func(v float64) bool { return math.IsNaN(v) || v < 0 }) {
-			t.Fatalf("tardiness %v, mean %v, per request %v: want numbers of at least 0", r.Tardiness, r.MeanSec, r.PerRequest(10))
+		if slices.ContainsFunc([]float64{r.Tardiness, r.MeanSec, r.PerRequest(10)}, func(v float64) bool {
+			return math.IsNaN(v) || v < 0
+		}) {
+			t.Fatalf("tardiness %v, mean %v, per request %v: want numbers of at least 0", r.Tardiness, r.MeanSec,
+				r.PerRequest(10))
 		}
 	})
 }
@@ -150,7 +158,8 @@ func TestTableAgainstTardiness(t *testing.T) {
 				dr := (Tardiness(ratio+step, cv*cv*(ratio+step)*(ratio+step), 1) - exact) / step
 				dc := (Tardiness(ratio, (cv+step)*(cv+step)*ratio*ratio, 1) - exact) / step
 				if math.Abs(byRatio-dr) > 0.06 || math.Abs(byCV-dc) > 0.06*(1+ratio) {
-					t.Fatalf("%v deadlines, cv %v: got slopes %.4f and %.4f, want %.4f and %.4f", ratio, cv, byRatio, byCV, dr, dc)
+					t.Fatalf("%v deadlines, cv %v: got slopes %.4f and %.4f, want %.4f and %.4f", ratio, cv, byRatio,
+						byCV, dr, dc)
 				}
 			}
 		}

@@ -43,22 +43,37 @@ func TestRewards(t *testing.T) {
 		capacity float64
 		want     float64
 	}{
-		{"throughput: all that is carried within the bounds", objective.KindThroughput, two(), service("one", 10, 10, 0.030), service("two", 10, 8, 0.105), 0, 18},
-		{"throughput: half at the knee of 50 ms", objective.KindThroughput, two(), service("one", 10, 10, 0.050), service("two", 10, 10, 0.105), 0, 15},
+		{"throughput: all that is carried within the bounds", objective.KindThroughput, two(),
+			service("one", 10, 10, 0.030), service("two", 10, 8, 0.105), 0, 18},
+		{"throughput: half at the knee of 50 ms", objective.KindThroughput, two(), service("one", 10, 10, 0.050),
+			service("two", 10, 10, 0.105), 0, 15},
 		// 10/(1+e^(200·(0.036−0.050))) = 10/(1+e^−2.8) = 9.427
-		{"throughput: the published reward 1 ms beyond the bound", objective.KindThroughput, two(), service("one", 10, 10, 0.036), service("two", 10, 0, 0), 0, 9.427},
-		{"throughput: nothing far beyond it", objective.KindThroughput, two(), service("one", 10, 10, 0.200), service("two", 10, 10, 0.105), 0, 10},
-		{"differentiation: one request of the first is worth five", objective.KindDifferentiation, important, service("one", 10, 10, 0.03), service("two", 10, 10, 0.1), 0, 60},
-		{"guarantee: what is promised is worth ten times as much", objective.KindGuarantee, promised, service("one", 10, 10, 0.03), service("two", 10, 10, 0.1), 0, 110},
-		{"guarantee: what is beyond the promise is not", objective.KindGuarantee, promised, service("one", 20, 20, 0.03), service("two", 10, 10, 0.1), 0, 120},
-		{"guarantee: what is promised and not asked for is no loss", objective.KindGuarantee, promised, service("one", 5, 5, 0.03), service("two", 10, 10, 0.1), 0, 60},
-		{"cost: three units, all bounds hold", objective.KindCost, two(), service("one", 10, 10, 0.03), service("two", 10, 10, 0.1), 3, -3},
-		{"cost: a bound is broken by far", objective.KindCost, two(), service("one", 10, 10, 0.3), service("two", 10, 10, 0.1), 3, -13},
-		{"cost: half of the requests are refused", objective.KindCost, two(), service("one", 10, 5, 0.03), service("two", 10, 10, 0.1), 1, -11},
-		{"cost: who asks nothing violates nothing", objective.KindCost, two(), service("one", 0, 0, 0), service("two", 10, 10, 0.1), 1, -1},
-		{"delay bound: 30 of 35 and 99 of 110 ms", objective.KindDelayBound, two(), service("one", 10, 10, 0.030), service("two", 10, 10, 0.099), 0, -0.030/0.035 - 0.9},
-		{"delay bound: beyond the bound by a tenth costs a hundred tenths", objective.KindDelayBound, two(), service("one", 10, 10, 0.0385), service("two", 10, 10, 0.110), 0, -10 - 1.1 - 1},
-		{"delay bound: refusing half is no way to hold it", objective.KindDelayBound, two(), service("one", 10, 5, 0.035), service("two", 10, 10, 0.110), 0, -50 - 2},
+		{"throughput: the published reward 1 ms beyond the bound", objective.KindThroughput, two(),
+			service("one", 10, 10, 0.036), service("two", 10, 0, 0), 0, 9.427},
+		{"throughput: nothing far beyond it", objective.KindThroughput, two(), service("one", 10, 10, 0.200),
+			service("two", 10, 10, 0.105), 0, 10},
+		{"differentiation: one request of the first is worth five", objective.KindDifferentiation, important,
+			service("one", 10, 10, 0.03), service("two", 10, 10, 0.1), 0, 60},
+		{"guarantee: what is promised is worth ten times as much", objective.KindGuarantee, promised,
+			service("one", 10, 10, 0.03), service("two", 10, 10, 0.1), 0, 110},
+		{"guarantee: what is beyond the promise is not", objective.KindGuarantee, promised,
+			service("one", 20, 20, 0.03), service("two", 10, 10, 0.1), 0, 120},
+		{"guarantee: what is promised and not asked for is no loss", objective.KindGuarantee, promised,
+			service("one", 5, 5, 0.03), service("two", 10, 10, 0.1), 0, 60},
+		{"cost: three units, all bounds hold", objective.KindCost, two(), service("one", 10, 10, 0.03),
+			service("two", 10, 10, 0.1), 3, -3},
+		{"cost: a bound is broken by far", objective.KindCost, two(), service("one", 10, 10, 0.3),
+			service("two", 10, 10, 0.1), 3, -13},
+		{"cost: half of the requests are refused", objective.KindCost, two(), service("one", 10, 5, 0.03),
+			service("two", 10, 10, 0.1), 1, -11},
+		{"cost: who asks nothing violates nothing", objective.KindCost, two(), service("one", 0, 0, 0),
+			service("two", 10, 10, 0.1), 1, -1},
+		{"delay bound: 30 of 35 and 99 of 110 ms", objective.KindDelayBound, two(), service("one", 10, 10, 0.030),
+			service("two", 10, 10, 0.099), 0, -0.030/0.035 - 0.9},
+		{"delay bound: beyond the bound by a tenth costs a hundred tenths", objective.KindDelayBound, two(),
+			service("one", 10, 10, 0.0385), service("two", 10, 10, 0.110), 0, -10 - 1.1 - 1},
+		{"delay bound: refusing half is no way to hold it", objective.KindDelayBound, two(),
+			service("one", 10, 5, 0.035), service("two", 10, 10, 0.110), 0, -50 - 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, err := objective.New(objective.Spec{Kind: c.kind, Upstreams: c.terms})
@@ -97,19 +112,27 @@ func TestSpecsThatMakeNoSense(t *testing.T) {
 		{"what is published", objective.Spec{Kind: objective.KindThroughput, Upstreams: two()}, ""},
 		{"an objective that nobody knows", objective.Spec{Kind: "happiness", Upstreams: two()}, `kind "happiness"`},
 		{"no upstream", objective.Spec{Kind: objective.KindCost}, "at least one"},
-		{"importance 0", objective.Spec{Kind: objective.KindDifferentiation, Upstreams: change(func(o *objective.Terms) { o.Importance = 0 })}, "leave the upstream out"},
-		{"importance that is no number", objective.Spec{Kind: objective.KindDifferentiation, Upstreams: change(func(o *objective.Terms) { o.Importance = math.NaN() })}, "importance NaN"},
-		{"a knee before the bound", objective.Spec{Kind: objective.KindThroughput, Upstreams: change(func(o *objective.Terms) { o.Knee = 10 * ms })}, "at least the bound"},
-		{"a quantile of 1", objective.Spec{Kind: objective.KindThroughput, Upstreams: change(func(o *objective.Terms) { o.Quantile = 1 })}, "below 1"},
-		{"a delay bound without a bound", objective.Spec{Kind: objective.KindDelayBound, Upstreams: change(func(o *objective.Terms) { o.Bound, o.Knee = 0, 0 })}, "wants a bound"},
-		{"a promise that another objective does not know", objective.Spec{Kind: objective.KindThroughput, Upstreams: change(func(o *objective.Terms) { o.Promised = 5 })}, "contradicts"},
-		{"a guarantee that guarantees nothing", objective.Spec{Kind: objective.KindGuarantee, Upstreams: two()}, "promised something"},
-		{"a guarantee for everybody", objective.Spec{Kind: objective.KindGuarantee, Upstreams: with(func(m map[string]objective.Terms) {
-			for name, o := range m {
-				o.Promised = 5
-				m[name] = o
-			}
-		})}, "nobody is left to give way"},
+		{"importance 0", objective.Spec{Kind: objective.KindDifferentiation,
+			Upstreams: change(func(o *objective.Terms) { o.Importance = 0 })}, "leave the upstream out"},
+		{"importance that is no number", objective.Spec{Kind: objective.KindDifferentiation,
+			Upstreams: change(func(o *objective.Terms) { o.Importance = math.NaN() })}, "importance NaN"},
+		{"a knee before the bound", objective.Spec{Kind: objective.KindThroughput,
+			Upstreams: change(func(o *objective.Terms) { o.Knee = 10 * ms })}, "at least the bound"},
+		{"a quantile of 1", objective.Spec{Kind: objective.KindThroughput,
+			Upstreams: change(func(o *objective.Terms) { o.Quantile = 1 })}, "below 1"},
+		{"a delay bound without a bound", objective.Spec{Kind: objective.KindDelayBound,
+			Upstreams: change(func(o *objective.Terms) { o.Bound, o.Knee = 0, 0 })}, "wants a bound"},
+		{"a promise that another objective does not know", objective.Spec{Kind: objective.KindThroughput,
+			Upstreams: change(func(o *objective.Terms) { o.Promised = 5 })}, "contradicts"},
+		{"a guarantee that guarantees nothing", objective.Spec{Kind: objective.KindGuarantee, Upstreams: two()},
+			"promised something"},
+		{"a guarantee for everybody", objective.Spec{Kind: objective.KindGuarantee,
+			Upstreams: with(func(m map[string]objective.Terms) {
+				for name, o := range m {
+					o.Promised = 5
+					m[name] = o
+				}
+			})}, "nobody is left to give way"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := objective.New(c.spec)
@@ -125,10 +148,12 @@ func TestSpecsThatMakeNoSense(t *testing.T) {
 
 func TestObservedOutcomes(t *testing.T) {
 	peer := func(requests, msec uint64) vts.PeerSample {
-		return vts.PeerSample{Known: true, Requests: requests, ResponseMsec: msec, RequestMsec: msec, Responses: vts.Responses{0, requests}}
+		return vts.PeerSample{Known: true, Requests: requests, ResponseMsec: msec, RequestMsec: msec,
+			Responses: vts.Responses{0, requests}}
 	}
 	hung := vts.PeerSample{Known: true, Requests: 10, RequestMsec: 300_000, Responses: vts.Responses{0, 0, 0, 10}}
-	failing := vts.PeerSample{Known: true, Requests: 10, ResponseMsec: 10, RequestMsec: 10, Responses: vts.Responses{0, 0, 0, 0, 10}}
+	failing := vts.PeerSample{Known: true, Requests: 10, ResponseMsec: 10, RequestMsec: 10,
+		Responses: vts.Responses{0, 0, 0, 0, 10}}
 	for _, c := range []struct {
 		name                      string
 		peers                     []vts.PeerSample
@@ -136,19 +161,23 @@ func TestObservedOutcomes(t *testing.T) {
 		offered, carried, delayMS float64
 	}{
 		{"the slower of two paths counts", []vts.PeerSample{peer(50, 1500), peer(50, 2000)}, 0, 10, 10, 40},
-		{"what admission refused was offered, and is no delay", []vts.PeerSample{peer(60, 1800), peer(0, 0)}, 40, 10, 6, 30},
-		{"what nobody waited for is not carried and late, however fast it looks", []vts.PeerSample{peer(50, 1500), hung}, 0, 6, 5, 30_000},
+		{"what admission refused was offered, and is no delay", []vts.PeerSample{peer(60, 1800), peer(0, 0)}, 40, 10, 6,
+			30},
+		{"what nobody waited for is not carried and late, however fast it looks", []vts.PeerSample{peer(50, 1500),
+			hung}, 0, 6, 5, 30_000},
 		{"what failed is not carried", []vts.PeerSample{peer(50, 1500), failing}, 0, 6, 5, 30},
 		{"nothing", []vts.PeerSample{peer(0, 0)}, 0, 0, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := vts.Sample{Interval: 10 * time.Second, Groups: []vts.GroupSample{{Name: "one", Peers: c.peers, Refused: c.refused}, {Name: "other"}}}
+			s := vts.Sample{Interval: 10 * time.Second,
+				Groups: []vts.GroupSample{{Name: "one", Peers: c.peers, Refused: c.refused}, {Name: "other"}}}
 			out := objective.Observe(s, two(), 3)
 			if len(out.Services) != 1 || out.Capacity != 3 {
 				t.Fatalf("got %+v, want one service and three units", out)
 			}
 			got := out.Services[0]
-			if got.OfferedPerSec != c.offered || got.CarriedPerSec != c.carried || math.Abs(got.DelaySec*1e3-c.delayMS) > 1e-9 {
+			if got.OfferedPerSec != c.offered || got.CarriedPerSec != c.carried ||
+				math.Abs(got.DelaySec*1e3-c.delayMS) > 1e-9 {
 				t.Errorf("got %+v, want %v offered, %v carried, %v ms", got, c.offered, c.carried, c.delayMS)
 			}
 		})
@@ -158,7 +187,8 @@ func TestObservedOutcomes(t *testing.T) {
 // More that is carried is never worth less, and a longer delay never more.
 func TestRewardsAreMonotone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		kind := rapid.SampledFrom([]string{objective.KindThroughput, objective.KindDifferentiation, objective.KindDelayBound, objective.KindCost}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]string{objective.KindThroughput, objective.KindDifferentiation,
+			objective.KindDelayBound, objective.KindCost}).Draw(t, "kind")
 		o, err := objective.New(objective.Spec{Kind: kind, Upstreams: two()})
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +196,8 @@ func TestRewardsAreMonotone(t *testing.T) {
 		offered := rapid.Float64Range(0.1, 1e4).Draw(t, "offered")
 		carried, delay := rapid.Float64Range(0, offered).Draw(t, "carried"), rapid.Float64Range(0, 2).Draw(t, "delay")
 		reward := func(carried, delay float64) float64 {
-			return o.Reward(objective.Outcome{Services: []objective.Service{service("one", offered, carried, delay)}, Capacity: 2})
+			return o.Reward(objective.Outcome{Services: []objective.Service{service("one", offered, carried, delay)},
+				Capacity: 2})
 		}
 		base := reward(carried, delay)
 		if math.IsNaN(base) || math.IsInf(base, 0) {
@@ -183,7 +214,8 @@ func TestRewardsAreMonotone(t *testing.T) {
 }
 
 func TestLognormalQuantiles(t *testing.T) {
-	// Of a lognormal with σ² = ln(1+cv²) and cv 0.5: median = mean/√1.25 and the 0.975 quantile is median·e^(1.96·0.4724).
+	// Of a lognormal with σ² = ln(1+cv²) and cv 0.5: median = mean/√1.25 and the 0.975 quantile is
+	// median·e^(1.96·0.4724).
 	for _, c := range []struct {
 		name     string
 		quantile float64

@@ -17,12 +17,13 @@ type Service struct {
 	Name          string  `json:"upstream"`
 	OfferedPerSec float64 `json:"offered_per_s"` // what clients asked for, refused or not
 	CarriedPerSec float64 `json:"carried_per_s"` // what reached a server and was answered without an error
-	DelaySec      float64 `json:"delay_s"`       // of the slowest path: the worst of the servers that carried anything; 0: none did
-	Tardiness     float64 `json:"art_per_request"`
+	// of the slowest path: the worst of the servers that carried anything; 0: none did
+	DelaySec  float64 `json:"delay_s"`
+	Tardiness float64 `json:"art_per_request"`
 }
 
-// Observe measures what a sample gave each of the upstreams that are named in terms, in the order of the sample. capacity are the units
-// in use. Requests that admission refused count as offered and neither as carried nor as failed.
+// Observe measures what a sample gave each of the upstreams that are named in terms, in the order of the sample.
+// capacity are the units in use. Requests that admission refused count as offered and neither as carried nor as failed.
 func Observe(s vts.Sample, terms map[string]Terms, capacity float64) Outcome {
 	out := Outcome{Capacity: capacity}
 	seconds := s.Interval.Seconds()
@@ -33,15 +34,16 @@ func Observe(s vts.Sample, terms map[string]Terms, capacity float64) Outcome {
 		}
 		m := Measure(g, t.Deadline.Seconds())
 		out.Services = append(out.Services, Service{
-			Name: g.Name, OfferedPerSec: (m.Requests + float64(g.Refused)) / seconds, CarriedPerSec: math.Max(0, m.Requests-m.Errors-abandoned(g)) / seconds,
-			DelaySec: DelayOf(g, t.Quantile), Tardiness: m.PerRequest(DefaultErrorTardiness),
+			Name: g.Name, OfferedPerSec: (m.Requests + float64(g.Refused)) / seconds,
+			CarriedPerSec: math.Max(0, m.Requests-m.Errors-abandoned(g)) / seconds,
+			DelaySec:      DelayOf(g, t.Quantile), Tardiness: m.PerRequest(DefaultErrorTardiness),
 		})
 	}
 	return out
 }
 
-// DelayOf is the delay of the slowest path of a group in seconds: the largest mean response time of a server that answered anything, or
-// the largest quantile (0 < quantile < 1) by its histogram. 0: no server did.
+// DelayOf is the delay of the slowest path of a group in seconds: the largest mean response time of a server that
+// answered anything, or the largest quantile (0 < quantile < 1) by its histogram. 0: no server did.
 func DelayOf(g vts.GroupSample, quantile float64) float64 {
 	worst := 0.0
 	for i := range g.Peers {
@@ -62,9 +64,9 @@ func DelayOf(g vts.GroupSample, quantile float64) float64 {
 	return worst
 }
 
-// GaveUp reports whether clients of a server closed their connections before an answer: such an attempt counts as 4xx with a response time
-// of 0 and its whole duration as request time, so that a server that answers nobody looks like the fastest. Most of the time that requests
-// took is not response time then.
+// GaveUp reports whether clients of a server closed their connections before an answer: such an attempt counts as 4xx
+// with a response time of 0 and its whole duration as request time, so that a server that answers nobody looks like the
+// fastest. Most of the time that requests took is not response time then.
 func GaveUp(p *vts.PeerSample) bool {
 	return p.Responses[3] > 0 && 2*p.ResponseMsec < p.RequestMsec
 }
@@ -80,8 +82,8 @@ func abandoned(g vts.GroupSample) float64 {
 	return sum
 }
 
-// quantileOf is a quantile of the response times of a server in seconds: by its histogram, spread evenly inside each bucket, or lognormal
-// around the mean where there is none.
+// quantileOf is a quantile of the response times of a server in seconds: by its histogram, spread evenly inside each
+// bucket, or lognormal around the mean where there is none.
 func quantileOf(p vts.PeerSample, quantile float64) float64 {
 	n := float64(p.Requests)
 	mean := float64(p.ResponseMsec) / n / 1e3

@@ -360,6 +360,7 @@ func (x *Experiment) guard(s *vts.Sample) string {
 	if c.bad < guardSeconds {
 		return ""
 	}
-	return fmt.Sprintf("the guard breaks off a block on tuned weights: for %.0f s mean %.0f ms and %.1f %% errors, where the operator's weights "+
+	return fmt.Sprintf("the guard breaks off a block on tuned weights: for %.0f s mean %.0f ms and %.1f %% errors, "+
+		"where the operator's weights "+
 		"had %.0f ms and %.1f %% at worst", c.bad, t.MeanMS(), 100*t.ErrorShare(), worst, 100*failed)
 }

@@ -224,7 +224,8 @@ func ahead(p Plan, blocks []Block, voids int) (*Power, error) {
 	if out := power(p, d, e); out != nil {
 		return out, nil
 	}
-	return nil, fmt.Errorf("%d blocks of %v with at least %d requests are recorded (%d had fewer): at least 6 are needed for an estimate",
+	return nil, fmt.Errorf("%d blocks of %v with at least %d requests are recorded (%d had fewer): at least 6 are "+
+		"needed for an estimate",
 		len(blocks), p.Block, p.LeastRequests, voids)
 }
 

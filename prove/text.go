@@ -80,7 +80,8 @@ func (r Result) Headline() string {
 	case r.Stages[len(r.Stages)-1].Breaks >= mostBreaks:
 		return "tuned weights are worse: the guard broke off two blocks"
 	case r.Watched && (r.Verdict == Better || r.Verdict == Worse):
-		return fmt.Sprintf("with other weights than the operator's: %s. Nobody drew the order: the load may be the cause", of)
+		return fmt.Sprintf("with other weights than the operator's: %s. Nobody drew the order: the load may "+
+			"be the cause", of)
 	case r.Verdict == Better:
 		return "tuned weights are better: " + of
 	case r.Verdict == Worse:
@@ -168,7 +169,8 @@ func (r Result) Text() string {
 		orUnknown(r.Version), r.Seed,
 		r.Began.Format(time.RFC3339))
 	p := r.Plan
-	fmt.Fprintf(&b, "  blocks of %v after %v of wash-out, at most %v; %s decides, error rate %.0f %% over all looks, margin %.0f %%\n", p.Block,
+	fmt.Fprintf(&b, "  blocks of %v after %v of wash-out, at most %v; %s decides, error rate %.0f %% over all looks, "+
+		"margin %.0f %%\n", p.Block,
 		p.washOut(), p.Duration, p.Measure.Name(), 100*p.Alpha, 100*max(0, p.Margin))
 	fmt.Fprintf(&b, "  %s; %.0f s measured in %d pairs", r.Progress(), r.At, len(r.stage().whole()))
 	if r.Restarts > 0 {

@@ -29,8 +29,9 @@ type Hook interface {
 // ErrBlind is returned by a hook that cannot say how many units a server has.
 var ErrBlind = errors.New("the hook does not say how many units a server has")
 
-// Command runs a program. Change is called with the server and the units as its last two arguments, Ask with the server; they stand in
-// TRIMTAB_SERVER and TRIMTAB_UNITS too. Ask prints a number. Whatever else it is told of Trimtab's environment are PATH and HOME.
+// Command runs a program. Change is called with the server and the units as its last two arguments, Ask with the
+// server; they stand in TRIMTAB_SERVER and TRIMTAB_UNITS too. Ask prints a number. Whatever else it is told of
+// Trimtab's environment are PATH and HOME.
 type Command struct {
 	Change []string // program and first arguments
 	Ask    []string // nil: it cannot say
@@ -79,7 +80,8 @@ func run(ctx context.Context, program, args []string, server, units string) (str
 		return "", errors.New("run hook: no program")
 	}
 	cmd := exec.CommandContext(ctx, program[0], append(append([]string{}, program[1:]...), args...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TRIMTAB_SERVER=" + server, "TRIMTAB_UNITS=" + units}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TRIMTAB_SERVER=" + server,
+		"TRIMTAB_UNITS=" + units}
 	// What hangs is ended with all that it has started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -107,8 +109,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// HTTP calls a URL, in which {server} stands for the server. Set sends {"server":…,"units":n} by Method; any status from 200 to 299 is
-// success. Get asks GetURL and reads a number, or the member Field of a JSON object.
+// HTTP calls a URL, in which {server} stands for the server. Set sends {"server":…,"units":n} by Method; any status
+// from 200 to 299 is success. Get asks GetURL and reads a number, or the member Field of a JSON object.
 type HTTP struct {
 	URL    string
 	Method string // PUT or POST; empty means PUT

@@ -62,8 +62,8 @@ var ErrLied = errors.New("the hook reported success without effect")
 
 var _ control.Scaler = (*Scaler)(nil)
 
-// Scale implements control.Scaler: servers in the order of their names, and the first that cannot be changed ends it. What is beyond the
-// limits, too soon after the last change, or asked of a hook that rests is a *Held.
+// Scale implements control.Scaler: servers in the order of their names, and the first that cannot be changed ends it.
+// What is beyond the limits, too soon after the last change, or asked of a hook that rests is a *Held.
 func (s *Scaler) Scale(ctx context.Context, capacity map[string]int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +168,8 @@ func (s *Scaler) change(ctx context.Context, server string, units int) error {
 	case r.units != 0 && now != r.units:
 		if r.foreign++; r.foreign >= flapping {
 			r.foreign = 0
-			return s.fault(server, fmt.Errorf("it flaps: it had %d units and has %d, and nobody here changed them", r.units, now))
+			return s.fault(server, fmt.Errorf("it flaps: it had %d units and has %d, and nobody here changed them",
+				r.units, now))
 		}
 		s.log().Warn("somebody else changed the capacity", "server", server, "units", now, "set", r.units)
 		fallthrough

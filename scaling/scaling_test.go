@@ -59,8 +59,12 @@ func (f *fake) Get(context.Context, string) (int, error) {
 }
 
 func newScaler(h scaling.Hook, clock *time.Time) *scaling.Scaler {
-	return &scaling.Scaler{Hook: h, Limits: map[string]control.ScalingLimits{"a": {Min: 1, Max: 5, CoolDown: time.Minute}},
-		Timeout: 100 * time.Millisecond, Confirm: 50 * time.Millisecond, Poll: time.Millisecond, Clock: func() time.Time { return *clock }}
+	return &scaling.Scaler{Hook: h, Limits: map[string]control.ScalingLimits{"a": {Min: 1, Max: 5,
+		CoolDown: time.Minute}},
+		Timeout: 100 * time.Millisecond, Confirm: 50 * time.Millisecond, Poll: time.Millisecond,
+		Clock: func() time.Time {
+			return *clock
+		}}
 }
 
 func TestHooksThatMisbehaveAreHeld(t *testing.T) {
@@ -77,7 +81,8 @@ func TestHooksThatMisbehaveAreHeld(t *testing.T) {
 		{"one that is blind is believed", fake{blind: true}, 3, "", 1, false},
 		{"one that fails", fake{units: 1, fails: errors.New("no quota")}, 3, "no quota", 1, true},
 		{"one that hangs", fake{units: 1, hangs: true}, 3, "deadline", 1, true},
-		{"one that lies", fake{units: 1, lies: true}, 3, "without effect: 3 units were asked for, and it has 1", 1, true},
+		{"one that lies", fake{units: 1, lies: true}, 3, "without effect: 3 units were asked for, and it has 1", 1,
+			true},
 		{"beyond its bounds it is not called", fake{units: 1}, 6, "outside 1 to 5", 0, false},
 		{"nor below them", fake{units: 1}, 0, "outside 1 to 5", 0, false},
 	} {
@@ -136,7 +141,8 @@ func TestCoolDown(t *testing.T) {
 	}
 	clock = clock.Add(59 * time.Second)
 	held := (*scaling.Held)(nil)
-	if err := s.Scale(t.Context(), map[string]int{"a": 3}); !errors.As(err, &held) || !strings.Contains(err.Error(), "cools down for another 1s") {
+	if err := s.Scale(t.Context(), map[string]int{"a": 3}); !errors.As(err, &held) || !strings.Contains(err.Error(),
+		"cools down for another 1s") {
 		t.Errorf("got %v, want it to cool down for another second", err)
 	}
 	clock = clock.Add(time.Second)
@@ -180,9 +186,13 @@ func TestCommands(t *testing.T) {
 		want string // in the error; empty: none
 	}{
 		{"arguments and environment say server and units", scaling.Command{Change: set, Ask: get}, ""},
-		{"what a shell would obey is an argument like any other", scaling.Command{Change: append(script(t, "odd", `test "$1" = '$(reboot); a' && echo "$3" > `+size), "$(reboot); a"), Ask: get}, ""},
-		{"one that fails says why", scaling.Command{Change: script(t, "fail", "echo no quota >&2; exit 3")}, "exit status 3: no quota"},
-		{"one that hangs is ended with its children", scaling.Command{Change: script(t, "hang", "sleep 60 & sleep 60")}, "hangs"},
+		{"what a shell would obey is an argument like any other",
+			scaling.Command{Change: append(script(t, "odd", `test "$1" = '$(reboot); a' && echo "$3" > `+size),
+				"$(reboot); a"), Ask: get}, ""},
+		{"one that fails says why", scaling.Command{Change: script(t, "fail", "echo no quota >&2; exit 3")},
+			"exit status 3: no quota"},
+		{"one that hangs is ended with its children", scaling.Command{Change: script(t, "hang", "sleep 60 & sleep 60")},
+			"hangs"},
 		{"one that is not there", scaling.Command{Change: []string{"/nonexistent/hook"}}, "no such file"},
 		{"one that babbles", scaling.Command{Change: set, Ask: script(t, "babble", "echo many")}, "want a number"},
 	} {
@@ -198,7 +208,8 @@ func TestCommands(t *testing.T) {
 			if err == nil {
 				n, err = c.hook.Get(ctx, "10.0.0.1:80")
 			}
-			if c.want == "" && (err != nil || n != 4) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			if c.want == "" && (err != nil || n != 4) || c.want != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %d units and %v, want 4 or %q", n, err, c.want)
 			}
 		})
@@ -231,7 +242,8 @@ func TestHTTPHooks(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	good := scaling.HTTP{URL: server.URL + "/servers/{server}", GetURL: server.URL + "/servers/{server}", Field: "slots", Token: "secret"}
+	good := scaling.HTTP{URL: server.URL + "/servers/{server}", GetURL: server.URL + "/servers/{server}",
+		Field: "slots", Token: "secret"}
 	for _, c := range []struct {
 		name   string
 		change func(*scaling.HTTP)
@@ -260,7 +272,8 @@ func TestHTTPHooks(t *testing.T) {
 			if err == nil {
 				n, err = h.Get(ctx, "a/b")
 			}
-			if c.want == "" && (err != nil || n != 3) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			if c.want == "" && (err != nil || n != 3) || c.want != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %d units and %v, want 3 or %q", n, err, c.want)
 			}
 		})

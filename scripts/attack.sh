@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What another user of the machine can do to a running daemon: every attack of docs/threats.md that needs a second user is played
+# What another user of the machine can do to a running daemon: every attack of docs/lab/attacks.md that needs a second user is played
 # as nobody against `trimtab tune`, which runs as root beside a real NGINX. Prints a line per attack; exit code 1 when one got
 # through, 0 and "skipped" where the machine lacks something.
 #   usage: sudo scripts/attack.sh

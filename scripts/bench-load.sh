@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The load generator against stock vegeta and wrk, and the fidelity of its arrivals: the figures of docs/load.md.
+# The load generator against stock vegeta and wrk, and the fidelity of its arrivals: the figures of docs/lab/load.md.
 # Rates are compared within interleaved rounds against one NGINX. With root, sender and recorder of the fidelity tables
 # run at real-time priority, so that other processes on the machine do not show in them. Fails when an arrival misses a
 # bound of the fidelity table; CELLS, a regular expression such as 5000, picks rows of it.

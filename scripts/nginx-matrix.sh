@@ -5,7 +5,7 @@
 #   scripts/nginx-matrix.sh list             suites and versions of the roots that are there
 #   scripts/nginx-matrix.sh with SUITE CMD…  run CMD with TRIMTAB_NGINX set to that suite's NGINX
 #   scripts/nginx-matrix.sh test [-short]    every test that starts an NGINX, on each of them
-#   scripts/nginx-matrix.sh table            measure each of them and write the table of docs/nginx-versions.md
+#   scripts/nginx-matrix.sh table            measure each of them and write the table of docs/lab/nginx-versions.md
 #   scripts/nginx-matrix.sh ci               shim, live, dns, apply and end-to-end runs on those that are not the machine's own
 #
 # SUITES (default "bookworm trixie sid") chooses; "bullseye" (1.18), and Ubuntu's "noble" (1.24) and "resolute" (1.28) are known too.
@@ -113,7 +113,7 @@ case ${1:-} in
     ;;
   table)
     make_roots
-    on_each env TRIMTAB_MATRIX_TABLE="$PWD/docs/nginx-versions.md" go test -count=1 -run TestMatrixTable -timeout 20m -v ./cmd/trimtab/
+    on_each env TRIMTAB_MATRIX_TABLE="$PWD/docs/lab/nginx-versions.md" go test -count=1 -run TestMatrixTable -timeout 20m -v ./cmd/trimtab/
     ;;
   ci)
     # The machine's own NGINX has been through all of make test; where it is that of one of the suites, that root is not needed.

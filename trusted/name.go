@@ -5,8 +5,8 @@ import "strings"
 // maxFileName leaves room for an ending and for the names of temporary files.
 const maxFileName = 120
 
-// FileName makes a name that somebody else chose, such as that of a scenario or an upstream, the name of a file in a folder:
-// one component, not hidden, of letters, digits and ._- only, so that it leads nowhere else.
+// FileName makes a name that somebody else chose, such as that of a scenario or an upstream, the name of a file in a
+// folder: one component, not hidden, of letters, digits and ._- only, so that it leads nowhere else.
 func FileName(name string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {

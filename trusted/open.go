@@ -48,10 +48,12 @@ func (w *walk) file(path string, fd int, private bool) error {
 		return err
 	}
 	if st.Mode&0o002 != 0 {
-		return &Error{path, fmt.Sprintf("may be written by everyone (mode %04o)", st.Mode&0o7777), "chmod o-w " + quote(path)}
+		return &Error{path, fmt.Sprintf("may be written by everyone (mode %04o)", st.Mode&0o7777),
+			"chmod o-w " + quote(path)}
 	}
 	if private && st.Mode&0o007 != 0 {
-		return &Error{path, fmt.Sprintf("is a secret that everyone may read (mode %04o)", st.Mode&0o7777), "chmod o= " + quote(path)}
+		return &Error{path, fmt.Sprintf("is a secret that everyone may read (mode %04o)", st.Mode&0o7777),
+			"chmod o= " + quote(path)}
 	}
 	return nil
 }
@@ -91,9 +93,11 @@ func Folder(path string, private bool) error {
 	}
 	switch mode := st.Mode & 0o7777; {
 	case st.Mode&0o022 != 0 && private, st.Mode&0o002 != 0 && !readOnly(w.dir):
-		return &Error{w.path, fmt.Sprintf("is a folder that others may write to (mode %04o)", mode), "chmod go-w " + quote(w.path)}
+		return &Error{w.path, fmt.Sprintf("is a folder that others may write to (mode %04o)", mode),
+			"chmod go-w " + quote(w.path)}
 	case private && st.Mode&0o007 != 0:
-		return &Error{w.path, fmt.Sprintf("is a folder that everyone may look into (mode %04o)", mode), "chmod o= " + quote(w.path)}
+		return &Error{w.path, fmt.Sprintf("is a folder that everyone may look into (mode %04o)", mode),
+			"chmod o= " + quote(w.path)}
 	}
 	return nil
 }
@@ -157,7 +161,8 @@ func (w *walk) existing(path, name string, flags int, appending bool) (*os.File,
 	var st unix.Stat_t
 	if err == nil {
 		if err = unix.Fstat(fd, &st); err == nil && st.Nlink != 1 {
-			err = &Error{full, fmt.Sprintf("is a file with %d names, one of which may be somebody else's", st.Nlink), "rm " + quote(full)}
+			err = &Error{full, fmt.Sprintf("is a file with %d names, one of which may be somebody else's", st.Nlink),
+				"rm " + quote(full)}
 		}
 	}
 	if err == nil && !appending {

@@ -49,11 +49,24 @@ func TestOpen(t *testing.T) {
 		root    bool   // the case needs root
 		says    string // part of the error; empty: it opens
 	}{
-		{"a plain file", func(t *testing.T, dir string) string { put(t, dir+"/f", "x", 0o644); return dir + "/f" }, false, false, ""},
-		{"a secret of its own", func(t *testing.T, dir string) string { put(t, dir+"/f", "x", 0o600); return dir + "/f" }, true, false, ""},
-		{"a secret for its group", func(t *testing.T, dir string) string { put(t, dir+"/f", "x", 0o640); return dir + "/f" }, true, false, ""},
-		{"a secret that everyone may read", func(t *testing.T, dir string) string { put(t, dir+"/f", "x", 0o644); return dir + "/f" }, true, false, "chmod o= "},
-		{"a file that everyone may write", func(t *testing.T, dir string) string { put(t, dir+"/f", "x", 0o666); return dir + "/f" }, false, false, "chmod o-w "},
+		{"a plain file", func(t *testing.T, dir string) string { put(t, dir+"/f", "x", 0o644); return dir + "/f" },
+			false, false, ""},
+		{"a secret of its own", func(t *testing.T, dir string) string {
+			put(t, dir+"/f", "x", 0o600)
+			return dir + "/f"
+		}, true, false, ""},
+		{"a secret for its group", func(t *testing.T, dir string) string {
+			put(t, dir+"/f", "x", 0o640)
+			return dir + "/f"
+		}, true, false, ""},
+		{"a secret that everyone may read", func(t *testing.T, dir string) string {
+			put(t, dir+"/f", "x", 0o644)
+			return dir + "/f"
+		}, true, false, "chmod o= "},
+		{"a file that everyone may write", func(t *testing.T, dir string) string {
+			put(t, dir+"/f", "x", 0o666)
+			return dir + "/f"
+		}, false, false, "chmod o-w "},
 		{"a file of somebody else", func(t *testing.T, dir string) string {
 			put(t, dir+"/f", "x", 0o644)
 			must(t, os.Chown(dir+"/f", nobody, nobody))
@@ -98,7 +111,10 @@ func TestOpen(t *testing.T) {
 			must(t, os.Chown(dir+"/a", nobody, nobody))
 			return dir + "/a/f"
 		}, false, true, "belongs to user 65534"},
-		{"a pipe", func(t *testing.T, dir string) string { must(t, syscall.Mkfifo(dir+"/f", 0o644)); return dir + "/f" }, false, false, "not a plain file"},
+		{"a pipe", func(t *testing.T, dir string) string {
+			must(t, syscall.Mkfifo(dir+"/f", 0o644))
+			return dir + "/f"
+		}, false, false, "not a plain file"},
 		{"a folder", func(t *testing.T, dir string) string { return dir }, false, false, "not a plain file"},
 		{"nothing", func(t *testing.T, dir string) string { return dir + "/f" }, false, false, "no such file"},
 		{"dots in the path", func(t *testing.T, dir string) string {
@@ -130,18 +146,23 @@ func TestCreate(t *testing.T) {
 		want      string
 	}{
 		{"a new file", func(*testing.T, string) {}, false, "", "new"},
-		{"a file of before is emptied", func(t *testing.T, dir string) { put(t, dir+"/out", "something longer", 0o644) }, false, "", "new"},
+		{"a file of before is emptied", func(t *testing.T, dir string) {
+			put(t, dir+"/out", "something longer", 0o644)
+		}, false, "", "new"},
 		{"or gone on with", func(t *testing.T, dir string) { put(t, dir+"/out", "old ", 0o644) }, true, "", "old new"},
 		{"a link is not followed, even one's own", func(t *testing.T, dir string) {
 			put(t, dir+"/victim", "precious", 0o644)
 			must(t, os.Symlink(dir+"/victim", dir+"/out"))
 		}, false, "symbolic link", ""},
-		{"nor one that leads nowhere", func(t *testing.T, dir string) { must(t, os.Symlink(dir+"/victim", dir+"/out")) }, false, "symbolic link", ""},
+		{"nor one that leads nowhere", func(t *testing.T, dir string) {
+			must(t, os.Symlink(dir+"/victim", dir+"/out"))
+		}, false, "symbolic link", ""},
 		{"a file with a second name is left alone", func(t *testing.T, dir string) {
 			put(t, dir+"/victim", "precious", 0o644)
 			must(t, os.Link(dir+"/victim", dir+"/out"))
 		}, false, "2 names", ""},
-		{"a pipe too", func(t *testing.T, dir string) { must(t, syscall.Mkfifo(dir+"/out", 0o644)) }, false, "not a plain file", ""},
+		{"a pipe too", func(t *testing.T, dir string) { must(t, syscall.Mkfifo(dir+"/out", 0o644)) }, false,
+			"not a plain file", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := yard(t)
@@ -186,7 +207,8 @@ func TestFolder(t *testing.T) {
 			dir := yard(t) + "/state"
 			must(t, os.Mkdir(dir, 0o700))
 			must(t, os.Chmod(dir, c.mode))
-			if err := Folder(dir, c.private); c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			if err := Folder(dir, c.private); c.says == "" && err != nil || c.says != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.says)) {
 				t.Errorf("got %v, want %q", err, c.says)
 			}
 		})
@@ -209,7 +231,8 @@ func TestSecret(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	for path, want := range map[string]string{"/etc/nginx": "/etc/nginx", "/a b": "'/a b'", "/it's;rm": `'/it'\''s;rm'`} {
+	for path, want := range map[string]string{"/etc/nginx": "/etc/nginx", "/a b": "'/a b'",
+		"/it's;rm": `'/it'\''s;rm'`} {
 		if got := quote(path); got != want {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}

@@ -38,8 +38,8 @@ type walk struct {
 	dir   int    // open with O_PATH
 }
 
-// descend opens the folder of path, and returns the name of path in it with all links on the way resolved; with follow also
-// one in the last place. The name may not exist. The caller closes dir.
+// descend opens the folder of path, and returns the name of path in it with all links on the way resolved; with follow
+// also one in the last place. The name may not exist. The caller closes dir.
 func descend(path string, follow, anybody bool) (_ *walk, name string, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -115,7 +115,8 @@ func (w *walk) folder() error {
 		return err
 	}
 	if st.Mode&0o002 != 0 && st.Mode&unix.S_ISVTX == 0 && !readOnly(w.dir) {
-		return &Error{w.path, fmt.Sprintf("is a folder that everyone may write to (mode %04o)", st.Mode&0o7777), "chmod o-w " + quote(w.path)}
+		return &Error{w.path, fmt.Sprintf("is a folder that everyone may write to (mode %04o)", st.Mode&0o7777),
+			"chmod o-w " + quote(w.path)}
 	}
 	return nil
 }
@@ -156,7 +157,8 @@ func (w *walk) owned(path string, st *unix.Stat_t) error {
 	if w.uid != 0 {
 		owner = fmt.Sprint(w.uid)
 	}
-	return &Error{path, fmt.Sprintf("belongs to user %d, who could exchange it", st.Uid), fmt.Sprintf("chown -h %s %s", owner, quote(path))}
+	return &Error{path, fmt.Sprintf("belongs to user %d, who could exchange it", st.Uid),
+		fmt.Sprintf("chown -h %s %s", owner, quote(path))}
 }
 
 // readOnly reports whether the folder cannot be written to by anybody.

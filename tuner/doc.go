@@ -17,7 +17,7 @@
 //	gate      whether a change pays, has lasted, and can be afforded
 //	forecast  what the change is expected to bring, played by the simulator
 //
-// The formulas of queues are in queueing, all tuned numbers in params. docs/tuner.md explains the model and the control.
+// The formulas of queues are in queueing, all tuned numbers in params. docs/model.md and docs/control.md explain them.
 //
 // The package does not fetch the status page, does not know how weights reach NGINX, and never removes a server from a configuration.
 package tuner

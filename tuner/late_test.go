@@ -131,7 +131,7 @@ func added(before *vts.Sample, s vts.Sample) *vts.Sample {
 }
 
 // Changes by DNS come into force up to two seconds late, and are not rationed: an overload is over as soon as by reloads. -v prints the
-// quartiles of docs/dns.md.
+// quartiles of docs/lab/actuators.md.
 func TestOverloadEndsAsWellByDNS(t *testing.T) {
 	if os.Getenv(longTests) == "" {
 		t.Skip("120 simulated runs take minutes: set " + longTests + "=1")

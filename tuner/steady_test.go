@@ -16,7 +16,7 @@ import (
 const longTests = "TRIMTAB_LONG_TESTS"
 
 // TestSteadyHours plays an hour of steady load, after ten minutes in which the tuner converges, and counts the changes
-// in that hour; -v prints the table of docs/tuner.md.
+// in that hour; -v prints a table.
 func TestSteadyHours(t *testing.T) {
 	if os.Getenv(longTests) == "" {
 		t.Skip("60 simulated hours take five minutes: set " + longTests + "=1")

@@ -43,10 +43,12 @@ func TestPagesFromTheField(t *testing.T) {
 		{"a module without sums of ms", "07-module-without-ms-counters/page.json", ReasonMissing, []string{
 			`"10.0.0.1:80"`, `"web"`, "requestMsecCounter, responseMsecCounter", "0.1.16",
 		}, nil},
-		{"a control byte in a key that nobody reads", "08-control-byte-in-skipped-key/page.json", "", nil, func(s Status) bool {
-			return s.Upstreams[0].Peers[0].Requests == 5
-		}},
-		{"the page of another module", "09-page-without-upstreams/page.json", ReasonNoUpstream, []string{"nginx-module-sts"}, nil},
+		{"a control byte in a key that nobody reads", "08-control-byte-in-skipped-key/page.json", "", nil,
+			func(s Status) bool {
+				return s.Upstreams[0].Peers[0].Requests == 5
+			}},
+		{"the page of another module", "09-page-without-upstreams/page.json", ReasonNoUpstream,
+			[]string{"nginx-module-sts"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,12 +108,18 @@ func TestRowsThatAreNoServers(t *testing.T) {
 		page []byte
 		want string // servers of all groups
 	}{
-		{"targets outside of groups", pageOf(1, "::nogroups", rows(0, 1000, 0), "web", row("10.0.0.1:80", 1, 1)), "web=10.0.0.1:80"},
-		{"a server chosen by another balancer", pageOf(1, "web", row("10.0.0.1:80", 1, 1)+","+row("10.9.9.9:80", 0, 7)), "web=10.0.0.1:80"},
-		{"a removed server first in the list", pageOf(1, "web", row("10.9.9.9:80", 0, 7)+","+row("10.0.0.1:80", 1, 1)), "web=10.0.0.1:80"},
-		{"the group's stand-in stays", pageOf(1, "web", row("10.0.0.1:80", 1, 1)+","+row("web", 0, 7)), "web=10.0.0.1:80 web"},
-		{"a server with a name of a megabyte", pageOf(1, "web", row(strings.Repeat("x", 1<<20), 1, 1)+","+row("10.0.0.1:80", 1, 1)), "web=10.0.0.1:80"},
-		{"a group with a name of a megabyte", pageOf(1, strings.Repeat("x", 1<<20), row("10.0.0.2:80", 1, 1), "web", row("10.0.0.1:80", 1, 1)), "web=10.0.0.1:80"},
+		{"targets outside of groups", pageOf(1, "::nogroups", rows(0, 1000, 0), "web", row("10.0.0.1:80", 1, 1)),
+			"web=10.0.0.1:80"},
+		{"a server chosen by another balancer", pageOf(1, "web", row("10.0.0.1:80", 1, 1)+","+row("10.9.9.9:80", 0, 7)),
+			"web=10.0.0.1:80"},
+		{"a removed server first in the list", pageOf(1, "web", row("10.9.9.9:80", 0, 7)+","+row("10.0.0.1:80", 1, 1)),
+			"web=10.0.0.1:80"},
+		{"the group's stand-in stays", pageOf(1, "web", row("10.0.0.1:80", 1, 1)+","+row("web", 0, 7)),
+			"web=10.0.0.1:80 web"},
+		{"a server with a name of a megabyte",
+			pageOf(1, "web", row(strings.Repeat("x", 1<<20), 1, 1)+","+row("10.0.0.1:80", 1, 1)), "web=10.0.0.1:80"},
+		{"a group with a name of a megabyte", pageOf(1, strings.Repeat("x", 1<<20), row("10.0.0.2:80", 1, 1), "web",
+			row("10.0.0.1:80", 1, 1)), "web=10.0.0.1:80"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +146,8 @@ func TestRowsThatAreNoServers(t *testing.T) {
 	}
 }
 
-// A page ten times as large takes about ten times as long, not a hundred times: measured as the shortest of several runs.
+// A page ten times as large takes about ten times as long, not a hundred times: measured as the shortest of several
+// runs.
 func TestLargeGroupsTakeLinearTime(t *testing.T) {
 	const small, large = 3000, 30000
 	fastest := func(n int) time.Duration {
@@ -202,7 +211,8 @@ func TestPausesOfARecordingAreLeftOut(t *testing.T) {
 		{"an hour in which nobody looked", []time.Duration{sec, sec, time.Hour, sec}, []time.Duration{sec, sec, sec}},
 		{"two pauses in a row", []time.Duration{sec, time.Hour, time.Hour, sec}, []time.Duration{sec, sec}},
 		{"polls that took longer are none", []time.Duration{sec, 4 * sec, sec}, []time.Duration{sec, 4 * sec, sec}},
-		{"a slow recorder's own step is none", []time.Duration{60 * sec, 60 * sec, 200 * sec}, []time.Duration{60 * sec, 60 * sec, 200 * sec}},
+		{"a slow recorder's own step is none", []time.Duration{60 * sec, 60 * sec, 200 * sec},
+			[]time.Duration{60 * sec, 60 * sec, 200 * sec}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// FuzzChain: two pages, whatever they hold, give numbers that are finite and bounded all the way to what is said of servers.
+// FuzzChain: two pages, whatever they hold, give numbers that are finite and bounded all the way to what is said of
+// servers.
 func FuzzChain(f *testing.F) {
 	f.Add(page(2, 3, 4, 2), page(2, 3, 4, 2), int64(1000))
 	f.Add(pageOf(0, "web", rows(0, 3, 1)), pageOf(1000, "web", rows(1, 4, 2)), int64(3000))
@@ -28,7 +29,8 @@ func FuzzChain(f *testing.F) {
 			_ = g.LongLived()
 			for i, e := range g.Excess() {
 				p := g.Peers[i]
-				for _, v := range []float64{p.RatePerSec(s.Interval), p.InFlight(s.Interval), p.MeanResponse().Seconds(),
+				for _, v := range []float64{p.RatePerSec(s.Interval), p.InFlight(s.Interval),
+					p.MeanResponse().Seconds(),
 					e.ClientErrors, e.Unanswered, e.UnansweredMsec, e.WaitMsec} {
 					if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
 						t.Fatalf("server %q of %q over %g s: got %g from %+v, %+v", p.Server, g.Name, seconds, v, p, e)

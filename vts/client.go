@@ -78,12 +78,13 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		TLSHandshakeTimeout:    cfg.Timeout,
 		ResponseHeaderTimeout:  cfg.Timeout,
 		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // no Accept-Encoding: a compressed page costs NGINX more than the bytes it saves here
-		DisableKeepAlives:      cfg.FreshConnections,
-		MaxIdleConns:           1,
-		MaxIdleConnsPerHost:    1,
-		MaxConnsPerHost:        2,
-		IdleConnTimeout:        90 * time.Second,
+		// no Accept-Encoding: a compressed page costs NGINX more than the bytes it saves here
+		DisableCompression:  true,
+		DisableKeepAlives:   cfg.FreshConnections,
+		MaxIdleConns:        1,
+		MaxIdleConnsPerHost: 1,
+		MaxConnsPerHost:     2,
+		IdleConnTimeout:     90 * time.Second,
 	}
 	if socket != "" {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -92,7 +93,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	kept := transport.Clone()
 	kept.DisableKeepAlives = false
-	return &Client{http: ask(cfg, transport), kept: ask(cfg, kept), url: target, shown: Redact(target), maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
+	return &Client{http: ask(cfg, transport), kept: ask(cfg, kept), url: target, shown: Redact(target),
+		maxBytes: cfg.MaxBytes, timeout: cfg.Timeout}, nil
 }
 
 // ask returns what sends the requests over the transport.

@@ -38,48 +38,58 @@ func TestClientReasons(t *testing.T) {
 		{sentence: "a good page", handler: func(w http.ResponseWriter, _ *http.Request) { w.Write(good) }},
 		{sentence: "nobody listens", url: closed.URL, reason: ReasonConnect},
 		{sentence: "404", handler: http.NotFound, reason: ReasonHTTP},
-		{sentence: "500", handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, reason: ReasonHTTP},
-		{sentence: "a redirect to a login page", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, reason: ReasonHTTP},
-		{sentence: "HTML with 200", handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, reason: ReasonNotJSON},
+		{sentence: "500", handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+			reason: ReasonHTTP},
+		{sentence: "a redirect to a login page", handler: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}, reason: ReasonHTTP},
+		{sentence: "HTML with 200", handler: func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "<html>")
+		}, reason: ReasonNotJSON},
 		{sentence: "an empty body", handler: func(http.ResponseWriter, *http.Request) {}, reason: ReasonNotJSON},
-		{sentence: "a body cut off by the connection", reason: ReasonConnect, handler: func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", fmt.Sprint(len(good)))
-			w.Write(good[:100])
-			panic(http.ErrAbortHandler)
-		}},
-		{sentence: "a page said to be larger than the limit", cfg: ClientConfig{MaxBytes: 1000}, reason: ReasonTooLarge, handler: func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", fmt.Sprint(len(good)))
-			w.Write(good)
-		}},
-		{sentence: "a gigabyte without a length", cfg: ClientConfig{MaxBytes: 1 << 20, Timeout: 20 * time.Second}, reason: ReasonTooLarge, handler: func(w http.ResponseWriter, _ *http.Request) {
-			blank := []byte(strings.Repeat(" ", 1<<20))
-			for range 1 << 10 {
-				if _, err := w.Write(blank); err != nil {
-					return
+		{sentence: "a body cut off by the connection", reason: ReasonConnect,
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(len(good)))
+				w.Write(good[:100])
+				panic(http.ErrAbortHandler)
+			}},
+		{sentence: "a page said to be larger than the limit", cfg: ClientConfig{MaxBytes: 1000}, reason: ReasonTooLarge,
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(len(good)))
+				w.Write(good)
+			}},
+		{sentence: "a gigabyte without a length", cfg: ClientConfig{MaxBytes: 1 << 20, Timeout: 20 * time.Second},
+			reason: ReasonTooLarge, handler: func(w http.ResponseWriter, _ *http.Request) {
+				blank := []byte(strings.Repeat(" ", 1<<20))
+				for range 1 << 10 {
+					if _, err := w.Write(blank); err != nil {
+						return
+					}
 				}
-			}
-		}},
-		{sentence: "headers that never come", cfg: ClientConfig{Timeout: 50 * time.Millisecond}, reason: ReasonTimeout, handler: func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-hang:
-			case <-r.Context().Done():
-			}
-		}},
-		{sentence: "a body that trickles", cfg: ClientConfig{Timeout: 100 * time.Millisecond}, reason: ReasonTimeout, handler: func(w http.ResponseWriter, r *http.Request) {
-			for {
-				if _, err := w.Write([]byte(" ")); err != nil {
-					return
-				}
-				w.(http.Flusher).Flush()
+			}},
+		{sentence: "headers that never come", cfg: ClientConfig{Timeout: 50 * time.Millisecond}, reason: ReasonTimeout,
+			handler: func(_ http.ResponseWriter, r *http.Request) {
 				select {
 				case <-hang:
-					return
 				case <-r.Context().Done():
-					return
-				case <-time.After(5 * time.Millisecond):
 				}
-			}
-		}},
+			}},
+		{sentence: "a body that trickles", cfg: ClientConfig{Timeout: 100 * time.Millisecond}, reason: ReasonTimeout,
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				for {
+					if _, err := w.Write([]byte(" ")); err != nil {
+						return
+					}
+					w.(http.Flusher).Flush()
+					select {
+					case <-hang:
+						return
+					case <-r.Context().Done():
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+			}},
 	} {
 		c.cfg.URL = c.url
 		if c.handler != nil {
@@ -104,7 +114,8 @@ func TestClientAsksAsItIsTold(t *testing.T) {
 	var got *http.Request
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { got = r; w.Write(page(1, 1, 0, 0)) })
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // must not matter
-	client, err := NewClient(ClientConfig{URL: url + "/s", Username: "me", Password: "secret", Header: http.Header{"X-Token": {"t"}, "Host": {"lb.example"}}})
+	client, err := NewClient(ClientConfig{URL: url + "/s", Username: "me", Password: "secret",
+		Header: http.Header{"X-Token": {"t"}, "Host": {"lb.example"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +124,8 @@ func TestClientAsksAsItIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	user, password, _ := got.BasicAuth()
-	if user != "me" || password != "secret" || got.Header.Get("X-Token") != "t" || got.Host != "lb.example" || got.URL.Path != "/s" {
+	if user != "me" || password != "secret" || got.Header.Get("X-Token") != "t" || got.Host != "lb.example" ||
+		got.URL.Path != "/s" {
 		t.Errorf("got %s %s, host %s, user %s:%s, header %v", got.Method, got.URL, got.Host, user, password, got.Header)
 	}
 	if enc := got.Header.Get("Accept-Encoding"); enc != "" {
@@ -164,7 +176,8 @@ func TestClientOverUnixSocketAndTLS(t *testing.T) {
 }
 
 func TestClientRefusesURLs(t *testing.T) {
-	for _, url := range []string{"", "status", "ftp://x/", "http://", "http+unix://relative:/x", "http+unix:///s", "http://a b/"} {
+	for _, url := range []string{"", "status", "ftp://x/", "http://", "http+unix://relative:/x", "http+unix:///s",
+		"http://a b/"} {
 		if _, err := NewClient(ClientConfig{URL: url}); err == nil {
 			t.Errorf("%q: got no error", url)
 		}

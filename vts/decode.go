@@ -75,7 +75,7 @@ func DecodeContext(ctx context.Context, body []byte, at time.Time, st *Status) e
 		return s.err
 	}
 	if seen&hasPage != hasPage || st.NowMsec == 0 {
-		return reject(ReasonMissing, "the reply is no status page of nginx-module-vts: it lacks loadMsec, nowMsec or connections")
+		return reject(ReasonMissing, "no status page of nginx-module-vts: it lacks loadMsec, nowMsec or connections")
 	}
 	st.keys = seen
 	st.Upstreams = upstreams
@@ -91,8 +91,9 @@ const (
 	hasPage = hasLoad | hasNow | hasConnections
 )
 
-// Shows fails with ReasonNoUpstream, and says why that may be, when a page that was decoded shows no upstream at all: there is
-// nothing to be learned from it, now or later. A client refuses such a page; in a file it is only a moment without any.
+// Shows fails with ReasonNoUpstream, and says why that may be, when a page that was decoded shows no upstream at all:
+// there is nothing to be learned from it, now or later. A client refuses such a page; in a file it is only a moment
+// without any.
 func (st *Status) Shows() error {
 	switch {
 	case len(st.Upstreams) > 0 || st.CountsOnly():
@@ -101,7 +102,8 @@ func (st *Status) Shows() error {
 		return reject(ReasonNoUpstream, "the page shows no upstream of http: it is that of nginx-module-sts (stream), "+
 			"where that of nginx-module-vts is needed")
 	case st.keys&hasUpstreams != 0:
-		return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has no upstream block in http")
+		return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has no upstream "+
+			"block in http")
 	}
 	return reject(ReasonNoUpstream, "the page shows no upstream: NGINX's configuration has none in http, or it has "+
 		"vhost_traffic_status_stats_by_upstream off (it must be on, which is the default)")
@@ -338,12 +340,13 @@ func (s *scanner) peer(group string, p *Peer) {
 		s.err = lacks(group, p.Server, seen)
 	}
 	if s.err == nil && !p.Responses.complete(classes, p.Requests) {
-		s.err = reject(ReasonMissing, "server %.200q of upstream %.200q has responses of unknown classes", p.Server, group)
+		s.err = reject(ReasonMissing, "server %.200q of upstream %.200q has responses of unknown classes", p.Server,
+			group)
 	}
 }
 
-// complete reports whether classes that are absent, those not in the mask, are known to be 0: when the others account for
-// all requests.
+// complete reports whether classes that are absent, those not in the mask, are known to be 0: when the others account
+// for all requests.
 func (r Responses) complete(mask uint, requests uint64) bool {
 	if mask == 1<<len(r)-1 {
 		return true
@@ -368,7 +371,8 @@ func lacks(group, server string, seen uint) error {
 	if seen&(hasRequestMsec|hasResponseMsec) != hasRequestMsec|hasResponseMsec {
 		remedy = "; nginx-module-vts has it from 0.1.16 on: renew the module"
 	}
-	return reject(ReasonMissing, "server %.200q of upstream %.200q lacks %s%s", server, group, strings.Join(missing, ", "), remedy)
+	return reject(ReasonMissing, "server %.200q of upstream %.200q lacks %s%s", server, group,
+		strings.Join(missing, ", "), remedy)
 }
 
 // small reads a number of the configuration, such as a weight.

@@ -46,8 +46,10 @@ func TestDecodeRejectsWhatIsNoStatusPage(t *testing.T) {
 		{"no clock", change(`"nowMsec":1795300582389,`, ``), ReasonMissing},
 		{"a clock at zero", change(`"nowMsec":1795300582389,`, `"nowMsec":0,`), ReasonMissing},
 		{"the same group twice", change(`"group_001"`, `"group_000"`), ReasonDuplicate},
-		{"a histogram whose bounds fall", change(`"responseBuckets":{"msecs":[5,10`, `"responseBuckets":{"msecs":[50,10`), ReasonMalformed},
-		{"a histogram of fewer counts than bounds", change(`"responseBuckets":{"msecs":[5,10`, `"responseBuckets":{"msecs":[10`), ReasonMalformed},
+		{"a histogram whose bounds fall", change(`"responseBuckets":{"msecs":[5,10`,
+			`"responseBuckets":{"msecs":[50,10`), ReasonMalformed},
+		{"a histogram of fewer counts than bounds", change(`"responseBuckets":{"msecs":[5,10`,
+			`"responseBuckets":{"msecs":[10`), ReasonMalformed},
 		{"brackets that do not match", change(`"times":[`, `"times":{`), ReasonMalformed},
 		{"nested without end", change(`"hostName":"vm"`, `"hostName":`+strings.Repeat("[", 100000)), ReasonMalformed},
 		{"something after the object", good + "{}", ReasonMalformed},
@@ -69,24 +71,44 @@ func TestDecodeTakesWhatAStatusPageMayHold(t *testing.T) {
 		sentence, old, new string
 		check              func(Status) bool
 	}{
-		{"the largest counter", `"requestCounter":167`, `"requestCounter":18446744073709551615`, func(s Status) bool { return s.Upstreams[0].Peers[0].Requests == math.MaxUint64 }},
-		{"keys that nobody knows", `"hostName":"vm"`, `"hostName":"vm","new":{"a":[1,{"b":"]}\""}],"c":null}`, func(s Status) bool { return len(s.Upstreams) == 2 }},
-		{"blanks and line ends", `"loadMsec":`, "\n\t \"loadMsec\" :\r\n ", func(s Status) bool { return s.LoadMsec == 1795300578100 }},
-		{"an escaped name", `"group_001"`, `"a\/\u00e9\n"`, func(s Status) bool { return s.Upstreams[0].Name == "a/é\n" }},
-		{"an IPv6 address", `"10.0.0.0:8080"`, `"[::1]:8080"`, func(s Status) bool { return s.Upstreams[0].Peers[0].Server == "[::1]:8080" }},
-		{"a server listed twice is one, its weights added up", `"10.0.0.1:8080"`, `"10.0.0.0:8080"`, func(s Status) bool {
-			return len(s.Upstreams[0].Peers) == 1 && s.Upstreams[0].Peers[0].Weight == 4 && s.Upstreams[0].Peers[0].Requests == 167
+		{"the largest counter", `"requestCounter":167`, `"requestCounter":18446744073709551615`, func(s Status) bool {
+			return s.Upstreams[0].Peers[0].Requests == math.MaxUint64
 		}},
-		{"a byte 0x1f in a name", `"group_000"`, "\"group\x1f000\"", func(s Status) bool { return s.Upstreams[0].Name == "group\x1f000" }},
-		{"a byte 0x1f in a part that is passed over", `"hostName":"vm"`, "\"hostName\":\"v\x1fm\"", func(s Status) bool { return len(s.Upstreams) == 2 }},
-		{"a name with a backslash that was not escaped", `"group_000"`, `"a\d\uzz"`, func(s Status) bool { return s.Upstreams[0].Name == `a\d\uzz` }},
+		{"keys that nobody knows", `"hostName":"vm"`, `"hostName":"vm","new":{"a":[1,{"b":"]}\""}],"c":null}`,
+			func(s Status) bool { return len(s.Upstreams) == 2 }},
+		{"blanks and line ends", `"loadMsec":`, "\n\t \"loadMsec\" :\r\n ", func(s Status) bool {
+			return s.LoadMsec == 1795300578100
+		}},
+		{"an escaped name", `"group_001"`, `"a\/\u00e9\n"`, func(s Status) bool {
+			return s.Upstreams[0].Name == "a/é\n"
+		}},
+		{"an IPv6 address", `"10.0.0.0:8080"`, `"[::1]:8080"`, func(s Status) bool {
+			return s.Upstreams[0].Peers[0].Server == "[::1]:8080"
+		}},
+		{"a server listed twice is one, its weights added up", `"10.0.0.1:8080"`, `"10.0.0.0:8080"`,
+			func(s Status) bool {
+				return len(s.Upstreams[0].Peers) == 1 && s.Upstreams[0].Peers[0].Weight == 4 &&
+					s.Upstreams[0].Peers[0].Requests == 167
+			}},
+		{"a byte 0x1f in a name", `"group_000"`, "\"group\x1f000\"", func(s Status) bool {
+			return s.Upstreams[0].Name == "group\x1f000"
+		}},
+		{"a byte 0x1f in a part that is passed over", `"hostName":"vm"`, "\"hostName\":\"v\x1fm\"",
+			func(s Status) bool {
+				return len(s.Upstreams) == 2
+			}},
+		{"a name with a backslash that was not escaped", `"group_000"`, `"a\d\uzz"`, func(s Status) bool {
+			return s.Upstreams[0].Name == `a\d\uzz`
+		}},
 		{"responses without a class that must be 0", `"4xx":0,"5xx":1`, `"5xx":1`, func(s Status) bool {
 			return s.Upstreams[0].Peers[0].Responses == Responses{1: 166, 4: 1}
 		}},
-		{"no upstream: nothing is wrong with the page, but a client does not take it", `"upstreamZones"`, `"otherZones"`, func(s Status) bool {
-			return len(s.Upstreams) == 0 && ReasonOf(s.Shows()) == ReasonNoUpstream
-		}},
-		{"bounds with a fraction", `"responseBuckets":{"msecs":[5,10`, `"responseBuckets":{"msecs":[0.5,10`, func(s Status) bool { return s.Upstreams[0].Peers[0].BucketsMsec[0] == 0.5 }},
+		{"no upstream: nothing is wrong with the page, but a client does not take it", `"upstreamZones"`,
+			`"otherZones"`, func(s Status) bool {
+				return len(s.Upstreams) == 0 && ReasonOf(s.Shows()) == ReasonNoUpstream
+			}},
+		{"bounds with a fraction", `"responseBuckets":{"msecs":[5,10`, `"responseBuckets":{"msecs":[0.5,10`,
+			func(s Status) bool { return s.Upstreams[0].Peers[0].BucketsMsec[0] == 0.5 }},
 	} {
 		if !strings.Contains(good, c.old) {
 			t.Fatalf("%s: the page holds no %s", c.sentence, c.old)

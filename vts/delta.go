@@ -33,7 +33,8 @@ func Delta(prev, cur *Status) (Sample, error) {
 		return Sample{}, err
 	}
 	if cur.LoadMsec < prev.LoadMsec {
-		return Sample{}, reject(ReasonGeneration, "the reply is of the configuration loaded at %d ms, older than %d ms seen before", cur.LoadMsec, prev.LoadMsec)
+		return Sample{}, reject(ReasonGeneration, "the reply is of the configuration loaded at %d ms, older than %d "+
+			"ms seen before", cur.LoadMsec, prev.LoadMsec)
 	}
 	s := Sample{
 		At:          cur.At,
@@ -160,7 +161,8 @@ func intervalBetween(prev, cur *Status) (time.Duration, error) {
 	local := cur.At.Sub(prev.At) // monotonic when both times carry it
 	slack := clockSlack + time.Duration(clockSlackShare*float64(max(local, 0)))
 	if low, high := local-cur.Took-slack, local+prev.Took+slack; interval < low || interval > high {
-		return 0, reject(ReasonClock, "the server's clock moved by %v while %v passed here", interval, local.Round(time.Millisecond))
+		return 0, reject(ReasonClock, "the server's clock moved by %v while %v passed here", interval,
+			local.Round(time.Millisecond))
 	}
 	return interval, nil
 }
@@ -172,7 +174,8 @@ func checkEpoch(prev, cur *Status) error {
 		return reject(ReasonEpoch, "the connection counters went down: NGINX was restarted")
 	}
 	if prev.Zone.MaxBytes != cur.Zone.MaxBytes {
-		return reject(ReasonEpoch, "the zone of the counters changed from %d to %d bytes", prev.Zone.MaxBytes, cur.Zone.MaxBytes)
+		return reject(ReasonEpoch, "the zone of the counters changed from %d to %d bytes", prev.Zone.MaxBytes,
+			cur.Zone.MaxBytes)
 	}
 	before := 0
 	for i := range cur.Upstreams {
@@ -186,7 +189,8 @@ func checkEpoch(prev, cur *Status) error {
 		old := lookup{peers: prev.Upstreams[before].Peers}
 		for j := range u.Peers {
 			if base := old.find(u.Peers[j].Server, j); base != nil && wentDown(base, &u.Peers[j]) {
-				return reject(ReasonEpoch, "a counter of server %s of %s went down: NGINX was restarted or the counters were reset", u.Peers[j].Server, u.Name)
+				return reject(ReasonEpoch, "a counter of server %s of %s went down: NGINX was restarted or the "+
+					"counters were reset", u.Peers[j].Server, u.Name)
 			}
 		}
 	}

@@ -70,7 +70,8 @@ func (d *Diagnosis) judge(st *Status) {
 		}
 		d.Requests += requests
 		for _, p := range u.Peers {
-			if p.Requests == 0 && p.Weight > 0 && !p.Down && !p.Backup && float64(requests)*float64(p.Weight)/float64(weights) >= passedOverAt {
+			if p.Requests == 0 && p.Weight > 0 && !p.Down && !p.Backup &&
+				float64(requests)*float64(p.Weight)/float64(weights) >= passedOverAt {
 				d.PassedOver = append(d.PassedOver, p.Server+" of "+u.Name)
 			}
 		}

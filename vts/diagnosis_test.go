@@ -9,7 +9,9 @@ import (
 
 func TestDiagnoseSaysWhatThePageIs(t *testing.T) {
 	body := page(2, 3, 4, 63)
-	client, err := NewClient(ClientConfig{URL: serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })})
+	client, err := NewClient(ClientConfig{URL: serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(body)
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,7 +20,8 @@ func TestDiagnoseSaysWhatThePageIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Version != "v0.2.7" || d.Servers != 6 || d.Bytes != len(body) || !d.Histograms || d.PollMean <= 0 || d.PollMax < d.PollMean || d.Requests != 6*167 || len(d.PassedOver) != 0 {
+	if d.Version != "v0.2.7" || d.Servers != 6 || d.Bytes != len(body) || !d.Histograms || d.PollMean <= 0 ||
+		d.PollMax < d.PollMean || d.Requests != 6*167 || len(d.PassedOver) != 0 {
 		t.Errorf("got %+v", d)
 	}
 	if d.ClockSkew > -time.Hour && d.ClockSkew < time.Hour {
@@ -41,7 +44,8 @@ func TestDiagnosisNamesServersThatArePassedOver(t *testing.T) {
 		{"one with requests is heard", Peer{Server: "b", Weight: 1, Requests: 1}, 1000, nil},
 	} {
 		var d Diagnosis
-		d.judge(&Status{Upstreams: []Upstream{{Name: "g", Peers: []Peer{{Server: "a", Weight: 2, Requests: c.others}, c.silent}}}})
+		d.judge(&Status{Upstreams: []Upstream{{Name: "g", Peers: []Peer{{Server: "a", Weight: 2, Requests: c.others},
+			c.silent}}}})
 		if !slices.Equal(d.PassedOver, c.want) {
 			t.Errorf("%s: got %v, want %v", c.sentence, d.PassedOver, c.want)
 		}

@@ -29,19 +29,29 @@ func TestExcessIsTheServersOwn(t *testing.T) {
 		errors, unserved float64 // wanted, within 2
 		msec             float64 // wanted UnansweredMsec, within 1 %
 	}{
-		{"a server that hangs, as the module counts it", []Tally{good, served(150, 150, 2000, 0), good}, 1, 150, 150, 150 * 1976},
-		{"a server that hangs, as the shim counts it", []Tally{good, served(150, 150, 2000, 2000), good}, 1, 150, 150, 150 * 1976},
+		{"a server that hangs, as the module counts it", []Tally{good, served(150, 150, 2000, 0), good}, 1, 150, 150,
+			150 * 1976},
+		{"a server that hangs, as the shim counts it", []Tally{good, served(150, 150, 2000, 2000), good}, 1, 150, 150,
+			150 * 1976},
 		{"half of its answers do not come", []Tally{good, served(150, 75, 1012, 12), good}, 1, 75, 75, 150 * 988},
 		{"a server that sheds load in 1 ms", []Tally{good, served(150, 150, 1, 1), good}, 1, 150, 0, 0},
 		{"its healthy peers have no excess", []Tally{good, served(150, 150, 1, 1), good}, 2, 0, 0, 0},
-		{"client errors that all share are nobody's fault", []Tally{served(150, 60, 24, 24), served(150, 66, 24, 24), served(150, 55, 24, 24)}, 1, 0, 0, 0},
-		{"what it has above what all share is its own", []Tally{served(1000, 100, 24, 24), served(1000, 400, 24, 24), served(1000, 100, 24, 24)}, 1, 300, 0, 0},
-		{"a peer that fails everything with 5xx is no witness", []Tally{{Requests: 150, Errors: 150}, served(150, 45, 24, 24), served(150, 45, 24, 24)}, 1, 0, 0, 0},
-		{"a few requests prove nothing", []Tally{served(5, 0, 24, 24), served(1, 1, 2000, 0), served(5, 0, 24, 24)}, 1, 0, 0, 0},
-		{"three of three do, beside hundreds that went well", []Tally{good, served(3, 3, 2000, 0), good}, 1, 3, 3, 3 * 1976},
-		{"two bad ones of five do not hide each other", []Tally{good, served(150, 150, 2000, 0), good, served(150, 150, 1, 1), good}, 3, 150, 0, 0},
-		{"where all but one fail, that one is the reference", []Tally{served(150, 150, 1, 1), served(150, 150, 1, 1), good, served(150, 150, 1, 1)}, 0, 150, 0, 0},
-		{"and has no excess itself", []Tally{served(150, 150, 1, 1), served(150, 150, 1, 1), good, served(150, 150, 1, 1)}, 2, 0, 0, 0},
+		{"client errors that all share are nobody's fault", []Tally{served(150, 60, 24, 24), served(150, 66, 24, 24),
+			served(150, 55, 24, 24)}, 1, 0, 0, 0},
+		{"what it has above what all share is its own", []Tally{served(1000, 100, 24, 24), served(1000, 400, 24, 24),
+			served(1000, 100, 24, 24)}, 1, 300, 0, 0},
+		{"a peer that fails everything with 5xx is no witness", []Tally{{Requests: 150, Errors: 150},
+			served(150, 45, 24, 24), served(150, 45, 24, 24)}, 1, 0, 0, 0},
+		{"a few requests prove nothing", []Tally{served(5, 0, 24, 24), served(1, 1, 2000, 0), served(5, 0, 24, 24)}, 1,
+			0, 0, 0},
+		{"three of three do, beside hundreds that went well", []Tally{good, served(3, 3, 2000, 0), good}, 1, 3, 3,
+			3 * 1976},
+		{"two bad ones of five do not hide each other", []Tally{good, served(150, 150, 2000, 0), good,
+			served(150, 150, 1, 1), good}, 3, 150, 0, 0},
+		{"where all but one fail, that one is the reference", []Tally{served(150, 150, 1, 1), served(150, 150, 1, 1),
+			good, served(150, 150, 1, 1)}, 0, 150, 0, 0},
+		{"and has no excess itself", []Tally{served(150, 150, 1, 1), served(150, 150, 1, 1), good,
+			served(150, 150, 1, 1)}, 2, 0, 0, 0},
 		{"a single server has no peers", []Tally{served(150, 150, 2000, 0)}, 0, 0, 0, 0},
 		{"peers without requests are no peers", []Tally{{}, served(150, 150, 2000, 0), {}}, 1, 0, 0, 0},
 		{"slow clients alone are no errors", []Tally{good, served(150, 0, 900, 24), good}, 1, 0, 0, 0},
@@ -50,7 +60,8 @@ func TestExcessIsTheServersOwn(t *testing.T) {
 			t.Parallel()
 			got := Excesses(c.tallies)[c.server]
 			if math.Abs(got.ClientErrors-c.errors) > 2 || math.Abs(got.Unanswered-c.unserved) > 2 {
-				t.Errorf("got %.1f client errors, %.1f of them unanswered, want %g and %g", got.ClientErrors, got.Unanswered, c.errors, c.unserved)
+				t.Errorf("got %.1f client errors, %.1f of them unanswered, want %g and %g", got.ClientErrors,
+					got.Unanswered, c.errors, c.unserved)
 			}
 			if math.Abs(got.UnansweredMsec-c.msec) > 0.01*c.msec {
 				t.Errorf("got %.0f ms of unanswered attempts, want %.0f", got.UnansweredMsec, c.msec)
@@ -63,14 +74,16 @@ func TestExcessWaitIsAboveThePeers(t *testing.T) {
 	t.Parallel()
 	got := Excesses([]Tally{served(100, 0, 30, 20), served(100, 0, 70, 20), served(100, 0, 30, 20)})
 	if got[1].WaitMsec != 4000 || got[0].WaitMsec != 0 {
-		t.Errorf("got %g and %g ms, want 4000 and 0: 50 ms of wait per request beside 10", got[1].WaitMsec, got[0].WaitMsec)
+		t.Errorf("got %g and %g ms, want 4000 and 0: 50 ms of wait per request beside 10", got[1].WaitMsec,
+			got[0].WaitMsec)
 	}
 }
 
 func TestExcessLeavesOutBackupsAndServersThatAreDown(t *testing.T) {
 	t.Parallel()
 	peer := func(bad uint64) PeerSample {
-		return PeerSample{Known: true, Requests: 150, Responses: Responses{1: 150 - bad, 3: bad}, RequestMsec: 3600, ResponseMsec: 3600}
+		return PeerSample{Known: true, Requests: 150, Responses: Responses{1: 150 - bad, 3: bad}, RequestMsec: 3600,
+			ResponseMsec: 3600}
 	}
 	backup, down := peer(0), peer(0)
 	backup.Backup, down.Down = true, true
@@ -109,7 +122,8 @@ func TestSharedClientErrorsAreHardlyEverBlamed(t *testing.T) {
 		}
 	}
 	if blamed > looked/5000 {
-		t.Errorf("%d of %d servers were blamed for client errors that all share, want at most 1 in 5000", blamed, looked)
+		t.Errorf("%d of %d servers were blamed for client errors that all share, want at most 1 in 5000", blamed,
+			looked)
 	}
 }
 
@@ -143,7 +157,8 @@ func TestFadeForgets(t *testing.T) {
 	for range 1000 {
 		sum = sum.Fade(0.5, served(10, 5, 20, 10))
 	}
-	if want := served(20, 10, 20, 10); math.Abs(sum.Requests-want.Requests) > 1e-9 || math.Abs(sum.ClientErrors-want.ClientErrors) > 1e-9 ||
+	if want := served(20, 10, 20, 10); math.Abs(sum.Requests-want.Requests) > 1e-9 ||
+		math.Abs(sum.ClientErrors-want.ClientErrors) > 1e-9 ||
 		math.Abs(sum.RequestMsec-want.RequestMsec) > 1e-9 || math.Abs(sum.ResponseMsec-want.ResponseMsec) > 1e-9 {
 		t.Errorf("got %+v, want %+v", sum, want)
 	}
@@ -190,10 +205,12 @@ func TestServersThatOnlyLookFast(t *testing.T) {
 				for i, e := range g.Excess() {
 					bad := g.Peers[i].Server == "127.0.0.1:19002"
 					if want := map[bool]float64{true: 150, false: 0}[bad]; e.ClientErrors != want {
-						t.Fatalf("server %s: got %g client errors of its own, want %g", g.Peers[i].Server, e.ClientErrors, want)
+						t.Fatalf("server %s: got %g client errors of its own, want %g", g.Peers[i].Server,
+							e.ClientErrors, want)
 					}
 					if want := bad && c.unanswered; (e.Unanswered == 150) != want || (e.UnansweredMsec > 0) != want {
-						t.Fatalf("server %s: got %g unanswered, %g ms", g.Peers[i].Server, e.Unanswered, e.UnansweredMsec)
+						t.Fatalf("server %s: got %g unanswered, %g ms", g.Peers[i].Server, e.Unanswered,
+							e.UnansweredMsec)
 					}
 				}
 			}

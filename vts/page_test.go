@@ -15,8 +15,10 @@ func page(groups, servers, bounds, ring int) []byte {
 		}
 		return "[" + strings.Join(s, ",") + "]"
 	}
-	rings := fmt.Sprintf(`{"times":%s,"msecs":%s}`, numbers(ring, func(i int) int { return 1795300577758 + i }), numbers(ring, func(i int) int { return 5 + i%20 }))
-	histogram := fmt.Sprintf(`{"msecs":%s,"counters":%s}`, numbers(bounds, func(i int) int { return 5 * (i + 1) }), numbers(bounds, func(i int) int { return 40 * (i + 1) }))
+	rings := fmt.Sprintf(`{"times":%s,"msecs":%s}`, numbers(ring, func(i int) int { return 1795300577758 + i }),
+		numbers(ring, func(i int) int { return 5 + i%20 }))
+	histogram := fmt.Sprintf(`{"msecs":%s,"counters":%s}`, numbers(bounds, func(i int) int { return 5 * (i + 1) }),
+		numbers(bounds, func(i int) int { return 40 * (i + 1) }))
 	over := `"overCounts":{"maxIntegerSize":18446744073709551615,"requestCounter":0,"inBytes":0,"outBytes":0,"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":0,"requestMsecCounter":0,"responseMsecCounter":0}`
 	var b strings.Builder
 	b.WriteString(`{"hostName":"vm","moduleVersion":"v0.2.7","nginxVersion":"1.22.1","loadMsec":1795300578100,"nowMsec":1795300582389,` +

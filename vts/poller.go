@@ -21,7 +21,8 @@ var ErrStale = errors.New("the last good status is stale")
 // PollerConfig says how often a status is taken.
 type PollerConfig struct {
 	// Interval between two polls; 0 means 500 ms. Polls start at whole multiples of it after the first: a slow reply
-	// shortens the wait that follows, and one that takes longer than the interval skips polls rather than shifting them.
+	// shortens the wait that follows, and one that takes longer than the interval skips polls rather than shifting
+	// them.
 	Interval time.Duration
 	// StaleAfter is the age at which the last good status no longer counts; 0 means the larger of 5 s and 5 intervals.
 	StaleAfter time.Duration
@@ -84,7 +85,8 @@ func NewPoller(source StatusSource, cfg PollerConfig) (*Poller, error) {
 		cfg.MaxBackoff = 10 * time.Second
 	}
 	if cfg.Interval < time.Millisecond || cfg.StaleAfter < 0 || cfg.MaxBackoff < 0 {
-		return nil, fmt.Errorf("poller: interval %v, stale after %v, back-off up to %v: want at least 1ms, 0 and 0", cfg.Interval, cfg.StaleAfter, cfg.MaxBackoff)
+		return nil, fmt.Errorf("poller: interval %v, stale after %v, back-off up to %v: want at least 1ms, 0 and 0",
+			cfg.Interval, cfg.StaleAfter, cfg.MaxBackoff)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -93,7 +95,8 @@ func NewPoller(source StatusSource, cfg PollerConfig) (*Poller, error) {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	return &Poller{
-		source: source, interval: cfg.Interval, staleAfter: cfg.StaleAfter, maxBackoff: max(cfg.MaxBackoff, cfg.Interval),
+		source: source, interval: cfg.Interval, staleAfter: cfg.StaleAfter, maxBackoff: max(cfg.MaxBackoff,
+			cfg.Interval),
 		log: cfg.Logger, rand: cfg.Rand,
 		changed: make(chan struct{}),
 		subs:    map[*Subscription]struct{}{},
@@ -287,7 +290,8 @@ func (r *Reader) Sample(ctx context.Context) (Sample, error) {
 			r.base, r.epoch = last, epoch
 		case epoch != r.epoch:
 			r.base, r.epoch = last, epoch
-			return Sample{}, reject(ReasonEpoch, "NGINX was restarted, its counters were reset or a clock jumped since the last sample")
+			return Sample{}, reject(ReasonEpoch, "NGINX was restarted, its counters were reset or a clock jumped "+
+				"since the last sample")
 		default:
 			base := r.base
 			r.base = last

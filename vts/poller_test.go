@@ -171,34 +171,35 @@ func TestSubscribersGetEveryEventAndSlowOnesLoseTheOldest(t *testing.T) {
 
 func TestReaderSpansPollsAndStartsAnewAfterAnEpoch(t *testing.T) {
 	source := &scripted{}
-	runPoller(t, source, PollerConfig{Interval: 100 * time.Millisecond, StaleAfter: time.Second}, func(t *testing.T, p *Poller) {
-		r := p.Reader()
-		if _, err := r.Sample(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(3*time.Second + 50*time.Millisecond) // between two polls
-		s, err := r.Sample(t.Context())
-		if err != nil || s.Interval != 3*time.Second || s.Groups[0].Peers[0].Requests != 300 {
-			t.Errorf("got %v with %+v, %v; want one sample over 30 polls", s.Interval, s.Groups, err)
-		}
-		source.n.Store(0) // restarted
-		time.Sleep(300 * time.Millisecond)
-		if _, err := r.Sample(t.Context()); ReasonOf(err) != ReasonEpoch {
-			t.Errorf("got %v, want the restart reported", err)
-		}
-		if s, err := r.Sample(t.Context()); err != nil || s.Interval != 100*time.Millisecond {
-			t.Errorf("got %v, %v; want a sample after the restart", s.Interval, err)
-		}
-		source.fail.Store(true)
-		if _, err := r.Sample(t.Context()); !errors.Is(err, ErrStale) {
-			t.Errorf("got %v, want ErrStale", err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := r.Sample(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want context.Canceled", err)
-		}
-	})
+	runPoller(t, source, PollerConfig{Interval: 100 * time.Millisecond, StaleAfter: time.Second},
+		func(t *testing.T, p *Poller) {
+			r := p.Reader()
+			if _, err := r.Sample(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3*time.Second + 50*time.Millisecond) // between two polls
+			s, err := r.Sample(t.Context())
+			if err != nil || s.Interval != 3*time.Second || s.Groups[0].Peers[0].Requests != 300 {
+				t.Errorf("got %v with %+v, %v; want one sample over 30 polls", s.Interval, s.Groups, err)
+			}
+			source.n.Store(0) // restarted
+			time.Sleep(300 * time.Millisecond)
+			if _, err := r.Sample(t.Context()); ReasonOf(err) != ReasonEpoch {
+				t.Errorf("got %v, want the restart reported", err)
+			}
+			if s, err := r.Sample(t.Context()); err != nil || s.Interval != 100*time.Millisecond {
+				t.Errorf("got %v, %v; want a sample after the restart", s.Interval, err)
+			}
+			source.fail.Store(true)
+			if _, err := r.Sample(t.Context()); !errors.Is(err, ErrStale) {
+				t.Errorf("got %v, want ErrStale", err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := r.Sample(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want context.Canceled", err)
+			}
+		})
 }
 
 func TestPollerLeavesNoGoroutine(t *testing.T) {

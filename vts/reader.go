@@ -158,7 +158,8 @@ func detect(text []byte) (Format, error) {
 		return "", s.err
 	}
 	if !nested {
-		return "", reject(ReasonMissing, "an object of none of the formats known: it has neither now_ms nor nowMsec nor zones")
+		return "", reject(ReasonMissing, "an object of none of the formats known: it has neither now_ms nor "+
+			"nowMsec nor zones")
 	}
 	return FormatSeed, nil
 }

@@ -32,8 +32,10 @@ func testStatus(n uint64) *Status {
 		Connections: Connections{1, 2, 3, 4, 5 + n, 5 + n, 7 + n},
 		Zone:        Zone{MaxBytes: 1 << 20, UsedBytes: 4096, FreeBytes: 1 << 19, Dropped: 0},
 		Upstreams: []Upstream{{Name: "app", Peers: []Peer{
-			{Server: "127.0.0.1:1", Weight: 3, MaxFails: 1, FailTimeout: 10, Requests: 10 * n, InBytes: 100 * n, OutBytes: 200 * n,
-				Responses: Responses{0, 9 * n, 0, 0, n}, RequestMsec: 50 * n, ResponseMsec: 40 * n, BucketsMsec: []float64{1, 2.5, 10}, Buckets: []uint64{n, 5 * n, 9 * n}},
+			{Server: "127.0.0.1:1", Weight: 3, MaxFails: 1, FailTimeout: 10, Requests: 10 * n, InBytes: 100 * n,
+				OutBytes:  200 * n,
+				Responses: Responses{0, 9 * n, 0, 0, n}, RequestMsec: 50 * n, ResponseMsec: 40 * n,
+				BucketsMsec: []float64{1, 2.5, 10}, Buckets: []uint64{n, 5 * n, 9 * n}},
 			{Server: `unix:/run/"x"`, Weight: 1, Down: true, Backup: true},
 		}}},
 	}
@@ -51,12 +53,15 @@ func TestOpenTellsTheFormatsApart(t *testing.T) {
 		{"lines that collect wrote", string(record), FormatRecord, 2, 0},
 		{"a page on one line", page + "\n", FormatStatus, 1, 0},
 		{"pages one after the other, the last without a line end", page + "\n" + page, FormatStatus, 2, 0},
-		{"a page over several lines", "{\n \"loadMsec\": 5,\n \"nowMsec\": 9,\n \"connections\": {\n }\n}\n" + page, FormatStatus, 2, 0},
+		{"a page over several lines", "{\n \"loadMsec\": 5,\n \"nowMsec\": 9,\n \"connections\": {\n }\n}\n" + page,
+			FormatStatus, 2, 0},
 		{"the older format", seed + "\n" + seed + "\n", FormatSeed, 2, 0},
 		{"blank lines between", "\n" + seed + "\n\n" + seed + "\n", FormatSeed, 2, 0},
 		{"a line of rubbish is skipped", string(record) + "rubbish\n" + string(record), FormatRecord, 4, 1},
-		{"a line that was cut off in the middle is skipped", string(record[:len(record)/3]) + "\n" + string(record), FormatRecord, 2, 1},
-		{"a page that was cut off is skipped, not the one after it", "{\n \"loadMsec\": 5,\n" + page + "\n", FormatStatus, 1, 1},
+		{"a line that was cut off in the middle is skipped", string(record[:len(record)/3]) + "\n" + string(record),
+			FormatRecord, 2, 1},
+		{"a page that was cut off is skipped, not the one after it", "{\n \"loadMsec\": 5,\n" + page + "\n",
+			FormatStatus, 1, 1},
 		{"an end within a line", string(record[:len(record)-20]), FormatRecord, 1, 1},
 		{"no line at all", "", "", 0, 0},
 		{"nothing that is known", "<html>\n", "", 0, 1},
@@ -66,10 +71,12 @@ func TestOpenTellsTheFormatsApart(t *testing.T) {
 		f.SkipBad = true
 		all, err := readAll(f)
 		if err != nil || len(all) != c.n || f.Bad != c.bad || f.Format() != c.format {
-			t.Errorf("%s: got %d statuses, %d bad (%v), format %q, error %v; want %d, %d, %q", c.sentence, len(all), f.Bad, f.LastBad, f.Format(), err, c.n, c.bad, c.format)
+			t.Errorf("%s: got %d statuses, %d bad (%v), format %q, error %v; want %d, %d, %q", c.sentence, len(all),
+				f.Bad, f.LastBad, f.Format(), err, c.n, c.bad, c.format)
 		}
 		if c.bad > 0 {
-			if _, err := readAll(NewFile("stats.ndjson", strings.NewReader(c.text))); err == nil || !strings.Contains(err.Error(), "stats.ndjson:") {
+			if _, err := readAll(NewFile("stats.ndjson", strings.NewReader(c.text))); err == nil ||
+				!strings.Contains(err.Error(), "stats.ndjson:") {
 				t.Errorf("%s: without skipping: got %v, want an error with file and line", c.sentence, err)
 			}
 		}

@@ -9,12 +9,13 @@ import (
 type Reason string
 
 const (
-	ReasonConnect    Reason = "connect"          // no connection, or it broke
-	ReasonTimeout    Reason = "timeout"          // no complete reply in time
-	ReasonHTTP       Reason = "http_status"      // a status other than 200
-	ReasonTooLarge   Reason = "too_large"        // the body passed its limit
-	ReasonNotJSON    Reason = "not_json"         // HTML, empty, anything that does not start as a JSON object
-	ReasonMalformed  Reason = "malformed"        // JSON that is broken, cut off, or holds a number that no counter can have
+	ReasonConnect  Reason = "connect"     // no connection, or it broke
+	ReasonTimeout  Reason = "timeout"     // no complete reply in time
+	ReasonHTTP     Reason = "http_status" // a status other than 200
+	ReasonTooLarge Reason = "too_large"   // the body passed its limit
+	ReasonNotJSON  Reason = "not_json"    // HTML, empty, anything that does not start as a JSON object
+	// JSON that is broken, cut off, or holds a number that no counter can have
+	ReasonMalformed  Reason = "malformed"
 	ReasonMissing    Reason = "missing_field"    // JSON, but not a status page: something needed is absent
 	ReasonNoUpstream Reason = "no_upstream"      // a page that shows no upstream group, or that of another module
 	ReasonGap        Reason = "gap"              // a recording was interrupted: nobody looked in between

@@ -55,28 +55,35 @@ func TestRecordedRepliesGiveTheRightDeltas(t *testing.T) {
 		{sentence: "the first reply has nothing to be compared with", reason: ReasonFirst},
 		{
 			sentence: "equal weights: the first histogram counts from zero", interval: 2344 * time.Millisecond,
-			requests: map[string][]uint64{"compose_backend": {140, 139, 139}, "home_read_backend": {191, 190, 190}, "user_read_backend": {94, 82, 0, 0}},
-			weights:  []int{1, 1, 1},
+			requests: map[string][]uint64{"compose_backend": {140, 139, 139}, "home_read_backend": {191, 190, 190},
+				"user_read_backend": {94, 82, 0, 0}},
+			weights: []int{1, 1, 1},
 		},
 		{
 			sentence: "only compose has traffic", interval: 1227 * time.Millisecond,
-			requests: map[string][]uint64{"compose_backend": {66, 67, 65}, "home_read_backend": {0, 0, 0}, "user_read_backend": {0, 0, 0, 0}},
-			weights:  []int{1, 1, 1},
+			requests: map[string][]uint64{"compose_backend": {66, 67, 65}, "home_read_backend": {0, 0, 0},
+				"user_read_backend": {0, 0, 0, 0}},
+			weights: []int{1, 1, 1},
 		},
 		{
-			sentence: "a reload changes generation and weights and keeps the counters", interval: 413 * time.Millisecond, reloaded: true,
-			requests: map[string][]uint64{"compose_backend": {0, 0, 0}, "home_read_backend": {0, 0, 0}, "user_read_backend": {0, 0, 0, 0}},
-			weights:  []int{2, 4, 9},
+			sentence: "a reload changes generation and weights and keeps the counters", interval: 413 *
+				time.Millisecond, reloaded: true,
+			requests: map[string][]uint64{"compose_backend": {0, 0, 0}, "home_read_backend": {0, 0, 0},
+				"user_read_backend": {0, 0, 0, 0}},
+			weights: []int{2, 4, 9},
 		},
 		{
 			sentence: "traffic follows the new weights", interval: 2355 * time.Millisecond,
-			requests: map[string][]uint64{"compose_backend": {53, 106, 240}, "home_read_backend": {67, 198, 330}, "user_read_backend": {0, 0, 0, 0}},
-			weights:  []int{2, 4, 9},
+			requests: map[string][]uint64{"compose_backend": {53, 106, 240}, "home_read_backend": {67, 198, 330},
+				"user_read_backend": {0, 0, 0, 0}},
+			weights: []int{2, 4, 9},
 		},
 		{
-			sentence: "backends stopped: the group itself is no server, but its refusals are counted", interval: 1527 * time.Millisecond,
-			requests: map[string][]uint64{"compose_backend": {1, 1, 1}, "home_read_backend": {0, 0, 0}, "user_read_backend": {0, 0, 0, 0}},
-			weights:  []int{2, 4, 9}, noLive: 56, errors: 1,
+			sentence: "backends stopped: the group itself is no server, but its refusals are counted", interval: 1527 *
+				time.Millisecond,
+			requests: map[string][]uint64{"compose_backend": {1, 1, 1}, "home_read_backend": {0, 0, 0},
+				"user_read_backend": {0, 0, 0, 0}},
+			weights: []int{2, 4, 9}, noLive: 56, errors: 1,
 		},
 		{sentence: "a restart zeroes the counters", reason: ReasonEpoch},
 	}
@@ -120,12 +127,14 @@ func TestRecordedRepliesGiveTheRightDeltas(t *testing.T) {
 					t.Errorf("%s: %s: got known %v with %d requests", want.sentence, p.Server, p.Known, p.Requests)
 				}
 				if p.Known && p.Buckets[len(p.Buckets)-1] != p.Requests {
-					t.Errorf("%s: %s: got %v in the buckets, want %d at the last", want.sentence, p.Server, p.Buckets, p.Requests)
+					t.Errorf("%s: %s: got %v in the buckets, want %d at the last", want.sentence, p.Server, p.Buckets,
+						p.Requests)
 				}
 			}
 			user := got.Groups[2]
 			if !user.Peers[2].Down || !user.Peers[3].Backup {
-				t.Errorf("%s: got down %v and backup %v, want both", want.sentence, user.Peers[2].Down, user.Peers[3].Backup)
+				t.Errorf("%s: got down %v and backup %v, want both", want.sentence, user.Peers[2].Down,
+					user.Peers[3].Backup)
 			}
 		})
 	}

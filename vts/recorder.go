@@ -88,7 +88,8 @@ func (r *Recorder) open(appending bool) error {
 	r.file, r.synced = f, time.Now()
 	if r.compressed() {
 		// One goroutine at most, and a window that suits lines which differ in a few digits.
-		r.zip, err = zstd.NewWriter(countingWriter{r}, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(1<<20))
+		r.zip, err = zstd.NewWriter(countingWriter{r}, zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(1<<20))
 	}
 	return err
 }

@@ -35,26 +35,27 @@ type GroupSample struct {
 	Peers []PeerSample // in the order of the page; pseudo servers left out
 	// NoLive is how many requests found no live server and were refused by NGINX itself.
 	NoLive uint64
-	// Refused is how many requests admission control refused before a server was chosen. They are no failures of any server, and
-	// in no other count.
+	// Refused is how many requests admission control refused before a server was chosen. They are no failures of any
+	// server, and in no other count.
 	Refused uint64
-	// Ever and Upgraded are the requests of the group since its counters began, at the end of the interval, and those of
-	// them answered by 101 Switching Protocols. Both are 0 where only the interval is known.
+	// Ever and Upgraded are the requests of the group since its counters began, at the end of the interval, and those
+	// of them answered by 101 Switching Protocols. Both are 0 where only the interval is known.
 	Ever, Upgraded uint64
 }
 
-// upgradedShare is the share of requests from which on they say what the group is for. A WebSocket lasts minutes where a
-// request lasts milliseconds: 1 in 10,000 is a tenth of the response time.
+// upgradedShare is the share of requests from which on they say what the group is for. A WebSocket lasts minutes where
+// a request lasts milliseconds: 1 in 10,000 is a tenth of the response time.
 const upgradedShare = 1e-4
 
-// LongLived says why the group's response times are no measure of its servers; empty when they are. With WebSockets the time
-// that a client stays counts as one response, in the interval in which it leaves. Long polls cannot be told from slow
-// requests: they are taken for such, the same on all servers.
+// LongLived says why the group's response times are no measure of its servers; empty when they are. With WebSockets the
+// time that a client stays counts as one response, in the interval in which it leaves. Long polls cannot be told from
+// slow requests: they are taken for such, the same on all servers.
 func (g GroupSample) LongLived() string {
 	if g.Upgraded == 0 || float64(g.Upgraded) < upgradedShare*float64(g.Ever) {
 		return ""
 	}
-	return fmt.Sprintf("it carries WebSockets (%d of %d answers were 101 Switching Protocols), and how long they stay open counts as response time: "+
+	return fmt.Sprintf("it carries WebSockets (%d of %d answers were 101 Switching Protocols), and how long they "+
+		"stay open counts as response time: "+
 		"give them an upstream of their own", g.Upgraded, g.Ever)
 }
 

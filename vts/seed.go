@@ -2,13 +2,13 @@ package vts
 
 import "time"
 
-// seedInterval is the time between two lines of the older format, which carries no times at all; its recorder asked once
-// a second.
+// seedInterval is the time between two lines of the older format, which carries no times at all; its recorder asked
+// once a second.
 const seedInterval = time.Second
 
 // decodeSeed reads one line of the older statistics format: zone → server → counters. It has neither a clock nor
-// connections nor status classes; line, counted from 1, stands in for the clock at one line per second. Requests that were
-// neither 2xx nor 3xx are taken for 5xx, the rest for 2xx.
+// connections nor status classes; line, counted from 1, stands in for the clock at one line per second. Requests that
+// were neither 2xx nor 3xx are taken for 5xx, the rest for 2xx.
 func decodeSeed(text []byte, line int, st *Status) error {
 	s := scanner{buf: text}
 	if s.peek() != '{' {

@@ -12,8 +12,8 @@ type Series struct {
 	epochs  uint64 // how often it had to start anew
 	refused int    // replies refused in a row, prev staying what it was
 
-	// Recorded says that the statuses come from a file: a pause in it is no observation time. Whatever lies in an interval
-	// that is longer than 5 s and than 5 times the median of the last ones is left out, with ReasonGap.
+	// Recorded says that the statuses come from a file: a pause in it is no observation time. Whatever lies in an
+	// interval that is longer than 5 s and than 5 times the median of the last ones is left out, with ReasonGap.
 	Recorded bool
 	recent   []time.Duration // the last intervals, up to recentIntervals
 	turn     int             // the next of them to be replaced

@@ -72,6 +72,6 @@ type Responses [5]uint64
 // Errors is the number of 5xx responses.
 func (r Responses) Errors() uint64 { return r[4] }
 
-// CountsOnly reports whether the page is that of a shim that does not read NGINX's memory: it lists no server before its
-// first request, and no settings.
+// CountsOnly reports whether the page is that of a shim that does not read NGINX's memory: it lists no server before
+// its first request, and no settings.
 func (st *Status) CountsOnly() bool { return strings.HasSuffix(st.ModuleVer, "-variables") }

@@ -52,8 +52,8 @@ func Quantise(x []float64) []Weight {
 	return out
 }
 
-// quantiseError is the worst error of a share at a scale, relative to the share's square root times the mean root; it stops at
-// an error of limit or more. ints is scratch.
+// quantiseError is the worst error of a share at a scale, relative to the share's square root times the mean root; it
+// stops at an error of limit or more. ints is scratch.
 func quantiseError(x, want, root []float64, ints []int, scale, limit float64) float64 {
 	total := 0
 	for i, v := range x {

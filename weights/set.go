@@ -27,8 +27,8 @@ func (g Group) SameServers(o Group) bool {
 	return maps.EqualFunc(g, o, func(Setting, Setting) bool { return true })
 }
 
-// Shares returns the share of requests that a round robin gives each server by its weight, 0 to what is down; the shares
-// sum to 1, or to 0 when every server is down.
+// Shares returns the share of requests that a round robin gives each server by its weight, 0 to what is down; the
+// shares sum to 1, or to 0 when every server is down.
 func (g Group) Shares() map[string]float64 {
 	sum := 0.0
 	for _, s := range g {

@@ -32,7 +32,8 @@ func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 		}
 	}
 	if s := p.ForecastScore; s != nil && s.Judged > 0 {
-		out = append(out, fmt.Sprintf("Of %d forecasts that could be judged the median was off by %s %%, and %s %% fell into their interval.", s.Judged,
+		out = append(out, fmt.Sprintf("Of %d forecasts that could be judged the median was off by %s %%, and %s %% "+
+			"fell into their interval.", s.Judged,
 			Percent(s.MedianError), Percent(s.Covered)))
 	}
 	if p.ART > 0 {
@@ -133,7 +134,8 @@ func Text(e *tuner.Explanation, b Budget) string {
 			fmt.Fprintf(&t, "  %s: %s\n", plain.Text(p.Servers[j].Server), Server(&p.Servers[j]))
 		}
 		if x := p.Experience; x != nil && x.Visits > 0 {
-			fmt.Fprintf(&t, "  Experience: in %.0f visits of load %d times were %.2f times what the model says; the plan is %s.\n", x.Visits, x.Regime,
+			fmt.Fprintf(&t, "  Experience: in %.0f visits of load %d times were %.2f times what the model says; the "+
+				"plan is %s.\n", x.Visits, x.Regime,
 				math.Exp(x.Correction), x.Action)
 		}
 	}

@@ -57,7 +57,8 @@ func Remedy(held string) string {
 	case "signal":
 		return "send SIGUSR2 to the daemon, or restart it"
 	case "observing":
-		return "wait until the observation is over; observe_first says how long it takes, and --observe that it never ends"
+		return "wait until the observation is over; observe_first says how long it takes, and --observe that it " +
+			"never ends"
 	case "circuit breaker":
 		return "look at the last error in the log, then trimtab nginx check"
 	case "configuration":

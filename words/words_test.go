@@ -35,7 +35,8 @@ func TestChangeInWords(t *testing.T) {
 		want     string
 	}{
 		{"shares and milliseconds", map[string]int{"a": 79, "b": 20}, map[string]int{"a": 91, "b": 9}, e,
-			"b: 20 → 9 % of compose_backend; a: 80 → 91 % of compose_backend; expected p99 310 → 45 ms; b saturates at 160/s"},
+			"b: 20 → 9 % of compose_backend; a: 80 → 91 % of compose_backend; expected p99 310 → 45 ms; b " +
+				"saturates at 160/s"},
 		{"both times in the same unit", map[string]int{"a": 1, "b": 1}, map[string]int{"a": 1, "b": 3},
 			&tuner.Explanation{Pools: []tuner.PoolExplanation{{
 				Groups:   []string{"compose_backend"},

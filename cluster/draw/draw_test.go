@@ -43,7 +43,8 @@ func page(t *testing.T, k int) Page {
 	for i := range n {
 		a := m.Assign(w, x.RawRowView(i))
 		p.Assigned = append(p.Assigned, a)
-		s := vts.Sample{At: time.Unix(int64(3*i), 0), Interval: 3 * time.Second, Groups: []vts.GroupSample{{Name: "a_backend", Peers: []vts.PeerSample{{Requests: uint64(i)}}}}}
+		s := vts.Sample{At: time.Unix(int64(3*i), 0), Interval: 3 * time.Second,
+			Groups: []vts.GroupSample{{Name: "a_backend", Peers: []vts.PeerSample{{Requests: uint64(i)}}}}}
 		p.Intervals = append(p.Intervals, cluster.Interval{Sample: s, Follows: i%100 > 0})
 		history = append(history, cluster.Step{Regime: a.Regime, Follows: i%100 > 0})
 	}

@@ -15,7 +15,8 @@ import (
 func (p Page) matrix(c draw.Canvas) error {
 	t := p.Transitions
 	k := len(t.Labels)
-	pl := newPlot(fmt.Sprintf("Transition probabilities per interval (%.3g s), all controls", t.Interval.Seconds()), "to regime", "from regime")
+	pl := newPlot(fmt.Sprintf("Transition probabilities per interval (%.3g s), all controls", t.Interval.Seconds()),
+		"to regime", "from regime")
 	pl.Add(&cells{chain: t.All, k: k})
 	ticks := everyRegime(k, 27)
 	pl.X.Tick.Marker, pl.Y.Tick.Marker = plot.ConstantTicks(ticks), plot.ConstantTicks(ticks)
@@ -45,8 +46,10 @@ func (m *cells) Plot(c draw.Canvas, p *plot.Plot) {
 		_, row, seen := m.chain.Row(from)
 		for to := range m.k {
 			box := []vg.Point{
-				{X: x(float64(to) - 0.5), Y: y(float64(from) - 0.5)}, {X: x(float64(to) + 0.5), Y: y(float64(from) - 0.5)},
-				{X: x(float64(to) + 0.5), Y: y(float64(from) + 0.5)}, {X: x(float64(to) - 0.5), Y: y(float64(from) + 0.5)},
+				{X: x(float64(to) - 0.5), Y: y(float64(from) - 0.5)},
+				{X: x(float64(to) + 0.5), Y: y(float64(from) - 0.5)},
+				{X: x(float64(to) + 0.5), Y: y(float64(from) + 0.5)},
+				{X: x(float64(to) - 0.5), Y: y(float64(from) + 0.5)},
 			}
 			if !seen {
 				c.FillPolygon(color.Gray{Y: 215}, box)
@@ -80,13 +83,16 @@ func scale(c draw.Canvas) {
 	width := vg.Points(14)
 	height := c.Max.Y - c.Min.Y
 	for i := range steps {
-		low, high := c.Min.Y+height*vg.Length(i)/steps, min(c.Max.Y, c.Min.Y+height*vg.Length(i+2)/steps) // overlapping: no seams
-		c.FillPolygon(heat((float64(i)+0.5)/steps), []vg.Point{{X: c.Min.X, Y: low}, {X: c.Min.X + width, Y: low}, {X: c.Min.X + width, Y: high}, {X: c.Min.X, Y: high}})
+		// overlapping: no seams
+		low, high := c.Min.Y+height*vg.Length(i)/steps, min(c.Max.Y, c.Min.Y+height*vg.Length(i+2)/steps)
+		c.FillPolygon(heat((float64(i)+0.5)/steps), []vg.Point{{X: c.Min.X, Y: low}, {X: c.Min.X + width, Y: low},
+			{X: c.Min.X + width, Y: high}, {X: c.Min.X, Y: high}})
 	}
 	style := newPlot("", "", "").Legend.TextStyle
 	style.YAlign = draw.YCenter
 	c.StrokeLines(draw.LineStyle{Color: color.Gray{Y: 120}, Width: vg.Points(0.5)}, []vg.Point{
-		{X: c.Min.X, Y: c.Min.Y}, {X: c.Min.X + width, Y: c.Min.Y}, {X: c.Min.X + width, Y: c.Max.Y}, {X: c.Min.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Min.Y},
+		{X: c.Min.X, Y: c.Min.Y}, {X: c.Min.X + width, Y: c.Min.Y}, {X: c.Min.X + width, Y: c.Max.Y},
+		{X: c.Min.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Min.Y},
 	})
 	for _, v := range []float64{0, 0.25, 0.5, 0.75, 1} {
 		c.FillText(style, vg.Point{X: c.Min.X + width + 4, Y: c.Min.Y + height*vg.Length(v)}, fmt.Sprintf("%g", v))

@@ -24,7 +24,7 @@ func newArenaServe(e *env) *cobra.Command {
 		Use:   "serve",
 		Short: "Offer the simulator as an environment for reinforcement learning, over HTTP and JSON on loopback",
 		Long: `Offer reset and step with Gymnasium's contract over HTTP and JSON, so that a policy can be trained from any language: one or many
-environments at a time under /v1, a single one with named weights under /envs. docs/learners.md describes the calls;
+environments at a time under /v1, a single one with named weights under /envs. docs/how-to/learners.md describes the calls;
 docs/examples/trimtab_gym.py is the client. Runs until interrupted.`,
 		Example: `  trimtab arena serve --listen 127.0.0.1:18081
   curl -s -d '{"scenario":"capacity-1-2-4","seed":1}' http://127.0.0.1:18081/envs`,
@@ -34,7 +34,8 @@ docs/examples/trimtab_gym.py is the client. Runs until interrupted.`,
 				return withCode(exitUsage, fmt.Errorf("serve the arena: %w", err))
 			}
 			if actuator != "reload" && actuator != "live" || most < 1 {
-				return withCode(exitUsage, fmt.Errorf("--actuator %s, --envs %d: want reload or live, and at least 1", actuator, most))
+				return withCode(exitUsage, fmt.Errorf("--actuator %s, --envs %d: want reload or live, and at least 1",
+					actuator, most))
 			}
 			// A step of an environment may take minutes to play.
 			limits := localhttp.Limits{Connections: 4 * most, Read: time.Minute, Write: 10 * time.Minute}

@@ -7,7 +7,7 @@ import (
 	"trimtab/control"
 )
 
-// Exit codes, as documented in docs/cli.md.
+// Exit codes, as documented in docs/reference/commands.md.
 const (
 	exitOK          = 0
 	exitFailure     = 1 // anything without a code of its own

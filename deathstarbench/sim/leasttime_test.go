@@ -269,7 +269,7 @@ func TestLeastTimeIsItsRule(t *testing.T) {
 	})
 }
 
-// TestLeastTimeShares checks the rule of thumb of docs/deathstarbench.md: at balance (1 + n)·R/w is the same for all
+// TestLeastTimeShares checks the rule of thumb of docs/model.md: at balance (1 + n)·R/w is the same for all
 // servers, R being the mean of the classes that a response time r is in, about r + 10 ms; n = λr gives the shares.
 func TestLeastTimeShares(t *testing.T) {
 	times := []float64{30, 60, 120} // ms; every server has a slot for everyone

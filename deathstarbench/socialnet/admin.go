@@ -35,7 +35,8 @@ type Stats struct {
 	Canceled     uint64  `json:"canceled"` // the client went away while waiting
 	Begun        uint64  `json:"begun"`    // services
 	BusySeconds  float64 `json:"busy_s"`   // slot-time of the services begun, by the model
-	// Late is how long after the model's due time answers were begun: timer and scheduler, all that is added to the model.
+	// Late is how long after the model's due time answers were begun: timer and scheduler, all that is added to the
+	// model.
 	LateSumSeconds float64 `json:"late_sum_s"`
 	LateMaxMsec    float64 `json:"late_max_ms"`
 
@@ -166,7 +167,8 @@ func (b *Backends) deleteFault(w http.ResponseWriter, r *http.Request) {
 	s := b.Server(r.PathValue("name"))
 	id, err := strconv.Atoi(r.PathValue("id"))
 	if s == nil || err != nil {
-		refuse(w, http.StatusNotFound, fmt.Errorf("unknown server %q or fault %q", r.PathValue("name"), r.PathValue("id")))
+		refuse(w, http.StatusNotFound, fmt.Errorf("unknown server %q or fault %q", r.PathValue("name"),
+			r.PathValue("id")))
 		return
 	}
 	ok, err := s.ClearFault(id)

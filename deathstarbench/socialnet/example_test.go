@@ -30,7 +30,8 @@ func ExampleStartAll() {
 	go func() { played <- backends.PlayFaults(ctx, time.Now()) }()
 
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + backends.Addr("a") + deathstarbench.UserTimelinePath + "?user_id=1&start=0&stop=10")
+	resp, err := client.Get("http://" + backends.Addr("a") + deathstarbench.UserTimelinePath +
+		"?user_id=1&start=0&stop=10")
 	if err != nil {
 		fmt.Println(err)
 		return

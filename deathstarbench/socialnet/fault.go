@@ -44,8 +44,8 @@ func (s *Server) ClearFault(id int) (ok bool, err error) {
 	return true, s.enforce()
 }
 
-// SetSlots changes how many requests the server serves at once, at once; a capacity fault goes on meanwhile. What is in service in slots that
-// go away is served to its end.
+// SetSlots changes how many requests the server serves at once, at once; a capacity fault goes on meanwhile. What is in
+// service in slots that go away is served to its end.
 func (s *Server) SetSlots(n int) error {
 	if n < 1 {
 		return fmt.Errorf("set slots of server %s: %d: want at least 1", s.name, n)

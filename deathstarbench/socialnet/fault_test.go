@@ -100,7 +100,8 @@ func TestPortStaysReservedWhileDown(t *testing.T) {
 	if _, err := s.SetFault(deathstarbench.Fault{Kind: deathstarbench.Down}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StartServer(ServerConfig{Server: quick(), Network: NewNetwork(NewMemory()), Addr: "127.0.0.1:99999"}); err == nil {
+	if _, err := StartServer(ServerConfig{Server: quick(), Network: NewNetwork(NewMemory()),
+		Addr: "127.0.0.1:99999"}); err == nil {
 		t.Error("an impossible address: got no error")
 	}
 	listener := http.Server{Addr: s.Addr()}
@@ -130,17 +131,23 @@ func TestFullQueueAnswers503(t *testing.T) {
 	// Those whose client goes away leave the queue; the one in service holds its slot.
 	cancel()
 	waiting.Wait()
-	eventually(t, "an empty queue", func() bool { v := s.Stats(); return v.Waiting == 0 && v.Canceled == 2 && v.InService == 1 })
+	eventually(t, "an empty queue", func() bool {
+		v := s.Stats()
+		return v.Waiting == 0 && v.Canceled == 2 && v.InService == 1
+	})
 }
 
 func TestErrorFaultAnswers500(t *testing.T) {
 	s, client := startQuick(t, slow(2))
-	if _, err := s.SetFault(deathstarbench.Fault{Kind: deathstarbench.Error, Probability: 1, Latency: deathstarbench.Duration(ms)}); err != nil {
+	if _, err := s.SetFault(deathstarbench.Fault{Kind: deathstarbench.Error, Probability: 1,
+		Latency: deathstarbench.Duration(ms)}); err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequest(http.MethodPost, "http://"+s.Addr()+deathstarbench.ComposePath, strings.NewReader(rawCompose))
+	req, err := http.NewRequest(http.MethodPost, "http://"+s.Addr()+deathstarbench.ComposePath,
+		strings.NewReader(rawCompose))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if status, body := get(t, client, req, err); status != http.StatusInternalServerError || body != "injected failure\n" {
+	if status, body := get(t, client, req, err); status != http.StatusInternalServerError ||
+		body != "injected failure\n" {
 		t.Errorf("got %d %q, want 500", status, body)
 	}
 	posts, err := s.network.store.Posts(t.Context(), nil, UserTimeline, 1, 0, 10)
@@ -328,17 +335,26 @@ func TestAdminCall(t *testing.T) {
 		status                  int
 		want                    string
 	}{
-		{"a slowdown", "POST", "/servers/a/faults", `{"kind":"slowdown","factor":3}`, 201, `{"id":1,"kind":"slowdown","factor":3}`},
-		{"a second one beside it", "POST", "/servers/a/faults", `{"kind":"network_delay","delay":"20ms"}`, 201, `{"id":2,"kind":"network_delay","delay":"20ms"}`},
-		{"fewer slots elsewhere", "POST", "/servers/b/faults", `{"kind":"capacity","slots":1}`, 201, `{"id":1,"kind":"capacity","slots":1}`},
+		{"a slowdown", "POST", "/servers/a/faults", `{"kind":"slowdown","factor":3}`, 201,
+			`{"id":1,"kind":"slowdown","factor":3}`},
+		{"a second one beside it", "POST", "/servers/a/faults", `{"kind":"network_delay","delay":"20ms"}`, 201,
+			`{"id":2,"kind":"network_delay","delay":"20ms"}`},
+		{"fewer slots elsewhere", "POST", "/servers/b/faults", `{"kind":"capacity","slots":1}`, 201,
+			`{"id":1,"kind":"capacity","slots":1}`},
 		{"the first one cleared", "DELETE", "/servers/a/faults/1", "", 204, ""},
-		{"the first one cleared again", "DELETE", "/servers/a/faults/1", "", 404, `{"error":"server a has no fault 1"}`},
+		{"the first one cleared again", "DELETE", "/servers/a/faults/1", "", 404,
+			`{"error":"server a has no fault 1"}`},
 		{"an unknown server", "POST", "/servers/z/faults", `{"kind":"down"}`, 404, `{"error":"unknown server \"z\""}`},
-		{"an unknown key", "POST", "/servers/a/faults", `{"kind":"down","by":"me"}`, 400, `{"error":"read fault: json: unknown field \"by\""}`},
-		{"a duration without a unit", "POST", "/servers/a/faults", `{"kind":"down","for":"3"}`, 400, `{"error":"read fault: `},
-		{"an end before the beginning", "POST", "/servers/a/faults", `{"kind":"down","for":"-3s"}`, 400, `{"error":"for -3s: want at least 0"}`},
-		{"an unknown kind", "POST", "/servers/a/faults", `{"kind":"slow"}`, 400, `{"error":"set fault on server a: kind: `},
-		{"a fault that is no number", "DELETE", "/servers/a/faults/x", "", 404, `{"error":"unknown server \"a\" or fault \"x\""}`},
+		{"an unknown key", "POST", "/servers/a/faults", `{"kind":"down","by":"me"}`, 400,
+			`{"error":"read fault: json: unknown field \"by\""}`},
+		{"a duration without a unit", "POST", "/servers/a/faults", `{"kind":"down","for":"3"}`, 400,
+			`{"error":"read fault: `},
+		{"an end before the beginning", "POST", "/servers/a/faults", `{"kind":"down","for":"-3s"}`, 400,
+			`{"error":"for -3s: want at least 0"}`},
+		{"an unknown kind", "POST", "/servers/a/faults", `{"kind":"slow"}`, 400,
+			`{"error":"set fault on server a: kind: `},
+		{"a fault that is no number", "DELETE", "/servers/a/faults/x", "", 404,
+			`{"error":"unknown server \"a\" or fault \"x\""}`},
 	} {
 		status, body := call(c.method, c.path, c.body)
 		if status != c.status || !strings.HasPrefix(body, c.want) {
@@ -354,7 +370,8 @@ func TestAdminCall(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &stats); status != 200 || err != nil || len(stats) != 2 {
 		t.Fatalf("got %d %s, %v", status, body, err)
 	}
-	if stats[0].Slots != 3 || stats[1].Slots != 1 || len(stats[0].Faults) != 1 || stats[0].Faults[0].Kind != "network_delay" {
+	if stats[0].Slots != 3 || stats[1].Slots != 1 || len(stats[0].Faults) != 1 ||
+		stats[0].Faults[0].Kind != "network_delay" {
 		t.Errorf("got %+v, want 3 slots and a network delay, and 1 slot", stats)
 	}
 }

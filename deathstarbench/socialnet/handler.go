@@ -41,12 +41,14 @@ type route struct {
 // routes returns the calls of the front end that the workloads and the set-up use.
 func routes() map[string]route {
 	return map[string]route{
-		deathstarbench.ComposePath:      {http.MethodPost, deathstarbench.ComposePost, compose},
-		deathstarbench.HomeTimelinePath: {http.MethodGet, deathstarbench.ReadHomeTimeline, readTimeline(HomeTimeline, "home")},
-		deathstarbench.UserTimelinePath: {http.MethodGet, deathstarbench.ReadUserTimeline, readTimeline(UserTimeline, "user")},
-		deathstarbench.RegisterPath:     {http.MethodPost, "", register},
-		deathstarbench.FollowPath:       {http.MethodPost, "", follow(true, "Follow")},
-		deathstarbench.UnfollowPath:     {http.MethodPost, "", follow(false, "Unfollow")},
+		deathstarbench.ComposePath: {http.MethodPost, deathstarbench.ComposePost, compose},
+		deathstarbench.HomeTimelinePath: {http.MethodGet, deathstarbench.ReadHomeTimeline,
+			readTimeline(HomeTimeline, "home")},
+		deathstarbench.UserTimelinePath: {http.MethodGet, deathstarbench.ReadUserTimeline,
+			readTimeline(UserTimeline, "user")},
+		deathstarbench.RegisterPath: {http.MethodPost, "", register},
+		deathstarbench.FollowPath:   {http.MethodPost, "", follow(true, "Follow")},
+		deathstarbench.UnfollowPath: {http.MethodPost, "", follow(false, "Unfollow")},
 	}
 }
 

@@ -53,7 +53,8 @@ func (c *caller) users(n int) {
 	c.t.Helper()
 	for i := 1; i <= n; i++ {
 		id := strconv.Itoa(i)
-		status, kind, body := c.call("POST", deathstarbench.RegisterPath, "first_name=f&last_name=l&username=username_"+id+"&password=p&user_id="+id)
+		status, kind, body := c.call("POST", deathstarbench.RegisterPath,
+			"first_name=f&last_name=l&username=username_"+id+"&password=p&user_id="+id)
 		if status != 200 || body != "Success!\n" || !strings.HasPrefix(kind, "text/plain") {
 			c.t.Fatalf("register: got %d %s %q", status, kind, body)
 		}
@@ -62,7 +63,8 @@ func (c *caller) users(n int) {
 
 func (c *caller) follow(a, b string) {
 	c.t.Helper()
-	if status, _, body := c.call("POST", deathstarbench.FollowPath, "user_name=username_"+a+"&followee_name=username_"+b); status != 200 || body != "" {
+	if status, _, body := c.call("POST", deathstarbench.FollowPath,
+		"user_name=username_"+a+"&followee_name=username_"+b); status != 200 || body != "" {
 		c.t.Fatalf("follow: got %d %q, want 200 and nothing", status, body)
 	}
 }
@@ -93,7 +95,8 @@ func TestRepliesFieldByField(t *testing.T) {
 		}
 	}
 	// The author's own home timeline has it not; followers' and those of users mentioned have it; nobody else's.
-	for key, want := range map[string]int{"home1": 0, "home2": 1, "home3": 1, "home4": 1, "home0": 0, "user1": 1, "user2": 0} {
+	for key, want := range map[string]int{"home1": 0, "home2": 1, "home3": 1, "home4": 1, "home0": 0, "user1": 1,
+		"user2": 0} {
 		body := timelines["/wrk2-api/"+key[:4]+"-timeline/read"+key[4:]]
 		if got := len(decode(t, []byte(body))); got != want {
 			t.Errorf("%s: got %d posts, want %d", key, got, want)
@@ -123,16 +126,19 @@ func TestRepliesFieldByField(t *testing.T) {
 	if id, err := strconv.ParseInt(p.ReqID, 10, 64); err != nil || id < 0 {
 		t.Errorf("req_id: got %q, want a number", p.ReqID)
 	}
-	if len(p.URLs) != 2 || p.URLs[0].ExpandedURL != "http://abc" || p.URLs[1].ExpandedURL != "http://def" || p.URLs[0].ShortenedURL == p.URLs[1].ShortenedURL {
+	if len(p.URLs) != 2 || p.URLs[0].ExpandedURL != "http://abc" || p.URLs[1].ExpandedURL != "http://def" ||
+		p.URLs[0].ShortenedURL == p.URLs[1].ShortenedURL {
 		t.Errorf("urls: got %+v", p.URLs)
 	}
-	if want := `Hello "you" é @username_2 @username_2 @nobody @username_3 ` + p.URLs[0].ShortenedURL + " " + p.URLs[1].ShortenedURL; p.Text != want {
+	if want := `Hello "you" é @username_2 @username_2 @nobody @username_3 ` + p.URLs[0].ShortenedURL + " " +
+		p.URLs[1].ShortenedURL; p.Text != want {
 		t.Errorf("text: got %q, want %q", p.Text, want)
 	}
 	if len(p.UserMentions) != 2 || p.UserMentions[0].UserID != "2" || p.UserMentions[1].Username != "username_3" {
 		t.Errorf("user_mentions: got %+v, want users 2 and 3, each once", p.UserMentions)
 	}
-	if len(p.Media) != 2 || p.Media[0].MediaID != "12345678901234567" || p.Media[0].MediaType != "png" || p.Media[1].MediaID != "999999999999999999" || p.Media[1].MediaType != "jpg" {
+	if len(p.Media) != 2 || p.Media[0].MediaID != "12345678901234567" || p.Media[0].MediaType != "png" ||
+		p.Media[1].MediaID != "999999999999999999" || p.Media[1].MediaType != "jpg" {
 		t.Errorf("media: got %+v", p.Media)
 	}
 	if at, err := strconv.ParseInt(p.Timestamp, 10, 64); err != nil || at < before || at > after {
@@ -146,7 +152,8 @@ func TestRepliesFieldByField(t *testing.T) {
 func TestPercentEncodedFormsAreReadAlike(t *testing.T) {
 	c := newCaller(t)
 	c.users(2)
-	form := url.Values{"username": {"username_1"}, "user_id": {"1"}, "text": {"a+b & c = d @username_2"}, "post_type": {"3"}}
+	form := url.Values{"username": {"username_1"}, "user_id": {"1"}, "text": {"a+b & c = d @username_2"},
+		"post_type": {"3"}}
 	if status, _, body := c.call("POST", deathstarbench.ComposePath, form.Encode()); status != 200 {
 		t.Fatalf("got %d %q", status, body)
 	}
@@ -167,7 +174,8 @@ func TestIncompleteArguments(t *testing.T) {
 		{"POST", deathstarbench.ComposePath, []string{"username=u", "user_id=1", "text=t", "post_type=0"}},
 		{"GET", deathstarbench.HomeTimelinePath, []string{"user_id=1", "start=0", "stop=10"}},
 		{"GET", deathstarbench.UserTimelinePath, []string{"user_id=1", "start=0", "stop=10"}},
-		{"POST", deathstarbench.RegisterPath, []string{"first_name=f", "last_name=l", "username=u", "password=p", "user_id=1"}},
+		{"POST", deathstarbench.RegisterPath, []string{"first_name=f", "last_name=l", "username=u", "password=p",
+			"user_id=1"}},
 		{"POST", deathstarbench.FollowPath, []string{"user_name=a", "followee_name=b"}},
 		{"POST", deathstarbench.FollowPath, []string{"user_id=1", "followee_id=2"}},
 		{"POST", deathstarbench.UnfollowPath, []string{"user_name=a", "followee_name=b"}},
@@ -178,7 +186,8 @@ func TestIncompleteArguments(t *testing.T) {
 				args := append(append([]string{broken}, call.args[:i]...), call.args[i+1:]...)
 				status, kind, body := c.call(call.method, call.path, strings.Join(args, "&"))
 				if status != 400 || body != "Incomplete arguments\n" || !strings.HasPrefix(kind, "text/plain") {
-					t.Errorf("%s without %s: got %d %s %q, want 400 Incomplete arguments", call.path, name, status, kind, body)
+					t.Errorf("%s without %s: got %d %s %q, want 400 Incomplete arguments", call.path, name, status,
+						kind, body)
 				}
 			}
 		}
@@ -193,20 +202,33 @@ func TestRefusedCalls(t *testing.T) {
 		status                  int
 		body                    string // its beginning
 	}{
-		{"a user who exists", "POST", deathstarbench.RegisterPath, "first_name=f&last_name=l&username=username_1&password=p&user_id=9", 500, "User registration failure: "},
-		{"an id that exists", "POST", deathstarbench.RegisterPath, "first_name=f&last_name=l&username=new&password=p&user_id=1", 500, "User registration failure: "},
-		{"an id that is no number", "POST", deathstarbench.RegisterPath, "first_name=f&last_name=l&username=new&password=p&user_id=x", 500, "User registration failure: "},
-		{"following nobody", "POST", deathstarbench.FollowPath, "user_name=username_1&followee_name=nobody", 500, "Follow Failed: "},
-		{"nobody unfollowing", "POST", deathstarbench.UnfollowPath, "user_id=99&followee_id=1", 500, "Unfollow Failed: "},
-		{"an id to follow that is no number", "POST", deathstarbench.FollowPath, "user_id=1&followee_id=x", 500, "Follow Failed: "},
-		{"an author id that is no number", "POST", deathstarbench.ComposePath, "username=u&user_id=x&text=t&post_type=0", 500, "compost_post failure: "},
-		{"media that are no JSON", "POST", deathstarbench.ComposePath, "username=u&user_id=1&text=t&post_type=0&media_ids=[&media_types=[", 500, "compost_post failure: "},
-		{"more media than types", "POST", deathstarbench.ComposePath, `username=u&user_id=1&text=t&post_type=0&media_ids=["1","2"]&media_types=["png"]`, 500, "compost_post failure: "},
-		{"a timeline of a word", "GET", deathstarbench.HomeTimelinePath, "user_id=x&start=0&stop=10", 500, "Get home-timeline failure: "},
-		{"a timeline to a word", "GET", deathstarbench.UserTimelinePath, "user_id=1&start=0&stop=x", 500, "Get user-timeline failure: "},
+		{"a user who exists", "POST", deathstarbench.RegisterPath,
+			"first_name=f&last_name=l&username=username_1&password=p&user_id=9", 500, "User registration failure: "},
+		{"an id that exists", "POST", deathstarbench.RegisterPath,
+			"first_name=f&last_name=l&username=new&password=p&user_id=1", 500, "User registration failure: "},
+		{"an id that is no number", "POST", deathstarbench.RegisterPath,
+			"first_name=f&last_name=l&username=new&password=p&user_id=x", 500, "User registration failure: "},
+		{"following nobody", "POST", deathstarbench.FollowPath, "user_name=username_1&followee_name=nobody", 500,
+			"Follow Failed: "},
+		{"nobody unfollowing", "POST", deathstarbench.UnfollowPath, "user_id=99&followee_id=1", 500,
+			"Unfollow Failed: "},
+		{"an id to follow that is no number", "POST", deathstarbench.FollowPath, "user_id=1&followee_id=x", 500,
+			"Follow Failed: "},
+		{"an author id that is no number", "POST", deathstarbench.ComposePath,
+			"username=u&user_id=x&text=t&post_type=0", 500, "compost_post failure: "},
+		{"media that are no JSON", "POST", deathstarbench.ComposePath,
+			"username=u&user_id=1&text=t&post_type=0&media_ids=[&media_types=[", 500, "compost_post failure: "},
+		{"more media than types", "POST", deathstarbench.ComposePath,
+			`username=u&user_id=1&text=t&post_type=0&media_ids=["1","2"]&media_types=["png"]`, 500,
+			"compost_post failure: "},
+		{"a timeline of a word", "GET", deathstarbench.HomeTimelinePath, "user_id=x&start=0&stop=10", 500,
+			"Get home-timeline failure: "},
+		{"a timeline to a word", "GET", deathstarbench.UserTimelinePath, "user_id=1&start=0&stop=x", 500,
+			"Get user-timeline failure: "},
 		{"the wrong method", "GET", deathstarbench.ComposePath, "", 405, ""},
 		{"an unknown path", "GET", "/wrk2-api/nothing", "", 404, ""},
-		{"a form beyond all bounds", "POST", deathstarbench.ComposePath, strings.Repeat("x", maxForm+1), 400, "read form: "},
+		{"a form beyond all bounds", "POST", deathstarbench.ComposePath, strings.Repeat("x", maxForm+1), 400,
+			"read form: "},
 	} {
 		status, _, body := c.call(call.method, call.path, call.form)
 		if status != call.status || !strings.HasPrefix(body, call.body) {

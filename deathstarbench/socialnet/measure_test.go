@@ -139,8 +139,8 @@ func (m *measured) cpu() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // clock ticks of 1/100 s
 }
 
-// load sends requests of a workload to a server, evenly spaced, and returns the latencies of what was answered with 200, in
-// ms, counted from when each request was sent.
+// load sends requests of a workload to a server, evenly spaced, and returns the latencies of what was answered with
+// 200, in ms, counted from when each request was sent.
 func load(t *testing.T, workload, addr string, rate float64, d time.Duration, seed uint64) []float64 {
 	targeter, err := requests.NewTargeter(workload, "http://"+addr, requests.TargetOptions{FirstUser: 1, Seed: seed})
 	if err != nil {
@@ -149,7 +149,8 @@ func load(t *testing.T, workload, addr string, rate float64, d time.Duration, se
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 10_000, DisableCompression: true}
 	defer transport.CloseIdleConnections()
-	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport, Timeout: time.Minute}), vegeta.Workers(100), vegeta.MaxWorkers(10_000))
+	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport, Timeout: time.Minute}),
+		vegeta.Workers(100), vegeta.MaxWorkers(10_000))
 	var ms []float64
 	for r := range attacker.Attack(targeter, vegeta.ConstantPacer{Freq: int(rate), Per: time.Second}, d, "") {
 		if r.Code == http.StatusOK {
@@ -165,11 +166,14 @@ func scenarioText(slots int, means []string, limit int) string {
 	for i, mean := range means {
 		name := string(rune('a' + i))
 		names = append(names, strconv.Quote(name))
-		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nqueue_limit = %d\n", name, slots, limit) +
-			fmt.Sprintf("service = { compose-post = %q, read-home-timeline = %q, read-user-timeline = %q }\n", mean, mean, mean)
+		text += fmt.Sprintf("[[server]]\nname = %q\nslots = %d\nservice_cv = 0.5\nqueue_limit = %d\n", name, slots,
+			limit) +
+			fmt.Sprintf("service = { compose-post = %q, read-home-timeline = %q, read-user-timeline = %q }\n", mean,
+				mean, mean)
 	}
 	for _, w := range deathstarbench.Workloads() {
-		text += fmt.Sprintf("[[upstream]]\nname = %q\nworkload = %q\nservers = [%s]\n", "u-"+w, w, strings.Join(names, ", "))
+		text += fmt.Sprintf("[[upstream]]\nname = %q\nworkload = %q\nservers = [%s]\n", "u-"+w, w,
+			strings.Join(names, ", "))
 	}
 	return text + "[[load]]\nworkload = \"compose-post\"\narrival = \"exp\"\nphases = [{ at = \"0s\", rate = 1 }]\n"
 }
@@ -218,18 +222,22 @@ func TestMeasureServiceTimes(t *testing.T) {
 				late := 1e3 * (after[i].LateSumSeconds - before[i].LateSumSeconds) / served
 				total += served / took
 				delivered := drawn + late
-				row := fmt.Sprintf("server %s: asked %.2f ms, drawn %.3f ms, late %.3f ms (max %.1f), delivered %+.2f %%, served %.0f/s, waiting %d → %d",
-					servers[i].Server, ms64(asked), drawn, late, after[i].LateMaxMsec, 100*(delivered/ms64(asked)-1), served/took, before[i].Waiting, after[i].Waiting)
+				row := fmt.Sprintf("server %s: asked %.2f ms, drawn %.3f ms, late %.3f ms (max %.1f), delivered "+
+					"%+.2f %%, served %.0f/s, waiting %d → %d",
+					servers[i].Server, ms64(asked), drawn, late, after[i].LateMaxMsec, 100*(delivered/ms64(asked)-1),
+					served/took, before[i].Waiting, after[i].Waiting)
 				if c.name == "no queue" {
 					slices.Sort(latencies[i])
-					row += fmt.Sprintf(", client mean %.3f ms (%+.2f %%)", mean(latencies[i]), 100*(mean(latencies[i])/ms64(asked)-1))
+					row += fmt.Sprintf(", client mean %.3f ms (%+.2f %%)", mean(latencies[i]),
+						100*(mean(latencies[i])/ms64(asked)-1))
 				} else {
 					capacity := float64(c.slots) / asked.Seconds()
 					row += fmt.Sprintf(", %.2f %% of slots/mean", 100*served/took/capacity)
 				}
 				t.Log(row)
 				if math.Abs(delivered/ms64(asked)-1) > 0.03 {
-					t.Errorf("server %s: mean service %.3f ms, want %.3f within 3 %%", servers[i].Server, delivered, ms64(asked))
+					t.Errorf("server %s: mean service %.3f ms, want %.3f within 3 %%", servers[i].Server, delivered,
+						ms64(asked))
 				}
 			}
 			cores := used.Seconds() / (after[0].ClockSeconds - before[0].ClockSeconds)
@@ -274,7 +282,9 @@ func TestMeasureKnee(t *testing.T) {
 			servers := m.stats()
 			for i := range s.Servers {
 				capacity := float64(s.Servers[i].Slots) / s.Servers[i].Service[workload].Std().Seconds()
-				loads.Go(func() { latencies[i] = load(t, workload, servers[i].Addr, factor*capacity, steps, uint64(i)) })
+				loads.Go(func() {
+					latencies[i] = load(t, workload, servers[i].Addr, factor*capacity, steps, uint64(i))
+				})
 			}
 			<-time.After(2 * time.Second)
 			before := m.stats()
@@ -284,9 +294,11 @@ func TestMeasureKnee(t *testing.T) {
 			for i := range s.Servers {
 				capacity := float64(s.Servers[i].Slots) / s.Servers[i].Service[workload].Std().Seconds()
 				served := float64(after[i].Served-before[i].Served) / (after[i].ClockSeconds - before[i].ClockSeconds)
-				t.Logf("%s, server %s: offered %.2f × %.1f/s, served %.1f/s (%.3f), mean %.1f ms", workload, servers[i].Server, factor, capacity, served, served/capacity, mean(latencies[i]))
+				t.Logf("%s, server %s: offered %.2f × %.1f/s, served %.1f/s (%.3f), mean %.1f ms", workload,
+					servers[i].Server, factor, capacity, served, served/capacity, mean(latencies[i]))
 				if factor > 1 && math.Abs(served/capacity-1) > 0.05 {
-					t.Errorf("%s, server %s: knee at %.1f/s, want %.1f/s within 5 %%", workload, servers[i].Server, served, capacity)
+					t.Errorf("%s, server %s: knee at %.1f/s, want %.1f/s within 5 %%", workload, servers[i].Server,
+						served, capacity)
 				}
 			}
 		}

@@ -169,7 +169,8 @@ func (n *Network) Prefill(ctx context.Context, users, first, perUser int, seed u
 	if err != nil || len(posts) > 0 {
 		return err
 	}
-	targeter, err := requests.NewTargeter(deathstarbench.ComposePost, "http://prefill", requests.TargetOptions{Users: users, FirstUser: first, Seed: seed})
+	targeter, err := requests.NewTargeter(deathstarbench.ComposePost, "http://prefill",
+		requests.TargetOptions{Users: users, FirstUser: first, Seed: seed})
 	if err != nil {
 		return err
 	}
@@ -188,7 +189,8 @@ func (n *Network) Prefill(ctx context.Context, users, first, perUser int, seed u
 				return err
 			}
 			author := int64(first + i)
-			if err := n.Compose(ctx, Draft{UserID: author, Username: username(author), Text: form.Get("text"), Media: media}); err != nil {
+			if err := n.Compose(ctx, Draft{UserID: author, Username: username(author), Text: form.Get("text"),
+				Media: media}); err != nil {
 				return err
 			}
 		}

@@ -159,7 +159,8 @@ func TestPrefillWritesForEveryUserOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			posts := decode(t, body)
-			if len(posts) != 3 || posts[0].Creator.Username != username(user+1) || len(posts[0].Media) == 0 || len(posts[0].UserMentions) == 0 {
+			if len(posts) != 3 || posts[0].Creator.Username != username(user+1) || len(posts[0].Media) == 0 ||
+				len(posts[0].UserMentions) == 0 {
 				t.Fatalf("user %d: got %s, want three posts of its own with media and mentions", user+1, body)
 			}
 		}
@@ -213,7 +214,8 @@ func TestMentionsAndURLs(t *testing.T) {
 		{"an @ alone", "a @ b @", nil, nil, "a @ b @"},
 		{"two in one word", "@a@b", []string{"a", "b"}, nil, "@a@b"},
 		{"a URL", "see http://abc here", nil, []string{"http://abc"}, "see <> here"},
-		{"the same URL twice, and https", "http://x https://y/z?q=1 http://x", nil, []string{"http://x", "https://y/z?q=1", "http://x"}, "<> <> <>"},
+		{"the same URL twice, and https", "http://x https://y/z?q=1 http://x", nil,
+			[]string{"http://x", "https://y/z?q=1", "http://x"}, "<> <> <>"},
 		{"http without a URL", "http https:// http:/x", nil, nil, "http https:// http:/x"},
 		{"text around", "ahttp://b\n", nil, []string{"http://b"}, "a<>\n"},
 		{"nothing", "", nil, nil, ""},

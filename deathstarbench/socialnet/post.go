@@ -145,7 +145,9 @@ func shorten(text string) (string, []URL) {
 		}
 		n := 0
 		if scheme > 0 {
-			n = span(text[i+scheme:], func(c byte) bool { return isAlphanumeric(c) || strings.IndexByte("_!~*'().&=+$%-/:?#", c) >= 0 })
+			n = span(text[i+scheme:], func(c byte) bool {
+				return isAlphanumeric(c) || strings.IndexByte("_!~*'().&=+$%-/:?#", c) >= 0
+			})
 		}
 		if n == 0 {
 			b.WriteString(text[:i+4])

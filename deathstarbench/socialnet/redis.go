@@ -126,7 +126,8 @@ func (r *Redis) SetFollow(ctx context.Context, follower, followee int64, follows
 	if !follows {
 		command = "SREM"
 	}
-	known, err := followScript.Run(ctx, r.client, []string{prefix + "users", followersKey(followee)}, follower, followee, command).Bool()
+	known, err := followScript.Run(ctx, r.client, []string{prefix + "users", followersKey(followee)}, follower,
+		followee, command).Bool()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}

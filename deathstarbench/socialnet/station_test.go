@@ -218,7 +218,8 @@ func TestFaultsOfTheModel(t *testing.T) {
 
 func TestInjectedErrorsHaveTheirProbability(t *testing.T) {
 	w := newWorld(t, 1, 1<<30)
-	w.set(conditions{factor: 1, drawn: []injected{{probability: 0.3, result: failed}, {probability: 0.5, result: failed}}})
+	w.set(conditions{factor: 1, drawn: []injected{{probability: 0.3, result: failed},
+		{probability: 0.5, result: failed}}})
 	const n = 20000
 	for range n {
 		w.now += ms

@@ -43,7 +43,8 @@ func startRedis(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "redis.sock")
-	cmd := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir, "--logfile", filepath.Join(dir, "log"))
+	cmd := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir,
+		"--logfile", filepath.Join(dir, "log"))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ func TestPauseStopsServicesInProgressAndLetsNoneBegin(t *testing.T) {
 	late := w.enter(constant(10*ms), 0) // a slot would be free
 	w.at(24 * ms)
 	if w.busy != 1 || w.waiting != 1 || len(w.events.list) != 0 {
-		t.Errorf("during the pause: got %d in service, %d waiting, events %v; want 1, 1, none", w.busy, w.waiting, w.events.list)
+		t.Errorf("during the pause: got %d in service, %d waiting, events %v; want 1, 1, none", w.busy, w.waiting,
+			w.events.list)
 	}
 	w.set(conditions{factor: 1, paused: true}) // a second pause changes nothing
 	w.set(conditions{factor: 1})
@@ -49,7 +50,8 @@ func TestHangIsNeverAnswered(t *testing.T) {
 	first, second := w.enter(constant(10*ms), 0), w.enter(constant(10*ms), 0)
 	w.set(conditions{factor: 1})
 	if first.accepted || w.busy != 0 || w.waiting != 0 {
-		t.Errorf("got accepted %v, %d busy, %d waiting: want no work, slot or place in the queue", first.accepted, w.busy, w.waiting)
+		t.Errorf("got accepted %v, %d busy, %d waiting: want no work, slot or place in the queue", first.accepted,
+			w.busy, w.waiting)
 	}
 	if got, o := w.end(t, w.enter(constant(10*ms), 0)); absolute(got-10*ms) > 1000 || o != served {
 		t.Errorf("one after the fault: got outcome %d at %s, want served at 10ms", o, got)

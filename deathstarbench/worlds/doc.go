@@ -32,11 +32,11 @@
 //
 // Two to three hours in which 3 or 4 regimes of load, 3 to 10 minutes each, return at least 6 times with a little
 // difference every time. Each server is fast for one class of requests, 1.3 to 3 times as fast as for others, so that
-// the weights that are best depend on which classes are busy. A busy regime asks the busiest server for 0.55 to 0.88
-// of its slots when every group is split in proportion to capacity. Four stories: office (mixes of the day and a quiet night),
-// batch (a mix by day, one class alone by night), campaigns (which class is busy alternates, in an order of chance) and
-// crowd (a nearly empty night, then everybody at once); in some of them deploys: one server after the other is slower
-// for a while after a new version went out.
+// the weights that are best depend on which classes are busy. A busy regime asks the busiest server for 0.55 to 0.88 of
+// its slots when every group is split in proportion to capacity. Four stories: office (mixes of the day and a quiet
+// night), batch (a mix by day, one class alone by night), campaigns (which class is busy alternates, in an order of
+// chance) and crowd (a nearly empty night, then everybody at once); in some of them deploys: one server after the other
+// is slower for a while after a new version went out.
 //
 // # What it is not
 //

@@ -55,7 +55,8 @@ func (d dice) drawFault(kind string, v *deathstarbench.Server) deathstarbench.Fa
 	case deathstarbench.Capacity:
 		f.Slots = max(1, int(math.Round(float64(v.Slots)*d.between(0.2, 0.7))))
 		if f.Slots >= v.Slots { // nothing to take away
-			f = deathstarbench.Fault{Server: v.Name, Kind: deathstarbench.Slowdown, Factor: significant(d.between(1.5, 4))}
+			f = deathstarbench.Fault{Server: v.Name, Kind: deathstarbench.Slowdown,
+				Factor: significant(d.between(1.5, 4))}
 		}
 	case deathstarbench.Error:
 		f.Probability, f.Latency = pick(d, significant(d.between(0.05, 1)), 1), milliseconds(d.scale(0.5, 30))

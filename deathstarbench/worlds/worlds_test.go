@@ -142,7 +142,8 @@ func TestWeightsByCapacityCarryEveryRegime(t *testing.T) {
 			highest = max(highest, slices.Max(s.Utilisation(p.At.Std(), weights)))
 		}
 		if highest < busyFrom*(1-smallVariation)*0.98 || highest > busyTo*(1+smallVariation)*1.02 {
-			t.Errorf("seed %d: got a level of %.3f at the busiest, want about %g to %g", seed, highest, busyFrom, busyTo)
+			t.Errorf("seed %d: got a level of %.3f at the busiest, want about %g to %g", seed, highest, busyFrom,
+				busyTo)
 		}
 	}
 }

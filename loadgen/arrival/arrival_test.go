@@ -40,8 +40,8 @@ func sample(t *testing.T, s Spec, seed uint64, n int) (Gaps, []float64) {
 	return g, x
 }
 
-// The mean is 1 and the coefficient of variation the law's, within five standard errors: that of the mean is CV/√n, that of the
-// variance √((κ−1)/n) of it with κ the kurtosis, taken from the sample.
+// The mean is 1 and the coefficient of variation the law's, within five standard errors: that of the mean is CV/√n,
+// that of the variance √((κ−1)/n) of it with κ the kurtosis, taken from the sample.
 func TestGapsHaveTheMomentsOfTheirLaw(t *testing.T) {
 	for _, s := range specs() {
 		t.Run(s.String(), func(t *testing.T) {
@@ -83,9 +83,11 @@ func TestLawsHaveTheDocumentedConstants(t *testing.T) {
 		cv        float64
 		at, below float64 // CDF(at) = below
 	}{
-		{"zipf of 100 ranks with α = 3 has CV 1.154 and 83 % of its gaps at 0.735", Spec{Kind: Zipf}, 1.1544, 0.7352, 0.8319},
+		{"zipf of 100 ranks with α = 3 has CV 1.154 and 83 % of its gaps at 0.735", Spec{Kind: Zipf}, 1.1544, 0.7352,
+			0.8319},
 		{"its largest gap is 73.5", Spec{Kind: Zipf}, 1.1544, 73.52, 1},
-		{"norm has CV 0.3 by default and half its gaps below 1, but for the truncation", Spec{Kind: Norm}, 0.3, 1, 0.5004},
+		{"norm has CV 0.3 by default and half its gaps below 1, but for the truncation", Spec{Kind: Norm}, 0.3, 1,
+			0.5004},
 		{"exp has CV 1 and its median at ln 2", Spec{Kind: Exp}, 1, math.Ln2, 0.5},
 		{"fixed has CV 0", Spec{Kind: Fixed}, 0, 1, 1},
 	} {

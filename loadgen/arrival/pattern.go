@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Drawn returns steps of a length until duration whose rates are drawn from values, each as likely and independently: the load of the
-// published evaluation of the service-mesh framework, {5, 10, 15, 20} per second. The same seed draws the same.
+// Drawn returns steps of a length until duration whose rates are drawn from values, each as likely and independently:
+// the load of the published evaluation of the service-mesh framework, {5, 10, 15, 20} per second. The same seed draws
+// the same.
 func Drawn(values []float64, every, duration time.Duration, seed uint64) ([]Point, error) {
 	if len(values) == 0 || every <= 0 {
 		return nil, fmt.Errorf("%d values every %s: want at least one, and a step of more than 0", len(values), every)
@@ -43,8 +44,8 @@ func Sampled(rate Rate, every, duration time.Duration) []Point {
 // traceLines bounds a trace: two weeks of seconds.
 const traceLines = 1 << 21
 
-// ReadTrace reads a load trace from a file: lines of an offset in seconds and a rate per second, apart by blanks or a comma, offsets
-// rising; blank lines and those that begin with # do not count. Errors name file and line.
+// ReadTrace reads a load trace from a file: lines of an offset in seconds and a rate per second, apart by blanks or a
+// comma, offsets rising; blank lines and those that begin with # do not count. Errors name file and line.
 func ReadTrace(path string) ([]Point, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -59,7 +59,8 @@ func TestSampledLoads(t *testing.T) {
 		low, high, sum = math.Min(low, p.Rate), math.Max(high, p.Rate), sum+p.Rate
 	}
 	if len(points) != 20 || low < 5 || low > 5.2 || high > 20 || high < 19.8 || math.Abs(sum/20-12.5) > 1e-9 {
-		t.Errorf("%d steps from %v to %v with a mean of %v, want 20 from 5 to 20 around 12.5", len(points), low, high, sum/20)
+		t.Errorf("%d steps from %v to %v with a mean of %v, want 20 from 5 to 20 around 12.5", len(points), low, high,
+			sum/20)
 	}
 }
 
@@ -87,7 +88,8 @@ func TestTraces(t *testing.T) {
 			if c.fault == "" && (err != nil || len(points) != c.want) {
 				t.Errorf("got %v and %v, want %d points", points, err, c.want)
 			}
-			if c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault) || !strings.Contains(err.Error(), path)) {
+			if c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault) || !strings.Contains(err.Error(),
+				path)) {
 				t.Errorf("got %v, want the file and %q", err, c.fault)
 			}
 		})

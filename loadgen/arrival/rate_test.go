@@ -25,19 +25,22 @@ func rates(t *testing.T) map[string]Rate {
 	rate := must[Rate](t)
 	return map[string]Rate{
 		"constant": Constant(300),
-		"steps":    rate(Steps(Point{0, 100}, Point{time.Second, 0}, Point{2 * time.Second, 900}, Point{5 * time.Second, 50})),
-		"late":     rate(Steps(Point{1500 * time.Millisecond, 400})),
-		"ramps":    rate(Ramps(Point{0, 0}, Point{4 * time.Second, 800}, Point{6 * time.Second, 100})),
-		"jump":     rate(Ramps(Point{0, 200}, Point{time.Second, 200}, Point{time.Second, 700}, Point{9 * time.Second, 300})),
-		"sine":     must[*Sine](t)(NewSine(500, 400, 3*time.Second, 1)),
-		"deep":     must[*Sine](t)(NewSine(500, 500, 2*time.Second, -math.Pi/2)),
+		"steps": rate(Steps(Point{0, 100}, Point{time.Second, 0}, Point{2 * time.Second, 900},
+			Point{5 * time.Second, 50})),
+		"late":  rate(Steps(Point{1500 * time.Millisecond, 400})),
+		"ramps": rate(Ramps(Point{0, 0}, Point{4 * time.Second, 800}, Point{6 * time.Second, 100})),
+		"jump": rate(Ramps(Point{0, 200}, Point{time.Second, 200}, Point{time.Second, 700},
+			Point{9 * time.Second, 300})),
+		"sine": must[*Sine](t)(NewSine(500, 400, 3*time.Second, 1)),
+		"deep": must[*Sine](t)(NewSine(500, 500, 2*time.Second, -math.Pi/2)),
 	}
 }
 
 // The area over an interval is the integral of At, here by the midpoint rule.
 func TestAreaIsTheIntegralOfTheRate(t *testing.T) {
 	for name, r := range rates(t) {
-		for _, to := range []time.Duration{500 * time.Millisecond, 2500 * time.Millisecond, 7 * time.Second, 12 * time.Second} {
+		for _, to := range []time.Duration{500 * time.Millisecond, 2500 * time.Millisecond, 7 * time.Second,
+			12 * time.Second} {
 			from := 200 * time.Millisecond
 			const n = 200_000
 			var sum float64

@@ -19,12 +19,15 @@ func NewSine(mean, amplitude float64, period time.Duration, phase float64) (*Sin
 		return nil, err
 	}
 	if mean == 0 || !(amplitude >= 0 && amplitude <= mean) {
-		return nil, fmt.Errorf("sine rate %g ± %g/s: want a mean above 0 and an amplitude from 0 to the mean", mean, amplitude)
+		return nil, fmt.Errorf("sine rate %g ± %g/s: want a mean above 0 and an amplitude from 0 to the mean", mean,
+			amplitude)
 	}
 	if period <= 0 || math.IsNaN(phase) || math.IsInf(phase, 0) {
-		return nil, fmt.Errorf("sine rate with period %s and phase %g: want a period above 0 and a finite phase", period, phase)
+		return nil, fmt.Errorf("sine rate with period %s and phase %g: want a period above 0 and a finite phase",
+			period, phase)
 	}
-	return &Sine{mean: mean, amplitude: amplitude, omega: 2 * math.Pi / period.Seconds(), phase: math.Mod(phase, 2*math.Pi)}, nil
+	return &Sine{mean: mean, amplitude: amplitude, omega: 2 * math.Pi / period.Seconds(),
+		phase: math.Mod(phase, 2*math.Pi)}, nil
 }
 
 // At implements Rate.

@@ -18,8 +18,9 @@ func Kinds() []Kind { return []Kind{Fixed, Exp, Norm, Zipf} }
 
 // Spec is an arrival process with its parameters; a zero parameter means its default.
 type Spec struct {
-	Kind  Kind    `toml:"arrival" json:"arrival"`
-	CV    float64 `toml:"cv,omitzero" json:"cv,omitempty"`       // norm: coefficient of variation of the gaps, default 0.3
+	Kind Kind `toml:"arrival" json:"arrival"`
+	// norm: coefficient of variation of the gaps, default 0.3
+	CV    float64 `toml:"cv,omitzero" json:"cv,omitempty"`
 	Ranks int     `toml:"ranks,omitzero" json:"ranks,omitempty"` // zipf: number of ranks, default 100
 	Alpha float64 `toml:"alpha,omitzero" json:"alpha,omitempty"` // zipf: exponent α, default 3
 }

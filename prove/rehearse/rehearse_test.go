@@ -150,7 +150,8 @@ func TestUnequalServersShowTheEffect(t *testing.T) {
 					t.Logf("truth %.4f: %s", truth, r.Headline())
 				}
 			}
-			t.Logf("capacity 1:2:4, %s: true change %.4f (standard error of its logarithm %.4f); %d of %d find it, %d intervals hold it, %.1f pairs",
+			t.Logf("capacity 1:2:4, %s: true change %.4f (standard error of its logarithm %.4f); %d of %d find it, "+
+				"%d intervals hold it, %.1f pairs",
 				m, truth, stderr, found, n, held, float64(pairs)/float64(n))
 			// Tardiness counts the few requests beyond a deadline: it needs longer experiments than these.
 			if m != prove.ART && found < n*95/100 || held < n*93/100 {

@@ -63,8 +63,10 @@ type serverRow struct {
 
 func (c *counters) row(server string, weight int, down, backup bool) serverRow {
 	names := [5]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
-	r := serverRow{Server: server, RequestCounter: c.requests, InBytes: c.in, OutBytes: c.out, Responses: map[string]uint64{},
-		RequestMsecCounter: c.requestMsec, ResponseMsecCounter: c.answerMsec, Weight: weight, MaxFails: 1, FailTimeout: 10, Backup: backup, Down: down}
+	r := serverRow{Server: server, RequestCounter: c.requests, InBytes: c.in, OutBytes: c.out,
+		Responses:          map[string]uint64{},
+		RequestMsecCounter: c.requestMsec, ResponseMsecCounter: c.answerMsec, Weight: weight, MaxFails: 1,
+		FailTimeout: 10, Backup: backup, Down: down}
 	for i, n := range c.classes {
 		r.Responses[names[i]] = n
 	}
@@ -73,13 +75,16 @@ func (c *counters) row(server string, weight int, down, backup bool) serverRow {
 
 // render writes a page.
 func (v Version) render(now time.Time, loadMsec int64, requests uint64, groups map[string][]serverRow) ([]byte, error) {
-	zone := map[string]any{"name": "ngx_http_vhost_traffic_status", "maxSize": 1048575, "usedSize": 3510, "usedNode": len(groups)}
+	zone := map[string]any{"name": "ngx_http_vhost_traffic_status", "maxSize": 1048575, "usedSize": 3510,
+		"usedNode": len(groups)}
 	if v.saysFree() {
 		zone["freeSize"] = 1040000
 	}
 	return json.Marshal(map[string]any{
-		"hostName": "test", "moduleVersion": string(v), "nginxVersion": "1.22.1", "loadMsec": loadMsec, "nowMsec": now.UnixMilli(),
-		"connections": map[string]uint64{"active": 1, "reading": 0, "writing": 1, "waiting": 0, "accepted": requests, "handled": requests, "requests": requests},
+		"hostName": "test", "moduleVersion": string(v), "nginxVersion": "1.22.1", "loadMsec": loadMsec,
+		"nowMsec": now.UnixMilli(),
+		"connections": map[string]uint64{"active": 1, "reading": 0, "writing": 1, "waiting": 0, "accepted": requests,
+			"handled": requests, "requests": requests},
 		"sharedZones": zone, "serverZones": map[string]any{}, "upstreamZones": groups,
 	})
 }

@@ -194,7 +194,8 @@ func workersOf(pid int) string {
 	var serving []string
 	for _, child := range strings.Fields(string(list)) {
 		title, err := os.ReadFile("/proc/" + child + "/cmdline")
-		if err == nil && strings.HasPrefix(string(title), "nginx: worker process") && !strings.Contains(string(title), "shutting down") {
+		if err == nil && strings.HasPrefix(string(title), "nginx: worker process") && !strings.Contains(string(title),
+			"shutting down") {
 			serving = append(serving, child)
 		}
 	}

@@ -52,7 +52,8 @@ func newStage(t *testing.T, v Version) *stage {
 	server := httptest.NewServer(s.world)
 	t.Cleanup(server.Close)
 	s.conf = func(servers ...string) string {
-		return main + fmt.Sprintf("worker_processes 1;\nevents {}\nhttp {\n%s    access_log off;\n    upstream web {\n        server %s;\n    }\n"+
+		return main + fmt.Sprintf("worker_processes 1;\nevents {}\nhttp {\n%s    access_log off;\n    upstream web "+
+			"{\n        server %s;\n    }\n"+
 			"    server { listen %s; location / { proxy_pass http://web; } location /status { proxy_pass %s; } }\n}\n",
 			instance.HTTPPaths(dir), strings.Join(servers, ";\n        server "), addr(0), server.URL)
 	}
@@ -62,7 +63,8 @@ func newStage(t *testing.T, v Version) *stage {
 	}
 	t.Cleanup(s.Stop)
 	s.world.Config, s.world.PID = s.Config, s.PID
-	if s.client, err = vts.NewClient(vts.ClientConfig{URL: "http://" + addr(0) + "/status/format/json", FreshConnections: true}); err != nil {
+	if s.client, err = vts.NewClient(vts.ClientConfig{URL: "http://" + addr(0) + "/status/format/json",
+		FreshConnections: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
@@ -75,8 +77,9 @@ func newStage(t *testing.T, v Version) *stage {
 	go func() { defer close(done); _ = poller.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	s.reader = poller.Reader()
-	s.applier = &nginx.Applier{Config: s.Config, StateDir: filepath.Join(dir, "state"), Binary: s.Binary, Prefix: s.Dir, PIDFile: s.PIDFile(),
-		Status: s.status, Origin: s.client.Origin}
+	s.applier = &nginx.Applier{Config: s.Config, StateDir: filepath.Join(dir, "state"), Binary: s.Binary, Prefix: s.Dir,
+		PIDFile: s.PIDFile(),
+		Status:  s.status, Origin: s.client.Origin}
 	return s
 }
 
@@ -88,7 +91,8 @@ func (s *stage) status(ctx context.Context) (nginx.Status, error) {
 	out := nginx.Status{LoadMsec: page.LoadMsec, Upstreams: map[string][]nginx.PeerStatus{}}
 	for _, u := range page.Upstreams {
 		for _, p := range u.Peers {
-			out.Upstreams[u.Name] = append(out.Upstreams[u.Name], nginx.PeerStatus{Server: p.Server, Weight: p.Weight, Down: p.Down, Backup: p.Backup})
+			out.Upstreams[u.Name] = append(out.Upstreams[u.Name], nginx.PeerStatus{Server: p.Server, Weight: p.Weight,
+				Down: p.Down, Backup: p.Backup})
 		}
 	}
 	return out, nil
@@ -148,7 +152,8 @@ func (s *stage) operator(servers ...string) {
 	}
 }
 
-// What servers do to the pages of modules of several ages, and what is made of it: they fail, heal, are removed and come back.
+// What servers do to the pages of modules of several ages, and what is made of it: they fail, heal, are removed and
+// come back.
 func TestSeriesOnARealNGINX(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds per module")
@@ -166,7 +171,9 @@ func TestSeriesOnARealNGINX(t *testing.T) {
 				}
 				return 0
 			}
-			s.within(3, "three servers alike", func(g vts.GroupSample) bool { return len(g.Peers) == 3 && g.Requests() > 100 && own(g) == 0 })
+			s.within(3, "three servers alike", func(g vts.GroupSample) bool {
+				return len(g.Peers) == 3 && g.Requests() > 100 && own(g) == 0
+			})
 			for _, c := range []struct {
 				name  string
 				does  Behaviour
@@ -180,20 +187,26 @@ func TestSeriesOnARealNGINX(t *testing.T) {
 				s.world.Behave(bad, c.does)
 				s.within(5, c.name, func(g vts.GroupSample) bool {
 					e := g.Excess()[1]
-					return math.Abs(own(g)-c.share) < 0.2 && (e.Unanswered > 0) == c.hangs && own(vts.GroupSample{Peers: g.Peers[:1]}) == 0
+					return math.Abs(own(g)-c.share) < 0.2 && (e.Unanswered > 0) == c.hangs &&
+						own(vts.GroupSample{Peers: g.Peers[:1]}) == 0
 				})
 				s.world.Behave(bad, healthy)
 				s.within(5, c.name+": healed", func(g vts.GroupSample) bool { return own(g) == 0 && g.Peers[1].Known })
 			}
 
 			s.operator(s.servers[0], s.servers[2])
-			s.within(5, "a server was removed", func(g vts.GroupSample) bool { return len(g.Peers) == 2 && g.Peers[1].Server == s.servers[2] })
+			s.within(5, "a server was removed", func(g vts.GroupSample) bool {
+				return len(g.Peers) == 2 && g.Peers[1].Server == s.servers[2]
+			})
 			// One that the page may go on listing stands in nobody's way.
-			r, err := s.applier.Apply(t.Context(), nginx.Settings{"web": {s.servers[0]: {Weight: 3}, s.servers[2]: {Weight: 2}}})
+			r, err := s.applier.Apply(t.Context(),
+				nginx.Settings{"web": {s.servers[0]: {Weight: 3}, s.servers[2]: {Weight: 2}}})
 			if err != nil || !r.Reloaded {
 				t.Fatalf("got %+v, %v, want the change of the two that are left", r, err)
 			}
-			s.within(5, "the new weights", func(g vts.GroupSample) bool { return g.Peers[0].Weight == 3 && g.Peers[1].Weight == 2 })
+			s.within(5, "the new weights", func(g vts.GroupSample) bool {
+				return g.Peers[0].Weight == 3 && g.Peers[1].Weight == 2
+			})
 
 			s.operator(s.servers...)
 			s.within(5, "it came back", func(g vts.GroupSample) bool {
