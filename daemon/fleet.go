@@ -64,7 +64,7 @@ func newLink(cfg *Config, log *slog.Logger) (*bus.Link, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("read keys of the fleet: %w", err)
 	}
-	return bus.NewLink(bus.LinkConfig{Servers: cfg.Fleet.Servers, Identity: id, Version: "trimtab", Shares: cfg.fleetShares(), Logger: log})
+	return bus.NewLink(bus.LinkConfig{Servers: cfg.Fleet.Servers, Identity: id, Shares: cfg.fleetShares(), Logger: log})
 }
 
 // fleetShares are the limits of servers' shares, as a centre takes them into account.

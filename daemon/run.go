@@ -214,6 +214,7 @@ func (d *Service) begin(ctx context.Context, all *sync.WaitGroup, s *Session) {
 		all.Go(func() { d.keepRunning(ctx, inPoller, func() { _ = s.hosts.Run(ctx) }) })
 	}
 	if s.link != nil {
+		s.link.SetVersion(d.opts.Version)
 		all.Go(func() {
 			d.keepRunning(ctx, inFleet, func() {
 				if err := s.link.Run(ctx); err != nil {

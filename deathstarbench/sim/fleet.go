@@ -105,7 +105,8 @@ func (s *Sim) StepAll() []vts.Sample {
 	return out
 }
 
-// SetWeightsOf sets weights of the n-th balancer, as SetWeights does of all.
+// SetWeightsOf sets weights of the n-th balancer, as SetWeights does of all. Balancers act one after the other within an interval: the n-th
+// of m is n/m of it late.
 func (s *Sim) SetWeightsOf(n int, settings map[string]map[string]Setting) error {
 	if n < 0 || n >= len(s.fleet) {
 		return fmt.Errorf("set weights: balancer %d of %d", n, len(s.fleet))

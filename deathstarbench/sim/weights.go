@@ -1,6 +1,9 @@
 package sim
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // SetWeights sets the servers named in settings, by group and server, and leaves all others alone. It takes effect
 // after Options.ApplyDelay. Nothing is set when a name is unknown, a weight is outside 1…100 or a group would be left
@@ -19,11 +22,20 @@ func (s *Sim) setWeights(balancer int, settings map[string]map[string]Setting) e
 			return err
 		}
 	}
-	if s.opts.ApplyDelay == 0 {
+	delay := int64(s.opts.ApplyDelay)
+	if balancer > 0 { // daemons on several machines do not act in the same moment
+		delay += int64(s.opts.Interval) * int64(balancer) / int64(len(s.fleet))
+	}
+	if delay == 0 {
 		s.apply(balancer, settings)
 		return nil
 	}
-	s.pending = append(s.pending, pending{at: s.now + int64(s.opts.ApplyDelay), balancer: balancer, settings: settings})
+	p := pending{at: s.now + delay, balancer: balancer, settings: settings}
+	i := len(s.pending)
+	for i > 0 && s.pending[i-1].at > p.at {
+		i--
+	}
+	s.pending = slices.Insert(s.pending, i, p)
 	return nil
 }
 

@@ -105,7 +105,12 @@ func thousand(b *testing.B, count int) {
 	if err := p.launch(); err != nil {
 		b.Fatal(err)
 	}
-	defer p.kill()
+	defer func() {
+		p.kill()
+		if text, err := os.ReadFile(p.log); err == nil && b.Failed() {
+			b.Logf("centre:\n%.20000s", text)
+		}
+	}()
 	ctx, cancel := context.WithCancel(b.Context())
 	var all sync.WaitGroup
 	defer all.Wait()

@@ -92,6 +92,9 @@ func NewLink(cfg LinkConfig) (*Link, error) {
 // Name is the node's, as its certificate says.
 func (l *Link) Name() string { return l.name }
 
+// SetVersion says of which version the program is; it is called before Run.
+func (l *Link) SetVersion(version string) { l.cfg.Version = version }
+
 // Boot implements fleet.Link.
 func (l *Link) Boot() string { return l.boot }
 
