@@ -105,7 +105,7 @@ func TestArenaRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"arena"}, exitUsage, "requires at least 1 arg"},
+		{[]string{"arena"}, exitUsage, "got no argument"},
 		{[]string{"arena", "nowhere"}, exitConfig, `scenario "nowhere"`},
 		{[]string{"arena", tiny, tiny}, exitConfig, "named twice"},
 		{[]string{"arena", tiny, "--policy", "magic"}, exitUsage, `unknown chooser "magic"`},
