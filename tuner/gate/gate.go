@@ -134,25 +134,6 @@ func patience(p *params.Params, q Question) float64 {
 // Committed tells that a change was made.
 func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
-func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if s.fresh(p, q) && (b.Unlimited || b.Level >= 1) {
-		return p.MinGain
-	}
-	// The longer nothing was new, the likelier a gain is one of the model only.
-	least := p.MinGain
-	if q.QuietSec > 0 {
-		least *= math.Min(1+q.QuietSec/p.QuietSec, p.QuietMost)
-	}
-	if q.Calm {
-		least = math.Max(least, p.CalmPrice*p.MinGain)
-	}
-	price := b.Price(least)
-	if q.Urgent && (b.Unlimited || b.Level >= 1) {
-		price = math.Min(price, p.UrgentGain)
-	}
-	return price
-}
-
 // fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.
 func (s *State) fresh(p *params.Params, q Question) bool {
 	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.FreshSec/2)

@@ -1,6 +1,10 @@
 package gate
 
-import "math"
+import (
+	"math"
+
+	"trimtab/tuner/params"
+)
 
 // Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as it is used up.
 // So the last changes are kept for what is worth them.
@@ -41,3 +45,24 @@ func (b *Budget) Left() int {
 
 // Spend takes a change that was made.
 func (b *Budget) Spend() { b.Level = math.Max(0, b.Level-1) }
+
+// price is the gain that a change must bring now: that of the budget, of a least gain that grows with the time without
+// news and in a known regime; in an emergency no more than Params.UrgentGain; for a fresh load the least.
+func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
+	if s.fresh(p, q) && (b.Unlimited || b.Level >= 1) {
+		return p.MinGain
+	}
+	// The longer nothing was new, the likelier a gain is one of the model only.
+	least := p.MinGain
+	if q.QuietSec > 0 {
+		least *= math.Min(1+q.QuietSec/p.QuietSec, p.QuietMost)
+	}
+	if q.Calm {
+		least = math.Max(least, p.CalmPrice*p.MinGain)
+	}
+	price := b.Price(least)
+	if q.Urgent && (b.Unlimited || b.Level >= 1) {
+		price = math.Min(price, p.UrgentGain)
+	}
+	return price
+}
