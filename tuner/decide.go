@@ -38,7 +38,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	ejections := p.ejections(t, beliefs, e)
 	if bound := p.hopeless(beliefs); bound != "" && len(ejections) == 0 {
 		if bound == gate.BoundIdle {
-			p.gate.Idle(seconds)
+			p.gate.Idle(t.params, seconds)
 		}
 		e.hold(bound, bound.Words())
 		return out

@@ -175,6 +175,7 @@ func TestE2EDaemonFaultsOfTheWorld(t *testing.T) {
 		await(t, "explain to say so", b.explained("no requests"))
 	})
 	t.Run("a request now and then: no change", func(t *testing.T) {
+		b.goesOn() // without requests
 		changes := b.metric("trimtab_changes_total")
 		for range 3 {
 			if resp, err := http.Get(b.URL + "/wrk2-api/home-timeline/read?user_id=1&start=0&stop=10"); err == nil {

@@ -54,6 +54,7 @@ type State struct {
 	LastedSec float64 `json:"lasted_s"` // how long a change has paid
 	SinceSec  float64 `json:"since_s"`  // since the last change
 	Changes   int     `json:"changes"`
+	IdleSec   float64 `json:"idle_s"` // how much more of the last seconds was without requests than with, at most Persistence
 }
 
 // Question is a change that is judged.
@@ -77,6 +78,7 @@ type Verdict struct {
 // Observe lets an interval pass in which the question was what it is.
 func (s *State) Observe(p *params.Params, b *Budget, seconds float64, q Question) {
 	s.SinceSec += seconds
+	s.IdleSec = math.Max(0, s.IdleSec-seconds)
 	if q.Differs && q.GainShare >= s.price(p, b, q) {
 		s.LastedSec += seconds
 	} else {
@@ -93,9 +95,10 @@ func (s *State) Wait(seconds float64) {
 }
 
 // Idle lets an interval pass without requests: a gain that nobody would have had has not lasted.
-func (s *State) Idle(seconds float64) {
+func (s *State) Idle(p *params.Params, seconds float64) {
 	s.SinceSec += seconds
 	s.LastedSec = 0
+	s.IdleSec = math.Min(s.IdleSec+seconds, p.Persistence)
 }
 
 // Judge says whether the change may be made. It changes nothing.
@@ -109,6 +112,8 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 	switch {
 	case !q.Differs:
 		return hold(BoundDeadBand, "the weights in force are as good as any")
+	case s.IdleSec > 0:
+		return hold(BoundIdle, "%.0f %% better expected, but most of the time there are no requests", percent)
 	case math.IsInf(v.Price, 1):
 		return hold(BoundBudget, "%.0f %% better expected, but no change is left", percent)
 	case q.GainShare < v.Price:

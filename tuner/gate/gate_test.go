@@ -96,6 +96,38 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
+	p := params.Params{MinGain: 0.03, PatienceSec: 4, SettleSec: 3, Persistence: 4}
+	emergency := Question{GainShare: 0.9, Differs: true, Urgent: true}
+	for _, c := range []struct {
+		name string
+		asks string // by intervals of 200 ms: x somebody asks, - nobody
+		want Bound
+	}{
+		{"an emergency of a steady load", "xxxx", ""},
+		{"one request after a pause", "-----x", BoundIdle},
+		{"one in three intervals", "--x--x--x--x--x", BoundIdle},
+		{"a pause in a load that is dense", "xxx-xxx-x-xxx", ""},
+		{"a load that came back, for longer than the pause", "---xxxx", ""},
+		{"an hour without requests is over after a few seconds of them", strings.Repeat("-", 18000) + strings.Repeat("x", 21), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var s State
+			b := full()
+			for _, v := range c.asks {
+				if v == 'x' {
+					s.Observe(&p, &b, 0.2, emergency)
+				} else {
+					s.Idle(&p, 0.2)
+				}
+			}
+			if v := s.Judge(&p, &b, emergency); v.Bound != c.want {
+				t.Errorf("got %+v, want bound %q", v, c.want)
+			}
+		})
+	}
+}
+
 func TestPatienceBeginsAnew(t *testing.T) {
 	p := params.Params{MinGain: 0.03, PatienceSec: 4, SettleSec: 3}
 	pays, not := Question{GainShare: 0.2, Differs: true}, Question{GainShare: 0.01, Differs: true}
