@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trimtab/deathstarbench"
+	"trimtab/localhttp"
 )
 
 // Server offers environments over HTTP and JSON:
@@ -59,7 +60,7 @@ func NewServer(o SimOptions, most int) *Server {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /scenarios", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"scenarios": deathstarbench.Names()})
+		localhttp.Reply(w, http.StatusOK, map[string]any{"scenarios": deathstarbench.Names()})
 	})
 	mux.HandleFunc("POST /envs", s.create)
 	mux.HandleFunc("POST /envs/{id}/reset", s.with(reset))
@@ -70,7 +71,7 @@ func (s *Server) Handler() http.Handler {
 		delete(s.envs, r.PathValue("id"))
 		s.mu.Unlock()
 		if !ok {
-			fail(w, http.StatusNotFound, errors.New("no such environment"))
+			localhttp.Fail(w, http.StatusNotFound, errors.New("no such environment"))
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -87,7 +88,7 @@ func LocalOnly(next http.Handler) http.Handler {
 		}
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) ||
 			r.Header.Get("Origin") != "" {
-			fail(w, http.StatusForbidden, errors.New("only local programs are served"))
+			localhttp.Fail(w, http.StatusForbidden, errors.New("only local programs are served"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -149,22 +150,22 @@ func affordable(sc *deathstarbench.Scenario) error {
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	var body episode
-	if !read(w, r, &body) {
+	if !localhttp.Read(w, r, longestBody, &body) {
 		return
 	}
 	if body.Method != "" && !isMethod(body.Method) {
-		fail(w, http.StatusBadRequest, fmt.Errorf("unknown method %q", body.Method))
+		localhttp.Fail(w, http.StatusBadRequest, fmt.Errorf("unknown method %q", body.Method))
 		return
 	}
 	sc, err := body.load()
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	env := NewEnv(body.Method, s.opts)
 	o, err := env.Reset(sc, body.Seed)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	id := rand.Text()
@@ -181,11 +182,11 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(s.envs) >= s.most {
-		fail(w, http.StatusTooManyRequests, fmt.Errorf("%d environments are in use: delete one", s.most))
+		localhttp.Fail(w, http.StatusTooManyRequests, fmt.Errorf("%d environments are in use: delete one", s.most))
 		return
 	}
 	s.envs[id] = &session{env: env, used: time.Now()}
-	reply(w, http.StatusCreated, map[string]any{"env": id, "observation": o})
+	localhttp.Reply(w, http.StatusCreated, map[string]any{"env": id, "observation": o})
 }
 
 // with finds the environment of a request and holds it.
@@ -195,7 +196,7 @@ func (s *Server) with(do func(*Env, http.ResponseWriter, *http.Request)) http.Ha
 		e := s.envs[r.PathValue("id")]
 		s.mu.Unlock()
 		if e == nil {
-			fail(w, http.StatusNotFound, errors.New("no such environment"))
+			localhttp.Fail(w, http.StatusNotFound, errors.New("no such environment"))
 			return
 		}
 		e.mu.Lock()
@@ -207,56 +208,36 @@ func (s *Server) with(do func(*Env, http.ResponseWriter, *http.Request)) http.Ha
 
 func reset(env *Env, w http.ResponseWriter, r *http.Request) {
 	var body episode
-	if !read(w, r, &body) {
+	if !localhttp.Read(w, r, longestBody, &body) {
 		return
 	}
 	sc := env.scenario
 	if len(body.Scenario) > 0 {
 		var err error
 		if sc, err = body.load(); err != nil {
-			fail(w, http.StatusBadRequest, err)
+			localhttp.Fail(w, http.StatusBadRequest, err)
 			return
 		}
 	}
 	o, err := env.Reset(sc, body.Seed)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"observation": o})
+	localhttp.Reply(w, http.StatusOK, map[string]any{"observation": o})
 }
 
 func step(env *Env, w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Weights map[string][]float64 `json:"weights"`
 	}
-	if !read(w, r, &body) {
+	if !localhttp.Read(w, r, longestBody, &body) {
 		return
 	}
 	o, reward, done, info, err := env.Step(body.Weights)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"observation": o, "reward": reward, "done": done, "info": info})
-}
-
-func read(w http.ResponseWriter, r *http.Request, into any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestBody))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		fail(w, http.StatusBadRequest, fmt.Errorf("read the request: %w", err))
-		return false
-	}
-	return true
-}
-
-func reply(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // fails only when the client has gone
-}
-
-func fail(w http.ResponseWriter, status int, err error) {
-	reply(w, status, map[string]string{"error": err.Error()})
+	localhttp.Reply(w, http.StatusOK, map[string]any{"observation": o, "reward": reward, "done": done, "info": info})
 }

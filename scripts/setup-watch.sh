@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that Chromium and Prometheus with promtool are on this machine: what the tests of the page, of the rules and of the
-# dashboard need. Without them these tests are skipped. Idempotent; it neither starts nor enables Debian's Prometheus service.
+# Makes sure that Chromium, Prometheus with promtool and its node exporter, and numpy are on this machine: what the tests of the page,
+# of the rules, of the dashboard, of host metrics and of the training example need. Without them these tests are skipped. Idempotent; it neither starts nor enables Debian's Prometheus service.
 set -euo pipefail
 
 say() { printf 'setup-watch: %s\n' "$*" >&2; }
@@ -8,6 +8,8 @@ say() { printf 'setup-watch: %s\n' "$*" >&2; }
 missing=()
 command -v chromium >/dev/null 2>&1 || missing+=(chromium fonts-dejavu-core)
 { command -v prometheus && command -v promtool; } >/dev/null 2>&1 || missing+=(prometheus)
+command -v prometheus-node-exporter >/dev/null 2>&1 || missing+=(prometheus-node-exporter)
+python3 -c 'import numpy' >/dev/null 2>&1 || missing+=(python3-numpy)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -346,17 +346,22 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 
 // problem is what weights are sought for now.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, ErrorTardiness: t.cfg.ErrorTardiness,
-		Urgent: urgent}
+	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
+		ErrorTardiness: t.cfg.ErrorTardiness, Urgent: urgent}
+	regime, _ := t.regime()
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), urgent)
+	return out
+}
+
+// planned are the groups as a plan sees them.
+func (p *pool) planned() (out []plan.Group) {
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
 		for i := range g.links {
 			l := &g.links[i]
 			pg.Links = append(pg.Links, plan.Link{Server: l.index, Class: l.class, Off: l.off()})
 		}
-		out.Groups = append(out.Groups, pg)
+		out = append(out, pg)
 	}
-	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), urgent)
 	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"trimtab/arena"
 	"trimtab/deathstarbench"
+	"trimtab/localhttp"
 )
 
 // Server offers environments over HTTP and JSON:
@@ -56,7 +57,7 @@ func NewServer(live bool, most int, now func() time.Time) *Server {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"api": API, "environments": []string{WeightsID, ParkID},
+		localhttp.Reply(w, http.StatusOK, map[string]any{"api": API, "environments": []string{WeightsID, ParkID},
 			"scenarios": deathstarbench.Names()})
 	})
 	mux.HandleFunc("POST /v1/vec", s.create)
@@ -80,31 +81,31 @@ type wanted struct {
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	var body wanted
-	if !read(w, r, &body) {
+	if !localhttp.Read(w, r, longestBody, &body) {
 		return
 	}
 	if body.API != 0 && body.API != API {
-		fail(w, http.StatusBadRequest, fmt.Errorf("api %d: this server speaks %d", body.API, API))
+		localhttp.Fail(w, http.StatusBadRequest, fmt.Errorf("api %d: this server speaks %d", body.API, API))
 		return
 	}
 	o := Options{Env: body.Env, Method: body.Method, Live: s.live, Park: body.Park, Envs: max(body.Envs, 1),
 		MaxSteps:    body.MaxSteps,
 		NoAutoReset: body.AutoReset != nil && !*body.AutoReset}
 	if body.Envs < 0 || o.NoAutoReset && o.Envs > 1 {
-		fail(w, http.StatusBadRequest, fmt.Errorf("num_envs %d: want at least 1, and no more without autoreset",
+		localhttp.Fail(w, http.StatusBadRequest, fmt.Errorf("num_envs %d: want at least 1, and no more without autoreset",
 			body.Envs))
 		return
 	}
 	var err error
 	if len(body.Scenario) > 0 && body.Env == WeightsID {
 		if o.Scenario, err = arena.ParseEpisodeScenario(body.Scenario); err != nil {
-			fail(w, http.StatusBadRequest, err)
+			localhttp.Fail(w, http.StatusBadRequest, err)
 			return
 		}
 	}
 	vec, err := NewVec(o)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	id := rand.Text()
@@ -119,12 +120,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if s.envs+vec.Len() > s.most {
-		fail(w, http.StatusTooManyRequests, fmt.Errorf("%d of %d environments are in use: delete some", s.envs, s.most))
+		localhttp.Fail(w, http.StatusTooManyRequests, fmt.Errorf("%d of %d environments are in use: delete some", s.envs, s.most))
 		return
 	}
 	s.envs += vec.Len()
 	s.vecs[id] = &session{vec: vec, used: s.now()}
-	reply(w, http.StatusCreated, map[string]any{"id": id, "num_envs": vec.Len(), "spec": vec.Spec()})
+	localhttp.Reply(w, http.StatusCreated, map[string]any{"id": id, "num_envs": vec.Len(), "spec": vec.Spec()})
 }
 
 func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +137,7 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if !ok {
-		fail(w, http.StatusNotFound, errors.New("no such environments"))
+		localhttp.Fail(w, http.StatusNotFound, errors.New("no such environments"))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -153,7 +154,7 @@ func (s *Server) with(do func(*Vec, http.ResponseWriter, *http.Request)) http.Ha
 		}
 		s.mu.Unlock()
 		if e == nil {
-			fail(w, http.StatusNotFound, errors.New("no such environments"))
+			localhttp.Fail(w, http.StatusNotFound, errors.New("no such environments"))
 			return
 		}
 		defer func() {
@@ -170,7 +171,7 @@ func reset(v *Vec, w http.ResponseWriter, r *http.Request) {
 		Seed  uint64   `json:"seed"`
 		Seeds []uint64 `json:"seeds"`
 	}
-	if !read(w, r, &body) {
+	if !localhttp.Read(w, r, longestBody, &body) {
 		return
 	}
 	if body.Seeds == nil {
@@ -180,43 +181,23 @@ func reset(v *Vec, w http.ResponseWriter, r *http.Request) {
 	}
 	observations, infos, err := v.Reset(body.Seeds)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"observations": observations, "infos": infos})
+	localhttp.Reply(w, http.StatusOK, map[string]any{"observations": observations, "infos": infos})
 }
 
 func step(v *Vec, w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Actions [][]float64 `json:"actions"`
 	}
-	if !read(w, r, &body) {
+	if !localhttp.Read(w, r, longestBody, &body) {
 		return
 	}
 	out, err := v.Step(body.Actions)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		localhttp.Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	reply(w, http.StatusOK, out)
-}
-
-func read(w http.ResponseWriter, r *http.Request, into any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestBody))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		fail(w, http.StatusBadRequest, fmt.Errorf("read the request: %w", err))
-		return false
-	}
-	return true
-}
-
-func reply(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // fails only when the client has gone
-}
-
-func fail(w http.ResponseWriter, status int, err error) {
-	reply(w, status, map[string]string{"error": err.Error()})
+	localhttp.Reply(w, http.StatusOK, out)
 }
