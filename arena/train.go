@@ -28,6 +28,7 @@ type TrainConfig struct {
 	Method   string // balancing method; empty: the scenario's
 	Kind     string // name of the policy
 	New      NewTrainee
+	Hosts    bool     // learners see what servers' machines say too
 	Seeds    []uint64 // one learner each
 	Episodes int      // at most, of each learner; default 800
 	Every    int      // episodes between two evaluations; default 20
@@ -100,6 +101,7 @@ func Train(ctx context.Context, c TrainConfig, cache *OracleCache) (*Training, e
 		return nil, err
 	}
 	t := &trainer{c: c, deadlines: deadlines, targets: map[string]objective.Target{}, shape: ShapeOf(c.Scenario)}
+	t.shape.Hosts = c.Hosts
 	for _, u := range c.Scenario.Upstreams {
 		t.targets[u.Name] = objective.Target{Deadline: deadlines[u.Name], Priority: u.Priority}
 	}

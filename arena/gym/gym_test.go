@@ -190,6 +190,16 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 		{"no scenario", url + "/v1/vec", `{"env": "trimtab/weights-v1"}`, 400, "a scenario is wanted"},
 		{"a file of this machine", url + "/v1/vec", `{"env": "trimtab/weights-v1", "scenario": "/etc/passwd"}`, 400,
 			"no such scenario"},
+		{"a file of this machine as an edge", url + "/v1/vec", `{"env": "trimtab/edge-v1", "scenario": "/etc/passwd"}`,
+			400, "no such scenario"},
+		{"a scenario that is no text", url + "/v1/vec", `{"env": "trimtab/autoscale-v1", "scenario": 3}`, 400,
+			"want a name or"},
+		{"a scenario that is none", url + "/v1/vec", `{"env": "trimtab/edge-v1", "scenario": {"toml": "x = 1"}}`, 400,
+			"unknown key"},
+		{"a method that no balancer has", url + "/v1/vec",
+			`{"env": "trimtab/weights-v1", "scenario": "region", "method": "fair"}`, 400, "fair"},
+		{"a scenario for Park", url + "/v1/vec", `{"env": "park/load_balance", "scenario": "region"}`, 400,
+			"has no scenarios"},
 		{"more environments than there may be", url + "/v1/vec", `{"env": "park/load_balance", "num_envs": 3}`, 429,
 			"in use"},
 		{"a Park of no rate", url + "/v1/vec", `{"env": "park/load_balance", "park": {"service_rates": [0]}}`, 400,
@@ -216,6 +226,40 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 	}
 	if status, _ := call(t, "POST", vec+"/step", `{"actions": []}`); status != http.StatusNotFound {
 		t.Errorf("a step after delete: got %d, want 404", status)
+	}
+}
+
+// A name that a web page made point here (DNS rebinding) is another host.
+func TestOnlyLocalProgramsAreServed(t *testing.T) {
+	t.Parallel()
+	defer http.DefaultClient.CloseIdleConnections()
+	url := serve(t, 1, nil)
+	for _, c := range []struct {
+		name, host, origin string
+		status             int
+	}{
+		{"loopback", "127.0.0.1", "", 200},
+		{"another host name", "evil.example", "", 403},
+		{"a page of another site", "127.0.0.1", "http://evil.example", 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = c.host
+			if c.origin != "" {
+				req.Header.Set("Origin", c.origin)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != c.status {
+				t.Errorf("got status %d, want %d", resp.StatusCode, c.status)
+			}
+		})
 	}
 }
 
@@ -289,7 +333,8 @@ func TestThePythonClientPlaysAndLearns(t *testing.T) {
 
 func TestSpecsSurviveJSON(t *testing.T) {
 	t.Parallel()
-	for _, o := range []Options{{Env: WeightsID, Scenario: short(t)}, {Env: ParkID}} {
+	for _, o := range []Options{{Env: WeightsID, Scenario: short(t)}, {Env: ParkID}, {Env: EdgeID, Edge: edgeCloud(t)},
+		{Env: AutoscaleID, Autoscale: autoscaled(t)}} {
 		t.Run(o.Env, func(t *testing.T) {
 			v, err := NewVec(o)
 			if err != nil {

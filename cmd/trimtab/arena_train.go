@@ -30,7 +30,7 @@ type trainFlags struct {
 	seeds, episodes, every, plays, patience, parallel int
 	seed                                              uint64
 	budget                                            time.Duration
-	json                                              bool
+	json, hosts                                       bool
 }
 
 func newArenaTrain(e *env) *cobra.Command {
@@ -75,6 +75,7 @@ and the gap to the best static weights.`,
 	fl.IntVar(&f.patience, "patience", 15, "evaluations without a better one that end the training")
 	fl.DurationVar(&f.budget, "time", 0, "time of each learner at most (default: no limit)")
 	fl.IntVar(&f.parallel, "parallel", 0, "learners at once (default: one per core)")
+	fl.BoolVar(&f.hosts, "hosts", false, "learners see processor, memory and pressure of the servers' machines too")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per learner instead of a table")
 	return cmd
 }
@@ -194,7 +195,7 @@ func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scena
 	cache *arena.OracleCache, models arena.Models, tab *tabwriter.Writer) error {
 	c := arena.TrainConfig{Scenario: sc, Method: f.method, Kind: kind, New: make, Episodes: f.episodes, Every: f.every,
 		Plays: f.plays, Patience: f.patience,
-		Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints,
+		Hosts: f.hosts, Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints,
 		Sim: arena.SimOptions{Live: f.actuator == "live"}}
 	if c.Parallel == 0 {
 		c.Parallel = min(f.seeds, runtime.GOMAXPROCS(0))

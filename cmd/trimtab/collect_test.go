@@ -150,3 +150,42 @@ func TestCollectSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// What machines say is recorded beside the status, and the mixture of regimes takes it as features.
+func TestCollectRecordsMachines(t *testing.T) {
+	url, _ := fakePage(t)
+	var n atomic.Int64
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		k := n.Add(1)
+		fmt.Fprintf(w, "node_cpu_seconds_total{mode=\"idle\"} %d\nnode_cpu_seconds_total{mode=\"user\"} %d\n", k, 3*k)
+	}))
+	defer machine.Close()
+	path := filepath.Join(t.TempDir(), "s.ndjson")
+	code, _, stderr := runCapture("collect", "--status", url, "--out", path, "--interval", "50ms", "--duration", "3500ms",
+		"--host", "a:1="+machine.URL, "--host", "b:1=http://127.0.0.1:1/metrics")
+	if code != exitOK {
+		t.Fatalf("collect: got code %d: %s", code, stderr)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(text), `"hosts":[{"server":"a:1","cpu":0.75}]`) {
+		t.Fatalf("record: got %v, want the processor of a:1 three quarters busy, and nothing of b:1", err)
+	}
+	code, stdout, stderr := runCapture("cluster", path, "--features", "load+hosts", "--window", "0", "--k", "1", "--json")
+	if code != exitOK || !strings.Contains(stdout, "a:1 cpu") {
+		t.Errorf("cluster: got code %d, %s%s, want the machine among the features", code, stdout, stderr)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a machine without an address", []string{"collect", "--out", path + "2", "--host", "a:1"}, "want SERVER=URL"},
+		{"an address that is none", []string{"collect", "--out", path + "3", "--host", "a:1=file:///x"}, "--host"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if code, _, stderr := runCapture(c.args...); code != exitUsage || !strings.Contains(stderr, c.want) {
+				t.Errorf("got code %d, %s, want %d with %q", code, stderr, exitUsage, c.want)
+			}
+		})
+	}
+}
