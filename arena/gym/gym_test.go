@@ -1,7 +1,6 @@
 package gym
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -349,33 +348,5 @@ func TestSpecsSurviveJSON(t *testing.T) {
 				t.Errorf("got %+v, %v, want %+v", back, err, v.Spec())
 			}
 		})
-	}
-}
-
-// BenchmarkSteps measures environment steps per second over HTTP.
-func BenchmarkSteps(b *testing.B) {
-	for _, n := range []int{1, 16, 64} {
-		for _, c := range []struct{ env, action string }{{WeightsID, "[1,2,4,1,2,4,1,2,4]"}, {ParkID, "[9]"}} {
-			b.Run(fmt.Sprintf("%s x %d", filepath.Base(c.env), n), func(b *testing.B) {
-				url := serve(b, 64, nil)
-				_, made := call(b, "POST", url+"/v1/vec",
-					fmt.Sprintf(`{"env": %q, "scenario": "capacity-1-2-4-40", "num_envs": %d}`, c.env, n))
-				vec := url + "/v1/vec/" + made["id"].(string)
-				call(b, "POST", vec+"/reset", `{"seed": 1}`)
-				body := []byte(`{"actions": [` + strings.TrimSuffix(strings.Repeat(c.action+",", n), ",") + `]}`)
-				for b.Loop() {
-					resp, err := http.Post(vec+"/step", "application/json", bytes.NewReader(body))
-					if err != nil {
-						b.Fatal(err)
-					}
-					if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
-						b.Fatal(resp.StatusCode, err)
-					}
-					resp.Body.Close()
-				}
-				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "env-steps/s")
-				http.DefaultClient.CloseIdleConnections()
-			})
-		}
 	}
 }

@@ -171,8 +171,8 @@ func TestCollectRecordsMachines(t *testing.T) {
 		t.Fatalf("record: got %v, want the processor of a:1 three quarters busy, and nothing of b:1", err)
 	}
 	code, stdout, stderr := runCapture("cluster", path, "--features", "load+hosts", "--window", "0", "--k", "1", "--json")
-	if code != exitOK || !strings.Contains(stdout, "a:1 cpu") {
-		t.Errorf("cluster: got code %d, %s%s, want the machine among the features", code, stdout, stderr)
+	if code != exitOK || !strings.Contains(stdout, `"d":13`) { // six of the load, seven of one machine
+		t.Errorf("cluster: got code %d, %s%s, want 13 features: 6 of load, 7 of the machine", code, stdout, stderr)
 	}
 	for _, c := range []struct {
 		name string
