@@ -2,7 +2,6 @@ package gym
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"net/http"
