@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,9 +95,7 @@ func runLeaderboard(ctx context.Context, e *env, f *leaderFlags, names []string)
 	}
 	models := arena.Models{Dir: filepath.Join(f.out, "models")}
 	all := choosers(arena.NewOracleCache(filepath.Join(f.out, "oracle")))
-	for name, make := range models.Choosers() {
-		all[name] = make
-	}
+	maps.Copy(all, learned(models))
 	policies, err := arena.ParsePolicies(f.policies, all)
 	if err != nil {
 		return withCode(exitUsage, err)

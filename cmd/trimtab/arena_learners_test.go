@@ -46,7 +46,8 @@ func TestLearnersAreTrainedAndPlayed(t *testing.T) {
 			t.Errorf("learning curve of %s: %v", name, err)
 		}
 	}
-	code, stdout, stderr = inArena(t, scenario, "--policy", "equal,dqn,table,student,knapsack,rollout,prequal,jsed",
+	code, stdout, stderr = inArena(t, scenario, "--policy", "equal,dqn,table,student,knapsack,rollout,rollout-dqn,"+
+		"rollout-start,prequal,jsed",
 		"--seeds", "1", "--models", models)
 	if code != exitOK || !strings.Contains(stdout, "student") || !strings.Contains(stdout, "jsed") {
 		t.Errorf("play: got code %d, %s\n%s", code, stdout, stderr)
