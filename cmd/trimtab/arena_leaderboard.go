@@ -16,7 +16,6 @@ import (
 
 	"trimtab/arena"
 	"trimtab/deathstarbench"
-	"trimtab/rival"
 )
 
 // leaderWorlds and leaderPolicies are the fixed set of the leaderboard.
@@ -124,7 +123,7 @@ func (f *leaderFlags) trainAll(ctx context.Context, e *env, scenarios []*deathst
 	policies []arena.Policy, models arena.Models) error {
 	t := &f.train
 	t.models, t.out, t.checkpoints = models.Dir, filepath.Join(f.out, "curves"), filepath.Join(f.out, "checkpoints")
-	t.actions, t.levels, t.gamma = rival.ActSteps, "1,3,5", 0.9
+	t.actions, t.levels, t.gamma = actEither, "1,3,5", 0.9
 	t.every, t.plays, t.patience, t.seed, t.parallel = 20, 6, 15, 1, f.parallel
 	makers, err := t.trainees()
 	if err != nil {

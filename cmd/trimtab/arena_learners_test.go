@@ -21,7 +21,7 @@ func TestLearnersAreTrainedAndPlayed(t *testing.T) {
 	dir, scenario := t.TempDir(), tinyScenario(t)
 	models, out := filepath.Join(dir, "models"), filepath.Join(dir, "out")
 	train := []string{"train", scenario, "--policy", "dqn,table,student", "--seeds", "2", "--episodes", "60", "--every",
-		"30", "--plays", "1",
+		"30", "--plays", "1", "--actions", "either",
 		"--models", models, "--out", out, "--oracle-cache", dir, "--json"}
 	code, stdout, stderr := inArena(t, train...)
 	if code != exitOK {
