@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -161,14 +163,21 @@ func TestCollectRecordsMachines(t *testing.T) {
 	}))
 	defer machine.Close()
 	path := filepath.Join(t.TempDir(), "s.ndjson")
-	code, _, stderr := runCapture("collect", "--status", url, "--out", path, "--interval", "50ms", "--duration", "3500ms",
-		"--host", "a:1="+machine.URL, "--host", "b:1=http://127.0.0.1:1/metrics")
-	if code != exitOK {
-		t.Fatalf("collect: got code %d: %s", code, stderr)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || !strings.Contains(string(text), `"hosts":[{"server":"a:1","cpu":0.75}]`) {
-		t.Fatalf("record: got %v, want the processor of a:1 three quarters busy, and nothing of b:1", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan int, 1)
+	var errs bytes.Buffer
+	go func() {
+		ended <- run(ctx, []string{"collect", "--status", url, "--out", path, "--interval", "50ms", "--host",
+			"a:1=" + machine.URL, "--host", "b:1=http://127.0.0.1:1/metrics"}, io.Discard, &errs)
+	}()
+	await(t, "five statuses with the processor of a:1 three quarters busy, and nothing of b:1", func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Count(string(text), `"hosts":[{"server":"a:1","cpu":0.75}]`) >= 5
+	})
+	cancel()
+	if code := <-ended; code != exitOK {
+		t.Fatalf("collect: got code %d: %s", code, errs.String())
 	}
 	code, stdout, stderr := runCapture("cluster", path, "--features", "load+hosts", "--window", "0", "--k", "1", "--json")
 	if code != exitOK || !strings.Contains(stdout, `"d":13`) { // six of the load, seven of one machine
