@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,12 +55,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
 	b.Await(t, "the upstreams",
 		`document.querySelectorAll("#groups tbody tr").length === 100 && document.querySelectorAll("#servers tbody tr").length === 20 && document.querySelectorAll(".plot canvas").length === 4`)
-	loaded := browse.Eval[float64](t, b,
-		`(() => { const n = performance.getEntriesByType("navigation")[0]; const live = performance.getEntriesByType("resource").filter((e) => e.name.includes("/page/live"))[0]; return live.responseEnd - n.startTime; })()`)
-	t.Logf("100 upstreams of 20 servers: data there %.0f ms after the start of the navigation", loaded)
-	if loaded > 1000 {
-		t.Errorf("loaded in %.0f ms, want less than a second", loaded)
-	}
+	t.Run("it loads in less than a second", func(t *testing.T) { loadsWithin(t, b, s, 1000) })
 	t.Run("it updates", func(t *testing.T) {
 		before := browse.Eval[string](t, b, `document.querySelector("#change-list").innerText`)
 		points := browse.Eval[int](t, b, `document.querySelectorAll("#change-list li").length`)
@@ -93,6 +89,31 @@ func TestPageInABrowser(t *testing.T) {
 		b.ExcuseStop()
 	})
 	b.Faultless(t)
+}
+
+// loadsWithin loads the page until it has its data within so many ms. A machine on which even an empty page takes a
+// tenth of that is too busy to tell.
+func loadsWithin(t *testing.T, b *browse.Browser, s *site, most float64) {
+	t.Helper()
+	const tries = 10
+	best, idle := math.Inf(1), 0
+	for range tries {
+		b.Run(t, chromedp.Navigate("data:text/html,<title>empty</title>"))
+		empty := browse.Eval[float64](t, b, `performance.getEntriesByType("navigation")[0].loadEventEnd`)
+		b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
+		b.Await(t, "the data", `document.querySelectorAll("#servers tbody tr").length === 20`)
+		loaded := browse.Eval[float64](t, b, `performance.getEntriesByType("resource").filter((e) => e.name.includes("/page/live"))[0].responseEnd`)
+		t.Logf("data there %.0f ms after the start of the navigation, an empty page %.0f ms", loaded, empty)
+		if best = min(best, loaded); best <= most {
+			return
+		}
+		if empty < most/10 {
+			idle++
+		}
+	}
+	if idle > tries/2 {
+		t.Errorf("loaded in %.0f ms at best, want %.0f", best, most)
+	}
 }
 
 func TestPageWithHostileNames(t *testing.T) {

@@ -67,6 +67,11 @@ func New(t *testing.T) *Browser {
 			}
 		case *page.EventJavascriptDialogOpening:
 			fault = "a dialog opened: " + e.Message
+			// Until it is closed the page stands still, and with it the test. Listeners must not wait.
+			go func() {
+				_, _ = chromedp.Call(ctx, page.HandleJavaScriptDialog,
+					page.HandleJavaScriptDialogParams{Accept: true})
+			}()
 		}
 		if fault != "" {
 			b.mu.Lock()
@@ -130,7 +135,7 @@ func (b *Browser) Await(t *testing.T, what, expression string) {
 		}
 		if time.Now().After(deadline) {
 			text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
-			t.Fatalf("%s: not within 30 s; the page shows:\n%s\n%v", what, text, b.faults)
+			t.Fatalf("%s: not within 30 s; the page shows:\n%s\n%v", what, text, b.Faults())
 		}
 		b.Run(t, chromedp.Sleep(50*time.Millisecond))
 	}
@@ -150,13 +155,18 @@ func (b *Browser) ExcuseStop() {
 	b.Excuse("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 }
 
+// Faults are the complaints so far.
+func (b *Browser) Faults() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.faults)
+}
+
 // Faultless fails the test if the browser has complained.
 func (b *Browser) Faultless(t *testing.T) {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.faults) > 0 {
-		t.Errorf("the browser complains: %s", strings.Join(b.faults, "\n"))
+	if faults := b.Faults(); len(faults) > 0 {
+		t.Errorf("the browser complains: %s", strings.Join(faults, "\n"))
 	}
 }
 
