@@ -186,13 +186,21 @@ func (b *Browser) Size(t *testing.T, width, height int64, dark bool) {
 // Picture keeps a screenshot where TRIMTAB_SCREENSHOTS says.
 func (b *Browser) Picture(t *testing.T, name string) {
 	t.Helper()
+	if os.Getenv("TRIMTAB_SCREENSHOTS") == "" {
+		return
+	}
+	b.Run(t, chromedp.Sleep(300*time.Millisecond))
+	b.Keep(t, name+".png", Get(t, b, chromedp.FullScreenshot(100)))
+}
+
+// Keep writes a file where TRIMTAB_SCREENSHOTS says.
+func (b *Browser) Keep(t *testing.T, name string, data []byte) {
+	t.Helper()
 	dir := os.Getenv("TRIMTAB_SCREENSHOTS")
 	if dir == "" {
 		return
 	}
-	b.Run(t, chromedp.Sleep(300*time.Millisecond))
-	png := Get(t, b, chromedp.FullScreenshot(100))
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
