@@ -74,7 +74,7 @@ binary = %q
 pid_file = %q
 prefix = %q
 [actuator]
-interval = "100ms"
+reload_interval = "100ms"
 max_generations = -1
 `, pace[0], filepath.Join(b.dir, "state"), b.listen, top, b.StatusURL, pace[1], pace[2], b.proxied, b.NGINX.Config, b.NGINX.Binary, b.NGINX.PIDFile(), b.NGINX.Dir)
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {

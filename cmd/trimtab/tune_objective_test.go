@@ -153,7 +153,7 @@ func startPursuedBed(t *testing.T, extra string) *pursuedBed {
 	b.bed = newBed(t, bedPlan{servers: []http.Handler{b.stations[0], b.stations[1]},
 		http:     "limit_req_zone $server_name zone=whole:64k rate=1000r/s;",
 		location: "limit_req zone=whole burst=50 nodelay;",
-		daemon:   "interval = \"100ms\"\nmax_generations = -1\n" + extra})
+		daemon:   "reload_interval = \"100ms\"\nmax_generations = -1\n" + extra})
 	for _, s := range b.stations {
 		t.Cleanup(func() { s.set(1, true) })
 	}

@@ -48,7 +48,7 @@ func New(t *testing.T) *Browser {
 		chromedp.WSURLReadTimeout(time.Minute))
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	ctx, over := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, over := context.WithTimeout(ctx, 10*time.Minute)
 	b := &Browser{ctx: ctx}
 	t.Cleanup(func() { over(); cancel(); stop() })
 	err := chromedp.Listen(ctx, func(event any) {
@@ -129,13 +129,13 @@ func Call[P, R any](t *testing.T, b *Browser, c cdp.Command[P, R], params P) {
 // Await waits until an expression is true in the page.
 func (b *Browser) Await(t *testing.T, what, expression string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if Eval[bool](t, b, expression) {
 			return
 		}
 		if time.Now().After(deadline) {
 			text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
-			t.Fatalf("%s: not within 30 s; the page shows:\n%s\n%v", what, text, b.Faults())
+			t.Fatalf("%s: not within two minutes; the page shows:\n%s\n%v", what, text, b.Faults())
 		}
 		b.Run(t, chromedp.Sleep(50*time.Millisecond))
 	}
