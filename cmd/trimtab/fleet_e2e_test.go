@@ -57,8 +57,8 @@ func (b *tunedBed) another(n int) *tunedBed {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	return &tunedBed{Testbed: &bed, t: b.t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
-		listen: fmt.Sprintf("127.0.0.1:%d", ports[1]), pace: b.pace}
+	return &tunedBed{Testbed: &bed, daemonBed: daemonBed{t: b.t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
+		listen: fmt.Sprintf("127.0.0.1:%d", ports[1])}, pace: b.pace}
 }
 
 func TestE2EFleetOfThree(t *testing.T) {
