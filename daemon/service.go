@@ -218,7 +218,7 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.witness.watch(policy)
 		seen = witnessed{policy, &d.witness}
 	}
-	_ = d.contain(inProbe, func() { s.prober.tell(policy) })
+	_ = d.contain(inProbe, func() { s.prober.tell(policy, s.lastSample()) })
 	out, err := control.NewLoop(s, seen, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
