@@ -30,8 +30,9 @@ type prober struct {
 	limit  time.Duration     // of one request
 	now    func() time.Time
 
-	mu  sync.Mutex
-	out map[serverOf]*convalescent
+	mu   sync.Mutex
+	out  map[serverOf]*convalescent
+	last *vts.Sample // that there was
 }
 
 type serverOf struct{ upstream, server string }
@@ -68,9 +69,18 @@ func newProber(cfg *Config) *prober {
 	return &prober{paths: paths, limit: probeTimeout, now: time.Now, out: map[serverOf]*convalescent{}, client: client}
 }
 
-// tell tells the policy what the servers that it has taken out answer, and takes note of which these are and, from the
-// last sample if there is one, who their peers are.
-func (p *prober) tell(policy control.Policy, sample *vts.Sample) {
+// saw takes note of a sample, which shows who the peers of a server are; nil: there was none.
+func (p *prober) saw(sample *vts.Sample) {
+	if p == nil || sample == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = sample
+}
+
+// tell tells the policy what the servers that it has taken out answer, and takes note of which these are.
+func (p *prober) tell(policy control.Policy) {
 	x, ok := policy.(probed)
 	if p == nil || !ok {
 		return
@@ -79,7 +89,7 @@ func (p *prober) tell(policy control.Policy, sample *vts.Sample) {
 	defer p.mu.Unlock()
 	out := map[serverOf]*convalescent{}
 	for upstream, servers := range x.Ejected() {
-		peers := peersOf(sample, upstream, servers)
+		peers := peersOf(p.last, upstream, servers)
 		for _, server := range servers {
 			path := p.paths[upstream]
 			if path == probeOff || strings.HasPrefix(server, "unix:") {

@@ -80,7 +80,7 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 			policy := &probedPolicy{out: map[string][]string{"app": {strings.TrimPrefix(s.URL, "http://"),
 				"unix:/run/app"},
 				"other": {"127.0.0.1:1"}}}
-			p.tell(policy, nil)
+			p.tell(policy)
 			if policy.asked != 1 || policy.answers {
 				t.Errorf("before the first round: told %d times, %t; want once of the server that can be asked, and "+
 					"that it does not answer",
@@ -89,11 +89,11 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 			for range probeRounds {
 				p.round(t.Context())
 			}
-			if p.tell(policy, nil); policy.answers != c.want || n.Load() != c.asks {
+			if p.tell(policy); policy.answers != c.want || n.Load() != c.asks {
 				t.Errorf("got %t after %d requests, want %t after %d", policy.answers, n.Load(), c.want, c.asks)
 			}
 			policy.out = nil
-			if p.tell(policy, nil); len(p.out) != 0 {
+			if p.tell(policy); len(p.out) != 0 {
 				t.Errorf("it is back: got %v still asked", p.out)
 			}
 		})
@@ -103,7 +103,7 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 	if newProber(never) != nil {
 		t.Error("nobody is ever taken out: want no prober")
 	}
-	(*prober)(nil).tell(&probedPolicy{}, nil)
+	(*prober)(nil).tell(&probedPolicy{})
 }
 
 // Where no probe is named, a server that is out is asked what its peers are asked too.
@@ -157,19 +157,21 @@ func TestServersThatAreOutAreComparedWithTheirPeers(t *testing.T) {
 			sample := &vts.Sample{Groups: []vts.GroupSample{{Name: "other", Peers: []vts.PeerSample{{Server: "192.0.2.1:1"}}},
 				{Name: "app", Peers: []vts.PeerSample{{Server: own, Requests: 9, Down: true}, {Server: "192.0.2.2:1", Backup: true},
 					{Server: "unix:/run/app"}, {Server: peer, Requests: 3}}}}}
-			p.tell(policy, sample)
+			p.saw(sample)
+			p.saw(nil) // an interval without telemetry
+			p.tell(policy)
 			if policy.asked != 0 {
 				t.Error("told before anybody was asked")
 			}
 			for range probeRounds {
 				p.round(t.Context())
 			}
-			if p.tell(policy, sample); policy.asked > 0 != c.told || policy.answers != c.back {
+			if p.tell(policy); policy.asked > 0 != c.told || policy.answers != c.back {
 				t.Errorf("after two rounds: told %t that it answers %t, want %t %t", policy.asked > 0, policy.answers, c.told,
 					c.back)
 			}
 			now = now.Add(probeDoubt)
-			if p.tell(policy, sample); policy.answers != c.late {
+			if p.tell(policy); policy.answers != c.late {
 				t.Errorf("after long: told that it answers %t, want %t", policy.answers, c.late)
 			}
 		})

@@ -218,7 +218,7 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.witness.watch(policy)
 		seen = witnessed{policy, &d.witness}
 	}
-	_ = d.contain(inProbe, func() { s.prober.tell(policy, s.lastSample()) })
+	_ = d.contain(inProbe, func() { s.prober.tell(policy) })
 	out, err := control.NewLoop(s, seen, s, options...).Step(ctx)
 	took := time.Duration(0)
 	if !decided.IsZero() {
@@ -234,6 +234,7 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.install(s, d.recovery.fromKept())
 	}
 	sample := s.lastSample()
+	s.prober.saw(sample)
 	e := d.explain(policy, sample, err)
 	if sample != nil && err == nil && !d.opts.DryRun {
 		d.obey(ctx, s)

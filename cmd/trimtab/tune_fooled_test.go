@@ -18,7 +18,8 @@ type fooledBed struct {
 	*ordersBed
 	t       *testing.T
 	wrong   atomic.Value // of type string: "", "sheds", "hangs"
-	counted [3]atomic.Int64
+	counted [3]atomic.Int64 // requests, and those of Trimtab itself
+	asked   [3]atomic.Int64
 }
 
 const probePath = "/healthz"
@@ -28,7 +29,9 @@ func startFooledBed(t *testing.T, kind, method, extra string) *fooledBed {
 	b.wrong.Store("")
 	b.ordersBed = startMethodBed(t, kind, method, "tuned", extra, func(server int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			if r.UserAgent() != "trimtab-probe" {
+			if r.UserAgent() == "trimtab-probe" {
+				b.asked[server].Add(1)
+			} else {
 				b.counted[server].Add(1)
 			}
 			wrong := b.wrong.Load().(string)
@@ -139,6 +142,9 @@ func TestE2EServersThatOnlyLookFast(t *testing.T) {
 			if c.method == "" {
 				return
 			}
+			await(t, "it to be asked, beside a peer where none is named", func() bool {
+				return b.asked[1].Load() > 0 && (c.probe != "" || b.asked[0].Load()+b.asked[2].Load() > 0)
+			})
 			b.wrong.Store("")
 			await(t, "it to be back", func() bool { return b.window().share > 0.1 })
 		})
