@@ -17,7 +17,7 @@ import (
 type fooledBed struct {
 	*ordersBed
 	t       *testing.T
-	wrong   atomic.Value // of type string: "", "sheds", "hangs"
+	wrong   atomic.Value    // of type string: "", "sheds", "hangs"
 	counted [3]atomic.Int64 // requests, and those of Trimtab itself
 	asked   [3]atomic.Int64
 }
