@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -172,4 +174,17 @@ func leaf(t *testing.T, id Identity) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return pair.Leaf
+}
+
+func TestNothingListensBeyondThisMachineUnlessToldTo(t *testing.T) {
+	t.Parallel()
+	s := newBed(t).server()
+	if a, ok := s.srv.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		t.Errorf("got the address %v for nodes, want one of loopback", s.srv.Addr())
+	}
+	for what, a := range map[string]net.Addr{"cluster": s.srv.ClusterAddr(), "monitoring": s.srv.MonitorAddr()} {
+		if a != nil && !reflect.ValueOf(a).IsNil() {
+			t.Errorf("%s listens at %v, want nothing", what, a)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"trimtab/fleet"
 	"trimtab/vts"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -195,4 +196,49 @@ func TestNodeOfThePreviousVersion(t *testing.T) {
 			return f.Node == "new" && f.Reason == fleet.Unreadable && strings.Contains(f.Detail, "version")
 		})
 	}, one, old)
+}
+
+func TestCentreOfThePreviousVersion(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, "one")
+	b.server()
+	nc, js := b.jetStream()
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := prepare(ctx, js, 1); err != nil {
+		t.Fatal(err)
+	}
+	old := fleet.Plan{Epoch: 1, Seq: 1, IssuedMS: time.Now().UnixMilli(), Weights: ratio(3, 1)}.For(1)
+	text, err := json.Marshal(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan *nats.Msg, 1024)
+	if _, err := nc.ChanSubscribe(samplePrefix+"one", heard); err != nil {
+		t.Fatal(err)
+	}
+	one := b.node("one")
+	b.until("the node follows", func() bool {
+		if err := nc.Publish(kvSubject(plansBucket, allKey), text); err != nil {
+			t.Fatal(err)
+		}
+		return one.inForce.Equal(ratio(3, 1))
+	}, one)
+	b.until("the node reports as that centre reads it", func() bool {
+		for {
+			select {
+			case m := <-heard:
+				var s fleet.Sample
+				if err := json.Unmarshal(m.Data, &s); err != nil {
+					t.Fatal(err)
+				}
+				if s.Schema == 1 && s.Boot == "" && s.Seq > 0 {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	}, one)
 }
