@@ -130,9 +130,8 @@ func TestE2EFleetOfThree(t *testing.T) {
 	await(t, "the node to say that it is led", one.counted(`trimtab_fleet_mode{mode="led"}`))
 	join(three, "edge-3")
 	await(t, "the node that joined late to have the plan", func() bool {
-		return fmt.Sprint(three.weights()) == fmt.Sprint(one.weights()) &&
-			fmt.Sprint(three.weights()) == fmt.Sprint(two.weights()) &&
-			three.metric(`trimtab_fleet_mode{mode="led"}`) == "1"
+		w := fmt.Sprint(three.weights()) // one of the others may try a policy
+		return (w == fmt.Sprint(one.weights()) || w == fmt.Sprint(two.weights())) && three.metric(`trimtab_fleet_mode{mode="led"}`) == "1"
 	})
 	t.Logf("the node that joined late had the plan after %s steps", three.metric("trimtab_steps_total"))
 	var st bus.Status

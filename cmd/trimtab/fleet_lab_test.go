@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,47 +108,58 @@ func (w *wire) drop() {
 	w.conns = nil
 }
 
-// When what happens on the testbed, counted from the start of the load.
-const (
-	labJoins = 60 * time.Second  // the third daemon starts
-	labCut   = 200 * time.Second // the second one is cut off: by then the fleet has taught a policy
-	labHeals = 260 * time.Second
-	labEnds  = 300 * time.Second
-	labRate  = 75 // requests per second at each node: two thirds of the capacity of all servers
-)
+// labRate is the requests per second at each node: two thirds of the capacity of all servers.
+const labRate = 75
 
-// phases of the recording, each without the seconds in which it begins.
-var labPhases = []struct {
+// story says when what happens on the testbed, counted from the start of the load.
+type story struct {
+	joins time.Duration // the third daemon starts
+	cut   time.Duration // the second one is cut off: by then the fleet has taught a policy
+	heals time.Duration
+	ends  time.Duration
+}
+
+// newStory is the one of five minutes, with another measure of time for trying it out.
+func newStory(scale float64) story {
+	sec := func(v float64) time.Duration { return time.Duration(scale * v * float64(time.Second)) }
+	return story{joins: sec(60), cut: sec(200), heals: sec(260), ends: sec(300)}
+}
+
+type phase struct {
 	name     string
 	from, to time.Duration
-}{
-	{"two nodes", 20 * time.Second, labJoins},
-	{"three nodes", labJoins + 20*time.Second, labCut},
-	{"the second cut off", labCut, labHeals},
-	{"healed", labHeals, labEnds},
+}
+
+// phases are those of the recording, without what changes at their beginning.
+func (s story) phases() []phase {
+	return []phase{{"two nodes", s.joins / 3, s.joins}, {"three nodes", s.joins + s.joins/3, s.cut},
+		{"the second cut off", s.cut, s.heals}, {"healed", s.heals, s.ends}}
 }
 
 // TestLabFleetOnTheTestbed is the recording of docs/lab/fleet.md: three NGINX before the same servers, each with load
 // of its own; the daemon of the third joins late, that of the second is cut off for a minute. It plays that once with a
-// fleet and once with three daemons that are alone. TRIMTAB_FLEET_LAB=1 runs it, for ten minutes.
+// fleet and once with three daemons that are alone. TRIMTAB_FLEET_LAB=1 runs it, for ten minutes; a smaller number is
+// the part of that time.
 func TestLabFleetOnTheTestbed(t *testing.T) {
-	if os.Getenv("TRIMTAB_FLEET_LAB") == "" {
+	scale, err := strconv.ParseFloat(os.Getenv("TRIMTAB_FLEET_LAB"), 64)
+	if err != nil {
 		t.Skip("TRIMTAB_FLEET_LAB is not set: this takes ten minutes, and its latencies want a machine without other work")
 	}
+	s := newStory(scale)
 	var found [2]map[string]latencies
 	for i, name := range []string{"alone", "fleet"} {
-		t.Run(name, func(t *testing.T) { found[i] = recordFleet(t, name == "fleet") })
-		if t.Failed() {
-			t.FailNow()
-		}
+		t.Run(name, func(t *testing.T) { found[i] = recordFleet(t, s, name == "fleet") })
+	}
+	if t.Failed() || found[0] == nil || found[1] == nil {
+		return
 	}
 	t.Logf("phase / node: alone mean, p50, p99 ms and errors -> fleet")
-	for _, p := range labPhases {
+	for _, p := range s.phases() {
 		for n := range 3 {
 			key := fmt.Sprintf("%s, edge-%d", p.name, n+1)
 			alone, fleet := found[0][key], found[1][key]
 			t.Logf("%-28s %v -> %v", key, alone, fleet)
-			if fleet.errors > alone.errors {
+			if most := alone.errors + len(fleet.ms)/100; fleet.errors > most {
 				t.Errorf("%s: %d requests failed, %d of nodes alone", key, fleet.errors, alone.errors)
 			}
 		}
@@ -186,7 +198,7 @@ func (l latencies) String() string {
 }
 
 // recordFleet plays the story once, and returns the latencies by phase and node.
-func recordFleet(t *testing.T, together bool) map[string]latencies {
+func recordFleet(t *testing.T, s story, together bool) map[string]latencies {
 	one := startBed(t)
 	beds := []*tunedBed{one, one.another(2), one.another(3)}
 	var c *centreBed
@@ -208,47 +220,51 @@ func recordFleet(t *testing.T, together bool) map[string]latencies {
 		start(t, "tune", "--config", b.config)
 	}
 	began := time.Now()
+	if together {
+		watchNodes(t, beds, began)
+	}
 	var loads []func() int
 	for i, b := range beds {
 		_, _, stop := start(t, "load", "--target", b.URL, "--workload", "compose-post", "--arrival", "exp", "--rate",
-			fmt.Sprint(labRate), "--duration", labEnds.String(), "--seed", fmt.Sprint(i+1), "--results", b.results())
+			fmt.Sprint(labRate), "--duration", s.ends.String(), "--seed", fmt.Sprint(i+1), "--results", b.results())
 		loads = append(loads, stop)
 	}
 	until := func(at time.Duration) { <-time.After(time.Until(began.Add(at))) }
 	tune(0)
 	tune(1)
-	until(labJoins)
+	until(s.joins)
 	tune(2)
 	if together {
 		await(t, "the node that joined late to have the plan of the others", func() bool {
-			return fmt.Sprint(beds[2].weights()) == fmt.Sprint(one.weights())
+			w := fmt.Sprint(beds[2].weights()) // one of the others may try a policy
+			return w == fmt.Sprint(one.weights()) || w == fmt.Sprint(beds[1].weights())
 		})
-		t.Logf("the node that joined late had the weights of the others after %s steps, %.1f s after its start",
-			beds[2].metric("trimtab_steps_total"), time.Since(began.Add(labJoins)).Seconds())
+		t.Logf("the node that joined late had the weights of the plan after %s steps, %.1f s after its start",
+			beds[2].metric("trimtab_steps_total"), time.Since(began.Add(s.joins)).Seconds())
 	}
-	until(labCut)
+	until(s.cut)
 	if together {
 		second.cut(true)
 		t.Logf("cut off: policy %s, weights %v", beds[1].metric("trimtab_fleet_policy_version"), beds[1].weights())
-		until(labHeals - 5*time.Second)
+		until(s.heals - 5*time.Second)
 		for _, mode := range []string{"led", "student", "alone"} {
 			t.Logf("before it heals: mode %s %s, weights %v, others %v", mode,
 				beds[1].metric(`trimtab_fleet_mode{mode="`+mode+`"}`), beds[1].weights(), one.weights())
 		}
 	}
-	until(labHeals)
+	until(s.heals)
 	if together {
 		second.cut(false)
 		await(t, "the second node to be led again", beds[1].counted(`trimtab_fleet_mode{mode="led"}`))
-		t.Logf("led again %.1f s after the wire was whole", time.Since(began.Add(labHeals)).Seconds())
+		t.Logf("led again %.1f s after the wire was whole", time.Since(began.Add(s.heals)).Seconds())
 	}
-	until(labEnds + time.Second)
+	until(s.ends + time.Second)
 	out := map[string]latencies{}
 	for i, b := range beds {
 		loads[i]()
 		read(t, b.results(), func(r *vegeta.Result) {
 			at := r.Timestamp.Sub(began)
-			for _, p := range labPhases {
+			for _, p := range s.phases() {
 				if at < p.from || at >= p.to {
 					continue
 				}
@@ -263,6 +279,39 @@ func recordFleet(t *testing.T, together bool) map[string]latencies {
 		})
 	}
 	return out
+}
+
+// watchNodes logs, until the test ends, what nodes decide by and what they have in force, whenever that changes.
+func watchNodes(t *testing.T, beds []*tunedBed, began time.Time) {
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		was := make([]string, len(beds))
+		beat := time.NewTicker(500 * time.Millisecond)
+		defer beat.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-beat.C:
+			}
+			for i, b := range beds {
+				mode := "off"
+				for _, m := range []string{"led", "trial", "student", "alone"} {
+					if b.metric(`trimtab_fleet_mode{mode="`+m+`"}`) == "1" {
+						mode = m
+					}
+				}
+				now := fmt.Sprintf("edge-%d: %s, plan %s, policy %s, weights %v", i+1, mode, b.metric("trimtab_fleet_plan"),
+					b.metric("trimtab_fleet_policy_version"), b.weights())
+				if now != was[i] {
+					was[i] = now
+					t.Logf("%6.1f s  %s, step %s", time.Since(began).Seconds(), now, b.metric("trimtab_steps_total"))
+				}
+			}
+		}
+	})
+	t.Cleanup(func() { close(done); all.Wait() })
 }
 
 func (b *tunedBed) results() string { return filepath.Join(b.dir, "results.gob") }
