@@ -65,7 +65,7 @@ func (b *bed) server() *Server {
 }
 
 // station runs a centre until the test ends.
-func (b *bed) station(p control.Policy, change ...func(*StationConfig)) *Station {
+func (b *bed) station(p control.Policy, change ...func(*StationConfig)) *running {
 	b.t.Helper()
 	cfg := StationConfig{Servers: []string{b.url}, Identity: b.identity("centre"), Interval: tick, Logger: b.log,
 		NewPolicy: func() (control.Policy, error) { return p, nil }}
@@ -76,8 +76,13 @@ func (b *bed) station(p control.Policy, change ...func(*StationConfig)) *Station
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.run(st.Run)
-	return st
+	return &running{st, b.run(st.Run)}
+}
+
+// running is a centre that runs until the test ends or stop is called.
+type running struct {
+	*Station
+	stop func()
 }
 
 // tick is the interval of centres and nodes in tests.
