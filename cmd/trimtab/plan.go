@@ -245,20 +245,9 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 		answers, err := pursuit.FromSnapshot(cfg, snapshot, offered)
 		return answers, spec, withCode(exitConfig, err)
 	}
-	var names []string
-	found := errors.New("found")
-	_, err := vts.Samples(files, f.skipBad, func(s vts.Sample) error {
-		for _, g := range s.Groups {
-			names = append(names, g.Name)
-		}
-		return found
-	})
-	if err != nil && !errors.Is(err, found) {
+	names, err := recordedUpstreams(files, f.skipBad)
+	if err != nil {
 		return nil, objective.Spec{}, withCode(exitConfig, err)
-	}
-	if len(names) == 0 {
-		return nil, objective.Spec{}, withCode(exitConfig, fmt.Errorf("%s: no upstream in the statistics",
-			strings.Join(files, ", ")))
 	}
 	cfg, spec, err := f.config(names)
 	if err != nil {
@@ -273,6 +262,25 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 	}
 	answers, err := study.Answers()
 	return answers, spec, withCode(exitConfig, err)
+}
+
+// recordedUpstreams are the upstreams that the first sample of statistics names.
+func recordedUpstreams(files []string, skipBad bool) ([]string, error) {
+	var names []string
+	found := errors.New("found")
+	_, err := vts.Samples(files, skipBad, func(s vts.Sample) error {
+		for _, g := range s.Groups {
+			names = append(names, g.Name)
+		}
+		return found
+	})
+	switch {
+	case err != nil && !errors.Is(err, found):
+		return nil, err
+	case len(names) == 0:
+		return nil, fmt.Errorf("%s: no upstream in the statistics", strings.Join(files, ", "))
+	}
+	return names, nil
 }
 
 // planRow is an answer as JSON.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"trimtab/arena/testbed"
+	"trimtab/deathstarbench"
 	"trimtab/nginx"
 	"trimtab/vts"
 )
@@ -48,6 +49,18 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 		!bytes.Contains(page, []byte(`id="data"`)) {
 		t.Error("report.html: want a page with its data inside and nothing to fetch")
 	}
+
+	t.Run("a scenario is made of the statistics", func(t *testing.T) {
+		code, out, stderr := runCapture("scenario", "from", filepath.Join(dir, "stats.ndjson"), "--interval", "2s",
+			"--name", "again")
+		if code != exitOK {
+			t.Fatalf("got exit code %d: %s", code, stderr)
+		}
+		made, err := deathstarbench.Parse("again.toml", []byte(out))
+		if err != nil || len(made.Servers) != 3 || made.Own("compose_backend") == nil || made.Name != "again" {
+			t.Errorf("got %v\n%s", err, out)
+		}
+	})
 
 	t.Run("the client and NGINX counted the same requests", func(t *testing.T) {
 		requests, meanMS := recorded(t, filepath.Join(dir, "stats.ndjson"))

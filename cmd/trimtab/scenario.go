@@ -20,7 +20,7 @@ func newScenario(e *env) *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newScenarioCheck(e), newScenarioList(e), newScenarioShow(e), newScenarioRandom(e))
+	c.AddCommand(newScenarioCheck(e), newScenarioList(e), newScenarioShow(e), newScenarioRandom(e), newScenarioFrom(e))
 	return c
 }
 

@@ -35,7 +35,7 @@ func (s *Sim) multiply(sc *deathstarbench.Scenario, servers map[string]int32, cl
 		one := frontend{upTo: sum}
 		for i, u := range sc.Upstreams {
 			if b > 0 {
-				g, err := newGroup(u, servers, &s.opts, mix(s.opts.Seed, uint64(1<<22+b*n+i)))
+				g, err := newGroup(u, sc.Own(u.Workload), servers, &s.opts, mix(s.opts.Seed, uint64(1<<22+b*n+i)))
 				if err != nil {
 					return err
 				}
