@@ -223,6 +223,7 @@ func (x *examination) samePage(ctx context.Context, cfg *daemon.Config, client *
 	} else {
 		x.skip(areaTelemetry, "same NGINX", "no master is seen to compare with")
 	}
+	x.probe(ctx, client, todo)
 	if x.loaded == nil {
 		return
 	}
