@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -294,11 +293,7 @@ func (r *arenaResults) add(row arena.Row, trace *arena.Trace) error {
 
 // appendJSON writes one complete line.
 func appendJSON(f *os.File, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.Name(), err)
-	}
-	if _, err := f.Write(append(text, '\n')); err != nil {
+	if err := printJSON(f, v); err != nil {
 		return fmt.Errorf("write %s: %w", f.Name(), err)
 	}
 	return nil

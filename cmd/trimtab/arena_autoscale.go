@@ -97,11 +97,7 @@ func runAutoscale(ctx context.Context, e *env, f *autoscaleFlags) error {
 				return err
 			}
 			if f.json {
-				if err := printJSON(e.stdout, struct {
-					Policy string `json:"policy"`
-					Seed   uint64 `json:"seed"`
-					autoscale.Result
-				}{name, seed, r}); err != nil {
+				if err := printJSON(e.stdout, autoscaleJSON{name, seed, r}); err != nil {
 					return err
 				}
 			}
@@ -151,4 +147,11 @@ func autoscaleRow(name string, w *autoscale.World, results []autoscale.Result) [
 		fmt.Sprintf("%.0f %%", 100*mean(func(r autoscale.Result) float64 { return r.Utilisation })),
 		fmt.Sprintf("%.1f", mean(func(r autoscale.Result) float64 { return r.CPUs })),
 		fmt.Sprintf("%.0f", mean(func(r autoscale.Result) float64 { return float64(r.Changes) })/(w.Minutes/60))}
+}
+
+// autoscaleJSON is what a policy reached in one episode.
+type autoscaleJSON struct {
+	Policy string `json:"policy"`
+	Seed   uint64 `json:"seed"`
+	autoscale.Result
 }

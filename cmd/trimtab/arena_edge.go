@@ -157,12 +157,7 @@ func runEdge(ctx context.Context, e *env, f *edgeFlags) error {
 				return err
 			}
 			if f.json {
-				if err := printJSON(e.stdout, struct {
-					Policy string  `json:"policy"`
-					Seed   uint64  `json:"seed"`
-					Value  float64 `json:"score"`
-					edge.Score
-				}{name, seed, s.Value(), s}); err != nil {
+				if err := printJSON(e.stdout, edgeJSON{name, seed, s.Value(), s}); err != nil {
 					return err
 				}
 			}
@@ -214,4 +209,12 @@ func edgeRow(name string, scores []edge.Score) []string {
 		share(func(s edge.Score) int { return s.OnlyCorrect }), share(func(s edge.Score) int { return s.OnlyTimely }),
 		share(func(s edge.Score) int { return s.Neither }), share(func(s edge.Score) int { return s.Denied }),
 		fmt.Sprintf("%.2f", mean), fmt.Sprintf("%.1f µs", us)}
+}
+
+// edgeJSON is what a policy reached in one episode.
+type edgeJSON struct {
+	Policy string  `json:"policy"`
+	Seed   uint64  `json:"seed"`
+	Value  float64 `json:"score"`
+	edge.Score
 }

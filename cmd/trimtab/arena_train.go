@@ -225,13 +225,7 @@ func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scena
 	}
 	for _, c := range t.Curves {
 		if f.json {
-			if err := printJSON(e.stdout, struct {
-				Learner  string `json:"learner"`
-				Scenario string `json:"scenario"`
-				arena.Curve
-				Equal  arena.CurvePoint `json:"equal"`
-				Oracle arena.CurvePoint `json:"best_static"`
-			}{kind, sc.Name, c, t.Equal, t.Oracle}); err != nil {
+			if err := printJSON(e.stdout, curveJSON{kind, sc.Name, c, t.Equal, t.Oracle}); err != nil {
 				return err
 			}
 			continue
@@ -274,4 +268,13 @@ func (f *trainFlags) write(t *arena.Training, kind, scenario string) error {
 		}
 	}
 	return file.Close()
+}
+
+// curveJSON is the course of one training.
+type curveJSON struct {
+	Learner  string `json:"learner"`
+	Scenario string `json:"scenario"`
+	arena.Curve
+	Equal  arena.CurvePoint `json:"equal"`
+	Oracle arena.CurvePoint `json:"best_static"`
 }

@@ -64,11 +64,7 @@ What differs between the two beside the figures, such as another target, seed or
 				}
 			}
 			if asJSON {
-				err = printJSON(e.stdout, struct {
-					A      *outcome           `json:"a"`
-					B      *outcome           `json:"b"`
-					Change map[string]float64 `json:"change"` // relative, of errors the difference
-				}{of[0], of[1], changes(of[0], of[1])})
+				err = printJSON(e.stdout, compareJSON{of[0], of[1], changes(of[0], of[1])})
 			} else {
 				err = e.text(func(w io.Writer) error { return compareText(w, of[0], of[1]) })
 			}
@@ -323,4 +319,11 @@ func together(a, b *loadgen.Series, va, vb []*float64) (x []float64, lines [2][]
 		return long.AtS, [2][]*float64{other, vl}
 	}
 	return long.AtS, [2][]*float64{vl, other}
+}
+
+// compareJSON is two reports and what changed.
+type compareJSON struct {
+	A      *outcome           `json:"a"`
+	B      *outcome           `json:"b"`
+	Change map[string]float64 `json:"change"` // relative, of errors the difference
 }

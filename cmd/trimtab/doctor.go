@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +22,6 @@ const (
 
 // diagnosis is one line of trimtab doctor.
 type diagnosis struct {
-	Schema int    `json:"schema_version"`
 	Area   string `json:"area"`
 	Check  string `json:"check"`
 	Status string `json:"status"`
@@ -61,9 +59,8 @@ Exit codes: 0 nothing failed; 3, 4 or 5 something did: the configuration, the te
 
 func printDiagnoses(e *env, found []diagnosis, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(e.stdout)
 		for _, d := range found {
-			if err := enc.Encode(d); err != nil {
+			if err := printJSON(e.stdout, d); err != nil {
 				return err
 			}
 		}

@@ -41,7 +41,7 @@ type examination struct {
 }
 
 func (x *examination) add(area, check, status, todo, format string, args ...any) {
-	x.found = append(x.found, diagnosis{Schema: schemaVersion, Area: area, Check: check, Status: status,
+	x.found = append(x.found, diagnosis{Area: area, Check: check, Status: status,
 		Detail: fmt.Sprintf(format, args...), Todo: todo})
 }
 

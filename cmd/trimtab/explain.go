@@ -47,7 +47,7 @@ of it, and what is believed of every server.`,
 				return withCode(exitConfig, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(r)
+				return printJSON(e.stdout, r)
 			}
 			return e.text(func(w io.Writer) error {
 				_, err := io.WriteString(w, reportText(r, from))

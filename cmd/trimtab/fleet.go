@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -236,7 +235,7 @@ func newFleetStatus(e *env, f *fleetFlags) *cobra.Command {
 				return withCode(exitTelemetry, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(st)
+				return printJSON(e.stdout, st)
 			}
 			return e.text(func(w writer) error { return writeFleet(w, st, time.Now()) })
 		}}

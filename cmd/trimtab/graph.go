@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -80,11 +79,7 @@ command can be repeated.`,
 				return fmt.Errorf("set up %s: %w", setUp.BaseURL, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(struct {
-					requests.SetUpReport
-					Seconds float64 `json:"seconds"`
-					Seed    uint64  `json:"seed"`
-				}{report, time.Since(start).Seconds(), source.seed})
+				return printJSON(e.stdout, graphJSON{report, time.Since(start).Seconds(), source.seed})
 			}
 			_, err = fmt.Fprintf(e.stdout, "%d users registered, %d existed, %d follows, %d posts, %d retries "+
 				"in %.1f s\n",
@@ -143,4 +138,11 @@ func newGraphGenerate(e *env) *cobra.Command {
 	}
 	source.flags(c)
 	return c
+}
+
+// graphJSON says what bringing a graph into a network did.
+type graphJSON struct {
+	requests.SetUpReport
+	Seconds float64 `json:"seconds"`
+	Seed    uint64  `json:"seed"`
 }

@@ -97,6 +97,7 @@ func TestE2EInitAndUndo(t *testing.T) {
 		if code != exitOK {
 			t.Errorf("got code %d, %s and %s, want %d", code, stdout, stderr, exitOK)
 		}
+		conforms(t, "trimtab doctor", stdout)
 		seen := map[string]string{}
 		for line := range strings.Lines(stdout) {
 			var d diagnosis

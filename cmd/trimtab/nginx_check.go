@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -48,7 +47,7 @@ counted (tried out on a private NGINX with the same modules), what a poll costs.
 					failed++
 				}
 				if asJSON {
-					if err := json.NewEncoder(e.stdout).Encode(f); err != nil {
+					if err := printJSON(e.stdout, f); err != nil {
 						return err
 					}
 					continue
@@ -161,7 +160,7 @@ brings the change back.`,
 			defer end()
 			r, err := a.Rollback(cmd.Context())
 			if asJSON {
-				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+				if err := printJSON(e.stdout, receiptJSON(r, err)); err != nil {
 					return err
 				}
 			} else if err == nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -158,11 +157,9 @@ func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, o
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"diff": diff, "tested": tested, "written": r.Changed, "upstreams": slices.Sorted(maps.Keys(in.State)),
-			"present": in.Present,
-			"skipped": in.Skipped, "notes": in.Notes, "names": in.Names, "state": where.state,
-		})
+		return printJSON(e.stdout, dnsInstallJSON{Diff: diff, Tested: tested, Written: r.Changed,
+			Upstreams: slices.Sorted(maps.Keys(in.State)), Present: in.Present, Skipped: in.Skipped, Notes: in.Notes,
+			Names: in.Names, State: where.state})
 	}
 	return explainDNS(e, in, where, diff, tested, again, r)
 }
@@ -254,10 +251,8 @@ func showDNS(ctx context.Context, e *env, a *dns.Actuator, where dnsFlags, asJSO
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"state": st, "answered": answered == "", "not_answered_because": answered, "in_force": force == "" &&
-				where.status != "", "not_in_force_because": force,
-		})
+		return printJSON(e.stdout, dnsShowJSON{State: st, Answered: answered == "", NotAnswered: answered,
+			InForce: force == "" && where.status != "", NotInForce: force})
 	}
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
@@ -333,7 +328,7 @@ func changeDNS(ctx context.Context, e *env, where dnsFlags, asJSON bool, names [
 	defer end()
 	r, err := a.Change(ctx, names, change)
 	if asJSON {
-		if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+		if err := printJSON(e.stdout, receiptJSON(r, err)); err != nil {
 			return err
 		}
 	} else if err == nil && r.Changed {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -144,7 +143,7 @@ func newOrders(e *env) *cobra.Command {
 				return withCode(exitConfig, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(o)
+				return printJSON(e.stdout, o)
 			}
 			return printOrders(e, o, time.Now())
 		},

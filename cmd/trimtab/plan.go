@@ -196,10 +196,8 @@ func runPlan(e *env, f *planFlags, files []string) error {
 			}
 		}
 		for _, p := range points {
-			if err := printJSON(e.stdout, map[string]any{"schema": 1, "kind": "trade_off", "bound_factor": p.Factor,
-				"units": p.Units, "offered_per_s": p.Offered,
-				"carried_per_s": p.Carried, "capacity_units": p.Capacity, "reward": p.Reward,
-				"held": p.Held}); err != nil {
+			if err := printJSON(e.stdout, tradeOffJSON{Kind: "trade_off", Factor: p.Factor, Units: p.Units,
+				Offered: p.Offered, Carried: p.Carried, Capacity: p.Capacity, Reward: p.Reward, Held: p.Held}); err != nil {
 				return err
 			}
 		}
@@ -281,31 +279,6 @@ func recordedUpstreams(files []string, skipBad bool) ([]string, error) {
 		return nil, fmt.Errorf("%s: no upstream in the statistics", strings.Join(files, ", "))
 	}
 	return names, nil
-}
-
-// planRow is an answer as JSON.
-func planRow(a pursuit.Answer) map[string]any {
-	services := []map[string]any{}
-	for k := range a.World.Services {
-		best, now := a.Best.Value.Mean.Services[k], a.Now.Mean.Services[k]
-		services = append(services, map[string]any{"upstream": a.World.Services[k].Name,
-			"offered_per_s": a.World.Services[k].OfferedPerSec,
-			"carried_per_s": best.CarriedPerSec, "delay_ms": best.DelaySec * 1e3, "held": a.Best.Value.Held[k],
-			"blocked": a.Best.Setting.Blocked[k],
-			"weights": a.Best.Setting.Weights[k], "now_carried_per_s": now.CarriedPerSec, "now_delay_ms": now.DelaySec *
-				1e3, "now_held": a.Now.Held[k],
-			"least_delay_ms": finiteMS(a.Best.Least[k])})
-	}
-	return map[string]any{"schema": 1, "kind": "load", "share_of_time": a.Share, "reward": a.Best.Value.Reward,
-		"now_reward":     a.Now.Reward,
-		"capacity_units": a.Best.Value.Mean.Capacity, "now_capacity_units": a.Now.Mean.Capacity, "upstreams": services}
-}
-
-func finiteMS(sec float64) any {
-	if sec > 1e6 {
-		return nil
-	}
-	return sec * 1e3
 }
 
 func planTable(out io.Writer, f *planFlags, answers []pursuit.Answer, points []pursuit.Point) error {

@@ -32,6 +32,7 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got exit code %d, want 0; stderr: %s", code, stderr.String())
 	}
+	conforms(t, "trimtab run", stdout.String())
 	var report testbed.Report
 	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
 		t.Fatalf("stdout is not the report: %v", err)
