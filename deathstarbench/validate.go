@@ -93,7 +93,8 @@ func (s *Scenario) checkUpstreams(c *checker) {
 		u := &s.Upstreams[i]
 		at := fmt.Sprintf("upstream[%d].", i)
 		checkName(c, at+"name", "upstream", u.Name, seen)
-		c.want(s.isWorkload(u.Workload), at+"workload", "%q: want one of %s", u.Workload, strings.Join(s.WorkloadNames(), ", "))
+		c.want(s.isWorkload(u.Workload), at+"workload", "%q: want one of %s", u.Workload,
+			strings.Join(s.WorkloadNames(), ", "))
 		other, taken := served[u.Workload]
 		c.want(!taken, at+"workload", "%s is already served by upstream %q", u.Workload, other)
 		served[u.Workload] = u.Name

@@ -24,9 +24,9 @@ var otherProtocols = regexp.MustCompile(`(?m)^\s*(stream|mail)\s*\{`)
 const probeWait = 2 * time.Second
 
 // Probe sends n requests to the first address at which the master answers them, and returns the address. They are
-// TRACE, which NGINX counts and refuses by itself with 405 before it looks for a location: no upstream sees them. Nothing
-// is sent where the configuration (nil: not known) has listeners of other protocols, or where the master has a network
-// of its own.
+// TRACE, which NGINX counts and refuses by itself with 405 before it looks for a location: no upstream sees them.
+// Nothing is sent where the configuration (nil: not known) has listeners of other protocols, or where the master has a
+// network of its own.
 func Probe(ctx context.Context, pid int, cfg *nginx.Config, n int) (netip.AddrPort, error) {
 	if cfg == nil || otherNamespace(pid, "net") {
 		return netip.AddrPort{}, ErrNoListener

@@ -12,7 +12,8 @@ import (
 
 // confTemplate is the configuration of the testbed's NGINX. Its upstream groups look as an operator would write them:
 // they are what the tuner edits.
-var confTemplate = template.Must(template.New("nginx.conf").Parse(`# Written by trimtab for its testbed; scenario {{.Scenario}}.
+var confTemplate = template.Must(template.New("nginx.conf").Parse(
+	`# Written by trimtab for its testbed; scenario {{.Scenario}}.
 {{.Modules}}{{.Main}}worker_processes auto;
 worker_rlimit_nofile 65536;
 worker_shutdown_timeout 30s;

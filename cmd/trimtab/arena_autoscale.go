@@ -27,9 +27,10 @@ func newArenaAutoscale(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "autoscale [flags]",
 		Short: "Compare who sets replicas and processors in the world of autoscaled microservices",
-		Long: `Play an hour of load over a chain of microservices: policies see load, forecast, response time and utilisation, and set replicas and
-processors. Reward: R_qos / R_util with an objective of 400 ms. Policies: threshold (Kubernetes' rule), dqn (trained for --runs hours) and
-planner (Trimtab's: utilisation law, queueing theory, forecast). In the simulator only.`,
+		Long: `Play an hour of load over a chain of microservices: policies see load, forecast, response time and
+utilisation, and set replicas and processors. Reward: R_qos / R_util with an objective of 400 ms. Policies: threshold
+(Kubernetes' rule), dqn (trained for --runs hours) and planner (Trimtab's: utilisation law, queueing theory,
+forecast). In the simulator only.`,
 		Example: `  trimtab arena autoscale --seeds 20`,
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {

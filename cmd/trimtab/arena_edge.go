@@ -30,12 +30,13 @@ func newArenaEdge(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "edge [flags]",
 		Short: "Compare who places requests in the network-aware world of edge and cloud",
-		Long: `Play the world of edge and cloud: clients and servers in regions, delays by region and size, models of different speed and accuracy, and
-requests that want an answer in time, of an accuracy, or are denied. Score: (timely and correct + 0.7·only correct + 0.3·only timely −
-neither) / all.
+		Long: `Play the world of edge and cloud: clients and servers in regions, delays by region and size, models of
+different speed and accuracy, and requests that want an answer in time, of an accuracy, or are denied. Score: (timely
+and correct + 0.7·only correct + 0.3·only timely − neither) / all.
 
-Policies: random, region-aware (knows distances, slots and models), dqn (a deep Q-network after --learn of the world) and believer
-(Trimtab's: measures, predicts, takes the best). --world emulated plays against real HTTP servers on loopback.`,
+Policies: random, region-aware (knows distances, slots and models), dqn (a deep Q-network after --learn of the world)
+and believer (Trimtab's: measures, predicts, takes the best). --world emulated plays against real HTTP servers on
+loopback.`,
 		Example: `  trimtab arena edge --seeds 20
   trimtab arena edge --world emulated --scale 0.05 --seeds 1 --policy region-aware,believer
   trimtab arena edge --file my-world.toml --network off`,

@@ -23,9 +23,9 @@ func newArenaServe(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Offer the simulator as an environment for reinforcement learning, over HTTP and JSON on loopback",
-		Long: `Offer reset and step with Gymnasium's contract over HTTP and JSON, so that a policy can be trained from any language: one or many
-environments at a time under /v1, a single one with named weights under /envs. docs/how-to/learners.md describes the calls;
-docs/examples/trimtab_gym.py is the client. Runs until interrupted.`,
+		Long: `Offer reset and step with Gymnasium's contract over HTTP and JSON, so that a policy can be trained from any
+language: one or many environments at a time under /v1, a single one with named weights under /envs.
+docs/how-to/learners.md describes the calls; docs/examples/trimtab_gym.py is the client. Runs until interrupted.`,
 		Example: `  trimtab arena serve --listen 127.0.0.1:18081
   curl -s -d '{"scenario":"capacity-1-2-4","seed":1}' http://127.0.0.1:18081/envs`,
 		Args: usageArgs(cobra.NoArgs),

@@ -187,7 +187,8 @@ func (f *collectFlags) summary(e *env, r vts.CollectReport) error {
 		rejected += n
 	}
 	if f.asJSON {
-		return printJSON(e.stdout, collectJSON{f.out, r.Statuses, r.Requests, r.Elapsed.Seconds(), r.Bytes, r.Ended, r.Health.Rejected, r.Health.Skipped})
+		return printJSON(e.stdout, collectJSON{f.out, r.Statuses, r.Requests, r.Elapsed.Seconds(), r.Bytes, r.Ended,
+			r.Health.Rejected, r.Health.Skipped})
 	}
 	e.say("%s: %d statuses in %v (%s), %d upstream requests, %d rejected, %.1f KiB\n",
 		f.out, r.Statuses, r.Elapsed.Round(time.Millisecond), r.Ended, r.Requests, rejected, float64(r.Bytes)/1024)

@@ -35,8 +35,9 @@ func newCompare(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Compare two reports of trimtab load, or two folders of trimtab run, side by side",
-		Long: `A and B are reports of trimtab load (--report FILE), folders of trimtab run, or report.json files in them. Of a run the tuned part counts.
-What differs between the two beside the figures, such as another target, seed or version, is said first.
+		Long: `A and B are reports of trimtab load (--report FILE), folders of trimtab run, or report.json files in them. Of
+a run the tuned part counts. What differs between the two beside the figures, such as another target, seed or version,
+is said first.
 
 --fail-if names figures of B, such as 'p99>200ms', or how B differs from A, such as 'p99.change>5%'.`,
 		Example: `  trimtab compare before.json after.json --html compare.html

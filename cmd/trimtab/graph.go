@@ -49,10 +49,10 @@ func newGraphInit(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init --target URL [--graph F.edges]",
 		Short: "Register the users of a social graph and make them follow each other",
-		Long: `Register the users of a social graph, make both ends of every edge follow each other, and with --compose write
-initial posts, in an emulated or a real deployment. Without --graph a seeded generator makes one like DeathStarBench's own:
-962 users, about 18,800 edges. Calls that fail are tried again with growing pauses; users that exist are kept, so the
-command can be repeated.`,
+		Long: `Register the users of a social graph, make both ends of every edge follow each other, and with --compose
+write initial posts, in an emulated or a real deployment. Without --graph a seeded generator makes one like
+DeathStarBench's own: 962 users, about 18,800 edges. Calls that fail are tried again with growing pauses; users that
+exist are kept, so the command can be repeated.`,
 		Example: `  trimtab graph init --target http://nginx:8080
   trimtab graph init --target http://nginx:8080 --graph socfb-Reed98.edges --compose`,
 		Args: usageArgs(cobra.NoArgs),

@@ -20,10 +20,10 @@ func newNginxLive(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "live",
 		Short: "Weights that change without a reload: install live weights, look at them, set them",
-		Long: `NGINX's own balancers look for their weights in shared memory when an upstream has a zone. A piece of Lua in NGINX (Debian:
-libnginx-mod-http-lua) takes one authenticated call over loopback and writes them there, for the next request of every worker: no reload, no
-worker that drains, no connection closed, and nothing to do while requests are served. Weights set live survive reloads; after a restart
-NGINX begins with those of the file.`,
+		Long: `NGINX's own balancers look for their weights in shared memory when an upstream has a zone. A piece of Lua in
+NGINX (Debian: libnginx-mod-http-lua) takes one authenticated call over loopback and writes them there, for the next
+request of every worker: no reload, no worker that drains, no connection closed, and nothing to do while requests are
+served. Weights set live survive reloads; after a restart NGINX begins with those of the file.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -38,9 +38,10 @@ func newLiveInstall(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Write the files for live weights and say which two lines to add",
-		Long: `Writes the files into a folder of their own beside nginx.conf and prints the lines that you add to your configuration: one in the
-http block, and a zone in each upstream that has none. Nothing of yours is touched. Run it again after an upgrade; an upstream that is added
-later needs no more than its zone. To undo it, take the lines out, reload and delete the folder.`,
+		Long: `Writes the files into a folder of their own beside nginx.conf and prints the lines that you add to your
+configuration: one in the http block, and a zone in each upstream that has none. Nothing of yours is touched. Run it
+again after an upgrade; an upstream that is added later needs no more than its zone. To undo it, take the lines out,
+reload and delete the folder.`,
 		Example: `  sudo trimtab nginx live install
   sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
   sudo trimtab nginx live install --status-listen 127.0.0.1:8081

@@ -28,12 +28,13 @@ func newNginxSet(e *env) *cobra.Command {
 		Example: `  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --weight 10.0.0.2:80=5
   trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --dry-run
   trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --status http://127.0.0.1:8081/status/format/json`,
-		Long: `Set changes the digits of the named weights and nothing else. The new file is tested with nginx -t before it takes the place of the
-old one, NGINX is told to reload, and the change counts only once NGINX is seen to run it; else the old file goes back, and NGINX with it.
-A server is named as nginx show prints it, or as it is written.
+		Long: `Set changes the digits of the named weights and nothing else. The new file is tested with nginx -t before it
+takes the place of the old one, NGINX is told to reload, and the change counts only once NGINX is seen to run it; else
+the old file goes back, and NGINX with it. A server is named as nginx show prints it, or as it is written.
 
-Exit codes: 0 in force, or nothing to do · 2 wrong usage · 3 the configuration cannot be read · 4 the status page cannot be read ·
-5 refused, nothing was changed · 6 not confirmed, rolled back · 7 rolling back failed · 130 interrupted, nothing was changed.`,
+Exit codes: 0 in force, or nothing to do · 2 wrong usage · 3 the configuration cannot be read · 4 the status page
+cannot be read · 5 refused, nothing was changed · 6 not confirmed, rolled back · 7 rolling back failed · 130
+interrupted, nothing was changed.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := parseWeights(flags.config, upstream, weights)

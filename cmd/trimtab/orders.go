@@ -44,8 +44,9 @@ func newDrain(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Send a server no new requests, and wait until it has finished those that it has",
-		Long: `The server is taken out of the balancing; the requests that it has go on. Progress is printed until NGINX has no connection to it any
-more, or --wait is over: connections that keepalive keeps open idle count until their time is over. The order outlives restarts.`,
+		Long: `The server is taken out of the balancing; the requests that it has go on. Progress is printed until NGINX has
+no connection to it any more, or --wait is over: connections that keepalive keeps open idle count until their time is
+over. The order outlives restarts.`,
 		Example: "  sudo trimtab drain --upstream backend --server 10.0.0.3:80\n  sudo trimtab drain --upstream " +
 			"backend --server 10.0.0.3:80 --for 20m",
 		Args: usageArgs(cobra.NoArgs),

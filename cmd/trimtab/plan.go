@@ -37,16 +37,17 @@ func newPlan(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan --objective KIND [flags] [STATS...]",
 		Short: "Say offline what an objective would give, with which controls, at which price",
-		Long: `Observe stored statistics (stats.ndjson of trimtab collect, run or tune) as the daemon would, change nothing, and say for every load
-that was seen what the objective would give beside the weights in force: carried load, delays, how often the bounds would hold, which
-share would be refused, which capacity is used. With --state instead of statistics it goes by what a daemon has learned and kept, for
-the loads given by --load.
+		Long: `Observe stored statistics (stats.ndjson of trimtab collect, run or tune) as the daemon would, change nothing,
+and say for every load that was seen what the objective would give beside the weights in force: carried load, delays,
+how often the bounds would hold, which share would be refused, which capacity is used. With --state instead of
+statistics it goes by what a daemon has learned and kept, for the loads given by --load.
 
 What single upstreams want is given as NAME=VALUE, and NAME may be left out where there is one value for all.
 Objectives: ` + strings.Join(objective.Kinds(), ", ") + `.
 
 Exit codes: 0, 2 wrong usage, 3 files that cannot be read or used, 5 a bound that cannot be met at any load.`,
-		Example: `  trimtab plan --objective throughput --bound search=35ms --bound report=110ms --max-blocked 1 last-week.ndjson
+		Example: `  trimtab plan --objective throughput --bound search=35ms --bound report=110ms \
+    --max-blocked 1 last-week.ndjson
   trimtab plan --objective cost --bound 300ms --capacity 10.0.0.1:8080=1:5 stats.ndjson --out plan.png
   trimtab plan --objective throughput --bound 35ms --state /var/lib/trimtab/tuner.db --load search=12 --load report=20`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runPlan(e, &f, args) },

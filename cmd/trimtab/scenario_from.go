@@ -24,10 +24,10 @@ func newScenarioFrom(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "from STATS...",
 		Short: "Print a scenario made from stored statistics: servers, services and loads as they were seen",
-		Long: `Observe stored statistics (stats.ndjson of trimtab collect, run or tune) as the daemon would, and print the world that they show as a
-scenario: servers with the slots and service times that they are believed to have, a workload for every upstream with the mean size of its answers,
-the weights in force last, and the load in phases. It is the twin that trimtab plan plays. The statistics must hold enough for the tuner to know
-every server.
+		Long: `Observe stored statistics (stats.ndjson of trimtab collect, run or tune) as the daemon would, and print the
+world that they show as a scenario: servers with the slots and service times that they are believed to have, a
+workload for every upstream with the mean size of its answers, the weights in force last, and the load in phases. It
+is the twin that trimtab plan plays. The statistics must hold enough for the tuner to know every server.
 
 Paths are the upstreams' names: put your own requests (method, path, body) there before you play it on a testbed.
 

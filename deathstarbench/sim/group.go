@@ -218,7 +218,8 @@ func (g *group) done(i int, epoch int32, failed bool, now int64) {
 	}
 }
 
-func newGroup(u deathstarbench.Upstream, own *deathstarbench.Workload, servers map[string]int32, o *Options, seed uint64) (group, error) {
+func newGroup(u deathstarbench.Upstream, own *deathstarbench.Workload, servers map[string]int32, o *Options,
+	seed uint64) (group, error) {
 	g := group{
 		name: u.Name, workload: u.Workload, own: own, method: Method(u.Method), maxFails: int32(max(o.MaxFails, 0)),
 		failTimeout: int64(o.FailTimeout.Seconds()), behind: o.ClocksBehind, rng: rand.New(rand.NewPCG(seed, 0xba1a)),

@@ -22,7 +22,8 @@ import (
 	"trimtab/weights"
 )
 
-// tunedOf is a tuner, as the centre of trimtab fleet has it, whose decisions are replaced by those of a file when there is one.
+// tunedOf is a tuner, as the centre of trimtab fleet has it, whose decisions are replaced by those of a file when there
+// is one.
 type tunedOf struct {
 	*tuner.Tuner
 	file filed
@@ -81,8 +82,9 @@ func page(at time.Time, of weights.Set) vts.Sample {
 	return s
 }
 
-// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs, how old samples are
-// when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes; default 1000.
+// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs,
+// how old samples are when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes;
+// default 1000.
 func BenchmarkNodes(b *testing.B) {
 	count := 1000
 	if n, err := strconv.Atoi(os.Getenv("TRIMTAB_BENCH_NODES")); err == nil {
