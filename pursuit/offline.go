@@ -24,6 +24,7 @@ type Study struct {
 	part     *vts.Sample // an interval that is not complete yet
 	loads    []load
 	lasted   []time.Duration // how long each of the loads did
+	seen     []volume        // in each of them
 	answered map[string]volume
 	inForce  weights.Set
 }

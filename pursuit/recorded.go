@@ -1,32 +1,49 @@
 package pursuit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/sim"
 	"trimtab/tuner"
+	"trimtab/tuner/estimate"
 	"trimtab/vts"
 )
 
-// volume is what an upstream answered.
+// volume is what was answered.
 type volume struct {
-	requests, outBytes uint64
+	requests, responseMsec, outBytes uint64
+}
+
+// plus is a volume and that of a sample.
+func (v volume) plus(sample *vts.Sample) volume {
+	for i := range sample.Groups {
+		v = v.plusGroup(&sample.Groups[i])
+	}
+	return v
+}
+
+func (v volume) plusGroup(g *vts.GroupSample) volume {
+	for j := range g.Peers {
+		v.requests += g.Peers[j].Requests
+		v.responseMsec += g.Peers[j].ResponseMsec
+		v.outBytes += g.Peers[j].OutBytes
+	}
+	return v
 }
 
 // count adds what a sample says of volumes.
 func (s *Study) count(sample *vts.Sample) {
+	s.seen = append(s.seen, volume{}.plus(sample))
 	for i := range sample.Groups {
 		g := &sample.Groups[i]
-		v := s.answered[g.Name]
-		for j := range g.Peers {
-			v.requests += g.Peers[j].Requests
-			v.outBytes += g.Peers[j].OutBytes
-		}
-		s.answered[g.Name] = v
+		s.answered[g.Name] = s.answered[g.Name].plusGroup(g)
 	}
 }
 
@@ -42,14 +59,72 @@ const (
 
 // Scenario is the world of the statistics: servers as they are believed to be, services with the paths of their names,
 // the loads that were seen, in phases, and the weights that were in force last. It is the twin that answers are played
-// on, written down.
-func (s *Study) Scenario(name string) (*deathstarbench.Scenario, error) {
+// on, written down. How many slots a server has shows only while they are filled: of the numbers that are probable those
+// are taken with which the twin answers as was recorded. The mean response times, s, say how well it does so.
+func (s *Study) Scenario(name string) (sc *deathstarbench.Scenario, recorded, played float64, err error) {
 	if s.part != nil && s.part.Interval >= s.interval/2 {
 		s.close()
 	}
 	if len(s.loads) == 0 {
-		return nil, ErrNothing
+		return nil, 0, 0, ErrNothing
 	}
+	least := math.Inf(1)
+	for _, at := range slotQuantiles() {
+		one, err := s.scenario(name, at)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		was, is, err := s.compare(one)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		if off := math.Abs(math.Log(is / was)); off < least {
+			sc, recorded, played, least = one, was, is, off
+		}
+	}
+	if sc == nil {
+		return nil, 0, 0, ErrNothing
+	}
+	return sc, recorded, played, nil
+}
+
+// slotQuantiles are those of the numbers of slots that are tried.
+func slotQuantiles() []float64 { return []float64{0.5, 0.05, 0.2, 0.8, 0.95, 0.999} }
+
+// compare is the mean response time that was recorded in the first mostPlayed, and that of the twin then, in s.
+func (s *Study) compare(sc *deathstarbench.Scenario) (recorded, played float64, err error) {
+	var was, is volume
+	length := time.Duration(0)
+	for i := range s.lasted {
+		if length += s.lasted[i]; length > mostPlayed && i > 0 {
+			break
+		}
+		was.requests, was.responseMsec = was.requests+s.seen[i].requests, was.responseMsec+s.seen[i].responseMsec
+	}
+	run, err := sim.New(sc, sim.Options{Seed: 1})
+	if err != nil {
+		return 0, 0, fmt.Errorf("play the twin: %w", err)
+	}
+	for !run.Done() && run.Now() < min(length, mostPlayed) {
+		sample, err := run.Step()
+		if err != nil {
+			return 0, 0, fmt.Errorf("play the twin: %w", err)
+		}
+		is = is.plus(&sample)
+	}
+	if was.requests == 0 || is.requests == 0 {
+		return 0, 0, ErrNothing
+	}
+	// Half a millisecond for what is counted in whole ones.
+	mean := func(v volume) float64 { return (float64(v.responseMsec)/float64(v.requests) + 0.5) / 1e3 }
+	return mean(was), mean(is), nil
+}
+
+// mostPlayed is how much of a recording is played to choose numbers of slots.
+const mostPlayed = 10 * time.Minute
+
+// scenario is the world with the numbers of slots at a quantile of what is believed.
+func (s *Study) scenario(name string, at float64) (*deathstarbench.Scenario, error) {
 	out := &deathstarbench.Scenario{Name: name, ControlInterval: deathstarbench.Duration(s.interval)}
 	for _, pool := range s.policy.tuner.Beliefs() {
 		worlds, why := s.policy.worlds(&pool)
@@ -57,6 +132,7 @@ func (s *Study) Scenario(name string) (*deathstarbench.Scenario, error) {
 			return nil, errors.New(why)
 		}
 		w := &worlds[0]
+		probable(w, &pool, at)
 		now := s.policy.setting(w, s.inForce)
 		twin := w.scenario(&now, s.interval, 1)
 		out.Servers, out.Upstreams = append(out.Servers, twin.Servers...), append(out.Upstreams, twin.Upstreams...)
@@ -87,6 +163,31 @@ func (s *Study) Scenario(name string) (*deathstarbench.Scenario, error) {
 		return nil, fmt.Errorf("scenario of the statistics: %w", err)
 	}
 	return out, nil
+}
+
+// probable gives servers the numbers of slots at a quantile of what is believed, with the service times of each: a world
+// for decisions is narrower while requests wait.
+func probable(w *World, pool *tuner.PoolBelief, at float64) {
+	for j := range w.Servers {
+		slots := slices.SortedFunc(slices.Values(pool.Servers[j].Slots), func(a, b estimate.Hypothesis) int {
+			return cmp.Compare(a.Slots, b.Slots)
+		})
+		left, best := at, &slots[len(slots)-1]
+		for i := range slots {
+			if left -= slots[i].Probability; left <= 0 {
+				best = &slots[i]
+				break
+			}
+		}
+		w.Servers[j].Slots = int(best.Slots)
+		for k, g := range pool.Groups {
+			for _, l := range g.Links {
+				if l.Server == j {
+					w.Servers[j].ServiceSec[k] = best.ServiceSec[l.Class]
+				}
+			}
+		}
+	}
 }
 
 // failing are the servers of a pool that answer with errors, as faults that last all the time.

@@ -92,9 +92,12 @@ func TestTheScenarioOfARecordingBehavesLikeWhatWasRecorded(t *testing.T) {
 	}
 	s := study(t)
 	was := playedThrough(t, truth, 3, s.Add)
-	got, err := s.Scenario("mine")
+	got, recorded, played, err := s.Scenario("mine")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r := played / recorded; r < 0.9 || r > 1.1 {
+		t.Errorf("the twin answers in %.2f times what was recorded, want within a tenth", r)
 	}
 	again, err := deathstarbench.Parse("mine.toml", got.Format("from a test"))
 	if err != nil {
@@ -134,7 +137,7 @@ func TestTheScenarioOfARecordingBehavesLikeWhatWasRecorded(t *testing.T) {
 }
 
 func TestAScenarioNeedsARecording(t *testing.T) {
-	if sc, err := study(t).Scenario("mine"); err == nil {
+	if sc, _, _, err := study(t).Scenario("mine"); err == nil {
 		t.Errorf("got %v of nothing, want an error", sc)
 	}
 }

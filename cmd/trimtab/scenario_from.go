@@ -45,12 +45,12 @@ Exit codes: 0, 2 wrong usage, 3 statistics that cannot be read or say too little
 			if name == "" {
 				name = nameOf(files[0])
 			}
-			sc, err := scenarioFrom(files, name, method, interval, skipBad)
+			sc, agreement, err := scenarioFrom(files, name, method, interval, skipBad)
 			if err != nil {
 				return withCode(exitConfig, err)
 			}
-			comment := fmt.Sprintf("Made by trimtab scenario from %s: %s, %d servers, %d upstreams.",
-				strings.Join(files, " "), sc.Duration.Std().Round(time.Second), len(sc.Servers), len(sc.Upstreams))
+			comment := fmt.Sprintf("Made by trimtab scenario from %s: %s, %d servers, %d upstreams.\n%s",
+				strings.Join(files, " "), sc.Duration.Std().Round(time.Second), len(sc.Servers), len(sc.Upstreams), agreement)
 			_, err = e.stdout.Write(sc.Format(comment))
 			return err
 		},
@@ -80,11 +80,11 @@ func nameOf(file string) string {
 }
 
 // scenarioFrom has a tuner observe the statistics and writes down what it believes.
-func scenarioFrom(files []string, name, method string, interval time.Duration, skipBad bool) (*deathstarbench.Scenario,
-	error) {
+func scenarioFrom(files []string, name, method string, interval time.Duration, skipBad bool) (sc *deathstarbench.Scenario,
+	agreement string, err error) {
 	upstreams, err := recordedUpstreams(files, skipBad)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	aim := objective.Spec{Kind: objective.KindTardiness, Upstreams: map[string]objective.Terms{}}
 	for _, u := range upstreams {
@@ -92,23 +92,24 @@ func scenarioFrom(files []string, name, method string, interval time.Duration, s
 	}
 	wanted, err := objective.New(aim)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	study, err := pursuit.NewStudy(pursuit.Config{Objective: wanted, Tuner: tuner.Config{Interval: interval,
 		Method: tuner.Method(method), Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	seen := 0
 	if _, err := vts.Samples(files, skipBad, func(s vts.Sample) error { seen++; study.Add(s); return nil }); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	sc, err := study.Scenario(name)
+	sc, recorded, played, err := study.Scenario(name)
 	if err != nil {
 		err = fmt.Errorf("%s: %d samples: %w", strings.Join(files, ", "), seen, err)
 		if errors.Is(err, pursuit.ErrNothing) {
 			err = fmt.Errorf("%w: record longer, with load", err)
 		}
 	}
-	return sc, err
+	return sc, fmt.Sprintf("Mean response time: %.0f ms recorded, %.0f ms as the simulator plays it.", recorded*1e3,
+		played*1e3), err
 }
