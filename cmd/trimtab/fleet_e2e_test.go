@@ -135,13 +135,16 @@ func TestE2EFleetOfThree(t *testing.T) {
 	})
 	t.Logf("the node that joined late had the plan after %s steps", three.metric("trimtab_steps_total"))
 	var st bus.Status
+	said := ""
 	await(t, "the status to show three nodes", func() bool {
 		stdout := new(buffer)
 		code := run(t.Context(), []string{"fleet", "status", "--keys", c.keys, "--servers", c.servers, "--json"}, stdout,
 			io.Discard)
+		said = stdout.String()
 		return code == 0 && json.Unmarshal([]byte(stdout.String()), &st) == nil && len(st.Nodes) == 3 &&
 			st.Nodes[2].HeardSec >= 0
 	})
+	conforms(t, "trimtab fleet status", said)
 	stdout := new(buffer)
 	if code := run(t.Context(), []string{"fleet", "status", "--keys", c.keys, "--servers", c.servers}, stdout,
 		io.Discard); code != 0 ||
