@@ -36,7 +36,7 @@ type Session struct {
 	origin nginx.OriginFunc // nil: whose the status page is cannot be seen
 	hand   hand             // how weights get into NGINX
 	policy control.Policy
-	prober *prober // nil: no upstream has a probe
+	prober *prober // nil: no server is ever taken out for failing
 
 	hosts     *hosts.Hosts // nil: none
 	admission *admission   // nil: none

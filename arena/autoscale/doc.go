@@ -3,7 +3,8 @@
 // service was, and changes both.
 //
 //	reward = R_qos / R_util
-//	R_qos  = 1 while the mean response time is at most the objective (400 ms), exp(−((t − objective)/objective)²) above it
+//	R_qos  = 1 while the mean response time is at most the objective (400 ms),
+//	         exp(−((t − objective)/objective)²) above it
 //	R_util = 1 + mean over services of (1 − utilisation)
 //
 // after DRPC and the learners it is compared with there: meeting the objective with busy replicas is worth 1, with idle

@@ -136,7 +136,8 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if s.envs+vec.Len() > s.most {
-		localhttp.Fail(w, http.StatusTooManyRequests, fmt.Errorf("%d of %d environments are in use: delete some", s.envs, s.most))
+		localhttp.Fail(w, http.StatusTooManyRequests,
+			fmt.Errorf("%d of %d environments are in use: delete some", s.envs, s.most))
 		return
 	}
 	s.envs += vec.Len()

@@ -128,3 +128,10 @@ func autoscaleRow(name string, w *autoscale.World, results []autoscale.Result) [
 		fmt.Sprintf("%.1f", mean(func(r autoscale.Result) float64 { return r.CPUs })),
 		fmt.Sprintf("%.0f", mean(func(r autoscale.Result) float64 { return float64(r.Changes) })/(w.Minutes/60))}
 }
+
+// autoscaleJSON is what a policy reached in one episode.
+type autoscaleJSON struct {
+	Policy string `json:"policy"`
+	Seed   uint64 `json:"seed"`
+	autoscale.Result
+}

@@ -170,3 +170,11 @@ func edgeRow(name string, scores []edge.Score) []string {
 		share(func(s edge.Score) int { return s.Neither }), share(func(s edge.Score) int { return s.Denied }),
 		fmt.Sprintf("%.2f", mean), fmt.Sprintf("%.1f µs", us)}
 }
+
+// edgeJSON is what a policy reached in one episode.
+type edgeJSON struct {
+	Policy string  `json:"policy"`
+	Seed   uint64  `json:"seed"`
+	Value  float64 `json:"score"`
+	edge.Score
+}

@@ -27,6 +27,7 @@ func TestLearnersAreTrainedAndPlayed(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("train: got code %d: %s", code, stderr)
 	}
+	conforms(t, "trimtab arena train", stdout)
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	var last struct {
 		Learner     string  `json:"learner"`

@@ -38,15 +38,16 @@ func newArenaTrain(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train [flags] SCENARIO...",
 		Short: "Train the learners of the literature on scenarios, in the simulator",
-		Long: `Train learners on scenarios and keep the best model of each in a folder, from which trimtab arena and trimtab tune
---observe play it. One learner is trained for each seed; every twentieth episode it is evaluated without exploring, on seeds that neither
-training nor the arena use. Training ends after --episodes, after --time, or when --patience evaluations in a row were no better.
+		Long: `Train learners on scenarios and keep the best model of each in a folder, from which trimtab arena and
+trimtab tune --observe play it. One learner is trained for each seed; every twentieth episode it is evaluated without
+exploring, on seeds that neither training nor the arena use. Training ends after --episodes, after --time, or when
+--patience evaluations in a row were no better.
 
 Learners: ` + strings.Join(rival.Trainable(), ", ") + `.
 
-What is unfinished is kept in --checkpoints at every evaluation and when interrupted; the same command goes on from there, and gives the
-model that it would have given uninterrupted. With --out the learning curves are written as JSON and drawn, with the 95 % band over seeds
-and the gap to the best static weights.`,
+What is unfinished is kept in --checkpoints at every evaluation and when interrupted; the same command goes on from
+there, and gives the model that it would have given uninterrupted. With --out the learning curves are written as JSON
+and drawn, with the 95 % band over seeds and the gap to the best static weights.`,
 		Example: `  trimtab arena train capacity-1-2-4 --policy dqn --seeds 3 --out out/train
   trimtab arena train capacity-1-2-4 --policy dqn --actions levels --levels 1,3,5 --gamma 0.5
   trimtab arena capacity-1-2-4 --policy equal,l3,dqn,tuned`,
@@ -239,13 +240,7 @@ func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scena
 	}
 	for _, c := range t.Curves {
 		if f.json {
-			if err := printJSON(e.stdout, struct {
-				Learner  string `json:"learner"`
-				Scenario string `json:"scenario"`
-				arena.Curve
-				Equal  arena.CurvePoint `json:"equal"`
-				Oracle arena.CurvePoint `json:"best_static"`
-			}{kind, sc.Name, c, t.Equal, t.Oracle}); err != nil {
+			if err := printJSON(e.stdout, curveJSON{kind, sc.Name, c, t.Equal, t.Oracle}); err != nil {
 				return err
 			}
 			continue
@@ -288,4 +283,13 @@ func (f *trainFlags) write(t *arena.Training, kind, scenario string) error {
 		}
 	}
 	return file.Close()
+}
+
+// curveJSON is the course of one training.
+type curveJSON struct {
+	Learner  string `json:"learner"`
+	Scenario string `json:"scenario"`
+	arena.Curve
+	Equal  arena.CurvePoint `json:"equal"`
+	Oracle arena.CurvePoint `json:"best_static"`
 }

@@ -34,8 +34,8 @@ func newCluster(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster [flags] STATS...",
 		Short: "Find the load regimes in stored statistics, or fit a Gaussian mixture to any numbers",
-		Long: `Read stored statistics in any of the three formats, turn every interval into features, fit a Gaussian mixture and
-print one row per regime. With --model an earlier model is used as it is instead of fitting one.
+		Long: `Read stored statistics in any of the three formats, turn every interval into features, fit a Gaussian mixture
+and print one row per regime. With --model an earlier model is used as it is instead of fitting one.
 
 With --csv: fit a mixture to a file of numbers (a header row, then one row of numbers per line) as they are.`,
 		Example: `  trimtab cluster stats.ndjson --out model.json --plot regimes.png --transitions P.csv

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -228,16 +227,8 @@ func (f *collectFlags) summary(e *env, r vts.CollectReport) error {
 		rejected += n
 	}
 	if f.asJSON {
-		return json.NewEncoder(e.stdout).Encode(struct {
-			File     string                `json:"file"`
-			Statuses int                   `json:"statuses"`
-			Requests uint64                `json:"requests"`
-			Seconds  float64               `json:"seconds"`
-			Bytes    int64                 `json:"bytes"`
-			Ended    string                `json:"ended"`
-			Rejected map[vts.Reason]uint64 `json:"rejected"`
-			Skipped  uint64                `json:"skipped_polls"`
-		}{f.out, r.Statuses, r.Requests, r.Elapsed.Seconds(), r.Bytes, r.Ended, r.Health.Rejected, r.Health.Skipped})
+		return printJSON(e.stdout, collectJSON{f.out, r.Statuses, r.Requests, r.Elapsed.Seconds(), r.Bytes, r.Ended,
+			r.Health.Rejected, r.Health.Skipped})
 	}
 	e.say("%s: %d statuses in %v (%s), %d upstream requests, %d rejected, %.1f KiB\n",
 		f.out, r.Statuses, r.Elapsed.Round(time.Millisecond), r.Ended, r.Requests, rejected, float64(r.Bytes)/1024)
@@ -273,4 +264,16 @@ func (l *collectLine) end() {
 	if l.env.terminal() {
 		l.env.screen.keep()
 	}
+}
+
+// collectJSON says what was collected.
+type collectJSON struct {
+	File     string                `json:"file"`
+	Statuses int                   `json:"statuses"`
+	Requests uint64                `json:"requests"`
+	Seconds  float64               `json:"seconds"`
+	Bytes    int64                 `json:"bytes"`
+	Ended    string                `json:"ended"`
+	Rejected map[vts.Reason]uint64 `json:"rejected"`
+	Skipped  uint64                `json:"skipped_polls"`
 }

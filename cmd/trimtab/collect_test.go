@@ -99,6 +99,7 @@ func TestE2ECollectEnds(t *testing.T) {
 				ended)
 			return
 		}
+		conforms(t, "trimtab collect", stdout)
 		if n := statuses(t, path); n != got.Statuses {
 			t.Errorf("%s: got %d statuses in the file, the summary says %d", sentence, n, got.Statuses)
 		}

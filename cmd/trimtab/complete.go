@@ -15,7 +15,8 @@ import (
 	"trimtab/nginx"
 )
 
-// complete registers what a shell may complete: values of flags, by their names, and the arguments of commands that take names.
+// complete registers what a shell may complete: values of flags, by their names, and the arguments of commands that
+// take names.
 func complete(root *cobra.Command) {
 	fixed := func(values ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
@@ -53,7 +54,8 @@ func complete(root *cobra.Command) {
 	})
 }
 
-// upstreamsFor are the upstreams that a command would act on: of the NGINX configuration that it names, or of the one in the daemon's.
+// upstreamsFor are the upstreams that a command would act on: of the NGINX configuration that it names, or of the one
+// in the daemon's.
 func upstreamsFor(cmd *cobra.Command) []*nginx.Upstream {
 	path := daemon.DefaultNginxConfig
 	if f := cmd.Flags().Lookup("nginx-config"); f != nil && f.Value.String() != "" {

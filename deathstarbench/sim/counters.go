@@ -73,7 +73,7 @@ func (s *Sim) count(r *request, now int64, status uint16, passedOn bool) {
 		return
 	}
 	c.requestMsec += uint64(now/ms - r.due/ms)
-	in, out := traffic(g.workload, r.normal, status)
+	in, out := g.traffic(r.normal, status)
 	c.inBytes += in
 	c.outBytes += out
 }

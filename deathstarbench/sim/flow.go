@@ -3,8 +3,6 @@ package sim
 import (
 	"cmp"
 	"slices"
-
-	"trimtab/deathstarbench"
 )
 
 // The way of one request: arrive → dispatch → (queue) → start → service end → response.
@@ -120,7 +118,7 @@ func (s *Sim) cut(server int32) {
 		r := &s.pool.requests[i]
 		g := &s.groups[r.group]
 		s.fail(r)
-		again := g.workload != deathstarbench.ComposePost
+		again := g.repeatable()
 		s.passOn(r, again)
 		if !again {
 			clear(g.tried)
