@@ -250,7 +250,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
-	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), hostSamples(s.hosts, time.Now())
+	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), HostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}

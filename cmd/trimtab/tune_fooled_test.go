@@ -15,8 +15,7 @@ import (
 // fooledBed has three servers of 30 ms before an NGINX, of which the second one goes wrong and heals as it is told, and
 // four clients that ask one after the other.
 type fooledBed struct {
-	*ordersBed
-	t       *testing.T
+	*bed
 	wrong   atomic.Value    // of type string: "", "sheds", "hangs"
 	counted [3]atomic.Int64 // requests, and those of Trimtab itself
 	asked   [3]atomic.Int64
@@ -25,9 +24,9 @@ type fooledBed struct {
 const probePath = "/healthz"
 
 func startFooledBed(t *testing.T, kind, method, extra string) *fooledBed {
-	b := &fooledBed{t: t}
+	b := &fooledBed{}
 	b.wrong.Store("")
-	b.ordersBed = startMethodBed(t, kind, method, "tuned", extra, func(server int) http.HandlerFunc {
+	b.bed = startMethodBed(t, kind, method, "tuned", extra, func(server int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if r.UserAgent() == "trimtab-probe" {
 				b.asked[server].Add(1)
@@ -67,15 +66,10 @@ func startFooledBed(t *testing.T, kind, method, extra string) *fooledBed {
 	return b
 }
 
-// number is a figure of the daemon's metrics, summed over its labels; 0 when it is not there.
-func (b *fooledBed) number(name string) (sum int) {
-	reply, err := http.Get("http://" + b.listen + "/metrics")
-	if err != nil {
-		return 0
-	}
-	defer reply.Body.Close()
-	text, _ := io.ReadAll(reply.Body)
-	for line := range strings.Lines(string(text)) {
+// sum is a figure of the daemon's metrics, summed over its labels; 0 when it is not there.
+func (b *fooledBed) sum(name string) (sum int) {
+	_, text := b.get("/metrics")
+	for line := range strings.Lines(text) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if before, _, _ := strings.Cut(series, "{"); before == name {
 			n, _ := strconv.ParseFloat(value, 64)
@@ -94,7 +88,7 @@ type window struct {
 func (b *fooledBed) window() window {
 	b.t.Helper()
 	const steps, failures = "trimtab_steps_total", "trimtab_step_failures_total"
-	before, end, failed := [3]int64{}, b.number(steps)+3, b.number(failures)
+	before, end, failed := [3]int64{}, b.sum(steps)+3, b.sum(failures)
 	for i := range b.counted {
 		before[i] = b.counted[i].Load()
 	}
@@ -104,9 +98,9 @@ func (b *fooledBed) window() window {
 		for i := range b.counted {
 			all += b.counted[i].Load()
 		}
-		return all >= 100 && b.number(steps) >= end
+		return all >= 100 && b.sum(steps) >= end
 	})
-	return window{float64(b.counted[1].Load()-before[1]) / float64(all), b.number(failures) == failed}
+	return window{float64(b.counted[1].Load()-before[1]) / float64(all), b.sum(failures) == failed}
 }
 
 // A server that answers 429 at once, or hangs until clients give up, is left at most 2 % of the requests soon after
