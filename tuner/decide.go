@@ -46,7 +46,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	now := p.shares
 	x := p.candidate(problem, now)
 	limited := limit(t.params, x, now)
-	p.shun(beliefs, x)
+	p.judge(beliefs)
+	p.shun(x)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: urgent, QuietSec: p.quietSec}
@@ -75,7 +76,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case p.astray(now) > p.astray(rounded)+strayed:
 		out.want = p.changed(want)
 		e.change("a share is brought within its limits")
-	case p.shuns(beliefs, now, rounded):
+	case p.shuns(now, rounded):
 		out.want = p.changed(want)
 		e.change("a server that fails is left next to nothing")
 	case !v.Pass:

@@ -75,6 +75,7 @@ type link struct {
 	fail    float64   // probability that a request fails which its peers do not fail too
 	tail    tail
 	eject   gate.Ejection
+	useless bool // it fails so many requests that it is left next to nothing
 }
 
 func (l *link) off() bool { return l.setting.Down || l.passed }
