@@ -41,7 +41,7 @@ start() { # name
   shift
   "$@" nginx -p "$dir/$name" -c "$dir/$name/nginx.conf" -g "daemon off; ${single:-}" >/dev/null 2>&1 &
   pids+=($!)
-  for _ in $(seq 200); do [ -s "$dir/$name/nginx.pid" ] && return; sleep 0.05; done
+  for _ in $(seq 1200); do [ -s "$dir/$name/nginx.pid" ] && return; sleep 0.05; done
   echo "bench-live: NGINX '$name' did not start" >&2; exit 1
 }
 common backend >"$dir/backend.conf"
