@@ -126,6 +126,10 @@ regimes: build ## what regimes bring in worlds in which load returns; rewrites d
 	@exec $(BIN) arena returns --worlds '$(or $(WORLDS),10)' --first '$(FIRST)' --seeds '$(or $(SEEDS),1)' \
 		$(if $(MARKDOWN),--markdown '$(MARKDOWN)') $(ARGS)
 
+.PHONY: objectives
+objectives: setup build ## one run per objective on a real NGINX, and the plots of docs/lab/objectives.md; wants an idle machine
+	@scripts/objectives.sh
+
 .PHONY: lab
 lab: build ## all figures in docs/lab again; variables: see scripts/lab.sh
 	@scripts/lab.sh

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"trimtab/control"
@@ -184,7 +185,9 @@ func (p *pursued) finish(best *pursued) *ObjectiveRow {
 	if row.Reward < 0 && theirs < 0 {
 		share = theirs / row.Reward
 	}
-	row.ShareOfOptimal = &share
+	if !math.IsNaN(share) && !math.IsInf(share, 0) { // no interval was scored in both, or the best is worth nothing
+		row.ShareOfOptimal = &share
+	}
 	row.HeldWhereOptimal = map[string]float64{}
 	for name, all := range where {
 		if all > 0 {

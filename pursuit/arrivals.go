@@ -46,6 +46,7 @@ type quiet struct {
 	base   float64 // s: the least mean of late
 	done   float64 // per s
 	took   float64 // s: mean response time of the last interval
+	last   float64 // s: and of the one before
 	held   float64 // requests at the server at the end of the last interval, where most of them wait; else 0
 	queued bool    // held has been followed since before the last interval
 }
@@ -64,11 +65,14 @@ func (q *quiet) queue(sent, seconds float64) {
 		q.held, q.queued = sent*(2*q.took-q.base), true
 	default:
 		q.held = math.Max(0, q.held+(sent-q.done)*seconds)
+		if q.held == 0 && q.took >= q.last { // counted out, and answers take ever longer: more came than was thought
+			q.held = sent * q.took
+		}
 	}
 }
 
 func (q *quiet) observe(c seenClass, seconds float64) {
-	q.done, q.took = c.perSec, c.responseSec
+	q.done, q.last, q.took = c.perSec, q.took, c.responseSec
 	if !(c.responseSec > 0) {
 		return
 	}

@@ -225,7 +225,7 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBe
 	if srv.Scaling.On() || !full && n == nil {
 		return
 	}
-	busy := 0.0
+	busy, held := 0.0, 0.0
 	for k, g := range pool.Groups {
 		if srv.ServiceSec[k] <= 0 {
 			continue
@@ -236,16 +236,25 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBe
 		}
 		busy += q.done * q.base
 		srv.ServiceSec[k] = math.Min(srv.ServiceSec[k], q.base)
+		if !g.Method.LoadAware() {
+			held += q.held
+		}
 	}
 	if full {
-		slots := max(1, int(math.Round(busy)))
-		if n != nil { // an interval in which the queue ends finishes less than could be
-			slots = max(slots, n.slots)
+		is := &narrow{slots: max(1, int(math.Round(busy))), at: p.elapsed, fit: 1}
+		switch {
+		case held > waitsShare*float64(is.slots)+waitsFew: // it had work all the time
+			is.fit = math.Max(1, math.Min(fitMost, float64(is.slots)/busy))
+		case n != nil: // an interval in which the queue ends finishes less than could be
+			is.slots, is.fit = max(is.slots, n.slots), n.fit
 		}
-		n = &narrow{slots: slots, at: p.elapsed}
+		n = is
 		p.narrow[srv.Name] = n
 	}
-	srv.Slots = min(srv.Slots, max(n.slots, int(math.Ceil(busy))))
+	for k := range srv.ServiceSec {
+		srv.ServiceSec[k] *= n.fit
+	}
+	srv.Slots = min(srv.Slots, max(n.slots, int(math.Round(busy))))
 }
 
 // narrow is the most that a server was taken for while it was full of late. It counts for a while after its queue has
@@ -253,10 +262,14 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBe
 // hours.
 type narrow struct {
 	slots int
+	fit   float64 // times the service times, so that the slots finish what it was seen to finish
 	at    float64 // control time, s
 }
 
-const narrowMemory = 60.0 // s
+const (
+	narrowMemory = 60.0 // s
+	fitMost      = 1.1
+)
 
 func (p *Policy) quietOf(server, upstream string) *quiet {
 	if p.quiet[server] == nil {

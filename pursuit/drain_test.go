@@ -87,7 +87,9 @@ func TestRequestsThatWaitAreCounted(t *testing.T) {
 		{"nothing waits", 175, 0.03, 175, 0, 0},
 		{"67 of 175 per second are served for 3 s", 67, 0.956, 175, 310, 335},
 		{"nobody else is sent: it shrinks by what is served", 67, 2.8, 2, 115, 140},
-		{"it is gone", 67, 3.2, 2, 0, 0},
+		{"it is gone", 67, 2.7, 2, 0, 0},
+		{"it was not: answers take longer than before", 67, 3.2, 20, 60, 70},
+		{"now it is", 67, 3, 20, 0, 0},
 		{"answers are fast again", 20, 0.03, 20, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

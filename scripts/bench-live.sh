@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Cost of live weights, as ratios within one interleaved run. "native" is an NGINX without anything of Trimtab's, "zone" the same with
 # a zone in its upstream, "live" with all the lines that `trimtab nginx live install` asks for and the Lua module that they need; its
-# file says equal weights, and those of the others are set live.
+# file says equal weights, and those of the others are set live. "admit" is live with admission in its location and nobody refused,
+# "refuse" the same with a share in force, so small that nobody is.
 # Requests are POSTs of 300 bytes over kept connections, access_log is off, and a second NGINX answers with a little JSON.
 # Segments of a second take turns, in an order that turns round, and medians of their ratios are printed: of the peak rate, and
 # of the proxy's own processor time per request. Where valgrind is installed, instructions per request follow (of user space; they
@@ -40,7 +41,7 @@ start() { # name
   shift
   "$@" nginx -p "$dir/$name" -c "$dir/$name/nginx.conf" -g "daemon off; ${single:-}" >/dev/null 2>&1 &
   pids+=($!)
-  for _ in $(seq 200); do [ -s "$dir/$name/nginx.pid" ] && return; sleep 0.05; done
+  for _ in $(seq 1200); do [ -s "$dir/$name/nginx.pid" ] && return; sleep 0.05; done
   echo "bench-live: NGINX '$name' did not start" >&2; exit 1
 }
 common backend >"$dir/backend.conf"
@@ -49,38 +50,47 @@ mv "$dir/backend.conf" "$dir/backend/nginx.conf"
 start backend
 
 declare -A url
-front() { # name kind(native|zone|live) method [command to run NGINX under]
-  local name=$1 kind=$2 method=$3 listen control http="" upstream="" w2=2 w3=4
+front() { # name kind(native|zone|live|admit|refuse) method [command to run NGINX under]
+  local name=$1 kind=$2 method=$3 listen control http="" upstream="" w2=2 w3=4 lua="" ask="" location=""
   shift 3
   listen=$(port) control=$(port)
   mkdir -p "$dir/$name"
   write() {
     {
-      [ "$kind" != live ] || echo "load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
+      [ -z "$lua" ] || echo "load_module $modules/ndk_http_module.so; load_module $modules/ngx_http_lua_module.so;"
       common "$name"
       echo "http { access_log off; $(paths "$name") keepalive_requests 1000000000; $http"
       echo "upstream app { $method server 127.0.0.1:$b1 weight=1; server 127.0.0.1:$b2 weight=$w2; server 127.0.0.1:$b3 weight=$w3; $upstream keepalive 128; keepalive_requests 1000000000; }"
-      echo "server { listen 127.0.0.1:$listen; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; } } }"
+      echo "server { listen 127.0.0.1:$listen; location / { $location proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; } } }"
     } >"$dir/$name/nginx.conf"
   }
   [ "$kind" = native ] || upstream="zone app 64k;"
-  [ "$kind" != live ] || w2=1 w3=1
+  case $kind in live | admit | refuse) lua=1 w2=1 w3=1 ;; esac
+  case $kind in admit | refuse) ask="--admission app" ;; esac
   write
-  if [ "$kind" = live ]; then
-    "$dir/trimtab" nginx live install -c "$dir/$name/nginx.conf" --listen "127.0.0.1:$control" >/dev/null
+  if [ -n "$lua" ]; then
+    "$dir/trimtab" nginx live install -c "$dir/$name/nginx.conf" --listen "127.0.0.1:$control" $ask >/dev/null
     chmod -R a+rX "$dir/$name/trimtab"
+    chmod o= "$dir/$name/trimtab/token"
     http="include $dir/$name/trimtab/live.conf;"
+    [ -z "$ask" ] || location="include $dir/$name/trimtab/admission-app.conf;"
     write
   fi
   start "$name" "$@"
   url[$name]="http://127.0.0.1:$listen/"
-  if [ "$kind" = live ]; then
+  if [ -n "$lua" ]; then
     "$dir/trimtab" nginx live set --address "127.0.0.1:$control" --token-file "$dir/$name/trimtab/token" --upstream app --weight "127.0.0.1:$b2=2" --weight "127.0.0.1:$b3=4" >/dev/null
+  fi
+  if [ "$kind" = refuse ]; then
+    curl -fsS -X PUT -H "Authorization: Bearer $(cat "$dir/$name/trimtab/token")" --data-binary 'app 0.0000000001 3600 503 1' \
+      "http://127.0.0.1:$control/trimtab/admission" >/dev/null
   fi
 }
 front rr-native native ""
 front rr-zone zone ""
 front rr-live live ""
+front rr-admit admit ""
+front rr-refuse refuse ""
 front lc-native native "least_conn;"
 front lc-zone zone "least_conn;"
 front lc-live live "least_conn;"
@@ -96,7 +106,7 @@ print(f"""wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
 wrk.body = "{body}{'a' * (300 - len(body))}\"""")
 PY
-order="rr-native rr-zone rr-live lc-native lc-zone lc-live"
+order="rr-native rr-zone rr-live rr-admit rr-refuse lc-native lc-zone lc-live"
 for name in $order; do wrk -t1 -c"$connections" -d1s -s "$dir/post.lua" "${url[$name]}" >/dev/null; done
 for round in $(seq "$rounds"); do
   order=$(tac -s' ' <<<"${order% } " | tr -d '\n')
@@ -116,7 +126,7 @@ for line in open(sys.argv[1]):
     name, rnd, rate, cpu = line.split()
     rows.setdefault(name, {})[int(rnd)] = (float(rate), float(cpu))
 med = statistics.median
-for name in ("rr-zone", "rr-live", "lc-zone", "lc-live"):
+for name in ("rr-zone", "rr-live", "rr-admit", "rr-refuse", "lc-zone", "lc-live"):
     native, live = rows[name[:3] + "native"], rows[name]
     rate = sorted(live[r][0] / native[r][0] for r in native)
     cpu = sorted(live[r][1] / native[r][1] for r in native)
@@ -128,7 +138,7 @@ PY
 
 command -v valgrind >/dev/null && command -v callgrind_control >/dev/null || { echo "bench-live: instructions: skipped: valgrind is not installed"; exit 0; }
 single="master_process off;"
-for name in rr-native rr-zone rr-live lc-native lc-zone lc-live; do
+for name in rr-native rr-zone rr-live rr-admit rr-refuse lc-native lc-zone lc-live; do
   method=""
   [ "${name%-*}" = rr ] || method="least_conn;"
   front "count-$name" "${name#*-}" "$method" valgrind --tool=callgrind --smc-check=all-non-file --callgrind-out-file="$dir/$name.callgrind"
