@@ -57,8 +57,8 @@ func (b *tunedBed) another(n int) *tunedBed {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	return &tunedBed{Testbed: &bed, t: b.t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
-		listen: fmt.Sprintf("127.0.0.1:%d", ports[1]), pace: b.pace}
+	return &tunedBed{Testbed: &bed, daemonBed: daemonBed{t: b.t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
+		listen: fmt.Sprintf("127.0.0.1:%d", ports[1])}, pace: b.pace}
 }
 
 // centreBed is a centre with keys for three nodes.
@@ -153,13 +153,16 @@ func TestE2EFleetOfThree(t *testing.T) {
 	})
 	t.Logf("the node that joined late had the plan after %s steps", three.metric("trimtab_steps_total"))
 	var st bus.Status
+	said := ""
 	await(t, "the status to show three nodes", func() bool {
 		stdout := new(buffer)
 		code := run(t.Context(), []string{"fleet", "status", "--keys", c.keys, "--servers", c.servers, "--json"}, stdout,
 			io.Discard)
+		said = stdout.String()
 		return code == 0 && json.Unmarshal([]byte(stdout.String()), &st) == nil && len(st.Nodes) == 3 &&
 			st.Nodes[2].HeardSec >= 0
 	})
+	conforms(t, "trimtab fleet status", said)
 	stdout := new(buffer)
 	if code := run(t.Context(), []string{"fleet", "status", "--keys", c.keys, "--servers", c.servers}, stdout,
 		io.Discard); code != 0 ||

@@ -26,7 +26,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tunedOf is a tuner, as the centre of trimtab fleet has it, whose decisions are replaced by those of a file when there is one.
+// tunedOf is a tuner, as the centre of trimtab fleet has it, whose decisions are replaced by those of a file when there
+// is one.
 type tunedOf struct {
 	*tuner.Tuner
 	file filed
