@@ -247,15 +247,12 @@ func recordFleet(t *testing.T, s story, together bool) map[string]latencies {
 		second.cut(true)
 		t.Logf("cut off: policy %s, weights %v", beds[1].metric("trimtab_fleet_policy_version"), beds[1].weights())
 		until(s.heals - 5*time.Second)
-		for _, mode := range []string{"led", "student", "alone"} {
-			t.Logf("before it heals: mode %s %s, weights %v, others %v", mode,
-				beds[1].metric(`trimtab_fleet_mode{mode="`+mode+`"}`), beds[1].weights(), one.weights())
-		}
+		t.Logf("before it heals: %s, weights %v, others %v", beds[1].mode(), beds[1].weights(), one.weights())
 	}
 	until(s.heals)
 	if together {
 		second.cut(false)
-		await(t, "the second node to be led again", beds[1].counted(`trimtab_fleet_mode{mode="led"}`))
+		await(t, "the second node to be led again", beds[1].heard)
 		t.Logf("led again %.1f s after the wire was whole", time.Since(began.Add(s.heals)).Seconds())
 	}
 	until(s.ends + time.Second)
@@ -296,13 +293,7 @@ func watchNodes(t *testing.T, beds []*tunedBed, began time.Time) {
 			case <-beat.C:
 			}
 			for i, b := range beds {
-				mode := "off"
-				for _, m := range []string{"led", "trial", "student", "alone"} {
-					if b.metric(`trimtab_fleet_mode{mode="`+m+`"}`) == "1" {
-						mode = m
-					}
-				}
-				now := fmt.Sprintf("edge-%d: %s, plan %s, policy %s, weights %v", i+1, mode, b.metric("trimtab_fleet_plan"),
+				now := fmt.Sprintf("edge-%d: %s, plan %s, policy %s, weights %v", i+1, b.mode(), b.metric("trimtab_fleet_plan"),
 					b.metric("trimtab_fleet_policy_version"), b.weights())
 				if now != was[i] {
 					was[i] = now
