@@ -57,6 +57,10 @@ QUICK := ./weights/ ./control/ ./objective/ ./plain/ ./words/ ./orders/ ./truste
 race: setup ## the tests under the race detector, shuffled
 	@go test -race -shuffle=on -timeout 30m $(PKGS)
 
+.PHONY: race-quick
+race-quick: ## what make check tests, under the race detector
+	@go test -race -short -timeout 5m $(or $(CHECK),$(QUICK))
+
 .PHONY: e2e
 e2e: setup ## only the tests that start the whole program against a real NGINX
 	@go test -count=1 -v -run E2E -timeout 14m ./cmd/...
@@ -64,6 +68,10 @@ e2e: setup ## only the tests that start the whole program against a real NGINX
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## the parsers of what others write, 3 s each: pages, NGINX's files, scenarios, frames, questions of DNS
+	@scripts/fuzz.sh 3s vts:FuzzDecode nginx:FuzzRead deathstarbench:FuzzParse helper:FuzzServe nginx/dns:FuzzQuestion
 
 # make chain [PAGES=10000000] [SEED=1]; make soak [SOAK=3600]
 PAGES ?= 10000000
@@ -149,6 +157,10 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 lint-all: ## golangci-lint: errors not looked at, writes without a reader, long lines
 	@go run $(GOLANGCI) run
 
+.PHONY: lint-tool
+lint-tool: # fetches and builds what lint-all runs
+	@go run $(GOLANGCI) version >/dev/null 2>&1
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is linked in; says so where the data base is out of reach
 	@out=$$(go run $(GOVULNCHECK) ./cmd/trimtab 2>&1) && printf '%s\n' "$$out" || { code=$$?; printf '%s\n' "$$out"; \
@@ -161,6 +173,14 @@ packages: ## dist/: deb, rpm, static binaries for amd64 and arm64, OCI image, SB
 .PHONY: packages-twice
 packages-twice: ## make the packages twice and compare: they must be the same
 	@scripts/packages.sh twice
+
+.PHONY: packages-test
+packages-test: ## the tests of what makes the packages: it is a module of its own
+	@cd packaging && go vet ./... && go test ./...
+
+.PHONY: packages-run
+packages-run: ## install the rpm, run the image and the services of the compose file as far as this machine can; needs root and dist/
+	@scripts/check-packages.sh dist
 
 .PHONY: first-weight
 first-weight: ## from a fresh Debian root to the first tuned weight, by the deb and trimtab init, with a stopwatch; needs root

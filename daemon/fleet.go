@@ -43,7 +43,8 @@ func (c *Config) checkFleet() (errs []error) {
 		errs = append(errs, fmt.Errorf("fleet.patience %v: want at least two intervals", p))
 	}
 	if c.pursues() {
-		errs = append(errs, errors.New("fleet.servers: a fleet shares weights, and no other objective: want no objective.kind beside it"))
+		errs = append(errs, errors.New("fleet.servers: a fleet shares weights, and no other objective: want "+
+			"no objective.kind beside it"))
 	}
 	if c.Tuner.Learner != "tuned" {
 		errs = append(errs, fmt.Errorf("fleet.servers: want tuner.learner = \"tuned\", not %q", c.Tuner.Learner))
@@ -147,7 +148,8 @@ func (p *fleetPolicy) Tuner() *tuner.Tuner {
 	return t
 }
 
-// Ejected are the servers that the node's own tuner has marked down, by upstream, and Asked tells it what one of them answers.
+// Ejected are the servers that the node's own tuner has marked down, by upstream, and Asked tells it what one of them
+// answers.
 func (p *fleetPolicy) Ejected() map[string][]string {
 	if t, ok := p.local.(*tuner.Tuner); ok {
 		return t.Ejected()
@@ -197,8 +199,8 @@ func (p *fleetPolicy) Restore(s tuner.Snapshot) error {
 // SharedSnapshot is what a policy has learned, for others to begin with.
 func SharedSnapshot(p control.Policy) (json.RawMessage, error) { return snapshotOf(p) }
 
-// RestoreShared has a policy take over what another node or centre had learned: what servers are and what load there is, but not where
-// the other one stood, for it had other weights and budgets.
+// RestoreShared has a policy take over what another node or centre had learned: what servers are and what load there
+// is, but not where the other one stood, for it had other weights and budgets.
 func RestoreShared(p control.Policy, text json.RawMessage) error {
 	l, ok := p.(learner)
 	if !ok {

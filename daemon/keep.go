@@ -56,7 +56,8 @@ func (d *Service) recover(ctx context.Context, s *Session) error {
 		return fmt.Errorf("recover from a crash: %w", err)
 	}
 	if r != nil {
-		d.log.Warn("recovered from a crash in the middle of a change", "phase", r.Phase, "restored", r.Restored, "reloaded", r.Reloaded)
+		d.log.Warn("recovered from a crash in the middle of a change", "phase", r.Phase, "restored",
+			r.Restored, "reloaded", r.Reloaded)
 	}
 	return nil
 }
@@ -73,7 +74,8 @@ func (d *Service) save(s *Session) {
 	if err != nil {
 		d.own.saveFailures.Inc()
 		if d.unsaved == nil {
-			d.log.Error("state cannot be written: the daemon goes on, and will have to learn again after a restart", "error", err)
+			d.log.Error("state cannot be written: the daemon goes on, and will have to learn again after a restart",
+				"error", err)
 		}
 	} else if d.unsaved != nil {
 		d.log.Info("state is written again")

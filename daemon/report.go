@@ -8,8 +8,12 @@ import (
 	"trimtab/weights"
 )
 
+// ReportSchema is the version of a Report's fields.
+const ReportSchema = 1
+
 // Report says what the daemon does now and what it decided last. It is what /explain answers.
 type Report struct {
+	Schema     int        `json:"schema_version"` // ReportSchema
 	At         time.Time  `json:"at"`
 	Learner    string     `json:"learner"`
 	Held       string     `json:"held"` // why changes are held; empty: they are not
@@ -34,7 +38,7 @@ func (d *Service) report() Report {
 	explanation := d.explanation()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := Report{At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason,
+	r := Report{Schema: ReportSchema, At: time.Now(), Learner: d.session.cfg.Tuner.Learner, Held: d.held, Reason: d.reason,
 		Problem: d.problem, Errors: d.troubles.all(), Explanation: explanation,
 		InForce: relabel(d.inForce, label), Operator: relabel(d.base, label), Wishes: d.session.cfg.Wishes()}
 	if b := d.session.cfg.Budget(0); !b.Unlimited {

@@ -39,10 +39,12 @@ func (d *Service) Once(ctx context.Context) error {
 		if _, err := d.current().reader.Sample(ctx); err != nil {
 			return fmt.Errorf("%w: %w", control.ErrTelemetry, err)
 		}
-		interval, patience := time.Duration(d.current().cfg.Interval), time.Duration(params.Default().PatienceSec*float64(time.Second))
+		interval := time.Duration(d.current().cfg.Interval)
+		patience := time.Duration(params.Default().PatienceSec * float64(time.Second))
 		var out control.Outcome
 		var err error
-		for seen := time.Duration(0); seen < patience && err == nil && ctx.Err() == nil && len(out.Decision.Weights) == 0; seen += interval {
+		undecided := func() bool { return err == nil && ctx.Err() == nil && len(out.Decision.Weights) == 0 }
+		for seen := time.Duration(0); seen < patience && undecided(); seen += interval {
 			select {
 			case <-ctx.Done():
 			case <-time.After(interval):

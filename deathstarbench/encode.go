@@ -29,6 +29,9 @@ func (s *Scenario) Format(comment string) []byte {
 		f.number("price_unit", o.PriceUnit)
 		f.number("price_violation", o.PriceViolation)
 	}
+	for i := range s.Workloads {
+		f.workload(&s.Workloads[i])
+	}
 	for i := range s.Servers {
 		f.server(&s.Servers[i])
 	}
@@ -87,6 +90,15 @@ func (f *formatter) durations(key string, m map[string]Duration) {
 		parts = append(parts, quoteKey(k)+" = "+span(m[k]))
 	}
 	f.line("%s = { %s }", key, strings.Join(parts, ", "))
+}
+
+func (f *formatter) workload(w *Workload) {
+	f.table("workload")
+	f.text("name", w.Name)
+	f.text("method", w.Method)
+	f.text("path", w.Path)
+	f.text("body", w.Body)
+	f.whole("bytes", w.Bytes)
 }
 
 func (f *formatter) server(v *Server) {

@@ -21,7 +21,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Std returns d as a time.Duration.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// Scenario describes one world: servers, upstream groups, load and faults.
+// Scenario describes one world: servers, upstream groups, load and faults; and services of one's own.
 type Scenario struct {
 	Name            string   `toml:"name"`
 	Duration        Duration `toml:"duration"`
@@ -31,6 +31,7 @@ type Scenario struct {
 	// connection, which is an error of that latency. 0 means DefaultTimeout.
 	Timeout   Duration   `toml:"timeout"`
 	Objective Objective  `toml:"objective"` // what is wanted of all upstreams together; empty: tardiness
+	Workloads []Workload `toml:"workload"`  // own services beside those of the social network
 	Servers   []Server   `toml:"server"`
 	Upstreams []Upstream `toml:"upstream"`
 	Loads     []Traffic  `toml:"load"`

@@ -335,6 +335,7 @@ func TestValidateAcceptsWhatParseMadeAndReportsWhatWasBrokenSince(t *testing.T) 
 
 func FuzzParse(f *testing.F) {
 	f.Add(whole)
+	f.Add(shop)
 	for _, name := range Names() {
 		text, err := Source(name)
 		if err != nil {

@@ -40,6 +40,7 @@ func (s *Scenario) faults() []fault {
 	c.want(len(s.Servers) > 0, "server", "missing: want at least one [[server]]")
 	c.want(len(s.Upstreams) > 0, "upstream", "missing: want at least one [[upstream]]")
 	c.want(len(s.Loads) > 0, "load", "missing: want at least one [[load]]")
+	s.checkWorkloads(c)
 	s.checkServers(c)
 	s.checkUpstreams(c)
 	s.checkLoads(c)
@@ -62,13 +63,13 @@ func (s *Scenario) checkServers(c *checker) {
 		c.want(len(v.Service) > 0, at+"service", "missing: want the mean service time of every workload that the "+
 			"server gets")
 		for _, name := range sortedKeys(v.Service) {
-			c.want(isWorkload(name), at+"service."+name, "unknown workload; known are %s",
-				strings.Join(Workloads(), ", "))
+			c.want(s.isWorkload(name), at+"service."+name, "unknown workload; known are %s",
+				strings.Join(s.WorkloadNames(), ", "))
 			c.want(v.Service[name] > 0, at+"service."+name, "%s: want more than 0", v.Service[name].Std())
 		}
 		for _, name := range sortedKeys(v.Distance) {
-			c.want(isWorkload(name), at+"distance."+name, "unknown workload; known are %s",
-				strings.Join(Workloads(), ", "))
+			c.want(s.isWorkload(name), at+"distance."+name, "unknown workload; known are %s",
+				strings.Join(s.WorkloadNames(), ", "))
 			c.want(v.Distance[name] >= 0, at+"distance."+name, "%s: want at least 0", v.Distance[name].Std())
 		}
 	}
@@ -92,7 +93,8 @@ func (s *Scenario) checkUpstreams(c *checker) {
 		u := &s.Upstreams[i]
 		at := fmt.Sprintf("upstream[%d].", i)
 		checkName(c, at+"name", "upstream", u.Name, seen)
-		c.want(isWorkload(u.Workload), at+"workload", "%q: want one of %s", u.Workload, strings.Join(Workloads(), ", "))
+		c.want(s.isWorkload(u.Workload), at+"workload", "%q: want one of %s", u.Workload,
+			strings.Join(s.WorkloadNames(), ", "))
 		other, taken := served[u.Workload]
 		c.want(!taken, at+"workload", "%s is already served by upstream %q", u.Workload, other)
 		served[u.Workload] = u.Name
@@ -111,7 +113,7 @@ func (s *Scenario) checkUpstreams(c *checker) {
 			server := s.Server(name)
 			c.want(server != nil, at+"servers", "unknown server %q; known are %s", name,
 				strings.Join(s.serverNames(), ", "))
-			if server != nil && isWorkload(u.Workload) {
+			if server != nil && s.isWorkload(u.Workload) {
 				_, ok := server.Service[u.Workload]
 				c.want(ok, at+"servers", "server %q has no service time for %s", name, u.Workload)
 			}
@@ -126,9 +128,9 @@ func (s *Scenario) checkLoads(c *checker) {
 		switch {
 		case l.Workload == Mixed:
 			c.want(false, at+"workload", "%q: write one load for each of %s", l.Workload,
-				strings.Join(Workloads(), ", "))
-		case !isWorkload(l.Workload):
-			c.want(false, at+"workload", "%q: want one of %s", l.Workload, strings.Join(Workloads(), ", "))
+				strings.Join(s.WorkloadNames(), ", "))
+		case !s.isWorkload(l.Workload):
+			c.want(false, at+"workload", "%q: want one of %s", l.Workload, strings.Join(s.WorkloadNames(), ", "))
 		default:
 			c.want(s.Upstream(l.Workload) != nil, at+"workload", "%s has no upstream", l.Workload)
 		}

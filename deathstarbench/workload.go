@@ -1,7 +1,5 @@
 package deathstarbench
 
-import "slices"
-
 // The workloads of the social network. Mixed is 60 % home, 30 % user and 10 % compose; it is a workload of the load
 // generator only, a scenario writes the three loads.
 const (
@@ -21,7 +19,7 @@ const (
 	UnfollowPath     = "/wrk2-api/user/unfollow"
 )
 
-// Workloads returns the three workloads that a scenario can use, in the order compose, home, user.
+// Workloads returns the three workloads of the social network, in the order compose, home, user.
 func Workloads() []string { return []string{ComposePost, ReadHomeTimeline, ReadUserTimeline} }
 
 // Path returns the path that the workload asks for, and "" for an unknown one and for Mixed.
@@ -36,8 +34,6 @@ func Path(workload string) string {
 	}
 	return ""
 }
-
-func isWorkload(name string) bool { return slices.Contains(Workloads(), name) }
 
 // The users of the social graph that DeathStarBench brings have the ids 1…962. Its newer scripts use 0…961.
 const (

@@ -74,8 +74,8 @@ func TestTheWorkerHasServersScaledByTheOperatorsProgramAlone(t *testing.T) {
 	}
 }
 
-// On a real NGINX: the worker has requests refused by the operator's rate, within his limit, and when the worker is gone
-// his rate is back.
+// On a real NGINX: the worker has requests refused by the operator's rate, within his limit, and when the worker is
+// gone his rate is back.
 func TestTheWorkerHasRequestsRefusedByTheOperatorsRate(t *testing.T) {
 	dir := t.TempDir()
 	main, err := instance.Prepare(dir)

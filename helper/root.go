@@ -73,7 +73,8 @@ func (r *Root) orderer() *nginx.Applier {
 		a := r.Applier
 		r.orders = &nginx.Applier{
 			Config: a.Config, StateDir: a.StateDir, Binary: a.Binary, Prefix: a.Prefix, PIDFile: a.PIDFile,
-			TestCommand: a.TestCommand, ReloadCommand: a.ReloadCommand, Status: a.Status, Origin: a.Origin, Eject: true, Manual: true,
+			TestCommand: a.TestCommand, ReloadCommand: a.ReloadCommand, Status: a.Status, Origin: a.Origin,
+			Eject: true, Manual: true,
 			HoldUnloaded: a.HoldUnloaded, TestTimeout: a.TestTimeout, ConfirmTimeout: a.ConfirmTimeout, NoReload: a.NoReload,
 			Logger: a.Logger,
 		}
@@ -206,7 +207,8 @@ func (r *Root) writable(cfg *nginx.Config) error {
 	for _, dir := range dirs {
 		if err := unix.Access(dir, unix.W_OK); err != nil {
 			if dir != state {
-				return fmt.Errorf("%s: %w: weights can change without writing there by kind = \"dns\" (NGINX 1.27.3) or \"live\"", dir, err)
+				return fmt.Errorf("%s: %w: weights can change without writing there by kind = \"dns\" "+
+					"(NGINX 1.27.3) or \"live\"", dir, err)
 			}
 			return fmt.Errorf("%s: %w", dir, err)
 		}

@@ -34,7 +34,8 @@ func (b build) man5(path string) error {
 		}
 	}
 	out.WriteString(`.SH ENVIRONMENT
-Every key outside of [[blocks]] has a variable that goes before the file: TRIMTAB_INTERVAL for interval, TRIMTAB_STATUS_URL for url of [status].
+Every key outside of [[blocks]] has a variable that goes before the file: TRIMTAB_INTERVAL for interval,
+TRIMTAB_STATUS_URL for url of [status].
 Lists are separated by commas.
 .SH FILES
 .TP

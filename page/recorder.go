@@ -26,9 +26,10 @@ type Step struct {
 	Operator    weights.Set
 	Explanation *tuner.Explanation // nil: the learner says nothing
 	Budget      words.Budget
-	Held        string // why changes are held
-	Reason      string // of the decision
-	Problem     string // why the step failed
+	Held        string   // why changes are held
+	Reason      string   // of the decision
+	Problem     string   // why the step failed
+	Errors      []string // of all kinds since the start, a line for each
 	Learner     string
 	LeftOut     []string
 	Ordered     map[string]map[string]string // what is ordered, by upstream and server: drained, pinned
@@ -118,6 +119,7 @@ func (r *Recorder) Step(s Step) (outcome string) {
 	st.IntervalS, st.Learner = s.Interval.Seconds(), s.Learner
 	st.Status = status(&s, r.have)
 	st.LeftOut, st.Orders, st.Configured = plainAll(s.LeftOut), ordered(s.Ordered), ordered(s.Configured)
+	st.Errors = plainAll(s.Errors)
 	regime := -1
 	if e := s.Explanation; e != nil {
 		st.Budget, st.Regime, st.Why = s.Budget.String(), words.Regime(e), why(e, s.Budget)

@@ -1,7 +1,8 @@
 // Package pursuit pursues an objective: it finds the settings of all controls that were allowed, weights, admission and
 // scaling, that an objective is best served by, and is the policy that sets them.
 //
-//	observe → World (what is believed, or known) → Search (formula over the controls' grid, then the twin) → propose → apply
+//	observe → World (what is believed, or known) → Search (formula over the controls' grid, then the twin)
+//	        → propose → apply
 //
 // A World is a value: servers with slots and service times, services with their load, limits of the controls. Predict
 // says by the formulas of package tuner/queueing what a Setting gives in it, Play has the twin say so

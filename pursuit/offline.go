@@ -23,6 +23,9 @@ type Study struct {
 	interval time.Duration
 	part     *vts.Sample // an interval that is not complete yet
 	loads    []load
+	lasted   []time.Duration // how long each of the loads did
+	seen     []volume        // in each of them
+	answered map[string]volume
 	inForce  weights.Set
 }
 
@@ -35,7 +38,8 @@ func NewStudy(cfg Config) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Study{policy: p, interval: p.search().withDefaults().Interval, inForce: weights.Set{}}, nil
+	return &Study{policy: p, interval: p.search().withDefaults().Interval, inForce: weights.Set{},
+		answered: map[string]volume{}}, nil
 }
 
 // Add takes in a sample; samples shorter than an interval add up to one.
@@ -102,13 +106,14 @@ func (s *Study) close() {
 	s.part = nil
 	s.inForce = control.InForce(sample)
 	s.policy.tuner.Observe(sample, s.inForce)
-	s.policy.watch(&sample, sample.Interval.Seconds())
+	s.policy.watch(&sample, s.inForce, sample.Interval.Seconds())
 	now := load{}
 	for i := range sample.Groups {
 		g := &sample.Groups[i]
 		now[g.Name] = float64(g.Requests()+g.Refused) / sample.Interval.Seconds()
 	}
-	s.loads = append(s.loads, now)
+	s.loads, s.lasted = append(s.loads, now), append(s.lasted, sample.Interval)
+	s.count(&sample)
 }
 
 // Answer is what a study says of one load.

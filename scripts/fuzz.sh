@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for the given time each.
+# Runs every fuzz target of the module for the given time each, or only those named.
+#   usage: scripts/fuzz.sh [TIME] [PACKAGE:TARGET]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzztime=${1:-30s}
+shift || true
+targets() { grep -oE '^func Fuzz[A-Za-z0-9_]+' "$1" | sed 's/^func //'; }
+fuzz() { # FOLDER TARGET
+  echo "== $2 ($1)"
+  go test -run '^$' -fuzz "^$2\$" -fuzztime "$fuzztime" "$1"
+}
+if [ $# -gt 0 ]; then
+  for one in "$@"; do fuzz "./${one%:*}" "${one#*:}"; done
+  exit
+fi
 grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' . | while read -r file; do
-  grep -oE '^func Fuzz[A-Za-z0-9_]+' "$file" | sed 's/^func //' | while read -r target; do
-    echo "== $target ($(dirname "$file"))"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" "$(dirname "$file")"
-  done
+  for target in $(targets "$file"); do fuzz "$(dirname "$file")" "$target"; done
 done

@@ -107,7 +107,8 @@ func look(ctx context.Context, pid int, title string) (NGINX, error) {
 	return n, nil
 }
 
-// arguments are the configuration and the prefix of a master's title: "nginx: master process /usr/sbin/nginx -c FILE -p DIR".
+// arguments are the configuration and the prefix of a master's title: "nginx: master process /usr/sbin/nginx -c FILE -p
+// DIR".
 func arguments(title string) (config, prefix string) {
 	words := strings.Fields(strings.ReplaceAll(strings.TrimRight(title, "\x00"), "\x00", " "))
 	for i, w := range words {

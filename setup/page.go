@@ -16,7 +16,8 @@ import (
 // pagePaths are where status pages usually are: the shim's, and the one of the module's own example.
 var pagePaths = []string{"/status/format/json", "/vts/format/json"}
 
-var pageLocation = regexp.MustCompile(`location\s+(?:=\s*|\^~\s*)?(/[^\s{]*)\s*\{[^{}]*vhost_traffic_status_display\s*;`)
+var pageLocation = regexp.MustCompile(
+	`location\s+(?:=\s*|\^~\s*)?(/[^\s{]*)\s*\{[^{}]*vhost_traffic_status_display\s*;`)
 
 // Pages are the status pages that NGINX serves on the addresses it listens on: at the usual paths, and at the locations
 // of its configuration (nil: not known) that display one. Each answers and is a page.

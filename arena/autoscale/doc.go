@@ -3,7 +3,8 @@
 // service was, and changes both.
 //
 //	reward = R_qos / R_util
-//	R_qos  = 1 while the mean response time is at most the objective (400 ms), exp(−((t − objective)/objective)²) above it
+//	R_qos  = 1 while the mean response time is at most the objective (400 ms),
+//	         exp(−((t − objective)/objective)²) above it
 //	R_util = 1 + mean over services of (1 − utilisation)
 //
 // after DRPC and the learners it is compared with there: meeting the objective with busy replicas is worth 1, with idle
@@ -13,5 +14,6 @@
 // Planner (Trimtab's way: what a request costs is measured by the utilisation law, what is enough follows from queueing
 // theory and the forecast).
 //
-// The world is simulated only.
+// Play plays a policy in simulated time, Emulate against real HTTP servers on loopback, with the same requests. Worlds
+// are scenario files of their own kind, autoscaled.toml the built-in one.
 package autoscale

@@ -2,7 +2,8 @@
 // models of different speed and accuracy, and every request wants an answer within a time and of an accuracy, or may be
 // denied.
 //
-//	delay = matrix[client's region][server's region] · size in MB,   answer after delay + wait for a slot + service of the model
+//	delay = matrix[client's region][server's region] · size in MB
+//	answer after delay + wait for a slot + service of the model
 //
 //	score = (timely and correct + 0.7·only correct + 0.3·only timely − neither) / all requests, a denied one counting 0
 //

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/requests"
 	"trimtab/deathstarbench/sim"
@@ -26,8 +28,7 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 		if err != nil {
 			return nil, fmt.Errorf("load %d of scenario %s: %w", i+1, sc.Name, err)
 		}
-		targets, err := requests.NewTargeter(l.Workload, url,
-			requests.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed + uint64(i)})
+		targets, err := targeter(sc, l.Workload, url, seed+uint64(i))
 		if err != nil {
 			return nil, err
 		}
@@ -41,4 +42,13 @@ func Workloads(sc *deathstarbench.Scenario, url string, duration time.Duration, 
 		})
 	}
 	return out, nil
+}
+
+// targeter makes the requests of a workload: one of the scenario's own or of the social network.
+func targeter(sc *deathstarbench.Scenario, workload, url string, seed uint64) (vegeta.Targeter, error) {
+	if own := sc.Own(workload); own != nil {
+		return requests.NewOwnTargeter(own, url, seed)
+	}
+	return requests.NewTargeter(workload, url,
+		requests.TargetOptions{FirstUser: deathstarbench.DefaultFirstUser, Seed: seed})
 }

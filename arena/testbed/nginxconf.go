@@ -12,7 +12,8 @@ import (
 
 // confTemplate is the configuration of the testbed's NGINX. Its upstream groups look as an operator would write them:
 // they are what the tuner edits.
-var confTemplate = template.Must(template.New("nginx.conf").Parse(`# Written by trimtab for its testbed; scenario {{.Scenario}}.
+var confTemplate = template.Must(template.New("nginx.conf").Parse(
+	`# Written by trimtab for its testbed; scenario {{.Scenario}}.
 {{.Modules}}{{.Main}}worker_processes auto;
 worker_rlimit_nofile 65536;
 worker_shutdown_timeout 30s;
@@ -116,7 +117,7 @@ func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr f
 			g.Servers = append(g.Servers, confServer{Addr: addr(name), Weight: weight})
 		}
 		data.Groups = append(data.Groups, g)
-		data.Locations = append(data.Locations, confLocation{Path: deathstarbench.Path(u.Workload), Group: u.Name,
+		data.Locations = append(data.Locations, confLocation{Path: location(sc, u.Workload), Group: u.Name,
 			Admission: files.admission[u.Name]})
 	}
 	// Set-up calls of the social network (register, follow) go to the first group.
@@ -128,4 +129,17 @@ func nginxConf(dir, listen, resolver string, sc *deathstarbench.Scenario, addr f
 		return "", fmt.Errorf("render nginx.conf: %w", err)
 	}
 	return b.String(), nil
+}
+
+// location is what follows the word location for requests of a workload.
+func location(sc *deathstarbench.Scenario, workload string) string {
+	own := sc.Own(workload)
+	if own == nil {
+		return deathstarbench.Path(workload)
+	}
+	path, whole := own.Location()
+	if whole {
+		return "= " + path
+	}
+	return "^~ " + path
 }

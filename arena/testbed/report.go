@@ -16,8 +16,12 @@ import (
 	"trimtab/page"
 )
 
+// ReportSchema is the version of a Report's fields.
+const ReportSchema = 1
+
 // Report is the outcome of a trial, as report.json holds it.
 type Report struct {
+	Schema   int    `json:"schema_version"` // ReportSchema
 	Version  string `json:"trimtab_version"`
 	Scenario string `json:"scenario"`
 	Policy   string `json:"policy"`

@@ -54,6 +54,7 @@ func (w *World) Trial(ctx context.Context, cfg TrialConfig) (*Report, error) {
 		return nil, err
 	}
 	t.report = &Report{
+		Schema:   ReportSchema,
 		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed,
 		Started: w.session.started.UTC().Truncate(time.Millisecond),
 		Servers: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,8 @@ import (
 )
 
 // arenaPolicies are played when --policy does not say which.
-const arenaPolicies = "equal,l3,tuned,oracle,least_conn/equal,least_conn/l3,least_conn/tuned,least_conn/oracle,least_time,peak_ewma"
+const arenaPolicies = "equal,l3,tuned,oracle," +
+	"least_conn/equal,least_conn/l3,least_conn/tuned,least_conn/oracle,least_time,peak_ewma"
 
 type arenaFlags struct {
 	policies, world, actuator, out, markdown, baseline, cache string
@@ -40,16 +40,17 @@ func newArena(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "arena [flags] SCENARIO...",
 		Short: "Play policies over scenarios, in the simulator or on the testbed, and compare them",
-		Long: `Play every policy over every scenario with several seeds and compare latencies, tardiness, errors and reloads. A
-SCENARIO is the name of a built-in one, a file, or "all" for all built-in ones that name no objective of their own.
+		Long: `Play every policy over every scenario with several seeds and compare latencies, tardiness, errors and
+reloads. A SCENARIO is the name of a built-in one, a file, or "all" for all built-in ones that name no objective of
+their own.
 
 A policy is chooser or method/chooser, for instance least_conn/tuned; a method alone means equal weights. Choosers:
 ` + "  " + strings.Join(chooserNames(), ", ") + `.
 Methods: round_robin, least_conn, random_two, least_time (NGINX 1.31's least_time last_byte inflight),
 least_time_no_inflight (its least_time last_byte) and peak_ewma (two random choices, the lower peak-EWMA); the last
 four in the simulator only.
-Scenarios with an objective (mesh-…) are for the choosers optimal, which knows loads and faults to come, and pursue; their rows
-say which share of optimal's reward a policy had, and how often bounds held.
+Scenarios with an objective (mesh-…) are for the choosers optimal, which knows loads and faults to come, and pursue;
+their rows say which share of optimal's reward a policy had, and how often bounds held.
 The oracle knows the scenario: it holds the best static weights of each phase, found by search and kept in a cache.
 
 Results go to stdout: tables, or with --json one object per finished cell. With --out the rows, the courses of the first
@@ -176,7 +177,7 @@ func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error 
 		return withCode(exitConfig, err)
 	}
 	all := choosers(cache)
-	maps.Copy(all, arena.Models{Dir: modelsFolder(f.models)}.Choosers())
+	maps.Copy(all, learned(arena.Models{Dir: modelsFolder(f.models)}))
 	policies, err := arena.ParsePolicies(f.policies, all)
 	if err != nil {
 		return withCode(exitUsage, err)
@@ -294,11 +295,7 @@ func (r *arenaResults) add(row arena.Row, trace *arena.Trace) error {
 
 // appendJSON writes one complete line.
 func appendJSON(f *os.File, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.Name(), err)
-	}
-	if _, err := f.Write(append(text, '\n')); err != nil {
+	if err := printJSON(f, v); err != nil {
 		return fmt.Errorf("write %s: %w", f.Name(), err)
 	}
 	return nil

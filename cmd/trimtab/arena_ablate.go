@@ -35,11 +35,12 @@ func newArenaAblate(e *env) *cobra.Command {
 		Use:   "ablate [flags] [SCENARIO...]",
 		Short: "Halve, double and switch off every parameter of the tuner, and say what that does",
 		Long: `Play the tuner over generated worlds, or over the given scenarios, as it is and with each of its parameters
-halved, doubled and off, with the same arrivals. For every change: p99, ART per request and reloads divided by what they are
-without it, as geometric means over worlds with a 95 % interval by bootstrap over worlds, and the kind of world (by
-fault, load, servers, start; or the library) in which p99 changes most. What may be chance there has a question mark:
-1 lies in the interval that is made wider for so many kinds being looked at. ART counts with 0.001 added and reloads
-with 1 added to both sides. The last line names the changes that cost less than 1 % and surely hurt in no kind of world.
+halved, doubled and off, with the same arrivals. For every change: p99, ART per request and reloads divided by what
+they are without it, as geometric means over worlds with a 95 % interval by bootstrap over worlds, and the kind of
+world (by fault, load, servers, start; or the library) in which p99 changes most. What may be chance there has a
+question mark: 1 lies in the interval that is made wider for so many kinds being looked at. ART counts with 0.001
+added and reloads with 1 added to both sides. The last line names the changes that cost less than 1 % and surely hurt
+in no kind of world.
 
 A parameter with "off" has a value at which its part of the tuner is not there: docs/lab/parameters.md.`,
 		Example: `  trimtab arena ablate --worlds 8

@@ -9,9 +9,6 @@ import (
 	"trimtab/tuner/params"
 )
 
-// ablateSchema is the version of the lines that --json prints.
-const ablateSchema = 1
-
 // ratioJSON is a geometric mean over worlds with its 95 % interval.
 type ratioJSON struct {
 	Ratio  float64 `json:"ratio"`
@@ -26,7 +23,6 @@ func ratioOf(e arena.Estimate) ratioJSON {
 
 // changeJSON is what one change of a parameter does.
 type changeJSON struct {
-	Schema      int                  `json:"schema"`
 	Kind        string               `json:"kind"`
 	Param       string               `json:"param"`
 	To          string               `json:"to"`
@@ -42,7 +38,6 @@ type changeJSON struct {
 
 // kindJSON is what one change of a parameter does to one policy in the worlds of a kind.
 type kindJSON struct {
-	Schema int       `json:"schema"`
 	Kind   string    `json:"kind"`
 	Param  string    `json:"param"`
 	To     string    `json:"to"`
@@ -60,7 +55,7 @@ func (r *ablateResults) printJSON(report *arena.AblationReport) error {
 			return err
 		}
 		line := changeJSON{
-			Schema: ablateSchema, Kind: "change", Param: e.Part, To: e.To, Unit: d.Unit, Default: d.Default,
+			Kind: "change", Param: e.Part, To: e.To, Unit: d.Unit, Default: d.Default,
 			P99: ratioOf(e.P99), ART: ratioOf(e.ART), Reloads: ratioOf(e.Reloads), ByPolicy: map[string]ratioJSON{},
 			Dispensable: e.Dispensable(), Failed: e.Failed,
 		}
@@ -72,7 +67,7 @@ func (r *ablateResults) printJSON(report *arena.AblationReport) error {
 		}
 		for _, k := range e.Kinds {
 			line := kindJSON{
-				Schema: ablateSchema, Kind: "kind", Param: e.Part, To: e.To, World: k.Kind, Policy: k.Policy,
+				Kind: "kind", Param: e.Part, To: e.To, World: k.Kind, Policy: k.Policy,
 				P99: ratioOf(k.P99), Sure: k.Sure,
 			}
 			if err := printJSON(r.e.stdout, line); err != nil {

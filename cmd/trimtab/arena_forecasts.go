@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +15,6 @@ import (
 	"trimtab/arena"
 	"trimtab/deathstarbench"
 )
-
-// forecastsSchema is the version of the lines of --json.
-const forecastsSchema = 1
 
 type forecastsFlags struct {
 	worlds    int
@@ -81,11 +77,7 @@ func runForecasts(ctx context.Context, e *env, f *forecastsFlags, names []string
 	}
 	if f.json {
 		for _, r := range rows {
-			line := struct {
-				Schema int `json:"schema"`
-				arena.ForecastRow
-			}{forecastsSchema, r}
-			if err := json.NewEncoder(e.stdout).Encode(line); err != nil {
+			if err := printJSON(e.stdout, r); err != nil {
 				return err
 			}
 		}

@@ -12,10 +12,11 @@ func TestArenaForecastsTellsEveryChange(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr)
 	}
+	conforms(t, "trimtab arena forecasts", stdout)
 	lines, judged := 0, 0
 	for line := range strings.Lines(stdout) {
 		var v struct {
-			Schema        int
+			Schema        int `json:"schema_version"`
 			World, Policy string
 			Unjudged      string
 			P99           struct {
@@ -26,7 +27,7 @@ func TestArenaForecastsTellsEveryChange(t *testing.T) {
 			}
 		}
 		err := json.Unmarshal([]byte(line), &v)
-		if err != nil || v.Schema != forecastsSchema || v.World != "random-303" || v.Policy != "tuned" ||
+		if err != nil || v.Schema != schemaVersion || v.World != "random-303" || v.Policy != "tuned" ||
 			v.P99.Low <= 0 || v.P99.Low > v.P99.Median ||
 			v.P99.High < v.P99.Median {
 			t.Errorf("got %s, %v", line, err)

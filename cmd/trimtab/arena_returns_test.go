@@ -25,6 +25,7 @@ func TestArenaReturnsComparesTheTunerWithItself(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr)
 	}
+	conforms(t, "trimtab arena returns", stdout)
 	var c arena.RecurrenceRatio
 	if err := json.Unmarshal([]byte(stdout), &c); err != nil {
 		t.Fatalf("got %s: %v", stdout, err)

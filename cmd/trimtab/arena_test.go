@@ -61,6 +61,12 @@ func TestArenaRows(t *testing.T) {
 	if err != nil || !bytes.Equal(kept, stdout.Bytes()) {
 		t.Errorf("rows.ndjson holds what stdout does: got %v", err)
 	}
+	conforms(t, "trimtab arena", stdout.String())
+	traces, err := os.ReadFile(filepath.Join(out, "trace.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, "arena trace.ndjson", string(traces))
 	lines := 0
 	for line := range bytes.Lines(stdout.Bytes()) {
 		lines++
@@ -173,6 +179,7 @@ func TestE2EArenaOnTheTestbed(t *testing.T) {
 		"--seeds", "1", "--json", "--out", out}, &stdout, &stderr); code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr.String())
 	}
+	conforms(t, "trimtab arena", stdout.String())
 	var row arena.Row
 	if err := json.Unmarshal(stdout.Bytes(), &row); err != nil {
 		t.Fatal(err)

@@ -20,11 +20,11 @@ func newArenaValidate(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [flags] SCENARIO...",
 		Short: "Play scenarios in the simulator and on the testbed and compare what comes out",
-		Long: fmt.Sprintf(`Play each scenario in the simulator and, with the same arrivals, on real NGINX in front of emulated backends, and
-print mean, p50, p99 and shares side by side. The simulator is to be trusted when the mean is within %.0f %%, p99 within
-%.0f %% and every server's share within %.0f percentage points, for servers below %.0f %% utilisation; beyond that the
-command ends with code 1. It takes as long as the scenarios last. The machine must be quiet: its own delays count as errors; on one
-that is not, --dilate makes them small.`,
+		Long: fmt.Sprintf(`Play each scenario in the simulator and, with the same arrivals, on real NGINX in front of
+emulated backends, and print mean, p50, p99 and shares side by side. The simulator is to be trusted when the mean is
+within %.0f %%, p99 within %.0f %% and every server's share within %.0f percentage points, for servers below %.0f %%
+utilisation; beyond that the command ends with code 1. It takes as long as the scenarios last. The machine must be
+quiet: its own delays count as errors; on one that is not, --dilate makes them small.`,
 			100*arena.MeanTolerance, 100*arena.P99Tolerance, 100*arena.ShareTolerance, 100*arena.ValidUtilisation),
 		Example: `  trimtab arena validate capacity-1-2-4 class-speeds distant
   trimtab arena validate all --duration 60s --policy least_conn/capacity --json`,

@@ -34,10 +34,10 @@ func newArenaWorlds(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worlds [flags] [SCENARIO...]",
 		Short: "Play policies over many generated worlds and compare their p99 with a baseline's",
-		Long: `Play every policy over generated worlds (trimtab scenario random), or over the given scenarios, and say what its p99
-is to the baseline's: the geometric mean over worlds with a 95 % interval by bootstrap over worlds, in how many worlds
-it is above 1.02, 1.05 and 2, and the worst worlds with their seeds. Within a world the seeds are averaged first,
-geometrically. Requests that fail fast make p99 low: errors stand beside it.
+		Long: `Play every policy over generated worlds (trimtab scenario random), or over the given scenarios, and say what
+its p99 is to the baseline's: the geometric mean over worlds with a 95 % interval by bootstrap over worlds, in how
+many worlds it is above 1.02, 1.05 and 2, and the worst worlds with their seeds. Within a world the seeds are averaged
+first, geometrically. Requests that fail fast make p99 low: errors stand beside it.
 
 A cell that fails, for instance because the policy panics, does not end the others: it is counted and named.`,
 		Example: `  trimtab arena worlds --worlds 60 --seeds 3

@@ -8,12 +8,8 @@ import (
 	"trimtab/arena"
 )
 
-// worldsSchema is the version of the lines that --json prints.
-const worldsSchema = 1
-
 // comparisonJSON is one policy against one baseline.
 type comparisonJSON struct {
-	Schema         int                `json:"schema"`
 	Kind           string             `json:"kind"`
 	Policy         string             `json:"policy"`
 	Baseline       string             `json:"baseline"`
@@ -33,7 +29,6 @@ type comparisonJSON struct {
 
 // worldJSON is one policy against one baseline in one world.
 type worldJSON struct {
-	Schema   int    `json:"schema"`
 	Kind     string `json:"kind"`
 	Policy   string `json:"policy"`
 	Baseline string `json:"baseline"`
@@ -43,7 +38,6 @@ type worldJSON struct {
 
 // failureJSON is one cell that could not be played.
 type failureJSON struct {
-	Schema int    `json:"schema"`
 	Kind   string `json:"kind"`
 	World  string `json:"world"`
 	Policy string `json:"policy"`
@@ -54,7 +48,7 @@ type failureJSON struct {
 func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 	for _, c := range report.Comparisons {
 		line := comparisonJSON{
-			Schema: worldsSchema, Kind: "comparison", Policy: c.Policy, Baseline: c.Baseline, Worlds: len(c.Worlds),
+			Kind: "comparison", Policy: c.Policy, Baseline: c.Baseline, Worlds: len(c.Worlds),
 			P99Ratio: c.P99Ratio.Mean, Low: c.P99Ratio.Low, High: c.P99Ratio.High, Above: map[string]float64{},
 			Errors: c.Errors, BaselineErrors: c.BaselineErrors, ChangesPerHour: c.ChangesPerHour,
 			Cells: c.Cells, Failed: c.Failed,
@@ -72,7 +66,7 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 	for _, c := range report.Comparisons {
 		for _, w := range c.Worlds {
 			line := worldJSON{
-				Schema: worldsSchema, Kind: "world", Policy: c.Policy, Baseline: c.Baseline,
+				Kind: "world", Policy: c.Policy, Baseline: c.Baseline,
 				WorldRatio: w, About: r.about[w.World],
 			}
 			if err := printJSON(r.e.stdout, line); err != nil {
@@ -86,7 +80,7 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 func (r *worldsResults) printFailures() error {
 	for _, f := range r.failures {
 		line := failureJSON{
-			Schema: worldsSchema, Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed,
+			Kind: "failure", World: f.Scenario, Policy: f.Policy, Seed: f.Seed,
 			Error: f.Err.Error(),
 		}
 		if err := printJSON(r.e.stdout, line); err != nil {

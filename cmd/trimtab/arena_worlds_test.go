@@ -15,17 +15,18 @@ func TestArenaWorldsComparesWithEveryBaseline(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr)
 	}
+	conforms(t, "trimtab arena worlds", stdout)
 	kinds := map[string]int{}
 	for line := range strings.Lines(stdout) {
 		var v struct {
-			Schema                        int
+			Schema                        int `json:"schema_version"`
 			Kind, Policy, Baseline, World string
 			About                         string
 			Ratio                         float64 `json:"p99_ratio"`
 			Seeds                         int
 		}
 		err := json.Unmarshal([]byte(line), &v)
-		if err != nil || v.Schema != worldsSchema || v.Policy == v.Baseline || v.Ratio <= 0 {
+		if err != nil || v.Schema != schemaVersion || v.Policy == v.Baseline || v.Ratio <= 0 {
 			t.Errorf("got %s, %v", line, err)
 		}
 		known := v.World == "random-11" || v.World == "random-12"

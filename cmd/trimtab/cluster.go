@@ -34,8 +34,8 @@ func newCluster(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster [flags] STATS...",
 		Short: "Find the load regimes in stored statistics, or fit a Gaussian mixture to any numbers",
-		Long: `Read stored statistics in any of the three formats, turn every interval into features, fit a Gaussian mixture and
-print one row per regime. With --model an earlier model is used as it is instead of fitting one.
+		Long: `Read stored statistics in any of the three formats, turn every interval into features, fit a Gaussian mixture
+and print one row per regime. With --model an earlier model is used as it is instead of fitting one.
 
 With --csv: fit a mixture to a file of numbers (a header row, then one row of numbers per line) as they are.`,
 		Example: `  trimtab cluster stats.ndjson --out model.json --plot regimes.png --transitions P.csv
@@ -57,8 +57,8 @@ With --csv: fit a mixture to a file of numbers (a header row, then one row of nu
 		"BIC from A to B")
 	fl.StringVar(&f.covariance, "covariance", auto, "full, diag, tied or spherical; auto: full or diag, which has "+
 		"the less BIC, full only of rows enough")
-	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, or seed for the older set of raw "+
-		"per-server counters")
+	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, load+hosts with the machines that "+
+		"collect --host recorded too, or seed for the older set of raw per-server counters")
 	fl.DurationVar(&f.window, "window", 3*time.Second, "merge polls into intervals of this length; 0: every "+
 		"poll is one")
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "leave out lines that cannot be read instead of stopping at the first")

@@ -137,9 +137,8 @@ type fitJSON struct {
 }
 
 func (a *analysis) printJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
 	for _, c := range a.curve {
-		if err := enc.Encode(c); err != nil {
+		if err := printJSON(w, c); err != nil {
 			return err
 		}
 	}
@@ -168,7 +167,7 @@ func (a *analysis) printJSON(w io.Writer) error {
 		}
 		out.Regimes = append(out.Regimes, row)
 	}
-	return enc.Encode(out)
+	return printJSON(w, out)
 }
 
 // print writes the tables that people read.

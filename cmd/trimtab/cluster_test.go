@@ -45,6 +45,7 @@ func TestClusterCSV(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
+	conforms(t, "trimtab cluster", out)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	var last struct {
 		K, N, D, Iterations    int
@@ -68,7 +69,7 @@ func TestClusterCSV(t *testing.T) {
 			t.Errorf("regime %+v, want a third", r)
 		}
 	}
-	if len(lines) < 4 || !strings.HasPrefix(lines[0], `{"k":1,`) {
+	if len(lines) < 4 || !strings.HasPrefix(lines[0], `{"schema_version":1,"k":1,`) {
 		t.Errorf("curve: got %q first of %d lines", lines[0], len(lines))
 	}
 	first, err := os.ReadFile(file("a.csv"))

@@ -35,8 +35,9 @@ func newCompare(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Compare two reports of trimtab load, or two folders of trimtab run, side by side",
-		Long: `A and B are reports of trimtab load (--report FILE), folders of trimtab run, or report.json files in them. Of a run the tuned part counts.
-What differs between the two beside the figures, such as another target, seed or version, is said first.
+		Long: `A and B are reports of trimtab load (--report FILE), folders of trimtab run, or report.json files in them. Of
+a run the tuned part counts. What differs between the two beside the figures, such as another target, seed or version,
+is said first.
 
 --fail-if names figures of B, such as 'p99>200ms', or how B differs from A, such as 'p99.change>5%'.`,
 		Example: `  trimtab compare before.json after.json --html compare.html
@@ -64,11 +65,7 @@ What differs between the two beside the figures, such as another target, seed or
 				}
 			}
 			if asJSON {
-				err = printJSON(e.stdout, struct {
-					A      *outcome           `json:"a"`
-					B      *outcome           `json:"b"`
-					Change map[string]float64 `json:"change"` // relative, of errors the difference
-				}{of[0], of[1], changes(of[0], of[1])})
+				err = printJSON(e.stdout, compareJSON{of[0], of[1], changes(of[0], of[1])})
 			} else {
 				err = e.text(func(w io.Writer) error { return compareText(w, of[0], of[1]) })
 			}
@@ -323,4 +320,11 @@ func together(a, b *loadgen.Series, va, vb []*float64) (x []float64, lines [2][]
 		return long.AtS, [2][]*float64{other, vl}
 	}
 	return long.AtS, [2][]*float64{vl, other}
+}
+
+// compareJSON is two reports and what changed.
+type compareJSON struct {
+	A      *outcome           `json:"a"`
+	B      *outcome           `json:"b"`
+	Change map[string]float64 `json:"change"` // relative, of errors the difference
 }

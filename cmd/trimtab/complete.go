@@ -15,7 +15,8 @@ import (
 	"trimtab/nginx"
 )
 
-// complete registers what a shell may complete: values of flags, by their names, and the arguments of commands that take names.
+// complete registers what a shell may complete: values of flags, by their names, and the arguments of commands that
+// take names.
 func complete(root *cobra.Command) {
 	fixed := func(values ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
@@ -29,7 +30,7 @@ func complete(root *cobra.Command) {
 		"workload":   fixed(append(deathstarbench.Workloads(), deathstarbench.Mixed, plainWorkload)...),
 		"arrival":    fixed(string(arrival.Fixed), string(arrival.Exp), string(arrival.Norm), string(arrival.Zipf)),
 		"covariance": fixed(auto, string(cluster.Full), string(cluster.Diag), string(cluster.Tied), string(cluster.Spherical)),
-		"features":   fixed(string(cluster.LoadFeatures), string(cluster.SeedFeatures)),
+		"features":   fixed(string(cluster.LoadFeatures), string(cluster.HostFeatures), string(cluster.SeedFeatures)),
 		"k":          fixed(auto, "27"), "on-exit": fixed("keep", "restore"), "fsync": fixed("close", "always", "5s"),
 		"upstream": completeUpstreams, "server": completeServers, "weight": completeWeights,
 		"status": fixed("http://127.0.0.1:8081/status/format/json"),
@@ -53,7 +54,8 @@ func complete(root *cobra.Command) {
 	})
 }
 
-// upstreamsFor are the upstreams that a command would act on: of the NGINX configuration that it names, or of the one in the daemon's.
+// upstreamsFor are the upstreams that a command would act on: of the NGINX configuration that it names, or of the one
+// in the daemon's.
 func upstreamsFor(cmd *cobra.Command) []*nginx.Upstream {
 	path := daemon.DefaultNginxConfig
 	if f := cmd.Flags().Lookup("nginx-config"); f != nil && f.Value.String() != "" {

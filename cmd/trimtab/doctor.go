@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +22,6 @@ const (
 
 // diagnosis is one line of trimtab doctor.
 type diagnosis struct {
-	Schema int    `json:"schema_version"`
 	Area   string `json:"area"`
 	Check  string `json:"check"`
 	Status string `json:"status"`
@@ -37,10 +35,10 @@ func newDoctor(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check everything that tuning needs, and say what to do about what is missing",
-		Long: `Reads the daemon's configuration and checks in turn: the configuration and what it names, NGINX and its files, the running master,
-telemetry (is the page that of this NGINX? how good are its figures?), the way in which weights are changed, permissions, the systemd
-unit, clocks, and the state. It changes nothing. Every line is ok, warn (works, but), fail (tuning will not work) or skip (could not be
-looked at), with what to do.
+		Long: `Reads the daemon's configuration and checks in turn: the configuration and what it names, NGINX and its
+files, the running master, telemetry (is the page that of this NGINX? how good are its figures?), the way in which
+weights are changed, permissions, the systemd unit, clocks, and the state. It changes nothing. Every line is ok, warn
+(works, but), fail (tuning will not work) or skip (could not be looked at), with what to do.
 
 Exit codes: 0 nothing failed; 3, 4 or 5 something did: the configuration, the telemetry, or anything else.`,
 		Example: `  sudo trimtab doctor
@@ -61,9 +59,8 @@ Exit codes: 0 nothing failed; 3, 4 or 5 something did: the configuration, the te
 
 func printDiagnoses(e *env, found []diagnosis, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(e.stdout)
 		for _, d := range found {
-			if err := enc.Encode(d); err != nil {
+			if err := printJSON(e.stdout, d); err != nil {
 				return err
 			}
 		}

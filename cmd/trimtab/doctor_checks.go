@@ -41,7 +41,7 @@ type examination struct {
 }
 
 func (x *examination) add(area, check, status, todo, format string, args ...any) {
-	x.found = append(x.found, diagnosis{Schema: schemaVersion, Area: area, Check: check, Status: status,
+	x.found = append(x.found, diagnosis{Area: area, Check: check, Status: status,
 		Detail: fmt.Sprintf(format, args...), Todo: todo})
 }
 
@@ -223,6 +223,7 @@ func (x *examination) samePage(ctx context.Context, cfg *daemon.Config, client *
 	} else {
 		x.skip(areaTelemetry, "same NGINX", "no master is seen to compare with")
 	}
+	x.probe(ctx, client, todo)
 	if x.loaded == nil {
 		return
 	}

@@ -31,9 +31,9 @@ func newExplain(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Say what the daemon decided last and why",
-		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none answers: the shares of the
-servers now and by the operator's weights, what holds changes and what to do, the load, the last decision with what was expected of it and what came
-of it, and what is believed of every server.`,
+		Long: `Asks the running daemon, at the address that its configuration gives, or reads the state file when none
+answers: the shares of the servers now and by the operator's weights, what holds changes and what to do, the load, the
+last decision with what was expected of it and what came of it, and what is believed of every server.`,
 		Example: `  sudo trimtab explain
   sudo trimtab explain --state /var/lib/trimtab/worker/tuner.db
   trimtab explain --json | jq .explanation.pools`,
@@ -47,7 +47,7 @@ of it, and what is believed of every server.`,
 				return withCode(exitConfig, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(r)
+				return printJSON(e.stdout, r)
 			}
 			return e.text(func(w io.Writer) error {
 				_, err := io.WriteString(w, reportText(r, from))

@@ -112,7 +112,12 @@ func TestReportsNameWhatTheyAreOfAndCompare(t *testing.T) {
 		t.Error("the report holds what a header said")
 	}
 	page := filepath.Join(t.TempDir(), "compare.html")
-	code, stdout, stderr := command(t.Context(), "compare", a, b, "--html", page)
+	code, stdout, stderr := command(t.Context(), "compare", a, b, "--json")
+	if code != exitOK {
+		t.Fatalf("got exit code %d: %s", code, stderr)
+	}
+	conforms(t, "trimtab compare", stdout)
+	code, stdout, stderr = command(t.Context(), "compare", a, b, "--html", page)
 	if code != exitOK || !strings.Contains(stdout, "Target differs") || !strings.Contains(stdout, "p99") {
 		t.Errorf("compare: code %d, %s%s", code, stdout, stderr)
 	}

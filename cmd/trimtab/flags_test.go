@@ -33,7 +33,8 @@ func TestVariablesAreUnique(t *testing.T) {
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			name, flag := variableOf(cmd, f), cmd.CommandPath()+" --"+f.Name
-			// A command and a table of the same name mean the same by the same word: the plan of an experiment, the servers of a fleet.
+			// A command and a table of the same name mean the same by the same word: the plan of an experiment, the
+			// servers of a fleet.
 			shared := seen[name] == "key "+cmd.Name()+"."+strings.ReplaceAll(f.Name, "-", "_")
 			if n++; seen[name] != "" && !shared {
 				t.Errorf("%s is %s and %s", name, seen[name], flag)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,15 +35,16 @@ func newFleet(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fleet",
 		Short: "The centre of several nodes: one belief per server, one plan for all",
-		Long: `Runs the centre of a fleet until it is told to stop. Nodes are daemons (trimtab tune) whose configuration names it under
-[fleet]; each says what its NGINX saw, and is told the weights that are best for the load of all. The centre brings a NATS server with a
-file store of its own; --servers names another one instead. Nothing listens beyond this machine unless --listen says so.
+		Long: `Runs the centre of a fleet until it is told to stop. Nodes are daemons (trimtab tune) whose configuration
+names it under [fleet]; each says what its NGINX saw, and is told the weights that are best for the load of all. The
+centre brings a NATS server with a file store of its own; --servers names another one instead. Nothing listens beyond
+this machine unless --listen says so.
 
-Several centres may run: one plans, and another takes over within seconds when it is gone. With --cluster-listen, --routes and
---replicas 3 their servers are a cluster, so that what is stored outlives each of them.
+Several centres may run: one plans, and another takes over within seconds when it is gone. With --cluster-listen,
+--routes and --replicas 3 their servers are a cluster, so that what is stored outlives each of them.
 
-The balancing methods, deadlines and limits that the plan is made for are those of --config ([[upstream]], [tuner]), a file as trimtab
-tune has it.`,
+The balancing methods, deadlines and limits that the plan is made for are those of --config ([[upstream]], [tuner]), a
+file as trimtab tune has it.`,
 		Example: `  trimtab fleet keys init --host centre.example.org
   trimtab fleet --listen 0.0.0.0:4222
   trimtab fleet keys node edge-1
@@ -236,7 +236,7 @@ func newFleetStatus(e *env, f *fleetFlags) *cobra.Command {
 				return withCode(exitTelemetry, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(st)
+				return printJSON(e.stdout, st)
 			}
 			return e.text(func(w writer) error { return writeFleet(w, st, time.Now()) })
 		}}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -50,10 +49,10 @@ func newGraphInit(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init --target URL [--graph F.edges]",
 		Short: "Register the users of a social graph and make them follow each other",
-		Long: `Register the users of a social graph, make both ends of every edge follow each other, and with --compose write
-initial posts, in an emulated or a real deployment. Without --graph a seeded generator makes one like DeathStarBench's own:
-962 users, about 18,800 edges. Calls that fail are tried again with growing pauses; users that exist are kept, so the
-command can be repeated.`,
+		Long: `Register the users of a social graph, make both ends of every edge follow each other, and with --compose
+write initial posts, in an emulated or a real deployment. Without --graph a seeded generator makes one like
+DeathStarBench's own: 962 users, about 18,800 edges. Calls that fail are tried again with growing pauses; users that
+exist are kept, so the command can be repeated.`,
 		Example: `  trimtab graph init --target http://nginx:8080
   trimtab graph init --target http://nginx:8080 --graph socfb-Reed98.edges --compose`,
 		Args: usageArgs(cobra.NoArgs),
@@ -80,11 +79,7 @@ command can be repeated.`,
 				return fmt.Errorf("set up %s: %w", setUp.BaseURL, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(struct {
-					requests.SetUpReport
-					Seconds float64 `json:"seconds"`
-					Seed    uint64  `json:"seed"`
-				}{report, time.Since(start).Seconds(), source.seed})
+				return printJSON(e.stdout, graphJSON{report, time.Since(start).Seconds(), source.seed})
 			}
 			_, err = fmt.Fprintf(e.stdout, "%d users registered, %d existed, %d follows, %d posts, %d retries "+
 				"in %.1f s\n",
@@ -143,4 +138,11 @@ func newGraphGenerate(e *env) *cobra.Command {
 	}
 	source.flags(c)
 	return c
+}
+
+// graphJSON says what bringing a graph into a network did.
+type graphJSON struct {
+	requests.SetUpReport
+	Seconds float64 `json:"seconds"`
+	Seed    uint64  `json:"seed"`
 }

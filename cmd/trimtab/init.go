@@ -33,17 +33,19 @@ func newInit(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Find NGINX, its upstreams and status page, and write the configuration for them",
-		Long: `Looks for the running NGINX (binary, configuration, version, container), its upstreams, a status page or the way to one, and the best way of
-changing weights on this version; asks what it cannot know, writes the configuration with comments, checks everything as trimtab doctor
-does, shows what tuning would change now, and prints the next two commands. Everything that it makes is noted, and --undo takes it back:
-files where nobody has changed them since, and the weights of before.
+		Long: `Looks for the running NGINX (binary, configuration, version, container), its upstreams, a status page or the
+way to one, and the best way of changing weights on this version; asks what it cannot know, writes the configuration
+with comments, checks everything as trimtab doctor does, shows what tuning would change now, and prints the next two
+commands. Everything that it makes is noted, and --undo takes it back: files where nobody has changed them since, and
+the weights of before.
 
-A status page is installed where there is none and NGINX has its Lua module: two files in a folder of their own, and a link in a folder that
-NGINX includes. On NGINX 1.27.3 and newer weights go by DNS, which changes two lines of every upstream; before, by reload, which changes
-nothing until it tunes.`,
+A status page is installed where there is none and NGINX has its Lua module: two files in a folder of their own, and a
+link in a folder that NGINX includes. On NGINX 1.27.3 and newer weights go by DNS, which changes two lines of every
+upstream; before, by reload, which changes nothing until it tunes.`,
 		Example: `  sudo trimtab init
   sudo trimtab init --yes --observe 2m
-  sudo trimtab init --nginx-config /opt/lb/nginx.conf --status http://127.0.0.1:8081/status/format/json --actuator reload
+  sudo trimtab init --nginx-config /opt/lb/nginx.conf --status http://127.0.0.1:8081/status/format/json \
+    --actuator reload
   sudo trimtab init --undo`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

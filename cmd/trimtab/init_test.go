@@ -97,6 +97,7 @@ func TestE2EInitAndUndo(t *testing.T) {
 		if code != exitOK {
 			t.Errorf("got code %d, %s and %s, want %d", code, stdout, stderr, exitOK)
 		}
+		conforms(t, "trimtab doctor", stdout)
 		seen := map[string]string{}
 		for line := range strings.Lines(stdout) {
 			var d diagnosis
@@ -105,7 +106,7 @@ func TestE2EInitAndUndo(t *testing.T) {
 			}
 			seen[d.Area+" "+d.Check] = d.Status
 		}
-		for _, check := range []string{"configuration named files", "nginx master", "telemetry same NGINX",
+		for _, check := range []string{"configuration named files", "nginx master", "telemetry same NGINX", "telemetry probe",
 			"telemetry servers", "actuator circuit breaker"} {
 			if seen[check] != statusOK {
 				t.Errorf("%s: got %q, want ok", check, seen[check])
@@ -126,6 +127,14 @@ func TestE2EInitAndUndo(t *testing.T) {
 		if code, stdout, _ := command(t.Context(), "doctor", "--config", wrong); code != exitTelemetry ||
 			!strings.Contains(stdout, "same NGINX: ") {
 			t.Errorf("got code %d and %s, want %d", code, stdout, exitTelemetry)
+		}
+		proxied := strings.Replace(string(text), "[status]", "[status]\nproxied = true", 1)
+		if err := os.WriteFile(wrong, []byte(strings.ReplaceAll(proxied, b.Config, other.Config)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if code, stdout, _ := command(t.Context(), "doctor", "--config", wrong); code != exitTelemetry ||
+			!strings.Contains(stdout, "probe: 5 requests to 127.0.0.1:") {
+			t.Errorf("through a proxy: got code %d and %s, want %d and what the probe says", code, stdout, exitTelemetry)
 		}
 	})
 	code, stdout, stderr = b.run(t, "init", "--undo")

@@ -23,9 +23,10 @@ func newLimit(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "limit",
 		Short: "Keep a server's share of the requests within limits, and tune on within them",
-		Long: `A server gets at least --min and at most --max of the requests of its upstream, or with --keep the share that your weights give it. The
-rest is tuned around it. Without --server the limits are those of every server that has none of its own, and --keep leaves the whole upstream
-alone. They go before what trimtab.toml says, and outlive restarts. Limits that the servers cannot keep all are kept as far as they can be.`,
+		Long: `A server gets at least --min and at most --max of the requests of its upstream, or with --keep the share that
+your weights give it. The rest is tuned around it. Without --server the limits are those of every server that has none
+of its own, and --keep leaves the whole upstream alone. They go before what trimtab.toml says, and outlive restarts.
+Limits that the servers cannot keep all are kept as far as they can be.`,
 		Example: `  sudo trimtab limit --upstream backend --server 10.0.0.3:80 --min 10% --max 40% --for 20m
   sudo trimtab limit --upstream backend --max 60%
   sudo trimtab limit --upstream backend --server 10.0.0.3:80 --keep     # tune = false

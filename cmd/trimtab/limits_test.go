@@ -114,6 +114,11 @@ max_share = 0.4`, func(i int) http.HandlerFunc {
 				strings.Count(out.String(), "\n") != 1 {
 				t.Errorf("orders: %s", out)
 			}
+			said := new(buffer)
+			if code := run(t.Context(), []string{"orders", "--config", b.config, "--json"}, said, said); code != 0 {
+				t.Errorf("orders --json: code %d", code)
+			}
+			conforms(t, "trimtab orders", said.String())
 			if code := stop(); code != 0 || strings.Contains(stderr.String(), "level=ERROR") {
 				t.Errorf("code %d: %s", code, stderr)
 			}

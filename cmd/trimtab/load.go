@@ -37,16 +37,17 @@ func newLoad(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load URL [--workload W] --rate R --duration D [flags]",
 		Short: "Send open-loop load with faithful arrivals and latencies that count from the due time",
-		Long: `Send requests when they are due, whatever the server does, and measure each from its due time to its complete answer.
-Arrivals are fixed, exp (Poisson), norm or zipf; the rate is constant, in steps, ramps or a sine. A schedule drives
-several workloads at once, each with its own bursts: drawn at random, or read from a file that repeats it exactly.
+		Long: `Send requests when they are due, whatever the server does, and measure each from its due time to its complete
+answer. Arrivals are fixed, exp (Poisson), norm or zipf; the rate is constant, in steps, ramps or a sine. A schedule
+drives several workloads at once, each with its own bursts: drawn at random, or read from a file that repeats it
+exactly.
 
 The report says when the run is not valid as open loop (the generator was late or sent less than was due), and how the
 gaps between requests compare with the law that was asked for. Ctrl-C ends the load, waits for answers as long as
 --drain says, and still writes every report.
 
-Exit codes: 0 sent, whatever the answers were, as long as one was good; 1 every request failed; 2 wrong usage; 3 a file that cannot be
-read or written; 8 a limit of --fail-if was crossed; 130 interrupted.`,
+Exit codes: 0 sent, whatever the answers were, as long as one was good; 1 every request failed; 2 wrong usage; 3 a
+file that cannot be read or written; 8 a limit of --fail-if was crossed; 130 interrupted.`,
 		Example: `  trimtab load http://127.0.0.1:8080/ --rate 2000 --arrival exp --duration 1m
   echo "GET http://127.0.0.1:8080/" | trimtab load --targets - --rate 50/1s --duration 30s
   trimtab load --target http://nginx --workload mixed --rate 500 --duration 5m --report load.json --html load.html

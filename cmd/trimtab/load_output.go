@@ -80,7 +80,6 @@ func (o *loadOutputs) open(workloads []string) (files *loadFiles, err error) {
 		}
 		f.files = append(f.files, file)
 		f.seconds = bufio.NewWriter(file)
-		f.encoder = json.NewEncoder(f.seconds)
 	}
 	if o.results != "" {
 		file, err := create(o.results)
@@ -95,10 +94,10 @@ func (o *loadOutputs) open(workloads []string) (files *loadFiles, err error) {
 
 // second writes what completed in one second.
 func (f *loadFiles) second(s loadgen.Second) {
-	if f.encoder == nil || f.err != nil {
+	if f.seconds == nil || f.err != nil {
 		return
 	}
-	if f.err = f.encoder.Encode(s); f.err == nil {
+	if f.err = printJSON(f.seconds, s); f.err == nil {
 		f.err = f.seconds.Flush() // so that the file can be followed
 	}
 }

@@ -58,6 +58,12 @@ func TestLoadWritesEveryOutput(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got exit code %d: %s", code, stderr)
 	}
+	conforms(t, "trimtab load", stdout)
+	seconds, err := os.ReadFile(path("s.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, "load --ndjson", string(seconds))
 	saved, err := os.ReadFile(path("r.json"))
 	if err != nil || string(saved) != stdout {
 		t.Errorf("got report %s and on stdout %s, %v, want one JSON object in both", saved, stdout, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,10 +24,10 @@ func newNginxCheck(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check whether weights can be changed safely here, and say what stands in the way",
-		Long: `Check reads the configuration, compares the files it finds with nginx -T, runs nginx -t, looks for the running
-master, for a change that a crash left unfinished and for the circuit breaker. With --status it also looks at the page as
-a source of telemetry: which module or shim answers, whether histograms are on, whether attempts that are passed on are
-counted (tried out on a private NGINX with the same modules), what a poll costs. It writes nothing.`,
+		Long: `Check reads the configuration, compares the files it finds with nginx -T, runs nginx -t, looks for the
+running master, for a change that a crash left unfinished and for the circuit breaker. With --status it also looks at
+the page as a source of telemetry: which module or shim answers, whether histograms are on, whether attempts that are
+passed on are counted (tried out on a private NGINX with the same modules), what a poll costs. It writes nothing.`,
 		Example: `  trimtab nginx check
   trimtab nginx check --status http://127.0.0.1:8081/status/format/json
   trimtab nginx check -c /etc/nginx/nginx.conf --json`,
@@ -48,7 +47,7 @@ counted (tried out on a private NGINX with the same modules), what a poll costs.
 					failed++
 				}
 				if asJSON {
-					if err := json.NewEncoder(e.stdout).Encode(f); err != nil {
+					if err := printJSON(e.stdout, f); err != nil {
 						return err
 					}
 					continue
@@ -147,9 +146,9 @@ func newNginxRollback(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback",
 		Short: "Undo the last change, or one that a crash left unfinished",
-		Long: `Rollback puts the content back that every file had before the last change, through the same pipeline as a change:
-tested, written in one step, reloaded, confirmed. It refuses where someone has saved the file since. Rolling back twice
-brings the change back.`,
+		Long: `Rollback puts the content back that every file had before the last change, through the same pipeline as a
+change: tested, written in one step, reloaded, confirmed. It refuses where someone has saved the file since. Rolling
+back twice brings the change back.`,
 		Example: `  trimtab nginx rollback
   trimtab nginx rollback -c /etc/nginx/nginx.conf --json`,
 		Args: usageArgs(cobra.NoArgs),
@@ -161,7 +160,7 @@ brings the change back.`,
 			defer end()
 			r, err := a.Rollback(cmd.Context())
 			if asJSON {
-				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+				if err := printJSON(e.stdout, receiptJSON(r, err)); err != nil {
 					return err
 				}
 			} else if err == nil {

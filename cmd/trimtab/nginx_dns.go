@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -62,9 +61,9 @@ func newNginxDNS(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dns",
 		Short: "Weights and servers by DNS: install, look at them, set them (NGINX 1.27.3 and newer)",
-		Long: `Since 1.27.3 NGINX takes the servers of an upstream and their weights from DNS, and asks again every two seconds: no reload, no module,
-no connection closed. Trimtab answers over loopback: the daemon with kind = "dns", or trimtab nginx dns serve. When nobody answers,
-NGINX goes on with the weights it has.`,
+		Long: `Since 1.27.3 NGINX takes the servers of an upstream and their weights from DNS, and asks again every two
+seconds: no reload, no module, no connection closed. Trimtab answers over loopback: the daemon with kind = "dns", or
+trimtab nginx dns serve. When nobody answers, NGINX goes on with the weights it has.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -80,10 +79,10 @@ func newDNSInstall(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Show, test and with --write make the change after which upstreams take their weights by DNS",
-		Long: `Works out the change of your configuration: two lines per upstream, the servers that stood there as backups for the second until the
-first answer, and the lines of before as comments. It has nginx -t read the result and prints it. With --write it is written, NGINX
-reloaded and seen to have done so, or everything is put back; what NGINX is to be told is written before. The way back is
-trimtab nginx dns reset --lines.`,
+		Long: `Works out the change of your configuration: two lines per upstream, the servers that stood there as backups
+for the second until the first answer, and the lines of before as comments. It has nginx -t read the result and prints
+it. With --write it is written, NGINX reloaded and seen to have done so, or everything is put back; what NGINX is to
+be told is written before. The way back is trimtab nginx dns reset --lines.`,
 		Example: `  sudo trimtab nginx dns install
   sudo trimtab nginx dns install --upstream backend --write`,
 		Args: usageArgs(cobra.NoArgs),
@@ -158,11 +157,9 @@ func installDNS(ctx context.Context, e *env, flags nginxFlags, where dnsFlags, o
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"diff": diff, "tested": tested, "written": r.Changed, "upstreams": slices.Sorted(maps.Keys(in.State)),
-			"present": in.Present,
-			"skipped": in.Skipped, "notes": in.Notes, "names": in.Names, "state": where.state,
-		})
+		return printJSON(e.stdout, dnsInstallJSON{Diff: diff, Tested: tested, Written: r.Changed,
+			Upstreams: slices.Sorted(maps.Keys(in.State)), Present: in.Present, Skipped: in.Skipped, Notes: in.Notes,
+			Names: in.Names, State: where.state})
 	}
 	return explainDNS(e, in, where, diff, tested, again, r)
 }
@@ -195,10 +192,10 @@ func explainDNS(e *env, in *dns.Installation, where dnsFlags, diff string, teste
 				"place and write it:", again)
 	}
 	fmt.Fprint(out, `
-The resolver line says whom NGINX asks, and the service line for what: it asks for _http._tcp of that name, then for the address of
-every server, and asks for the servers again every two seconds. The static lines are the servers of before. They are used from a start
-of NGINX until the first answer, about a second, and while all others fail. What you change in them from now on does not count beyond
-that: servers and weights come from Trimtab.
+The resolver line says whom NGINX asks, and the service line for what: it asks for _http._tcp of that name, then for
+the address of every server, and asks for the servers again every two seconds. The static lines are the servers of
+before. They are used from a start of NGINX until the first answer, about a second, and while all others fail. What
+you change in them from now on does not count beyond that: servers and weights come from Trimtab.
 `)
 	_, err := fmt.Fprintf(out,
 		"\nFor the daemon, in trimtab.toml:\n\n    [actuator]\n    kind = \"dns\"\n    dns_listen = %q\n", where.listen)
@@ -254,10 +251,8 @@ func showDNS(ctx context.Context, e *env, a *dns.Actuator, where dnsFlags, asJSO
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"state": st, "answered": answered == "", "not_answered_because": answered, "in_force": force == "" &&
-				where.status != "", "not_in_force_because": force,
-		})
+		return printJSON(e.stdout, dnsShowJSON{State: st, Answered: answered == "", NotAnswered: answered,
+			InForce: force == "" && where.status != "", NotInForce: force})
 	}
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
@@ -333,7 +328,7 @@ func changeDNS(ctx context.Context, e *env, where dnsFlags, asJSON bool, names [
 	defer end()
 	r, err := a.Change(ctx, names, change)
 	if asJSON {
-		if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+		if err := printJSON(e.stdout, receiptJSON(r, err)); err != nil {
 			return err
 		}
 	} else if err == nil && r.Changed {

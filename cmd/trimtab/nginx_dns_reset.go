@@ -73,8 +73,8 @@ func newDNSServe(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer DNS for NGINX without tuning, until interrupted",
-		Long: `Answers from the state file, which trimtab nginx dns set changes. The daemon with kind = "dns" does this itself: it takes over as soon
-as this process ends.`,
+		Long: `Answers from the state file, which trimtab nginx dns set changes. The daemon with kind = "dns" does this
+itself: it takes over as soon as this process ends.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			where.of(flags.config)

@@ -143,6 +143,8 @@ func TestE2EShimInstallAndCheck(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("check: got %d, %s%s", code, stdout, stderr)
 	}
+	_, said, _ := trimtab(t, "nginx", "check", "-c", path, "--prefix", dir, "--state-dir", t.TempDir(), "--json")
+	conforms(t, "trimtab nginx check", said)
 	for _, want := range []string{"the Lua shim (trimtab-lua-1)", "probed: an attempt that is passed on is counted",
 		"KiB free"} {
 		if !strings.Contains(stdout, want) {

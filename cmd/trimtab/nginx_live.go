@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,10 +20,10 @@ func newNginxLive(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "live",
 		Short: "Weights that change without a reload: install live weights, look at them, set them",
-		Long: `NGINX's own balancers look for their weights in shared memory when an upstream has a zone. A piece of Lua in NGINX (Debian:
-libnginx-mod-http-lua) takes one authenticated call over loopback and writes them there, for the next request of every worker: no reload, no
-worker that drains, no connection closed, and nothing to do while requests are served. Weights set live survive reloads; after a restart
-NGINX begins with those of the file.`,
+		Long: `NGINX's own balancers look for their weights in shared memory when an upstream has a zone. A piece of Lua in
+NGINX (Debian: libnginx-mod-http-lua) takes one authenticated call over loopback and writes them there, for the next
+request of every worker: no reload, no worker that drains, no connection closed, and nothing to do while requests are
+served. Weights set live survive reloads; after a restart NGINX begins with those of the file.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -39,9 +38,10 @@ func newLiveInstall(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Write the files for live weights and say which two lines to add",
-		Long: `Writes the files into a folder of their own beside nginx.conf and prints the lines that you add to your configuration: one in the
-http block, and a zone in each upstream that has none. Nothing of yours is touched. Run it again after an upgrade; an upstream that is added
-later needs no more than its zone. To undo it, take the lines out, reload and delete the folder.`,
+		Long: `Writes the files into a folder of their own beside nginx.conf and prints the lines that you add to your
+configuration: one in the http block, and a zone in each upstream that has none. Nothing of yours is touched. Run it
+again after an upgrade; an upstream that is added later needs no more than its zone. To undo it, take the lines out,
+reload and delete the folder.`,
 		Example: `  sudo trimtab nginx live install
   sudo trimtab nginx live install --upstream backend --listen unix:/run/trimtab-live.sock
   sudo trimtab nginx live install --status-listen 127.0.0.1:8081
@@ -63,7 +63,7 @@ later needs no more than its zone. To undo it, take the lines out, reload and de
 				}
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(installJSON(in, written))
+				return printJSON(e.stdout, installJSON(in, written))
 			}
 			return explainInstall(e, flags, in, written, dryRun)
 		},
@@ -142,15 +142,32 @@ func liveAsGiven(in *live.Installation) string {
 	return text
 }
 
-func installJSON(in *live.Installation, written []string) map[string]any {
-	lines := []map[string]any{}
+// liveInstallJSON says what was written for live weights, and which lines are to be added.
+type liveInstallJSON struct {
+	Dir       string     `json:"dir"`
+	Listen    string     `json:"listen"`
+	TokenFile string     `json:"token_file"`
+	Written   []string   `json:"written"`
+	Lines     []lineJSON `json:"lines"`
+	Skipped   []string   `json:"skipped"`
+	Notes     []string   `json:"notes"`
+}
+
+// lineJSON is a line for a file of NGINX.
+type lineJSON struct {
+	Text    string `json:"text"`
+	Where   string `json:"where"`
+	File    string `json:"file"`
+	Present bool   `json:"present"`
+}
+
+func installJSON(in *live.Installation, written []string) liveInstallJSON {
+	lines := []lineJSON{}
 	for _, l := range in.Lines {
-		lines = append(lines, map[string]any{"text": l.Text, "where": l.Where, "file": l.File, "present": l.Present})
+		lines = append(lines, lineJSON{Text: l.Text, Where: l.Where, File: l.File, Present: l.Present})
 	}
-	return map[string]any{
-		"dir": in.Live.Dir, "listen": in.Live.Listen, "token_file": in.Live.TokenFile, "written": written,
-		"lines": lines, "skipped": in.Skipped, "notes": in.Notes,
-	}
+	return liveInstallJSON{Dir: in.Live.Dir, Listen: in.Live.Listen, TokenFile: in.Live.TokenFile, Written: written,
+		Lines: lines, Skipped: in.Skipped, Notes: in.Notes}
 }
 
 // Where the control call and its token are when nobody says otherwise.
@@ -227,7 +244,7 @@ func newLiveSet(e *env) *cobra.Command {
 			}
 			r, err := a.Apply(cmd.Context(), want)
 			if asJSON {
-				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+				if err := printJSON(e.stdout, receiptJSON(r, err)); err != nil {
 					return err
 				}
 			} else if err == nil && r.Changed {
@@ -279,7 +296,7 @@ func newLiveReset(e *env) *cobra.Command {
 
 func printLive(e *env, s *live.State, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(e.stdout).Encode(s)
+		return printJSON(e.stdout, s)
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	for _, name := range slices.Sorted(maps.Keys(s.Upstreams)) {

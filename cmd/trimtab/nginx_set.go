@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,12 +28,13 @@ func newNginxSet(e *env) *cobra.Command {
 		Example: `  trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --weight 10.0.0.2:80=5
   trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --dry-run
   trimtab nginx set --upstream backend --weight 10.0.0.1:80=3 --status http://127.0.0.1:8081/status/format/json`,
-		Long: `Set changes the digits of the named weights and nothing else. The new file is tested with nginx -t before it takes the place of the
-old one, NGINX is told to reload, and the change counts only once NGINX is seen to run it; else the old file goes back, and NGINX with it.
-A server is named as nginx show prints it, or as it is written.
+		Long: `Set changes the digits of the named weights and nothing else. The new file is tested with nginx -t before it
+takes the place of the old one, NGINX is told to reload, and the change counts only once NGINX is seen to run it; else
+the old file goes back, and NGINX with it. A server is named as nginx show prints it, or as it is written.
 
-Exit codes: 0 in force, or nothing to do · 2 wrong usage · 3 the configuration cannot be read · 4 the status page cannot be read ·
-5 refused, nothing was changed · 6 not confirmed, rolled back · 7 rolling back failed · 130 interrupted, nothing was changed.`,
+Exit codes: 0 in force, or nothing to do · 2 wrong usage · 3 the configuration cannot be read · 4 the status page
+cannot be read · 5 refused, nothing was changed · 6 not confirmed, rolled back · 7 rolling back failed · 130
+interrupted, nothing was changed.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := parseWeights(flags.config, upstream, weights)
@@ -51,7 +52,7 @@ Exit codes: 0 in force, or nothing to do · 2 wrong usage · 3 the configuration
 			a.NoReload = noReload
 			r, err := a.Apply(cmd.Context(), settings)
 			if asJSON {
-				if err := json.NewEncoder(e.stdout).Encode(receiptJSON(r, err)); err != nil {
+				if err := printJSON(e.stdout, receiptJSON(r, err)); err != nil {
 					return err
 				}
 			} else if err == nil {
@@ -152,24 +153,42 @@ func printReceipt(e *env, r nginx.Receipt) {
 	}
 }
 
-func receiptJSON(r nginx.Receipt, err error) map[string]any {
-	row := map[string]any{
-		"changed": r.Changed, "reloaded": r.Reloaded, "files": r.Files, "diff": r.Diff,
-		"weights": weightsJSON(r.Weights),
-		"notes":   r.Notes, "took_ms": r.Took.Milliseconds(),
-	}
+// changedJSON says what became of a change of weights.
+type changedJSON struct {
+	Changed   bool                      `json:"changed"`
+	Reloaded  bool                      `json:"reloaded"`
+	Files     []string                  `json:"files"`
+	Diff      string                    `json:"diff"`
+	Weights   map[string]map[string]int `json:"weights"` // by upstream and server
+	Notes     []string                  `json:"notes"`
+	TookMS    int64                     `json:"took_ms"`
+	Recovered *recoveredJSON            `json:"recovered,omitempty"`
+	Confirmed *time.Time                `json:"confirmed_at,omitempty"`
+	Refused   string                    `json:"refused,omitempty"`
+	Error     string                    `json:"error,omitempty"`
+}
+
+// recoveredJSON says what became of a change before that was interrupted.
+type recoveredJSON struct {
+	Phase    string   `json:"phase"`
+	Restored []string `json:"restored"`
+	Kept     []string `json:"kept"`
+	Reloaded bool     `json:"reloaded"`
+	Note     string   `json:"note"`
+}
+
+func receiptJSON(r nginx.Receipt, err error) changedJSON {
+	row := changedJSON{Changed: r.Changed, Reloaded: r.Reloaded, Files: r.Files, Diff: r.Diff,
+		Weights: weightsJSON(r.Weights), Notes: r.Notes, TookMS: r.Took.Milliseconds(), Refused: r.Refused}
 	if rec := r.Recovered; rec != nil {
-		row["recovered"] = map[string]any{"phase": rec.Phase, "restored": rec.Restored, "kept": rec.Kept,
-			"reloaded": rec.Reloaded, "note": rec.Note}
+		row.Recovered = &recoveredJSON{Phase: string(rec.Phase), Restored: rec.Restored, Kept: rec.Kept,
+			Reloaded: rec.Reloaded, Note: rec.Note}
 	}
 	if !r.Confirmed.IsZero() {
-		row["confirmed_at"] = r.Confirmed
-	}
-	if r.Refused != "" {
-		row["refused"] = r.Refused
+		row.Confirmed = &r.Confirmed
 	}
 	if err != nil {
-		row["error"] = err.Error()
+		row.Error = err.Error()
 	}
 	return row
 }

@@ -48,11 +48,11 @@ func newNginxShimInstall(e *env) *cobra.Command {
 (Debian and Ubuntu: libnginx-mod-http-lua). Use the module itself where it is available.
 
 The files go into --dir. With --enable the snippet is also linked into a folder whose *.conf files the http block
-includes, and the configuration is tested with nginx -t; when that fails, or only logs that something of the shim does not
-work, the link is removed again and nothing is changed. NGINX itself is not reloaded: the last line says how.
+includes, and the configuration is tested with nginx -t; when that fails, or only logs that something of the shim does
+not work, the link is removed again and nothing is changed. NGINX itself is not reloaded: the last line says how.
 
-Before anything is written the shim is tried on a private NGINX with the same binary and modules, and what will and will not
-work there is printed.`,
+Before anything is written the shim is tried on a private NGINX with the same binary and modules, and what will and
+will not work there is printed.`,
 		Example: `  trimtab nginx shim install --enable /etc/nginx/conf.d && nginx -s reload
   trimtab nginx shim install --dir /opt/lb/trimtab --listen unix:/run/nginx-status.sock
   trimtab nginx shim install --buckets 5,10,50,100,500,1000`,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -105,7 +104,6 @@ type peerJSON struct {
 }
 
 func printUpstreamsJSON(out io.Writer, cfg *nginx.Config) error {
-	enc := json.NewEncoder(out)
 	for _, u := range cfg.Upstreams {
 		row := upstreamJSON{
 			Upstream: u.Name, Protocol: u.Protocol, Method: u.Method, Args: u.MethodArgs, Sources: u.Sources,
@@ -119,7 +117,7 @@ func printUpstreamsJSON(out io.Writer, cfg *nginx.Config) error {
 				File:    p.File.Path, Line: p.Line,
 			})
 		}
-		if err := enc.Encode(row); err != nil {
+		if err := printJSON(out, row); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,7 @@ func TestE2ENginxShowSetRollback(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &row); err != nil || code != exitOK {
 		t.Fatalf("show: got code %d, %v: %s%s", code, err, out, errs)
 	}
+	conforms(t, "trimtab nginx show", out)
 	if row.Upstream != "backend" || row.Method != "least_conn" || len(row.Servers) != 2 || row.Servers[1].Weight != 2 ||
 		row.File != i.Config {
 		t.Errorf("show: got %+v", row)
@@ -83,6 +84,7 @@ func TestE2ENginxShowSetRollback(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &receipt); err != nil || code != exitOK {
 		t.Fatalf("set: got code %d, %v: %s%s", code, err, out, errs)
 	}
+	conforms(t, "trimtab nginx set", out)
 	if !receipt.Changed || !receipt.Reloaded || receipt.Weights["backend"]["127.0.0.1:9001"] != 3 ||
 		receipt.TookMS == nil {
 		t.Errorf("set: got %s", out)

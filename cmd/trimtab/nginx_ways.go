@@ -43,7 +43,8 @@ func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
 		case errors.Is(missing, instance.ErrMissing):
 			ways = append(ways, "live would be possible with NGINX's Lua module")
 		case err == nil:
-			ways = append(ways, "live is possible: no reload, with the Lua module (trimtab nginx live install"+configAsGiven(f)+")")
+			ways = append(ways, "live is possible: no reload, with the Lua module (trimtab nginx live install"+
+				configAsGiven(f)+")")
 		}
 	}
 	ways = append(ways, "reload is always possible")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,8 +44,9 @@ func newDrain(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Send a server no new requests, and wait until it has finished those that it has",
-		Long: `The server is taken out of the balancing; the requests that it has go on. Progress is printed until NGINX has no connection to it any
-more, or --wait is over: connections that keepalive keeps open idle count until their time is over. The order outlives restarts.`,
+		Long: `The server is taken out of the balancing; the requests that it has go on. Progress is printed until NGINX has
+no connection to it any more, or --wait is over: connections that keepalive keeps open idle count until their time is
+over. The order outlives restarts.`,
 		Example: "  sudo trimtab drain --upstream backend --server 10.0.0.3:80\n  sudo trimtab drain --upstream " +
 			"backend --server 10.0.0.3:80 --for 20m",
 		Args: usageArgs(cobra.NoArgs),
@@ -144,7 +144,7 @@ func newOrders(e *env) *cobra.Command {
 				return withCode(exitConfig, err)
 			}
 			if asJSON {
-				return json.NewEncoder(e.stdout).Encode(o)
+				return printJSON(e.stdout, o)
 			}
 			return printOrders(e, o, time.Now())
 		},

@@ -37,16 +37,17 @@ func newPlan(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan --objective KIND [flags] [STATS...]",
 		Short: "Say offline what an objective would give, with which controls, at which price",
-		Long: `Observe stored statistics (stats.ndjson of trimtab collect, run or tune) as the daemon would, change nothing, and say for every load
-that was seen what the objective would give beside the weights in force: carried load, delays, how often the bounds would hold, which
-share would be refused, which capacity is used. With --state instead of statistics it goes by what a daemon has learned and kept, for
-the loads given by --load.
+		Long: `Observe stored statistics (stats.ndjson of trimtab collect, run or tune) as the daemon would, change nothing,
+and say for every load that was seen what the objective would give beside the weights in force: carried load, delays,
+how often the bounds would hold, which share would be refused, which capacity is used. With --state instead of
+statistics it goes by what a daemon has learned and kept, for the loads given by --load.
 
 What single upstreams want is given as NAME=VALUE, and NAME may be left out where there is one value for all.
 Objectives: ` + strings.Join(objective.Kinds(), ", ") + `.
 
 Exit codes: 0, 2 wrong usage, 3 files that cannot be read or used, 5 a bound that cannot be met at any load.`,
-		Example: `  trimtab plan --objective throughput --bound search=35ms --bound report=110ms --max-blocked 1 last-week.ndjson
+		Example: `  trimtab plan --objective throughput --bound search=35ms --bound report=110ms \
+    --max-blocked 1 last-week.ndjson
   trimtab plan --objective cost --bound 300ms --capacity 10.0.0.1:8080=1:5 stats.ndjson --out plan.png
   trimtab plan --objective throughput --bound 35ms --state /var/lib/trimtab/tuner.db --load search=12 --load report=20`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runPlan(e, &f, args) },
@@ -196,10 +197,8 @@ func runPlan(e *env, f *planFlags, files []string) error {
 			}
 		}
 		for _, p := range points {
-			if err := printJSON(e.stdout, map[string]any{"schema": 1, "kind": "trade_off", "bound_factor": p.Factor,
-				"units": p.Units, "offered_per_s": p.Offered,
-				"carried_per_s": p.Carried, "capacity_units": p.Capacity, "reward": p.Reward,
-				"held": p.Held}); err != nil {
+			if err := printJSON(e.stdout, tradeOffJSON{Kind: "trade_off", Factor: p.Factor, Units: p.Units,
+				Offered: p.Offered, Carried: p.Carried, Capacity: p.Capacity, Reward: p.Reward, Held: p.Held}); err != nil {
 				return err
 			}
 		}
@@ -245,20 +244,9 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 		answers, err := pursuit.FromSnapshot(cfg, snapshot, offered)
 		return answers, spec, withCode(exitConfig, err)
 	}
-	var names []string
-	found := errors.New("found")
-	_, err := vts.Samples(files, f.skipBad, func(s vts.Sample) error {
-		for _, g := range s.Groups {
-			names = append(names, g.Name)
-		}
-		return found
-	})
-	if err != nil && !errors.Is(err, found) {
+	names, err := recordedUpstreams(files, f.skipBad)
+	if err != nil {
 		return nil, objective.Spec{}, withCode(exitConfig, err)
-	}
-	if len(names) == 0 {
-		return nil, objective.Spec{}, withCode(exitConfig, fmt.Errorf("%s: no upstream in the statistics",
-			strings.Join(files, ", ")))
 	}
 	cfg, spec, err := f.config(names)
 	if err != nil {
@@ -275,29 +263,23 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 	return answers, spec, withCode(exitConfig, err)
 }
 
-// planRow is an answer as JSON.
-func planRow(a pursuit.Answer) map[string]any {
-	services := []map[string]any{}
-	for k := range a.World.Services {
-		best, now := a.Best.Value.Mean.Services[k], a.Now.Mean.Services[k]
-		services = append(services, map[string]any{"upstream": a.World.Services[k].Name,
-			"offered_per_s": a.World.Services[k].OfferedPerSec,
-			"carried_per_s": best.CarriedPerSec, "delay_ms": best.DelaySec * 1e3, "held": a.Best.Value.Held[k],
-			"blocked": a.Best.Setting.Blocked[k],
-			"weights": a.Best.Setting.Weights[k], "now_carried_per_s": now.CarriedPerSec, "now_delay_ms": now.DelaySec *
-				1e3, "now_held": a.Now.Held[k],
-			"least_delay_ms": finiteMS(a.Best.Least[k])})
+// recordedUpstreams are the upstreams that the first sample of statistics names.
+func recordedUpstreams(files []string, skipBad bool) ([]string, error) {
+	var names []string
+	found := errors.New("found")
+	_, err := vts.Samples(files, skipBad, func(s vts.Sample) error {
+		for _, g := range s.Groups {
+			names = append(names, g.Name)
+		}
+		return found
+	})
+	switch {
+	case err != nil && !errors.Is(err, found):
+		return nil, err
+	case len(names) == 0:
+		return nil, fmt.Errorf("%s: no upstream in the statistics", strings.Join(files, ", "))
 	}
-	return map[string]any{"schema": 1, "kind": "load", "share_of_time": a.Share, "reward": a.Best.Value.Reward,
-		"now_reward":     a.Now.Reward,
-		"capacity_units": a.Best.Value.Mean.Capacity, "now_capacity_units": a.Now.Mean.Capacity, "upstreams": services}
-}
-
-func finiteMS(sec float64) any {
-	if sec > 1e6 {
-		return nil
-	}
-	return sec * 1e3
+	return names, nil
 }
 
 func planTable(out io.Writer, f *planFlags, answers []pursuit.Answer, points []pursuit.Point) error {

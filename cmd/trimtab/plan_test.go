@@ -122,6 +122,7 @@ func TestPlanAsJSON(t *testing.T) {
 		"--json", stats}, &out, &errs); code != 0 {
 		t.Fatalf("got code %d: %s", code, errs.String())
 	}
+	conforms(t, "trimtab plan", out.String())
 	loads, share := 0, 0.0
 	for line := range strings.Lines(out.String()) {
 		var row struct {

@@ -34,12 +34,14 @@ func newProve(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prove [flags] [FILE]",
 		Short: "Prove by an experiment on live traffic what tuning brings",
-		Long: `Without a file: what the experiment of the running daemon has found so far, or with --start begin one. It switches at random between
-your weights and the tuned ones, block by block, and compares them by an interval that holds whenever it is looked at. It ends when the
-result is clear, at once when tuned weights are clearly worse, or at the end of --duration.
+		Long: `Without a file: what the experiment of the running daemon has found so far, or with --start begin one. It
+switches at random between your weights and the tuned ones, block by block, and compares them by an interval that
+holds whenever it is looked at. It ends when the result is clear, at once when tuned weights are clearly worse, or at
+the end of --duration.
 
-With a file: evaluate statistics that were recorded (trimtab collect) while weights changed, or the file of an experiment. With --ahead:
-estimate from recorded statistics how long an experiment has to be. With --simulate: play experiments in the simulator.`,
+With a file: evaluate statistics that were recorded (trimtab collect) while weights changed, or the file of an
+experiment. With --ahead: estimate from recorded statistics how long an experiment has to be. With --simulate: play
+experiments in the simulator.`,
 		Example: `  trimtab prove --ahead stats.ndjson                 # how long must it be to see 5 %?
   sudo trimtab prove --start --block 10m --duration 6h
   sudo trimtab prove                                 # how it stands, and the result

@@ -21,6 +21,7 @@ func TestE2EExperimentOnARealNGINX(t *testing.T) {
 		if code != exitOK {
 			return r, false
 		}
+		conforms(t, "trimtab prove", stdout)
 		r.Experiment = new(prove.Experiment)
 		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 			t.Fatalf("%v: %s", err, stdout)

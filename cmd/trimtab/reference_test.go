@@ -166,6 +166,9 @@ func members(t reflect.Type, seen []reflect.Type) []string {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
 			out = append(out, members(f.Type, seen)...)
 			continue
+		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Pointer:
+			out = append(out, members(f.Type.Elem(), seen)...)
+			continue
 		case !f.IsExported() || name == "-":
 			continue
 		case name == "":

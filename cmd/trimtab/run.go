@@ -42,9 +42,9 @@ func newRun(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [flags] [STATS.ndjson]",
 		Short: "Run the embedded testbed end to end, or with --lb drive an NGINX and collect its statistics",
-		Long: `Without --lb: start the emulated backends of a scenario and a private NGINX, send load through it, first with the
-starting weights, then tuned, and report both parts side by side. Everything listens on loopback, is written below
---out, and ends with the run.
+		Long: `Without --lb: start the emulated backends of a scenario and a private NGINX, send load through it, first
+with the starting weights, then tuned, and report both parts side by side. Everything listens on loopback, is written
+below --out, and ends with the run.
 
 With --lb: drive that NGINX with the three workloads of the social network on the randomised schedule and collect its
 statistics into STATS.ndjson until the load ends. Nothing is started or tuned here.`,

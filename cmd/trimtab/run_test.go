@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"trimtab/arena/testbed"
+	"trimtab/deathstarbench"
 	"trimtab/nginx"
 	"trimtab/vts"
 )
@@ -31,6 +32,7 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("got exit code %d, want 0; stderr: %s", code, stderr.String())
 	}
+	conforms(t, "trimtab run", stdout.String())
 	var report testbed.Report
 	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
 		t.Fatalf("stdout is not the report: %v", err)
@@ -48,6 +50,18 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 		!bytes.Contains(page, []byte(`id="data"`)) {
 		t.Error("report.html: want a page with its data inside and nothing to fetch")
 	}
+
+	t.Run("a scenario is made of the statistics", func(t *testing.T) {
+		code, out, stderr := runCapture("scenario", "from", filepath.Join(dir, "stats.ndjson"), "--interval", "2s",
+			"--name", "again")
+		if code != exitOK {
+			t.Fatalf("got exit code %d: %s", code, stderr)
+		}
+		made, err := deathstarbench.Parse("again.toml", []byte(out))
+		if err != nil || len(made.Servers) != 3 || made.Own("compose_backend") == nil || made.Name != "again" {
+			t.Errorf("got %v\n%s", err, out)
+		}
+	})
 
 	t.Run("the client and NGINX counted the same requests", func(t *testing.T) {
 		requests, meanMS := recorded(t, filepath.Join(dir, "stats.ndjson"))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,7 +19,7 @@ func newScenario(e *env) *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newScenarioCheck(e), newScenarioList(e), newScenarioShow(e), newScenarioRandom(e))
+	c.AddCommand(newScenarioCheck(e), newScenarioList(e), newScenarioShow(e), newScenarioRandom(e), newScenarioFrom(e))
 	return c
 }
 
@@ -113,11 +112,10 @@ weights, and with the split of the requests that is best for it. Faults are left
 		RunE: func(*cobra.Command, []string) error {
 			table := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "NAME\tSERVERS\tDURATION\tPEAK/S\tEQUAL\tBEST\tFAULTS")
-			encoder := json.NewEncoder(e.stdout)
 			for _, name := range deathstarbench.Names() {
 				s, err := summarise(name)
 				if err == nil && asJSON {
-					err = encoder.Encode(s)
+					err = printJSON(e.stdout, s)
 				}
 				if err != nil {
 					return err

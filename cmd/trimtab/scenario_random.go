@@ -12,8 +12,9 @@ func newScenarioRandom(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "random",
 		Short: "Print a generated scenario",
-		Long: `Print the generated scenario of a seed: minutes of any kind of world, or with --recurring hours in which regimes of
-load return, or with --mesh two services with bounds and an objective. The first comment says what it is made of; the same seed gives the same scenario.`,
+		Long: `Print the generated scenario of a seed: minutes of any kind of world, or with --recurring hours in which
+regimes of load return, or with --mesh two services with bounds and an objective. The first comment says what it is
+made of; the same seed gives the same scenario.`,
 		Example: `  trimtab scenario random --seed 17 > w17.toml
   trimtab scenario random --recurring --seed 3 | head -1`,
 		Args: usageArgs(cobra.NoArgs),

@@ -42,6 +42,7 @@ func TestScenarioShowCheckAndList(t *testing.T) {
 	if code != exitOK || len(lines) != len(deathstarbench.Names()) {
 		t.Fatalf("list: exit code %d, %d lines, want %d", code, len(lines), len(deathstarbench.Names()))
 	}
+	conforms(t, "trimtab scenario list", stdout)
 	for i, line := range lines {
 		var s scenarioSummary
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Name != deathstarbench.Names()[i] ||
@@ -109,6 +110,7 @@ func TestGraphInit(t *testing.T) {
 		report.Follows != 4 || report.Seed != 1 {
 		t.Fatalf("got exit code %d, %s, %v, %s", code, stdout, err, stderr)
 	}
+	conforms(t, "trimtab graph init", stdout)
 	if !strings.Contains(stderr, "register: 3 of 3\nfollow: 4 of 4\n") {
 		t.Errorf("progress without a terminal: got %q", stderr)
 	}

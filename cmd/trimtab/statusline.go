@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -88,5 +86,3 @@ func sharesText(weights map[string]map[string]int) string {
 	}
 	return strings.Join(groups, " ")
 }
-
-func printJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }

@@ -77,17 +77,28 @@ interrupted: for aiming other tools at. The faults of the scenario begin when th
 	return cmd
 }
 
+// testbedJSON says where a testbed is.
+type testbedJSON struct {
+	Scenario  string            `json:"scenario"`
+	Seed      uint64            `json:"seed"`
+	URL       string            `json:"url"`
+	StatusURL string            `json:"status_url"`
+	AdminURL  string            `json:"admin_url"`
+	Config    string            `json:"nginx_conf"`
+	PID       int               `json:"nginx_pid"`
+	PIDFile   string            `json:"pid_file"`
+	Backends  map[string]string `json:"backends"` // addresses by the names of the scenario
+}
+
 func printTestbed(e *env, bed *testbed.Testbed, seed uint64, asJSON bool) error {
 	backends := make(map[string]string)
 	for _, s := range bed.Scenario.Servers {
 		backends[s.Name] = bed.Backends.Addr(s.Name)
 	}
 	if asJSON {
-		return printJSON(e.stdout, map[string]any{
-			"scenario": bed.Scenario.Name, "seed": seed, "url": bed.URL, "status_url": bed.StatusURL,
-			"admin_url": bed.AdminURL, "nginx_conf": bed.NGINX.Config,
-			"nginx_pid": bed.NGINX.PID, "pid_file": bed.NGINX.PIDFile(), "backends": backends,
-		})
+		return printJSON(e.stdout, testbedJSON{Scenario: bed.Scenario.Name, Seed: seed, URL: bed.URL,
+			StatusURL: bed.StatusURL, AdminURL: bed.AdminURL, Config: bed.NGINX.Config, PID: bed.NGINX.PID,
+			PIDFile: bed.NGINX.PIDFile(), Backends: backends})
 	}
 	fmt.Fprintf(e.stdout, "scenario  %s, seed %d\nnginx     %s (pid %d, %s)\nstatus    %s\nadmin     %s/servers\n",
 		bed.Scenario.Name, seed, bed.URL, bed.NGINX.PID, bed.NGINX.Config, bed.StatusURL, bed.AdminURL)

@@ -37,6 +37,7 @@ func startTestbed(t *testing.T, args ...string) (b testbedAddrs, stop func() int
 	if err := json.Unmarshal([]byte(stdout.String()), &b); err != nil {
 		t.Fatal(err)
 	}
+	conforms(t, "trimtab testbed", stdout.String())
 	return b, stop
 }
 

@@ -31,18 +31,19 @@ func newTune(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tune",
 		Short: "The daemon: observe, learn, and set the weights that pay",
-		Long: `Runs until it is told to stop. At its first start it observes for half an hour and changes nothing. From then on it changes
-weights when that pays, within the limits of its configuration, and returns to the last good ones when a change did not.
+		Long: `Runs until it is told to stop. At its first start it observes for half an hour and changes nothing. From then
+on it changes weights when that pays, within the limits of its configuration, and returns to the last good ones when a
+change did not.
 
   SIGHUP    read the configuration again; a faulty one changes nothing
   SIGUSR1   hold: go on observing and learning, change nothing        SIGUSR2   go on
-  SIGTERM   finish or roll back what is under way, then stop; the weights stay, or with --on-exit restore those of the operator return
+  SIGTERM   finish or roll back what is under way, then stop; the weights stay, or with --on-exit restore yours return
 
 --hold makes the running daemon hold within one interval, whatever it does, until --release; it outlives restarts.
 
-Started by root it is two processes: one reads the network, learns and decides as the user of the configuration (user), confined to
-its own folder; the other one, which is root, reads NGINX's files, changes weights in them, has NGINX test and load them, and
-listens to nobody but the first.`,
+Started by root it is two processes: one reads the network, learns and decides as the user of the configuration
+(user), confined to its own folder; the other one, which is root, reads NGINX's files, changes weights in them, has
+NGINX test and load them, and listens to nobody but the first.`,
 		Example: `  sudo trimtab tune --config /etc/trimtab/trimtab.toml
   trimtab tune --config trimtab.toml --check-config
   sudo trimtab tune --once --dry-run        # print what it would write now

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -121,6 +122,18 @@ func TestE2EDaemonTunesTheTestbed(t *testing.T) {
 		!strings.Contains(stdout.String(), "the daemon at "+b.listen) {
 		t.Errorf("explain: code %d: %s", code, stdout)
 	}
+	said := new(buffer)
+	if code := run(t.Context(), []string{"explain", "--config", b.config, "--json"}, said, io.Discard); code != 0 {
+		t.Errorf("explain --json: code %d", code)
+	}
+	conforms(t, "trimtab explain", said.String())
+	var explained struct {
+		Explanation json.RawMessage `json:"explanation"`
+	}
+	if err := json.Unmarshal([]byte(said.String()), &explained); err != nil {
+		t.Fatal(err)
+	}
+	conforms(t, inExplanation, string(explained.Explanation))
 	errs := new(buffer)
 	if code := run(t.Context(), []string{"tune", "--config", b.config}, io.Discard, errs); code != exitConfig ||
 		!strings.Contains(errs.String(), "another trimtab tune") {

@@ -16,8 +16,9 @@ import (
 // four clients that ask one after the other.
 type fooledBed struct {
 	*bed
-	wrong   atomic.Value // of type string: "", "sheds", "hangs"
-	counted [3]atomic.Int64
+	wrong   atomic.Value    // of type string: "", "sheds", "hangs"
+	counted [3]atomic.Int64 // requests, and those of Trimtab itself
+	asked   [3]atomic.Int64
 }
 
 const probePath = "/healthz"
@@ -27,7 +28,9 @@ func startFooledBed(t *testing.T, kind, method, extra string) *fooledBed {
 	b.wrong.Store("")
 	b.bed = startMethodBed(t, kind, method, "tuned", extra, func(server int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != probePath {
+			if r.UserAgent() == "trimtab-probe" {
+				b.asked[server].Add(1)
+			} else {
 				b.counted[server].Add(1)
 			}
 			wrong := b.wrong.Load().(string)
@@ -102,20 +105,20 @@ func (b *fooledBed) window() window {
 
 // A server that answers 429 at once, or hangs until clients give up, is left at most 2 % of the requests soon after
 // that began and for as long as it lasts, and is back when it has healed. Under least_conn one that answers at once is
-// the idle one, which NGINX picks whatever its weight: it is taken out, and back as soon as it answers its probe. How
-// soon is tested in package arena, by its clock.
+// the idle one, which NGINX picks whatever its weight: it is taken out, and back as soon as it answers its probe, or
+// without one what its peers answer too. How soon is tested in package arena, by its clock.
 func TestE2EServersThatOnlyLookFast(t *testing.T) {
 	for _, c := range []struct {
-		name, kind, method, wrong string
+		name, kind, method, wrong, probe string
 	}{
-		{"round robin, by live: it sheds", "live", "", "sheds"},
-		{"least_conn, by live: it sheds", "live", "least_conn;", "sheds"},
-		{"least_conn, by live: it hangs", "live", "least_conn;", "hangs"},
-		{"least_conn, by reload: it sheds", "reload", "least_conn;", "sheds"},
-		{"least_conn, by DNS: it sheds", "dns", "least_conn;", "sheds"},
+		{"round robin, by live: it sheds", "live", "", "sheds", probePath},
+		{"least_conn, by live: it sheds", "live", "least_conn;", "sheds", ""},
+		{"least_conn, by live: it hangs", "live", "least_conn;", "hangs", probePath},
+		{"least_conn, by reload: it sheds", "reload", "least_conn;", "sheds", ""},
+		{"least_conn, by DNS: it sheds", "dns", "least_conn;", "sheds", probePath},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := startFooledBed(t, c.kind, c.method, "probe = \""+probePath+"\"")
+			b := startFooledBed(t, c.kind, c.method, "probe = \""+c.probe+"\"")
 			_, stderr, _ := start(t, "tune", "--config", b.config)
 			await(t, "its share", func() bool { return b.window().share > 0.1 })
 			b.wrong.Store(c.wrong)
@@ -133,6 +136,9 @@ func TestE2EServersThatOnlyLookFast(t *testing.T) {
 			if c.method == "" {
 				return
 			}
+			await(t, "it to be asked, beside a peer where none is named", func() bool {
+				return b.asked[1].Load() > 0 && (c.probe != "" || b.asked[0].Load()+b.asked[2].Load() > 0)
+			})
 			b.wrong.Store("")
 			await(t, "it to be back", func() bool { return b.window().share > 0.1 })
 		})

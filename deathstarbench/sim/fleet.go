@@ -20,7 +20,8 @@ type frontend struct {
 	finished   uint64 // since its last sample
 }
 
-// multiply gives every balancer groups of its own. Those of the first are there already; one balancer is the scenario without any.
+// multiply gives every balancer groups of its own. Those of the first are there already; one balancer is the scenario
+// without any.
 func (s *Sim) multiply(sc *deathstarbench.Scenario, servers map[string]int32, classes []string) error {
 	n, sum := len(s.groups), 0.0
 	for b := range max(1, len(sc.Balancers)) {
@@ -35,7 +36,7 @@ func (s *Sim) multiply(sc *deathstarbench.Scenario, servers map[string]int32, cl
 		one := frontend{upTo: sum}
 		for i, u := range sc.Upstreams {
 			if b > 0 {
-				g, err := newGroup(u, servers, &s.opts, mix(s.opts.Seed, uint64(1<<22+b*n+i)))
+				g, err := newGroup(u, sc.Own(u.Workload), servers, &s.opts, mix(s.opts.Seed, uint64(1<<22+b*n+i)))
 				if err != nil {
 					return err
 				}
@@ -92,8 +93,8 @@ func (s *Sim) beginStep() (end int64) {
 	return min(s.now+int64(s.opts.Interval), s.end)
 }
 
-// StepAll plays one control interval, as Step does, and returns what the poller of each balancer would report at its end. Polls are read
-// at the same moment and none is lost.
+// StepAll plays one control interval, as Step does, and returns what the poller of each balancer would report at its
+// end. Polls are read at the same moment and none is lost.
 func (s *Sim) StepAll() []vts.Sample {
 	end := s.beginStep()
 	s.runTo(max(s.now, end-int64(s.opts.TelemetryDelay)))
@@ -105,8 +106,8 @@ func (s *Sim) StepAll() []vts.Sample {
 	return out
 }
 
-// SetWeightsOf sets weights of the n-th balancer, as SetWeights does of all. Balancers act one after the other within an interval: the n-th
-// of m is n/m of it late.
+// SetWeightsOf sets weights of the n-th balancer, as SetWeights does of all. Balancers act one after the other within
+// an interval: the n-th of m is n/m of it late.
 func (s *Sim) SetWeightsOf(n int, settings map[string]map[string]Setting) error {
 	if n < 0 || n >= len(s.fleet) {
 		return fmt.Errorf("set weights: balancer %d of %d", n, len(s.fleet))

@@ -48,6 +48,7 @@ type health struct {
 type group struct {
 	name     string
 	workload string
+	own      *deathstarbench.Workload // nil: one of the social network
 	balancer int
 	method   Method
 	class    uint16
@@ -217,9 +218,10 @@ func (g *group) done(i int, epoch int32, failed bool, now int64) {
 	}
 }
 
-func newGroup(u deathstarbench.Upstream, servers map[string]int32, o *Options, seed uint64) (group, error) {
+func newGroup(u deathstarbench.Upstream, own *deathstarbench.Workload, servers map[string]int32, o *Options,
+	seed uint64) (group, error) {
 	g := group{
-		name: u.Name, workload: u.Workload, method: Method(u.Method), maxFails: int32(max(o.MaxFails, 0)),
+		name: u.Name, workload: u.Workload, own: own, method: Method(u.Method), maxFails: int32(max(o.MaxFails, 0)),
 		failTimeout: int64(o.FailTimeout.Seconds()), behind: o.ClocksBehind, rng: rand.New(rand.NewPCG(seed, 0xba1a)),
 	}
 	if o.Method != "" {

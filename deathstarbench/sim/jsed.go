@@ -8,7 +8,8 @@ import "math"
 // not the optimum: it is greedy, request by request, and where servers are far apart it fills the near ones up to the
 // last slot before it goes further (scenario distant: mean 10 % above least_conn).
 //
-//	delay = max(0, (Σ left of those in service + Σ size of those waiting) / slots)  (0 while a slot is free)  + size + network
+//	delay = max(0, (Σ left of those in service + Σ size of those waiting) / slots)  (0 while a slot is free)
+//	        + size + network
 //
 // Weights do not matter.
 

@@ -28,7 +28,7 @@ func balancer(t *testing.T, method Method, maxFails int, weights ...int) *group 
 	if err := o.complete(&deathstarbench.Scenario{ControlInterval: 1}); err != nil {
 		t.Fatal(err)
 	}
-	g, err := newGroup(u, servers, &o, 1)
+	g, err := newGroup(u, nil, servers, &o, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func (s *Sim) build(sc *deathstarbench.Scenario) error {
 	}
 	of := map[string]int32{} // workload → group
 	for i, u := range sc.Upstreams {
-		g, err := newGroup(u, servers, &s.opts, mix(s.opts.Seed, uint64(1<<22+i)))
+		g, err := newGroup(u, sc.Own(u.Workload), servers, &s.opts, mix(s.opts.Seed, uint64(1<<22+i)))
 		if err != nil {
 			return err
 		}

@@ -110,8 +110,8 @@ func (s *Sim) peer(g *group, server string) int {
 	return none
 }
 
-// apply puts settings into force at one balancer, or with none at all. A reload restarts every group of a balancer; the live actuator
-// only changes the groups named.
+// apply puts settings into force at one balancer, or with none at all. A reload restarts every group of a balancer; the
+// live actuator only changes the groups named.
 func (s *Sim) apply(balancer int, settings map[string]map[string]Setting) {
 	for b := range s.fleet {
 		if balancer == none || balancer == b {

@@ -36,7 +36,8 @@ func StartAll(ctx context.Context, s *deathstarbench.Scenario, network *Network,
 		err := ctx.Err()
 		if err == nil {
 			var server *Server
-			server, err = StartServer(ServerConfig{Server: v, Network: network, Seed: opts.Seed, Logger: opts.Logger})
+			server, err = StartServer(ServerConfig{Server: v, Own: s.Workloads, Network: network, Seed: opts.Seed,
+				Logger: opts.Logger})
 			if err == nil {
 				b.servers = append(b.servers, server)
 				continue

@@ -36,19 +36,20 @@ type route struct {
 	method   string
 	workload string // empty: outside the capacity model
 	call     call
+	own      bool // a service of the scenario's own
 }
 
 // routes returns the calls of the front end that the workloads and the set-up use.
 func routes() map[string]route {
 	return map[string]route{
-		deathstarbench.ComposePath: {http.MethodPost, deathstarbench.ComposePost, compose},
-		deathstarbench.HomeTimelinePath: {http.MethodGet, deathstarbench.ReadHomeTimeline,
-			readTimeline(HomeTimeline, "home")},
-		deathstarbench.UserTimelinePath: {http.MethodGet, deathstarbench.ReadUserTimeline,
-			readTimeline(UserTimeline, "user")},
-		deathstarbench.RegisterPath: {http.MethodPost, "", register},
-		deathstarbench.FollowPath:   {http.MethodPost, "", follow(true, "Follow")},
-		deathstarbench.UnfollowPath: {http.MethodPost, "", follow(false, "Unfollow")},
+		deathstarbench.ComposePath: {method: http.MethodPost, workload: deathstarbench.ComposePost, call: compose},
+		deathstarbench.HomeTimelinePath: {method: http.MethodGet, workload: deathstarbench.ReadHomeTimeline,
+			call: readTimeline(HomeTimeline, "home")},
+		deathstarbench.UserTimelinePath: {method: http.MethodGet, workload: deathstarbench.ReadUserTimeline,
+			call: readTimeline(UserTimeline, "user")},
+		deathstarbench.RegisterPath: {method: http.MethodPost, call: register},
+		deathstarbench.FollowPath:   {method: http.MethodPost, call: follow(true, "Follow")},
+		deathstarbench.UnfollowPath: {method: http.MethodPost, call: follow(false, "Unfollow")},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -16,7 +17,8 @@ import (
 
 // ServerConfig describes one emulated backend.
 type ServerConfig struct {
-	Server  deathstarbench.Server // of a complete scenario
+	Server  deathstarbench.Server     // of a complete scenario
+	Own     []deathstarbench.Workload // services beside those of the social network
 	Network *Network
 	Addr    string       // to listen on; empty means a free port of 127.0.0.1
 	Seed    uint64       // of the service times and injected errors
@@ -29,6 +31,7 @@ type Server struct {
 	network *Network
 	logger  *slog.Logger
 	routes  map[string]offer
+	under   []prefixed // own services with a path that goes on, the longest first
 	station *station
 	port    *port
 	late    lateness
@@ -55,17 +58,11 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
 	for path, r := range routes() {
-		v := offer{route: r}
-		if r.workload != "" {
-			mean, ok := cfg.Server.Service[r.workload]
-			if !ok {
-				continue // this server does not serve it: 404
-			}
-			v.service = newDraw(mean.Std(), cfg.Server.ServiceCV)
-			v.delay = cfg.Server.Delay(r.workload)
+		if v, ok := offered(&cfg.Server, r); ok {
+			s.routes[path] = v
 		}
-		s.routes[path] = v
 	}
+	s.offerOwn(cfg)
 	var err error
 	if s.port, err = reservePort(cfg.Addr); err != nil {
 		return nil, fmt.Errorf("start server %s: %w", s.name, err)
@@ -137,7 +134,7 @@ func (s *Server) down() {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	route, ok := s.routes[r.URL.Path]
+	route, ok := s.route(r.URL.Path)
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -148,7 +145,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	form := r.URL.Query()
-	if route.method == http.MethodPost {
+	switch {
+	case route.own:
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxForm)); err != nil {
+			write(w, text(http.StatusBadRequest, "read body: %v", err))
+			return
+		}
+	case route.method == http.MethodPost:
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
 			write(w, text(http.StatusBadRequest, "read form: %v", err))

@@ -69,7 +69,8 @@ func NewLink(cfg LinkConfig) (*Link, error) {
 		return nil, err
 	}
 	if role != NodeRole {
-		return nil, fmt.Errorf("connect to fleet: the certificate of %s is for the role %q: want one that trimtab fleet keys node made", name, role)
+		return nil, fmt.Errorf("connect to fleet: the certificate of %s is for the role %q: want one "+
+			"that trimtab fleet keys node made", name, role)
 	}
 	if len(cfg.Servers) == 0 {
 		return nil, errors.New("connect to fleet: no servers")
@@ -86,7 +87,8 @@ func NewLink(cfg LinkConfig) (*Link, error) {
 	if cfg.Schema == 0 {
 		cfg.Schema = fleet.Schema
 	}
-	return &Link{cfg: cfg, name: name, boot: rand.Text(), wake: make(chan struct{}, 1), students: map[uint64]*fleet.Student{}}, nil
+	return &Link{cfg: cfg, name: name, boot: rand.Text(), wake: make(chan struct{}, 1),
+		students: map[uint64]*fleet.Student{}}, nil
 }
 
 // Name is the node's, as its certificate says.
@@ -113,15 +115,12 @@ func (l *Link) Counts() (sent, waiting, dropped uint64) {
 
 // Send implements fleet.Link.
 func (l *Link) Send(s fleet.Sample) {
-	if l.cfg.Schema < 2 { // what version 1 wrote
-		s.Schema, s.Boot, s.Policy = 1, "", 0
-		s.Groups = slices.Clone(s.Groups)
-		for i := range s.Groups {
-			s.Groups[i].Buckets, s.Groups[i].BucketsMS = nil, nil
-		}
-	}
 	l.mu.Lock()
-	l.waiting = append(l.waiting, s)
+	schema := l.cfg.Schema
+	if l.any { // a centre of the version before does not read more than it writes
+		schema = min(schema, l.plan.Schema)
+	}
+	l.waiting = append(l.waiting, s.For(schema))
 	l.trim()
 	l.mu.Unlock()
 	select {
@@ -186,7 +185,8 @@ func (l *Link) Run(ctx context.Context) error {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(2*MostWaiting), jetstream.WithPublishAsyncTimeout(ackWait))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(2*MostWaiting),
+		jetstream.WithPublishAsyncTimeout(ackWait))
 	if err != nil {
 		return fmt.Errorf("connect to fleet: %w", err)
 	}
@@ -247,7 +247,8 @@ func (l *Link) join(nc *nats.Conn) {
 }
 
 func (l *Link) greet(nc *nats.Conn) {
-	h := fleet.Hello{Schema: l.cfg.Schema, Node: l.name, Boot: l.boot, Version: l.cfg.Version, AtMS: l.cfg.Clock().UnixMilli(), Shares: l.cfg.Shares}
+	h := fleet.Hello{Schema: l.cfg.Schema, Node: l.name, Boot: l.boot, Version: l.cfg.Version,
+		AtMS: l.cfg.Clock().UnixMilli(), Shares: l.cfg.Shares}
 	text, err := json.Marshal(h)
 	if err == nil {
 		err = nc.Publish(kvSubject(membersBucket, l.name), text)
@@ -270,7 +271,8 @@ func (l *Link) hear(text []byte) {
 	now := l.cfg.Clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.any && !p.After(l.plan.Epoch, l.plan.Seq) && (p.Epoch != l.plan.Epoch || p.Seq != l.plan.Seq || p.IssuedMS < l.plan.IssuedMS) {
+	if l.any && !p.After(l.plan.Epoch, l.plan.Seq) &&
+		(p.Epoch != l.plan.Epoch || p.Seq != l.plan.Seq || p.IssuedMS < l.plan.IssuedMS) {
 		return
 	}
 	l.plan, l.heard, l.any = p, now, true
@@ -328,7 +330,8 @@ func (l *Link) flush(ctx context.Context, js jetstream.JetStream) {
 			l.cfg.Logger.Error("sample not written", "error", err)
 			continue
 		}
-		ack, err := js.PublishMsgAsync(&nats.Msg{Subject: samplePrefix + l.name, Data: text}, jetstream.WithMsgID(batch[i].ID()),
+		ack, err := js.PublishMsgAsync(&nats.Msg{Subject: samplePrefix + l.name, Data: text},
+			jetstream.WithMsgID(batch[i].ID()),
 			jetstream.WithStallWait(ackWait))
 		if err != nil {
 			break

@@ -51,8 +51,9 @@ func (l Live) admissionHooks(hooks map[string][]string) {
 		names[i] = quote(name)
 	}
 	hooks["init_by_lua_block"] = append(hooks["init_by_lua_block"], fmt.Sprintf(
-		`package.loaded["trimtab.admit"] = dofile(%s).init{ dict = "trimtab_admission", upstreams = { %s }, tools = package.loaded["trimtab.live"].tools, `+
-			`live = package.loaded["trimtab.live"] }`, quote(filepath.Join(l.Dir, "admit.lua")),
+		`package.loaded["trimtab.admit"] = dofile(%s).init{ dict = "trimtab_admission", upstreams = { %s }, `+
+			`tools = package.loaded["trimtab.live"].tools, live = package.loaded["trimtab.live"] }`,
+		quote(filepath.Join(l.Dir, "admit.lua")),
 		strings.Join(names, ", ")))
 	hooks["init_worker_by_lua_block"] = append(hooks["init_worker_by_lua_block"],
 		`package.loaded["trimtab.admit"].start()`)

@@ -133,7 +133,9 @@ func (l Live) Hooks() map[string][]string {
 		upstreams = "{ " + strings.Join(names, ", ") + " }"
 	}
 	hooks := map[string][]string{
-		"init_by_lua_block": {fmt.Sprintf(`package.loaded["trimtab.live"] = dofile(%s).init{ dict = "trimtab_live", dir = %s, token_file = %s, upstreams = %s }`,
+		"init_by_lua_block": {fmt.Sprintf(
+			`package.loaded["trimtab.live"] = dofile(%s).init{ dict = "trimtab_live", dir = %s, `+
+				`token_file = %s, upstreams = %s }`,
 			quote(filepath.Join(l.Dir, "live.lua")), quote(l.Dir), quote(l.TokenFile), upstreams)},
 		"init_worker_by_lua_block": {`package.loaded["trimtab.live"].start()`},
 	}

@@ -20,7 +20,8 @@ import (
 type Admission struct {
 	Applier *nginx.Applier
 	Zones   map[string]string // the zone that limits an upstream, by upstream
-	// Offered says how many requests per second an upstream is offered; 0: not known, and then nothing can be refused of it.
+	// Offered says how many requests per second an upstream is offered; 0: not known, and then nothing can be refused
+	// of it.
 	Offered func(upstream string) float64
 
 	mu sync.Mutex
@@ -40,8 +41,8 @@ func refuse(format string, args ...any) error {
 	return &nginx.Refusal{Reason: fmt.Sprintf(format, args...)}
 }
 
-// Admit lets in all but the share blocked of what is offered, 0…1, by upstream; a share of 0 puts the operator's rate back. Nothing is
-// changed when one of the upstreams has no zone, or one that cannot be edited.
+// Admit lets in all but the share blocked of what is offered, 0…1, by upstream; a share of 0 puts the operator's rate
+// back. Nothing is changed when one of the upstreams has no zone, or one that cannot be edited.
 func (a *Admission) Admit(ctx context.Context, blocked map[string]float64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -78,7 +79,8 @@ func (a *Admission) Admit(ctx context.Context, blocked map[string]float64) error
 				offered = a.Offered(upstream)
 			}
 			if !(offered > 0) {
-				return refuse("upstream %q: what it is offered is not known, and a rate that lets %.0f %% in cannot be told", upstream, 100*(1-share))
+				return refuse("upstream %q: what it is offered is not known, and a rate that lets %.0f %% in cannot be told",
+					upstream, 100*(1-share))
 			}
 			let := offered * (1 - share)
 			if limit.PerMinute {
@@ -127,8 +129,8 @@ func (a *Admission) Release(ctx context.Context) error {
 	})
 }
 
-// write remembers what is about to be written, and has it written. What the file says of a zone that could not be edited after all is mended by
-// the next read: digits that are not the written ones are the operator's.
+// write remembers what is about to be written, and has it written. What the file says of a zone that could not be
+// edited after all is mended by the next read: digits that are not the written ones are the operator's.
 func (a *Admission) write(known map[string]remembered, edit func() error) error {
 	before, err := a.read()
 	if err != nil {

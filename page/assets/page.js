@@ -260,7 +260,7 @@
     showGroups();
     showChanges();
     const rest = by("rest");
-    const lists = [["Ordered, and not tuned meanwhile", s.orders], ["By the configuration", s.configured], ["Not tuned", s.left_out]].filter(([, list]) => list && list.length);
+    const lists = [["Ordered, and not tuned meanwhile", s.orders], ["By the configuration", s.configured], ["Not tuned", s.left_out], ["Errors since the start", s.errors]].filter(([, list]) => list && list.length);
     rest.hidden = !lists.length;
     if (!rest.hidden) {
       rest.replaceChildren();
