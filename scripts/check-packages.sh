@@ -94,7 +94,7 @@ part_compose() {
   local root=$work/image
   [ -d "$root" ] || { unpack "$root"; }
   # One network namespace stands for that of NGINX and Trimtab; services a, b and c are addresses of it.
-  unshare --net --mount --propagation private -- "$BASH" -euo pipefail -c "
+  unshare --net --mount --propagation private -- "$BASH" -xeuo pipefail -c "
     $(declare -f text fail)
     roots='$roots' root='$root' work='$work' dist='$dist'
     $(declare -f compose_inside)
