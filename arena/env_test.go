@@ -1,13 +1,8 @@
 package arena
 
 import (
-	"bytes"
-	"encoding/json"
 	"math"
-	"net/http"
-	"net/http/httptest"
 	"reflect"
-	"strings"
 	"testing"
 )
 
@@ -83,78 +78,5 @@ func TestEnvRefusesBadWeights(t *testing.T) {
 		if _, _, _, _, err := env.Step(w); err == nil || env.run.Now() != before {
 			t.Errorf("%s: got %v, and %v were played", about, err, env.run.Now()-before)
 		}
-	}
-}
-
-func TestServer(t *testing.T) {
-	server := httptest.NewServer(NewServer(SimOptions{}, 1).Handler())
-	defer server.Close()
-	call := func(method, path, body string, want int, into any) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		var text bytes.Buffer
-		if _, err := text.ReadFrom(resp.Body); err != nil {
-			t.Fatal(err)
-		}
-		if resp.StatusCode != want {
-			t.Fatalf("%s %s %s: got status %d %s, want %d", method, path, body, resp.StatusCode, text.String(), want)
-		}
-		if into != nil {
-			if err := json.Unmarshal(text.Bytes(), into); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	var list struct{ Scenarios []string }
-	call("GET", "/scenarios", "", 200, &list)
-	if len(list.Scenarios) < 12 {
-		t.Errorf("scenarios: got %v", list.Scenarios)
-	}
-	var made struct {
-		Env         string
-		Observation Observation
-	}
-	call("POST", "/envs", `{"scenario":"capacity-1-2-4","seed":1}`, 201, &made)
-	if len(made.Observation.Groups) != 3 {
-		t.Errorf("observation: got %+v", made.Observation)
-	}
-	var stepped struct {
-		Reward float64
-		Done   bool
-		Info   Info
-	}
-	call("POST", "/envs/"+made.Env+"/step", `{"weights":{"compose_backend":[1,2,4]}}`, 200, &stepped)
-	if stepped.Done || stepped.Info.Steps != 1 || stepped.Info.Reloads != 1 || stepped.Reward > 0 {
-		t.Errorf("step: got %+v", stepped)
-	}
-	call("POST", "/envs/"+made.Env+"/reset", `{"seed":2}`, 200, nil)
-	call("POST", "/envs", `{"scenario":"capacity-1-2-4"}`, 429, nil)
-	call("POST", "/envs/"+made.Env+"/step", `{"weights":{"compose_backend":[1,2]}}`, 400, nil)
-	call("POST", "/envs/"+made.Env+"/step", `{"weights":`, 400, nil)
-	call("POST", "/envs/none/step", `{}`, 404, nil)
-	call("DELETE", "/envs/"+made.Env, "", 204, nil)
-	call("DELETE", "/envs/"+made.Env, "", 404, nil)
-	for _, bad := range []string{`{"scenario":"/etc/passwd"}`, `{"scenario":"nonsense"}`,
-		`{"scenario":{"toml":"x = 1"}}`, `{"scenario":"region","method":"fair"}`, `{"scenario":"region","extra":1}`,
-		``} {
-		call("POST", "/envs", bad, 400, nil)
-	}
-	req, _ := http.NewRequest("GET", server.URL+"/scenarios", nil)
-	req.Host = "evil.example"
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusForbidden {
-		t.Errorf("another host name (DNS rebinding): got status %d, want 403", resp.StatusCode)
 	}
 }

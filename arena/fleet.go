@@ -174,10 +174,12 @@ func (l *fleetLoop) Step(ctx context.Context) (iv Interval, reason string, err e
 	if l.centre == nil {
 		return iv, reason, nil
 	}
-	return iv, reason, l.plan(iv.At, samples[0].At)
+	half := l.scenario.ControlInterval.Std() / 2
+	return iv, reason, l.plan(iv.At+half, samples[0].At.Add(half))
 }
 
-// plan has the centre take in what has come, and sends what it plans.
+// plan has the centre take in what has come, and sends what it plans. The clocks of centre and nodes are not in step: a
+// centre plans in the middle between two intervals of its nodes, which is the mean.
 func (l *fleetLoop) plan(now time.Duration, wall time.Time) error {
 	return control.Contain(func() {
 		for _, w := range l.wires {

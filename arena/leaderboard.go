@@ -18,7 +18,8 @@ import (
 // LeaderCell is one cell of a leaderboard: a row, and how long the policy took to decide.
 type LeaderCell struct {
 	Row
-	DecisionUS float64 `json:"decision_us"` // mean of Observe and Choose, µs
+	DecisionUS float64 `json:"decision_us"` // median of Observe and Choose together, µs
+	Build      string  `json:"build"`       // of the program that played it
 }
 
 // Stopwatch takes the time that policies need to decide, by the name of the policy, scenario and seed.
@@ -33,21 +34,21 @@ func NewStopwatch() *Stopwatch { return &Stopwatch{timed: map[cellKey]*timedPoli
 // timedPolicy is a policy under the stopwatch.
 type timedPolicy struct {
 	control.Policy
-	spent     time.Duration
-	decisions int
+	observing time.Duration   // of the Observe before
+	decisions []time.Duration // of Observe and Choose
 }
 
 func (t *timedPolicy) Observe(s vts.Sample, w weights.Set) {
 	began := time.Now()
 	t.Policy.Observe(s, w)
-	t.spent += time.Since(began)
+	t.observing = time.Since(began)
 }
 
 func (t *timedPolicy) Choose() control.Decision {
 	began := time.Now()
 	d := t.Policy.Choose()
-	t.spent += time.Since(began)
-	t.decisions++
+	t.decisions = append(t.decisions, t.observing+time.Since(began))
+	t.observing = 0
 	return d
 }
 
@@ -82,8 +83,9 @@ func (s *Stopwatch) Cell(r Row) LeaderCell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := LeaderCell{Row: r}
-	if t := s.timed[cellKey{r.Scenario, r.Policy, r.Seed}]; t != nil && t.decisions > 0 {
-		c.DecisionUS = float64(t.spent.Microseconds()) / float64(t.decisions)
+	if t := s.timed[cellKey{r.Scenario, r.Policy, r.Seed}]; t != nil && len(t.decisions) > 0 {
+		slices.Sort(t.decisions)
+		c.DecisionUS = float64(t.decisions[len(t.decisions)/2].Nanoseconds()) / 1e3
 	}
 	return c
 }

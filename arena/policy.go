@@ -66,6 +66,9 @@ func Choosers(cache *OracleCache) map[string]NewPolicy {
 		"optimal": func(_ context.Context, c Case) (control.Policy, error) {
 			return pursuit.NewOptimal(c.Scenario, c.Seed)
 		},
+		"optimal-late": func(_ context.Context, c Case) (control.Policy, error) {
+			return pursuit.NewOptimalLate(c.Scenario, c.Seed)
+		},
 		"pursue": func(_ context.Context, c Case) (control.Policy, error) { return NewPursuit(c) },
 		"oracle": func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
 	}

@@ -28,6 +28,7 @@ type TrainConfig struct {
 	Method   string // balancing method; empty: the scenario's
 	Kind     string // name of the policy
 	New      NewTrainee
+	Hosts    bool     // learners see what servers' machines say too
 	Seeds    []uint64 // one learner each
 	Episodes int      // at most, of each learner; default 800
 	Every    int      // episodes between two evaluations; default 20
@@ -100,6 +101,7 @@ func Train(ctx context.Context, c TrainConfig, cache *OracleCache) (*Training, e
 		return nil, err
 	}
 	t := &trainer{c: c, deadlines: deadlines, targets: map[string]objective.Target{}, shape: ShapeOf(c.Scenario)}
+	t.shape.Hosts = c.Hosts
 	for _, u := range c.Scenario.Upstreams {
 		t.targets[u.Name] = objective.Target{Deadline: deadlines[u.Name], Priority: u.Priority}
 	}
@@ -202,12 +204,12 @@ func (t *trainer) play(ctx context.Context, world *SimWorld, p control.Policy) e
 	}
 }
 
-// evaluate plays policies of the maker, one for each of the evaluation's seeds.
-func (t *trainer) evaluate(ctx context.Context, make func(seed uint64) (control.Policy, error)) (p CurvePoint,
-	err error) {
+// evaluate plays policies of the maker, one for each of plays seeds of evaluation from the first-th on.
+func (t *trainer) evaluate(ctx context.Context, first, plays int,
+	make func(seed uint64) (control.Policy, error)) (p CurvePoint, err error) {
 	world := NewSimWorld(t.c.Sim)
-	for i := range t.c.Plays {
-		seed := uint64(evaluationSeed + i)
+	for i := range plays {
+		seed := uint64(evaluationSeed + first + i)
 		policy, err := make(seed)
 		if err != nil {
 			return p, err
@@ -226,14 +228,14 @@ func (t *trainer) evaluate(ctx context.Context, make func(seed uint64) (control.
 		if err != nil {
 			return p, err
 		}
-		p.Score += r.cost(t.deadlines) / float64(t.c.Plays)
-		p.P99MS += msec(r.Latency.Quantile(0.99)) / float64(t.c.Plays)
+		p.Score += r.cost(t.deadlines) / float64(plays)
+		p.P99MS += msec(r.Latency.Quantile(0.99)) / float64(plays)
 	}
 	return p, nil
 }
 
 func (t *trainer) reference(ctx context.Context, make NewPolicy) (CurvePoint, error) {
-	return t.evaluate(ctx, func(seed uint64) (control.Policy, error) {
+	return t.evaluate(ctx, 0, t.c.Plays, func(seed uint64) (control.Policy, error) {
 		return make(ctx, Case{Scenario: t.c.Scenario, Method: t.c.Method, Seed: seed, Deadlines: t.deadlines})
 	})
 }
@@ -299,6 +301,10 @@ func (t *trainer) learner(ctx context.Context, seed uint64, tell func(CurvePoint
 	return c, t.save(s, student)
 }
 
+// confirmations are how many times as many plays a model has to stand, on further seeds, before it counts as the best:
+// of many evaluations by few plays the best are those that were lucky.
+const confirmations = 4
+
 // judge evaluates a learner and keeps its model when it is the best so far.
 func (t *trainer) judge(ctx context.Context, s *trainingState, student rival.Trainee, tell func(CurvePoint)) error {
 	player, err := student.Player()
@@ -309,14 +315,25 @@ func (t *trainer) judge(ctx context.Context, s *trainingState, student rival.Tra
 		return nil
 	}
 	// The same player goes through all runs, as one in operation would.
-	p, err := t.evaluate(ctx, func(uint64) (control.Policy, error) { return player, nil })
+	same := func(uint64) (control.Policy, error) { return player, nil }
+	p, err := t.evaluate(ctx, 0, t.c.Plays, same)
 	if err != nil {
 		return err
 	}
 	p.Episode, p.Steps, p.Seconds = s.Episode, student.Steps(), s.Seconds
 	s.Points = append(s.Points, p)
 	tell(p)
-	if s.Best.Episode == 0 || p.Score < s.Best.Score {
+	better := s.Best.Episode == 0 || p.Score < s.Best.Score
+	if better {
+		more, err := t.evaluate(ctx, t.c.Plays, confirmations*t.c.Plays, same)
+		if err != nil {
+			return err
+		}
+		p.Score = (p.Score + confirmations*more.Score) / (1 + confirmations)
+		p.P99MS = (p.P99MS + confirmations*more.P99MS) / (1 + confirmations)
+		better = s.Best.Episode == 0 || p.Score < s.Best.Score
+	}
+	if better {
 		m, err := student.Model()
 		if err != nil {
 			return err

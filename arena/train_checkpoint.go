@@ -60,7 +60,8 @@ func (t *trainer) world() (string, error) {
 		Sim      SimOptions
 		Every    int
 		Plays    int
-	}{rival.CheckpointVersion, t.c.Scenario, t.c.Method, t.c.Sim, t.c.Every, t.c.Plays})
+		Hosts    bool `json:",omitempty"`
+	}{rival.CheckpointVersion, t.c.Scenario, t.c.Method, t.c.Sim, t.c.Every, t.c.Plays, t.c.Hosts})
 	if err != nil {
 		return "", fmt.Errorf("hash the scenario: %w", err)
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -12,6 +13,7 @@ import (
 // Collector gathers the features of samples until there are enough of them to fit a model: the observation period.
 type Collector struct {
 	set    FeatureSet
+	hosts  []string // that are features beside those of the first sample
 	schema Schema
 	data   []float64
 	n      int
@@ -25,6 +27,13 @@ func NewCollector(set FeatureSet) *Collector {
 	return &Collector{set: set}
 }
 
+// WithHosts makes the machines of these servers features, whether the first sample has them or not, and returns the
+// collector. It is for one that is empty, of load features.
+func (c *Collector) WithHosts(servers []string) *Collector {
+	c.hosts = servers
+	return c
+}
+
 // Add appends the features of s. The first sample decides the schema; a sample that does not fit it is an error
 // and is left out.
 func (c *Collector) Add(s *vts.Sample) error {
@@ -34,6 +43,9 @@ func (c *Collector) Add(s *vts.Sample) error {
 			return err
 		}
 		c.schema = schema
+		if len(c.hosts) > 0 {
+			c.schema = schema.WithHosts(append(slices.Clone(schema.Hosts), c.hosts...))
+		}
 	}
 	d := c.schema.Dim()
 	at := len(c.data)

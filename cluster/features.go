@@ -19,6 +19,10 @@ const (
 	// SeedFeatures are the older set: per server of every group bytes out, bytes in, down, non-2xx/3xx responses and
 	// request milliseconds, all per second; then active connections.
 	SeedFeatures FeatureSet = "seed"
+	// HostFeatures are those of LoadFeatures and, of the machine of every server that is watched, the shares of
+	// processor and memory in use, the pressures on processor, memory and input or output, and log(1+bytes per second)
+	// in and out. What a machine did not say in time is unknown, as if it were usual.
+	HostFeatures FeatureSet = "load+hosts"
 	// ColumnFeatures are the columns of a file of numbers, as they are.
 	ColumnFeatures FeatureSet = "columns"
 )
@@ -29,6 +33,8 @@ type Schema struct {
 	Groups []GroupSchema `json:"groups,omitempty"` // sorted by name
 	// Columns are the names of ColumnFeatures.
 	Columns []string `json:"columns,omitempty"`
+	// Hosts are the servers, sorted, whose machines are features of the load set too.
+	Hosts []string `json:"hosts,omitempty"`
 }
 
 // GroupSchema is one upstream group of a Schema.
@@ -40,12 +46,21 @@ type GroupSchema struct {
 const (
 	perGroup  = 5 // features of a group in the load set
 	perServer = 5 // features of a server in the seed set
+	perHost   = 7 // features of a machine
 )
 
-// NewSchema returns the schema of the samples that look like s.
+// NewSchema returns the schema of the samples that look like s. Of HostFeatures it has the machines of s, see
+// WithHosts.
 func NewSchema(set FeatureSet, s vts.Sample) (Schema, error) {
+	var hosts []string
+	if set == HostFeatures {
+		set = LoadFeatures
+		for _, h := range s.Hosts {
+			hosts = append(hosts, h.Server)
+		}
+	}
 	if set != LoadFeatures && set != SeedFeatures {
-		return Schema{}, fmt.Errorf("feature set %q: want %s or %s", set, LoadFeatures, SeedFeatures)
+		return Schema{}, fmt.Errorf("feature set %q: want %s, %s or %s", set, LoadFeatures, HostFeatures, SeedFeatures)
 	}
 	if len(s.Groups) == 0 {
 		return Schema{}, fmt.Errorf("sample of %s has no upstream group", s.At.Format("15:04:05"))
@@ -67,19 +82,29 @@ func NewSchema(set FeatureSet, s vts.Sample) (Schema, error) {
 		}
 		return 1
 	})
-	return schema, nil
+	return schema.WithHosts(hosts), nil
+}
+
+// WithHosts returns the schema with the machines of these servers as features too; only the load set has them.
+func (s Schema) WithHosts(servers []string) Schema {
+	s.Hosts = slices.Compact(slices.Sorted(slices.Values(servers)))
+	return s
 }
 
 // validate reports a schema that NewSchema would not have made.
 func (s Schema) validate() error {
 	switch s.Set {
 	case LoadFeatures, SeedFeatures:
+		if len(s.Hosts) > 0 && (s.Set == SeedFeatures || !slices.IsSorted(s.Hosts)) {
+			return fmt.Errorf("schema of feature set %s: machines %s: want them in the load set, sorted", s.Set,
+				strings.Join(s.Hosts, ", "))
+		}
 		if len(s.Groups) == 0 || len(s.Columns) > 0 {
 			return fmt.Errorf("schema of feature set %s: %d groups and %d columns, want groups only", s.Set,
 				len(s.Groups), len(s.Columns))
 		}
 	case ColumnFeatures:
-		if len(s.Columns) == 0 || len(s.Groups) > 0 {
+		if len(s.Columns) == 0 || len(s.Groups) > 0 || len(s.Hosts) > 0 {
 			return fmt.Errorf("schema of feature set %s: %d columns and %d groups, want columns only", s.Set,
 				len(s.Columns), len(s.Groups))
 		}
@@ -101,7 +126,7 @@ func (s Schema) Dim() int {
 		}
 		return n
 	}
-	return perGroup*len(s.Groups) + 1
+	return perGroup*len(s.Groups) + 1 + perHost*len(s.Hosts)
 }
 
 // Names returns one name with unit per feature.
@@ -125,12 +150,17 @@ func (s Schema) Names() []string {
 	if s.Set == SeedFeatures {
 		return append(names, "connections_active")
 	}
-	return append(names, "log1p_connections_active")
+	names = append(names, "log1p_connections_active")
+	for _, server := range s.Hosts {
+		names = append(names, server+" cpu", server+" memory", server+" cpu_pressure", server+" memory_pressure",
+			server+" io_pressure", server+" log1p_received_bytes_per_s", server+" log1p_sent_bytes_per_s")
+	}
+	return names
 }
 
 // Equal reports whether both describe the same features.
 func (s Schema) Equal(o Schema) bool {
-	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.EqualFunc(s.Groups, o.Groups,
+	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.Equal(s.Hosts, o.Hosts) && slices.EqualFunc(s.Groups, o.Groups,
 		func(a, b GroupSchema) bool {
 			return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
 		})
@@ -145,6 +175,8 @@ func (s Schema) Difference(o Schema) string {
 		return fmt.Sprintf("feature set %s, not %s", s.Set, o.Set)
 	case s.Set == ColumnFeatures:
 		return fmt.Sprintf("columns %s, not %s", strings.Join(s.Columns, ","), strings.Join(o.Columns, ","))
+	case !slices.Equal(s.Hosts, o.Hosts):
+		return fmt.Sprintf("machines %s, not %s", strings.Join(s.Hosts, ", "), strings.Join(o.Hosts, ", "))
 	}
 	return fmt.Sprintf("groups %s, not %s", s.groupNames(), o.groupNames())
 }
@@ -214,7 +246,36 @@ func (s Schema) FeaturesTo(dst []float64, sample *vts.Sample) error {
 	if s.Set == LoadFeatures {
 		dst[at] = math.Log1p(dst[at])
 	}
+	at++
+	for _, server := range s.Hosts {
+		hostFeatures(dst[at:at+perHost], sample.Hosts, server)
+		at += perHost
+	}
 	return nil
+}
+
+// hostFeatures writes what the machine of a server said; NaN: it did not.
+func hostFeatures(dst []float64, hosts []vts.HostSample, server string) {
+	for i := range dst {
+		dst[i] = math.NaN()
+	}
+	for i := range hosts {
+		h := &hosts[i]
+		if h.Server != server {
+			continue
+		}
+		for j, v := range [...]float64{h.CPU, h.Memory, h.CPUPressure, h.MemoryPressure, h.IOPressure, h.Received,
+			h.Sent} {
+			switch {
+			case v < 0: // it does not say
+			case j < perHost-2:
+				dst[j] = v
+			default:
+				dst[j] = math.Log1p(v)
+			}
+		}
+		return
+	}
 }
 
 // RatesTo writes to dst the requests per second of every group, in the order of Groups, that features of the load set

@@ -119,6 +119,9 @@ func clone(s vts.Sample) vts.Sample {
 
 // merge adds s, which follows dst, to dst.
 func merge(dst *vts.Sample, s vts.Sample) {
+	if len(s.Hosts) > 0 { // what machines say covers their last seconds: the newest counts
+		dst.Hosts = s.Hosts
+	}
 	dst.At, dst.Generation = s.At, s.Generation
 	dst.Interval += s.Interval
 	dst.Reloaded = dst.Reloaded || s.Reloaded

@@ -43,8 +43,8 @@ func newHosts(c *Config, log *slog.Logger) (*hosts.Hosts, error) {
 		Logger: log})
 }
 
-// hostSamples are the readings that count now. Those that are stale are left out: nothing waits for them.
-func hostSamples(h *hosts.Hosts, at time.Time) []vts.HostSample {
+// HostSamples are the readings that count now. Those that are stale are left out: nothing waits for them.
+func HostSamples(h *hosts.Hosts, at time.Time) []vts.HostSample {
 	var out []vts.HostSample
 	for _, r := range h.Now(at) {
 		if !r.Stale {

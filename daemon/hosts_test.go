@@ -26,7 +26,7 @@ func TestHostsAreReadAndNeverWaitedFor(t *testing.T) {
 	defer srv.Close()
 	cfg := Defaults()
 	if h, err := newHosts(cfg, slog.New(slog.DiscardHandler)); h != nil || err != nil ||
-		hostSamples(h, time.Now()) != nil {
+		HostSamples(h, time.Now()) != nil {
 		t.Errorf("without [[host]]: got %v, %v, want none", h, err)
 	}
 	cfg.Host = []HostConfig{{Server: "10.0.0.1:80", URL: srv.URL},
@@ -41,11 +41,11 @@ func TestHostsAreReadAndNeverWaitedFor(t *testing.T) {
 	h.Step(t.Context())
 	h.Step(t.Context())
 	now := time.Now()
-	got := hostSamples(h, now)
+	got := HostSamples(h, now)
 	if len(got) != 1 || got[0].Server != "10.0.0.1:80" || got[0].CPU != 0.75 || got[0].Memory != -1 {
 		t.Errorf("samples: got %+v, want 0.75 busy of the one that answers", got)
 	}
-	if late := hostSamples(h, now.Add(time.Hour)); len(late) != 0 {
+	if late := HostSamples(h, now.Add(time.Hour)); len(late) != 0 {
 		t.Errorf("an hour later: got %+v, want none", late)
 	}
 	registry := prometheus.NewRegistry()

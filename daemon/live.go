@@ -73,7 +73,8 @@ func (d *Service) show(s *Session, sample *vts.Sample, held string, out control.
 	d.mu.Unlock()
 	step := page.Step{Sample: sample, Operator: base, Explanation: e, Held: held, Reason: out.Decision.Reason,
 		Learner: s.cfg.Tuner.Learner,
-		LeftOut: s.leftOut(), Interval: time.Duration(s.cfg.Interval), Cause: page.CauseTuner, Undo: s.undo()}
+		LeftOut: s.leftOut(), Interval: time.Duration(s.cfg.Interval), Cause: page.CauseTuner, Undo: s.undo(),
+		Errors: d.troubles.lines(time.Now())}
 	if err != nil {
 		step.Problem = problem
 	}

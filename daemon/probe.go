@@ -3,35 +3,48 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"trimtab/control"
+	"trimtab/vts"
 )
 
-// A probe is a request to a server that was taken out for failing. It is right when all of probeTimes answers are 2xx
-// or 3xx, in two rounds in a row: of a server that fails half of its requests one in a thousand is.
+// A probe is a request to a server that was taken out for failing. It is right when all of probeTimes answers are, in
+// two rounds in a row: of a server that fails half of its requests one in a thousand is.
 const (
 	probeTimes   = 5
 	probeRounds  = 2
 	probeTimeout = time.Second // of one request
+	probeOff     = "off"       // in place of a path: nobody is asked
 )
 
 // prober asks servers that are ejected for the path that their upstream's configuration names, and tells the policy
-// what came of it. NGINX need not send them any requests to find out whether they have healed.
+// what came of it: NGINX need not send them any requests to find out whether they have healed. Where none is named,
+// they are compared with their peers.
 type prober struct {
 	client *http.Client
-	paths  map[string]string // by upstream
+	paths  map[string]string // by upstream, or probeOff
+	limit  time.Duration     // of one request
+	now    func() time.Time
 
-	mu    sync.Mutex
-	right map[serverOf]int // rounds in a row in which all answers were right, of those to be asked; −1: not asked yet
+	mu   sync.Mutex
+	out  map[serverOf]*convalescent
+	last *vts.Sample // that there was
 }
 
 type serverOf struct{ upstream, server string }
+
+// convalescent is a server that is out.
+type convalescent struct {
+	since time.Time
+	peers []string // that may be asked beside it
+	right int      // rounds in a row in which all answers were
+	known bool     // there was a round that told something
+	odd   bool     // the last one showed it neither to fail nor to do as its peers
+}
 
 // probed is a policy that marks servers down for failing, and takes what came of asking them.
 type probed interface {
@@ -39,23 +52,31 @@ type probed interface {
 	Asked(upstream, server string, answers bool)
 }
 
-// newProber returns a prober for the upstreams of the configuration that have a probe; nil: none has.
+// newProber returns a prober; nil: no server is ever taken out for failing.
 func newProber(cfg *Config) *prober {
-	paths := map[string]string{}
-	for i := range cfg.Upstream {
-		if u := &cfg.Upstream[i]; u.Probe != "" {
-			paths[u.Name] = u.Probe
-		}
-	}
-	if len(paths) == 0 {
+	if !cfg.ejects() {
 		return nil
 	}
-	return &prober{paths: paths, right: map[serverOf]int{}, client: &http.Client{
-		Timeout: probeTimeout,
+	paths := map[string]string{}
+	for i := range cfg.Upstream {
+		paths[cfg.Upstream[i].Name] = cfg.Upstream[i].Probe
+	}
+	client := &http.Client{
 		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
 			MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
+	return &prober{paths: paths, limit: probeTimeout, now: time.Now, out: map[serverOf]*convalescent{}, client: client}
+}
+
+// saw takes note of a sample, which shows who the peers of a server are; nil: there was none.
+func (p *prober) saw(sample *vts.Sample) {
+	if p == nil || sample == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = sample
 }
 
 // tell tells the policy what the servers that it has taken out answer, and takes note of which these are.
@@ -66,21 +87,26 @@ func (p *prober) tell(policy control.Policy) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := map[serverOf]int{}
+	out := map[serverOf]*convalescent{}
 	for upstream, servers := range x.Ejected() {
+		peers := peersOf(p.last, upstream, servers)
 		for _, server := range servers {
-			if p.paths[upstream] == "" || strings.HasPrefix(server, "unix:") {
+			path := p.paths[upstream]
+			if path == probeOff || strings.HasPrefix(server, "unix:") {
 				continue
 			}
 			s := serverOf{upstream, server}
-			n, known := p.right[s]
-			if out[s] = n; !known {
-				out[s] = -1
+			c := p.out[s]
+			if c == nil {
+				c = &convalescent{since: p.now()}
 			}
-			x.Asked(upstream, server, n >= probeRounds)
+			c.peers = peers
+			if out[s] = c; path != "" || c.known {
+				x.Asked(upstream, server, c.right >= probeRounds || c.odd && p.now().Sub(c.since) >= probeDoubt)
+			}
 		}
 	}
-	p.right = out
+	p.out = out
 }
 
 // run asks in every interval until ctx ends.
@@ -100,41 +126,53 @@ func (p *prober) run(ctx context.Context, every time.Duration) {
 // round asks every server that is out, all at once.
 func (p *prober) round(ctx context.Context) {
 	p.mu.Lock()
-	servers := slices.Collect(maps.Keys(p.right))
+	servers := make(map[serverOf][]string, len(p.out))
+	for s, c := range p.out {
+		servers[s] = c.peers
+	}
 	p.mu.Unlock()
 	var all sync.WaitGroup
-	for _, s := range servers {
+	for s, peers := range servers {
 		all.Go(func() {
-			err := p.ask(ctx, s)
+			v := p.look(ctx, s, peers)
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if n, still := p.right[s]; still {
-				if p.right[s] = max(n, 0) + 1; err != nil {
-					p.right[s] = 0
-				}
+			if c := p.out[s]; c != nil {
+				c.note(v)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// ask asks a server probeTimes, until an answer is not right, which is the error.
-func (p *prober) ask(ctx context.Context, s serverOf) error {
+// look asks a server for what its upstream's configuration names, else as its peers.
+func (p *prober) look(ctx context.Context, s serverOf, peers []string) verdict {
+	path := p.paths[s.upstream]
+	if path == "" {
+		return p.compare(ctx, s, peers)
+	}
 	for range probeTimes {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.server+p.paths[s.upstream], nil)
-		if err != nil {
-			return fmt.Errorf("ask server %s: %w", s.server, err)
-		}
-		req.Host = s.upstream
-		req.Header.Set("User-Agent", "trimtab-probe")
-		reply, err := p.client.Do(req)
-		if err != nil {
-			return fmt.Errorf("ask server %s: %w", s.server, err)
-		}
-		_ = reply.Body.Close() // nobody reads it
-		if reply.StatusCode < 200 || reply.StatusCode > 399 {
-			return fmt.Errorf("ask server %s: %s", s.server, reply.Status)
+		if code, err := p.ask(ctx, s, path, p.limit); err != nil || code < 200 || code > 399 {
+			return seenFailing
 		}
 	}
-	return nil
+	return seenWell
+}
+
+// ask asks a server once and returns the status of its answer.
+func (p *prober) ask(ctx context.Context, s serverOf, path string, limit time.Duration) (int, error) {
+	ctx, end := context.WithTimeout(ctx, limit)
+	defer end()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.server+path, nil)
+	if err != nil {
+		return 0, fmt.Errorf("ask server %s: %w", s.server, err)
+	}
+	req.Host = s.upstream
+	req.Header.Set("User-Agent", "trimtab-probe")
+	reply, err := p.client.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("ask server %s: %w", s.server, err)
+	}
+	_ = reply.Body.Close() // nobody reads it
+	return reply.StatusCode, nil
 }

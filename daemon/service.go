@@ -234,6 +234,7 @@ func (d *Service) step(ctx context.Context, s *Session) (control.Outcome, error)
 		d.install(s, d.recovery.fromKept())
 	}
 	sample := s.lastSample()
+	s.prober.saw(sample)
 	e := d.explain(policy, sample, err)
 	if sample != nil && err == nil && !d.opts.DryRun {
 		d.obey(ctx, s)

@@ -36,7 +36,7 @@ type Session struct {
 	origin nginx.OriginFunc // nil: whose the status page is cannot be seen
 	hand   hand             // how weights get into NGINX
 	policy control.Policy
-	prober *prober // nil: no upstream has a probe
+	prober *prober // nil: no server is ever taken out for failing
 
 	hosts     *hosts.Hosts // nil: none
 	admission *admission   // nil: none
@@ -250,7 +250,7 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
-	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), hostSamples(s.hosts, time.Now())
+	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), HostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err
 	}

@@ -99,8 +99,8 @@ func (t *troubles) all() map[string]Trouble {
 	return maps.Clone(t.kinds)
 }
 
-// printTo writes a line for each kind of which there were errors.
-func (t *troubles) printTo(w io.Writer, now time.Time) {
+// lines are one for each kind of which there were errors.
+func (t *troubles) lines(now time.Time) (out []string) {
 	kinds := t.all()
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		k := kinds[kind]
@@ -109,8 +109,16 @@ func (t *troubles) printTo(w io.Writer, now time.Time) {
 			state = fmt.Sprintf("since %s (%s)", k.Since.UTC().Format(time.RFC3339),
 				now.Sub(*k.Since).Round(time.Second))
 		}
-		fmt.Fprintf(w, "%s: %d errors, %s: %s\n", kind, k.Count, state, plain.Text(strings.ReplaceAll(k.Last, "\n",
-			"; ")))
+		out = append(out, fmt.Sprintf("%s: %d errors, %s: %s", kind, k.Count, state,
+			plain.Text(strings.ReplaceAll(k.Last, "\n", "; "))))
+	}
+	return out
+}
+
+// printTo writes them.
+func (t *troubles) printTo(w io.Writer, now time.Time) {
+	for _, line := range t.lines(now) {
+		fmt.Fprintln(w, line)
 	}
 }
 

@@ -92,8 +92,8 @@ func (u *UpstreamConfig) validate() (errs []error) {
 	if err := u.each().Validate(); err != nil {
 		fault("min_share, max_share: %w", err)
 	}
-	if u.Probe != "" && !strings.HasPrefix(u.Probe, "/") {
-		fault("probe %q: want a path such as \"/healthz\"", u.Probe)
+	if u.Probe != "" && u.Probe != probeOff && !strings.HasPrefix(u.Probe, "/") {
+		fault("probe %q: want a path such as \"/healthz\", or \"off\"", u.Probe)
 	}
 	least := 0.0
 	var seen []string

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,6 +121,18 @@ func (s *Sample) InForce() weights.Set {
 }
 
 func (g *Group) down(j int) bool { return len(g.Down) > 0 && g.Down[j] }
+
+// For returns the sample as a centre that reads at most the schema given can take it.
+func (s Sample) For(schema int) Sample {
+	if schema < Schema {
+		s.Schema, s.Boot, s.Policy = OldestSchema, "", 0
+		s.Groups = slices.Clone(s.Groups)
+		for i := range s.Groups {
+			s.Groups[i].Buckets, s.Groups[i].BucketsMS = nil, nil
+		}
+	}
+	return s
+}
 
 // ErrSchema says that a message is of a version that this program does not read.
 var ErrSchema = errors.New("unknown version of a message")

@@ -5,11 +5,9 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,9 +26,10 @@ type Step struct {
 	Operator    weights.Set
 	Explanation *tuner.Explanation // nil: the learner says nothing
 	Budget      words.Budget
-	Held        string // why changes are held
-	Reason      string // of the decision
-	Problem     string // why the step failed
+	Held        string   // why changes are held
+	Reason      string   // of the decision
+	Problem     string   // why the step failed
+	Errors      []string // of all kinds since the start, a line for each
 	Learner     string
 	LeftOut     []string
 	Ordered     map[string]map[string]string // what is ordered, by upstream and server: drained, pinned
@@ -64,15 +63,6 @@ type Recorder struct {
 	gzip    *gzip.Writer
 }
 
-// pending collects what follows a change.
-type pending struct {
-	seq   uint64
-	tally map[string]*prove.Tally // by upstream
-}
-
-// changesKept is how many changes are listed.
-const changesKept = 200
-
 // NewRecorder returns a recorder that has seen nothing.
 func NewRecorder(a About) *Recorder {
 	if a.Started.IsZero() {
@@ -85,20 +75,6 @@ func NewRecorder(a About) *Recorder {
 		cache: map[string][]byte{}, changes: []Change{}, state: State{Schema: Schema, About: a,
 			Run: fmt.Sprintf("%08x", rand.Uint32()), At: a.Started, Upstreams: []Upstream{},
 			Changes: []Change{}, Status: Status{Level: "wait", Text: "Waiting for the first status page of NGINX."}}}
-}
-
-// shown is a name as people see it, cut where it tells nothing more.
-func shown(name string) string {
-	const most = 200
-	text := plain.Text(name)
-	if len(text) <= most {
-		return text
-	}
-	cut := most
-	for cut > 0 && text[cut]&0xc0 == 0x80 {
-		cut--
-	}
-	return text[:cut] + "…"
 }
 
 // key is what the page calls an upstream: its name as it is shown, or with a number when two are shown alike.
@@ -143,6 +119,7 @@ func (r *Recorder) Step(s Step) (outcome string) {
 	st.IntervalS, st.Learner = s.Interval.Seconds(), s.Learner
 	st.Status = status(&s, r.have)
 	st.LeftOut, st.Orders, st.Configured = plainAll(s.LeftOut), ordered(s.Ordered), ordered(s.Configured)
+	st.Errors = plainAll(s.Errors)
 	regime := -1
 	if e := s.Explanation; e != nil {
 		st.Budget, st.Regime, st.Why = s.Budget.String(), words.Regime(e), why(e, s.Budget)
@@ -218,199 +195,6 @@ const (
 	whyMost       = 200
 	detailServers = 6000 // in a file, over all upstreams
 )
-
-// poolUsed is the share of the slots of a pool that is used.
-func poolUsed(p *tuner.PoolExplanation) *float64 {
-	slots, used := 0.0, 0.0
-	for i := range p.Servers {
-		slots += p.Servers[i].Slots
-		used += p.Servers[i].Slots * p.Servers[i].Utilisation
-	}
-	if slots <= 0 {
-		return nil
-	}
-	return number(used / slots)
-}
-
-// pursued are the lines that trimtab explain prints of an objective.
-func pursued(o *tuner.ObjectiveExplanation) []string {
-	var out []string
-	for line := range strings.Lines(o.Words()) {
-		if line = strings.TrimSpace(line); line != "" {
-			out = append(out, line)
-		}
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return plainAll(out)
-}
-
-func why(e *tuner.Explanation, b words.Budget) []Why {
-	out := []Why{}
-	for i := range e.Pools {
-		if i == whyMost {
-			break
-		}
-		p := &e.Pools[i]
-		w := Why{Sentences: words.Sentences(p, b)}
-		for _, g := range p.Groups {
-			w.Groups = append(w.Groups, shown(g))
-		}
-		out = append(out, w)
-	}
-	return out
-}
-
-// status says whether changes pass.
-func status(s *Step, have bool) Status {
-	switch {
-	case s.Problem != "":
-		level := "fail"
-		text := "The last step failed: " + plain.Text(s.Problem) + ". The weights stay as they are."
-		if !have && s.Sample == nil {
-			level, text = "wait", "Waiting for the status page of NGINX: "+plain.Text(s.Problem)+"."
-		}
-		return Status{Level: level, Text: text, Todo: "trimtab nginx check says what is missing"}
-	case s.Sample == nil:
-		return Status{Level: "wait", Text: "Waiting for the status page of NGINX."}
-	case s.Held != "":
-		return Status{Level: "hold", Text: "Changes are held: " + plain.Text(s.Held) + ".", Todo: words.Remedy(s.Held)}
-	case len(s.Sample.Groups) == 0:
-		return Status{Level: "wait", Text: "The status page shows no upstream that may be tuned."}
-	}
-	return Status{Level: "ok", Text: "Changes pass when they pay."}
-}
-
-// ordered are lines of what is said of servers.
-func ordered(list map[string]map[string]string) []string {
-	var out []string
-	for _, upstream := range slices.Sorted(maps.Keys(list)) {
-		for _, server := range slices.Sorted(maps.Keys(list[upstream])) {
-			out = append(out, fmt.Sprintf("%s of %s: %s", server, upstream, list[upstream][server]))
-		}
-	}
-	return plainAll(out)
-}
-
-func plainAll(list []string) []string {
-	const most = 50
-	out := []string{}
-	for i, text := range list {
-		if i == most {
-			return append(out, fmt.Sprintf("and %d more", len(list)-most))
-		}
-		out = append(out, shown(text))
-	}
-	return out
-}
-
-// change adds a change to the list.
-func (r *Recorder) change(s *Step, at float64) {
-	moves := words.Moves(s.InForce, s.Changed)
-	if len(moves) == 0 {
-		return
-	}
-	c := Change{Seq: r.state.Seq, At: at, Cause: s.Cause, Reason: plain.Text(s.Reason), Undo: plain.Text(s.Undo),
-		Reloaded: s.Reloaded, Keys: []string{}}
-	c.Moves = words.Lines(moves)
-	for _, m := range moves {
-		if k := r.key(m.Group); !slices.Contains(c.Keys, k) && len(c.Keys) < 20 {
-			c.Keys = append(c.Keys, k)
-		}
-	}
-	if e := s.Explanation; e != nil && s.Cause == CauseTuner {
-		var all []string
-		for i := range e.Pools {
-			p := &e.Pools[i]
-			if x := words.Expected(p.Forecast); x != "" && slices.ContainsFunc(p.Groups,
-				func(g string) bool { return s.Changed[g] != nil }) {
-				all = append(all, x)
-			}
-		}
-		c.Expected = strings.Join(all, "; ")
-	}
-	r.changes = append(r.changes[max(0, len(r.changes)+1-changesKept):len(r.changes):len(r.changes)], c)
-	r.pending = &pending{seq: c.Seq, tally: map[string]*prove.Tally{}}
-	for group := range s.Changed {
-		r.pending.tally[group] = &prove.Tally{}
-	}
-}
-
-// Causes of changes.
-const (
-	CauseTuner      = "tuner"
-	CauseOperator   = "operator"
-	CauseExperiment = "experiment"
-	CauseOrders     = "orders"
-)
-
-// outcome takes in what followed the last change, and says it after the first interval that was wholly on the new
-// weights.
-func (r *Recorder) outcome(s *Step) string {
-	p := r.pending
-	if p == nil {
-		return ""
-	}
-	for i := range s.Sample.Groups {
-		g := &s.Sample.Groups[i]
-		if t := p.tally[g.Name]; t != nil {
-			for j := range g.Peers {
-				t.Add(&g.Peers[j])
-			}
-		}
-	}
-	var all prove.Tally
-	for _, name := range slices.Sorted(maps.Keys(p.tally)) {
-		t := p.tally[name]
-		all.Merge(t)
-	}
-	if all.Requests < 100 && r.state.Seq-p.seq < 20 {
-		return ""
-	}
-	i := slices.IndexFunc(r.changes, func(c Change) bool { return c.Seq == p.seq })
-	if p99 := all.Quantile(0.99); i >= 0 && p99 > 0 {
-		r.changes = slices.Clone(r.changes) // the old list may be on its way to a browser
-		r.changes[i].Measured = "measured " + words.MS(p99)
-		r.pending = nil
-		c := r.changes[i]
-		return strings.Join(c.Keys, ", ") + ": " + strings.TrimPrefix(c.Expected+", ", ", ") + c.Measured
-	}
-	r.pending = nil
-	return ""
-}
-
-// forecasts replaces what was measured in an interval by what was measured over the time that was forecast.
-func (r *Recorder) forecasts(e *tuner.Explanation) {
-	for i := range e.Pools {
-		f := e.Pools[i].Forecast
-		if f == nil || f.MeasuredP99MS <= 0 || len(r.changes) == 0 {
-			continue
-		}
-		for j := len(r.changes) - 1; j >= 0 && j >= len(r.changes)-5; j-- {
-			c := &r.changes[j]
-			text := fmt.Sprintf("measured %s over %.0f s", words.MS(f.MeasuredP99MS), f.HorizonSec)
-			if c.Cause != CauseTuner || !slices.ContainsFunc(e.Pools[i].Groups,
-				func(g string) bool { return slices.Contains(c.Keys, r.key(g)) }) {
-				continue
-			}
-			if c.Measured != text && c.Expected != "" {
-				r.changes = slices.Clone(r.changes)
-				r.changes[j].Measured = text
-			}
-			break
-		}
-	}
-}
-
-// Note adds a change that was seen and not made by the tuner; undo says how it is taken back.
-func (r *Recorder) Note(cause string, was, now weights.Set, reason, undo string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.change(&Step{InForce: was, Changed: now, Cause: cause, Reason: reason, Undo: undo}, r.now())
-	r.state.Changes = r.changes
-	clear(r.cache)
-}
 
 // Proof says how the experiment stands; nil: there is none.
 func (r *Recorder) Proof(p *Proof) {
@@ -503,12 +287,4 @@ func (r *Recorder) Data() Data {
 		}
 	}
 	return d
-}
-
-// number is v unless it is none.
-func number(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
 }

@@ -42,6 +42,7 @@ type State struct {
 	Orders    []string   `json:"orders,omitempty"`
 	// Configured is what the configuration says of single servers' shares.
 	Configured []string  `json:"configured,omitempty"`
+	Errors     []string  `json:"errors,omitempty"` // by kind: how many, since when, the last one
 	Proof      *Proof    `json:"proof,omitempty"`
 	Hold       HoldState `json:"hold"`
 }

@@ -31,29 +31,53 @@ type course struct {
 }
 
 const (
-	baseMemory  = 600.0 // s in which a response time that is never reached again is forgotten
-	waitsAsLong = 2.0   // times the response time without waiting, from which most of it is waiting
-	growsMost   = 0.85  // s of response time per s of control time, at most: beyond it all is chance
+	baseMemory   = 600.0 // s in which a response time that is never reached again is forgotten
+	chanceOfBase = 0.9   // of a response time without waiting, down to which a lower one is chance
+	chanceWeight = 0.25  // that a lower one has then
+	waitsAsLong  = 2.0   // times the response time without waiting, from which most of it is waiting
+	// of what arrived before, from which servers finish as much as ever
+	finishesAsMany = 0.9
+	growsMost      = 0.85 // s of response time per s of control time, at most: beyond it all is chance
 )
 
 // quiet is what a server shows of an upstream: how long it takes without waiting, and what it finished in the last
 // interval.
 type quiet struct {
-	base float64 // s: the least mean of late
-	done float64 // per s
-	took float64 // s: mean response time of the last interval
+	base   float64 // s: the least mean of late
+	done   float64 // per s
+	took   float64 // s: mean response time of the last interval
+	held   float64 // requests at the server at the end of the last interval, where most of them wait; else 0
+	queued bool    // held has been followed since before the last interval
 }
 
 // waits reports whether most of the last response times was waiting.
 func (q *quiet) waits() bool { return q.base > 0 && q.took >= waitsAsLong*q.base }
+
+// queue follows the requests at the server, of which sent per second were sent to it in the interval. Those at a queue
+// that has begun are who came while the last one waited (Little's law over one sojourn), whose time is as far above the
+// mean as the first one's below it; from then on what came and what was finished is counted.
+func (q *quiet) queue(sent, seconds float64) {
+	switch {
+	case !q.waits():
+		q.held, q.queued = 0, false
+	case !q.queued:
+		q.held, q.queued = sent*(2*q.took-q.base), true
+	default:
+		q.held = math.Max(0, q.held+(sent-q.done)*seconds)
+	}
+}
 
 func (q *quiet) observe(c seenClass, seconds float64) {
 	q.done, q.took = c.perSec, c.responseSec
 	if !(c.responseSec > 0) {
 		return
 	}
-	if q.base == 0 || c.responseSec < q.base {
+	if q.base == 0 || c.responseSec < chanceOfBase*q.base {
 		q.base = c.responseSec
+		return
+	}
+	if c.responseSec < q.base { // the least of many means is less than a request takes
+		q.base += chanceWeight * (c.responseSec - q.base)
 		return
 	}
 	q.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(c.responseSec, waitsAsLong*q.base) - q.base)
@@ -62,7 +86,8 @@ func (q *quiet) observe(c seenClass, seconds float64) {
 // arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on
 // average. While most of that is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being
 // what is finished and λ what arrives. In the first interval of a queue the mean is of who came before it too, so that
-// it grew by once to twice as much: there, as many are taken to arrive as before, was, as far as that goes with either.
+// it grew by once to twice as much: there, as many are taken to arrive as before, was, as far as that goes with either,
+// unless as many are finished: servers that lost nothing have a queue because more arrives.
 func (c *course) arrived(finished, sec, seconds, was float64) float64 {
 	if !(finished > 0) || !(sec > 0) {
 		return finished
@@ -81,6 +106,9 @@ func (c *course) arrived(finished, sec, seconds, was float64) float64 {
 	slope := func(growth float64) float64 { return math.Max(-1, math.Min(growsMost, growth/seconds)) }
 	if last < waitsAsLong*c.base {
 		c.end = 2*sec - last
+		if finished >= finishesAsMany*was {
+			return finished / (1 - slope(2*(sec-last)))
+		}
 		return math.Max(finished/(1-slope(sec-last)), math.Min(was, finished/(1-slope(2*(sec-last)))))
 	}
 	c.end = math.Max(0, sec+(sec-last)/2)
@@ -115,11 +143,11 @@ func (a *arrivals) observe(count, seconds float64) {
 
 // uncertain is the standard deviation of the logarithm of the rate.
 func (a *arrivals) uncertain() float64 {
-	return math.Min(uncertainMost, math.Sqrt(a.regular()/math.Max(a.count, 1))+uncertainLeast)
+	return math.Min(uncertainMost, math.Hypot(math.Sqrt(a.regular()/math.Max(a.count, 1)), uncertainLeast))
 }
 
 const (
-	uncertainLeast = 0.03 // loads drift
+	uncertainLeast = 0.04 // loads drift
 	uncertainMost  = 0.3
 )
 

@@ -18,7 +18,8 @@ func TestWhatArrivesAtAQueue(t *testing.T) {
 	}{
 		{"nothing waits: what is finished", []float64{0.03, 0.03}, 0.031, 1000, 1050, 1000, 1000},
 		{"a queue has begun and as much comes as before", []float64{0.03, 0.03}, 0.56, 600, 900, 900, 900},
-		{"fewer came before than the queue shows", []float64{0.03, 0.03}, 0.56, 600, 500, 720, 740},
+		{"servers finish more than came before: more arrives", []float64{0.03, 0.03}, 0.56, 600, 500, 920, 935},
+		{"fewer came before than the queue shows", []float64{0.03, 0.03}, 0.56, 600, 700, 720, 740},
 		{"more came before than the queue shows", []float64{0.03, 0.03}, 0.56, 600, 2000, 920, 935},
 		{"the queue goes on growing", []float64{0.03, 0.6}, 1.8, 600, 900, 999, 1001},
 		{"the queue shrinks", []float64{0.03, 2.4}, 1.2, 600, 900, 425, 430},

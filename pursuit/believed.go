@@ -53,13 +53,14 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 }
 
 const (
-	waitsShare = 1.5  // requests held per slot,
-	waitsFew   = 3    // and beside them, that are no backlog
-	drainSec   = 3.0  // in which a backlog is to be served by refusing others,
-	drainMost  = 3.0  // with at most so much beside what is offered,
-	drainUsed  = 0.9  // of what servers finish while they are full, which is what all that is let in has to fit into,
-	growSec    = 15.0 // and the same where capacity is added for it, which has to be paid for
-	growMost   = 0.5
+	waitsShare = 1.5 // requests held per slot,
+	waitsFew   = 3   // and beside them, that are no backlog
+	drainSec   = 3.0 // in which a backlog is to be served by refusing others,
+	drainMost  = 3.0 // with at most so much beside what is offered,
+	drainUsed  = 0.9 // of what servers finish while they are full, which is what all that is let in has to fit into,
+	growSec    = 1.5 // and the same where capacity is added for it: a unit for an interval costs less than a bound
+	growMost   = 1.0
+	growUsed   = 0.85 // of the most capacity
 )
 
 // backlog is what has to be served beside what is offered, by group, requests per second: what waits at the servers,
@@ -82,24 +83,53 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	for k := range pool.Groups {
 		name := pool.Groups[k].Name
 		held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * p.courses[name].end
+		if !pool.Groups[k].Method.LoadAware() {
+			held[k] = 0
+			for j := range pool.Servers {
+				held[k] += p.quietOf(pool.Servers[j].Address, name).held
+			}
+		}
 		inside += held[k]
 	}
-	seconds, most, holds := drainSec, drainMost, inside
+	seconds, most, waiting := drainSec, drainMost, inside-waitsShare*slots-waitsFew
 	if scaled {
-		seconds, most, holds = growSec, growMost, shown
+		seconds, most, waiting = growSec, growMost, math.Max(inside, shown)-slots
 	}
-	waiting := holds - waitsShare*slots - waitsFew
 	if waiting <= 0 || inside <= 0 {
 		return out
 	}
 	more := waiting / seconds
-	if !scaled {
+	if scaled {
+		more = math.Min(more, p.growable(pool))
+	} else {
 		more = p.unrefusable(pool, more)
 	}
 	for k := range out {
 		out[k] = math.Min(more*held[k]/inside, most*p.offered[pool.Groups[k].Name].perSec())
 	}
 	return out
+}
+
+// growable is the load that the most capacity that is allowed has room for beside what is offered, per s: for more than
+// that none would be bought, since it would hold no bound.
+func (p *Policy) growable(pool *tuner.PoolBelief) float64 {
+	room, work, done, offered := 0.0, 0.0, 0.0, 0.0
+	for j := range pool.Servers {
+		name := pool.Servers[j].Address
+		l := p.cfg.Scaling[name]
+		room += growUsed * float64(l.Max*max(l.SlotsPerUnit, 1))
+		for _, g := range pool.Groups {
+			q := p.quietOf(name, g.Name)
+			work, done = work+q.done*q.base, done+q.done
+		}
+	}
+	for _, g := range pool.Groups {
+		offered += p.offered[g.Name].perSec()
+	}
+	if work <= 0 {
+		return 0
+	}
+	return math.Max(0, room*done/work-offered)
 }
 
 // busy is how many requests a server is at while it is full: what it finishes, at the time that a request takes without

@@ -52,6 +52,12 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		return hold("%s", why)
 	}
 	now := p.setting(&worlds[0], inForce)
+	if wanted, ok := p.drain(&worlds[0], now); ok && BeyondReach(&worlds[0], terms) == "" {
+		target, unused := p.allowed(&worlds[0], wanted, now)
+		d := p.draining(&worlds[0], target, now, unused)
+		p.fill(&d, &worlds[0], target, now, inForce)
+		return d
+	}
 	plan, err := p.plan(worlds, now)
 	if err != nil {
 		return hold("%v", err)

@@ -106,7 +106,7 @@ func (s *Study) close() {
 	s.part = nil
 	s.inForce = control.InForce(sample)
 	s.policy.tuner.Observe(sample, s.inForce)
-	s.policy.watch(&sample, sample.Interval.Seconds())
+	s.policy.watch(&sample, s.inForce, sample.Interval.Seconds())
 	now := load{}
 	for i := range sample.Groups {
 		g := &sample.Groups[i]

@@ -23,6 +23,7 @@ type Optimal struct {
 	plans     map[string]Found
 	levels    control.Levels
 	start     time.Time
+	late      bool
 }
 
 var _ control.Policy = (*Optimal)(nil)
@@ -57,6 +58,17 @@ func NewOptimal(sc *deathstarbench.Scenario, seed uint64) (*Optimal, error) {
 	return p, nil
 }
 
+// NewOptimalLate returns what is left of the yardstick without foresight: it knows servers and loads exactly, but sets
+// for an interval what was best for the one before. It bounds what a policy that observes can be expected to reach
+// where loads and faults come unannounced.
+func NewOptimalLate(sc *deathstarbench.Scenario, seed uint64) (*Optimal, error) {
+	p, err := NewOptimal(sc, seed)
+	if err == nil {
+		p.late = true
+	}
+	return p, err
+}
+
 // Best is the best setting at a time of the scenario.
 func (p *Optimal) Best(at time.Duration) (World, Found, error) {
 	w := FromScenario(p.scenario, at)
@@ -84,7 +96,11 @@ func (p *Optimal) Observe(s vts.Sample, inForce weights.Set) {
 	if p.start.IsZero() {
 		p.start = s.At.Add(-s.Interval)
 	}
-	w, best, err := p.Best(s.At.Sub(p.start) + p.opt.Interval/2)
+	at := s.At.Sub(p.start) + p.opt.Interval/2
+	if p.late {
+		at -= p.opt.Interval
+	}
+	w, best, err := p.Best(at)
 	if err != nil {
 		p.Decision = hold("%v", err)
 		return

@@ -20,6 +20,7 @@ const (
 	believedWorlds = 3    // that plans are averaged over, while numbers of slots are not known
 	loadStep       = 0.05 // in the logarithm of a load: plans are made for loads as far apart,
 	loadBand       = 0.04 // and the load is another one when it is further from the one that was planned for
+	refusedEnough  = 0.2  // share from which those who are refused say how many are offered
 	movedBelief    = 0.01 // in the logarithm of a service time: beliefs that moved further want a new plan
 )
 
@@ -157,7 +158,7 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	seconds := s.Interval.Seconds()
 	p.elapsed += seconds
 	p.weighed += seconds
-	p.watch(&seen, seconds)
+	p.watch(&seen, inForce, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
 	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
 		Capacity: p.units(),
@@ -182,7 +183,7 @@ func (p *Policy) units() float64 {
 }
 
 // watch learns what is offered, and what servers of known slots are.
-func (p *Policy) watch(s *vts.Sample, seconds float64) {
+func (p *Policy) watch(s *vts.Sample, inForce weights.Set, seconds float64) {
 	seen := map[string][]seenClass{}
 	for i := range s.Groups {
 		g := &s.Groups[i]
@@ -196,8 +197,18 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 			spent += float64(peer.ResponseMsec) / 1e3
 		}
 		was := a.perSec() * (1 - p.levels.Blocked[g.Name]) * seconds
-		a.observe(p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was)+float64(g.Refused),
-			seconds)
+		blocked := p.levels.Blocked[g.Name]
+		offered := p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was) + float64(g.Refused)
+		if p.courses[g.Name].end > 0 && blocked >= refusedEnough { // who is refused waits at no server
+			offered = float64(g.Refused) / blocked
+		}
+		a.observe(offered, seconds)
+		total := 0
+		for _, peer := range g.Peers {
+			if s := inForce[g.Name][peer.Server]; !s.Down {
+				total += s.Weight.Int()
+			}
+		}
 		for _, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&peer) {
@@ -208,7 +219,11 @@ func (p *Policy) watch(s *vts.Sample, seconds float64) {
 				c.responseSec = float64(peer.ResponseMsec) / float64(peer.Requests) / 1e3
 			}
 			seen[peer.Server] = append(seen[peer.Server], c)
-			p.quietOf(peer.Server, g.Name).observe(c, seconds)
+			q := p.quietOf(peer.Server, g.Name)
+			q.observe(c, seconds)
+			if set := inForce[g.Name][peer.Server]; !set.Down {
+				q.queue(a.perSec()*(1-blocked)*float64(set.Weight.Int())/float64(max(total, 1)), seconds)
+			}
 		}
 	}
 	total := uint64(0)

@@ -16,7 +16,7 @@ type Options struct {
 	Steps int
 	// Candidates are the settings that the twin ranks, after the formula has; default 24.
 	Candidates int
-	// Intervals are how many the twin plays of the last candidates; default 160. The first round plays an eighth.
+	// Intervals are how many the twin plays of the last candidates; default 640. The first round plays an eighth.
 	Intervals int
 	Seed      uint64
 	// InForce is a candidate whatever the formula says of it; nil: none.
@@ -34,7 +34,7 @@ func (o Options) withDefaults() Options {
 		o.Candidates = 24
 	}
 	if o.Intervals == 0 {
-		o.Intervals = 160
+		o.Intervals = 640
 	}
 	return o
 }

@@ -178,10 +178,7 @@ func (d *DQN) Observe(s vts.Sample, inForce weights.Set) {
 	var picks []int
 	how := "greedy"
 	if d.train != nil {
-		// γΦ(s') − Φ(s), the first feature being the potential
-		shaped := d.train.cfg.Shaping * (d.train.pressure - d.train.cfg.Gamma*d.state[0])
-		picks, how = d.learn(RewardOf(s, d.train.cfg.Targets) + shaped)
-		d.train.pressure = d.state[0]
+		picks, how = d.learn(RewardOf(s, d.train.cfg.Targets), d.train.cfg.Shaping)
 	} else {
 		picks = d.best()
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 
 	"trimtab/control"
@@ -14,22 +13,13 @@ import (
 
 // dqnTraining is the part of a DQN that learns.
 type dqnTraining struct {
+	experience
 	cfg      DQNConfig
-	source   *rand.PCG
-	rng      *rand.Rand
-	memory   *replay
 	target   *neural.Net
 	slow     *neural.Net // moving average of the network, which is what is played: values of single steps come and go
 	adam     neural.Adam
 	gradient []float64
-	before   []float64 // state that the last action was chosen in; nil: an episode begins
-	picks    []int
-	pressure float64 // in that state
-	seen     int     // transitions
-	updates  int
-	err      error
 
-	draw         batch
 	dy           []float64
 	ahead, value neural.Pass
 	row          []float64
@@ -49,8 +39,7 @@ func TrainDQN(s Shape, c DQNConfig) (*DQN, error) {
 
 // begin makes it one that knows nothing and learns.
 func (d *DQN) begin(c DQNConfig) error {
-	source := rand.NewPCG(c.Seed, 0x64716e)
-	t := &dqnTraining{cfg: c, source: source, rng: rand.New(source), memory: newReplay(len(d.state), d.heads(), c.Room),
+	t := &dqnTraining{cfg: c, experience: newExperience(c.Seed, 0x64716e, len(d.state), d.heads(), c.Room),
 		adam: neural.Adam{Rate: c.Rate, Clip: 10}}
 	sizes := append(append([]int{len(d.state)}, c.Hidden...), d.outputs())
 	var err error
@@ -72,27 +61,14 @@ func (d *DQN) Err() error { return d.train.err }
 func (d *DQN) Steps() int { return d.train.seen }
 
 // epsilon is the probability of an action at random.
-func (t *dqnTraining) epsilon() float64 {
-	done := min(1, float64(t.seen)/float64(t.cfg.Decay))
-	return t.cfg.From + done*(t.cfg.To-t.cfg.From)
-}
+func (t *dqnTraining) epsilon() float64 { return t.fading(t.cfg.From, t.cfg.To, t.cfg.Decay) }
 
 // learn stores what the last action led to, makes a step of training and chooses the next action.
-func (d *DQN) learn(reward float64) (picks []int, how string) {
+func (d *DQN) learn(reward, shaping float64) (picks []int, how string) {
 	t := d.train
-	if t.before != nil {
-		row := sized(t.row, len(t.picks))
-		for g, a := range t.picks {
-			row[g] = float64(a)
-		}
-		t.row = row
-		t.memory.add(t.before, row, reward, d.state)
-		t.seen++
-	}
-	if !d.known && t.memory.len() >= t.cfg.WarmUp {
-		d.scaler, d.known = neural.FitScaler(t.memory.States, t.memory.Width), true
-	}
-	if d.known && t.before != nil && t.err == nil {
+	led := t.meet(d.state, reward, shaping, t.cfg.Gamma)
+	t.fit(&d.scaler, &d.known, t.cfg.WarmUp)
+	if d.known && led && t.err == nil {
 		d.update()
 	}
 	if !d.known || t.rng.Float64() < t.epsilon() {
@@ -100,7 +76,11 @@ func (d *DQN) learn(reward float64) (picks []int, how string) {
 	} else {
 		picks, how = d.best(), "greedy"
 	}
-	t.before, t.picks = append(t.before[:0], d.state...), picks
+	action := sized(t.last, len(picks))
+	for g, a := range picks {
+		action[g] = float64(a)
+	}
+	t.chose(d.state, action)
 	return picks, how
 }
 
@@ -141,10 +121,8 @@ func (d *DQN) update() {
 	}
 	d.net.Backward(&t.ahead, t.dy, t.gradient)
 	t.adam.Step(d.net.Params, t.gradient)
-	t.updates++
 	t.slow.Follow(d.net, slowShare)
-	if !neural.Finite([]float64{loss}) || t.updates%64 == 0 && !d.net.Finite() {
-		t.err = &DivergedError{Kind: KindDQN, What: "the loss", Step: t.updates, Seed: t.cfg.Seed}
+	if !t.finite(KindDQN, t.cfg.Seed, loss, d.net) {
 		return
 	}
 	if t.updates%t.cfg.Follow == 0 {

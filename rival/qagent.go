@@ -33,7 +33,7 @@ func (q *QAgent) Begin() { q.d.Begin() }
 // Act learns what the last action brought and that it led to the state, and chooses the next one, exploring.
 func (q *QAgent) Act(state []float64, reward float64) ([]int, error) {
 	copy(q.d.state, state)
-	picks, _ := q.d.learn(reward)
+	picks, _ := q.d.learn(reward, 0)
 	return picks, q.d.Err()
 }
 

@@ -295,6 +295,13 @@ func (d *DQN) Clone() Base {
 	return c
 }
 
+// Clone implements Base: what is played has no state but its last decision.
+func (t *TD3) Clone() Base {
+	c := newTD3(t.shape)
+	c.actor, c.scaler, c.known = t.actor, t.scaler, t.known
+	return c
+}
+
 // Hold is the base that never changes anything.
 type Hold struct{ control.Fixed }
 

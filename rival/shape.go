@@ -15,6 +15,8 @@ import (
 // network's inputs and outputs belong to them, so it can be played nowhere else.
 type Shape struct {
 	Groups []ShapeGroup `json:"groups"`
+	// Hosts says that what servers' machines tell is among the inputs. A machine that says nothing is no other world.
+	Hosts bool `json:"hosts,omitempty"`
 }
 
 // ShapeGroup is one upstream group.
@@ -64,14 +66,27 @@ func (s Shape) servers() int {
 }
 
 // perServer are the features of a server in a group.
-const perServer = 4
+func (s Shape) perServer() int {
+	if s.Hosts {
+		return ownFeatures + hostFeatures
+	}
+	return ownFeatures
+}
+
+const (
+	ownFeatures  = 4 // that the status page tells
+	hostFeatures = 3 // of its machine
+	// unknownHost stands for a share that a machine does not tell: no share is below 0.
+	unknownHost = -1
+)
 
 // features is the number of inputs of a learner.
-func (s Shape) features() int { return 1 + len(s.Groups) + perServer*s.servers() }
+func (s Shape) features() int { return 1 + len(s.Groups) + s.perServer()*s.servers() }
 
 // featuresTo writes what a learner sees of an interval: log(1+requests in flight), for each group log(1+rate), and for
 // each of its servers log of the share of the weights, log(1+ms) of the mean response, log(1+requests in flight) and
-// the share of failures. The sample has the shape's groups.
+// the share of failures; with Hosts then of its machine the shares of processor and memory in use and the pressure on
+// the processor. The sample has the shape's groups.
 func (s Shape) featuresTo(x []float64, sample vts.Sample, inForce weights.Set) {
 	x[0] = pressure(sample)
 	i := 1
@@ -88,7 +103,21 @@ func (s Shape) featuresTo(x []float64, sample vts.Sample, inForce weights.Set) {
 			x[i+1] = math.Log1p(float64(p.MeanResponse().Microseconds()) / 1e3)
 			x[i+2] = math.Log1p(p.InFlight(sample.Interval))
 			x[i+3] = failed
-			i += perServer
+			i += ownFeatures
+			if s.Hosts {
+				hostTo(x[i:i+hostFeatures], sample.Hosts, p.Server)
+				i += hostFeatures
+			}
+		}
+	}
+}
+
+// hostTo writes what the machine of a server says.
+func hostTo(x []float64, hosts []vts.HostSample, server string) {
+	x[0], x[1], x[2] = unknownHost, unknownHost, unknownHost
+	for i := range hosts {
+		if h := &hosts[i]; h.Server == server {
+			x[0], x[1], x[2] = h.CPU, h.Memory, h.CPUPressure
 		}
 	}
 }

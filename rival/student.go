@@ -64,7 +64,7 @@ var _ control.Policy = (*Student)(nil)
 func (s Shape) parts() (inputs, outputs []int) {
 	inputs, outputs = []int{1}, []int{0}
 	for _, g := range s.Groups {
-		inputs = append(inputs, inputs[len(inputs)-1]+1+perServer*len(g.Servers))
+		inputs = append(inputs, inputs[len(inputs)-1]+1+s.perServer()*len(g.Servers))
 		outputs = append(outputs, outputs[len(outputs)-1]+len(g.Servers))
 	}
 	return inputs, outputs

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"trimtab/control"
 	"trimtab/neural"
@@ -180,21 +179,14 @@ const actionBand = 0.05
 
 // td3Training is the part that learns.
 type td3Training struct {
+	experience
 	cfg              TD3Config
-	source           *rand.PCG
-	rng              *rand.Rand
-	memory           *replay
 	critics, behind  [2]*neural.Net // and their targets
 	actorBehind      *neural.Net
 	actorAdam        neural.Adam
 	criticAdams      [2]neural.Adam
 	actorGradient    []float64
 	criticGradient   []float64
-	before, last     []float64 // state and action before
-	pressure         float64
-	seen, updates    int
-	err              error
-	draw             batch
 	joint, ahead, dy []float64
 	passes           [4]neural.Pass
 }
@@ -211,9 +203,7 @@ func TrainTD3(s Shape, c TD3Config) (*TD3, error) {
 		return nil, errors.New("train td3: a world without servers")
 	}
 	t := newTD3(s)
-	source := rand.NewPCG(c.Seed, 0x746433)
-	x := &td3Training{cfg: c, source: source, rng: rand.New(source), memory: newReplay(s.features(), s.servers(),
-		c.Room),
+	x := &td3Training{cfg: c, experience: newExperience(c.Seed, 0x746433, s.features(), s.servers(), c.Room),
 		actorAdam: neural.Adam{Rate: c.Rate, Clip: 10}}
 	sizes := func(in, out int) []int { return append(append([]int{in}, c.Hidden...), out) }
 	var err error
@@ -243,24 +233,14 @@ func (t *TD3) Err() error { return t.train.err }
 func (t *TD3) Steps() int { return t.train.seen }
 
 // noise is the deviation of the exploring noise now.
-func (x *td3Training) noise() float64 {
-	done := min(1, float64(x.seen)/float64(x.cfg.Decay))
-	return x.cfg.From + done*(x.cfg.To-x.cfg.From)
-}
+func (x *td3Training) noise() float64 { return x.fading(x.cfg.From, x.cfg.To, x.cfg.Decay) }
 
 // learn stores what the last action led to, makes a step of training and chooses the next action.
 func (t *TD3) learn(s vts.Sample) []float64 {
 	x := t.train
-	if x.before != nil {
-		shaped := x.cfg.Shaping * (x.pressure - x.cfg.Gamma*t.state[0])
-		x.memory.add(x.before, x.last, RewardOf(s, x.cfg.Targets)+shaped, t.state)
-		x.seen++
-	}
-	x.pressure = t.state[0]
-	if !t.known && x.memory.len() >= x.cfg.WarmUp {
-		t.scaler, t.known = neural.FitScaler(x.memory.States, x.memory.Width), true
-	}
-	if t.known && x.before != nil && x.err == nil {
+	led := x.meet(t.state, RewardOf(s, x.cfg.Targets), x.cfg.Shaping, x.cfg.Gamma)
+	x.fit(&t.scaler, &t.known, x.cfg.WarmUp)
+	if t.known && led && x.err == nil {
 		t.update()
 	}
 	action := sized(x.last, t.shape.servers())
@@ -274,7 +254,7 @@ func (t *TD3) learn(s vts.Sample) []float64 {
 			action[i] = 2*x.rng.Float64() - 1
 		}
 	}
-	x.before, x.last = append(x.before[:0], t.state...), action
+	x.chose(t.state, action)
 	return action
 }
 
@@ -314,9 +294,7 @@ func (t *TD3) update() {
 		x.critics[c].Backward(&x.passes[1], x.dy, x.criticGradient)
 		x.criticAdams[c].Step(x.critics[c].Params, x.criticGradient)
 	}
-	x.updates++
-	if !neural.Finite([]float64{loss}) || x.updates%64 == 0 && !t.actor.Finite() {
-		x.err = &DivergedError{Kind: KindTD3, What: "the loss", Step: x.updates, Seed: x.cfg.Seed}
+	if !x.finite(KindTD3, x.cfg.Seed, loss, t.actor) {
 		return
 	}
 	if x.updates%x.cfg.Delay != 0 {

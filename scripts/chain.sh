@@ -8,5 +8,6 @@ cd "$(dirname "$0")/.."
 program=$(mktemp /tmp/trimtab-chain-XXXXXX)
 trap 'rm -f "$program"' EXIT
 go test -c -o "$program" ./daemon
-TRIMTAB_CHAIN_PAGES=${1:-10000000} TRIMTAB_CHAIN_SEED=${2:-1} GOMAXPROCS=1 GOGC=400 \
+TRIMTAB_CHAIN_PAGES=${1:-10000000} TRIMTAB_CHAIN_SEED=${2:-1} GOMAXPROCS=1 GOGC=1000 \
+  GODEBUG=asyncpreemptoff=1 \
   nice -n "${NICE:-19}" "$program" -test.run '^TestChainFromPageToJSON$' -test.v -test.timeout 0

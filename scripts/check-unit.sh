@@ -62,7 +62,7 @@ shows() { [ "$(show "$1")" = "$2" ]; }
 get() { in_it curl -sf --unix-socket /run/trimtab/trimtab.sock "http://localhost/$1"; }
 metric() { get metrics | grep -qxF -- "$1"; }
 conf=$root/etc/trimtab/trimtab.toml app=$root/etc/nginx/sites-available/app
-set_field() { sed -i "s|^$1 = .*|$1 = $2|" "$conf"; }
+set_field() { sed -i "0,/^$1 = /s|^$1 = .*|$1 = $2|" "$conf"; } # the first one of that name
 weights() { grep -o 'weight=[0-9]*' "$app" | tr '\n' ' '; }
 # An operator's edit with which another change pays, put in force by the operator.
 edit() { sed -i -E "s/( *server 127[0-9.:]+)[^;]*;/\1 weight=1;/; 0,/weight=1;/s//weight=5;/" "$app"; in_it systemctl reload nginx; }
@@ -165,7 +165,7 @@ mark; in_it systemctl start trimtab
 check "a log folder that the sandbox lacks: said at the start" within 20 logged 'every change will be refused.*ReadWritePaths'
 printf '[Service]\nReadWritePaths=/srv/log\n' >"$root/etc/systemd/system/trimtab.service.d/log.conf"
 in_it systemctl daemon-reload
-mark; in_it systemctl restart trimtab
+mark; check "restart" in_it systemctl restart trimtab
 edit; check "with ReadWritePaths= in a drop-in weights change" within 60 changed
 
 sed -i 's/keepalive 16;/zone app 64k; keepalive 16;/' "$app"
@@ -173,7 +173,7 @@ rm "$root/etc/nginx/conf.d/trimtab-status.conf"
 in_it trimtab nginx live install --upstream app --status-listen 127.0.0.1:8081 >/dev/null
 echo 'include /etc/nginx/trimtab/live.conf;' >"$root/etc/nginx/conf.d/live.conf"
 set_field kind '"live"'
-in_it systemctl restart nginx trimtab
+check "kind = live: start" in_it systemctl restart nginx trimtab
 mark; edit; check "kind = live: weights change without a reload" within 60 logged 'msg="weights changed".*reloaded=false'
 check "and not in the file" [ "$(weights)" = "weight=5 weight=1 weight=1 " ]
 check "stop" in_it timeout 20 systemctl stop trimtab

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What the live page costs a daemon: the testbed (3 upstreams of 3 servers) under load, three Chromium that look at the page for
-# SECONDS, then as long nobody. Every 10 s a line goes to OUT/soak-page.csv: resident memory and processor time of the daemon's
+# SECONDS, then a quarter of it nobody. Every 10 s a line goes to OUT/soak-page.csv: resident memory and processor time of the daemon's
 # processes. At the end both rates and the growth of memory. Needs Chromium (scripts/setup-watch.sh).
 #   usage: scripts/soak-page.sh [SECONDS=3600] [OUT=out/soak-page]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 duration=${1:-3600} out=${2:-out/soak-page}
+idle=$((duration / 4))
 for tool in nginx python3 curl chromium; do
   command -v "$tool" >/dev/null || { echo "soak-page: skipped: $tool is not installed"; exit 0; }
 done
@@ -43,7 +44,7 @@ CONF
 "$trimtab" tune --config "$out/trimtab.toml" 2>"$out/daemon.log" &
 daemon=$!
 started+=("$daemon")
-"$trimtab" load --target "http://$front" --workload mixed --arrival exp --rate "${RATE:-60}" --duration "$((2 * duration + 120))s" --seed 1 >"$out/load.out" 2>&1 &
+"$trimtab" load --target "http://$front" --workload mixed --arrival exp --rate "${RATE:-60}" --duration "$((duration + idle + 120))s" --seed 1 >"$out/load.out" 2>&1 &
 started+=($!)
 for _ in $(seq 600); do curl -sf -o /dev/null "http://$listen/page/live" && break; sleep 0.1; done
 
@@ -60,8 +61,8 @@ measure() {
 sleep 30 # what a start takes is not of the page
 echo "second,browsers,rss_kib,ticks" >"$out/soak-page.csv"
 began=$SECONDS
-watch() { # number of browsers
-  local until=$((SECONDS + duration))
+watch() { # number of browsers, seconds
+  local until=$((SECONDS + $2))
   while [ $SECONDS -lt $until ]; do
     echo "$((SECONDS - began)),$1,$(measure)" >>"$out/soak-page.csv"
     sleep 10
@@ -75,9 +76,9 @@ for i in 1 2 3; do
   browsers+=($!)
 done
 started+=("${browsers[@]}")
-watch 3
+watch 3 "$duration"
 for p in "${browsers[@]}"; do kill -TERM "$p" 2>/dev/null || true; wait "$p" 2>/dev/null || true; done
-watch 0
+watch 0 "$idle"
 python3 - "$out/soak-page.csv" "$(getconf CLK_TCK)" <<'PY'
 import csv, sys
 rows = [{k: int(v) for k, v in r.items()} for r in csv.DictReader(open(sys.argv[1]))]

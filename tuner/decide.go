@@ -46,6 +46,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	now := p.shares
 	x := p.candidate(problem, now)
 	limited := limit(t.params, x, now)
+	p.shun(beliefs, x)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: urgent, QuietSec: p.quietSec}
@@ -74,6 +75,9 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case p.astray(now) > p.astray(rounded)+strayed:
 		out.want = p.changed(want)
 		e.change("a share is brought within its limits")
+	case p.shuns(beliefs, now, rounded):
+		out.want = p.changed(want)
+		e.change("a server that fails is left next to nothing")
 	case !v.Pass:
 		e.hold(v.Bound, v.Reason)
 	default:

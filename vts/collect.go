@@ -22,6 +22,8 @@ type CollectConfig struct {
 	UntilIdle time.Duration
 	// Wait is how long the page may take to answer for the first time; 0 means 10 s.
 	Wait time.Duration
+	// Hosts, when not nil, says what is known of the machines of servers now; it is recorded with every status.
+	Hosts func() []HostSample
 	// OnPoll, when not nil, is told of every poll, from the goroutine that called Collect.
 	OnPoll func(Event, CollectReport)
 }
@@ -99,7 +101,13 @@ func Collect(ctx context.Context, cfg CollectConfig) (CollectReport, error) {
 			}
 		case ev := <-sub.C:
 			if ev.Status != nil {
-				if err := cfg.Recorder.Write(ev.Status); err != nil {
+				status := ev.Status
+				if cfg.Hosts != nil {
+					with := *status // others read it too
+					with.Hosts = cfg.Hosts()
+					status = &with
+				}
+				if err := cfg.Recorder.Write(status); err != nil {
 					return report, err
 				}
 				report.Statuses++

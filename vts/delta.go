@@ -43,6 +43,7 @@ func Delta(prev, cur *Status) (Sample, error) {
 		Reloaded:    cur.LoadMsec != prev.LoadMsec,
 		Connections: cur.Connections,
 		Groups:      make([]GroupSample, 0, len(cur.Upstreams)),
+		Hosts:       cur.Hosts,
 	}
 	s.Connections.Accepted -= prev.Connections.Accepted
 	s.Connections.Handled -= prev.Connections.Handled

@@ -51,7 +51,11 @@ func AppendRecord(dst []byte, st *Status) []byte {
 		}
 		dst = append(dst, ']')
 	}
-	return append(dst, "}}\n"...)
+	dst = append(dst, '}')
+	if len(st.Hosts) > 0 {
+		dst = appendHosts(dst, st.Hosts)
+	}
+	return append(dst, "}\n"...)
 }
 
 func appendPeer(dst []byte, p *Peer) []byte {
@@ -154,6 +158,8 @@ func DecodeRecord(line []byte, st *Status) error {
 			s.recordZone(&st.Zone)
 		case "upstreams":
 			s.recordUpstreams(st)
+		case "hosts":
+			st.Hosts = s.recordHosts()
 		default:
 			s.skip()
 		}

@@ -17,6 +17,8 @@ type Status struct {
 	Connections Connections
 	Zone        Zone
 	Upstreams   []Upstream // sorted by name
+	// Hosts are what the machines of servers said last, of those that are watched: no page has them, a record may.
+	Hosts []HostSample
 
 	keys uint // those that the page had, see Shows
 }

@@ -2,8 +2,24 @@ package autoscale
 
 import (
 	"math"
+	"strings"
 	"testing"
+	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// builtIn is the built-in world.
+func builtIn(t *testing.T) *World {
+	t.Helper()
+	w, err := Load(Autoscaled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
 
 // fixed keeps one size.
 type fixed struct{ size Size }
@@ -17,7 +33,7 @@ func (f fixed) Scale(s *Seen) []Size {
 }
 
 func TestRewardIsAsItWasPublished(t *testing.T) {
-	w := Default()
+	w := builtIn(t)
 	for _, c := range []struct {
 		name        string
 		mean        float64
@@ -51,7 +67,7 @@ func TestTheWorldQueuesAsTheorySays(t *testing.T) {
 }
 
 func TestScalersMeetTheObjective(t *testing.T) {
-	w := Default()
+	w := builtIn(t)
 	w.Minutes = 30
 	play := func(p Policy) Result {
 		r, err := w.Play(p, 2)
@@ -86,5 +102,101 @@ func TestScalersMeetTheObjective(t *testing.T) {
 	w.Base = 0
 	if _, err := w.Play(l, 1); err == nil {
 		t.Error("a world without load: got no error")
+	}
+}
+
+func TestWorldsInFilesAreChecked(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"an unknown key", "visits = 0.8", "visit = 0.8", "unknown key"},
+		{"no load", "rate = 45", "rate = 0", "load above 0"},
+		{"a swing beyond the load", "swing = 30", "swing = 50", "no swing beyond it"},
+		{"no replicas", "capacity = { max = 10 }", "capacity = { max = 0 }", "at least one replica"},
+		{"two services of a name", `name = "cart"`, `name = "gateway"`, "a name of its own"},
+		{"a run shorter than an interval", `duration = "60m"`, `duration = "10s"`, "an interval at least"},
+		{"no number", "rate = 45", "rate = nan", "load above 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.Replace(autoscaled, c.from, c.to, 1)
+			if _, err := Parse("w", text); text == autoscaled || err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzWorlds(f *testing.F) {
+	f.Add(autoscaled)
+	f.Fuzz(func(t *testing.T, text string) {
+		if w, err := Parse("fuzz", text); err == nil && w.Validate() != nil {
+			t.Errorf("%q is parsed and not valid", text)
+		}
+	})
+}
+
+// The emulated world plays what the simulated one does: the same requests, which ask as much of every service.
+func TestBothWorldsPlayAlike(t *testing.T) {
+	t.Parallel()
+	w := builtIn(t)
+	w.Minutes, w.Base, w.Swing, w.Bursts = 1, 8, 0, 0
+	const scale = 0.08
+	b, err := StartBackends(w, scale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	want, err := w.Play(fixed{Size{3, 1}}, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Emulate(t.Context(), fixed{Size{3, 1}}, 4, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Came != want.Came || got.Changes != want.Changes || got.CPUs != want.CPUs {
+		t.Errorf("got %+v, want %+v: as many requests, changes and processors", got, want)
+	}
+	// A busy machine answers later and so leaves more for after the end; nothing makes it faster.
+	if got.Requests < want.Requests/2 || got.Requests > want.Requests+5 || got.MeanMS < 0.8*want.MeanMS ||
+		got.Utilisation > 1.1*want.Utilisation || got.Utilisation < want.Utilisation/2 {
+		t.Errorf("got %+v, want about %+v", got, want)
+	}
+	t.Logf("simulated %+v, emulated %+v", want, got)
+}
+
+// What is given up at the end of a run, or when its context ends, leaves nothing behind.
+func TestWhatIsGivenUpEnds(t *testing.T) {
+	t.Parallel()
+	w := builtIn(t)
+	w.Minutes, w.Base, w.Swing, w.Bursts = 0.5, 20, 0, 0
+	b, err := StartBackends(w, 0.05)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Emulate(t.Context(), fixed{Size{1, 0}}, 4, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Came < 400 || got.Requests >= got.Came {
+		t.Errorf("one slow replica each: got %+v, want more to come than are answered", got)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	for i, s := range b.services {
+		for end := time.Now().Add(30 * time.Second); ; <-time.After(5 * time.Millisecond) {
+			s.mu.Lock()
+			busy, waiting := s.busy, len(s.waiting)
+			s.mu.Unlock()
+			if busy == 0 && waiting == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("service %d: got %d in service and %d waiting, want nobody", i, busy, waiting)
+			}
+		}
 	}
 }

@@ -14,5 +14,6 @@
 // Planner (Trimtab's way: what a request costs is measured by the utilisation law, what is enough follows from queueing
 // theory and the forecast).
 //
-// The world is simulated only.
+// Play plays a policy in simulated time, Emulate against real HTTP servers on loopback, with the same requests. Worlds
+// are scenario files of their own kind, autoscaled.toml the built-in one.
 package autoscale

@@ -141,7 +141,7 @@ var moves = []Size{{0, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}, {3, 0}}
 
 // NewLearner returns a learner that knows nothing.
 func NewLearner(w *World, seed uint64) (*Learner, error) {
-	l := &Learner{w: w, state: make([]float64, 3+4*len(w.Services))}
+	l := &Learner{w: w, state: make([]float64, len(w.Features()))}
 	heads := slices.Repeat([]int{len(moves)}, len(w.Services))
 	var err error
 	l.agent, err = rival.NewQAgent(len(l.state), heads, rival.DQNConfig{Gamma: 0.9, WarmUp: 500, Decay: 10_000,
@@ -151,11 +151,7 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 
 // Scale implements Policy.
 func (l *Learner) Scale(s *Seen) []Size {
-	l.state[0], l.state[1], l.state[2] = s.RatePerSec, s.Forecast, math.Log1p(10*s.MeanSec)
-	for i, size := range s.Sizes {
-		copy(l.state[3+4*i:], []float64{s.Utilisation[i], math.Log1p(float64(s.Waiting[i])), float64(size.Replicas),
-			CPUs()[size.CPU]})
-	}
+	s.FeaturesTo(l.state)
 	var picks []int
 	if l.train && l.err == nil {
 		picks, l.err = l.agent.Act(l.state, s.Reward)

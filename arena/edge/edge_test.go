@@ -12,9 +12,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // alone is a world of one server and one client in two regions, of constant everything.
 func alone() *World {
-	return &World{Name: "alone", Duration: Duration(100e9), Regions: []string{"here", "there"}, Delay: [][]float64{{0, 2}, {2, 0}}, Network: "on",
+	return &World{Name: "alone", Duration: Duration(100e9), Regions: []string{"here", "there"}, Delay: [][]float64{{0, 2}, {2, 0}}, Network: true,
 		Servers: []Server{{"s", "there", 1, []Model{{"m", Duration(1e6), 0.8}}}},
 		Clients: []Client{{Region: "here", Rate: 1, MB: [2]float64{1, 1}, Within: [2]float64{3, 3}, Accuracy: [2]float64{0.5, 0.5}}}}
+}
+
+// builtIn is the built-in world.
+func builtIn(t *testing.T) *World {
+	t.Helper()
+	w, err := Load(EdgeCloud)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // always places every request alike, and remembers what became of them.
@@ -39,7 +49,7 @@ func TestScoreIsAsItWasDefined(t *testing.T) {
 		{"neither is −1", func(w *World) {
 			w.Clients[0].Within, w.Clients[0].Accuracy = [2]float64{1, 1}, [2]float64{0.9, 0.9}
 		}, false, -1},
-		{"without the network all is timely", func(w *World) { w.Clients[0].Within, w.Network = [2]float64{1, 1}, "off" }, false, 1},
+		{"without the network all is timely", func(w *World) { w.Clients[0].Within, w.Network = [2]float64{1, 1}, false }, false, 1},
 		{"a denied request counts 0", func(*World) {}, true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,12 +77,17 @@ func TestWorldsInFilesAreChecked(t *testing.T) {
 	const good = `
 name = "w"
 duration = "60s"
-regions = ["a", "b", "c"]
+[[region]]
+name = "a"
+[[region]]
+name = "b"
+[[region]]
+name = "c"
 [[server]]
 name = "s"
 region = "a"
 slots = 1
-model = [{ name = "m", service = "100ms", quality = 0.9 }]
+models = [{ name = "m", service = "100ms", quality = 0.9 }]
 [[client]]
 region = "b"
 rate = 1
@@ -83,8 +98,8 @@ accuracy = [0.5, 0.9]
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Delay[0][2] != 1 || w.Clients[0].Within != [2]float64{1, 10} || w.Network != "on" {
-		t.Errorf("what was left out: got %v, %v, %q, want the matrix as planned, 1 to 10 s, on", w.Delay, w.Clients[0].Within, w.Network)
+	if w.Delay[0][2] != 1 || w.Clients[0].Within != [2]float64{1, 10} || !w.Network {
+		t.Errorf("what was left out: got %v, %v, %t, want the matrix as planned, 1 to 10 s, on", w.Delay, w.Clients[0].Within, w.Network)
 	}
 	for _, c := range []struct{ name, from, to, want string }{
 		{"an unknown key", "slots = 1", "slots = 1\nslot = 2", "unknown key"},
@@ -93,7 +108,8 @@ accuracy = [0.5, 0.9]
 		{"an accuracy above 1", "quality = 0.9", "quality = 9", "quality 9"},
 		{"a range that falls", "mb = [1, 2]", "mb = [2, 1]", "not falling"},
 		{"nothing comes", "rate = 1", "rate = 0", "nothing to place"},
-		{"a matrix of another size", `regions = ["a", "b", "c"]`, `regions = ["a", "b", "c"]` + "\ndelay = [[0, 1]]", "for 3 regions"},
+		{"a matrix of another size", `duration = "60s"`, `duration = "60s"` + "\nnetwork = { delay = [[0, 1]] }",
+			"for 3 regions"},
 		{"no number", "rate = 1", "rate = nan", "rate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,7 +121,8 @@ accuracy = [0.5, 0.9]
 }
 
 func FuzzWorlds(f *testing.F) {
-	f.Add("duration = \"1s\"\nregions = [\"a\"]")
+	f.Add("duration = \"1s\"\n[[region]]\nname = \"a\"")
+	f.Add(edgeCloud)
 	f.Fuzz(func(t *testing.T, text string) {
 		if w, err := Parse("fuzz", text); err == nil && w.Validate() != nil {
 			t.Errorf("%q is parsed and not valid", text)
@@ -114,7 +131,7 @@ func FuzzWorlds(f *testing.F) {
 }
 
 func TestWhoPredictsBeatsWhoDoesNot(t *testing.T) {
-	w := Default()
+	w := builtIn(t)
 	score := func(make func(seed uint64) Policy) float64 {
 		sum := 0.0
 		for seed := range uint64(4) {
@@ -135,7 +152,7 @@ func TestWhoPredictsBeatsWhoDoesNot(t *testing.T) {
 }
 
 func TestTheLearnerLearns(t *testing.T) {
-	w := Default()
+	w := builtIn(t)
 	l, err := NewLearner(w, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -158,11 +175,11 @@ func TestTheLearnerLearns(t *testing.T) {
 
 // The emulated world plays what the simulated one does: the same requests, servers and network.
 func TestBothWorldsPlayAlike(t *testing.T) {
-	w := Default()
+	w := builtIn(t)
 	w.Duration = Duration(40e9)
 	const scale = 0.05
-	for _, network := range []string{"on", "off"} {
-		t.Run("network "+network, func(t *testing.T) {
+	for name, network := range map[string]bool{"with a network": true, "with the network off": false} {
+		t.Run(name, func(t *testing.T) {
 			w := *w
 			w.Network = network
 			b, err := StartBackends(&w, scale)

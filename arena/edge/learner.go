@@ -1,10 +1,6 @@
 package edge
 
-import (
-	"math"
-
-	"trimtab/rival"
-)
+import "trimtab/rival"
 
 // Learner is the deep Q-network in this world: the state is the request, its client's region and how full every server
 // is; an action is one model of one server, or to deny. The reward is what the request will be worth, which training in
@@ -21,7 +17,7 @@ type Learner struct {
 
 // NewLearner returns a learner that knows nothing.
 func NewLearner(w *World, seed uint64) (*Learner, error) {
-	l := &Learner{w: w, choices: w.choices(), state: make([]float64, 3+len(w.Regions)+2*len(w.Servers))}
+	l := &Learner{w: w, choices: w.Choices(), state: make([]float64, len(w.Features()))}
 	var err error
 	// A request is placed once: what counts of the future is how full it leaves the servers.
 	l.agent, err = rival.NewQAgent(len(l.state), []int{len(l.choices)}, rival.DQNConfig{Gamma: 0.8, Rate: 1e-3,
@@ -32,22 +28,9 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 // Steps is the number of requests that were learned from.
 func (l *Learner) Steps() int { return l.agent.Steps() }
 
-// see writes the state.
-func (l *Learner) see(r *Request, inside []int) {
-	clear(l.state)
-	l.state[0], l.state[1], l.state[2] = r.MB, r.Within, r.Accuracy
-	l.state[3+r.Region] = 1
-	at := 3 + len(l.w.Regions)
-	for i, n := range inside {
-		l.state[at] = float64(n) / float64(l.w.Servers[i].Slots)
-		l.state[at+1] = math.Log1p(float64(n))
-		at += 2
-	}
-}
-
 // Place implements Policy.
 func (l *Learner) Place(r *Request, inside []int) Place {
-	l.see(r, inside)
+	l.w.SeeTo(l.state, r, inside)
 	if !l.train || l.err != nil {
 		return l.choices[l.agent.Best(l.state)[0]]
 	}
@@ -75,40 +58,16 @@ func (l *Learner) Train(seconds float64, seed uint64) error {
 
 // episode plays one run of the world, and gives every action its worth as soon as it is taken.
 func (l *Learner) episode(seed uint64, seconds float64) error {
-	stations := make([]station, len(l.w.Servers))
-	for i, s := range l.w.Servers {
-		stations[i] = make(station, s.Slots)
-	}
-	inside := make([]int, len(l.w.Servers))
-	var pending []answer
-	for _, r := range l.w.Requests(seed) {
-		if r.At > seconds {
-			break
-		}
-		kept := pending[:0]
-		for _, a := range pending {
-			if a.at <= r.At {
-				inside[a.o.Place.Server]--
-			} else {
-				kept = append(kept, a)
-			}
-		}
-		pending = kept
-		p := l.Place(&r, inside)
+	e := l.w.Begin(seed)
+	for r := e.Next(); r != nil && r.At <= seconds; r = e.Next() {
+		p := l.Place(r, e.Inside())
 		if l.err != nil {
 			return l.err
 		}
-		l.last = 0
-		if p.Deny {
-			continue
+		var err error
+		if _, l.last, err = e.Place(p); err != nil {
+			return err
 		}
-		delay := l.w.delay(&r, p.Server)
-		service := l.w.Servers[p.Server].Models[p.Model].service(&r)
-		total := stations[p.Server].enter(r.At+delay/2, service) + service + delay/2 - r.At
-		o := Outcome{Request: r, Place: p, TotalSec: total, ServiceSec: service}
-		l.last = worth(l.w.judge(&o))
-		inside[p.Server]++
-		pending = append(pending, answer{r.At + total, o})
 	}
 	return nil
 }

@@ -7,17 +7,6 @@ import (
 	"slices"
 )
 
-// choices are all places of a world, denying last.
-func (w *World) choices() []Place {
-	var out []Place
-	for i, s := range w.Servers {
-		for j := range s.Models {
-			out = append(out, Place{Server: i, Model: j})
-		}
-	}
-	return append(out, Place{Deny: true})
-}
-
 // Random places at random, and denies as often as it takes any one model.
 type Random struct {
 	rng     *rand.Rand
@@ -26,7 +15,7 @@ type Random struct {
 
 // NewRandom returns the policy; the same seed, the same places.
 func NewRandom(w *World, seed uint64) *Random {
-	return &Random{rand.New(rand.NewPCG(seed, 0x72616e64)), w.choices()}
+	return &Random{rand.New(rand.NewPCG(seed, 0x72616e64)), w.Choices()}
 }
 
 // Place implements Policy.

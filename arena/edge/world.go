@@ -5,25 +5,19 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"time"
-
-	"github.com/BurntSushi/toml"
 )
 
-// World is one world. Times in files are text such as "300ms".
+// World is one world, a scenario file of its own kind. Times in files are text such as "300ms".
 type World struct {
-	Name     string   `toml:"name"`
-	Duration Duration `toml:"duration"`
-	Regions  []string `toml:"regions"`
-	// Delay is s per MB from a client's region (row) to a server's; empty with three regions: 0/0.5/1, 0.5/0/0.75,
-	// 1/0.75/0.
-	Delay [][]float64 `toml:"delay"`
-	// Network switches the delays off when it is "off".
-	Network string   `toml:"network"`
-	Servers []Server `toml:"server"`
-	Clients []Client `toml:"client"`
+	Name     string
+	Duration Duration
+	Regions  []string
+	Delay    [][]float64 // s per MB from a client's region (row) to a server's
+	Network  bool        // off: there are no delays
+	Servers  []Server
+	Clients  []Client
 }
 
 // Server is one server.
@@ -31,7 +25,7 @@ type Server struct {
 	Name   string  `toml:"name"`
 	Region string  `toml:"region"`
 	Slots  int     `toml:"slots"` // requests served at once; others wait, first come, first served
-	Models []Model `toml:"model"`
+	Models []Model `toml:"models"`
 }
 
 // Model is one way to answer.
@@ -50,88 +44,8 @@ type Client struct {
 	Accuracy [2]float64 `toml:"accuracy"` // that is wanted, uniform
 }
 
-// Duration is a time.Duration written as text.
-type Duration time.Duration
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = Duration(v)
-	return err
-}
-
-// Sec is d in seconds.
-func (d Duration) Sec() float64 { return time.Duration(d).Seconds() }
-
 // ServiceCV is the coefficient of variation of service times.
 const ServiceCV = 0.3
-
-// DefaultDelay is the matrix of the world as it was planned, s per MB.
-func DefaultDelay() [][]float64 { return [][]float64{{0, 0.5, 1}, {0.5, 0, 0.75}, {1, 0.75, 0}} }
-
-// Default is the world that policies are compared in: a small server in each of two edges, a large one in the cloud.
-func Default() *World {
-	models := func(small, medium, large string) []Model {
-		parse := func(s string) Duration {
-			v, err := time.ParseDuration(s)
-			if err != nil {
-				panic("edge: " + err.Error())
-			}
-			return Duration(v)
-		}
-		return []Model{{"small", parse(small), 0.7}, {"medium", parse(medium), 0.85}, {"large", parse(large), 0.95}}
-	}
-	client := func(region string, rate float64) Client {
-		return Client{Region: region, Rate: rate, MB: [2]float64{0.2, 4}, Within: [2]float64{1, 10},
-			Accuracy: [2]float64{0.5, 0.95}}
-	}
-	return &World{
-		Name: "edge-cloud", Duration: Duration(10 * time.Minute), Regions: []string{"edge-a", "edge-b", "cloud"},
-		Delay: DefaultDelay(), Network: "on",
-		Servers: []Server{
-			{"edge-a-1", "edge-a", 2, models("300ms", "900ms", "2500ms")},
-			{"edge-b-1", "edge-b", 3, models("300ms", "900ms", "2500ms")},
-			{"cloud-1", "cloud", 8, models("150ms", "450ms", "1200ms")},
-		},
-		Clients: []Client{client("edge-a", 6), client("edge-b", 4), client("cloud", 5)},
-	}
-}
-
-// Load reads a world from a file; keys that nobody knows are an error.
-func Load(path string) (*World, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read world: %w", err)
-	}
-	return Parse(path, string(text))
-}
-
-// Parse reads a world and checks it.
-func Parse(name, text string) (*World, error) {
-	w := &World{}
-	meta, err := toml.Decode(text, w)
-	if err != nil {
-		return nil, fmt.Errorf("parse world %s: %w", name, err)
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("parse world %s: unknown key %s", name, unknown[0])
-	}
-	if len(w.Delay) == 0 && len(w.Regions) == 3 {
-		w.Delay = DefaultDelay()
-	}
-	if w.Network == "" {
-		w.Network = "on"
-	}
-	for i := range w.Clients {
-		if w.Clients[i].Within == [2]float64{} {
-			w.Clients[i].Within = [2]float64{1, 10}
-		}
-	}
-	if err := w.Validate(); err != nil {
-		return nil, fmt.Errorf("parse world %s: %w", name, err)
-	}
-	return w, nil
-}
 
 const (
 	mostServers = 256
@@ -150,7 +64,9 @@ func (w *World) Validate() error {
 	check(w.Duration > 0 && w.Duration.Sec() <= mostSeconds, "duration %v: want above 0, at most %d s",
 		time.Duration(w.Duration), mostSeconds)
 	check(len(w.Regions) > 0, "no regions")
-	check(w.Network == "on" || w.Network == "off", "network %q: want on or off", w.Network)
+	for i, r := range w.Regions {
+		check(r != "" && w.region(r) == i, "region %q: want a name of its own", r)
+	}
 	check(len(w.Delay) == len(w.Regions), "delay of %d rows for %d regions", len(w.Delay), len(w.Regions))
 	for i, row := range w.Delay {
 		check(len(row) == len(w.Regions), "delay, row %d: %d numbers for %d regions", i+1, len(row), len(w.Regions))
@@ -191,6 +107,15 @@ func (w *World) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Arrivals are how many requests a run has, about.
+func (w *World) Arrivals() float64 {
+	rate := 0.0
+	for _, c := range w.Clients {
+		rate += c.Rate
+	}
+	return rate * w.Duration.Sec()
+}
+
 func (w *World) region(name string) int {
 	for i, r := range w.Regions {
 		if r == name {
@@ -202,7 +127,7 @@ func (w *World) region(name string) int {
 
 // delay is the delay of a request to a server, s.
 func (w *World) delay(r *Request, server int) float64 {
-	if w.Network == "off" {
+	if !w.Network {
 		return 0
 	}
 	return w.Delay[r.Region][w.region(w.Servers[server].Region)] * r.MB

@@ -8,6 +8,9 @@
 // when the world has come to an end of its own, and truncated when only the time is over: a learner goes on counting on
 // the future after a truncation.
 //
+// The worlds are scenarios of NGINX's weights, edge and cloud, autoscaled microservices, and Park's load balancing; IDs
+// are their names.
+//
 //	vec, err := gym.NewVec(gym.Options{Env: gym.WeightsID, Scenario: sc, Envs: 16})
 //	obs, err := vec.Reset(seeds)
 //	r, err := vec.Step(actions)

@@ -1,9 +1,7 @@
 package gym
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -190,6 +188,16 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 		{"no scenario", url + "/v1/vec", `{"env": "trimtab/weights-v1"}`, 400, "a scenario is wanted"},
 		{"a file of this machine", url + "/v1/vec", `{"env": "trimtab/weights-v1", "scenario": "/etc/passwd"}`, 400,
 			"no such scenario"},
+		{"a file of this machine as an edge", url + "/v1/vec", `{"env": "trimtab/edge-v1", "scenario": "/etc/passwd"}`,
+			400, "no such scenario"},
+		{"a scenario that is no text", url + "/v1/vec", `{"env": "trimtab/autoscale-v1", "scenario": 3}`, 400,
+			"want a name or"},
+		{"a scenario that is none", url + "/v1/vec", `{"env": "trimtab/edge-v1", "scenario": {"toml": "x = 1"}}`, 400,
+			"unknown key"},
+		{"a method that no balancer has", url + "/v1/vec",
+			`{"env": "trimtab/weights-v1", "scenario": "region", "method": "fair"}`, 400, "fair"},
+		{"a scenario for Park", url + "/v1/vec", `{"env": "park/load_balance", "scenario": "region"}`, 400,
+			"has no scenarios"},
 		{"more environments than there may be", url + "/v1/vec", `{"env": "park/load_balance", "num_envs": 3}`, 429,
 			"in use"},
 		{"a Park of no rate", url + "/v1/vec", `{"env": "park/load_balance", "park": {"service_rates": [0]}}`, 400,
@@ -216,6 +224,40 @@ func TestClientsThatDoWrongAreToldSo(t *testing.T) {
 	}
 	if status, _ := call(t, "POST", vec+"/step", `{"actions": []}`); status != http.StatusNotFound {
 		t.Errorf("a step after delete: got %d, want 404", status)
+	}
+}
+
+// A name that a web page made point here (DNS rebinding) is another host.
+func TestOnlyLocalProgramsAreServed(t *testing.T) {
+	t.Parallel()
+	defer http.DefaultClient.CloseIdleConnections()
+	url := serve(t, 1, nil)
+	for _, c := range []struct {
+		name, host, origin string
+		status             int
+	}{
+		{"loopback", "127.0.0.1", "", 200},
+		{"another host name", "evil.example", "", 403},
+		{"a page of another site", "127.0.0.1", "http://evil.example", 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = c.host
+			if c.origin != "" {
+				req.Header.Set("Origin", c.origin)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != c.status {
+				t.Errorf("got status %d, want %d", resp.StatusCode, c.status)
+			}
+		})
 	}
 }
 
@@ -289,7 +331,8 @@ func TestThePythonClientPlaysAndLearns(t *testing.T) {
 
 func TestSpecsSurviveJSON(t *testing.T) {
 	t.Parallel()
-	for _, o := range []Options{{Env: WeightsID, Scenario: short(t)}, {Env: ParkID}} {
+	for _, o := range []Options{{Env: WeightsID, Scenario: short(t)}, {Env: ParkID}, {Env: EdgeID, Edge: edgeCloud(t)},
+		{Env: AutoscaleID, Autoscale: autoscaled(t)}} {
 		t.Run(o.Env, func(t *testing.T) {
 			v, err := NewVec(o)
 			if err != nil {
@@ -304,33 +347,5 @@ func TestSpecsSurviveJSON(t *testing.T) {
 				t.Errorf("got %+v, %v, want %+v", back, err, v.Spec())
 			}
 		})
-	}
-}
-
-// BenchmarkSteps measures environment steps per second over HTTP.
-func BenchmarkSteps(b *testing.B) {
-	for _, n := range []int{1, 16, 64} {
-		for _, c := range []struct{ env, action string }{{WeightsID, "[1,2,4,1,2,4,1,2,4]"}, {ParkID, "[9]"}} {
-			b.Run(fmt.Sprintf("%s x %d", filepath.Base(c.env), n), func(b *testing.B) {
-				url := serve(b, 64, nil)
-				_, made := call(b, "POST", url+"/v1/vec",
-					fmt.Sprintf(`{"env": %q, "scenario": "capacity-1-2-4-40", "num_envs": %d}`, c.env, n))
-				vec := url + "/v1/vec/" + made["id"].(string)
-				call(b, "POST", vec+"/reset", `{"seed": 1}`)
-				body := []byte(`{"actions": [` + strings.TrimSuffix(strings.Repeat(c.action+",", n), ",") + `]}`)
-				for b.Loop() {
-					resp, err := http.Post(vec+"/step", "application/json", bytes.NewReader(body))
-					if err != nil {
-						b.Fatal(err)
-					}
-					if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
-						b.Fatal(resp.StatusCode, err)
-					}
-					resp.Body.Close()
-				}
-				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "env-steps/s")
-				http.DefaultClient.CloseIdleConnections()
-			})
-		}
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"trimtab/arena"
+	"trimtab/arena/autoscale"
+	"trimtab/arena/edge"
 	"trimtab/deathstarbench"
 	"trimtab/localhttp"
 )
@@ -22,7 +24,8 @@ import (
 //	POST   /v1/vec/{id}/step  {"actions": [[…], …]}         → Steps
 //	DELETE /v1/vec/{id}
 //
-// With "seed" environment i begins on seed + i. Errors are {"error": text} with status 400, 404, or 429 when there are
+// A scenario is the name of a built-in one of the environment, or {"toml": text}; what is on this machine is out of
+// reach. With "seed" environment i begins on seed + i. Errors are {"error": text} with status 400, 404, or 429 when there are
 // too many. A client that goes away without deleting leaves what it had: after half an hour without a call it makes
 // room for others.
 type Server struct {
@@ -57,14 +60,30 @@ func NewServer(live bool, most int, now func() time.Time) *Server {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1", func(w http.ResponseWriter, _ *http.Request) {
-		localhttp.Reply(w, http.StatusOK, map[string]any{"api": API, "environments": []string{WeightsID, ParkID},
-			"scenarios": deathstarbench.Names()})
+		localhttp.Reply(w, http.StatusOK, map[string]any{"api": API, "environments": IDs(), "scenarios": map[string][]string{
+			WeightsID: deathstarbench.Names(), EdgeID: {edge.EdgeCloud}, AutoscaleID: {autoscale.Autoscaled}, ParkID: {}}})
 	})
 	mux.HandleFunc("POST /v1/vec", s.create)
 	mux.HandleFunc("POST /v1/vec/{id}/reset", s.with(reset))
 	mux.HandleFunc("POST /v1/vec/{id}/step", s.with(step))
 	mux.HandleFunc("DELETE /v1/vec/{id}", s.remove)
-	return arena.LocalOnly(mux)
+	return localOnly(mux)
+}
+
+// localOnly refuses what a web page on another site could make a browser send.
+func localOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) ||
+			r.Header.Get("Origin") != "" {
+			localhttp.Fail(w, http.StatusForbidden, errors.New("only local programs are served"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // wanted is the body that makes environments.
@@ -96,12 +115,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 			body.Envs))
 		return
 	}
-	var err error
-	if len(body.Scenario) > 0 && body.Env == WeightsID {
-		if o.Scenario, err = arena.ParseEpisodeScenario(body.Scenario); err != nil {
-			localhttp.Fail(w, http.StatusBadRequest, err)
-			return
-		}
+	if err := o.parse(body.Scenario); err != nil {
+		localhttp.Fail(w, http.StatusBadRequest, err)
+		return
 	}
 	vec, err := NewVec(o)
 	if err != nil {

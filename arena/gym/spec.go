@@ -12,7 +12,8 @@ const API = 1
 type Space struct {
 	Type string `json:"type"` // "box": numbers between Low and High; "discrete": one whole number of 0…N−1
 	N    int    `json:"n,omitempty"`
-	// Shape, Low and High are of a box; Names say what each number is, with its unit.
+	// Shape, Low and High are of a box. Names say what each number is, with its unit; of a discrete space what each
+	// choice is.
 	Shape []int     `json:"shape,omitempty"`
 	Low   []float64 `json:"low,omitempty"`
 	High  []float64 `json:"high,omitempty"`

@@ -5,22 +5,29 @@ import (
 	"runtime"
 	"sync"
 
+	"trimtab/arena/autoscale"
+	"trimtab/arena/edge"
 	"trimtab/deathstarbench"
 )
 
 // Options say which environments a Vec holds.
 type Options struct {
-	Env      string                   // WeightsID or ParkID
-	Scenario *deathstarbench.Scenario // of WeightsID
-	Method   string                   // balancing method; empty: the scenario's
-	Live     bool                     // weights change without a reload
-	Park     ParkConfig
-	Envs     int // 1 to MostEnvs; 0 means 1
-	MaxSteps int // 0: as many as the world has
+	Env       string                   // one of IDs
+	Scenario  *deathstarbench.Scenario // of WeightsID
+	Edge      *edge.World              // of EdgeID
+	Autoscale *autoscale.World         // of AutoscaleID
+	Method    string                   // balancing method; empty: the scenario's
+	Live      bool                     // weights change without a reload
+	Park      ParkConfig
+	Envs      int // 1 to MostEnvs; 0 means 1
+	MaxSteps  int // 0: as many as the world has
 	// NoAutoReset leaves environments that ended as they are: the next step is an error for them. It is for a single
 	// one.
 	NoAutoReset bool
 }
+
+// IDs are the names of all environments.
+func IDs() []string { return []string{WeightsID, EdgeID, AutoscaleID, ParkID} }
 
 // MostEnvs bounds the environments of a Vec.
 const MostEnvs = 256
@@ -50,10 +57,14 @@ func NewVec(o Options) (*Vec, error) {
 		switch o.Env {
 		case WeightsID:
 			e, err = newWeights(o.Scenario, o.Method, o.Live, o.MaxSteps)
+		case EdgeID:
+			e, err = newEdge(o.Edge, o.MaxSteps)
+		case AutoscaleID:
+			e, err = newAutoscale(o.Autoscale, o.MaxSteps)
 		case ParkID:
 			e, err = newPark(o.Park)
 		default:
-			err = fmt.Errorf("%w %q: want %s or %s", errUnknown, o.Env, WeightsID, ParkID)
+			err = fmt.Errorf("%w %q: want one of %v", errUnknown, o.Env, IDs())
 		}
 		if err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"trimtab/arena"
 	"trimtab/deathstarbench"
+	"trimtab/deathstarbench/sim"
 	"trimtab/weights"
 )
 
@@ -30,6 +31,9 @@ var perServer = []string{"share", "rate_per_s", "mean_ms", "in_flight", "error_r
 func newWeights(sc *deathstarbench.Scenario, method string, live bool, most int) (*weightsEnv, error) {
 	if sc == nil {
 		return nil, errors.New("a scenario is wanted")
+	}
+	if method != "" && !slices.Contains(sim.Methods(), sim.Method(method)) {
+		return nil, fmt.Errorf("unknown method %q", method)
 	}
 	long := int((sc.Duration+sc.ControlInterval-1)/sc.ControlInterval) - 1 // Reset plays the first interval
 	if most == 0 || most > long {

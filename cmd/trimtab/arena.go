@@ -177,7 +177,7 @@ func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error 
 		return withCode(exitConfig, err)
 	}
 	all := choosers(cache)
-	maps.Copy(all, arena.Models{Dir: modelsFolder(f.models)}.Choosers())
+	maps.Copy(all, learned(arena.Models{Dir: modelsFolder(f.models)}))
 	policies, err := arena.ParsePolicies(f.policies, all)
 	if err != nil {
 		return withCode(exitUsage, err)

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
-	"text/tabwriter"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,118 +12,98 @@ import (
 	"trimtab/arena/autoscale"
 )
 
-type autoscaleFlags struct {
-	policies, markdown, command string
-	seeds, runs                 int
-	seed                        uint64
-	json                        bool
-}
-
 const autoscalePolicies = "threshold,dqn,planner"
 
 func newArenaAutoscale(e *env) *cobra.Command {
-	var f autoscaleFlags
+	var f ownFlags
 	cmd := &cobra.Command{
-		Use:   "autoscale [flags]",
+		Use:   "autoscale [flags] [WORLD]",
 		Short: "Compare who sets replicas and processors in the world of autoscaled microservices",
-		Long: `Play an hour of load over a chain of microservices: policies see load, forecast, response time and
-utilisation, and set replicas and processors. Reward: R_qos / R_util with an objective of 400 ms. Policies: threshold
-(Kubernetes' rule), dqn (trained for --runs hours) and planner (Trimtab's: utilisation law, queueing theory,
-forecast). In the simulator only.`,
-		Example: `  trimtab arena autoscale --seeds 20`,
-		Args:    usageArgs(cobra.NoArgs),
+		Long: `Play an hour of load over a chain of microservices: policies see load, forecast, response time and utilisation, and set
+replicas and processors. Reward: R_qos / R_util with an objective of 400 ms. WORLD is ` + autoscale.Autoscaled + ` (default) or a scenario
+file with load, objective and [[service]].
+
+Policies: threshold (Kubernetes' rule), dqn (a deep Q-network after --learn of the world) and planner (Trimtab's:
+utilisation law, queueing theory, forecast). --world emulated plays against real HTTP servers on loopback.`,
+		Example: `  trimtab arena autoscale --seeds 20
+  trimtab arena autoscale --world emulated --scale 0.02 --seeds 1 --policy threshold,planner`,
+		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.command = commandLine(cmd, args)
-			return runAutoscale(cmd.Context(), e, &f)
+			return runAutoscale(cmd.Context(), e, &f, worldArg(args))
 		},
 	}
-	fl := cmd.Flags()
-	fl.StringVar(&f.policies, "policy", autoscalePolicies, "comma-separated list of policies")
-	fl.StringVar(&f.markdown, "markdown", "", "rewrite the table between the autoscale's marks in this Markdown file")
-	fl.IntVar(&f.seeds, "seeds", 20, "number of seeds")
-	fl.Uint64Var(&f.seed, "seed", 1, "first seed; the others count up from it")
-	fl.IntVar(&f.runs, "runs", 60, "hours of the world that dqn is trained for")
-	fl.BoolVar(&f.json, "json", false, "print one JSON object per run instead of the table")
+	f.add(cmd, "autoscale", autoscalePolicies, 40*time.Hour, 0.02)
 	return cmd
 }
 
-func runAutoscale(ctx context.Context, e *env, f *autoscaleFlags) error {
-	if f.seeds < 1 || f.runs < 0 {
-		return withCode(exitUsage, fmt.Errorf("--seeds %d, --runs %d: want at least 1 and 0", f.seeds, f.runs))
+// trainAutoscale lets a learner play whole runs of the world for the time of --learn.
+func (f *ownFlags) trainAutoscale(ctx context.Context, w *autoscale.World) (*autoscale.Learner, string, error) {
+	l, err := autoscale.NewLearner(w, 1)
+	if err != nil {
+		return nil, "", err
 	}
-	w, began, trained := autoscale.Default(), time.Now(), time.Duration(0)
-	heads := []string{"policy", "reward", "95 %", "mean, ms", "p99, ms", "within 400 ms", "utilisation", "processors",
-		"changes/h"}
-	var rows [][]string
-	for name := range strings.SplitSeq(f.policies, ",") {
-		name = strings.TrimSpace(name)
-		var learner *autoscale.Learner
-		if name == "dqn" {
-			var err error
-			if learner, err = autoscale.NewLearner(w, f.seed); err != nil {
-				return err
-			}
-			from := time.Now()
-			for i := range f.runs {
-				if ctx.Err() != nil {
-					return withCode(exitInterrupted, fmt.Errorf("interrupted after %d hours of training: %w", i,
-						ctx.Err()))
-				}
-				if err := learner.Train(1, edgeTrainingSeed+uint64(i)); err != nil {
-					return err
-				}
-			}
-			trained = time.Since(from)
+	began, runs := time.Now(), int(math.Ceil(f.learn.Minutes()/w.Minutes))
+	for i := range runs {
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
 		}
-		var results []autoscale.Result
-		for i := range f.seeds {
-			seed := f.seed + uint64(i)
-			var p autoscale.Policy
-			switch name {
-			case "threshold":
-				p = autoscale.NewThreshold(w, 0)
-			case "planner":
-				p = autoscale.NewPlanner(w)
-			case "dqn":
-				p = learner
-			default:
-				return withCode(exitUsage, fmt.Errorf("policy %q: want one of %s", name, autoscalePolicies))
-			}
-			if ctx.Err() != nil {
-				return withCode(exitInterrupted, fmt.Errorf("interrupted while %s was played: %w", name, ctx.Err()))
-			}
-			r, err := w.Play(p, seed)
-			if err != nil {
-				return err
-			}
-			if f.json {
-				if err := printJSON(e.stdout, autoscaleJSON{name, seed, r}); err != nil {
-					return err
+		if err := l.Train(1, ownTrainingSeed+uint64(i)); err != nil {
+			return nil, "", err
+		}
+	}
+	return l, fmt.Sprintf("dqn learned %s of the world in %s.", f.learn, time.Since(began).Round(time.Second)), nil
+}
+
+func runAutoscale(ctx context.Context, e *env, f *ownFlags, name string) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	w, err := autoscale.Load(name)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	var backends *autoscale.Backends
+	if f.world == "emulated" {
+		if backends, err = autoscale.StartBackends(w, f.scale); err != nil {
+			return withCode(exitConfig, err)
+		}
+		defer backends.Close()
+	}
+	var learner *autoscale.Learner
+	learned := ""
+	p := &ownPlay[autoscale.Result]{flags: f, known: autoscalePolicies,
+		heads: []string{"policy", "reward", "95 %", "mean, ms", "p99, ms", "within the objective", "utilisation",
+			"processors", "changes/h"},
+		row: func(policy string, results []autoscale.Result) []string { return autoscaleRow(policy, w, results) },
+		play: func(ctx context.Context, policy string, seed uint64) (r autoscale.Result, err error) {
+			if policy == "dqn" && learner == nil {
+				if learner, learned, err = f.trainAutoscale(ctx, w); err != nil {
+					return r, err
 				}
 			}
-			results = append(results, r)
-		}
-		rows = append(rows, autoscaleRow(name, w, results))
+			chosen := map[string]func() autoscale.Policy{
+				"threshold": func() autoscale.Policy { return autoscale.NewThreshold(w, 0) },
+				"planner":   func() autoscale.Policy { return autoscale.NewPlanner(w) },
+				"dqn":       func() autoscale.Policy { return learner },
+			}[policy]()
+			if backends != nil {
+				return w.Emulate(ctx, chosen, seed, backends)
+			}
+			return w.Play(chosen, seed)
+		},
+		object: func(policy string, seed uint64, r autoscale.Result) any {
+			return struct {
+				Policy string `json:"policy"`
+				Seed   uint64 `json:"seed"`
+				autoscale.Result
+			}{policy, seed, r}
+		}}
+	rows, err := p.run(ctx, e)
+	if err != nil {
+		return err
 	}
-	if !f.json {
-		tab := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintf(tab, "%s\t\n", strings.Join(heads, "\t"))
-		for _, r := range rows {
-			fmt.Fprintf(tab, "%s\t\n", strings.Join(r, "\t"))
-		}
-		if err := tab.Flush(); err != nil {
-			return err
-		}
-	}
-	if f.markdown == "" {
-		return nil
-	}
-	text := origin(f.command, len(rows)*f.seeds, "autoscaled microservices", time.Since(began))
-	if trained > 0 {
-		text += fmt.Sprintf(" dqn was trained for %d hours of the world in %s.", f.runs, trained.Round(time.Second))
-	}
-	return withCode(exitConfig, arena.RewriteMarkdown(f.markdown, "autoscale",
-		[]byte(text+"\n\n"+arena.MarkdownTable(heads, rows))))
+	return p.write("autoscale", w.Name, learned, rows)
 }
 
 // autoscaleRow is the row of a policy's results.

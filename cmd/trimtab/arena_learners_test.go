@@ -21,7 +21,7 @@ func TestLearnersAreTrainedAndPlayed(t *testing.T) {
 	dir, scenario := t.TempDir(), tinyScenario(t)
 	models, out := filepath.Join(dir, "models"), filepath.Join(dir, "out")
 	train := []string{"train", scenario, "--policy", "dqn,table,student", "--seeds", "2", "--episodes", "60", "--every",
-		"30", "--plays", "1",
+		"30", "--plays", "1", "--actions", "either",
 		"--models", models, "--out", out, "--oracle-cache", dir, "--json"}
 	code, stdout, stderr := inArena(t, train...)
 	if code != exitOK {
@@ -47,7 +47,8 @@ func TestLearnersAreTrainedAndPlayed(t *testing.T) {
 			t.Errorf("learning curve of %s: %v", name, err)
 		}
 	}
-	code, stdout, stderr = inArena(t, scenario, "--policy", "equal,dqn,table,student,knapsack,rollout,prequal,jsed",
+	code, stdout, stderr = inArena(t, scenario, "--policy", "equal,dqn,table,student,knapsack,rollout,rollout-dqn,"+
+		"rollout-start,prequal,jsed",
 		"--seeds", "1", "--models", models)
 	if code != exitOK || !strings.Contains(stdout, "student") || !strings.Contains(stdout, "jsed") {
 		t.Errorf("play: got code %d, %s\n%s", code, stdout, stderr)
@@ -111,6 +112,20 @@ func TestLeaderboardsGoOn(t *testing.T) {
 }
 
 func TestOtherWorldsAreCompared(t *testing.T) {
+	short := filepath.Join(t.TempDir(), "short.toml")
+	if err := os.WriteFile(short, []byte(`name = "short"
+duration = "30s"
+control_interval = "15s"
+objective = { mean = "400ms" }
+load = { rate = 5 }
+[[service]]
+name = "one"
+service = "50ms"
+visits = 1
+capacity = { max = 3 }
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []string
@@ -124,10 +139,16 @@ func TestOtherWorldsAreCompared(t *testing.T) {
 		{"edge: a policy that nobody knows", []string{"edge", "--seeds", "1", "--policy", "chance"}, exitUsage,
 			`policy "chance"`},
 		{"edge: a network that is neither", []string{"edge", "--network", "slow"}, exitConfig, "want on or off"},
-		{"edge: a world that is not there", []string{"edge", "--file", "none.toml"}, exitConfig, "read world"},
+		{"edge: a world that is not there", []string{"edge", "none.toml"}, exitConfig, "read world"},
+		{"edge, emulated", []string{"edge", "--seeds", "1", "--policy", "region-aware", "--world", "emulated", "--load",
+			"0.2", "--scale", "0.005"}, exitOK, "region-aware"},
 		{"edge: no seeds", []string{"edge", "--seeds", "0"}, exitUsage, "want at least 1"},
 		{"autoscaled microservices", []string{"autoscale", "--seeds", "1", "--policy", "threshold,planner"}, exitOK,
 			"planner"},
+		{"autoscaled microservices, emulated", []string{"autoscale", short, "--seeds", "1", "--policy", "threshold",
+			"--world", "emulated", "--scale", "0.05", "--json"}, exitOK, `"came":`},
+		{"autoscale: a world that is not there", []string{"autoscale", "none.toml"}, exitConfig, "read world"},
+		{"autoscale: a scale that is none", []string{"autoscale", "--scale", "0"}, exitUsage, "--scale 0"},
 		{"autoscale: a policy that nobody knows", []string{"autoscale", "--seeds", "1", "--policy", "chance"},
 			exitUsage, `policy "chance"`},
 	} {

@@ -30,7 +30,7 @@ type trainFlags struct {
 	seeds, episodes, every, plays, patience, parallel int
 	seed                                              uint64
 	budget                                            time.Duration
-	json                                              bool
+	json, hosts                                       bool
 }
 
 func newArenaTrain(e *env) *cobra.Command {
@@ -64,7 +64,8 @@ and drawn, with the 95 % band over seeds and the gap to the best static weights.
 		"user's cache)")
 	fl.StringVar(&f.actuator, "actuator", "reload", "how weights change: reload or live")
 	fl.StringVar(&f.actions, "actions", rival.ActSteps,
-		"what a learner of discrete actions may do: "+rival.ActSteps+" or "+rival.ActLevels)
+		"what a learner of discrete actions may do: "+rival.ActSteps+", "+rival.ActLevels+" or "+actEither+
+			", every other learner the one and the other")
 	fl.StringVar(&f.levels, "levels", "1,3,5", "weights that --actions levels combines")
 	fl.Float64Var(&f.gamma, "gamma", 0.9, "weight of what comes after the next interval, 0 to below 1")
 	fl.Float64Var(&f.rate, "rate", 0, "learning rate (default: the learner's)")
@@ -76,6 +77,7 @@ and drawn, with the 95 % band over seeds and the gap to the best static weights.
 	fl.IntVar(&f.patience, "patience", 15, "evaluations without a better one that end the training")
 	fl.DurationVar(&f.budget, "time", 0, "time of each learner at most (default: no limit)")
 	fl.IntVar(&f.parallel, "parallel", 0, "learners at once (default: one per core)")
+	fl.BoolVar(&f.hosts, "hosts", false, "learners see processor, memory and pressure of the servers' machines too")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per learner instead of a table")
 	return cmd
 }
@@ -92,17 +94,26 @@ func modelsFolder(wanted string) string {
 	return filepath.Join(dir, "trimtab", "models")
 }
 
+// actEither has every other learner of discrete actions step weights, and the others choose among levels.
+const actEither = "either"
+
 // trainees makes learners as the flags say.
 func (f *trainFlags) trainees() (map[string]arena.NewTrainee, error) {
-	actions := rival.ActionSet{Kind: f.actions}
-	if f.actions == rival.ActLevels {
+	actions, levels := rival.ActionSet{Kind: f.actions}, rival.ActionSet{Kind: rival.ActLevels}
+	if f.actions == actEither {
+		actions.Kind = rival.ActSteps
+	}
+	if f.actions != rival.ActSteps {
 		for text := range strings.SplitSeq(f.levels, ",") {
 			n, err := strconv.Atoi(strings.TrimSpace(text))
 			if err != nil {
 				return nil, fmt.Errorf("--levels %s: %q is no whole number", f.levels, text)
 			}
-			actions.Levels = append(actions.Levels, n)
+			levels.Levels = append(levels.Levels, n)
 		}
+	}
+	if f.actions == rival.ActLevels {
+		actions = levels
 	}
 	gamma := f.gamma
 	if gamma == 0 {
@@ -110,8 +121,11 @@ func (f *trainFlags) trainees() (map[string]arena.NewTrainee, error) {
 	}
 	return map[string]arena.NewTrainee{
 		rival.KindDQN: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
-			return rival.TrainDQN(s, rival.DQNConfig{Actions: actions, Gamma: gamma, Rate: f.rate, Targets: targets,
-				Seed: seed})
+			c := rival.DQNConfig{Actions: actions, Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed}
+			if f.actions == actEither && seed%2 == 0 {
+				c.Actions = levels
+			}
+			return rival.TrainDQN(s, c)
 		},
 		rival.KindTD3: func(s rival.Shape, targets map[string]objective.Target, seed uint64) (rival.Trainee, error) {
 			return rival.TrainTD3(s, rival.TD3Config{Gamma: gamma, Rate: f.rate, Targets: targets, Seed: seed})
@@ -195,7 +209,7 @@ func (f *trainFlags) train(ctx context.Context, e *env, sc *deathstarbench.Scena
 	cache *arena.OracleCache, models arena.Models, tab *tabwriter.Writer) error {
 	c := arena.TrainConfig{Scenario: sc, Method: f.method, Kind: kind, New: make, Episodes: f.episodes, Every: f.every,
 		Plays: f.plays, Patience: f.patience,
-		Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints,
+		Hosts: f.hosts, Budget: f.budget, Parallel: f.parallel, Checkpoints: f.checkpoints,
 		Sim: arena.SimOptions{Live: f.actuator == "live"}}
 	if c.Parallel == 0 {
 		c.Parallel = min(f.seeds, runtime.GOMAXPROCS(0))

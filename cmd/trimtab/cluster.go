@@ -57,8 +57,8 @@ With --csv: fit a mixture to a file of numbers (a header row, then one row of nu
 		"BIC from A to B")
 	fl.StringVar(&f.covariance, "covariance", auto, "full, diag, tied or spherical; auto: full or diag, which has "+
 		"the less BIC, full only of rows enough")
-	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, or seed for the older set of raw "+
-		"per-server counters")
+	fl.StringVar(&f.features, "features", string(cluster.LoadFeatures), "load, load+hosts with the machines that "+
+		"collect --host recorded too, or seed for the older set of raw per-server counters")
 	fl.DurationVar(&f.window, "window", 3*time.Second, "merge polls into intervals of this length; 0: every "+
 		"poll is one")
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "leave out lines that cannot be read instead of stopping at the first")

@@ -57,7 +57,13 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 			return nil, withCode(exitConfig, fmt.Errorf("%s: the model is of columns of numbers: use it with --csv",
 				f.model))
 		}
-		collector = cluster.NewCollector(given.Schema.Set)
+		collector = cluster.NewCollector(given.Schema.Set).WithHosts(given.Schema.Hosts)
+	} else if cluster.FeatureSet(f.features) == cluster.HostFeatures {
+		watched, err := hostsIn(paths, f.skipBad)
+		if err != nil {
+			return nil, withCode(exitConfig, err)
+		}
+		collector = collector.WithHosts(watched)
 	}
 	for _, path := range paths { // one at a time: windows do not reach across files
 		w := cluster.NewWindower(f.window, func(in cluster.Interval) error {
@@ -124,4 +130,22 @@ func analyseStatistics(ctx context.Context, e *env, f *clusterFlags, paths []str
 		}
 	}
 	return a, nil
+}
+
+// hostsIn are the servers whose machines say something anywhere in the files: the first readings have none yet.
+func hostsIn(paths []string, skipBad bool) ([]string, error) {
+	var out []string
+	_, err := vts.Samples(paths, skipBad, func(s vts.Sample) error {
+		for _, h := range s.Hosts {
+			if !slices.Contains(out, h.Server) {
+				out = append(out, h.Server)
+			}
+		}
+		return nil
+	})
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("--features %s: no machine in what was recorded: record with trimtab collect --host",
+			cluster.HostFeatures)
+	}
+	return out, err
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trimtab/daemon"
+	"trimtab/hosts"
 	"trimtab/plain"
 	"trimtab/trusted"
 	"trimtab/vts"
@@ -82,6 +87,7 @@ type collectFlags struct {
 	untilIdle, wait    time.Duration
 	rotateMiB          int
 	appending, asJSON  bool
+	hosts              []string
 }
 
 func newCollect(e *env) *cobra.Command {
@@ -112,8 +118,37 @@ be read up to its last status. It ends after --duration, with the process --unti
 	flags.StringVar(&f.fsync, "fsync", "5s", "force the file to the disk: close (only at the end), always, "+
 		"or how often")
 	flags.BoolVar(&f.appending, "append", false, "go on with a file that is there")
+	flags.StringArrayVar(&f.hosts, "host", nil, "SERVER=URL: node_exporter's page of the machine that a server runs on, "+
+		"recorded beside the status; may be repeated")
 	flags.BoolVar(&f.asJSON, "json", false, "print the summary as one JSON object")
 	return cmd
+}
+
+// watchHosts begins to read the pages of --host; nil: there are none. The function that it returns too ends it.
+func (f *collectFlags) watchHosts(ctx context.Context, e *env) (func() []vts.HostSample, func(), error) {
+	var list []hosts.Host
+	for _, text := range f.hosts {
+		server, url, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, nil, fmt.Errorf("--host %q: want SERVER=URL", text)
+		}
+		list = append(list, hosts.Host{Server: server, URL: url})
+	}
+	if len(list) == 0 {
+		return nil, func() {}, nil
+	}
+	h, err := hosts.New(list, hosts.Config{Interval: max(f.interval, time.Second), Timeout: f.status.timeout,
+		Logger: slog.New(slog.NewTextHandler(e.stderr, nil))})
+	if err != nil {
+		return nil, nil, fmt.Errorf("--host: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = h.Run(ctx) // ends by cancelling, which is no error
+	}()
+	return func() []vts.HostSample { return daemon.HostSamples(h, time.Now()) }, func() { cancel(); <-done }, nil
 }
 
 func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
@@ -153,10 +188,16 @@ func (f *collectFlags) run(cmd *cobra.Command, e *env) error {
 		return withCode(exitConfig, fmt.Errorf("--out: want a path in a folder that is there and can be written to: %w",
 			err))
 	}
+	said, stopHosts, err := f.watchHosts(cmd.Context(), e)
+	if err != nil {
+		return errors.Join(withCode(exitUsage, err), recorder.Close())
+	}
+	defer stopHosts()
 	line := collectLine{env: e}
 	report, err := vts.Collect(cmd.Context(), vts.CollectConfig{
 		Poller: poller, Recorder: recorder, Duration: f.duration, UntilPID: f.untilPID, UntilIdle: f.untilIdle,
 		Wait:   f.wait,
+		Hosts:  said,
 		OnPoll: line.poll,
 	})
 	line.end()

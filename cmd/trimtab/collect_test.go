@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -149,5 +151,51 @@ func TestCollectSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: left a file without a status behind", c.sentence)
 			os.Remove(fresh)
 		}
+	}
+}
+
+// What machines say is recorded beside the status, and the mixture of regimes takes it as features.
+func TestCollectRecordsMachines(t *testing.T) {
+	url, _ := fakePage(t)
+	var n atomic.Int64
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		k := n.Add(1)
+		fmt.Fprintf(w, "node_cpu_seconds_total{mode=\"idle\"} %d\nnode_cpu_seconds_total{mode=\"user\"} %d\n", k, 3*k)
+	}))
+	defer machine.Close()
+	path := filepath.Join(t.TempDir(), "s.ndjson")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan int, 1)
+	var errs bytes.Buffer
+	go func() {
+		ended <- run(ctx, []string{"collect", "--status", url, "--out", path, "--interval", "50ms", "--host",
+			"a:1=" + machine.URL, "--host", "b:1=http://127.0.0.1:1/metrics"}, io.Discard, &errs)
+	}()
+	await(t, "five statuses with the processor of a:1 three quarters busy, and nothing of b:1", func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Count(string(text), `"hosts":[{"server":"a:1","cpu":0.75}]`) >= 5
+	})
+	cancel()
+	if code := <-ended; code != exitOK {
+		t.Fatalf("collect: got code %d: %s", code, errs.String())
+	}
+	code, stdout, stderr := runCapture("cluster", path, "--features", "load+hosts", "--window", "0", "--k", "1", "--json")
+	if code != exitOK || !strings.Contains(stdout, `"d":13`) { // six of the load, seven of one machine
+		t.Errorf("cluster: got code %d, %s%s, want 13 features: 6 of load, 7 of the machine", code, stdout, stderr)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a machine without an address", []string{"collect", "--out", path + "2", "--host", "a:1"}, "want SERVER=URL"},
+		{"an address that is none", []string{"collect", "--out", path + "3", "--host", "a:1=file:///x"}, "--host"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if code, _, stderr := runCapture(c.args...); code != exitUsage || !strings.Contains(stderr, c.want) {
+				t.Errorf("got code %d, %s, want %d with %q", code, stderr, exitUsage, c.want)
+			}
+		})
 	}
 }

@@ -111,7 +111,7 @@ func serveFleet(ctx context.Context, address string, station *bus.Station, serve
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(station.Status())
 	})
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	s := localhttp.NewServer(mux, localhttp.Limits{})
 	go func() { _ = s.Serve(l) }()
 	return func() {
 		<-ctx.Done()

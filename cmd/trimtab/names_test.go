@@ -47,7 +47,7 @@ func TestE2EServersByName(t *testing.T) {
 	named.Start()
 	t.Cleanup(named.Close)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	plain, err := os.ReadFile(b.conf())
+	plain, err := os.ReadFile(b.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +64,13 @@ func TestE2EServersByName(t *testing.T) {
 	await(t, "equal weights", func() bool {
 		return b.peers(t)[shown].Weight == 1 && strings.Contains(log.String(), "weights changed")
 	})
-	if text, err := os.ReadFile(b.conf()); err != nil || !strings.Contains(string(text), line+" weight=1;") {
+	if text, err := os.ReadFile(b.Config); err != nil || !strings.Contains(string(text), line+" weight=1;") {
 		t.Errorf("the line by name: got %s, %v", text, err)
 	}
 	if code := stop(); code != 0 {
 		t.Errorf("stopped: code %d", code)
 	}
-	if text, err := os.ReadFile(b.conf()); err != nil || !strings.Contains(string(text), line+" weight=3;") {
+	if text, err := os.ReadFile(b.Config); err != nil || !strings.Contains(string(text), line+" weight=3;") {
 		t.Errorf("--on-exit restore: got %s, %v", text, err)
 	}
 }

@@ -1,165 +1,33 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"trimtab/nginx"
-	"trimtab/nginx/instance"
-	"trimtab/nginx/live"
-	"trimtab/nginx/lua"
 	"trimtab/vts"
 )
 
-// ordersBed is an NGINX of three servers whose weights a daemon sets in one of the ways.
-type ordersBed struct {
-	front, page, config string
-	listen              string // of the daemon
-	servers             []string
-	binary              string
-	pid                 int // of NGINX's master
-}
-
-// startOrdersBed starts it. The configuration of the daemon, which is not started, ends with the lines of extra, which
-// are of [[upstream]]; they may name SERVER1 to SERVER3.
-func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(server int) http.HandlerFunc) *ordersBed {
+// startOrdersBed starts a bed of three servers. The configuration of the daemon ends with the lines of extra, which are
+// of [[upstream]].
+func startOrdersBed(t *testing.T, kind, learner, extra string, handler func(server int) http.HandlerFunc) *bed {
 	t.Helper()
 	return startMethodBed(t, kind, "", learner, extra, handler)
 }
 
 // startMethodBed is startOrdersBed with a balancing method: "least_conn;".
 func startMethodBed(t *testing.T, kind, method, learner, extra string,
-	handler func(server int) http.HandlerFunc) *ordersBed {
+	handler func(server int) http.HandlerFunc) *bed {
 	t.Helper()
-	if needNGINX(t); kind == "dns" {
-		needDNS(t)
-	}
-	dir := t.TempDir()
-	b := &ordersBed{config: filepath.Join(dir, "trimtab.toml")}
-	for i := range 3 {
-		s := httptest.NewServer(handler(i))
-		t.Cleanup(s.Close)
-		b.servers = append(b.servers, s.Listener.Addr().String())
-	}
-	ports, err := instance.FreePorts(4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolver, err := freeResolver()
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules, err := instance.LuaModules()
-	if err != nil {
-		t.Fatal(err)
-	}
-	main, err := instance.Prepare(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	front, page, control := addr(0), addr(1), addr(2)
-	b.front, b.listen = "http://"+front+"/", addr(3)
-	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: page}
-	files, err := shim.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := installFiles(shim.Dir, files); err != nil {
-		t.Fatal(err)
-	}
-	b.page = "http://" + page + lua.StatusPath
-	text := func(include, zone string) string {
-		return modules + main + fmt.Sprintf("events {}\nhttp {\n%s access_log off;\n %s\n upstream app {\n%s  server "+
-			"%s;\n  server %s;\n  server %s;\n%s }\n server { listen %s; location / { proxy_pass http://app; } }\n}\n",
-			instance.HTTPPaths(dir), include, method, b.servers[0], b.servers[1], b.servers[2], zone, front)
-	}
-	conf, token := text("include "+shim.HTTPSnippet()+";", ""), ""
-	if kind == "live" {
-		path := filepath.Join(dir, "nginx.conf")
-		if err := os.WriteFile(path, []byte(text("", "  zone app 256k;\n")), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		cfg, err := nginx.ReadConfig(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, err := live.Plan(cfg, live.InstallOptions{Listen: control, StatusListen: page, Upstreams: []string{"app"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := in.Write(); err != nil {
-			t.Fatal(err)
-		}
-		conf, token = text(in.Lines[0].Text, "  zone app 256k;\n"), in.Live.TokenFile
-	}
-	n, err := instance.Start(t.Context(), dir, conf, front, page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(n.Stop)
-	b.pid, b.binary = n.PID, n.Binary
-	extra = strings.NewReplacer("SERVER1", b.servers[0], "SERVER2", b.servers[1], "SERVER3",
-		b.servers[2]).Replace(extra)
-	if err := os.WriteFile(b.config, []byte(fmt.Sprintf(`interval = "500ms"
-state_dir = %q
-listen = "127.0.0.1:%d"
-observe_first = "0s"
-[status]
-url = %q
-poll = "100ms"
-[nginx]
-config = %q
-binary = %q
-prefix = %q
-[actuator]
-kind = %q
-dns_listen = %q
-address = %q
-token_file = %q
-[tuner]
-learner = %q
-[regimes]
-off = true
-[[upstream]]
-name = "app"
-%s
-`, filepath.Join(dir, "state"), ports[3], b.page, n.Config, n.Binary, dir, kind, resolver, control,
-		cmp.Or(token, "/nonexistent"), learner, extra)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if kind == "dns" {
-		out, errs := new(buffer), new(buffer)
-		args := []string{"nginx", "dns", "install", "--write", "--listen", resolver, "--state", filepath.Join(dir,
-			"state", "dns.json"), "-c", n.Config, "--nginx", n.Binary,
-			"--prefix", dir, "--state-dir", filepath.Join(dir, "edits")}
-		if code := run(t.Context(), args, out, errs); code != 0 {
-			t.Fatalf("install: %s%s", out, errs)
-		}
-	}
-	return b
-}
-
-// live is what the daemon's page is given.
-func (b *ordersBed) live() string {
-	resp, err := http.Get("http://" + b.listen + "/page/live")
-	if err != nil {
-		return ""
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	return string(text)
+	return newBed(t, bedPlan{kind: kind, upstream: method, servers: each(3, handler), pace: "500ms 100ms",
+		daemon: fmt.Sprintf("[tuner]\nlearner = %q\n[regimes]\noff = true\n[[upstream]]\nname = \"app\"\n%s\n",
+			learner, extra)})
 }
 
 // peers are the servers on the page.
-func (b *ordersBed) peers(t *testing.T) map[string]vts.Peer {
+func (b *bed) peers(t *testing.T) map[string]vts.Peer {
 	t.Helper()
 	client, err := vts.NewClient(vts.ClientConfig{URL: b.page, FreshConnections: true})
 	if err != nil {
@@ -239,7 +107,7 @@ func TestE2EOrders(t *testing.T) {
 				return (p[servers[0]].Down || p[servers[0]].Backup) && s > 0.049 && s < 0.051
 			})
 			await(t, "the page to list the changes as ordered, and how they are taken back", func() bool {
-				text := b.live()
+				_, text := b.get("/page/live")
 				return strings.Contains(text, `"cause":"orders"`) && strings.Contains(text, servers[0]+" is drained") &&
 					strings.Contains(text, "trimtab undrain --upstream app")
 			})

@@ -18,6 +18,9 @@ import (
 // happens, says what is pinned, lists what was tuned and ordered, holds and goes on by the token, and comes back after
 // a restart.
 func TestE2EPageOfADaemonInABrowser(t *testing.T) {
+	if _, err := binary(); err != nil { // which takes its time, and not the browser's
+		t.Fatal(err)
+	}
 	browser := browse.New(t)
 	b := startBed(t)
 	b.pace = "300ms 100ms 3s"

@@ -18,12 +18,12 @@ import (
 func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	c := arena.Choosers(cache)
 	maps.Copy(c, tuners())
-	maps.Copy(c, arena.Models{Dir: modelsFolder("")}.Choosers())
+	maps.Copy(c, learned(arena.Models{Dir: modelsFolder("")}))
 	c["knapsack"] = func(context.Context, arena.Case) (control.Policy, error) {
 		return rival.NewKnapsack(rival.KnapsackConfig{})
 	}
-	c["rollout"] = rollout(2)
-	c["rollout-1"] = rollout(1)
+	c["rollout"], c["rollout-1"] = rollout(2, nil), rollout(1, nil)
+	c["rollout-start"] = rollout(2, func(context.Context, arena.Case) (control.Policy, error) { return &rival.Hold{}, nil })
 	c["fleet"] = arena.NewShared(c["tuned"])
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})
@@ -31,10 +31,28 @@ func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	return c
 }
 
-// rollout makes policies that look so many intervals ahead, with L3 as their base.
-func rollout(steps int) arena.NewPolicy {
-	return func(_ context.Context, k arena.Case) (control.Policy, error) {
-		return rival.NewRollout(rival.RolloutConfig{Steps: steps, Groups: groupConfigs(k), Seed: k.Seed})
+// learned are the choosers that play models of a folder, and those that look ahead with one of them as their base, which
+// adapts what was learned without training it again.
+func learned(models arena.Models) map[string]arena.NewPolicy {
+	c := models.Choosers()
+	for _, kind := range []string{rival.KindDQN, rival.KindTD3} {
+		c["rollout-"+kind] = rollout(2, c[kind])
+	}
+	return c
+}
+
+// rollout makes policies that look so many intervals ahead with a base policy, nil: L3.
+func rollout(steps int, base arena.NewPolicy) arena.NewPolicy {
+	return func(ctx context.Context, k arena.Case) (control.Policy, error) {
+		c := rival.RolloutConfig{Steps: steps, Groups: groupConfigs(k), Seed: k.Seed}
+		if base != nil {
+			p, err := base(ctx, k)
+			if err != nil {
+				return nil, err
+			}
+			c.Base = p.(rival.Base) // all that are given here are
+		}
+		return rival.NewRollout(c)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,26 +9,22 @@ import (
 	"trimtab/nginx"
 )
 
-// conf is nginx.conf of the bed, and render writes another one in its place and reloads, as a generator does.
-func (b *ordersBed) conf() string { return filepath.Join(b.dir(), "nginx.conf") }
-
-func (b *ordersBed) dir() string { return filepath.Dir(b.config) }
-
-func (b *ordersBed) render(t *testing.T, text string) {
+// render writes another nginx.conf in the place of the bed's and reloads, as a generator does.
+func (b *bed) render(t *testing.T, text string) {
 	t.Helper()
-	if err := os.WriteFile(b.conf()+".new", []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(b.Config+".new", []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(b.conf()+".new", b.conf()); err != nil {
+	if err := os.Rename(b.Config+".new", b.Config); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(b.pid, syscall.SIGHUP); err != nil {
+	if err := syscall.Kill(b.PID, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // settings adds a line to the section [nginx] of the daemon's configuration.
-func (b *ordersBed) settings(t *testing.T, line string) {
+func (b *bed) settings(t *testing.T, line string) {
 	t.Helper()
 	text, err := os.ReadFile(b.config)
 	if err != nil {
@@ -55,7 +50,7 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := startOrdersBed(t, "reload", "equal", "", answerOK)
 			b.settings(t, `on_render = "`+c.answer+`"`)
-			plain, err := os.ReadFile(b.conf())
+			plain, err := os.ReadFile(b.Config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +64,7 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 			_, log, stop := start(t, "tune", "--config", b.config)
 			defer func() {
 				if t.Failed() {
-					text, _ := os.ReadFile(b.conf())
+					text, _ := os.ReadFile(b.Config)
 					t.Logf("%s\n%s\n%v", log, text, b.peers(t))
 				}
 			}()
@@ -93,14 +88,14 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 			if code := stop(); code != 0 {
 				t.Errorf("stopped: code %d", code)
 			}
-			cfg, err := nginx.ReadConfig(b.conf())
+			cfg, err := nginx.ReadConfig(b.Config)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := cfg.Upstreams[0].Peers[0].Weight; got != c.want {
 				t.Errorf("in the file: got weight %d, want %d", got, c.want)
 			}
-			if text, err := os.ReadFile(b.conf()); err != nil || !strings.HasSuffix(string(text), "# rendered\n") {
+			if text, err := os.ReadFile(b.Config); err != nil || !strings.HasSuffix(string(text), "# rendered\n") {
 				t.Errorf("the generator's text is not there any more: %v", err)
 			}
 		})
@@ -109,11 +104,11 @@ func TestE2ERendersOfAGenerator(t *testing.T) {
 
 // Two NGINX on a machine, each with a daemon: neither refuses the other.
 func TestE2ETwoNGINX(t *testing.T) {
-	var beds []*ordersBed
+	var beds []*bed
 	var stops []func() int
 	for range 2 {
 		b := startOrdersBed(t, "reload", "equal", "", answerOK)
-		plain, err := os.ReadFile(b.conf())
+		plain, err := os.ReadFile(b.Config)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,16 +16,7 @@ import (
 
 	"trimtab/nginx/dns"
 	"trimtab/nginx/instance"
-	"trimtab/nginx/lua"
 )
-
-// dnsBed is an NGINX of two servers, one slower, with the status shim; trimtab nginx dns install has not been run yet.
-type dnsBed struct {
-	*instance.Instance
-	front, page, listen, conf, state, config string
-	servers                                  []string
-	before                                   string // nginx.conf
-}
 
 // needDNS skips the test where NGINX takes no weights by DNS.
 func needDNS(t *testing.T) {
@@ -42,100 +31,28 @@ func needDNS(t *testing.T) {
 	}
 }
 
-func startDNSBed(t *testing.T) *dnsBed {
-	t.Helper()
-	needDNS(t)
-	dir := t.TempDir()
-	b := &dnsBed{conf: filepath.Join(dir, "nginx.conf"), config: filepath.Join(dir, "trimtab.toml"),
-		state: filepath.Join(dir, "state", "dns.json")}
-	for _, delay := range []time.Duration{30 * time.Millisecond, 3 * time.Millisecond} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
-			_ *http.Request) {
-			<-time.After(delay)
-			fmt.Fprint(w, "ok")
-		}))
-		t.Cleanup(s.Close)
-		b.servers = append(b.servers, s.Listener.Addr().String())
-	}
-	ports, err := instance.FreePorts(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.listen, err = freeResolver(); err != nil {
-		t.Fatal(err)
-	}
-	b.front, b.page = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d%s", ports[1],
-		lua.StatusPath)
-	modules, err := instance.LuaModules()
-	if err != nil {
-		t.Fatal(err)
-	}
-	main, err := instance.Prepare(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: fmt.Sprintf("127.0.0.1:%d", ports[1])}
-	files, err := shim.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := installFiles(shim.Dir, files); err != nil {
-		t.Fatal(err)
-	}
-	b.before = modules + main + fmt.Sprintf("worker_processes 2;\nevents {}\nhttp {\n%s    access_log off;\n    "+
-		"include %s;\n    upstream app {\n        server %s;\n        server %s;\n"+
-		"        keepalive 8;\n    }\n    server {\n        listen %s;\n        proxy_http_version 1.1;\n        "+
-		"proxy_set_header Connection \"\";\n        location / { proxy_pass http://app; }\n    }\n}\n",
-		instance.HTTPPaths(dir), shim.HTTPSnippet(), b.servers[0], b.servers[1], b.front)
-	if b.Instance, err = instance.Start(t.Context(), dir, b.before, b.front, shim.Listen); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Stop)
-	if err := os.WriteFile(b.config, []byte(fmt.Sprintf(`interval = "1s"
-state_dir = %q
-listen = "127.0.0.1:%d"
-observe_first = "0s"
-[status]
-url = %q
-poll = "200ms"
-[nginx]
-config = %q
-binary = %q
-prefix = %q
-[actuator]
-kind = "dns"
-dns_listen = %q
-[tuner]
-learner = "l3"
-`, filepath.Join(dir, "state"), ports[2], b.page, b.conf, b.Binary, dir, b.listen)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // kept is where the state is: once a daemon of two processes has run, in the folder of its worker.
-func (b *dnsBed) kept() string {
-	path := filepath.Join(filepath.Dir(b.state), "worker", "dns.json")
+func (b *bed) kept() string {
+	path := filepath.Join(b.dir, "state", "worker", "dns.json")
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
-	return b.state
+	return filepath.Join(b.dir, "state", "dns.json")
 }
 
 // dns runs trimtab nginx dns VERB against the bed.
-func (b *dnsBed) dns(t *testing.T, verb string, args ...string) (code int, stdout, stderr string) {
+func (b *bed) dns(t *testing.T, verb string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	all := append([]string{"nginx", "dns", verb, "--listen", b.listen, "--state", b.kept()}, args...)
+	all := append([]string{"nginx", "dns", verb, "--listen", b.resolver, "--state", b.kept()}, args...)
 	if verb == "install" || verb == "reset" {
-		all = append(all, "-c", b.conf, "--nginx", b.Binary, "--prefix", b.Dir, "--state-dir", filepath.Join(b.Dir,
+		all = append(all, "-c", b.Config, "--nginx", b.Binary, "--prefix", b.Dir, "--state-dir", filepath.Join(b.Dir,
 			"nginx-state"))
 	}
-	out, errs := new(buffer), new(buffer)
-	code = run(t.Context(), all, out, errs)
-	return code, out.String(), errs.String()
+	return command(t.Context(), all...)
 }
 
-func (b *dnsBed) weights(t *testing.T) []int {
+// answered are the weights of the servers that DNS answers with, in their order.
+func (b *bed) answered(t *testing.T) []int {
 	t.Helper()
 	st, err := dns.Store{Path: b.kept()}.Read()
 	if err != nil {
@@ -150,7 +67,7 @@ func (b *dnsBed) weights(t *testing.T) []int {
 
 // posts sends POSTs over kept connections until stop is called, which returns how many there were and what failed
 // first.
-func (b *dnsBed) posts(t *testing.T) (stop func() (int, error)) {
+func (b *bed) posts(t *testing.T) (stop func() (int, error)) {
 	t.Helper()
 	var mu sync.Mutex
 	sent, first := 0, error(nil)
@@ -164,7 +81,7 @@ func (b *dnsBed) posts(t *testing.T) (stop func() (int, error)) {
 					return
 				default:
 				}
-				resp, err := http.Post("http://"+b.front, "text/plain", strings.NewReader("x"))
+				resp, err := http.Post(b.front, "text/plain", strings.NewReader("x"))
 				if err == nil {
 					_, _ = io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()
@@ -187,7 +104,9 @@ func (b *dnsBed) posts(t *testing.T) (stop func() (int, error)) {
 
 // The whole way: installed by the command, tuned by the daemon, killed without notice, started again, and taken out.
 func TestE2EWeightsByDNS(t *testing.T) {
-	b := startDNSBed(t)
+	b := newBed(t, bedPlan{kind: "dns", bare: true, upstream: "keepalive 8;", daemon: "[tuner]\nlearner = \"l3\"\n",
+		http:    "proxy_http_version 1.1; proxy_set_header Connection \"\";",
+		servers: []http.Handler{after(30 * time.Millisecond), after(3 * time.Millisecond)}})
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +136,7 @@ func TestE2EWeightsByDNS(t *testing.T) {
 	said := func() string { text, _ := os.ReadFile(filepath.Join(b.Dir, "daemon.log")); return string(text) }
 	first := daemon()
 	defer func() { _ = first.Process.Kill() }()
-	await(t, "the faster server to get more", func() bool { w := b.weights(t); return w[1] > w[0] })
+	await(t, "the faster server to get more", func() bool { w := b.answered(t); return w[1] > w[0] })
 	await(t, "NGINX to show it", func() bool {
 		code, out, _ := b.dns(t, "show", "--status", b.page)
 		return code == 0 && !strings.Contains(out, "not ")
@@ -230,14 +149,14 @@ func TestE2EWeightsByDNS(t *testing.T) {
 	_ = first.Process.Signal(syscall.SIGKILL)
 	_ = first.Wait()
 	await(t, "the end of the worker", ended)
-	learned := b.weights(t)
+	learned := b.answered(t)
 	if code, out, _ := b.dns(t, "show"); code != 0 || !strings.Contains(out, "not answered") {
 		t.Errorf("show while nobody answers: code %d: %s", code, out)
 	}
 	if code, _, errs := b.dns(t, "set", "--upstream", "app", "--weight", b.servers[0]+"=7"); code != exitRefused {
 		t.Errorf("set while nobody answers: code %d: %s, want %d", code, errs, exitRefused)
 	}
-	if now := b.weights(t); !slices.Equal(now, learned) {
+	if now := b.answered(t); !slices.Equal(now, learned) {
 		t.Errorf("after kill -9: got %v, want the weights to stay %v", now, learned)
 	}
 
@@ -247,7 +166,7 @@ func TestE2EWeightsByDNS(t *testing.T) {
 		code, out, _ := b.dns(t, "show", "--status", b.page)
 		return code == 0 && !strings.Contains(out, "not ")
 	})
-	if now := b.weights(t); now[1] <= now[0] {
+	if now := b.answered(t); now[1] <= now[0] {
 		t.Errorf("after the restart: got %v, want the weights to go on from %v: %s", now, learned, said())
 	}
 	_ = second.Process.Signal(syscall.SIGTERM)
@@ -260,7 +179,7 @@ func TestE2EWeightsByDNS(t *testing.T) {
 	if code, out, errs := b.dns(t, "reset", "--lines"); code != 0 {
 		t.Fatalf("reset --lines: code %d: %s%s", code, out, errs)
 	}
-	if now, err := os.ReadFile(b.conf); err != nil || string(now) != b.before {
+	if now, err := os.ReadFile(b.Config); err != nil || string(now) != b.conf {
 		t.Errorf("the way back: got %v\n%s", err, now)
 	}
 	if strings.Contains(said(), "level=ERROR") {

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,11 +19,8 @@ import (
 
 // tunedBed is a testbed with what a daemon needs to tune it.
 type tunedBed struct {
+	daemonBed
 	*testbed.Testbed
-	t       *testing.T
-	dir     string
-	config  string
-	listen  string
 	pace    string // interval, poll and stale_after of the configuration
 	proxied bool   // the status page comes through the test
 }
@@ -49,9 +44,8 @@ func startBed(t *testing.T) *tunedBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tunedBed{Testbed: bed, t: t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
-		listen: fmt.Sprintf("127.0.0.1:%d", ports[0]),
-		pace:   "1s 200ms 3s"}
+	return &tunedBed{Testbed: bed, daemonBed: daemonBed{t: t, dir: dir, config: filepath.Join(dir, "trimtab.toml"),
+		listen: fmt.Sprintf("127.0.0.1:%d", ports[0])}, pace: "1s 200ms 3s"}
 }
 
 // load sends requests until the test ends or stop is called.
@@ -81,7 +75,7 @@ binary = %q
 pid_file = %q
 prefix = %q
 [actuator]
-interval = "100ms"
+reload_interval = "100ms"
 max_generations = -1
 `, pace[0], filepath.Join(b.dir, "state"), b.listen, top, b.StatusURL, pace[1], pace[2], b.proxied, b.NGINX.Config, b.NGINX.Binary, b.NGINX.PIDFile(), b.NGINX.Dir)
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
@@ -109,31 +103,6 @@ func (b *tunedBed) weights() []int {
 		w = append(w, p.Weight)
 	}
 	return w
-}
-
-func (b *tunedBed) get(path string) (int, string) {
-	resp, err := http.Get("http://" + b.listen + path)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(text)
-}
-
-// metric returns the value of a series as it stands on the page, "" when it is not there.
-func (b *tunedBed) metric(series string) string {
-	_, page := b.get("/metrics")
-	for line := range strings.Lines(page) {
-		if value, ok := strings.CutPrefix(line, series+" "); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-func (b *tunedBed) counted(series string) func() bool {
-	return func() bool { m := b.metric(series); return m != "" && m != "0" }
 }
 
 func TestE2EDaemonTunesTheTestbed(t *testing.T) {
@@ -234,43 +203,6 @@ func TestE2EDaemonTriesNGINXTestEarly(t *testing.T) {
 	await(t, "more steps", func() bool { return b.number("trimtab_steps_total") > 5 })
 	if n := strings.Count(stderr.String(), "every change will be refused"); n != 1 {
 		t.Errorf("warned %d times, want once", n)
-	}
-}
-
-// process starts the program as a process of its own, for signals.
-func (b *tunedBed) process(args ...string) (*exec.Cmd, *buffer) {
-	b.t.Helper()
-	path, err := binary()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	cmd := exec.Command(path, args...)
-	stderr := new(buffer)
-	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if b.t.Failed() {
-			b.t.Logf("daemon:\n%s", stderr)
-		}
-	})
-	return cmd, stderr
-}
-
-func (b *tunedBed) signal(cmd *exec.Cmd, s syscall.Signal) {
-	b.t.Helper()
-	if err := cmd.Process.Signal(s); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *tunedBed) write(path string, text []byte) {
-	b.t.Helper()
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		b.t.Fatal(err)
 	}
 }
 

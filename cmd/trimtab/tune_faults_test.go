@@ -61,12 +61,6 @@ func (p *pageProxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}))
 }
 
-// number is a series as a number, 0 when it is not there.
-func (b *tunedBed) number(series string) float64 {
-	v, _ := strconv.ParseFloat(b.metric(series), 64)
-	return v
-}
-
 // explained reports whether trimtab explain says the words.
 func (b *tunedBed) explained(words string) func() bool {
 	return func() bool {

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,30 +18,15 @@ import (
 	"time"
 
 	"trimtab/nginx"
-	"trimtab/nginx/instance"
 	"trimtab/nginx/live"
-	"trimtab/nginx/lua"
 )
 
 // The daemon with an objective on a real NGINX: more is asked for than two servers can serve, a share is refused with
 // Retry-After, and when the daemon ends everybody is let in again.
 func TestE2EDaemonWithAnObjective(t *testing.T) {
-	needNGINX(t)
-	modules, err := instance.LuaModules()
-	if errors.Is(err, instance.ErrMissing) {
-		t.Skip(err)
-	}
-	dir := t.TempDir()
-	ports, err := instance.FreePorts(4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	front, control, status, metrics := addr(0), addr(1), addr(2), addr(3)
-	var servers []string
-	for range 2 {
+	twoAtATime := func(int) http.HandlerFunc {
 		slots := make(chan struct{}, 2)
-		b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case slots <- struct{}{}:
 			case <-r.Context().Done():
@@ -52,59 +35,9 @@ func TestE2EDaemonWithAnObjective(t *testing.T) {
 			<-time.After(25 * time.Millisecond)
 			<-slots
 			fmt.Fprint(w, "ok")
-		}))
-		defer b.Close()
-		servers = append(servers, b.Listener.Addr().String())
-	}
-	prepared, err := instance.Prepare(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := func(first, inLocation, second string) string {
-		return modules + prepared + fmt.Sprintf("worker_rlimit_nofile 20000;\nevents { worker_connections 8000; "+
-			"}\nhttp {\n%s%s\nupstream app { server %s; server %s; %s }\nserver { listen %s; location / { %s "+
-			"proxy_pass http://app; } }\n}\n",
-			instance.HTTPPaths(dir), first, servers[0], servers[1], second, front, inLocation)
-	}
-	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, []byte(text("", "", "")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	stdout, stderr := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"nginx", "live", "install", "-c", conf, "--listen", control, "--status-listen",
-		status, "--admission", "app"}, stdout, stderr); code != 0 {
-		t.Fatalf("install: code %d: %s", code, stderr)
-	}
-	var lines []string
-	for line := range strings.Lines(stdout.String()) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "include ") || strings.HasPrefix(line, "zone ") {
-			lines = append(lines, line)
 		}
 	}
-	if len(lines) != 3 || !strings.Contains(lines[1], "admission-app.conf") {
-		t.Fatalf("install: got %s, want three lines to add", stdout)
-	}
-	proxy, err := instance.Start(t.Context(), dir, text(lines[0], lines[1], lines[2]), front)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer proxy.Stop()
-	token := filepath.Join(dir, "trimtab", "token")
-	config := filepath.Join(dir, "trimtab.toml")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf(`interval = "1s"
-state_dir = %q
-listen = %q
-observe_first = "0s"
-[status]
-url = "http://%s/status/format/json"
-poll = "200ms"
-[nginx]
-config = %q
-[actuator]
-kind = "live"
-address = %q
-token_file = %q
-[objective]
+	b := newBed(t, bedPlan{kind: "live", admission: true, servers: each(2, twoAtATime), daemon: `[objective]
 kind = "throughput"
 admission = "lua"
 status = 429
@@ -114,43 +47,18 @@ watch = "2s"
 name = "app"
 bound = "150ms"
 max_blocked = 0.9
-`, filepath.Join(dir, "state"), metrics, status, conf, control, token)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var clients sync.WaitGroup
+`})
 	var refused, odd atomic.Int64
-	client := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2000}}
-	clients.Go(func() {
-		tick := time.NewTicker(4 * time.Millisecond) // 250 per second, 160 can be served
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			clients.Go(func() {
-				resp, err := client.Get("http://" + front)
-				if err != nil {
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-				switch {
-				case resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "3":
-					refused.Add(1)
-				case resp.StatusCode != http.StatusOK:
-					odd.Add(1)
-				}
-			})
+	b.ask(250, func(int) bool { return true }, func(resp *http.Response) { // and 160 can be served
+		switch {
+		case resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "3":
+			refused.Add(1)
+		case resp.StatusCode != http.StatusOK:
+			odd.Add(1)
 		}
 	})
-	defer client.CloseIdleConnections()
-	defer clients.Wait()
-	defer cancel()
-	_, stderr, stop := start(t, "tune", "--config", config)
-	setter, err := live.New(live.Config{Address: control, TokenFile: token})
+	_, stderr, stop := start(t, "tune", "--config", b.config)
+	setter, err := live.New(live.Config{Address: b.control, TokenFile: b.token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +71,7 @@ max_blocked = 0.9
 	}
 	await(t, "a share to be refused", func() bool { return share() > 0.1 && share() <= 0.9 && refused.Load() > 20 })
 	out, errs := new(buffer), new(buffer)
-	if code := run(t.Context(), []string{"explain", "--config", config}, out, errs); code != 0 ||
+	if code := run(t.Context(), []string{"explain", "--config", b.config}, out, errs); code != 0 ||
 		!strings.Contains(out.String(), "Objective throughput") {
 		t.Errorf("explain: code %d: %s%s", code, out, errs)
 	}
@@ -225,94 +133,50 @@ func (s *station) has() int {
 	return s.slots
 }
 
-// pursuedBed is an NGINX of two servers of two slots, which serve 80 requests per second and are asked for 60, or once
-// it is full for 120, and whose operator lets 1000 in. Its status page is the Lua shim's.
+// pursuedBed is a bed of two servers of two slots, which serve 80 requests per second and are asked for 60, or once it
+// is full for 120, and whose operator lets 1000 in.
 type pursuedBed struct {
-	*instance.Instance
-	dir, metrics, config string
-	servers              []string
-	stations             [2]*station
-	full                 atomic.Bool // all 120 requests per second are sent, and not half of them
-	refused              atomic.Int64
-	odd                  atomic.Int64
+	*bed
+	stations [2]*station
+	full     atomic.Bool // all 120 requests per second are sent, and not half of them
+	refused  atomic.Int64
+	odd      atomic.Int64
 }
 
-// startPursuedBed starts it with a daemon's configuration that ends with the lines of extra. SERVER1 and SERVER2 in
-// them are the servers.
+// startPursuedBed starts it with a daemon's configuration that ends with the lines of extra.
 func startPursuedBed(t *testing.T, extra string) *pursuedBed {
 	t.Helper()
-	needNGINX(t)
-	modules, err := instance.LuaModules()
-	if errors.Is(err, instance.ErrMissing) {
-		t.Skip(err)
-	}
-	dir := t.TempDir()
-	ports, err := instance.FreePorts(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	front, status := addr(0), addr(1)
-	b := &pursuedBed{dir: dir, metrics: addr(2), config: filepath.Join(dir, "trimtab.toml")}
+	b := &pursuedBed{}
 	for i := range b.stations {
 		b.stations[i] = newStation(2)
-		server := httptest.NewServer(b.stations[i])
-		t.Cleanup(server.Close)
-		t.Cleanup(func() { b.stations[i].set(1, true) })
-		b.servers = append(b.servers, server.Listener.Addr().String())
 	}
-	shim := lua.Status{Dir: filepath.Join(dir, "lua"), Listen: status}
-	files, err := shim.Files()
-	if err == nil {
-		err = installFiles(shim.Dir, files)
+	b.bed = newBed(t, bedPlan{servers: []http.Handler{b.stations[0], b.stations[1]},
+		http:     "limit_req_zone $server_name zone=whole:64k rate=1000r/s;",
+		location: "limit_req zone=whole burst=50 nodelay;",
+		daemon:   "reload_interval = \"100ms\"\nmax_generations = -1\n" + extra})
+	for _, s := range b.stations {
+		t.Cleanup(func() { s.set(1, true) })
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	main, err := instance.Prepare(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := modules + main + fmt.Sprintf("worker_rlimit_nofile 20000;\nevents { worker_connections 8000; }\nhttp "+
-		"{\n%saccess_log off;\ninclude %s;\n"+
-		"limit_req_zone $server_name zone=whole:64k rate=1000r/s;\nupstream app { server %s; server %s; }\n"+
-		"server { listen %s; location / { limit_req zone=whole burst=50 nodelay; proxy_pass http://app; } }\n}\n",
-		instance.HTTPPaths(dir), shim.HTTPSnippet(), b.servers[0], b.servers[1], front)
-	if b.Instance, err = instance.Start(t.Context(), dir, text, front, status); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Stop)
-	extra = strings.NewReplacer("SERVER1", b.servers[0], "SERVER2", b.servers[1]).Replace(extra)
-	if err := os.WriteFile(b.config, fmt.Appendf(nil, `interval = "1s"
-state_dir = %q
-listen = %q
-observe_first = "0s"
-[status]
-url = "http://%s%s"
-poll = "200ms"
-[nginx]
-config = %q
-binary = %q
-prefix = %q
-pid_file = %q
-[actuator]
-interval = "100ms"
-max_generations = -1
-%s`, filepath.Join(dir, "state"), b.metrics, status, lua.StatusPath, b.Config, b.Binary, b.Dir, b.PIDFile(), extra), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.load(t, front)
+	b.ask(120, func(i int) bool { return i%2 == 0 || b.full.Load() }, func(resp *http.Response) {
+		switch resp.StatusCode {
+		case http.StatusOK:
+		case http.StatusServiceUnavailable:
+			b.refused.Add(1)
+		default:
+			b.odd.Add(1)
+		}
+	})
 	return b
 }
 
-// load sends requests until the test ends.
-func (b *pursuedBed) load(t *testing.T, front string) {
+// ask sends so many requests per second until the test ends, those that are wanted, and has every answer looked at.
+func (b *bed) ask(perSec int, wanted func(i int) bool, look func(*http.Response)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	client := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2000}}
-	t.Cleanup(func() { cancel(); clients.Wait(); client.CloseIdleConnections() })
+	b.t.Cleanup(func() { cancel(); clients.Wait(); client.CloseIdleConnections() })
 	clients.Go(func() {
-		tick := time.NewTicker(time.Second / 120)
+		tick := time.NewTicker(time.Second / time.Duration(perSec))
 		defer tick.Stop()
 		for i := 0; ; i++ {
 			select {
@@ -320,23 +184,17 @@ func (b *pursuedBed) load(t *testing.T, front string) {
 				return
 			case <-tick.C:
 			}
-			if i%2 == 1 && !b.full.Load() {
+			if !wanted(i) {
 				continue
 			}
 			clients.Go(func() {
-				resp, err := client.Get("http://" + front)
+				resp, err := client.Get(b.front)
 				if err != nil {
 					return
 				}
 				_, _ = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
-				switch resp.StatusCode {
-				case http.StatusOK:
-				case http.StatusServiceUnavailable:
-					b.refused.Add(1)
-				default:
-					b.odd.Add(1)
-				}
+				look(resp)
 			})
 		}
 	})
@@ -355,26 +213,14 @@ func (b *pursuedBed) rate(t *testing.T) int {
 // fill has the daemon see some intervals that can be served, and then more than can be.
 func (b *pursuedBed) fill(t *testing.T) {
 	t.Helper()
-	await(t, "some intervals", func() bool { return b.metric("trimtab_steps_total") >= 8 })
+	await(t, "some intervals", func() bool { return b.number("trimtab_steps_total") >= 8 })
 	b.full.Store(true)
-}
-
-// metric is the value of a series.
-func (b *pursuedBed) metric(series string) float64 {
-	bed := &tunedBed{listen: b.metrics}
-	v, _ := strconv.ParseFloat(bed.metric(series), 64)
-	return v
 }
 
 // The controls that need root pass from the process that reads the network to the one that is root: rates of a
 // limit_req_zone, and a program that scales. A call by HTTP needs no root.
 func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 	needRoot(t)
-	start := func(t *testing.T, b *pursuedBed) (*exec.Cmd, *buffer) {
-		t.Helper()
-		bed := &tunedBed{t: t}
-		return bed.process("tune", "--config", b.config)
-	}
 	const cost = "[objective]\nkind = \"cost\"\nwatch = \"2s\"\nfixed_weights = true\n[[upstream]]\nname = " +
 		"\"app\"\nbound = \"300ms\"\n"
 	const servers = "[[scaling.server]]\nname = \"SERVER1\"\nmin = 1\nmax = 6\nslots_per_unit = 2\ncool_down " +
@@ -385,11 +231,11 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 		b.fill(t)
 		await(t, "more units", func() bool { return b.stations[0].has()+b.stations[1].has() >= 7 })
 		await(t, "the metrics to say so", func() bool {
-			return b.metric(fmt.Sprintf("trimtab_scaling_units{server=%q}",
+			return b.number(fmt.Sprintf("trimtab_scaling_units{server=%q}",
 				b.servers[0]))*2 == float64(b.stations[0].has())
 		})
 		await(t, "the bound to hold", func() bool {
-			return b.metric(`trimtab_objective_held_intervals_total{objective="cost",upstream="app"}`) > 0
+			return b.number(`trimtab_objective_held_intervals_total{objective="cost",upstream="app"}`) > 0
 		})
 		for i := range b.stations {
 			if n := b.stations[i].has(); n > 12 {
@@ -402,7 +248,7 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 		b := startPursuedBed(t, "[objective]\nkind = \"throughput\"\nadmission = \"rate\"\nwatch = \"2s\"\n"+
 			"[[upstream]]\nname = \"app\"\nbound = \"300ms\"\nmax_blocked = 0.9\nblock_step = 0.1\nlimit_zone = "+
 			"\"whole\"\n")
-		cmd, log := start(t, b)
+		cmd, log := b.process("tune", "--config", b.config)
 		worker := workerOf(t, cmd)
 		b.fill(t)
 		await(t, "a smaller rate", func() bool { r := b.rate(t); return r >= 5 && r < 1000 })
@@ -439,7 +285,7 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 				}
 			}
 		})
-		_, log := start(t, b)
+		_, log := b.process("tune", "--config", b.config)
 		scaled(t, b, log)
 		if as, _ := os.ReadFile(filepath.Join(dir, "as")); !strings.HasPrefix(string(as), "0\n") {
 			t.Errorf("the program ran as %q, want root", as)
@@ -475,7 +321,7 @@ func TestE2EControlsOfADaemonOfTwoProcesses(t *testing.T) {
 				}
 			}
 		})
-		_, log := start(t, b)
+		_, log := b.process("tune", "--config", b.config)
 		scaled(t, b, log)
 	})
 }

@@ -117,6 +117,28 @@ func (s *Sim) sample(n int) vts.Sample {
 		out.Groups[n] = vts.GroupSample{Name: g.name, Peers: peers, Refused: g.refused}
 		g.refused = 0
 	}
+	if n == 0 {
+		out.Hosts = s.hosts(out.Interval)
+	}
 	b.sampled, b.finished = s.now, 0
+	return out
+}
+
+// hosts is what the machines of the servers say of an interval: a processor for each slot, and pressure while all are
+// taken, which is the share of requests that had to wait where arrivals are Poisson's. With several balancers the first
+// one is told.
+func (s *Sim) hosts(interval time.Duration) []vts.HostSample {
+	out := make([]vts.HostSample, len(s.servers))
+	for i := range s.servers {
+		srv := &s.servers[i]
+		h := vts.UnknownHost(srv.name)
+		h.CPU = min(1, float64(srv.used)/float64(max(1, int64(srv.baseSlots)*int64(interval))))
+		h.CPUPressure = 0
+		if served := srv.served - srv.servedBefore; served > 0 {
+			h.CPUPressure = min(1, float64(srv.waited-srv.waitedBefore)/float64(served))
+		}
+		srv.used, srv.servedBefore, srv.waitedBefore = 0, srv.served, srv.waited
+		out[i] = h
+	}
 	return out
 }

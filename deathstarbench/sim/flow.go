@@ -175,7 +175,7 @@ func (s *Sim) begin(srv *server, i int32, r *request) {
 	srv.busy++
 	srv.served++
 	r.status, r.state = 200, away
-	s.queue.push(event{at: s.now + srv.serviceTime(r.class, r.normal), request: i, kind: serviceEnd})
+	s.queue.push(event{at: s.now + srv.serve(r.class, r.normal), request: i, kind: serviceEnd})
 }
 
 // start begins the service of a request that waited.
@@ -231,7 +231,7 @@ func (s *Sim) handle(e event) {
 		srv.served++
 		srv.waited++
 		n.status, n.state = 200, away
-		s.queue.replace(event{at: s.now + srv.serviceTime(n.class, n.normal), request: next, kind: serviceEnd})
+		s.queue.replace(event{at: s.now + srv.serve(n.class, n.normal), request: next, kind: serviceEnd})
 		if delay > 0 {
 			s.queue.push(event{at: s.now + delay, request: e.request, kind: response})
 			return

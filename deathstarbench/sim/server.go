@@ -39,6 +39,9 @@ type server struct {
 	exponential bool
 
 	served, waited uint64
+	// of the interval before, for what the machine says
+	servedBefore, waitedBefore uint64
+	used                       int64 // ns of services that began in this interval
 }
 
 func newServer(c deathstarbench.Server, classes []string, seed uint64) (server, error) {
@@ -78,6 +81,13 @@ func (s *server) serviceTime(class uint16, normal float64) int64 {
 		return int64(s.mean[class])
 	}
 	return int64(s.mean[class] * math.Exp(s.sigma*normal+s.shift))
+}
+
+// serve is the service time of a request that begins to be served.
+func (s *server) serve(class uint16, normal float64) int64 {
+	t := s.serviceTime(class, normal)
+	s.used += t
+	return t
 }
 
 // change is one beginning or end of a fault.

@@ -28,6 +28,7 @@ except ImportError:
     Base = object
 
 API = 1
+DEFAULT = "capacity-1-2-4"  # the scenario of trimtab/weights-v1 when none is named
 
 
 class Connection:
@@ -76,10 +77,10 @@ def numbers(action):
 class TrimtabVec:
     """Several environments of one kind, stepped together."""
 
-    def __init__(self, base, num_envs=1, env="trimtab/weights-v1", scenario="capacity-1-2-4", autoreset=True, **options):
+    def __init__(self, base, num_envs=1, env="trimtab/weights-v1", scenario=DEFAULT, autoreset=True, **options):
         self.connection = Connection(base)
         body = dict(options, api=API, env=env, num_envs=num_envs, autoreset=autoreset)
-        if env == "trimtab/weights-v1":
+        if env == "trimtab/weights-v1" or scenario != DEFAULT:
             body["scenario"] = scenario
         made = self.connection.call("POST", "/v1/vec", body)
         self.path, self.num_envs, self.spec_ = "/v1/vec/" + made["id"], made["num_envs"], made["spec"]
@@ -108,7 +109,7 @@ class TrimtabEnv(Base):
 
     metadata = {"render_modes": []}
 
-    def __init__(self, base, env="trimtab/weights-v1", scenario="capacity-1-2-4", **options):
+    def __init__(self, base, env="trimtab/weights-v1", scenario=DEFAULT, **options):
         self.vec = TrimtabVec(base, 1, env, scenario, autoreset=False, **options)
         self.description = self.vec.spec_
         self.observation_space = self.vec.single_observation_space
@@ -162,6 +163,12 @@ def check(base):
         assert (infos["final_observation"][0] is not None) == (n == 4)
         assert len(rewards) == 3
     vec.close()
+    for name, action in (("trimtab/edge-v1", [1]), ("trimtab/autoscale-v1", [3, 1] * 4)):
+        env = TrimtabEnv(base, env=name, max_steps=2)
+        first, _ = env.reset(seed=4)
+        assert len(first) == len(env.description["observation_space"]["names"])
+        assert not env.step(action)[3] and env.step(action)[3], "truncated after max_steps"
+        env.close()
     print("the contract holds")
 
 

@@ -65,16 +65,24 @@ func (b *bed) server() *Server {
 }
 
 // station runs a centre until the test ends.
-func (b *bed) station(p control.Policy) *Station {
+func (b *bed) station(p control.Policy, change ...func(*StationConfig)) *running {
 	b.t.Helper()
-	st, err := NewStation(StationConfig{Servers: []string{b.url}, Identity: b.identity("centre"), Interval: tick,
-		Logger:    b.log,
-		NewPolicy: func() (control.Policy, error) { return p, nil }})
+	cfg := StationConfig{Servers: []string{b.url}, Identity: b.identity("centre"), Interval: tick, Logger: b.log,
+		NewPolicy: func() (control.Policy, error) { return p, nil }}
+	for _, set := range change {
+		set(&cfg)
+	}
+	st, err := NewStation(cfg)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.run(st.Run)
-	return st
+	return &running{st, b.run(st.Run)}
+}
+
+// running is a centre that runs until the test ends or stop is called.
+type running struct {
+	*Station
+	stop func()
 }
 
 // tick is the interval of centres and nodes in tests.
@@ -161,12 +169,12 @@ func (n *node) step() {
 // until steps all nodes, once per tick, until the condition holds.
 func (b *bed) until(what string, ok func() bool, nodes ...*node) {
 	b.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	beat := time.NewTicker(tick)
 	defer beat.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("not within a minute: %s", what)
+			b.t.Fatalf("not within two minutes: %s", what)
 		}
 		<-beat.C
 		for _, n := range nodes {

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ import (
 	"trimtab/tuner/load"
 	"trimtab/vts"
 	"trimtab/weights"
+
+	"golang.org/x/sys/unix"
 )
 
 // tunedOf is a tuner, as the centre of trimtab fleet has it, whose decisions are replaced by those of a file when there
@@ -63,11 +67,7 @@ func page(at time.Time, of weights.Set) vts.Sample {
 		shares := of[name].Shares()
 		for i := range benchServers {
 			server := fmt.Sprintf("10.0.0.%d:8080", i+1)
-			share := 1.0 / benchServers
-			if of != nil {
-				share = shares[server]
-			}
-			n := uint64(600 * share)
+			n := uint64(600 * shares[server])
 			counts := make([]uint64, len(bounds))
 			for b := range counts {
 				if bounds[b] >= 20 {
@@ -82,9 +82,21 @@ func page(at time.Time, of weights.Set) vts.Sample {
 	return s
 }
 
-// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs,
-// how old samples are when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes;
-// default 1000.
+// evenly is what a node has in force at first.
+func evenly() weights.Set {
+	out := weights.Set{}
+	for g := range benchGroups {
+		group := weights.Group{}
+		for i := range benchServers {
+			group[fmt.Sprintf("10.0.0.%d:8080", i+1)] = weights.Setting{}
+		}
+		out[fmt.Sprint("group-", g)] = group
+	}
+	return out
+}
+
+// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs, how old samples are
+// when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes; default 1000.
 func BenchmarkNodes(b *testing.B) {
 	count := 1000
 	if n, err := strconv.Atoi(os.Getenv("TRIMTAB_BENCH_NODES")); err == nil {
@@ -118,6 +130,7 @@ func thousand(b *testing.B, count int) {
 	defer all.Wait()
 	defer cancel()
 	links := make([]*Link, count)
+	var turns atomic.Int64 // intervals of all nodes: a busy machine leaves some out
 	for i := range links {
 		name := fmt.Sprintf("node-%04d", i)
 		if err := keys.Issue(name, NodeRole, nil); err != nil {
@@ -130,7 +143,11 @@ func thousand(b *testing.B, count int) {
 		if links[i], err = NewLink(LinkConfig{Servers: []string{p.url}, Identity: id, Version: "bench", Logger: slog.New(slog.DiscardHandler)}); err != nil {
 			b.Fatal(err)
 		}
-		l := links[i]
+		l, inForce := links[i], evenly()
+		policy, err := fleet.NewNode(fleet.NodeConfig{Name: name, Local: &still{}, Link: l})
+		if err != nil {
+			b.Fatal(err)
+		}
 		all.Go(func() { _ = l.Run(ctx) })
 		if i%batch == batch-1 { // the handshakes of all at once are not what is measured
 			benchWait(b, "a batch of nodes to be connected", func() bool {
@@ -150,11 +167,9 @@ func thousand(b *testing.B, count int) {
 				case <-ctx.Done():
 					return
 				case at := <-beat.C:
-					of := weights.Set(nil)
-					if plan, _, ok := l.Heard(); ok && len(plan.Weights) == benchGroups {
-						of = plan.Weights
-					}
-					l.Send(fleet.NewSample(l.Name(), l.Boot(), l.Next(), page(at, of)))
+					turns.Add(1)
+					policy.Observe(page(at, inForce), inForce)
+					maps.Copy(inForce, policy.Choose().Weights)
 				}
 			}
 		})
@@ -169,9 +184,10 @@ func thousand(b *testing.B, count int) {
 	}
 	benchWait(b, "every node to be told something", func() bool { return heard(0) })
 	time.Sleep(3 * benchEvery) // until what is measured is steady
-	cpu, began := p.cpu(b), time.Now()
+	cpu, waited, own, before, began := p.cpu(b), p.waited(b), ownCPU(b), turns.Load(), time.Now()
 	time.Sleep(10 * benchEvery)
 	used, took := p.cpu(b)-cpu, time.Since(began)
+	waited, own = p.waited(b)-waited, ownCPU(b)-own
 	view, err := keys.Identity("view")
 	if err != nil {
 		b.Fatal(err)
@@ -180,13 +196,11 @@ func thousand(b *testing.B, count int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	plan := weights.Set{}
-	for g := range benchGroups {
-		group := weights.Group{}
-		for i := range benchServers {
-			group[fmt.Sprintf("10.0.0.%d:8080", i+1)] = weights.Setting{Weight: weights.Clamp(1 + i%3)}
+	plan := evenly()
+	for _, group := range plan {
+		for i, server := range slices.Sorted(maps.Keys(group)) {
+			group[server] = weights.Setting{Weight: weights.Clamp(1 + i%3)}
 		}
-		plan[fmt.Sprint("group-", g)] = group
 	}
 	text, err := json.Marshal(plan)
 	if err == nil {
@@ -207,6 +221,8 @@ func thousand(b *testing.B, count int) {
 	benchWait(b, "every node to be told the plan", func() bool { return heard(st.Plan + 1) })
 	spread := time.Since(first)
 	b.ReportMetric(used/took.Seconds(), "cores")
+	b.ReportMetric(waited/took.Seconds(), "waiting") // threads of the centre that could run and had no processor, on average
+	b.ReportMetric(100*own/float64(turns.Load()-before)/benchEvery.Seconds(), "%core/node")
 	b.ReportMetric(p.peak(b)/(1<<20), "MiB")
 	b.ReportMetric(st.LagSec.P50*1e3, "lag_p50_ms")
 	b.ReportMetric(st.LagSec.P99*1e3, "lag_p99_ms")
@@ -235,6 +251,31 @@ func (p *process) cpu(b *testing.B) float64 {
 	user, _ := strconv.ParseFloat(fields[11], 64)
 	system, _ := strconv.ParseFloat(fields[12], 64)
 	return (user + system) / 100 // USER_HZ
+}
+
+// waited is for how long threads of the process could run and had no processor, s: what a busy machine adds to every lag.
+func (p *process) waited(b *testing.B) (sec float64) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if fields := strings.Fields(string(text)); err == nil && len(fields) == 3 { // threads end
+			ns, _ := strconv.ParseFloat(fields[1], 64)
+			sec += ns / 1e9
+		}
+	}
+	return sec
+}
+
+// ownCPU is the processor time that this process, all nodes, has had, s.
+func ownCPU(b *testing.B) float64 {
+	var use unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return float64(use.Utime.Nano()+use.Stime.Nano()) / 1e9
 }
 
 // peak is the most memory that the process had, bytes.

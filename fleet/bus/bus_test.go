@@ -4,10 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
+	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+	"trimtab/control"
 
 	"github.com/nats-io/nats.go"
 )
@@ -48,6 +52,43 @@ func TestNodesShareWhatTheySeeAndFollowOnePlan(t *testing.T) {
 	}
 	late := b.node("three")
 	b.until("the node that joined late follows", func() bool { return late.inForce.Equal(ratio(3, 1)) }, one, two, late)
+}
+
+func TestWhatACentreHasLearnedIsHandedOn(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, "one", "late")
+	b.server()
+	learned := json.RawMessage(`{"of":"the first centre"}`)
+	stop := b.station(&fixed{}, func(c *StationConfig) {
+		c.Snapshot = func(control.Policy) (json.RawMessage, error) { return learned, nil }
+	}).stop
+	one, late := b.node("one"), (*node)(nil)
+	b.until("the first centre to plan", func() bool { return b.status().Planning }, one)
+	late = b.node("late")
+	b.until("a node that joins to have it", func() bool { return string(late.link.Beliefs()) == string(learned) }, one)
+	stop()
+	restored := make(chan string, 1)
+	b.station(&fixed{}, func(c *StationConfig) {
+		c.Restore = func(_ control.Policy, text json.RawMessage) error {
+			select {
+			case restored <- string(text):
+			default:
+			}
+			return nil
+		}
+	})
+	var got string
+	b.until("the next centre to begin with it", func() bool {
+		select {
+		case got = <-restored:
+			return true
+		default:
+			return false
+		}
+	}, one)
+	if got != string(learned) {
+		t.Errorf("got %s, want %s", got, learned)
+	}
 }
 
 func TestWhatANodeMayNotDo(t *testing.T) {
@@ -172,4 +213,17 @@ func leaf(t *testing.T, id Identity) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return pair.Leaf
+}
+
+func TestNothingListensBeyondThisMachineUnlessToldTo(t *testing.T) {
+	t.Parallel()
+	s := newBed(t).server()
+	if a, ok := s.srv.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		t.Errorf("got the address %v for nodes, want one of loopback", s.srv.Addr())
+	}
+	for what, a := range map[string]net.Addr{"cluster": s.srv.ClusterAddr(), "monitoring": s.srv.MonitorAddr()} {
+		if a != nil && !reflect.ValueOf(a).IsNil() {
+			t.Errorf("%s listens at %v, want nothing", what, a)
+		}
+	}
 }

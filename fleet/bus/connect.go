@@ -37,6 +37,10 @@ func dial(servers []string, id Identity, log *slog.Logger, o ...nats.Option) (*n
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) { // what comes next stands for what was dropped
+				log.Debug("fleet connection", "error", err)
+				return
+			}
 			log.Warn("fleet connection", "error", err)
 		})}, o...)
 	for _, set := range o {

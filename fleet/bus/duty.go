@@ -205,9 +205,11 @@ func (d *duty) take(m jetstream.Msg) {
 	_ = m.Ack() // one that is not acknowledged comes again, and is refused as replayed
 }
 
-// overhear takes a sample in that the store did not hand on: while it hands others on, it will.
+// overhear takes a sample in that the store did not hand on: while it hands others on, it will, and while some of those
+// wait it is this centre that is slow.
 func (d *duty) overhear(m *nats.Msg) {
-	if now := d.cfg.Clock(); d.trouble != nil || now.Sub(d.stored) > 2*d.cfg.Interval {
+	now := d.cfg.Clock()
+	if d.trouble != nil || len(d.samples) == 0 && now.Sub(d.stored) > 2*d.cfg.Interval {
 		d.hear(nodeOf(m.Subject), m.Data, now, false)
 	}
 }

@@ -115,15 +115,12 @@ func (l *Link) Counts() (sent, waiting, dropped uint64) {
 
 // Send implements fleet.Link.
 func (l *Link) Send(s fleet.Sample) {
-	if l.cfg.Schema < 2 { // what version 1 wrote
-		s.Schema, s.Boot, s.Policy = 1, "", 0
-		s.Groups = slices.Clone(s.Groups)
-		for i := range s.Groups {
-			s.Groups[i].Buckets, s.Groups[i].BucketsMS = nil, nil
-		}
-	}
 	l.mu.Lock()
-	l.waiting = append(l.waiting, s)
+	schema := l.cfg.Schema
+	if l.any { // a centre of the version before does not read more than it writes
+		schema = min(schema, l.plan.Schema)
+	}
+	l.waiting = append(l.waiting, s.For(schema))
 	l.trim()
 	l.mu.Unlock()
 	select {

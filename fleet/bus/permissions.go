@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"strings"
@@ -39,24 +40,33 @@ func Permissions(name string, role Role) *server.Permissions {
 func inboxPrefix(name string) string { return "_INBOX_" + name }
 
 // WriteConfig writes the part of a nats-server's configuration that gives the names their permissions: for a cluster
-// that is not the centre's own. It maps certificates to users by their subject.
+// that is not the centre's own. It maps certificates to users by their subject. A name whose present certificate is
+// revoked is left out: a server that reads the file again cuts it off.
 func (k Keys) WriteConfig(w io.Writer) error {
 	names, err := k.Names()
 	if err != nil {
 		return err
 	}
+	revoked, err := k.Revoked()
+	if err != nil {
+		return err
+	}
 	var b strings.Builder
-	b.WriteString("# permissions of a trimtab fleet, for nats-server; tls { verify_and_map: true } names clients by " +
-		"certificate\nauthorization {\n  users = [\n")
+	b.WriteString("# permissions of a trimtab fleet, for nats-server beside tls { verify_and_map: true }, which names " +
+		"clients\n# by certificate, and max_payload: 8MB\nauthorization {\n  users = [\n")
 	for _, name := range names {
 		id, err := k.Identity(name)
 		if err != nil {
 			return err
 		}
-		_, role, err := id.Name()
+		cert, err := tls.X509KeyPair(id.Cert, id.Key)
 		if err != nil {
-			return err
+			return fmt.Errorf("read certificate of %s: %w", name, err)
 		}
+		if revoked[fmt.Sprintf("%x", cert.Leaf.SerialNumber)] {
+			continue
+		}
+		_, role := identityOf(cert.Leaf)
 		p := Permissions(name, role)
 		fmt.Fprintf(&b, "    { user = \"CN=%s,OU=%s\", permissions = { publish = { allow = [%s] }, subscribe = { "+
 			"allow = [%s] } } }\n", name, role,

@@ -19,6 +19,7 @@
   const rate = (v) => !known(v) ? "–" : (v < 10 && v % 1 ? v.toFixed(1) : v.toFixed(0)) + "/s";
   // On axes: short, and no two alike.
   const tick = { ms: (v) => v >= 1000 ? Number((v / 1000).toPrecision(3)) + " s" : Number(v.toPrecision(3)) + " ms", pct: (v) => Number((100 * v).toPrecision(3)) + " %" };
+  const sentence = (s) => s && s.charAt(0).toUpperCase() + s.slice(1) + (/[.!?]$/.test(s) ? "" : ".");
   const clock = (s) => new Date(s * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
   // A table is filled row by row, in place: what has the focus keeps it, and nothing moves.
@@ -105,12 +106,13 @@
       const c = hues(), style = getComputedStyle(document.documentElement);
       const ink = style.getPropertyValue("--ink").trim(), rule = style.getPropertyValue("--rule").trim();
       const small = parseFloat(getComputedStyle(document.body).fontSize) * 0.8;
+      this.small = small;
       const font = small + "px system-ui, sans-serif";
       const axis = { stroke: ink, grid: { stroke: rule, width: 1 }, ticks: { stroke: rule, width: 1 }, font: font };
       const o = this.o;
       this.drawnWidth = this.width();
       this.u = new uPlot({
-        width: this.drawnWidth, height: this.plot.clientHeight || 240, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
+        width: this.drawnWidth, height: this.plot.clientHeight || 240, padding: [o.time === false ? null : 1.5 * small, null, null, null], legend: { show: false }, cursor: { y: false, points: { size: 6 } },
         scales: { x: { time: o.time !== false }, y: o.log ? { distr: 3, range: (u, lo, hi) => logRange(lo, hi) } : { range: (u, lo, hi) => [0, Math.max(hi || 0, o.least || 1e-9) * 1.08] } },
         axes: [
           Object.assign({}, axis, o.time === false ? { label: o.xName || "", labelFont: font, labelSize: small * 1.6 } : { values: (u, list) => list.map((v) => v === null ? "" : clock(v)), space: 5.6 * small }),
@@ -125,7 +127,7 @@
       }, [this.x, ...this.lines.map((l) => l.values)], this.plot);
       this.tell(null);
     }
-    // under draws bands of regimes.
+    // under draws bands of regimes, their names in the strip above the lines.
     under(u) {
       const ctx = u.ctx, tint = dark.matches ? "rgba(255,255,255,.055)" : "rgba(0,40,90,.06)";
       ctx.save();
@@ -133,7 +135,9 @@
         const l = Math.max(u.bbox.left, u.valToPos(b.from, "x", true)), r = Math.min(u.bbox.left + u.bbox.width, u.valToPos(b.to, "x", true));
         if (r <= l) continue;
         if (b.index % 2) { ctx.fillStyle = tint; ctx.fillRect(l, u.bbox.top, r - l, u.bbox.height); }
-        if (r - l > 70) { ctx.fillStyle = dark.matches ? "#9aa6b2" : "#57606a"; ctx.font = 11 * devicePixelRatio + "px system-ui, sans-serif"; ctx.fillText(b.name, l + 4, u.bbox.top + 12 * devicePixelRatio); }
+        ctx.fillStyle = dark.matches ? "#9aa6b2" : "#57606a";
+        ctx.font = 0.85 * this.small * devicePixelRatio + "px system-ui, sans-serif";
+        if (ctx.measureText(b.name).width + 8 * devicePixelRatio < r - l) ctx.fillText(b.name, l + 4 * devicePixelRatio, u.bbox.top - 5 * devicePixelRatio);
       }
       ctx.restore();
     }
@@ -249,14 +253,14 @@
     by("hold-off").disabled = !s.hold.held;
     const cards = [card("Budget", [s.budget || "Nothing has been decided yet."]), card("Load", s.regime && s.regime.length ? s.regime.slice(0, 3) : ["Not known yet."])];
     if (s.objective) cards.push(card("Objective", s.objective.map((l) => l.replace(/^Objective /, ""))));
-    if (s.proof) cards.push(card(s.proof.running ? "Experiment, under way" : "Experiment", [s.proof.headline, s.proof.running ? s.proof.progress : ""]));
+    if (s.proof) cards.push(card(s.proof.running ? "Experiment, under way" : "Experiment", [s.proof.headline, s.proof.running ? s.proof.progress : ""].map(sentence)));
     const total = s.upstreams.reduce((n, u) => n + u.rate_per_s, 0);
     cards.push(card("Traffic", [rate(total) + " over " + s.upstreams.length + (s.upstreams.length === 1 ? " upstream" : " upstreams")]));
     by("cards").replaceChildren(...cards);
     showGroups();
     showChanges();
     const rest = by("rest");
-    const lists = [["Ordered, and not tuned meanwhile", s.orders], ["By the configuration", s.configured], ["Not tuned", s.left_out]].filter(([, list]) => list && list.length);
+    const lists = [["Ordered, and not tuned meanwhile", s.orders], ["By the configuration", s.configured], ["Not tuned", s.left_out], ["Errors since the start", s.errors]].filter(([, list]) => list && list.length);
     rest.hidden = !lists.length;
     if (!rest.hidden) {
       rest.replaceChildren();
@@ -327,7 +331,7 @@
       const li = el("li");
       li.append(el("div", "when", clock(c.at) + " · " + (cause[c.cause] || c.cause) + (c.reloaded ? " · by a reload" : "")), el("div", "", c.moves.join("; ")));
       const more = [c.expected, c.measured].filter(Boolean).join("; ");
-      if (more) li.append(el("div", "", more.charAt(0).toUpperCase() + more.slice(1) + "."));
+      if (more) li.append(el("div", "", sentence(more)));
       if (c.reason) li.append(el("div", "quiet", c.reason));
       if (c.undo) li.append(el("div", "quiet", "Take back: " + c.undo));
       return li;

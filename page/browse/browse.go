@@ -48,7 +48,7 @@ func New(t *testing.T) *Browser {
 		chromedp.WSURLReadTimeout(time.Minute))
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	ctx, over := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, over := context.WithTimeout(ctx, 10*time.Minute)
 	b := &Browser{ctx: ctx}
 	t.Cleanup(func() { over(); cancel(); stop() })
 	err := chromedp.Listen(ctx, func(event any) {
@@ -67,6 +67,11 @@ func New(t *testing.T) *Browser {
 			}
 		case *page.EventJavascriptDialogOpening:
 			fault = "a dialog opened: " + e.Message
+			// Until it is closed the page stands still, and with it the test. Listeners must not wait.
+			go func() {
+				_, _ = chromedp.Call(ctx, page.HandleJavaScriptDialog,
+					page.HandleJavaScriptDialogParams{Accept: true})
+			}()
 		}
 		if fault != "" {
 			b.mu.Lock()
@@ -124,13 +129,13 @@ func Call[P, R any](t *testing.T, b *Browser, c cdp.Command[P, R], params P) {
 // Await waits until an expression is true in the page.
 func (b *Browser) Await(t *testing.T, what, expression string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if Eval[bool](t, b, expression) {
 			return
 		}
 		if time.Now().After(deadline) {
 			text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
-			t.Fatalf("%s: not within 30 s; the page shows:\n%s\n%v", what, text, b.faults)
+			t.Fatalf("%s: not within two minutes; the page shows:\n%s\n%v", what, text, b.Faults())
 		}
 		b.Run(t, chromedp.Sleep(50*time.Millisecond))
 	}
@@ -150,13 +155,18 @@ func (b *Browser) ExcuseStop() {
 	b.Excuse("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 }
 
+// Faults are the complaints so far.
+func (b *Browser) Faults() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.faults)
+}
+
 // Faultless fails the test if the browser has complained.
 func (b *Browser) Faultless(t *testing.T) {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.faults) > 0 {
-		t.Errorf("the browser complains: %s", strings.Join(b.faults, "\n"))
+	if faults := b.Faults(); len(faults) > 0 {
+		t.Errorf("the browser complains: %s", strings.Join(faults, "\n"))
 	}
 }
 
@@ -176,13 +186,21 @@ func (b *Browser) Size(t *testing.T, width, height int64, dark bool) {
 // Picture keeps a screenshot where TRIMTAB_SCREENSHOTS says.
 func (b *Browser) Picture(t *testing.T, name string) {
 	t.Helper()
+	if os.Getenv("TRIMTAB_SCREENSHOTS") == "" {
+		return
+	}
+	b.Run(t, chromedp.Sleep(300*time.Millisecond))
+	b.Keep(t, name+".png", Get(t, b, chromedp.FullScreenshot(100)))
+}
+
+// Keep writes a file where TRIMTAB_SCREENSHOTS says.
+func (b *Browser) Keep(t *testing.T, name string, data []byte) {
+	t.Helper()
 	dir := os.Getenv("TRIMTAB_SCREENSHOTS")
 	if dir == "" {
 		return
 	}
-	b.Run(t, chromedp.Sleep(300*time.Millisecond))
-	png := Get(t, b, chromedp.FullScreenshot(100))
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

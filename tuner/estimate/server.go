@@ -97,35 +97,50 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	best := s.best()
 	s.used = 0
 	var z deviation
-	before, perRequest := 0.0, math.Inf(-1) // log s of busy slots per completion
+	v := view{perRequest: math.Inf(-1)}
 	for h := range s.slots {
-		b := &s.slots[h]
-		busy := queueing.Busy(inside, queueing.Slots[h], flow)
-		wait := max(0, (inside-busy)/done)
-		b.evidence *= keep
-		s.used += s.Prob[h] * busy / queueing.Slots[h]
+		v.look(inside, done, queueing.Slots[h], flow)
+		s.slots[h].evidence *= keep
+		s.used += s.Prob[h] * v.busy / queueing.Slots[h]
 		var own *deviation
 		if h == best {
-			own, s.waited = &z, wait*done/inside
+			own, s.waited = &z, v.waited
 		}
-		if busy != before { // most numbers of slots have it in common, where nothing waits
-			before, perRequest = busy, math.Log(busy/done)
-		}
-		s.learn(b, p, seconds, perRequest, wait, wait*done/inside, r, own)
+		s.learn(&s.slots[h], p, seconds, &v, r, own)
 	}
 	s.weigh(p)
 	s.seen = true
-	if s.shift.observe(p, seconds, z.sd()) {
-		s.unsettle(p)
+	if !s.shift.observe(p, seconds, z.sd()) {
+		return
 	}
+	s.unsettle(p)
+	for h := range s.slots { // the interval that gave the change away says what the server is now
+		v.look(inside, done, queueing.Slots[h], flow)
+		s.learn(&s.slots[h], p, seconds, &v, r, nil)
+	}
+	s.weigh(p)
 }
 
-// learn updates one hypothesis by an interval in which slots were busy for so long per completion, in the logarithm,
-// and requests waited so long, a share waited of their response time. It is z that the deviation of the common speed
-// is added to.
-func (s *Server) learn(
-	b *believed, p *params.Params, seconds, perRequest, wait, waited float64, r []Reading, z *deviation,
-) {
+// view is what an interval shows if the server has a certain number of slots.
+type view struct {
+	busy       float64 // slots
+	perRequest float64 // log s of busy slots per completion
+	wait       float64 // s that requests waited
+	waited     float64 // share of their response times that was
+}
+
+// look sets the view for c slots. Most numbers of slots have busy in common, where nothing waits.
+func (v *view) look(inside, done, c float64, flow queueing.Flow) {
+	if busy := queueing.Busy(inside, c, flow); busy != v.busy {
+		v.busy, v.perRequest = busy, math.Log(busy/done)
+	}
+	v.wait = max(0, (inside-v.busy)/done)
+	v.waited = v.wait * done / inside
+}
+
+// learn updates one hypothesis by an interval of which it has the view v. It is z that the deviation of the common
+// speed is added to.
+func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, r []Reading, z *deviation) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -155,13 +170,13 @@ func (s *Server) learn(
 	if len(r) > 1 {
 		expected = math.Log(work / done)
 	}
-	if !(count > 0) || math.IsInf(expected, -1) || math.IsInf(perRequest, -1) {
+	if !(count > 0) || math.IsInf(expected, -1) || math.IsInf(v.perRequest, -1) {
 		return
 	}
 	// All classes together.
-	model := p.ModelNoise*p.ModelNoise*waited + p.FloorNoise*p.FloorNoise
+	model := p.ModelNoise*p.ModelNoise*v.waited + p.FloorNoise*p.FloorNoise
 	noise := spread/count/count + model
-	e := perRequest - expected
+	e := v.perRequest - expected
 	if known { // the logarithm of a mean of few is less than that of the mean, by half its variance
 		e += math.Min(spread/count/count/2, mostBias)
 	}
@@ -189,8 +204,8 @@ func (s *Server) learn(
 		if !(r[k].Count > 0) || !(r[k].ResponseSec > 0) {
 			continue
 		}
-		service := max(r[k].ResponseSec-wait, p.LeastPart*r[k].ResponseSec)
-		noise := s.spread(k, p)/r[k].Count + model + p.SampleShare*wait*wait/(service*service*r[k].Count)
+		service := max(r[k].ResponseSec-v.wait, p.LeastPart*r[k].ResponseSec)
+		noise := s.spread(k, p)/r[k].Count + model + p.SampleShare*v.wait*v.wait/(service*service*r[k].Count)
 		b.variance[k] = min(b.variance[k]+drift, p.ApartSD*p.ApartSD)
 		e, total := math.Log(service)-b.log[k], b.variance[k]+noise
 		most := p.OutlierSD * math.Sqrt(total)

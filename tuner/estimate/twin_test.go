@@ -153,6 +153,26 @@ func TestAPauseIsNotASlowServer(t *testing.T) {
 	}
 }
 
+// Once it is known that a server has changed, it is known what it is now.
+func TestTheIntervalThatGivesAChangeAwaySaysWhatTheServerIs(t *testing.T) {
+	at := 4 * time.Minute
+	w := newTwin(t, plan.RoundRobin, []int{4, 4, 4}, append(slices.Clone(ramp), 0.5), time.Minute, 3*time.Second,
+		deathstarbench.Fault{Server: "s0", Kind: deathstarbench.Slowdown, Factor: 3, At: deathstarbench.Duration(at),
+			Until: deathstarbench.Duration(time.Hour)})
+	for w.run.Now() < at {
+		w.step(t)
+	}
+	before := w.beliefs[0].Capacity(0)
+	for !w.members[0].Changed() {
+		if w.step(t); w.run.Done() {
+			t.Fatal("a third of the speed: got no change within a minute")
+		}
+	}
+	if got := w.beliefs[0].Capacity(0) / before; got < 0.25 || got > 0.5 {
+		t.Errorf("a third of the speed, just found: capacity is believed to be %.2f of before, want about a third", got)
+	}
+}
+
 func TestASlowdownIsFound(t *testing.T) {
 	for _, c := range []struct {
 		interval time.Duration

@@ -11,8 +11,10 @@ type Ejection struct {
 	Asked, Answers bool `json:"-"` // somebody asks it beside NGINX, and it answers
 }
 
+// EjectAt is the share of failures that ejects.
+const EjectAt = 0.25
+
 const (
-	ejectAt      = 0.25 // share of failures that ejects
 	ejectFirst   = 20   // s: a short failure is over within ten intervals of 3 s
 	ejectMost    = 600  // s
 	ejectForgets = 4    // waits without a relapse after which the next one is the first
@@ -37,7 +39,7 @@ func (e *Ejection) Due(now float64) bool {
 }
 
 // Fails reports whether a server that fails such a share of its requests is to be ejected.
-func (e *Ejection) Fails(share float64) bool { return !e.Active && share >= ejectAt }
+func (e *Ejection) Fails(share float64) bool { return !e.Active && share >= EjectAt }
 
 // Committed tells that the server was marked down, or let back, at the time now; part is its share of the group's requests then.
 func (e *Ejection) Committed(down bool, part, now float64) {

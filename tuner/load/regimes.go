@@ -79,6 +79,7 @@ func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 		if err := r.Use(cfg.Model); err != nil {
 			return nil, err
 		}
+		r.collector = r.newCollector()
 	}
 	return r, nil
 }
@@ -231,7 +232,7 @@ func (r *Regimes) restart() {
 		r.fitting.stop()
 		r.fitting = nil
 	}
-	r.collector, r.seconds, r.seen, r.due = cluster.NewCollector(cluster.LoadFeatures), nil, 0, r.cfg.Observe
+	r.collector, r.seconds, r.seen, r.due = r.newCollector(), nil, 0, r.cfg.Observe
 	r.every, r.left = 1, 0
 }
 

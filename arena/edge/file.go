@@ -1,0 +1,88 @@
+package edge
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// EdgeCloud names the built-in world: a small server in each of two edges, a large one in the cloud.
+const EdgeCloud = "edge-cloud"
+
+//go:embed edge-cloud.toml
+var edgeCloud string
+
+// file is a world as it is written.
+type file struct {
+	Name     string   `toml:"name"`
+	Duration Duration `toml:"duration"`
+	Regions  []struct {
+		Name string `toml:"name"`
+	} `toml:"region"`
+	Network struct {
+		Delay [][]float64 `toml:"delay"` // s per MB; left out with three regions: DefaultDelay
+		Off   bool        `toml:"off"`
+	} `toml:"network"`
+	Servers []Server `toml:"server"`
+	Clients []Client `toml:"client"`
+}
+
+// Duration is a time.Duration written as text.
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// Sec is d in seconds.
+func (d Duration) Sec() float64 { return time.Duration(d).Seconds() }
+
+// DefaultDelay is the matrix of the world as its authors planned it, s per MB.
+func DefaultDelay() [][]float64 { return [][]float64{{0, 0.5, 1}, {0.5, 0, 0.75}, {1, 0.75, 0}} }
+
+// Load returns the built-in world of the name, empty: EdgeCloud, or reads one from a file.
+func Load(name string) (*World, error) {
+	if name == "" || name == EdgeCloud {
+		return Parse(EdgeCloud, edgeCloud)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read world: %w", err)
+	}
+	return Parse(name, string(text))
+}
+
+// Parse reads a world and checks it; keys that nobody knows are an error.
+func Parse(name, text string) (*World, error) {
+	var f file
+	meta, err := toml.Decode(text, &f)
+	if err != nil {
+		return nil, fmt.Errorf("parse world %s: %w", name, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("parse world %s: unknown key %s", name, unknown[0])
+	}
+	w := &World{Name: f.Name, Duration: f.Duration, Delay: f.Network.Delay, Network: !f.Network.Off, Servers: f.Servers,
+		Clients: f.Clients}
+	for _, r := range f.Regions {
+		w.Regions = append(w.Regions, r.Name)
+	}
+	if len(w.Delay) == 0 && len(w.Regions) == 3 {
+		w.Delay = DefaultDelay()
+	}
+	for i := range w.Clients {
+		if w.Clients[i].Within == [2]float64{} {
+			w.Clients[i].Within = [2]float64{1, 10}
+		}
+	}
+	if err := w.Validate(); err != nil {
+		return nil, fmt.Errorf("parse world %s: %w", name, err)
+	}
+	return w, nil
+}

@@ -1,0 +1,66 @@
+package tuner
+
+import (
+	"trimtab/tuner/estimate"
+	"trimtab/tuner/gate"
+	"trimtab/tuner/plan"
+)
+
+const (
+	shunLeast  = 0.005 // share of a group's requests that a server which fails is left with,
+	shunEnough = 0.015 // up to so much where they are few: enough to see it heal
+	shunPerSec = 0.5
+	shunMost   = 0.02 // share that it may have until the next change that pays
+)
+
+// shunned is the share that a server of the group is left with when it fails.
+func (g *group) shunned() float64 {
+	return min(max(shunLeast, shunPerSec/max(g.rate.PerSec(), shunPerSec)), shunEnough)
+}
+
+// fails reports whether a server fails so many requests of a group that it is no use to it.
+func (p *pool) fails(beliefs []estimate.Belief, l *link) bool {
+	return !l.off() && beliefs[l.index].Fail[l.class] >= gate.EjectAt
+}
+
+// shun leaves servers that fail next to nothing where the plan x gives them less than half of an equal share, which says that the others
+// can carry the rest. In the interval in which a failure begins half of what is seen is from before, so that a plan goes half of the way.
+func (p *pool) shun(beliefs []estimate.Belief, x plan.Shares) {
+	for g, grp := range p.groups {
+		freed, kept, floor := 0.0, 0.0, grp.shunned()
+		var left []int
+		for i := range grp.links {
+			switch l := &grp.links[i]; {
+			case !p.fails(beliefs, l):
+				kept += x[g][i]
+			case x[g][i] < 0.5/float64(len(grp.links)):
+				left = append(left, i)
+				freed += x[g][i] - floor
+			}
+		}
+		if kept <= 0 || kept+freed <= 0 {
+			continue
+		}
+		for i := range grp.links {
+			if !p.fails(beliefs, &grp.links[i]) {
+				x[g][i] *= 1 + freed/kept
+			}
+		}
+		for _, i := range left {
+			x[g][i] = floor
+		}
+	}
+}
+
+// shuns reports whether settings that give the shares x rid a group of a server that fails, which it has yet. That has not to last, to
+// settle or to be paid for.
+func (p *pool) shuns(beliefs []estimate.Belief, now, x plan.Shares) bool {
+	for g, grp := range p.groups {
+		for i := range grp.links {
+			if p.fails(beliefs, &grp.links[i]) && now[g][i] > shunMost && x[g][i] <= shunMost {
+				return true
+			}
+		}
+	}
+	return false
+}
