@@ -15,9 +15,10 @@ import (
 	"trimtab/weights"
 )
 
-// BenchmarkCentre is an interval of a centre with 1,000 nodes of three groups of twenty servers, in processor time, which
-// other work on the machine does not change: reading and judging a sample, and the step that adds all up and plans. While
-// it steps, samples wait; so the step is what a sample waits at most, beside the wire, on a machine with room.
+// BenchmarkCentre is an interval of a centre with 1,000 nodes of three groups of twenty servers, in processor time,
+// which other work on the machine does not change: reading and judging a sample, and the step that adds all up and
+// plans. While it steps, samples wait; so the step is what a sample waits at most, beside the wire, on a machine with
+// room.
 func BenchmarkCentre(b *testing.B) {
 	const nodes, groups, servers, every = 1000, 3, 20, 3 * time.Second
 	policy, err := tuner.New(tuner.Config{Regimes: load.RegimeConfig{Observe: -1}})

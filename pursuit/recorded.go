@@ -59,8 +59,8 @@ const (
 
 // Scenario is the world of the statistics: servers as they are believed to be, services with the paths of their names,
 // the loads that were seen, in phases, and the weights that were in force last. It is the twin that answers are played
-// on, written down. How many slots a server has shows only while they are filled: of the numbers that are probable those
-// are taken with which the twin answers as was recorded. The mean response times, s, say how well it does so.
+// on, written down. How many slots a server has shows only while they are filled: of the numbers that are probable
+// those are taken with which the twin answers as was recorded. The mean response times, s, say how well it does so.
 func (s *Study) Scenario(name string) (sc *deathstarbench.Scenario, recorded, played float64, err error) {
 	if s.part != nil && s.part.Interval >= s.interval/2 {
 		s.close()
@@ -165,8 +165,8 @@ func (s *Study) scenario(name string, at float64) (*deathstarbench.Scenario, err
 	return out, nil
 }
 
-// probable gives servers the numbers of slots at a quantile of what is believed, with the service times of each: a world
-// for decisions is narrower while requests wait.
+// probable gives servers the numbers of slots at a quantile of what is believed, with the service times of each: a
+// world for decisions is narrower while requests wait.
 func probable(w *World, pool *tuner.PoolBelief, at float64) {
 	for j := range w.Servers {
 		slots := slices.SortedFunc(slices.Values(pool.Servers[j].Slots), func(a, b estimate.Hypothesis) int {

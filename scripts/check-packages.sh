@@ -23,6 +23,7 @@ cleanup() {
 trap cleanup EXIT
 fail() { echo "check-packages: $*" >&2; exit 1; }
 
+# PROGRAM=FILE puts another program in the image's place, to try a change without making the packages again.
 # unpack puts the image's files of this machine's architecture into a folder: what a container engine would mount.
 unpack() {
   mkdir -p "$work/oci" "$1"
@@ -38,6 +39,7 @@ for layer in manifest["layers"]:
     tarfile.open(blob(layer["digest"])).extractall(root)
 json.dump(json.load(open(blob(manifest["config"]["digest"])))["config"], open(out, "w"))
 PY
+  [ -z "${PROGRAM:-}" ] || install -m 755 "$PROGRAM" "$1/usr/bin/trimtab"
 }
 
 part_rpm() {
@@ -140,7 +142,7 @@ compose_inside() {
   chroot --userspec=65532:65532 --groups='' "$root" /usr/bin/trimtab load http://nginx:8080/ --rate 150 --duration 10m >"$work/load.log" 2>&1 &
   run+=($!)
   local ok=''
-  for _ in $(seq 240); do
+  for _ in $(seq 360); do
     if grep -q 'msg="weights changed"' "$work/tune.log"; then ok=1; break; fi
     kill -0 "${run[4]}" 2>/dev/null || break
     sleep 0.5

@@ -17,7 +17,8 @@ const (
 	mostPlaced   = 1e6 // requests of an episode of which each is a step
 )
 
-// parse takes the world as a client names it: a built-in one by name, or {"toml": text}. Files are never read for clients.
+// parse takes the world as a client names it: a built-in one by name, or {"toml": text}. Files are never read for
+// clients.
 func (o *Options) parse(wanted json.RawMessage) error {
 	var name string
 	var inline struct {

@@ -25,9 +25,9 @@ import (
 //	DELETE /v1/vec/{id}
 //
 // A scenario is the name of a built-in one of the environment, or {"toml": text}; what is on this machine is out of
-// reach. With "seed" environment i begins on seed + i. Errors are {"error": text} with status 400, 404, or 429 when there are
-// too many. A client that goes away without deleting leaves what it had: after half an hour without a call it makes
-// room for others.
+// reach. With "seed" environment i begins on seed + i. Errors are {"error": text} with status 400, 404, or 429 when
+// there are too many. A client that goes away without deleting leaves what it had: after half an hour without a call it
+// makes room for others.
 type Server struct {
 	live bool
 	most int // environments at a time, of all clients

@@ -20,8 +20,8 @@ func newArenaServe(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Offer the worlds as environments for reinforcement learning, over HTTP and JSON on loopback",
-		Long: `Offer reset and step with Gymnasium's contract over HTTP and JSON, so that a policy can be trained from any language, in
-one or many environments at a time: ` + strings.Join(gym.IDs(), ", ") + `.
+		Long: `Offer reset and step with Gymnasium's contract over HTTP and JSON, so that a policy can be trained from any
+language, in one or many environments at a time:` + strings.Join(gym.IDs(), ", ") + `.
 docs/how-to/learners.md describes the calls; docs/examples/trimtab_gym.py is the client. Runs until interrupted.`,
 		Example: `  trimtab arena serve --listen 127.0.0.1:18081
   curl -s -d '{"env":"trimtab/weights-v1","scenario":"capacity-1-2-4"}' http://127.0.0.1:18081/v1/vec`,

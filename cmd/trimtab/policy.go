@@ -31,8 +31,8 @@ func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 	return c
 }
 
-// learned are the choosers that play models of a folder, and those that look ahead with one of them as their base, which
-// adapts what was learned without training it again.
+// learned are the choosers that play models of a folder, and those that look ahead with one of them as their base,
+// which adapts what was learned without training it again.
 func learned(models arena.Models) map[string]arena.NewPolicy {
 	c := models.Choosers()
 	for _, kind := range []string{rival.KindDQN, rival.KindTD3} {

@@ -95,8 +95,9 @@ func evenly() weights.Set {
 	return out
 }
 
-// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs, how old samples are
-// when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes; default 1000.
+// BenchmarkNodes is one centre, a process of its own with a tuner, and many nodes in this one: what the centre needs,
+// how old samples are when it has them, and how long a plan takes to all. TRIMTAB_BENCH_NODES says how many nodes;
+// default 1000.
 func BenchmarkNodes(b *testing.B) {
 	count := 1000
 	if n, err := strconv.Atoi(os.Getenv("TRIMTAB_BENCH_NODES")); err == nil {
@@ -253,7 +254,8 @@ func (p *process) cpu(b *testing.B) float64 {
 	return (user + system) / 100 // USER_HZ
 }
 
-// waited is for how long threads of the process could run and had no processor, s: what a busy machine adds to every lag.
+// waited is for how long threads of the process could run and had no processor, s: what a busy machine adds to every
+// lag.
 func (p *process) waited(b *testing.B) (sec float64) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
 	if err != nil {

@@ -157,8 +157,11 @@ func (f *Follower) Step(ctx context.Context) {
 	if look == nil {
 		look = resolve
 	}
-	for _, m := range f.Members {
-		list, err := m.now(ctx, look)
+	for i, m := range f.Members {
+		if slices.ContainsFunc(f.Members[:i], func(o Members) bool { return o.Upstream == m.Upstream }) {
+			continue // it was looked at with the first
+		}
+		list, err := f.all(ctx, m.Upstream, look)
 		if err == nil && len(list) == 0 {
 			err = fmt.Errorf("members of %s: the list is empty", m.Upstream)
 		}
@@ -177,6 +180,22 @@ func (f *Follower) Step(ctx context.Context) {
 			delete(f.failing, m.Upstream)
 		}
 	}
+}
+
+// all is what all Members of an upstream say together; one that cannot be read leaves none.
+func (f *Follower) all(ctx context.Context, upstream string, look lookup) (out []Member, err error) {
+	for _, m := range f.Members {
+		if m.Upstream != upstream {
+			continue
+		}
+		list, err := m.now(ctx, look)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	slices.SortStableFunc(out, func(a, b Member) int { return strings.Compare(a.Address, b.Address) })
+	return slices.CompactFunc(out, func(a, b Member) bool { return a.Address == b.Address }), nil
 }
 
 // Run follows until ctx ends: files as they change, names as often as they are asked for.

@@ -216,6 +216,41 @@ func TestANameThatChanges(t *testing.T) {
 	}
 }
 
+// Several entries of one upstream add up, as compose.yaml has them; while one cannot be read, all servers stay.
+func TestMembersOfAnUpstreamAddUp(t *testing.T) {
+	hosts := map[string]string{"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.1"}
+	s := app(5)
+	joins := 0
+	f := Follower{Members: []Members{{Upstream: "app", Name: "a:80"}, {Upstream: "app", Name: "b:80"},
+		{Upstream: "app", Name: "c:80"}},
+		Join: func(_ context.Context, name string, members []Member) error {
+			joins++
+			_, err := s.Join(name, members)
+			return err
+		},
+		resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+			if hosts[host] == "" {
+				return nil, errors.New("no such host")
+			}
+			return []netip.Addr{netip.MustParseAddr(hosts[host])}, nil
+		}}
+	for _, c := range []struct{ name, b string }{
+		{"two addresses under three names", "10.0.0.2"}, {"a name that is gone leaves all as they are", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hosts["b"] = c.b
+			f.Step(t.Context())
+			var got []string
+			for _, o := range s.Upstreams["app"].Servers {
+				got = append(got, o.Address)
+			}
+			if want := []string{"10.0.0.1:80", "10.0.0.2:80"}; !slices.Equal(got, want) || joins != 1 {
+				t.Errorf("got %v after %d joins, want %v after one", got, joins, want)
+			}
+		})
+	}
+}
+
 // FuzzParseState: what is read is valid and can be answered.
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"format":1,"serial":3,"upstreams":{"app":{"servers":[{"server":"10.0.0.1:80","weight":3,"base":1}]}}}`))
