@@ -76,7 +76,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case p.astray(now) > p.astray(rounded)+strayed:
 		out.want = p.changed(want)
 		e.change("a share is brought within its limits")
-	case p.shuns(now, rounded):
+	case p.gate.IdleSec == 0 && t.budget.Left() > 0 && p.shuns(now, rounded):
 		out.want = p.changed(want)
 		e.change("a server that fails is left next to nothing")
 	case !v.Pass:

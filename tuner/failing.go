@@ -61,8 +61,8 @@ func (p *pool) shun(x plan.Shares) {
 	}
 }
 
-// shuns reports whether settings that give the shares x rid a group of a server that fails, which it has yet. That has
-// not to last, to settle or to be paid for.
+// shuns reports whether settings that give the shares x rid a group of a server that fails, which it has yet. Such a
+// change has not to last, to settle or to pay: one has to be left, and requests to be there.
 func (p *pool) shuns(now, x plan.Shares) bool {
 	for g, grp := range p.groups {
 		for i := range grp.links {
