@@ -14,7 +14,8 @@ import (
 	"trimtab/vts"
 )
 
-// TestRecordedPages learns recordings whose pages once ended in a panic: a histogram of one bound, and 50 ordinary servers.
+// TestRecordedPages learns recordings whose pages once ended in a panic: a histogram of one bound, and 50 ordinary
+// servers.
 func TestRecordedPages(t *testing.T) {
 	for _, name := range []string{"one-bound-histogram.ndjson", "ordinary-50-2-25-1.ndjson"} {
 		t.Run(name, func(t *testing.T) {

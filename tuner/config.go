@@ -43,8 +43,8 @@ type Config struct {
 	PerMinute int
 	// Unlimited lifts the budget of changes: for an actuator that changes weights without a reload.
 	Unlimited bool
-	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that servers hold: a
-	// server that fails at once holds none, and is picked whatever its weight.
+	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that
+	// servers hold: a server that fails at once holds none, and is picked whatever its weight.
 	Eject, EjectIdle bool
 	// LearningRate is the least step of the Q update; default 0.1.
 	LearningRate float64
@@ -54,7 +54,8 @@ type Config struct {
 	Seed uint64
 	// Twin is the part of its usual requests that the twin plays in a forecast or for advice; 0 means all of them.
 	Twin float64
-	// Params are the tuned numbers; nil: params.Default. Headroom, DeadBand, MinGain, Burst and PerMinute above win over them.
+	// Params are the tuned numbers; nil: params.Default. Headroom, DeadBand, MinGain, Burst and PerMinute above win over
+	// them.
 	Params *params.Params
 }
 
@@ -113,20 +114,24 @@ func (c Config) Validate() error {
 	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 	check(c.Interval >= 0, "interval %v: want 0 (default) or more", c.Interval)
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
-	check(c.ErrorTardiness >= 0 && finite(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more", c.ErrorTardiness)
+	check(c.ErrorTardiness >= 0 && finite(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
+		c.ErrorTardiness)
 	check(c.Headroom == 0 || c.Headroom >= 1 && finite(c.Headroom), "headroom %v: want at least 1", c.Headroom)
 	check(c.DeadBand >= 0 && c.DeadBand < 1, "dead_band %v: want 0 (default) to below 1", c.DeadBand)
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
-	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers", c.Burst, c.PerMinute)
+	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers",
+		c.Burst, c.PerMinute)
 	check(c.Twin >= 0 && c.Twin <= 1, "twin %v: want 0 (default) to 1", c.Twin)
 	check(c.LearningRate >= 0 && c.LearningRate <= 1, "learning_rate %v: want 0 (default) to 1", c.LearningRate)
 	for name, g := range c.Groups {
-		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time", name, g.Method)
+		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time",
+			name, g.Method)
 		check(g.Deadline >= 0, "group %s: deadline %v: want 0 (learned) or more", name, g.Deadline)
 		if err := g.Limits.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
-		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1", name, g.Priority)
+		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1",
+			name, g.Priority)
 	}
 	return errors.Join(errs...)
 }

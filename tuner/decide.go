@@ -76,7 +76,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case p.astray(now) > p.astray(rounded)+strayed:
 		out.want = p.changed(want)
 		e.change("a share is brought within its limits")
-	case p.shuns(now, rounded):
+	case p.gate.IdleSec == 0 && t.budget.Left() > 0 && p.shuns(now, rounded):
 		out.want = p.changed(want)
 		e.change("a server that fails is left next to nothing")
 	case !v.Pass:
@@ -127,8 +127,9 @@ func scale(x []float64, total float64) {
 	}
 }
 
-// limit goes only a part of the way to x, the same for all, when a share would grow too much: what one server is given another one
-// loses, so that half of the changes is not half as good. What a server loses is not bounded. It reports whether it did.
+// limit goes only a part of the way to x, the same for all, when a share would grow too much: what one server is given
+// another one loses, so that half of the changes is not half as good. What a server loses is not bounded. It reports
+// whether it did.
 func limit(par *params.Params, x, now plan.Shares) (limited bool) {
 	most := 1.0
 	for g := range x {
@@ -177,8 +178,8 @@ func (p *pool) inForce(settings weights.Set) plan.Shares {
 	return out
 }
 
-// settings are the settings of every server for shares, with the ejections given, and the shares that they round to. Servers that take no
-// requests now keep their part of the weights, for when they return.
+// settings are the settings of every server for shares, with the ejections given, and the shares that they round to.
+// Servers that take no requests now keep their part of the weights, for when they return.
 func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Shares) {
 	out := make(weights.Set, len(p.groups))
 	for g, grp := range p.groups {
@@ -240,8 +241,8 @@ func differs(x, now plan.Shares, band float64) bool {
 	return false
 }
 
-// urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A short queue is no
-// emergency while the server is sent less than it serves, for then it goes by itself.
+// urgent reports whether a server of a round robin is overloaded or fails: load-aware methods look after themselves. A
+// short queue is no emergency while the server is sent less than it serves, for then it goes by itself.
 func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
 	for g, grp := range p.groups {

@@ -83,7 +83,8 @@ func (t *Tuner) settled(p *pool) (fresh, calm bool) {
 	began := sec < t.params.FreshSec && p.quietSec < t.params.FreshSec
 	ends := false
 	for _, l := range likely {
-		ends = ends || stays < 1-soon && l.Probability >= leastLikely && t.differ(f.Demands()[now], f.Demands()[l.Demand])
+		ends = ends || stays < 1-soon && l.Probability >= leastLikely &&
+			t.differ(f.Demands()[now], f.Demands()[l.Demand])
 	}
 	moved := began || ends
 	for _, g := range p.groups {

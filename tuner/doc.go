@@ -1,5 +1,6 @@
-// Package tuner decides upstream weights. It is a control.Policy of three verbs: Observe learns from an interval and works out what is
-// wanted, Choose says it, and Committed tells that it was applied and confirmed; nothing else spends budget or moves the ledger.
+// Package tuner decides upstream weights. It is a control.Policy of three verbs: Observe learns from an interval and
+// works out what is wanted, Choose says it, and Committed tells that it was applied and confirmed; nothing else spends
+// budget or moves the ledger.
 //
 //	policy, err := tuner.New(tuner.Config{Groups: map[string]tuner.GroupConfig{"api": {Method: tuner.LeastConn}}})
 //	loop := control.NewLoop(source, policy, actuator)
@@ -8,7 +9,8 @@
 //	}
 //	fmt.Print(policy.Explain().Text())
 //
-// Groups that share servers form a pool, decided as a whole. Every interval runs through these, each a package that knows values only:
+// Groups that share servers form a pool, decided as a whole. Every interval runs through these, each a package that
+// knows values only:
 //
 //	estimate  what servers are: slots and service times, from completions and response times
 //	load      what load there is: rates, regimes, which regime comes next
@@ -19,5 +21,6 @@
 //
 // The formulas of queues are in queueing, all tuned numbers in params. docs/model.md and docs/control.md explain them.
 //
-// The package does not fetch the status page, does not know how weights reach NGINX, and never removes a server from a configuration.
+// The package does not fetch the status page, does not know how weights reach NGINX, and never removes a server from a
+// configuration.
 package tuner

@@ -18,8 +18,9 @@ func (t *Tuner) Ejected() map[string][]string {
 	return out
 }
 
-// Asked tells, before an interval is observed, that an ejected server was asked beside NGINX, and whether it answered as it should. One
-// that does not is not tried by requests; one that does is let back at once, unless it failed after it was let back so.
+// Asked tells, before an interval is observed, that an ejected server was asked beside NGINX, and whether it answered
+// as it should. One that does not is not tried by requests; one that does is let back at once, unless it failed after
+// it was let back so.
 func (t *Tuner) Asked(group, server string, answers bool) {
 	for _, p := range t.pools {
 		for _, g := range p.groups {

@@ -28,8 +28,8 @@ const (
 	visitFirst = 15.0 // s that still belong to the regime before
 )
 
-// enter begins a visit when the regime is another one than before and learns from the one that has ended. It returns the
-// action of the visit.
+// enter begins a visit when the regime is another one than before and learns from the one that has ended. It returns
+// the action of the visit.
 func (x *experience) enter(regime int, least float64) learn.Action {
 	if x.regimes == nil {
 		x.regimes, x.visit.regime = map[int]*learn.Regime{}, -1

@@ -104,8 +104,9 @@ func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimat
 	}
 	for j, sv := range p.servers {
 		b := &beliefs[j]
-		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{}, ServiceSec: map[string]float64{},
-			ServiceSD: map[string]float64{}}
+		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{},
+			ServiceSec: map[string]float64{},
+			ServiceSD:  map[string]float64{}}
 		for k, g := range sv.groups {
 			s.Errors = math.Max(s.Errors, b.Fail[k])
 			if len(b.Slots) > 0 {
@@ -134,7 +135,8 @@ func (e Explanation) Text() string {
 	case e.Regime.Index < 0:
 		fmt.Fprintf(&b, "The load regime is unknown (%s, probability %.2f).\n", e.Regime.Label, e.Regime.Probability)
 	default:
-		fmt.Fprintf(&b, "Load regime %d (%s) with probability %.2f.\n", e.Regime.Index, e.Regime.Label, e.Regime.Probability)
+		fmt.Fprintf(&b, "Load regime %d (%s) with probability %.2f.\n", e.Regime.Index, e.Regime.Label,
+			e.Regime.Probability)
 	}
 	for _, n := range e.Next {
 		fmt.Fprintf(&b, "Expected within %.0f s with probability %.2f: %s.\n", n.WithinSec, n.Probability, n.words())
@@ -142,7 +144,8 @@ func (e Explanation) Text() string {
 	e.Objective.text(&b)
 	for _, p := range e.Pools {
 		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
-		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward, p.PredictedReward, p.ART, p.Basis)
+		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward,
+			p.PredictedReward, p.ART, p.Basis)
 		p.Forecast.text(&b)
 		p.ForecastScore.text(&b)
 		for _, bound := range p.Bounds {

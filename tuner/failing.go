@@ -19,8 +19,8 @@ func (g *group) shunned() float64 {
 	return min(max(shunLeast, shunPerSec/max(g.rate.PerSec(), shunPerSec)), shunEnough)
 }
 
-// judge notes which servers fail so many requests of a group that they are no use to it. One stays so until it hardly fails any more: of
-// the few requests that it is sent, some are answered by chance.
+// judge notes which servers fail so many requests of a group that they are no use to it. One stays so until it hardly
+// fails any more: of the few requests that it is sent, some are answered by chance.
 func (p *pool) judge(beliefs []estimate.Belief) {
 	for _, g := range p.groups {
 		for i := range g.links {
@@ -31,8 +31,9 @@ func (p *pool) judge(beliefs []estimate.Belief) {
 	}
 }
 
-// shun leaves servers that fail next to nothing where the plan x gives them less than half of an equal share, which says that the others
-// can carry the rest. In the interval in which a failure begins half of what is seen is from before, so that a plan goes half of the way.
+// shun leaves servers that fail next to nothing where the plan x gives them less than half of an equal share, which
+// says that the others can carry the rest. In the interval in which a failure begins half of what is seen is from
+// before, so that a plan goes half of the way.
 func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
@@ -60,8 +61,8 @@ func (p *pool) shun(x plan.Shares) {
 	}
 }
 
-// shuns reports whether settings that give the shares x rid a group of a server that fails, which it has yet. That has not to last, to
-// settle or to be paid for.
+// shuns reports whether settings that give the shares x rid a group of a server that fails, which it has yet. Such a
+// change has not to last, to settle or to pay: one has to be left, and requests to be there.
 func (p *pool) shuns(now, x plan.Shares) bool {
 	for g, grp := range p.groups {
 		for i := range grp.links {

@@ -46,7 +46,8 @@ func TestTelemetryGoneForTenMinutes(t *testing.T) {
 func TestAllServersFailing(t *testing.T) {
 	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.5, 3*time.Minute)
 	for _, s := range sc.Servers {
-		sc.Faults = append(sc.Faults, deathstarbench.Fault{Server: s.Name, Kind: deathstarbench.Error, Probability: 1, Latency: ms(1), At: ms(60_000), Until: ms(120_000)})
+		sc.Faults = append(sc.Faults, deathstarbench.Fault{Server: s.Name, Kind: deathstarbench.Error,
+			Probability: 1, Latency: ms(1), At: ms(60_000), Until: ms(120_000)})
 	}
 	for _, c := range []struct {
 		name  string
@@ -79,7 +80,8 @@ func TestAllServersFailing(t *testing.T) {
 
 func TestFastFailures(t *testing.T) {
 	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.5, 150*time.Second)
-	sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 0.5, Latency: ms(1), At: ms(60_000), Until: ms(105_000)}}
+	sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 0.5, Latency: ms(1),
+		At: ms(60_000), Until: ms(105_000)}}
 	plain := newWorld(t, sc, 2, "least_conn")
 	_ = run(t, plain, rival.NewEqual())
 	plainErrors := errorShare(plain)
@@ -95,11 +97,13 @@ func TestFastFailures(t *testing.T) {
 			for _, iv := range run(t, w, tunerFor(t, sc, c.method, func(cfg *tuner.Config) { cfg.Eject = c.eject })) {
 				// Two intervals see the failures; the third is the first with the new weights.
 				if iv.end > 69*time.Second && iv.end < 85*time.Second && iv.shares["s00"] > 0.02 {
-					t.Errorf("at %v: the failing server has %.1f %% of the requests, want below 2 %%", iv.end, 100*iv.shares["s00"])
+					t.Errorf("at %v: the failing server has %.1f %% of the requests, want below 2 %%", iv.end,
+						100*iv.shares["s00"])
 				}
 			}
 			if got := errorShare(w); got > plainErrors/2 {
-				t.Errorf("error share %.2f %%, want at most half of plain least_conn's %.2f %%", 100*got, 100*plainErrors)
+				t.Errorf("error share %.2f %%, want at most half of plain least_conn's %.2f %%", 100*got,
+					100*plainErrors)
 			}
 		})
 	}
@@ -112,7 +116,8 @@ func errorShare(w *world) float64 {
 
 func TestBrownOutAndBack(t *testing.T) {
 	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.55, 4*time.Minute)
-	sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Slowdown, Factor: 3, At: ms(60_000), Until: ms(140_000)}}
+	sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Slowdown, Factor: 3, At: ms(60_000),
+		Until: ms(140_000)}}
 	for _, method := range []string{"least_conn"} {
 		t.Run(method, func(t *testing.T) {
 			w := newWorld(t, sc, 3, method)
@@ -175,7 +180,8 @@ func TestLoadThatDoublesWithinASecondForAnHour(t *testing.T) {
 	checkBudget(t, w.changes)
 }
 
-// checkBudget wants no more changes than a budget allows that holds six at first and at most, and regains two in a minute.
+// checkBudget wants no more changes than a budget allows that holds six at first and at most, and regains two in a
+// minute.
 func checkBudget(t *testing.T, changes []time.Duration) {
 	t.Helper()
 	for i, from := range changes {

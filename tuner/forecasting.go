@@ -65,7 +65,8 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 			scv, sd := grp.spreads(t.params)
 			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
 		}
-		s := forecast.Settings{HorizonSec: forecastSec, Samples: samples, Requests: budget, Live: t.cfg.Unlimited, Delay: applyDelay,
+		s := forecast.Settings{HorizonSec: forecastSec, Samples: samples, Requests: budget, Live: t.cfg.Unlimited,
+			Delay:      applyDelay,
 			BoundsMsec: p.bounds}
 		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
 		if err != nil {

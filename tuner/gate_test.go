@@ -22,7 +22,8 @@ import (
 func synthetic(weights []int, rows ...[3]float64) vts.Sample {
 	g := vts.GroupSample{Name: "g"}
 	for i, r := range rows {
-		p := vts.PeerSample{Server: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: weights[i], Known: r[0] > 0, Requests: uint64(r[0]),
+		p := vts.PeerSample{Server: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: weights[i], Known: r[0] > 0,
+			Requests:     uint64(r[0]),
 			ResponseMsec: uint64(r[0] * r[1])}
 		p.Responses[4] = uint64(r[2])
 		p.Responses[1] = p.Requests - p.Responses[4]
@@ -37,7 +38,8 @@ func decide(p control.Policy, s vts.Sample) control.Decision {
 	return p.Choose()
 }
 
-// commit tells a policy that what it wants is in force, and returns the weights of the group in the order of the sample.
+// commit tells a policy that what it wants is in force, and returns the weights of the group in the order of the
+// sample.
 func commit(p control.Policy, s vts.Sample, want weights.Set) []int {
 	p.Committed(control.Receipt{Want: want, Changed: true, Reloaded: true})
 	var out []int
@@ -49,7 +51,8 @@ func commit(p control.Policy, s vts.Sample, want weights.Set) []int {
 
 func newTuner(t *testing.T, change func(*tuner.Config)) *tuner.Tuner {
 	t.Helper()
-	cfg := tuner.Config{Groups: map[string]tuner.GroupConfig{"g": {Deadline: 60 * time.Millisecond}}, Regimes: load.RegimeConfig{Observe: -1}}
+	cfg := tuner.Config{Groups: map[string]tuner.GroupConfig{"g": {Deadline: 60 * time.Millisecond}},
+		Regimes: load.RegimeConfig{Observe: -1}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -76,15 +79,21 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 				decide(p, synthetic(equal, good, good, [3]float64{300, 60, 0}))
 			}
 		}},
-		{"a server that answers at once on a twentieth of the requests wants more than one step", gate.BoundStep, nil, func(p *tuner.Tuner) {
-			for range 5 {
-				decide(p, synthetic([]int{10, 10, 1}, [3]float64{430, 80, 0}, [3]float64{430, 80, 0}, [3]float64{43, 2, 0}))
-			}
+		{"a server that answers at once on a twentieth of the requests wants more than one step", gate.BoundStep,
+			nil, func(p *tuner.Tuner) {
+				for range 5 {
+					decide(p, synthetic([]int{10, 10, 1}, [3]float64{430, 80, 0}, [3]float64{430, 80, 0},
+						[3]float64{43, 2, 0}))
+				}
+			}},
+		{"a dead band of 90 % swallows every change", gate.BoundDeadBand,
+			func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Tuner) {
+				decide(p, synthetic(equal, good, good, [3]float64{300, 30, 0}))
+			}},
+		{"the gain has to last", gate.BoundPatience, nil, func(p *tuner.Tuner) {
+			decide(p,
+				synthetic(equal, good, good, [3]float64{300, 60, 0}))
 		}},
-		{"a dead band of 90 % swallows every change", gate.BoundDeadBand, func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Tuner) {
-			decide(p, synthetic(equal, good, good, [3]float64{300, 30, 0}))
-		}},
-		{"the gain has to last", gate.BoundPatience, nil, func(p *tuner.Tuner) { decide(p, synthetic(equal, good, good, [3]float64{300, 60, 0})) }},
 		{"the weights are somebody else's", gate.BoundOperator, nil, func(p *tuner.Tuner) {
 			decide(p, synthetic(equal, good, good, good))
 			decide(p, synthetic([]int{7, 1, 1}, good, good, good))
@@ -95,12 +104,19 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 				decide(p, synthetic(equal, bad, bad, bad))
 			}
 		}},
-		{"one server: nothing to choose", gate.BoundOne, nil, func(p *tuner.Tuner) { decide(p, synthetic([]int{1}, good)) }},
-		{"no requests", gate.BoundIdle, nil, func(p *tuner.Tuner) { decide(p, synthetic(equal, [3]float64{}, [3]float64{}, [3]float64{})) }},
-		{"at most one server in ten is ejected", gate.BoundEject, func(c *tuner.Config) { c.Eject = true }, func(p *tuner.Tuner) {
-			bad := [3]float64{300, 2, 200}
-			decide(p, synthetic(equal, good, bad, bad))
+		{"one server: nothing to choose", gate.BoundOne, nil, func(p *tuner.Tuner) {
+			decide(p,
+				synthetic([]int{1}, good))
 		}},
+		{"no requests", gate.BoundIdle, nil, func(p *tuner.Tuner) {
+			decide(p,
+				synthetic(equal, [3]float64{}, [3]float64{}, [3]float64{}))
+		}},
+		{"at most one server in ten is ejected", gate.BoundEject, func(c *tuner.Config) { c.Eject = true },
+			func(p *tuner.Tuner) {
+				bad := [3]float64{300, 2, 200}
+				decide(p, synthetic(equal, good, bad, bad))
+			}},
 		{"the last change is still settling", gate.BoundSettle, func(c *tuner.Config) {
 			own := params.Default()
 			own.SettleSec = 60
@@ -148,7 +164,8 @@ func TestTenRequestsAreNoEvidence(t *testing.T) {
 	p := newTuner(t, nil)
 	d := decide(p, synthetic([]int{1, 1, 1}, [3]float64{4, 20, 0}, [3]float64{4, 20, 0}, [3]float64{2, 300, 0}))
 	if len(d.Weights) > 0 || d.Reason == "" {
-		t.Errorf("two of ten requests took 300 ms instead of 20: got %v (%s), want a hold with its reason", d.Weights, d.Reason)
+		t.Errorf("two of ten requests took 300 ms instead of 20: got %v (%s), want a hold with its reason",
+			d.Weights, d.Reason)
 	}
 }
 
@@ -273,7 +290,8 @@ func TestHeavyLoadFromEqualWeights(t *testing.T) {
 }
 
 func TestConfigReportsAllFaults(t *testing.T) {
-	err := tuner.Config{Headroom: 0.5, DeadBand: 2, Method: "random", Groups: map[string]tuner.GroupConfig{"g": {Priority: 0.1}}}.Validate()
+	err := tuner.Config{Headroom: 0.5, DeadBand: 2, Method: "random",
+		Groups: map[string]tuner.GroupConfig{"g": {Priority: 0.1}}}.Validate()
 	if err == nil {
 		t.Fatal("a config with four faults is refused: got no error")
 	}

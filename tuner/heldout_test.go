@@ -23,7 +23,8 @@ func mixed(name string, slots []int, speeds []float64, load float64, duration ti
 	for _, c := range []struct {
 		group, workload string
 		share, service  float64
-	}{{"compose_backend", "compose-post", 0.1, 40}, {"home_read_backend", "read-home-timeline", 0.6, 15}, {"user_read_backend", "read-user-timeline", 0.3, 25}} {
+	}{{"compose_backend", "compose-post", 0.1, 40}, {"home_read_backend", "read-home-timeline", 0.6,
+		15}, {"user_read_backend", "read-user-timeline", 0.3, 25}} {
 		u := deathstarbench.Upstream{Name: c.group, Workload: c.workload, Deadline: ms(3 * c.service)}
 		for i := range base.Servers {
 			base.Servers[i].Service[c.workload] = ms(c.service / speeds[i])
@@ -50,12 +51,15 @@ func heldOut() []*deathstarbench.Scenario {
 			deathstarbench.Phase{At: ms(130e3), Rate: r}, deathstarbench.Phase{At: ms(190e3), Rate: 2 * r})
 	}
 	fault := mixed("capacity fault", []int{6, 6, 6, 6}, []float64{1, 1, 1, 1}, 0.55, 3*time.Minute)
-	fault.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Capacity, Slots: 2, At: ms(60e3), Until: ms(110e3)}}
+	fault.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Capacity, Slots: 2, At: ms(60e3),
+		Until: ms(110e3)}}
 	return []*deathstarbench.Scenario{
 		mixed("five servers, 65 %", []int{3, 3, 5, 9, 12}, []float64{1.3, 0.8, 1, 1.6, 0.5}, 0.65, 2*time.Minute),
-		mixed("seven servers, 60 %", []int{2, 2, 4, 4, 6, 6, 16}, []float64{1, 2, 1, 0.6, 1, 1.5, 0.9}, 0.6, 2*time.Minute),
+		mixed("seven servers, 60 %", []int{2, 2, 4, 4, 6, 6, 16}, []float64{1, 2, 1, 0.6, 1, 1.5, 0.9}, 0.6,
+			2*time.Minute),
 		named("two servers, one class, 75 %", servers([]int{3, 10}, []float64{1, 1.2}, 0.75, 2*time.Minute)),
-		named("five servers, one class, 80 %", servers([]int{3, 3, 5, 9, 12}, []float64{1.3, 0.8, 1, 1.6, 0.5}, 0.8, 2*time.Minute)),
+		named("five servers, one class, 80 %", servers([]int{3, 3, 5, 9, 12}, []float64{1.3, 0.8, 1, 1.6, 0.5}, 0.8,
+			2*time.Minute)),
 		zipf, steps, fault,
 	}
 }

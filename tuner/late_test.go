@@ -21,14 +21,15 @@ type way struct {
 	unlimited bool
 }
 
-// lateRun plays what trimtab run plays: 30 s of an overload, then the tuner. It returns the p99 in ms of the requests that were due
-// after 45 s.
+// lateRun plays what trimtab run plays: 30 s of an overload, then the tuner. It returns the p99 in ms of the requests
+// that were due after 45 s.
 func lateRun(t *testing.T, w way, seed uint64) float64 {
 	t.Helper()
 	const tuneAt, settled, interval = 30, 45, 3 // s
 	sc := scenario(t, "capacity-1-2-4")
 	sc.Duration = ms(90e3)
-	s, err := sim.New(sc, sim.Options{Seed: seed, Method: "round_robin", Interval: time.Second, ApplyDelay: w.delay(seed)})
+	s, err := sim.New(sc, sim.Options{Seed: seed, Method: "round_robin", Interval: time.Second,
+		ApplyDelay: w.delay(seed)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +131,8 @@ func added(before *vts.Sample, s vts.Sample) *vts.Sample {
 	return &s
 }
 
-// Changes by DNS come into force up to two seconds late, and are not rationed: an overload is over as soon as by reloads. -v prints the
-// quartiles of docs/lab/actuators.md.
+// Changes by DNS come into force up to two seconds late, and are not rationed: an overload is over as soon as by
+// reloads. -v prints the quartiles of docs/lab/actuators.md.
 func TestOverloadEndsAsWellByDNS(t *testing.T) {
 	if os.Getenv(longTests) == "" {
 		t.Skip("120 simulated runs take minutes: set " + longTests + "=1")
@@ -148,7 +149,8 @@ func TestOverloadEndsAsWellByDNS(t *testing.T) {
 		}
 		slices.Sort(p99)
 		median[w.name] = p99[seeds/2]
-		t.Logf("%s: p99 %.0f, %.0f, %.0f ms (quartiles), worst %.0f", w.name, p99[seeds/4], p99[seeds/2], p99[3*seeds/4], p99[seeds-1])
+		t.Logf("%s: p99 %.0f, %.0f, %.0f ms (quartiles), worst %.0f", w.name, p99[seeds/4], p99[seeds/2],
+			p99[3*seeds/4], p99[seeds-1])
 	}
 	if median["dns"] > 1.1*median["reload"] {
 		t.Errorf("median p99 %v: by DNS it is more than a tenth worse", median)

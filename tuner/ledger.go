@@ -13,8 +13,8 @@ type ledger struct {
 	inForce  weights.Group // what the last sample showed
 }
 
-// observe takes in what a sample shows in force and reports whether somebody else has changed it. Servers that come have the weight
-// that the operator gave them, those that have gone are forgotten.
+// observe takes in what a sample shows in force and reports whether somebody else has changed it. Servers that come
+// have the weight that the operator gave them, those that have gone are forgotten.
 func (l *ledger) observe(now weights.Group) (edited bool) {
 	was := l.inForce
 	l.inForce = maps.Clone(now)

@@ -12,8 +12,9 @@ import (
 	"trimtab/vts"
 )
 
-// Long polls among ordinary requests: one answer in twenty comes after half a minute. All servers of a group get the same mix, so
-// that nobody's share moves far from what equal servers deserve, however uneven the sums of response times are.
+// Long polls among ordinary requests: one answer in twenty comes after half a minute. All servers of a group get the
+// same mix, so that nobody's share moves far from what equal servers deserve, however uneven the sums of response times
+// are.
 func TestLongPollsMoveNobodyFar(t *testing.T) {
 	for _, method := range []tuner.Method{tuner.RoundRobin, tuner.LeastConn} {
 		t.Run(string(method), func(t *testing.T) {

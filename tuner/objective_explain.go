@@ -53,14 +53,16 @@ func (o *ObjectiveExplanation) text(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "\nObjective %s: %s\n", o.Kind, o.Reason)
-	fmt.Fprintf(b, "  reward %.3f per s measured; %.3f expected in force, %.3f at best of %d settings\n", o.Reward, o.InForce, o.Best, o.Looked)
+	fmt.Fprintf(b, "  reward %.3f per s measured; %.3f expected in force, %.3f at best of %d settings\n", o.Reward,
+		o.InForce, o.Best, o.Looked)
 	for _, name := range slices.Sorted(maps.Keys(o.Services)) {
 		s := o.Services[name]
 		held := "held"
 		if !s.Held {
 			held = "not held"
 		}
-		fmt.Fprintf(b, "  %s: %.1f of %.1f per s carried, %.1f ms of %.1f ms (%s)", name, s.CarriedPerSec, s.OfferedPerSec, s.DelayMS, s.BoundMS, held)
+		fmt.Fprintf(b, "  %s: %.1f of %.1f per s carried, %.1f ms of %.1f ms (%s)", name, s.CarriedPerSec,
+			s.OfferedPerSec, s.DelayMS, s.BoundMS, held)
 		if share := o.Levels.Blocked[name]; share > 0 {
 			fmt.Fprintf(b, ", %.0f %% refused", 100*share)
 		}

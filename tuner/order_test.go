@@ -12,7 +12,8 @@ import (
 	"trimtab/weights"
 )
 
-// TestRefusedChangesCostNothing decides changes that never come into force: they are asked for again, and the budget stays full.
+// TestRefusedChangesCostNothing decides changes that never come into force: they are asked for again, and the budget
+// stays full.
 func TestRefusedChangesCostNothing(t *testing.T) {
 	good, slow := [3]float64{300, 20, 0}, [3]float64{300, 80, 0}
 	for _, c := range []struct {
@@ -96,8 +97,8 @@ func TestChangesAreTriedAgainAfterFailedOnes(t *testing.T) {
 	}
 }
 
-// TestObserveLearnsWithoutDeciding shows equal weights for half a minute before the first decision: it must be as good as
-// one that follows decisions, and the whole burst must still be there.
+// TestObserveLearnsWithoutDeciding shows equal weights for half a minute before the first decision: it must be as good
+// as one that follows decisions, and the whole burst must still be there.
 func TestObserveLearnsWithoutDeciding(t *testing.T) {
 	sc := servers([]int{2, 4, 8}, []float64{1, 1, 1}, 0.45, time.Minute)
 	w := newWorld(t, sc, 1, "")
@@ -131,8 +132,8 @@ func TestObserveLearnsWithoutDeciding(t *testing.T) {
 	}
 }
 
-// TestLongGapDoubtsWhatWasLearned lets the telemetry come back after 20 minutes with one sample: of what was known before, less counts.
-// Usually the sample covers the gap; it does not when NGINX was started anew meanwhile.
+// TestLongGapDoubtsWhatWasLearned lets the telemetry come back after 20 minutes with one sample: of what was known
+// before, less counts. Usually the sample covers the gap; it does not when NGINX was started anew meanwhile.
 func TestLongGapDoubtsWhatWasLearned(t *testing.T) {
 	doubt := func(gap time.Duration, covered bool) float64 {
 		p := newTuner(t, nil)

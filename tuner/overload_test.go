@@ -11,15 +11,18 @@ import (
 	"trimtab/vts"
 )
 
-// Equal weights overload all three servers of class-speeds alike, so that no server keeps up to tell the load by. Seeds 2012 and 4014 are
-// runs in which no other weights once seemed to be better than that.
+// Equal weights overload all three servers of class-speeds alike, so that no server keeps up to tell the load by. Seeds
+// 2012 and 4014 are runs in which no other weights once seemed to be better than that.
 func TestEachClassFindsItsServer(t *testing.T) {
 	home := map[string]string{"compose_backend": "a", "home_read_backend": "b", "user_read_backend": "c"}
 	for _, seed := range []uint64{1, 2, 3, 2012, 4014} {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			sc := scenario(t, "class-speeds")
 			w := newWorld(t, sc, seed, "")
-			ivs := run(t, w, tunerFor(t, sc, "", func(c *tuner.Config) { c.Regimes, c.Seed = load.RegimeConfig{}, seed }))
+			ivs := run(t, w, tunerFor(t, sc, "", func(c *tuner.Config) {
+				c.Regimes, c.Seed = load.RegimeConfig{},
+					seed
+			}))
 			if !ivs[0].explain.Changed && !ivs[1].explain.Changed {
 				t.Errorf("requests of the first intervals take deadlines too long: got %q, then %q, want a change",
 					ivs[0].explain.Reason, ivs[1].explain.Reason)
@@ -35,7 +38,8 @@ func TestEachClassFindsItsServer(t *testing.T) {
 					sum += s.Weight
 				}
 				if share := float64(ivs[len(ivs)-1].weights[group][server].Weight) / float64(sum); share < 0.9 {
-					t.Errorf("%s has %.0f %% of %s, whose best server it is, want at least 90 %%", server, 100*share, group)
+					t.Errorf("%s has %.0f %% of %s, whose best server it is, want at least 90 %%", server,
+						100*share, group)
 				}
 			}
 			checkBudget(t, w.changes)
@@ -63,15 +67,16 @@ func TestFirstChangeInAnOverloadIsSmall(t *testing.T) {
 	}
 }
 
-// Runs in which weights that were nearly as good as any were left for a predicted gain of a few percent, and a server that seemed
-// to have slots to spare was overloaded.
+// Runs in which weights that were nearly as good as any were left for a predicted gain of a few percent, and a server
+// that seemed to have slots to spare was overloaded.
 func TestSmallGainsOverloadNobody(t *testing.T) {
 	for _, c := range []struct {
 		name, world string
 		seed        uint64
 	}{
 		{"3.5 % in a steady load, for four fifths of a class on one server", "mixed-hardware", 4028},
-		{"a server of four slots seen at full use for one interval, taken for one of nineteen", "capacity-1-2-4-85", 838},
+		{"a server of four slots seen at full use for one interval, taken for one of nineteen", "capacity-1-2-4-85",
+			838},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sc := scenario(t, c.world)
@@ -93,8 +98,8 @@ func TestSmallGainsOverloadNobody(t *testing.T) {
 	}
 }
 
-// Least connections send a server that fails fast about as much whatever its weight: once that is next to nothing, no plan
-// promises to be rid of the failures, and no change is spent on it.
+// Least connections send a server that fails fast about as much whatever its weight: once that is next to nothing, no
+// plan promises to be rid of the failures, and no change is spent on it.
 func TestNoGainFromAServerThatHasNoWeightLeft(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4, 5} {
 		sc := scenario(t, "fast-failures")
@@ -109,7 +114,8 @@ func TestNoGainFromAServerThatHasNoWeightLeft(t *testing.T) {
 				gone = gone && servers["b"].Weight*50 <= sum
 			}
 			if gain := iv.explain.Pools[0].PredictedGain; gone && iv.end < 105*time.Second && gain > 0.2 {
-				t.Errorf("seed %d, at %v: %s promises a gain of %.0f %%, want none from failures that stay", seed, iv.end, iv.explain.Pools[0].Chosen, 100*gain)
+				t.Errorf("seed %d, at %v: %s promises a gain of %.0f %%, want none from failures that stay", seed,
+					iv.end, iv.explain.Pools[0].Chosen, 100*gain)
 			}
 		}
 	}

@@ -145,9 +145,11 @@ func byClass[T any](p *pool) [][]T {
 	return out
 }
 
-// listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the last news.
+// listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the
+// last news.
 func (p *pool) listen(par *params.Params, seconds float64) {
-	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers, func(sv *server) bool { return sv.known.Changed() })
+	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers,
+		func(sv *server) bool { return sv.known.Changed() })
 	for g := range p.groups {
 		news = news || math.Abs(p.groups[g].rate.PerSec()-p.quiet[g]) > par.LoadNews*p.quiet[g]
 	}
@@ -178,8 +180,8 @@ func (p *pool) believe(par *params.Params) []estimate.Belief {
 	return out
 }
 
-// hint says in the readings what service time is typical of each group: what was believed of the interval before, or else the least
-// response time of any server.
+// hint says in the readings what service time is typical of each group: what was believed of the interval before, or
+// else the least response time of any server.
 func (p *pool) hint(readings [][]estimate.Reading) {
 	for g, grp := range p.groups {
 		typical := 0.0
@@ -201,7 +203,10 @@ func (p *pool) hint(readings [][]estimate.Reading) {
 }
 
 func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
-	i, ok := slices.BinarySearchFunc(s.Groups, name, func(g vts.GroupSample, name string) int { return strings.Compare(g.Name, name) })
+	i, ok := slices.BinarySearchFunc(s.Groups, name, func(g vts.GroupSample,
+		name string) int {
+		return strings.Compare(g.Name, name)
+	})
 	if !ok {
 		i = slices.IndexFunc(s.Groups, func(g vts.GroupSample) bool { return g.Name == name })
 	}
@@ -236,7 +241,8 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		switch expected := shares[i] * g.rate.PerSec() * seconds; {
 		case served:
 			l.passed, l.hangs = false, false
-		case l.passed || l.hangs || expected < t.params.PassedOver || float64(p.Requests) > expected*t.params.TriedAgain:
+		case l.passed || l.hangs || expected < t.params.PassedOver ||
+			float64(p.Requests) > expected*t.params.TriedAgain:
 		default:
 			// Its peers get its share when NGINX passes over it, and only their own when it hangs.
 			others := load.Arrivals(asked, shares)
@@ -270,8 +276,8 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 	g.measured = objective.Measure(*s, g.deadline)
 }
 
-// keepingUp are the shares of the servers that hardly wait, all of them when nobody does not: what a server finishes of an old queue is
-// not what it is sent.
+// keepingUp are the shares of the servers that hardly wait, all of them when nobody does not: what a server finishes of
+// an old queue is not what it is sent.
 func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 	out, sum := make([]float64, len(shares)), 0.0
 	for i := range g.links {
@@ -286,8 +292,9 @@ func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 	return out
 }
 
-// reading is what an interval says of a server; excess is what of its tally its peers do not have. What is believed of its failures is
-// moved by answers, and forgotten slowly, so that a server that is hardly asked any more is neither cleared nor condemned.
+// reading is what an interval says of a server; excess is what of its tally its peers do not have. What is believed of
+// its failures is moved by answers, and forgotten slowly, so that a server that is hardly asked any more is neither
+// cleared nor condemned.
 func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
 	var r estimate.Reading
 	blame := 0.0 // for an answer of 4xx

@@ -36,7 +36,8 @@ func fleet(g, n int, shared bool, rng *rand.Rand) func() vts.Sample {
 				}
 				count := uint64(math.Max(0, rate+8*rng.NormFloat64()))
 				mean := (10 + 5*float64(j%4)) * (1 + 0.05*rng.NormFloat64())
-				p := vts.PeerSample{Server: name, Weight: 1, Known: true, Requests: count, ResponseMsec: uint64(float64(count) * mean)}
+				p := vts.PeerSample{Server: name, Weight: 1, Known: true, Requests: count,
+					ResponseMsec: uint64(float64(count) * mean)}
 				p.Responses[1] = count
 				p.BucketsMsec = []float64{1, 5, 10, 20, 50, 100, 1000}
 				p.Buckets = []uint64{0, count / 10, count / 4, count / 2, count, count, count}
@@ -111,7 +112,8 @@ func TestFirstStepsOfALargePool(t *testing.T) {
 	}
 	for _, sv := range p.Explain().Pools[0].Servers {
 		if len(sv.CapacityPerSec) != 100 || sv.Slots < 1 {
-			t.Errorf("%s: %d classes and %.1f slots are known after %d steps, want 100 and at least 1", sv.Server, len(sv.CapacityPerSec), sv.Slots, steps)
+			t.Errorf("%s: %d classes and %.1f slots are known after %d steps, want 100 and at least 1", sv.Server,
+				len(sv.CapacityPerSec), sv.Slots, steps)
 		}
 	}
 }

@@ -89,7 +89,8 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 // as it was.
 func (t *Tuner) Restore(s Snapshot) error {
 	if s.Version != SnapshotVersion {
-		return fmt.Errorf("restore snapshot: %w %d, this program reads %d", ErrSnapshotVersion, s.Version, SnapshotVersion)
+		return fmt.Errorf("restore snapshot: %w %d, this program reads %d", ErrSnapshotVersion, s.Version,
+			SnapshotVersion)
 	}
 	for _, sv := range s.Servers {
 		if err := sv.Known.Check(len(sv.Groups)); err != nil {
@@ -123,9 +124,9 @@ func (t *Tuner) Restore(s Snapshot) error {
 	return nil
 }
 
-// Continue takes over what another tuner has learned and where it stands: the changes that it made count in the budget, and
-// what was observed of the load goes on when regimes are found in the same way. It is called before the first Observe; the
-// other tuner must not be used any more. On an error the tuner is as it was, but for the budget.
+// Continue takes over what another tuner has learned and where it stands: the changes that it made count in the budget,
+// and what was observed of the load goes on when regimes are found in the same way. It is called before the first
+// Observe; the other tuner must not be used any more. On an error the tuner is as it was, but for the budget.
 func (t *Tuner) Continue(from *Tuner) error {
 	s, err := from.Snapshot()
 	if err != nil {

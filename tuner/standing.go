@@ -137,7 +137,8 @@ func (s *Standing) check() error {
 }
 
 func (p *PoolStanding) check() error {
-	if !sound(p.Gate.LastedSec, p.Gate.SinceSec, p.Gate.IdleSec, float64(p.Gate.Changes), p.QuietSec) || !sound(p.QuietPerSec...) ||
+	if !sound(p.Gate.LastedSec, p.Gate.SinceSec, p.Gate.IdleSec, float64(p.Gate.Changes), p.QuietSec) ||
+		!sound(p.QuietPerSec...) ||
 		!sound(p.TypicalSec...) {
 		return fmt.Errorf("standing of a pool with %+v: not usable", p.Gate)
 	}

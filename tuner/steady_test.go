@@ -31,7 +31,10 @@ func TestSteadyHours(t *testing.T) {
 					sc := scenario(t, name)
 					sc.Duration, sc.Warmup = ms(70*60e3), ms(600e3)
 					w := newWorld(t, sc, 1+seed, method)
-					run(t, w, tunerFor(t, sc, method, func(c *tuner.Config) { c.Regimes, c.Seed = load.RegimeConfig{}, 1+seed }))
+					run(t, w, tunerFor(t, sc, method, func(c *tuner.Config) {
+						c.Regimes,
+							c.Seed = load.RegimeConfig{}, 1+seed
+					}))
 					checkBudget(t, w.changes)
 					for _, at := range w.changes {
 						if at > converged {
@@ -50,8 +53,8 @@ func TestSteadyHours(t *testing.T) {
 	}
 }
 
-// TestBurstsOfASteadyLoadChangeNothing plays hours in which chance alone once looked like a server that had become slower
-// or a load that had turned.
+// TestBurstsOfASteadyLoadChangeNothing plays hours in which chance alone once looked like a server that had become
+// slower or a load that had turned.
 func TestBurstsOfASteadyLoadChangeNothing(t *testing.T) {
 	const converged = 10 * time.Minute
 	for _, c := range []struct {
@@ -67,17 +70,22 @@ func TestBurstsOfASteadyLoadChangeNothing(t *testing.T) {
 			sc := scenario(t, c.world)
 			sc.Duration = ms(c.minutes * 60e3)
 			w := newWorld(t, sc, c.seed, c.method)
-			run(t, w, tunerFor(t, sc, c.method, func(cfg *tuner.Config) { cfg.Regimes, cfg.Seed = load.RegimeConfig{}, c.seed }))
+			run(t, w, tunerFor(t, sc, c.method, func(cfg *tuner.Config) {
+				cfg.Regimes,
+					cfg.Seed = load.RegimeConfig{}, c.seed
+			}))
 			for _, at := range w.changes {
 				if at > converged {
-					t.Errorf("%s, %s, seed %d changed weights at %v, want none after %v", c.world, c.method, c.seed, at, converged)
+					t.Errorf("%s, %s, seed %d changed weights at %v, want none after %v", c.world, c.method, c.seed,
+						at, converged)
 				}
 			}
 		})
 	}
 }
 
-// TestSlowdownAfterSteadyMinutes slows a server down when nothing has changed for twenty minutes: it is still answered within intervals.
+// TestSlowdownAfterSteadyMinutes slows a server down when nothing has changed for twenty minutes: it is still answered
+// within intervals.
 func TestSlowdownAfterSteadyMinutes(t *testing.T) {
 	const steady = 20 * time.Minute
 	for _, c := range []struct {
@@ -85,7 +93,8 @@ func TestSlowdownAfterSteadyMinutes(t *testing.T) {
 		factor                      float64
 		within                      time.Duration
 	}{
-		{"the largest server at half its speed is overloaded", "capacity-1-2-4", "round_robin", "c", 2, 6 * time.Second},
+		{"the largest server at half its speed is overloaded", "capacity-1-2-4", "round_robin", "c", 2,
+			6 * time.Second},
 		{"the same at 85 % load", "capacity-1-2-4-85", "round_robin", "c", 2, 6 * time.Second},
 		{"30 requests in an interval and no queue", "low-rates", "round_robin", "b", 3, 12 * time.Second},
 		{"least connections have moved the requests already", "capacity-1-2-4", "least_conn", "c", 2, 21 * time.Second},
@@ -97,21 +106,25 @@ func TestSlowdownAfterSteadyMinutes(t *testing.T) {
 			sc.Faults = []deathstarbench.Fault{{Server: c.server, Kind: deathstarbench.Slowdown, Factor: c.factor,
 				At: deathstarbench.Duration(steady), Until: sc.Duration}}
 			w := newWorld(t, sc, 1, c.method)
-			run(t, w, tunerFor(t, sc, c.method, func(cfg *tuner.Config) { cfg.Regimes, cfg.Seed = load.RegimeConfig{}, 1 }))
+			run(t, w, tunerFor(t, sc, c.method, func(cfg *tuner.Config) {
+				cfg.Regimes,
+					cfg.Seed = load.RegimeConfig{}, 1
+			}))
 			answered := false
 			for _, at := range w.changes {
 				answered = answered || at > steady && at <= steady+c.within
 			}
 			if !answered {
-				t.Errorf("%s, %s: changes at %v, want one within %v of the slowdown at %v", c.world, c.method, w.changes, c.within, steady)
+				t.Errorf("%s, %s: changes at %v, want one within %v of the slowdown at %v", c.world, c.method,
+					w.changes, c.within, steady)
 			}
 		})
 	}
 }
 
-// TestNinetyPercentFromEqualWeights starts the capacities 1:2:4 at 90 % of what they can do with equal weights, that ask
-// more than twice its capacity of the smallest server: the backlog of the start is to be worked off, and no later one
-// is to grow.
+// TestNinetyPercentFromEqualWeights starts the capacities 1:2:4 at 90 % of what they can do with equal weights, that
+// ask more than twice its capacity of the smallest server: the backlog of the start is to be worked off, and no later
+// one is to grow.
 func TestNinetyPercentFromEqualWeights(t *testing.T) {
 	seeds := uint64(4)
 	if os.Getenv(longTests) != "" {

@@ -51,7 +51,8 @@ func New(cfg Config) (*Tuner, error) {
 	}
 	p := cfg.Params
 	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r, rng: newForecasts(cfg.Seed),
-		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec, Unlimited: cfg.Unlimited}}, nil
+		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec,
+			Unlimited: cfg.Unlimited}}, nil
 }
 
 var _ control.Policy = (*Tuner)(nil)
@@ -203,7 +204,8 @@ func (t *Tuner) fits(s *vts.Sample) bool {
 	return n == len(s.Groups) && n > 0
 }
 
-// rebuild makes pools of the groups of a sample. What is known of a group, or of a server that serves the same groups, is kept.
+// rebuild makes pools of the groups of a sample. What is known of a group, or of a server that serves the same groups,
+// is kept.
 func (t *Tuner) rebuild(s *vts.Sample) {
 	oldGroups, oldServers, oldLinks := map[string]*group{}, map[string]*server{}, map[[2]string]link{}
 	oldPools := map[string]*pool{}
@@ -242,7 +244,8 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
-			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, tail: l.tail, eject: l.eject})
+			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, tail: l.tail,
+				eject: l.eject})
 		}
 		if !slices.Contains(t.pools, p) {
 			t.pools = append(t.pools, p)

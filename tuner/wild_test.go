@@ -29,8 +29,10 @@ func odd(most uint64) *rapid.Generator[uint64] {
 }
 
 var oddBounds = rapid.OneOf(
-	rapid.Just([]float64(nil)), rapid.Just([]float64{5}), rapid.Just([]float64{1e308}), rapid.Just([]float64{5e-324, 1e-300}),
-	rapid.Just([]float64{1, 2, 5, 10, 1e308, math.MaxFloat64}), rapid.Just([]float64{1, 5, 10, 20, 50, 100, 200, 500, 1000, 5000}),
+	rapid.Just([]float64(nil)), rapid.Just([]float64{5}), rapid.Just([]float64{1e308}), rapid.Just([]float64{5e-324,
+		1e-300}),
+	rapid.Just([]float64{1, 2, 5, 10, 1e308, math.MaxFloat64}), rapid.Just([]float64{1, 5, 10, 20, 50, 100, 200,
+		500, 1000, 5000}),
 	rapid.Just([]float64{-5, 0, 10, 3, 10}), rapid.Just([]float64{0}), rapid.Just([]float64{math.Inf(1)}),
 	rapid.SliceOfN(rapid.Float64Range(-1e3, 1e308), 1, 20),
 )
@@ -82,9 +84,11 @@ func (w *wild) sample(t *rapid.T, current weights.Set) vts.Sample {
 }
 
 func drawPeer(t *rapid.T) vts.PeerSample {
-	p := vts.PeerSample{Weight: rapid.OneOf(rapid.Just(1), rapid.IntRange(-5, 1<<20)).Draw(t, "weight"), Down: rapid.IntRange(0, 9).Draw(t, "down") == 0}
+	p := vts.PeerSample{Weight: rapid.OneOf(rapid.Just(1), rapid.IntRange(-5, 1<<20)).Draw(t, "weight"),
+		Down: rapid.IntRange(0, 9).Draw(t, "down") == 0}
 	p.Requests = odd(math.MaxUint64/1024).Draw(t, "requests")
-	p.ResponseMsec, p.RequestMsec = odd(math.MaxUint64/1024).Draw(t, "response ms"), odd(math.MaxUint64/1024).Draw(t, "request ms")
+	p.ResponseMsec, p.RequestMsec = odd(math.MaxUint64/1024).Draw(t,
+		"response ms"), odd(math.MaxUint64/1024).Draw(t, "request ms")
 	if rapid.Bool().Draw(t, "usual times") {
 		p.ResponseMsec = p.Requests / 64 * rapid.Uint64Range(0, 64*1000).Draw(t, "64ths of ms")
 		p.RequestMsec = p.ResponseMsec
@@ -97,11 +101,14 @@ func drawPeer(t *rapid.T) vts.PeerSample {
 // wildProperty: whatever a page says, nothing panics, every number is one, and asking changes nothing.
 func wildProperty(t *rapid.T) {
 	w := newWild(t)
-	cfg := tuner.Config{Eject: rapid.Bool().Draw(t, "eject"), Regimes: load.RegimeConfig{Observe: -1}, Groups: map[string]tuner.GroupConfig{},
-		Method:    rapid.SampledFrom([]tuner.Method{tuner.RoundRobin, tuner.LeastConn, tuner.LeastTime}).Draw(t, "method"),
+	cfg := tuner.Config{Eject: rapid.Bool().Draw(t, "eject"), Regimes: load.RegimeConfig{Observe: -1},
+		Groups: map[string]tuner.GroupConfig{},
+		Method: rapid.SampledFrom([]tuner.Method{tuner.RoundRobin, tuner.LeastConn, tuner.LeastTime}).Draw(t,
+			"method"),
 		Unlimited: rapid.Bool().Draw(t, "unlimited")}
 	if rapid.Bool().Draw(t, "deadline is given") {
-		cfg.Groups["g0"] = tuner.GroupConfig{Deadline: time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "deadline"))}
+		cfg.Groups["g0"] = tuner.GroupConfig{Deadline: time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t,
+			"deadline"))}
 	}
 	p, err := tuner.New(cfg)
 	if err != nil {
@@ -117,7 +124,8 @@ func wildProperty(t *rapid.T) {
 		}
 		e := p.Explain()
 		if e.Budget < left {
-			t.Fatalf("%d changes left after an interval without a change, want at least the %d of before", e.Budget, left)
+			t.Fatalf("%d changes left after an interval without a change, want at least the %d of before", e.Budget,
+				left)
 		}
 		left = e.Budget
 		if _, err := json.Marshal(e); err != nil {

@@ -77,7 +77,8 @@ func tunerFor(t testing.TB, sc *deathstarbench.Scenario, method string, change f
 	t.Helper()
 	cfg := tuner.Config{Groups: make(map[string]tuner.GroupConfig), Regimes: load.RegimeConfig{Observe: -1}}
 	for _, u := range sc.Upstreams {
-		cfg.Groups[u.Name] = tuner.GroupConfig{Deadline: u.Deadline.Std(), Priority: u.Priority, Method: tuner.Method(method)}
+		cfg.Groups[u.Name] = tuner.GroupConfig{Deadline: u.Deadline.Std(), Priority: u.Priority,
+			Method: tuner.Method(method)}
 	}
 	if change != nil {
 		change(&cfg)
@@ -118,7 +119,8 @@ func run(t testing.TB, w *world, p control.Policy, options ...control.Option) []
 			t.Fatal(err)
 		}
 		c := sim.Sum(w.Interval())
-		iv := interval{end: w.Now(), p99: time.Duration(c.Latency.Quantile(0.99)), outcome: outcome, err: err, weights: w.Weights(), shares: map[string]float64{}}
+		iv := interval{end: w.Now(), p99: time.Duration(c.Latency.Quantile(0.99)), outcome: outcome, err: err,
+			weights: w.Weights(), shares: map[string]float64{}}
 		if c.Requests > 0 {
 			iv.errors = float64(c.Errors) / float64(c.Requests)
 		}
@@ -163,8 +165,10 @@ func ms(v float64) deathstarbench.Duration {
 
 // servers makes a scenario of one workload: slots and speed by server, and how much of all capacity the load uses.
 func servers(slots []int, speeds []float64, use float64, duration time.Duration) *deathstarbench.Scenario {
-	sc := &deathstarbench.Scenario{Name: "test", Duration: deathstarbench.Duration(duration), Warmup: ms(15000), ControlInterval: ms(3000),
-		Upstreams: []deathstarbench.Upstream{{Name: "compose_backend", Workload: "compose-post", Method: deathstarbench.RoundRobin, Deadline: ms(60)}}}
+	sc := &deathstarbench.Scenario{Name: "test", Duration: deathstarbench.Duration(duration), Warmup: ms(15000),
+		ControlInterval: ms(3000),
+		Upstreams: []deathstarbench.Upstream{{Name: "compose_backend", Workload: "compose-post",
+			Method: deathstarbench.RoundRobin, Deadline: ms(60)}}}
 	capacity := 0.0
 	for i, n := range slots {
 		name := fmt.Sprintf("s%02d", i)
@@ -174,7 +178,8 @@ func servers(slots []int, speeds []float64, use float64, duration time.Duration)
 		sc.Upstreams[0].Weights = append(sc.Upstreams[0].Weights, 1)
 		capacity += float64(n) * speeds[i] / 0.020
 	}
-	sc.Loads = []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: use * capacity}}}}
+	sc.Loads = []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp",
+		Phases: []deathstarbench.Phase{{Rate: use * capacity}}}}
 	return sc
 }
 

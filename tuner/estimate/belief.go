@@ -2,8 +2,8 @@ package estimate
 
 import "math"
 
-// Belief is what is believed of one server, as a value: the numbers of slots that it may have with their probabilities, and the
-// service times that go with each.
+// Belief is what is believed of one server, as a value: the numbers of slots that it may have with their probabilities,
+// and the service times that go with each.
 type Belief struct {
 	Known   bool         `json:"known"`
 	Slots   []Hypothesis `json:"slots"`          // probabilities sum to 1
@@ -30,7 +30,8 @@ func (b Belief) Service(class int) float64 {
 	return math.Exp(sum)
 }
 
-// Capacity is how many requests of a class per second the server serves at most, the geometric mean over the numbers of slots.
+// Capacity is how many requests of a class per second the server serves at most, the geometric mean over the numbers of
+// slots.
 func (b Belief) Capacity(class int) float64 {
 	sum := 0.0
 	for _, h := range b.Slots {

@@ -18,9 +18,10 @@ type Member struct {
 
 // Believe weighs the numbers of slots of all servers of a pool against each other and returns what is believed of each.
 //
-// Servers of a pool are mostly alike in speed, or in slots: a server that holds many requests and is slow by one number of slots but
-// as fast as its peers by another is believed to have the other. Each counts as a prior beside what was seen of the server itself
-// (Server.Observe). The weights that somebody gave them count for nothing: half of those in use are not about capacity.
+// Servers of a pool are mostly alike in speed, or in slots: a server that holds many requests and is slow by one number
+// of slots but as fast as its peers by another is believed to have the other. Each counts as a prior beside what was
+// seen of the server itself (Server.Observe). The weights that somebody gave them count for nothing: half of those in
+// use are not about capacity.
 func Believe(p *params.Params, members []Member, groups int) []Belief {
 	for i := range members {
 		members[i].takeVote()
@@ -49,8 +50,8 @@ type pool struct {
 	sure   float64 // servers whose slots are known
 }
 
-// takeVote sets what the server alone says of its slots. It counts by how far that is from knowing nothing (Kullback–Leibler), so that
-// servers of which nothing is known do not outvote the few of which something is.
+// takeVote sets what the server alone says of its slots. It counts by how far that is from knowing nothing
+// (Kullback–Leibler), so that servers of which nothing is known do not outvote the few of which something is.
 func (m *Member) takeVote() {
 	m.vote, m.sure = [choices]float64{}, 0
 	if !m.seen {
@@ -72,8 +73,8 @@ func (m *Member) takeVote() {
 	}
 }
 
-// ofOthers is how probable a number of slots is of a server by those of the others: as that of one of them, or as that of any server
-// with the weight of Params.SlotsApart of them (Blackwell and MacQueen 1973).
+// ofOthers is how probable a number of slots is of a server by those of the others: as that of one of them, or as that
+// of any server with the weight of Params.SlotsApart of them (Blackwell and MacQueen 1973).
 func (t *pool) ofOthers(p *params.Params, m *Member, h int) float64 {
 	return (t.vote[h] - m.vote[h] + p.SlotsApart*broad[h]) / (t.sure - m.sure + p.SlotsApart)
 }

@@ -88,7 +88,8 @@ func TestAChangeOfSpeedIsNoticedAndItsEnd(t *testing.T) {
 		{"the fault has ended", 0.020, 0.017, 0.024},
 	} {
 		if got := a.at(4, c.service, 40, 0.03, 4).Service(0); got < c.low || got > c.high {
-			t.Errorf("%s: service time got %.1f ms after four intervals, want %.0f to %.0f ms", c.name, got*1e3, c.low*1e3, c.high*1e3)
+			t.Errorf("%s: service time got %.1f ms after four intervals, want %.0f to %.0f ms", c.name, got*1e3,
+				c.low*1e3, c.high*1e3)
 		}
 	}
 }
@@ -168,7 +169,8 @@ func TestSnapshotsOfServers(t *testing.T) {
 		{"without a class", func(s *estimate.Snapshot) { s.Variance[3] = nil }, 1, "classes"},
 		{"with a service time of aeons", func(s *estimate.Snapshot) { s.LogServiceSec[0][0] = 1e3 }, 1, "not usable"},
 		{"with a negative variance", func(s *estimate.Snapshot) { s.Variance[0][0] = -1 }, 1, "not usable"},
-		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Variance[0][0] = math.NaN() }, 1, "not usable"},
+		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Variance[0][0] = math.NaN() }, 1,
+			"not usable"},
 		{"with evidence that is no number", func(s *estimate.Snapshot) { s.Evidence[0] = math.NaN() }, 1, "not usable"},
 		{"with probabilities beyond one", func(s *estimate.Snapshot) { s.Probability[0] += 0.5 }, 1, "sum to"},
 	} {
@@ -210,7 +212,8 @@ func TestAnIdleClassLeavesTheServerKnown(t *testing.T) {
 		t.Fatalf("got %+v, want a server of 20 ms", b)
 	}
 	if b.SD[1] < 0.5 || !(b.Service(1) > 0) {
-		t.Errorf("the idle class takes %v s, known within %.2f, want some time that is hardly known", b.Service(1), b.SD[1])
+		t.Errorf("the idle class takes %v s, known within %.2f, want some time that is hardly known", b.Service(1),
+			b.SD[1])
 	}
 }
 
@@ -241,14 +244,15 @@ func TestASpeedThatHoldsIsNoChange(t *testing.T) {
 	}
 }
 
-// Two classes at a saturated server, the second with three completions: how capacity is split between them comes from what is typical
-// of each, not from those three.
+// Two classes at a saturated server, the second with three completions: how capacity is split between them comes from
+// what is typical of each, not from those three.
 func TestFewCompletionsProveLittle(t *testing.T) {
 	learn := func(seconds float64) float64 {
 		par := params.Default()
 		s := estimate.NewServer(2)
 		s.Observe(&par, 3, poisson, []estimate.Reading{
-			{DonePerSec: 8, ResponseSec: 2, Count: 8 * seconds, TypicalSec: 0.040}, {DonePerSec: 1, ResponseSec: 2, Count: seconds, TypicalSec: 0.020}})
+			{DonePerSec: 8, ResponseSec: 2, Count: 8 * seconds, TypicalSec: 0.040}, {DonePerSec: 1, ResponseSec: 2,
+				Count: seconds, TypicalSec: 0.020}})
 		return estimate.Believe(&par, []estimate.Member{{Server: s, Group: []int{0, 1}}}, 2)[0].Capacity(0)
 	}
 	few, many := learn(1), learn(1000)

@@ -22,8 +22,9 @@ func (d *deviation) sd() float64 {
 	return d.sum / math.Sqrt(d.weight)
 }
 
-// shift is the one statistic of change: two-sided cumulative sums (Page 1954) of the deviations of a server. A deviation counts for
-// at most OutlierSD within Persistence, so that no single pause is a change, however long it made requests wait.
+// shift is the one statistic of change: two-sided cumulative sums (Page 1954) of the deviations of a server. A
+// deviation counts for at most OutlierSD within Persistence, so that no single pause is a change, however long it made
+// requests wait.
 type shift struct {
 	up, down float64
 	lasted   float64 // s since the sum in question left zero

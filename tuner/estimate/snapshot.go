@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// Snapshot is what is known of a server, as plain data: by number of slots in the order of queueing.Slots, and by class.
+// Snapshot is what is known of a server, as plain data: by number of slots in the order of queueing.Slots, and by
+// class.
 type Snapshot struct {
 	LogServiceSec [][]float64 `json:"log_service_s"`
 	Variance      [][]float64 `json:"variance"`
@@ -31,7 +32,8 @@ func (s *Server) Snapshot() Snapshot {
 
 // Check reports whether the snapshot is one of a server of so many classes.
 func (s Snapshot) Check(classes int) error {
-	if len(s.LogServiceSec) != choices || len(s.Variance) != choices || len(s.Evidence) != choices || len(s.Probability) != choices ||
+	if len(s.LogServiceSec) != choices || len(s.Variance) != choices || len(s.Evidence) != choices ||
+		len(s.Probability) != choices ||
 		len(s.Common) != choices {
 		return fmt.Errorf("%d numbers of slots: want %d", len(s.LogServiceSec), choices)
 	}
@@ -44,7 +46,8 @@ func (s Snapshot) Check(classes int) error {
 			return fmt.Errorf("%d classes: want %d", len(s.LogServiceSec[h]), classes)
 		}
 		for k := range s.LogServiceSec[h] {
-			if v := s.LogServiceSec[h][k]; math.IsNaN(v) || math.Abs(v) > 50 || !(s.Variance[h][k] >= 0) || math.IsInf(s.Variance[h][k], 0) {
+			if v := s.LogServiceSec[h][k]; math.IsNaN(v) || math.Abs(v) > 50 || !(s.Variance[h][k] >= 0) ||
+				math.IsInf(s.Variance[h][k], 0) {
 				return fmt.Errorf("log service time %v with variance %v: not usable", v, s.Variance[h][k])
 			}
 		}

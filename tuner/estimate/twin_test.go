@@ -30,8 +30,8 @@ type twin struct {
 // ramp is a load that shows what servers are: how waiting grows tells slots from speed.
 var ramp = []float64{0.4, 0.7, 0.9, 0.6}
 
-// newTwin returns servers of so many slots with weights by slots, of which no operator said anything. Each load, a share of all
-// their capacity, is there for so long.
+// newTwin returns servers of so many slots with weights by slots, of which no operator said anything. Each load, a
+// share of all their capacity, is there for so long.
 func newTwin(t *testing.T, m plan.Method, slots []int, loads []float64, each, interval time.Duration, faults ...deathstarbench.Fault) *twin {
 	t.Helper()
 	sc := &deathstarbench.Scenario{Name: "twin", Duration: deathstarbench.Duration(each * time.Duration(len(loads))),
@@ -48,7 +48,8 @@ func newTwin(t *testing.T, m plan.Method, slots []int, loads []float64, each, in
 	}
 	load := deathstarbench.Traffic{Workload: "compose-post", Arrival: "exp"}
 	for i, use := range loads {
-		load.Phases = append(load.Phases, deathstarbench.Phase{At: deathstarbench.Duration(each * time.Duration(i)), Rate: use * float64(all) / service})
+		load.Phases = append(load.Phases, deathstarbench.Phase{At: deathstarbench.Duration(each * time.Duration(i)),
+			Rate: use * float64(all) / service})
 	}
 	sc.Loads = []deathstarbench.Traffic{load}
 	run, err := sim.New(sc, sim.Options{Seed: 7})
@@ -73,9 +74,11 @@ func (w *twin) step(t *testing.T) {
 	for i, p := range s.Groups[0].Peers {
 		n, r := float64(p.Requests), estimate.Reading{}
 		if n > 0 {
-			r = estimate.Reading{Count: n, DonePerSec: n / w.interval.Seconds(), ResponseSec: float64(p.ResponseMsec) / 1e3 / n}
+			r = estimate.Reading{Count: n, DonePerSec: n / w.interval.Seconds(),
+				ResponseSec: float64(p.ResponseMsec) / 1e3 / n}
 		}
-		w.members[i].Observe(&w.par, w.interval.Seconds(), plan.FlowTo(w.method, w.share[i], 0.25), []estimate.Reading{r})
+		w.members[i].Observe(&w.par, w.interval.Seconds(), plan.FlowTo(w.method, w.share[i], 0.25),
+			[]estimate.Reading{r})
 	}
 	w.beliefs = estimate.Believe(&w.par, w.members, 1)
 }
@@ -107,7 +110,8 @@ func TestCapacityIsFound(t *testing.T) {
 				}
 				for i, n := range c.slots {
 					if off := w.off(i, n); math.Abs(off) > 0.1 {
-						t.Errorf("server of %d slots: capacity %+.0f %% off with %.1f slots, want at most 10 %%", n, 100*off, w.beliefs[i].MeanSlots())
+						t.Errorf("server of %d slots: capacity %+.0f %% off with %.1f slots, want at most 10 %%", n,
+							100*off, w.beliefs[i].MeanSlots())
 					}
 				}
 			})
@@ -135,7 +139,8 @@ func TestAPauseIsNotASlowServer(t *testing.T) {
 				each := max(time.Minute, 10*interval)
 				at := 4*each + 2*interval
 				w := newTwin(t, m, []int{4, 4, 4}, append(slices.Clone(ramp), 0.6), each, interval,
-					deathstarbench.Fault{Server: "s0", Kind: deathstarbench.Pause, At: deathstarbench.Duration(at), Until: deathstarbench.Duration(at + 2*time.Second)})
+					deathstarbench.Fault{Server: "s0", Kind: deathstarbench.Pause, At: deathstarbench.Duration(at),
+						Until: deathstarbench.Duration(at + 2*time.Second)})
 				before, least, most := 0.0, math.Inf(1), 0.0
 				for !w.run.Done() {
 					w.step(t)
@@ -146,7 +151,8 @@ func TestAPauseIsNotASlowServer(t *testing.T) {
 					}
 				}
 				if least < 0.95*before || most > 1.05*before {
-					t.Errorf("capacity %.0f/s before a pause, %.0f to %.0f/s after it, want it within 5 %%", before, least, most)
+					t.Errorf("capacity %.0f/s before a pause, %.0f to %.0f/s after it, want it within 5 %%", before,
+						least, most)
 				}
 			})
 		}
@@ -187,7 +193,8 @@ func TestASlowdownIsFound(t *testing.T) {
 				at := 4 * each
 				end := at + time.Duration(c.within)*c.interval
 				w := newTwin(t, m, []int{4, 4, 4}, append(slices.Clone(ramp), 0.45), each, c.interval,
-					deathstarbench.Fault{Server: "s0", Kind: deathstarbench.Slowdown, Factor: 2, At: deathstarbench.Duration(at), Until: deathstarbench.Duration(end + time.Hour)})
+					deathstarbench.Fault{Server: "s0", Kind: deathstarbench.Slowdown, Factor: 2,
+						At: deathstarbench.Duration(at), Until: deathstarbench.Duration(end + time.Hour)})
 				before := 0.0
 				for w.run.Now() < end {
 					if w.step(t); w.run.Now() <= at {

@@ -1,6 +1,7 @@
 package gate
 
-// Ejection is the state of one server of one group that may be marked down for failing. Times are seconds of control time.
+// Ejection is the state of one server of one group that may be marked down for failing. Times are seconds of control
+// time.
 type Ejection struct {
 	Active   bool    `json:"active"` // down by our doing
 	SinceSec float64 `json:"since_s"`
@@ -21,12 +22,12 @@ const (
 	ejectDear    = 0.05 // share of a group's requests that make a relapse dear
 )
 
-// EjectPart is the share of a group's requests from which a server that fails is ejected where its weight should have kept them
-// away: one that hangs holds many, and is hardly picked any more.
+// EjectPart is the share of a group's requests from which a server that fails is ejected where its weight should have
+// kept them away: one that hangs holds many, and is hardly picked any more.
 const EjectPart = 0.02
 
-// Due reports whether an ejected server is to be tried again: when it answers who asks it, or, where nobody asks or its answers were
-// worth nothing, when its time is over.
+// Due reports whether an ejected server is to be tried again: when it answers who asks it, or, where nobody asks or its
+// answers were worth nothing, when its time is over.
 func (e *Ejection) Due(now float64) bool {
 	if !e.Active {
 		return false
@@ -41,7 +42,8 @@ func (e *Ejection) Due(now float64) bool {
 // Fails reports whether a server that fails such a share of its requests is to be ejected.
 func (e *Ejection) Fails(share float64) bool { return !e.Active && share >= EjectAt }
 
-// Committed tells that the server was marked down, or let back, at the time now; part is its share of the group's requests then.
+// Committed tells that the server was marked down, or let back, at the time now; part is its share of the group's
+// requests then.
 func (e *Ejection) Committed(down bool, part, now float64) {
 	if down == e.Active {
 		return

@@ -117,18 +117,20 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 	case math.IsInf(v.Price, 1):
 		return hold(BoundBudget, "%.0f %% better expected, but no change is left", percent)
 	case q.GainShare < v.Price:
-		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent, 100*v.Price, b.Left())
+		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent,
+			100*v.Price, b.Left())
 	case s.Changes > 0 && s.SinceSec < p.SettleSec:
 		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
 	case s.LastedSec < patience(p, q) && !s.fresh(p, q):
-		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent, s.LastedSec, patience(p, q))
+		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent,
+			s.LastedSec, patience(p, q))
 	}
 	v.Pass = true
 	return v
 }
 
-// patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something is. An emergency is
-// not waited for.
+// patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something
+// is. An emergency is not waited for.
 func patience(p *params.Params, q Question) float64 {
 	if q.Urgent {
 		return 0

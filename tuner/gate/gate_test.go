@@ -19,7 +19,8 @@ func TestBudget(t *testing.T) {
 		price float64
 	}{
 		{"a full one asks for the least gain", func(*Budget) {}, 6, 0.03},
-		{"each change makes the next one dearer, by the square", func(b *Budget) { b.Spend(); b.Spend() }, 4, 0.03 * 36 / 16},
+		{"each change makes the next one dearer, by the square", func(b *Budget) { b.Spend(); b.Spend() }, 4,
+			0.03 * 36 / 16},
 		{"the last change is kept for what is worth it", func(b *Budget) {
 			for range 5 {
 				b.Spend()
@@ -70,13 +71,16 @@ func TestJudge(t *testing.T) {
 	}{
 		{"a gain that has lasted passes", State{LastedSec: 6, SinceSec: 100}, 6, good, ""},
 		{"one that has not waits", State{LastedSec: 3, SinceSec: 100}, 6, good, BoundPatience},
-		{"a change that is not worth writing", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: 0.9}, BoundDeadBand},
-		{"a gain that does not pay", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: 0.02, Differs: true}, BoundGain},
+		{"a change that is not worth writing", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: 0.9},
+			BoundDeadBand},
+		{"a gain that does not pay", State{LastedSec: 6, SinceSec: 100}, 6,
+			Question{GainShare: 0.02, Differs: true}, BoundGain},
 		{"a gain that would pay with a full budget", State{LastedSec: 6, SinceSec: 100}, 2, good, BoundGain},
 		{"no change left", State{LastedSec: 6, SinceSec: 100}, 0.9, good, BoundBudget},
 		{"after a change nothing is judged", State{LastedSec: 6, SinceSec: 2, Changes: 1}, 6, good, BoundSettle},
 		{"before the first one there is nothing to settle", State{LastedSec: 6, SinceSec: 2}, 6, good, ""},
-		{"a change for the worse", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: -5, Differs: true}, BoundGain},
+		{"a change for the worse", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: -5, Differs: true},
+			BoundGain},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := full()
@@ -109,7 +113,8 @@ func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
 		{"one in three intervals", "--x--x--x--x--x", BoundIdle},
 		{"a pause in a load that is dense", "xxx-xxx-x-xxx", ""},
 		{"a load that came back, for longer than the pause", "---xxxx", ""},
-		{"an hour without requests is over after a few seconds of them", strings.Repeat("-", 18000) + strings.Repeat("x", 21), ""},
+		{"an hour without requests is over after a few seconds of them",
+			strings.Repeat("-", 18000) + strings.Repeat("x", 21), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s State
@@ -184,7 +189,8 @@ func TestEjection(t *testing.T) {
 			t.Errorf("%s: due at %v, want at %v", c.name, e, c.due)
 		}
 		if e.Fails(0.9) == c.down || e.Fails(0.1) {
-			t.Errorf("%s: a server that is out fails no more, one that is in does at nine tenths of its requests", c.name)
+			t.Errorf("%s: a server that is out fails no more, one that is in does at nine tenths of its requests",
+				c.name)
 		}
 	}
 }

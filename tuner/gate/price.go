@@ -6,8 +6,8 @@ import (
 	"trimtab/tuner/params"
 )
 
-// Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as it is used up.
-// So the last changes are kept for what is worth them.
+// Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as
+// it is used up. So the last changes are kept for what is worth them.
 type Budget struct {
 	Level     float64 // changes left
 	Most      float64 // changes that it holds
@@ -22,8 +22,8 @@ func (b *Budget) Advance(seconds float64) {
 	}
 }
 
-// Price is the predicted relative gain that a change must bring: least with a full budget, by the square of what is used up more
-// with less, +Inf without a change left.
+// Price is the predicted relative gain that a change must bring: least with a full budget, by the square of what is
+// used up more with less, +Inf without a change left.
 func (b *Budget) Price(least float64) float64 {
 	switch {
 	case b.Unlimited:

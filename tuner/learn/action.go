@@ -14,9 +14,9 @@ const (
 // Actions are all actions, in the order of Regime.Cells.
 func Actions() []Action { return []Action{Specific, General} }
 
-// Regime is what was learned in one regime of load: the value of each action and how far the model is off. The reward of
-// an action is −log(measured cost ÷ cost that the model gives weights in proportion to capacity), the mean over a visit,
-// so that what a regime costs anyhow is in the model and what is learned is its error.
+// Regime is what was learned in one regime of load: the value of each action and how far the model is off. The reward
+// of an action is −log(measured cost ÷ cost that the model gives weights in proportion to capacity), the mean over a
+// visit, so that what a regime costs anyhow is in the model and what is learned is its error.
 type Regime struct {
 	Cells      []Cell  `json:"cells"`      // by action
 	Correction float64 `json:"correction"` // mean log(measured ÷ model's cost)

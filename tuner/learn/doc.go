@@ -1,5 +1,5 @@
-// Package learn holds what experience says of each regime of load: the value of the few actions that there are (Q learning,
-// one reward a visit), and how far the model of costs is off.
+// Package learn holds what experience says of each regime of load: the value of the few actions that there are (Q
+// learning, one reward a visit), and how far the model of costs is off.
 //
 //	r := learn.NewRegime()
 //	a := r.Choose()             // when the regime begins

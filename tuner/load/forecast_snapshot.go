@@ -52,17 +52,20 @@ func (s *ForecastSnapshot) check(groups []string, components int) error {
 			len(s.Groups), len(s.Parts), len(groups), components)
 	}
 	for i, p := range s.Parts {
-		if p.Demand < -1 || p.Demand >= len(s.Demands) || len(p.RatePerSec) != len(groups) || !sound(p.Sec) || !sound(p.RatePerSec...) {
+		if p.Demand < -1 || p.Demand >= len(s.Demands) || len(p.RatePerSec) != len(groups) || !sound(p.Sec) ||
+			!sound(p.RatePerSec...) {
 			return fmt.Errorf("forecast: component %d is not sound", i)
 		}
 	}
 	for i, d := range s.Demands {
-		if len(d.RatePerSec) != len(groups) || len(d.Next) != len(s.Demands) || !sound(d.RatePerSec...) || !sound(d.Next...) ||
+		if len(d.RatePerSec) != len(groups) || len(d.Next) != len(s.Demands) || !sound(d.RatePerSec...) ||
+			!sound(d.Next...) ||
 			!sound(d.Sec, d.Visits, d.LogSquare, math.Abs(d.LogLength)) {
 			return fmt.Errorf("forecast: demand %d is not sound", i)
 		}
 	}
-	if v, n := s.Visit, len(s.Demands); v != nil && (v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n || v.Now < 0 && v.Next >= 0 ||
+	if v, n := s.Visit, len(s.Demands); v != nil && (v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n ||
+		v.Now < 0 && v.Next >= 0 ||
 		!sound(v.Sec, v.NextSec, v.UnknownSec)) {
 		return fmt.Errorf("forecast: the visit %+v is not sound", *v)
 	}

@@ -46,10 +46,12 @@ func TestAForecastKnowsWhatFollowsAndWhen(t *testing.T) {
 
 func TestABurstIsNoRegime(t *testing.T) {
 	f := NewForecast([]string{"a", "b"}, 3)
-	play(f, dayAndNight, [2]float64{0, 300}, [2]float64{1, 6}, [2]float64{0, 294}, [2]float64{1, 270}, [2]float64{0, 30})
+	play(f, dayAndNight, [2]float64{0, 300}, [2]float64{1, 6}, [2]float64{0, 294}, [2]float64{1, 270},
+		[2]float64{0, 30})
 	d := f.Demands()[0]
 	if d.Visits != 1 || math.Abs(math.Exp(d.LogLength)-600) > 10 {
-		t.Errorf("got %.0f visits of %.0f s, want one of 600 s: 6 s of another load do not end it", d.Visits, math.Exp(d.LogLength))
+		t.Errorf("got %.0f visits of %.0f s, want one of 600 s: 6 s of another load do not end it", d.Visits,
+			math.Exp(d.LogLength))
 	}
 }
 
@@ -92,7 +94,8 @@ func TestAForecastSurvivesItsSnapshot(t *testing.T) {
 		play(g, dayAndNight, v)
 		now, sec := g.Now()
 		if want, age := f.Now(); now != want || sec != age || !reflect.DeepEqual(f.Demands(), g.Demands()) {
-			t.Fatalf("got demand %d for %v s and %+v, want %d for %v s and %+v as without", now, sec, g.Demands(), want, age, f.Demands())
+			t.Fatalf("got demand %d for %v s and %+v, want %d for %v s and %+v as without", now, sec, g.Demands(),
+				want, age, f.Demands())
 		}
 	}
 	for _, c := range []struct {

@@ -6,8 +6,8 @@ import (
 	"trimtab/tuner/params"
 )
 
-// Rate follows how many requests arrive per second: the mean over Params.RateMemory while what differs is chance, and the
-// last interval as soon as it is not.
+// Rate follows how many requests arrive per second: the mean over Params.RateMemory while what differs is chance, and
+// the last interval as soon as it is not.
 type Rate struct {
 	params *params.Params
 	perSec float64
@@ -35,9 +35,10 @@ func (r *Rate) Observe(perSec, seconds float64) {
 // PerSec is the rate now, 0 before the first interval.
 func (r *Rate) PerSec() float64 { return r.perSec }
 
-// Arrivals estimates how many requests per second arrive at a group balanced by round robin, where the servers that keep up tell
-// it: they finish what they are sent, their share of everything, and a server that finishes less of its share is one that fills up.
-// asked are the requests per second that ended at each server, shares what each was sent, both in the same order.
+// Arrivals estimates how many requests per second arrive at a group balanced by round robin, where the servers that
+// keep up tell it: they finish what they are sent, their share of everything, and a server that finishes less of its
+// share is one that fills up. asked are the requests per second that ended at each server, shares what each was sent,
+// both in the same order.
 func Arrivals(asked, shares []float64) float64 {
 	total := 0.0
 	for _, a := range asked {

@@ -15,7 +15,8 @@ import (
 var update = flag.Bool("update", false, "rewrite docs/lab/parameters.md")
 
 func TestEveryParameterSaysWhatItIsAndWhereItComesFrom(t *testing.T) {
-	units := []string{"log", "sd", "s", "nat", "ratio", "probability", "deadlines", "changes", "requests", "services", "scv", "servers"}
+	units := []string{"log", "sd", "s", "nat", "ratio", "probability", "deadlines", "changes", "requests",
+		"services", "scv", "servers"}
 	for _, p := range All() {
 		t.Run(p.Name, func(t *testing.T) {
 			if !slices.Contains(units, p.Unit) || p.About == "" || p.Part == "" {

@@ -6,12 +6,12 @@ import (
 	"trimtab/tuner/queueing"
 )
 
-// pooled is the irregularity of what a server is sent by a method that goes by the requests it holds: little, for it is sent
-// requests when it has room.
+// pooled is the irregularity of what a server is sent by a method that goes by the requests it holds: little, for it is
+// sent requests when it has room.
 var pooled = queueing.Flow{Arrivals: 0.15, Service: 0.15}
 
-// FlowTo is how irregular the requests are that a server is sent: by round robin, those of every n'th of a Poisson stream, whose
-// times between arrivals have a squared coefficient of variation of the server's share.
+// FlowTo is how irregular the requests are that a server is sent: by round robin, those of every n'th of a Poisson
+// stream, whose times between arrivals have a squared coefficient of variation of the server's share.
 func FlowTo(m Method, share, scv float64) queueing.Flow {
 	if m.LoadAware() {
 		return pooled
@@ -19,9 +19,10 @@ func FlowTo(m Method, share, scv float64) queueing.Flow {
 	return queueing.Flow{Arrivals: share, Service: scv}
 }
 
-// Cost is what shares cost: the logarithm of the tardiness of all requests, their mean response times by Params.MeanShare and what
-// fails, in deadlines per second, averaged over the numbers of slots that servers may have; the mean of the logarithms over the demand,
-// so that a load in which everything is late does not drown the present one.
+// Cost is what shares cost: the logarithm of the tardiness of all requests, their mean response times by
+// Params.MeanShare and what fails, in deadlines per second, averaged over the numbers of slots that servers may have;
+// the mean of the logarithms over the demand, so that a load in which everything is late does not drown the present
+// one.
 func (p *Problem) Cost(x Shares) float64 { return p.Costs(x)[0] }
 
 // Costs are those of several shares.

@@ -60,7 +60,8 @@ func best(p *Problem, n int) (least float64, at []float64) {
 
 func TestSolveAgainstBruteForce(t *testing.T) {
 	unsure := known(4, 0.02)
-	unsure.Slots = []estimate.Hypothesis{{Slots: 2, Probability: 0.5, ServiceSec: []float64{0.02}}, {Slots: 8, Probability: 0.5, ServiceSec: []float64{0.02}}}
+	unsure.Slots = []estimate.Hypothesis{{Slots: 2, Probability: 0.5, ServiceSec: []float64{0.02}},
+		{Slots: 8, Probability: 0.5, ServiceSec: []float64{0.02}}}
 	failing := known(4, 0.02)
 	failing.Fail = []float64{0.2}
 	full := known(4, 0.02)
@@ -105,12 +106,15 @@ func drawProblem(t *rapid.T) *Problem {
 	if rapid.Bool().Draw(t, "table") {
 		p.Table = objective.NewTable()
 	}
-	groups, method := rapid.IntRange(1, 3).Draw(t, "groups"), rapid.SampledFrom([]Method{RoundRobin, LeastConn, LeastTime}).Draw(t, "method")
+	groups, method := rapid.IntRange(1, 3).Draw(t, "groups"), rapid.SampledFrom([]Method{RoundRobin, LeastConn,
+		LeastTime}).Draw(t, "method")
 	for range rapid.IntRange(1, 5).Draw(t, "servers") {
-		b := estimate.Belief{Fail: make([]float64, groups), SD: make([]float64, groups), Inside: rapid.Float64Range(0, 50).Draw(t, "inside")}
+		b := estimate.Belief{Fail: make([]float64, groups), SD: make([]float64, groups),
+			Inside: rapid.Float64Range(0, 50).Draw(t, "inside")}
 		n := rapid.IntRange(1, 3).Draw(t, "hypotheses")
 		for range n {
-			h := estimate.Hypothesis{Slots: rapid.SampledFrom([]float64{1, 2, 4, 8, 32}).Draw(t, "slots"), Probability: 1 / float64(n)}
+			h := estimate.Hypothesis{Slots: rapid.SampledFrom([]float64{1, 2, 4, 8, 32}).Draw(t, "slots"),
+				Probability: 1 / float64(n)}
 			for range groups {
 				h.ServiceSec = append(h.ServiceSec, rapid.Float64Range(0.002, 0.2).Draw(t, "service"))
 			}
@@ -122,15 +126,18 @@ func drawProblem(t *rapid.T) *Problem {
 		p.Beliefs = append(p.Beliefs, b)
 	}
 	for g := range groups {
-		group := Group{Method: method, RatePerSec: rapid.Float64Range(0, 500).Draw(t, "rate"), DeadlineSec: rapid.Float64Range(0.01, 0.5).Draw(t, "deadline"),
-			SCV: rapid.Float64Range(0, 4).Draw(t, "scv")}
+		group := Group{Method: method, RatePerSec: rapid.Float64Range(0, 500).Draw(t, "rate"),
+			DeadlineSec: rapid.Float64Range(0.01, 0.5).Draw(t, "deadline"),
+			SCV:         rapid.Float64Range(0, 4).Draw(t, "scv")}
 		for j := range p.Beliefs {
-			group.Links = append(group.Links, Link{Server: j, Class: g, Off: j > 0 && rapid.IntRange(0, 5).Draw(t, "off") == 0})
+			group.Links = append(group.Links, Link{Server: j, Class: g, Off: j > 0 &&
+				rapid.IntRange(0, 5).Draw(t, "off") == 0})
 		}
 		p.Groups = append(p.Groups, group)
 	}
 	if rapid.Bool().Draw(t, "demand") {
-		p.Demand = []Demand{{Load: 1.15, Probability: 0.2}, {Load: rapid.Float64Range(1, 10).Draw(t, "load"), Probability: 0.8}}
+		p.Demand = []Demand{{Load: 1.15, Probability: 0.2}, {Load: rapid.Float64Range(1, 10).Draw(t, "load"),
+			Probability: 0.8}}
 	}
 	return p
 }
@@ -170,7 +177,8 @@ func TestGradientAgainstDifferences(t *testing.T) {
 		{"least connections at 60 %", LeastConn, 0.6, nil, 0.02},
 		{"least connections at 90 %", LeastConn, 0.9, nil, 0.02},
 		{"least connections beyond full use", LeastConn, 1.3, nil, 0.02},
-		{"least connections for a load that may come", LeastConn, 0.5, []Demand{{Load: 1.15, Probability: 0.2}, {Load: 1.8, Probability: 0.8}}, 0.02},
+		{"least connections for a load that may come", LeastConn, 0.5,
+			[]Demand{{Load: 1.15, Probability: 0.2}, {Load: 1.8, Probability: 0.8}}, 0.02},
 		{"round robin at 60 %", RoundRobin, 0.6, nil, 0.02},
 		{"round robin at 90 %", RoundRobin, 0.9, nil, 0.02},
 		{"round robin beyond full use", RoundRobin, 1.3, nil, 0.02},
@@ -227,8 +235,9 @@ func TestCapacity(t *testing.T) {
 		want float64
 	}{
 		{"half used: twice the load", problem(RoundRobin, 0.5, known(2, 0.02), known(4, 0.02)), 2},
-		{"one that nobody knows counts as nothing", &Problem{Params: &par, Beliefs: []estimate.Belief{known(2, 0.02), {}},
-			Groups: []Group{{RatePerSec: 50, Links: []Link{{Server: 0}, {Server: 1}}}}}, 2},
+		{"one that nobody knows counts as nothing", &Problem{Params: &par,
+			Beliefs: []estimate.Belief{known(2, 0.02), {}},
+			Groups:  []Group{{RatePerSec: 50, Links: []Link{{Server: 0}, {Server: 1}}}}}, 2},
 		{"one that fails counts as nothing", problem(RoundRobin, 0.5, known(2, 0.02), failing), 1},
 		{"no load fits any number of times", problem(RoundRobin, 0, known(2, 0.02)), math.Inf(1)},
 	} {

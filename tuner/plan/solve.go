@@ -31,8 +31,8 @@ const (
 )
 
 // Solve returns the shares that cost least, found by exponentiated gradient from start, which they are pulled towards
-// by Params.Pull, or PullAware, times the Kullback–Leibler divergence: where classes may be spread over servers in many ways that
-// cost the same, they are spread as in start.
+// by Params.Pull, or PullAware, times the Kullback–Leibler divergence: where classes may be spread over servers in many
+// ways that cost the same, they are spread as in start.
 func (p *Problem) Solve(start Shares) Shares {
 	x, next, grad, nextGrad := p.NewShares(), p.NewShares(), p.NewShares(), p.NewShares()
 	for g := range x {

@@ -11,8 +11,8 @@ import (
 	"trimtab/tuner/queueing"
 )
 
-// TestWaitsAreThoseOfTheTwin measures the mean wait at servers of 2, 4 and 8 slots behind a smooth round robin by capacity and
-// compares it with the formula.
+// TestWaitsAreThoseOfTheTwin measures the mean wait at servers of 2, 4 and 8 slots behind a smooth round robin by
+// capacity and compares it with the formula.
 func TestWaitsAreThoseOfTheTwin(t *testing.T) {
 	const seconds, service, scv = 300, 0.020, 0.25
 	slots := []int{2, 4, 8}
@@ -20,11 +20,14 @@ func TestWaitsAreThoseOfTheTwin(t *testing.T) {
 		t.Run(fmt.Sprintf("at %.0f %%", 100*load), func(t *testing.T) {
 			sc := &deathstarbench.Scenario{Name: "waits", Duration: deathstarbench.Duration(seconds * time.Second),
 				ControlInterval: deathstarbench.Duration(3 * time.Second),
-				Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "compose-post", Method: deathstarbench.RoundRobin,
+				Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "compose-post",
+					Method:  deathstarbench.RoundRobin,
 					Servers: []string{"a", "b", "c"}, Weights: slots}},
-				Loads: []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: load * 14 / service}}}}}
+				Loads: []deathstarbench.Traffic{{Workload: "compose-post", Arrival: "exp",
+					Phases: []deathstarbench.Phase{{Rate: load * 14 / service}}}}}
 			for i, n := range slots {
-				sc.Servers = append(sc.Servers, deathstarbench.Server{Name: sc.Upstreams[0].Servers[i], Slots: n, ServiceCV: math.Sqrt(scv), QueueLimit: 100000,
+				sc.Servers = append(sc.Servers, deathstarbench.Server{Name: sc.Upstreams[0].Servers[i], Slots: n,
+					ServiceCV: math.Sqrt(scv), QueueLimit: 100000,
 					Service: map[string]deathstarbench.Duration{"compose-post": deathstarbench.Duration(service * 1e9)}})
 			}
 			run, err := sim.New(sc, sim.Options{Seed: 11})

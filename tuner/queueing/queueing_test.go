@@ -69,7 +69,8 @@ func TestRegularFlowsWaitLess(t *testing.T) {
 	for _, c := range Slots {
 		for _, rho := range []float64{0.3, 0.6, 0.9} {
 			t.Run(fmt.Sprintf("%v slots at %v", c, rho), func(t *testing.T) {
-				poisson, split, calm := Wait(rho, c, Flow{1, 0.4}), Wait(rho, c, Flow{0.1, 0.4}), Wait(rho, c, Flow{0, 0})
+				poisson, split, calm := Wait(rho, c, Flow{1, 0.4}), Wait(rho, c, Flow{0.1, 0.4}), Wait(rho, c,
+					Flow{0, 0})
 				if split >= poisson {
 					t.Errorf("a tenth of a stream waits %v, want less than the %v of a Poisson stream", split, poisson)
 				}
@@ -82,7 +83,8 @@ func TestRegularFlowsWaitLess(t *testing.T) {
 }
 
 var flows = rapid.Custom(func(t *rapid.T) Flow {
-	return Flow{Arrivals: rapid.Float64Range(0, 2).Draw(t, "arrivals"), Service: rapid.Float64Range(0, 8).Draw(t, "service")}
+	return Flow{Arrivals: rapid.Float64Range(0, 2).Draw(t, "arrivals"),
+		Service: rapid.Float64Range(0, 8).Draw(t, "service")}
 })
 
 func TestBusyIsTheInverseOfInside(t *testing.T) {
@@ -102,7 +104,8 @@ func TestMoreInsideIsMoreBusy(t *testing.T) {
 		more := inside * rapid.Float64Range(1, 10).Draw(t, "times")
 		a, b := Busy(inside, c, v), Busy(more, c, v)
 		if !(a >= 0 && a <= c && a <= inside*(1+1e-3) && b >= a) {
-			t.Fatalf("%v slots: %v busy of %v inside and %v of %v, want at most all, and no fewer", c, a, inside, b, more)
+			t.Fatalf("%v slots: %v busy of %v inside and %v of %v, want at most all, and no fewer", c, a, inside, b,
+				more)
 		}
 	})
 }
@@ -134,7 +137,8 @@ func TestPlannedWaits(t *testing.T) {
 			for rho := 0.05; rho < 3; rho += 0.05 {
 				wait, slope := Planned(rho, c, service, v, horizon)
 				if !(wait >= last) || math.IsInf(wait, 0) || !(slope >= 0) {
-					t.Fatalf("at %v: got %v s with slope %v after %v s, want it finite and rising", rho, wait, slope, last)
+					t.Fatalf("at %v: got %v s with slope %v after %v s, want it finite and rising", rho, wait,
+						slope, last)
 				}
 				last = wait
 				next, _ := Planned(rho+1e-4, c, service, v, horizon)

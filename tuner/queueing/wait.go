@@ -2,17 +2,17 @@ package queueing
 
 import "math"
 
-// Flow is how irregular arrivals and service at a server are: squared coefficients of variation (SCV) of the times between
-// arrivals and of the service times.
+// Flow is how irregular arrivals and service at a server are: squared coefficients of variation (SCV) of the times
+// between arrivals and of the service times.
 type Flow struct{ Arrivals, Service float64 }
 
-// Wait returns the mean waiting time at a server of c slots and utilisation rho, in units of the mean service time: Sakasegawa's
-// (1977) approximation of M/M/c,
+// Wait returns the mean waiting time at a server of c slots and utilisation rho, in units of the mean service time:
+// Sakasegawa's (1977) approximation of M/M/c,
 //
 //	W/S = ρ^(√(2(c+1))−1) / (c(1−ρ)),
 //
-// times Flow.Factor for general arrivals and service (Allen and Cunneen). rho is in [0, 1); at 1 and beyond it is +Inf, for there is
-// no steady state. c is at least 1.
+// times Flow.Factor for general arrivals and service (Allen and Cunneen). rho is in [0, 1); at 1 and beyond it is +Inf,
+// for there is no steady state. c is at least 1.
 func Wait(rho, c float64, v Flow) float64 {
 	switch {
 	case !(rho > 0):
@@ -56,8 +56,8 @@ func (v Flow) ByArrivals(rho float64) float64 {
 // exponent is that of Sakasegawa's formula.
 func exponent(c float64) float64 { return math.Sqrt(2*(c+1)) - 1 }
 
-// Factor is what the irregularity of the flow makes of the waiting time of M/M/c: (ca²+cs²)/2, times the correction of Krämer and
-// Langenbach-Belz (1976) for arrivals that are more regular than a Poisson stream,
+// Factor is what the irregularity of the flow makes of the waiting time of M/M/c: (ca²+cs²)/2, times the correction of
+// Krämer and Langenbach-Belz (1976) for arrivals that are more regular than a Poisson stream,
 //
 //	exp(−2(1−ρ)(1−ca²)² / (3ρ(ca²+cs²))).
 //
@@ -82,8 +82,9 @@ func (v Flow) calm() float64 {
 // leastFactored is the utilisation below which the correction goes no further: nothing waits there anyway.
 const leastFactored = 0.05
 
-// Relaxation is the time in seconds in which the queue of a server forgets where it was: σ²/θ² of a reflected Brownian motion with
-// the drift θ = μ−λ and the variance σ² = λ(ca²+cs²) per second, μ = slots/service. +Inf at full use, 0 without load.
+// Relaxation is the time in seconds in which the queue of a server forgets where it was: σ²/θ² of a reflected Brownian
+// motion with the drift θ = μ−λ and the variance σ² = λ(ca²+cs²) per second, μ = slots/service. +Inf at full use, 0
+// without load.
 func Relaxation(rho, c, serviceSec float64, v Flow) float64 {
 	if !(rho > 0) || serviceSec <= 0 {
 		return 0
