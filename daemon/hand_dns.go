@@ -62,11 +62,18 @@ func newDNSHand(s *Session, log *slog.Logger) (dnsHand, error) {
 	return h, nil
 }
 
-// begin answers NGINX and follows the members until ctx ends.
+// begin answers NGINX and follows the members until ctx ends. Members join through the server: until it answers, there
+// is nobody to ask, and its own fault is the one to tell of.
 func (h dnsHand) begin(ctx context.Context, d *Service, all *sync.WaitGroup) {
 	all.Go(func() { d.keepRunning(ctx, inDNS, func() { _ = h.server.Run(ctx) }) })
 	if h.follower != nil {
-		all.Go(func() { d.keepRunning(ctx, inDNS, func() { _ = h.follower.Run(ctx) }) })
+		all.Go(func() {
+			select {
+			case <-ctx.Done():
+			case <-h.server.Up():
+				d.keepRunning(ctx, inDNS, func() { _ = h.follower.Run(ctx) })
+			}
+		})
 	}
 }
 

@@ -173,7 +173,7 @@ func (s *Session) leftOut() []string {
 // look reads NGINX's configuration to know which upstreams may be tuned.
 func (s *Session) look() {
 	if s.cfg.Nginx.Config == "" {
-		s.lookElsewhere()
+		s.lookElsewhere(context.Background())
 		return
 	}
 	seen, err := s.root.Look(context.Background())
@@ -220,20 +220,34 @@ func (s *Session) look() {
 }
 
 // lookElsewhere finds the upstreams without a configuration of NGINX that could be read: all that can be set now.
-func (s *Session) lookElsewhere() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (s *Session) lookElsewhere(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	standing, err := s.hand.standing(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unread, s.tunable, s.excluded = "", map[string]bool{}, nil
+	before := s.tunable
+	s.unread = ""
 	if err != nil {
 		s.unread = err.Error()
-	}
-	for name := range standing {
-		if wanted := s.cfg.Nginx.Upstreams; len(wanted) == 0 || slices.Contains(wanted, name) {
-			s.tunable[name] = s.cfg.tunes(name)
+		if before == nil {
+			s.tunable = map[string]bool{}
 		}
+		return
+	}
+	s.tunable, s.excluded = map[string]bool{}, nil
+	for _, name := range slices.Sorted(maps.Keys(standing)) {
+		switch wanted := s.cfg.Nginx.Upstreams; {
+		case len(wanted) > 0 && !slices.Contains(wanted, name):
+		case !s.cfg.tunes(name):
+			s.excluded = append(s.excluded, fmt.Sprintf("upstream %q: tune = false", name))
+		default:
+			s.tunable[name] = true
+		}
+	}
+	if before != nil && !maps.Equal(before, s.tunable) {
+		s.log.Info("the upstreams that can be set have changed", "upstreams", slices.Sorted(maps.Keys(s.tunable)),
+			"left_out", s.excluded)
 	}
 }
 
@@ -250,6 +264,10 @@ func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
 		return sample, err
 	}
 	s.change, s.generation = nil, sample.Generation
+	// No file tells of a change: upstreams get their servers after the start, or are set up later.
+	if s.cfg.Nginx.Config == "" {
+		s.lookElsewhere(ctx)
+	}
 	sample.Groups, sample.Hosts = slices.Clone(sample.Groups), HostSamples(s.hosts, time.Now())
 	if err := s.hand.overlay(ctx, &sample); err != nil {
 		return sample, err

@@ -39,6 +39,8 @@ type Server struct {
 	mu    sync.Mutex
 	fault error                // why nothing is answered; nil: questions are answered
 	asked map[string]time.Time // label: when NGINX last asked and was answered
+	up    chan struct{}        // closed once it has begun to listen
+	begun func()               // closes up
 }
 
 // NewServer checks cfg; it neither reads the state nor listens.
@@ -62,7 +64,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Store.Path == "" {
 		return nil, errors.New("DNS server: no file for its state")
 	}
-	return &Server{cfg: cfg, zone: z, log: cfg.Logger, fault: errNotYet, asked: map[string]time.Time{}}, nil
+	up := make(chan struct{})
+	return &Server{cfg: cfg, zone: z, log: cfg.Logger, fault: errNotYet, asked: map[string]time.Time{}, up: up,
+		begun: sync.OnceFunc(func() { close(up) })}, nil
 }
 
 var errNotYet = errors.New("the DNS server has not begun to listen")
@@ -114,6 +118,9 @@ func (s *Server) fail(err error) bool {
 	s.fault = err
 	return news
 }
+
+// Up is closed when the server has listened for the first time.
+func (s *Server) Up() <-chan struct{} { return s.up }
 
 // Answering returns nil while questions are answered, else why not.
 func (s *Server) Answering() error {
@@ -169,6 +176,7 @@ func (s *Server) serve(ctx context.Context) error {
 	if s.fail(nil); s.now.Load() != nil {
 		s.log.Info("answering DNS", "address", packets.LocalAddr().String(), "zone", s.zone)
 	}
+	s.begun()
 	left := len(servers)
 	select {
 	case <-ctx.Done():
