@@ -151,8 +151,9 @@ func (p *pursued) finish(best *pursued) *ObjectiveRow {
 	theirs := 0.0
 	for _, n := range slices.Sorted(maps.Keys(p.points)) {
 		point := p.points[n]
-		other, scored := pursuedPoint{}, true
+		var other pursuedPoint
 		if best != nil {
+			var scored bool
 			if other, scored = best.points[n]; !scored {
 				continue
 			}

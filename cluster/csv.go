@@ -132,7 +132,7 @@ func (c *CSVFile) segments(visit func(text []byte) error, rows func() int) error
 	defer s.close()
 	for {
 		text, err := s.next(nil)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
@@ -253,7 +253,7 @@ func (s *csvScan) next(buf []byte) ([]byte, error) {
 	n, err := io.ReadFull(s.f, buf[have:])
 	buf = buf[:have+n]
 	switch {
-	case err == io.EOF || err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.EOF) || err == io.ErrUnexpectedEOF:
 		s.done, s.rest = true, nil
 		if len(buf) == 0 {
 			return nil, io.EOF

@@ -160,10 +160,11 @@ func (s Schema) Names() []string {
 
 // Equal reports whether both describe the same features.
 func (s Schema) Equal(o Schema) bool {
-	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.Equal(s.Hosts, o.Hosts) && slices.EqualFunc(s.Groups, o.Groups,
-		func(a, b GroupSchema) bool {
-			return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
-		})
+	return s.Set == o.Set && slices.Equal(s.Columns, o.Columns) && slices.Equal(s.Hosts, o.Hosts) &&
+		slices.EqualFunc(s.Groups, o.Groups,
+			func(a, b GroupSchema) bool {
+				return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
+			})
 }
 
 // Difference says in words how o differs from s; empty when they are equal.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -190,7 +191,7 @@ func invertCholesky(dst []float64, s *mat.SymDense) (logDet float64, err error) 
 	var l, inv mat.TriDense
 	chol.LTo(&l)
 	if err := inv.InverseTri(&l); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
+		if ill := mat.Condition(0); !errors.As(err, &ill) {
 			return 0, fmt.Errorf("invert Cholesky factor: %w", err)
 		}
 	}

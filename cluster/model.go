@@ -191,7 +191,7 @@ func (m *Model) Write(w io.Writer) error {
 func rowsOnLines(text []byte) []byte {
 	return innermost.ReplaceAllFunc(text, func(array []byte) []byte {
 		var line bytes.Buffer
-		json.Compact(&line, array) // cannot fail: it is a piece of valid JSON
+		_ = json.Compact(&line, array) // cannot fail: it is a piece of valid JSON
 		return bytes.ReplaceAll(line.Bytes(), []byte{','}, []byte(", "))
 	})
 }

@@ -138,7 +138,7 @@ func (st *stream) each(ctx context.Context, work func(worker int, rows rowBlocks
 				case err == nil:
 					merge(w, rows)
 					before += rows.n
-				case err == io.EOF:
+				case errors.Is(err, io.EOF):
 				case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 					failed = err
 				default:

@@ -52,7 +52,7 @@ func (d *Service) contained(next http.Handler) http.Handler {
 		if fault == nil {
 			return
 		}
-		if p := (*control.Panic)(nil); errors.As(fault, &p) && p.Value == http.ErrAbortHandler {
+		if p := (*control.Panic)(nil); errors.As(fault, &p) && p.Value == any(http.ErrAbortHandler) {
 			panic(http.ErrAbortHandler)
 		}
 		d.fault(inPage, fault)

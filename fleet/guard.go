@@ -64,11 +64,9 @@ func (n *Node) guarded(want weights.Set) weights.Set {
 	}
 	out := want.Clone()
 	for key := range n.fails {
-		g, s := out[key[0]], weights.Setting{}
-		if s = g[key[1]]; g == nil || s.Down {
-			continue
-		}
-		if _, ok := g[key[1]]; !ok || len(g) < 2 {
+		g := out[key[0]]
+		s, ok := g[key[1]]
+		if !ok || s.Down || len(g) < 2 {
 			continue
 		}
 		s.Weight = weights.Clamp(weights.Min)

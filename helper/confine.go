@@ -62,7 +62,7 @@ func Confine(readWrite, readOnly []string) (lacking []string, err error) {
 	}
 	native, err := arch.GetInfo("")
 	if err != nil {
-		return append(lacking, "seccomp: "+err.Error()), nil
+		return append(lacking, "seccomp: "+err.Error()), nil //nolint:nilerr // it is said
 	}
 	// All that are known by name but for the forbidden ones: so calls of another architecture's table are refused too.
 	allowed := slices.DeleteFunc(slices.Sorted(maps.Keys(native.SyscallNames)),

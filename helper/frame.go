@@ -53,7 +53,7 @@ func readFrame(r io.Reader, v any) error {
 	var text bytes.Buffer
 	if n, err := io.CopyN(&text, r, int64(size)); err != nil {
 		// not io.EOF, which is an end between two
-		return fmt.Errorf("receive a message: %d of %d bytes: %v", n, size, err)
+		return fmt.Errorf("receive a message: %d of %d bytes: %v", n, size, err) //nolint:errorlint // see above
 	}
 	d := json.NewDecoder(&text)
 	d.DisallowUnknownFields()

@@ -99,10 +99,10 @@ func (r *Root) Recover(ctx context.Context) (*nginx.Recovery, error) {
 func (r *Root) Test(ctx context.Context) (tried bool, err error) {
 	cfg, err := nginx.ReadConfig(r.Applier.Config)
 	if err != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // it was not tried
 	}
 	if _, err := r.Applier.Master(ctx, cfg); err != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // it was not tried
 	}
 	return true, r.Applier.Test(ctx)
 }

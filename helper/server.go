@@ -94,7 +94,7 @@ func (s *Server) serve(ctx context.Context, conn, changes net.Conn) error {
 		var req request
 		if err := readFrame(conn, &req); err != nil {
 			if errors.Is(err, io.EOF) || ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the end
 			}
 			return fmt.Errorf("serve the worker: %w", err)
 		}

@@ -182,7 +182,7 @@ func TestInterruptionDropsOnlyWhatWasDue(t *testing.T) {
 	url := serve(t, hello)
 	ctx, cancel := context.WithCancel(t.Context())
 	var n int
-	r := (*Report)(nil)
+	var r *Report
 	cfg := Config{LatenessBound: time.Minute, Workloads: []Workload{{
 		Name: "x", Targeter: vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url}),
 		Bursts: []Burst{{Arrival: arrival.Spec{Kind: arrival.Fixed}, Rate: arrival.Constant(100), Duration: time.Hour,

@@ -53,7 +53,8 @@ func (a *Applier) Breaker() (Breaker, error) {
 	}
 	if err := json.Unmarshal(data, &b); err != nil {
 		// Damaged: hold for one pause rather than guess that all is well.
-		return Breaker{Failures: 1, Until: a.now().Add(breakerPause), Reason: "its record is damaged"}, nil
+		b = Breaker{Failures: 1, Until: a.now().Add(breakerPause), Reason: "its record is damaged"}
+		return b, nil //nolint:nilerr // it is said
 	}
 	return b, nil
 }

@@ -163,7 +163,7 @@ func (a *Applier) master(ctx context.Context, cfg *Config) (*master, error) {
 func notUpgrading(pidFile string) error {
 	old, err := findMaster(pidFile + ".oldbin")
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // there is none
 	}
 	old.close()
 	return fmt.Errorf("an upgrade of NGINX is under way: masters from before (%d) and after it both run", old.pid)

@@ -59,7 +59,7 @@ func (a *Applier) OwnPage(ctx context.Context) (note string, err error) {
 	case errors.Is(seen, origin.ErrOther), errors.Is(seen, ErrNoMaster):
 		return "", seen
 	case seen != nil:
-		return "cannot be seen: " + seen.Error(), nil
+		return "cannot be seen: " + seen.Error(), nil //nolint:nilerr // it is said
 	}
 	return "", nil
 }

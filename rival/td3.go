@@ -142,7 +142,7 @@ func (t *TD3) Observe(s vts.Sample, inForce weights.Set) {
 		return
 	}
 	t.shape.featuresTo(t.state, s, inForce)
-	action := []float64(nil)
+	var action []float64
 	if t.train != nil {
 		action = t.learn(s)
 	} else {

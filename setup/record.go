@@ -152,7 +152,7 @@ func (s Step) undo() (left string, err error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return "", nil
 		case err != nil || target != string(s.After):
-			return s.Path + " is another link now", nil
+			return s.Path + " is another link now", nil //nolint:nilerr // it is said
 		}
 		return "", os.Remove(s.Path)
 	}

@@ -113,6 +113,7 @@ func (a *Advice) words() string {
 	if a == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s; in NGINX's configuration would bring the p99 from %.0f to about %.0f ms, by the simulator: more than weights can",
+	return fmt.Sprintf("%s; in NGINX's configuration would bring the p99 from %.0f to about %.0f ms, "+
+		"by the simulator: more than weights can",
 		a.Method, a.NowMS, a.P99MS)
 }

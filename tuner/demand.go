@@ -14,8 +14,8 @@ import (
 //   - the present one with headroom;
 //   - the regimes that are likely to begin before a change made then would have paid (load.Forecast), for a crowd that
 //     follows the night is worth weights before it is there;
-//   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows. It
-//     weighs less where regimes are known, unless experience in the present one speaks for more.
+//   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows.
+//     It weighs less where regimes are known, unless experience in the present one speaks for more.
 //
 // While the present is an emergency it counts more. capacity is how many times the present load the servers that do
 // not fail serve.

@@ -78,7 +78,8 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 		}
 	}
 	if t.restored != nil { // not a sample since: what was taken over is still all that is known
-		s.Groups, s.Servers, s.Experience, s.Standing = t.restored.Groups, t.restored.Servers, t.restored.Experience, t.restored.Standing
+		r := t.restored
+		s.Groups, s.Servers, s.Experience, s.Standing = r.Groups, r.Servers, r.Experience, r.Standing
 	} else if len(t.pools) > 0 {
 		s.Standing = t.standing()
 	}

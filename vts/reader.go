@@ -87,7 +87,7 @@ func (f *File) Line() int { return f.line }
 func (f *File) Next() (*Status, error) {
 	for {
 		text, err := f.object()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
 		}
 		var st *Status
@@ -172,11 +172,11 @@ func (f *File) object() ([]byte, error) {
 		line, err := f.readLine()
 		blank := len(bytes.TrimSpace(line)) == 0
 		switch {
-		case err == io.EOF && blank && len(f.buf) == 0:
+		case errors.Is(err, io.EOF) && blank && len(f.buf) == 0:
 			return nil, io.EOF
-		case err == io.EOF && blank:
+		case errors.Is(err, io.EOF) && blank:
 			return nil, ErrTruncated
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			f.ended, f.failed = true, true
 			return nil, err
 		case blank:
@@ -192,12 +192,12 @@ func (f *File) object() ([]byte, error) {
 		}
 		depth.add(line)
 		if depth.level <= 0 || f.format == FormatRecord || f.format == FormatSeed {
-			if err == io.EOF && depth.level > 0 {
+			if errors.Is(err, io.EOF) && depth.level > 0 {
 				return nil, ErrTruncated
 			}
 			return f.buf, nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, ErrTruncated
 		}
 	}
@@ -231,7 +231,7 @@ func (f *File) readLine() ([]byte, error) {
 			// A compressed file whose writer was killed lacks its end: what was flushed has been read.
 			f.ended = true
 			return line, io.EOF
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			f.ended = true
 		}
 		return line, err
@@ -288,7 +288,7 @@ func samplesOf(path string, skipBad bool, rejected map[Reason]int, yield func(Sa
 	series := Series{Recorded: true}
 	for {
 		st, err := f.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			rejected[ReasonMalformed] += f.Bad
 			return nil
 		}

@@ -255,7 +255,8 @@ func (e *emulation) interval(ctx context.Context, until float64) (*Seen, error) 
 			}
 		})
 	}
-	s := &Seen{RatePerSec: float64(e.came-before) / e.w.IntervalSec, Forecast: e.load.forecast(until), MeanSec: mean(e.took)}
+	s := &Seen{RatePerSec: float64(e.came-before) / e.w.IntervalSec, Forecast: e.load.forecast(until),
+		MeanSec: mean(e.took)}
 	if len(e.took) == 0 && len(e.open) > 0 {
 		s.MeanSec = until - e.open[0].at
 	}

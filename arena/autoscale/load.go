@@ -32,7 +32,8 @@ type load struct {
 }
 
 func (w *World) load(seed uint64) *load {
-	l := &load{w: w, arrivals: rand.New(rand.NewPCG(seed, 0x6175746f)), attributes: rand.New(rand.NewPCG(seed, 0x73657276)),
+	l := &load{w: w, arrivals: rand.New(rand.NewPCG(seed, 0x6175746f)),
+		attributes: rand.New(rand.NewPCG(seed, 0x73657276)),
 		forecaster: rand.New(rand.NewPCG(seed, 0x666f7265))}
 	for range w.Bursts {
 		l.bursts = append(l.bursts, l.arrivals.Float64()*w.Minutes*60)

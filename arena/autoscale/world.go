@@ -47,7 +47,8 @@ func (w *World) Arrivals() float64 {
 // Validate reports what is wrong.
 func (w *World) Validate() error {
 	var errs []error
-	if len(w.Services) == 0 || len(w.Services) > mostServices || w.Bursts < 0 || w.ForecastCV < 0 || !(w.Minutes > 0) || !(w.IntervalSec > 0) || !(w.ObjectiveSec > 0) || !(w.Base > 0) ||
+	if len(w.Services) == 0 || len(w.Services) > mostServices || w.Bursts < 0 || w.ForecastCV < 0 ||
+		!(w.Minutes > 0) || !(w.IntervalSec > 0) || !(w.ObjectiveSec > 0) || !(w.Base > 0) ||
 		w.Swing < 0 || w.Swing > w.Base || w.Burst < 0 {
 		errs = append(errs, fmt.Errorf("want 1 to 64 services, and a length, interval, objective and load above 0, no swing "+
 			"beyond it: got %+v", *w))

@@ -30,8 +30,9 @@ func newEdge(w *edge.World, most int) (*edgeEnv, error) {
 	}
 	e.spec = Spec{API: API, ID: EdgeID, World: w.Name, Observation: box(w.Features(), 0, Unbounded),
 		Action: Space{Type: "discrete", N: len(names), Names: names},
-		Reward: "what the answer will be worth: 1 timely and correct, 0.7 only correct, 0.3 only timely, −1 neither; 0 denied",
-		Ends:   "never terminated: load goes on; truncated when the world's time, or max_steps, is over", MaxSteps: most}
+		Reward: "what the answer will be worth: 1 timely and correct, 0.7 only correct, 0.3 only timely, −1 neither; " +
+			"0 denied",
+		Ends: "never terminated: load goes on; truncated when the world's time, or max_steps, is over", MaxSteps: most}
 	return e, nil
 }
 

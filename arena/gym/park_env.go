@@ -152,7 +152,7 @@ func (p *parkEnv) Step(action []float64) (Step, error) {
 	s.ends, s.sizes = append(s.ends, begins+p.size/p.cfg.ServiceRates[i]), append(s.sizes, p.size)
 	p.active++
 	p.steps++
-	spent := 0.0
+	var spent float64
 	if p.left > 0 {
 		at := p.now + p.rng.ExpFloat64()*p.cfg.Interval
 		spent = p.run(at)

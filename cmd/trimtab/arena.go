@@ -210,7 +210,7 @@ func (f *arenaFlags) oracleCache() (*arena.OracleCache, error) {
 	if f.cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return arena.NewOracleCache(""), nil // no home: search again each time
+			return arena.NewOracleCache(""), nil //nolint:nilerr // no home: search again each time
 		}
 		f.cache = filepath.Join(dir, "trimtab", "oracle")
 	}

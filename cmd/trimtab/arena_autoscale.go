@@ -20,8 +20,8 @@ func newArenaAutoscale(e *env) *cobra.Command {
 		Use:   "autoscale [flags] [WORLD]",
 		Short: "Compare who sets replicas and processors in the world of autoscaled microservices",
 		Long: `Play an hour of load over a chain of microservices: policies see load, forecast, response time and
-utilisation, and set replicas and processors. Reward: R_qos / R_util with an objective of 400 ms. WORLD is` + autoscale.Autoscaled + ` (default) or a scenario
-file with load, objective and [[service]].
+utilisation, and set replicas and processors. Reward: R_qos / R_util with an objective of 400 ms.
+WORLD is ` + autoscale.Autoscaled + ` (default) or a scenario file with load, objective and [[service]].
 
 Policies: threshold (Kubernetes' rule), dqn (a deep Q-network after --learn of the world) and planner (Trimtab's:
 utilisation law, queueing theory, forecast). --world emulated plays against real HTTP servers on loopback.`,

@@ -26,8 +26,9 @@ func newArenaEdge(e *env) *cobra.Command {
 		Short: "Compare who places requests in the network-aware world of edge and cloud",
 		Long: `Play the world of edge and cloud: clients and servers in regions, delays by region and size, models of
 different speed and accuracy, and requests that want an answer in time, of an accuracy, or are denied. Score: (timely
-and correct + 0.7·only correct + 0.3·only timely − neither) / all. WORLD is` + edge.EdgeCloud + ` (default) or a scenario file with [[region]],
-[network], [[server]] with models, and [[client]].
+and correct + 0.7·only correct + 0.3·only timely − neither) / all. WORLD is
+` + edge.EdgeCloud + ` (default) or a scenario file with [[region]], [network], [[server]] with models, and
+[[client]].
 
 Policies: random, region-aware (knows distances, slots and models), dqn (a deep Q-network after --learn of the world)
 and believer (Trimtab's: measures, predicts, takes the best). --world emulated plays against real HTTP servers on

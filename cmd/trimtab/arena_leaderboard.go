@@ -48,9 +48,10 @@ func newArenaLeaderboard(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "leaderboard [flags] [SCENARIO...]",
 		Short: "Train and play all policies on a fixed set of worlds, and say which differences are significant",
-		Long: `Train what has to be trained, play every policy on every world with every seed, and write one table: p99 against
-the floor (jsed, which knows everything), ART, errors, changes, training time and decision time, with 95 % intervals over
-seeds, and which policies differ significantly from the reference (paired t-test of logarithms, Holm's correction).
+		Long: `Train what has to be trained, play every policy on every world with every seed, and write one table: p99
+against the floor (jsed, which knows everything), ART, errors, changes, training time and decision time, with 95 %
+intervals over seeds, and which policies differ significantly from the reference (paired t-test of logarithms, Holm's
+correction).
 
 Without SCENARIOs the worlds are ` + leaderWorlds + `.
 Models and cells that this build finished are kept in --out and used again: an interrupted leaderboard goes on. Delete

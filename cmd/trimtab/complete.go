@@ -27,11 +27,12 @@ func complete(root *cobra.Command) {
 	policies := fixed(slices.Sorted(maps.Keys(choosers(arena.NewOracleCache(""))))...)
 	byFlag := map[string]cobra.CompletionFunc{
 		"scenario": scenarios, "train-sim": scenarios, "policy": policies, "baseline": policies,
-		"workload":   fixed(append(deathstarbench.Workloads(), deathstarbench.Mixed, plainWorkload)...),
-		"arrival":    fixed(string(arrival.Fixed), string(arrival.Exp), string(arrival.Norm), string(arrival.Zipf)),
-		"covariance": fixed(auto, string(cluster.Full), string(cluster.Diag), string(cluster.Tied), string(cluster.Spherical)),
-		"features":   fixed(string(cluster.LoadFeatures), string(cluster.HostFeatures), string(cluster.SeedFeatures)),
-		"k":          fixed(auto, "27"), "on-exit": fixed("keep", "restore"), "fsync": fixed("close", "always", "5s"),
+		"workload": fixed(append(deathstarbench.Workloads(), deathstarbench.Mixed, plainWorkload)...),
+		"arrival":  fixed(string(arrival.Fixed), string(arrival.Exp), string(arrival.Norm), string(arrival.Zipf)),
+		"covariance": fixed(auto, string(cluster.Full), string(cluster.Diag), string(cluster.Tied),
+			string(cluster.Spherical)),
+		"features": fixed(string(cluster.LoadFeatures), string(cluster.HostFeatures), string(cluster.SeedFeatures)),
+		"k":        fixed(auto, "27"), "on-exit": fixed("keep", "restore"), "fsync": fixed("close", "always", "5s"),
 		"upstream": completeUpstreams, "server": completeServers, "weight": completeWeights,
 		"status": fixed("http://127.0.0.1:8081/status/format/json"),
 	}

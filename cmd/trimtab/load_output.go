@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +33,6 @@ type loadFiles struct {
 	reports []reportFile
 	files   []io.Closer
 	seconds *bufio.Writer
-	encoder *json.Encoder
 	writer  *loadgen.ResultsWriter
 	err     error // the first of writing seconds
 }

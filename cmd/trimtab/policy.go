@@ -23,7 +23,9 @@ func choosers(cache *arena.OracleCache) map[string]arena.NewPolicy {
 		return rival.NewKnapsack(rival.KnapsackConfig{})
 	}
 	c["rollout"], c["rollout-1"] = rollout(2, nil), rollout(1, nil)
-	c["rollout-start"] = rollout(2, func(context.Context, arena.Case) (control.Policy, error) { return &rival.Hold{}, nil })
+	c["rollout-start"] = rollout(2, func(context.Context, arena.Case) (control.Policy, error) {
+		return &rival.Hold{}, nil
+	})
 	c["fleet"] = arena.NewShared(c["tuned"])
 	c["grid"] = func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return rival.NewGrid(rival.GridConfig{Groups: targets(k), Seed: k.Seed})

@@ -80,8 +80,9 @@ func nameOf(file string) string {
 }
 
 // scenarioFrom has a tuner observe the statistics and writes down what it believes.
-func scenarioFrom(files []string, name, method string, interval time.Duration, skipBad bool) (sc *deathstarbench.Scenario,
-	agreement string, err error) {
+func scenarioFrom(
+	files []string, name, method string, interval time.Duration, skipBad bool,
+) (sc *deathstarbench.Scenario, agreement string, err error) {
 	upstreams, err := recordedUpstreams(files, skipBad)
 	if err != nil {
 		return nil, "", err

@@ -345,7 +345,7 @@ func (l *Link) flush(ctx context.Context, js jetstream.JetStream) {
 		case <-s.ack.Ok():
 			l.sent.Add(1)
 			l.forget(s.seq)
-		case <-s.ack.Err():
+		case <-s.ack.Err(): //nolint:errcheck // it stays with what is to be sent
 		case <-deadline.C:
 			return
 		case <-ctx.Done():

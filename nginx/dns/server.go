@@ -187,7 +187,7 @@ func (s *Server) serve(ctx context.Context) error {
 		_ = server.Shutdown()
 	}
 	for range left {
-		<-ended
+		<-ended //nolint:errcheck // the first is what counts
 	}
 	if err == nil {
 		err = errors.New("the DNS server has stopped")

@@ -258,7 +258,7 @@ func (i *Instance) waitReady(ctx context.Context, ready []string) error {
 		}
 		select {
 		case <-i.done:
-			return fmt.Errorf("it ended at once: %v", i.err)
+			return fmt.Errorf("it ended at once: %w", i.err)
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w", context.Cause(ctx))
 		case <-tick.C:

@@ -7,7 +7,7 @@ import "math"
 type Belief struct {
 	Known   bool         `json:"known"`
 	Slots   []Hypothesis `json:"slots"`          // probabilities sum to 1
-	SD      []float64    `json:"log_service_sd"` // by class: standard deviation of the log service time, the slots being given
+	SD      []float64    `json:"log_service_sd"` // by class: of the log service time, the slots being given
 	SpeedSD float64      `json:"log_speed_sd"`   // of what all classes of the server share
 	Fail    []float64    `json:"fail_share"`     // by class: probability that a request fails
 	Inside  float64      `json:"inside"`         // requests held in the last interval, mean

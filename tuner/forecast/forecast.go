@@ -142,7 +142,8 @@ func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings
 
 // stretch plays for so many seconds and adds what clients saw to all, as of the time given.
 func (c *Case) stretch(
-	all *sim.Histogram, w *world, held []sim.Held, hold, target Weights, seconds, standsFor float64, s *Settings, seed uint64,
+	all *sim.Histogram, w *world, held []sim.Held, hold, target Weights, seconds, standsFor float64, s *Settings,
+	seed uint64,
 ) (requests int, err error) {
 	run, err := sim.New(&w.scenario, sim.Options{
 		Seed: seed, Interval: time.Duration(seconds / segments * 1e9), BucketsMsec: []float64{}, Live: s.Live,

@@ -54,7 +54,7 @@ type State struct {
 	LastedSec float64 `json:"lasted_s"` // how long a change has paid
 	SinceSec  float64 `json:"since_s"`  // since the last change
 	Changes   int     `json:"changes"`
-	IdleSec   float64 `json:"idle_s"` // how much more of the last seconds was without requests than with, at most Persistence
+	IdleSec   float64 `json:"idle_s"` // by which requests were missing rather than there, at most Persistence
 }
 
 // Question is a change that is judged.

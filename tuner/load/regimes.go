@@ -290,7 +290,7 @@ func (r *Regimes) learned(f fitted) error {
 	data, w := r.collector.Matrix(), f.model.NewWorkspace()
 	past := make([]interval, len(r.seconds))
 	for i, sec := range r.seconds {
-		component := 0
+		var component int
 		if i < len(f.components) {
 			component = f.components[i]
 		} else {
