@@ -238,7 +238,7 @@ func loadFile(path string, read func(string) ([]byte, error)) (*File, error) {
 
 // unwrapPath drops the path that os errors repeat.
 func unwrapPath(err error) error {
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+	if e, ok := err.(*fs.PathError); ok { //nolint:errorlint // what wraps one says more
 		return e.Err
 	}
 	return err
