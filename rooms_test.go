@@ -74,6 +74,7 @@ var rooms = []room{
 	{name: "loadgen", only: []string{"loadgen", "plain"}},
 	{name: "deathstarbench", not: []string{"tuner", "rival", "nginx", "daemon", "arena", "cluster"}},
 	{name: "arena", not: []string{"daemon"}},
+	{name: "arena/emulated", only: []string{}},
 	{name: "daemon", not: []string{"arena", "loadgen"}, never: append(slices.Clone(heavy), cobra,
 		"github.com/tsenart/vegeta")},
 	{name: "cmd/trimtab", never: []string{browser}},

@@ -18,6 +18,36 @@ import (
 // Parse reads, checks and completes a scenario from its text; file is its name in errors. Everything that is wrong
 // with keys, types and values is reported at once; only broken TOML ends at the first error.
 func Parse(file string, text []byte) (*Scenario, error) {
+	s := &Scenario{Name: strings.TrimSuffix(filepath.Base(file), ".toml")}
+	d, err := decode(file, text, s)
+	if err != nil {
+		return nil, err
+	}
+	s.complete()
+	for _, f := range s.faults() {
+		if !d.undecoded[f.where] { // it is zero because it could not be read, which has been said
+			d.faults = append(d.faults, f)
+		}
+	}
+	if len(d.faults) > 0 {
+		return nil, located(file, text, d.faults)
+	}
+	return s, nil
+}
+
+// Decode reads a file of another kind of world as strictly as a scenario: unknown keys and values of another type are
+// errors with their lines, all at once. The destination is a pointer to a struct with toml tags; it holds what could be
+// read even when there is an error.
+func Decode(file string, text []byte, to any) error {
+	d, err := decode(file, text, to)
+	if err != nil {
+		return err
+	}
+	return located(file, text, d.faults)
+}
+
+// decode fills the struct; the error is of broken TOML.
+func decode(file string, text []byte, to any) (*decoder, error) {
 	var tree map[string]any
 	if err := toml.Unmarshal(text, &tree); err != nil {
 		if e := (toml.ParseError{}); errors.As(err, &e) {
@@ -25,29 +55,24 @@ func Parse(file string, text []byte) (*Scenario, error) {
 		}
 		return nil, fmt.Errorf("parse %s: %w", file, err)
 	}
-	s := &Scenario{Name: strings.TrimSuffix(filepath.Base(file), ".toml")}
-	d := decoder{undecoded: map[string]bool{}}
-	d.table("", tree, reflect.ValueOf(s).Elem())
-	s.complete()
-	for _, f := range s.faults() {
-		if !d.undecoded[f.where] { // it is zero because it could not be read, which has been said
-			d.faults = append(d.faults, f)
-		}
-	}
-	if len(d.faults) == 0 {
-		return s, nil
-	}
+	d := &decoder{undecoded: map[string]bool{}}
+	d.table("", tree, reflect.ValueOf(to).Elem())
+	return d, nil
+}
+
+// located joins faults by line; nil: there are none.
+func located(file string, text []byte, faults []fault) error {
 	lines := strings.Split(string(text), "\n")
-	slices.SortStableFunc(d.faults, func(a, b fault) int { return findLine(lines, a.where) - findLine(lines, b.where) })
-	errs := make([]error, len(d.faults))
-	for i, f := range d.faults {
+	slices.SortStableFunc(faults, func(a, b fault) int { return findLine(lines, a.where) - findLine(lines, b.where) })
+	errs := make([]error, len(faults))
+	for i, f := range faults {
 		place := file
 		if line := findLine(lines, f.where); line > 0 {
 			place = fmt.Sprintf("%s:%d", file, line)
 		}
 		errs[i] = fmt.Errorf("%s: %s", place, f)
 	}
-	return nil, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // fault is one thing wrong with a scenario. The place is a path such as "server[1].slots".
@@ -108,6 +133,12 @@ func (d *decoder) value(where string, v any, to reflect.Value) {
 			return
 		}
 		d.wrong(where, "%v: want text in quotes", v)
+	case reflect.Bool:
+		if b, ok := v.(bool); ok {
+			to.SetBool(b)
+			return
+		}
+		d.wrong(where, "%v: want true or false", v)
 	case reflect.Int:
 		if n, ok := v.(int64); ok && n >= math.MinInt32 && n <= math.MaxInt32 {
 			to.SetInt(n)
@@ -127,7 +158,7 @@ func (d *decoder) value(where string, v any, to reflect.Value) {
 		default:
 			d.wrong(where, "%v: want a number", v)
 		}
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		d.list(where, v, to)
 	case reflect.Map:
 		entries, ok := v.(map[string]any)
@@ -165,7 +196,14 @@ func (d *decoder) list(where string, v any, to reflect.Value) {
 		d.wrong(where, "want a list")
 		return
 	}
-	to.Set(reflect.MakeSlice(to.Type(), len(elements), len(elements)))
+	if to.Kind() == reflect.Array {
+		if len(elements) != to.Len() {
+			d.wrong(where, "%d values: want %d", len(elements), to.Len())
+			return
+		}
+	} else {
+		to.Set(reflect.MakeSlice(to.Type(), len(elements), len(elements)))
+	}
 	for i, e := range elements {
 		d.value(fmt.Sprintf("%s[%d]", where, i), e, to.Index(i))
 	}

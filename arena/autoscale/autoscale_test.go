@@ -113,7 +113,7 @@ func TestWorldsInFilesAreChecked(t *testing.T) {
 		{"no replicas", "capacity = { max = 10 }", "capacity = { max = 0 }", "at least one replica"},
 		{"two services of a name", `name = "cart"`, `name = "gateway"`, "a name of its own"},
 		{"a run shorter than an interval", `duration = "60m"`, `duration = "10s"`, "an interval at least"},
-		{"no number", "rate = 45", "rate = nan", "load above 0"},
+		{"no number", "rate = 45", "rate = nan", "load.rate: NaN: want a finite number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(autoscaled, c.from, c.to, 1)
@@ -188,9 +188,7 @@ func TestWhatIsGivenUpEnds(t *testing.T) {
 	}
 	for i, s := range b.services {
 		for end := time.Now().Add(30 * time.Second); ; <-time.After(5 * time.Millisecond) {
-			s.mu.Lock()
-			busy, waiting := s.busy, len(s.waiting)
-			s.mu.Unlock()
+			busy, waiting := s.gate.Count()
 			if busy == 0 && waiting == 0 {
 				break
 			}

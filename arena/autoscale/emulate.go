@@ -2,91 +2,44 @@ package autoscale
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
+
+	"trimtab/arena/emulated"
 )
 
 // Backends are the services of a world as real HTTP servers on loopback: a POST is answered when a replica was free and
-// its time is over. X-Normal is the deviate of the service time, so that the same requests take as long as in simulated
-// time.
+// its time is over.
 type Backends struct {
-	w        *World
+	*emulated.Servers
 	scale    float64
 	services []*replicas
-	servers  []*http.Server
-	address  []string
-	done     sync.WaitGroup
 }
 
-// replicas are those of one service: so many requests at once, the others wait, first come, first served.
+// replicas are those of one service: so many requests at once, the others wait.
 type replicas struct {
-	mu      sync.Mutex
-	size    Size
-	busy    int
-	waiting []chan struct{}
-	used    float64 // replica-seconds of the interval, of the world
+	gate *emulated.Gate
+	mu   sync.Mutex
+	size Size
+	used float64 // replica-seconds of the interval, of the world
 }
 
 // resize changes the size and lets in who may now be served.
 func (r *replicas) resize(size Size) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.size = size
-	r.admit()
-}
-
-func (r *replicas) admit() {
-	for len(r.waiting) > 0 && r.busy < r.size.Replicas {
-		close(r.waiting[0])
-		r.waiting = r.waiting[1:]
-		r.busy++
-	}
-}
-
-// enter waits for a replica and returns the processors that it has; false: the client went away.
-func (r *replicas) enter(ctx context.Context) (cpus float64, ok bool) {
-	turn := make(chan struct{})
-	r.mu.Lock()
-	r.waiting = append(r.waiting, turn)
-	r.admit()
 	r.mu.Unlock()
-	select {
-	case <-turn:
-	case <-ctx.Done():
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for i, w := range r.waiting {
-			if w == turn {
-				r.waiting = append(r.waiting[:i:i], r.waiting[i+1:]...)
-				return 0, false
-			}
-		}
-		r.busy-- // its turn came meanwhile
-		r.admit()
-		return 0, false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return CPUs()[r.size.CPU], true
+	r.gate.Resize(size.Replicas)
 }
 
-func (r *replicas) use(seconds float64) {
+// use counts the time of a request that is served now, and returns it.
+func (r *replicas) use(of func(cpus float64) float64) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used += seconds
-}
-
-func (r *replicas) leave() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.busy--
-	r.admit()
+	service := of(CPUs()[r.size.CPU])
+	r.used += service
+	return service
 }
 
 // see is the utilisation of the interval that ends, and how many wait.
@@ -95,62 +48,31 @@ func (r *replicas) see(interval float64) (utilisation float64, waiting int, size
 	defer r.mu.Unlock()
 	utilisation = min(1, r.used/(float64(r.size.Replicas)*interval))
 	r.used = 0
-	return utilisation, len(r.waiting), r.size
+	_, waiting = r.gate.Count()
+	return utilisation, waiting, r.size
 }
 
 // StartBackends starts them; a second of the world takes so many seconds here (scale, such as 0.02).
 func StartBackends(w *World, scale float64) (*Backends, error) {
-	b := &Backends{w: w, scale: scale}
+	b := &Backends{scale: scale}
+	var handlers []http.Handler
 	for i := range w.Services {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("start service %s: %w", w.Services[i].Name, err), b.Close())
-		}
-		b.services = append(b.services, &replicas{size: w.start(i).size})
-		srv := &http.Server{Handler: b.handler(i), ReadHeaderTimeout: 10 * time.Second}
-		b.servers, b.address = append(b.servers, srv), append(b.address, l.Addr().String())
-		b.done.Go(func() { _ = srv.Serve(l) }) // ends by Close
+		size := w.start(i).size
+		b.services = append(b.services, &replicas{size: size, gate: emulated.NewGate(size.Replicas)})
+		handlers = append(handlers, b.services[i].handler(w, i, scale))
 	}
-	return b, nil
+	var err error
+	b.Servers, err = emulated.Start(handlers...)
+	return b, err
 }
 
-// Close stops the servers.
-func (b *Backends) Close() error {
-	var errs []error
-	for _, s := range b.servers {
-		errs = append(errs, s.Close())
-	}
-	b.done.Wait()
-	return errors.Join(errs...)
-}
-
-func (b *Backends) handler(i int) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		normal, err := strconv.ParseFloat(r.Header.Get("X-Normal"), 64)
-		if err != nil {
-			http.Error(rw, "no X-Normal", http.StatusBadRequest)
-			return
-		}
-		// The body is read to its end, so that the server notices a client that goes away.
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		s := b.services[i]
-		cpus, ok := s.enter(r.Context())
-		if !ok {
-			return
-		}
-		defer s.leave()
-		request := Request{Normal: make([]float64, len(b.w.Services))}
-		request.Normal[i] = normal
-		service := b.w.time(&request, i, cpus)
-		s.use(service)
-		timer := time.NewTimer(time.Duration(service * b.scale * float64(time.Second)))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
-		}
+func (r *replicas) handler(w *World, i int, scale float64) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		emulated.Serve(rw, req, r.gate, scale, func(normal float64) float64 {
+			request := Request{Normal: make([]float64, len(w.Services))}
+			request.Normal[i] = normal
+			return r.use(func(cpus float64) float64 { return w.time(&request, i, cpus) })
+		})
 	})
 }
 
@@ -161,8 +83,7 @@ func (w *World) Emulate(ctx context.Context, p Policy, seed uint64, b *Backends)
 		return Result{}, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	e := &emulation{w: w, b: b, load: w.load(seed), answered: make(chan answered, 1024), client: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 256, Proxy: nil}}}
+	e := &emulation{w: w, b: b, load: w.load(seed), answered: make(chan answered, 1024), client: emulated.Client()}
 	defer e.client.CloseIdleConnections()
 	defer e.flying.Wait()
 	defer cancel() // before waiting for those that are given up
@@ -286,22 +207,11 @@ func (e *emulation) take(a answered) {
 // send sends a request through the chain and returns its time from when it was due, in s of the world; below 0: it
 // failed.
 func (e *emulation) send(ctx context.Context, r *Request) float64 {
-	for i := range e.b.address {
+	for i := range e.w.Services {
 		if !r.needs(i) {
 			continue
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+e.b.address[i]+"/", http.NoBody)
-		if err != nil {
-			return -1
-		}
-		req.Header.Set("X-Normal", strconv.FormatFloat(r.Normal[i], 'g', -1, 64))
-		resp, err := e.client.Do(req)
-		if err != nil {
-			return -1
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
+		if _, err := emulated.Ask(ctx, e.client, e.b.URL(i), r.Normal[i], 0); err != nil {
 			return -1
 		}
 	}

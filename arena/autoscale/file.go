@@ -4,9 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
-	"time"
 
-	"github.com/BurntSushi/toml"
+	"trimtab/deathstarbench"
 )
 
 // Autoscaled names the built-in world: an hour of one wave with four bursts, four services, 400 ms.
@@ -15,13 +14,14 @@ const Autoscaled = "autoscaled"
 //go:embed autoscaled.toml
 var autoscaled string
 
-// file is a world as it is written, a scenario file of its own kind.
+// file is a world as it is written. It is no deathstarbench.Scenario: what is set here is how many replicas a service
+// has, not the weights of those that there are.
 type file struct {
-	Name      string   `toml:"name"`
-	Duration  duration `toml:"duration"`
-	Interval  duration `toml:"control_interval"`
+	Name      string                  `toml:"name"`
+	Duration  deathstarbench.Duration `toml:"duration"`
+	Interval  deathstarbench.Duration `toml:"control_interval"`
 	Objective struct {
-		Mean duration `toml:"mean"`
+		Mean deathstarbench.Duration `toml:"mean"`
 	} `toml:"objective"`
 	Load struct {
 		Rate       float64 `toml:"rate"`
@@ -31,26 +31,14 @@ type file struct {
 		ForecastCV float64 `toml:"forecast_cv"`
 	} `toml:"load"`
 	Services []struct {
-		Name     string   `toml:"name"`
-		Service  duration `toml:"service"`
-		Visits   float64  `toml:"visits"`
+		Name     string                  `toml:"name"`
+		Service  deathstarbench.Duration `toml:"service"`
+		Visits   float64                 `toml:"visits"`
 		Capacity struct {
 			Max int `toml:"max"`
 		} `toml:"capacity"`
 	} `toml:"service"`
 }
-
-// duration is a time.Duration written as text.
-type duration time.Duration
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
-}
-
-func (d duration) sec() float64 { return time.Duration(d).Seconds() }
 
 // Load returns the built-in world of the name, empty: Autoscaled, or reads one from a file.
 func Load(name string) (*World, error) {
@@ -64,21 +52,17 @@ func Load(name string) (*World, error) {
 	return Parse(name, string(text))
 }
 
-// Parse reads a world and checks it; keys that nobody knows are an error.
+// Parse reads a world and checks it, as strictly as a scenario is read.
 func Parse(name, text string) (*World, error) {
 	var f file
-	meta, err := toml.Decode(text, &f)
-	if err != nil {
-		return nil, fmt.Errorf("parse world %s: %w", name, err)
+	if err := deathstarbench.Decode(name, []byte(text), &f); err != nil {
+		return nil, fmt.Errorf("parse world: %w", err)
 	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("parse world %s: unknown key %s", name, unknown[0])
-	}
-	w := &World{Name: f.Name, Minutes: f.Duration.sec() / 60, IntervalSec: f.Interval.sec(),
-		ObjectiveSec: f.Objective.Mean.sec(), Base: f.Load.Rate, Swing: f.Load.Swing, Bursts: f.Load.Bursts,
+	w := &World{Name: f.Name, Minutes: f.Duration.Std().Seconds() / 60, IntervalSec: f.Interval.Std().Seconds(),
+		ObjectiveSec: f.Objective.Mean.Std().Seconds(), Base: f.Load.Rate, Swing: f.Load.Swing, Bursts: f.Load.Bursts,
 		Burst: f.Load.Burst, ForecastCV: f.Load.ForecastCV}
 	for _, s := range f.Services {
-		w.Services = append(w.Services, Service{s.Name, s.Service.sec(), s.Visits, s.Capacity.Max})
+		w.Services = append(w.Services, Service{s.Name, s.Service.Std().Seconds(), s.Visits, s.Capacity.Max})
 	}
 	if err := w.Validate(); err != nil {
 		return nil, fmt.Errorf("parse world %s: %w", name, err)

@@ -110,7 +110,7 @@ accuracy = [0.5, 0.9]
 		{"nothing comes", "rate = 1", "rate = 0", "nothing to place"},
 		{"a matrix of another size", `duration = "60s"`, `duration = "60s"` + "\nnetwork = { delay = [[0, 1]] }",
 			"for 3 regions"},
-		{"no number", "rate = 1", "rate = nan", "rate"},
+		{"no number", "rate = 1", "rate = nan", "want a finite number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := Parse("w", strings.Replace(good, c.from, c.to, 1)); err == nil || !strings.Contains(err.Error(), c.want) {

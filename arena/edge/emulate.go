@@ -2,96 +2,56 @@ package edge
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"trimtab/arena/emulated"
 )
 
 // Backends are the servers of a world as real HTTP servers on loopback: POST /MODEL answers after a slot was free and
-// the model's time is over. X-Normal is the deviate of the service time, so that the same requests take as long as in
-// simulated time; X-Service of the answer is the time in service in s of the world.
-type Backends struct {
-	addresses []string
-	servers   []*http.Server
-	done      sync.WaitGroup
-}
+// the model's time is over.
+type Backends struct{ *emulated.Servers }
 
 // StartBackends starts them; a second of the world takes so many seconds here (scale, such as 0.02).
 func StartBackends(w *World, scale float64) (*Backends, error) {
-	b := &Backends{}
+	var handlers []http.Handler
 	for i := range w.Servers {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("start backend %s: %w", w.Servers[i].Name, err), b.Close())
-		}
-		srv := &http.Server{Handler: backend(&w.Servers[i], scale), ReadHeaderTimeout: 10 * time.Second}
-		b.addresses, b.servers = append(b.addresses, l.Addr().String()), append(b.servers, srv)
-		b.done.Go(func() { _ = srv.Serve(l) }) // ends by Close
+		handlers = append(handlers, backend(&w.Servers[i], scale))
 	}
-	return b, nil
-}
-
-// Close stops the servers.
-func (b *Backends) Close() error {
-	var errs []error
-	for _, s := range b.servers {
-		errs = append(errs, s.Close())
-	}
-	b.done.Wait()
-	return errors.Join(errs...)
+	s, err := emulated.Start(handlers...)
+	return &Backends{s}, err
 }
 
 // backend is the handler of one server.
 func backend(s *Server, scale float64) http.Handler {
-	slots := make(chan struct{}, s.Slots)
+	slots := emulated.NewGate(s.Slots)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/")
-		var m *Model
 		for j := range s.Models {
-			if s.Models[j].Name == name {
-				m = &s.Models[j]
+			if m := &s.Models[j]; m.Name == name {
+				emulated.Serve(rw, r, slots, scale, func(normal float64) float64 {
+					return m.service(&Request{normal: normal})
+				})
+				return
 			}
 		}
-		normal, err := strconv.ParseFloat(r.Header.Get("X-Normal"), 64)
-		if m == nil || err != nil {
-			http.Error(rw, "no such model, or no X-Normal", http.StatusBadRequest)
-			return
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		select {
-		case slots <- struct{}{}:
-		case <-r.Context().Done():
-			return
-		}
-		service := m.service(&Request{normal: normal})
-		timer := time.NewTimer(time.Duration(service * scale * float64(time.Second)))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
-		}
-		<-slots
-		rw.Header().Set("X-Service", strconv.FormatFloat(service, 'g', -1, 64))
-		rw.WriteHeader(http.StatusOK)
+		http.Error(rw, "no such model", http.StatusBadRequest)
 	})
 }
 
 // bytesPerMB is how much is sent for a MB of the world: what counts is the emulated delay, not the load of loopback.
 const bytesPerMB = 1 << 10
 
+// mostWait is how long an answer is waited for, of real time.
+const mostWait = time.Minute
+
 // Emulate plays a policy over the requests of a seed against backends, in real time but for the scale. The delays of
 // the network are kept by the client, half before and half after; they are 0 when the world's network is off.
 func (w *World) Emulate(ctx context.Context, p Policy, seed uint64, b *Backends, scale float64) (Score, error) {
 	var score Score
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, Proxy: nil}, Timeout: time.Minute}
+	client := emulated.Client()
 	defer client.CloseIdleConnections()
 	inside := make([]int, len(w.Servers))
 	requests := w.Requests(seed)
@@ -131,7 +91,7 @@ func (w *World) Emulate(ctx context.Context, p Policy, seed uint64, b *Backends,
 		}
 		inside[place.Server]++
 		left++
-		flying.Go(func() { done <- w.send(ctx, client, b.addresses[place.Server], r, place, scale) })
+		flying.Go(func() { done <- w.send(ctx, client, b.URL(place.Server), r, place, scale) })
 	}
 	for ; left > 0; left-- {
 		select {
@@ -146,46 +106,20 @@ func (w *World) Emulate(ctx context.Context, p Policy, seed uint64, b *Backends,
 }
 
 // send sends one request and waits for its answer.
-func (w *World) send(ctx context.Context, client *http.Client, address string, r *Request, p Place,
-	scale float64) Outcome {
+func (w *World) send(ctx context.Context, client *http.Client, url string, r *Request, p Place, scale float64) Outcome {
 	o := Outcome{Request: *r, Place: p, Failed: true}
 	began := time.Now()
 	half := time.Duration(w.delay(r, p.Server) / 2 * scale * float64(time.Second))
-	if !pause(ctx, half) {
+	if !emulated.Pause(ctx, half) {
 		return o
 	}
-	body := strings.NewReader(strings.Repeat("x", int(r.MB*bytesPerMB)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"http://"+address+"/"+w.Servers[p.Server].Models[p.Model].Name, body)
-	if err != nil {
-		return o
-	}
-	req.Header.Set("X-Normal", strconv.FormatFloat(r.normal, 'g', -1, 64))
-	resp, err := client.Do(req)
-	if err != nil {
-		return o
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	service, bad := strconv.ParseFloat(resp.Header.Get("X-Service"), 64)
-	if err != nil || bad != nil || resp.StatusCode != http.StatusOK || !pause(ctx, half) {
+	limited, cancel := context.WithTimeout(ctx, mostWait)
+	defer cancel()
+	service, err := emulated.Ask(limited, client, url+"/"+w.Servers[p.Server].Models[p.Model].Name, r.normal,
+		int(r.MB*bytesPerMB))
+	if err != nil || !emulated.Pause(ctx, half) {
 		return o
 	}
 	o.Failed, o.ServiceSec, o.TotalSec = false, service, time.Since(began).Seconds()/scale
 	return o
-}
-
-// pause waits, and reports whether it was not cancelled.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

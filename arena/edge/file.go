@@ -4,9 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
-	"time"
 
-	"github.com/BurntSushi/toml"
+	"trimtab/deathstarbench"
 )
 
 // EdgeCloud names the built-in world: a small server in each of two edges, a large one in the cloud.
@@ -15,7 +14,8 @@ const EdgeCloud = "edge-cloud"
 //go:embed edge-cloud.toml
 var edgeCloud string
 
-// file is a world as it is written.
+// file is a world as it is written. It is no deathstarbench.Scenario: requests here are placed one by one, with a model
+// or not at all, and there are no upstreams with weights, so that nothing that plays scenarios could play it.
 type file struct {
 	Name     string   `toml:"name"`
 	Duration Duration `toml:"duration"`
@@ -31,17 +31,7 @@ type file struct {
 }
 
 // Duration is a time.Duration written as text.
-type Duration time.Duration
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = Duration(v)
-	return err
-}
-
-// Sec is d in seconds.
-func (d Duration) Sec() float64 { return time.Duration(d).Seconds() }
+type Duration = deathstarbench.Duration
 
 // DefaultDelay is the matrix of the world as its authors planned it, s per MB.
 func DefaultDelay() [][]float64 { return [][]float64{{0, 0.5, 1}, {0.5, 0, 0.75}, {1, 0.75, 0}} }
@@ -58,15 +48,11 @@ func Load(name string) (*World, error) {
 	return Parse(name, string(text))
 }
 
-// Parse reads a world and checks it; keys that nobody knows are an error.
+// Parse reads a world and checks it, as strictly as a scenario is read.
 func Parse(name, text string) (*World, error) {
 	var f file
-	meta, err := toml.Decode(text, &f)
-	if err != nil {
-		return nil, fmt.Errorf("parse world %s: %w", name, err)
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("parse world %s: unknown key %s", name, unknown[0])
+	if err := deathstarbench.Decode(name, []byte(text), &f); err != nil {
+		return nil, fmt.Errorf("parse world: %w", err)
 	}
 	w := &World{Name: f.Name, Duration: f.Duration, Delay: f.Network.Delay, Network: !f.Network.Off, Servers: f.Servers,
 		Clients: f.Clients}

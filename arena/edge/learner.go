@@ -47,7 +47,7 @@ func (l *Learner) Train(seconds float64, seed uint64) error {
 	l.train = true
 	defer func() { l.train = false }()
 	l.agent.Begin()
-	for left := seconds; left > 0; left -= l.w.Duration.Sec() {
+	for left := seconds; left > 0; left -= l.w.Duration.Std().Seconds() {
 		seed++
 		if err := l.episode(seed, left); err != nil {
 			return err

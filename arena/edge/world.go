@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
-	"time"
 )
 
 // World is one world, a scenario file of its own kind. Times in files are text such as "300ms".
@@ -61,8 +60,8 @@ func (w *World) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(w.Duration > 0 && w.Duration.Sec() <= mostSeconds, "duration %v: want above 0, at most %d s",
-		time.Duration(w.Duration), mostSeconds)
+	check(w.Duration > 0 && w.Duration.Std().Seconds() <= mostSeconds, "duration %v: want above 0, at most %d s",
+		w.Duration.Std(), mostSeconds)
 	check(len(w.Regions) > 0, "no regions")
 	for i, r := range w.Regions {
 		check(r != "" && w.region(r) == i, "region %q: want a name of its own", r)
@@ -85,7 +84,7 @@ func (w *World) Validate() error {
 		choices += len(s.Models)
 		for _, m := range s.Models {
 			check(m.Service > 0, "server %s: model %s: service %v: want above 0", s.Name, m.Name,
-				time.Duration(m.Service))
+				m.Service.Std())
 			check(m.Quality >= 0 && m.Quality <= 1, "server %s: model %s: quality %v: want 0 to 1", s.Name, m.Name,
 				m.Quality)
 			check(m.Name != "" && !strings.ContainsAny(m.Name, "/ \t"), "server %s: model %q: want a name without / "+
@@ -113,7 +112,7 @@ func (w *World) Arrivals() float64 {
 	for _, c := range w.Clients {
 		rate += c.Rate
 	}
-	return rate * w.Duration.Sec()
+	return rate * w.Duration.Std().Seconds()
 }
 
 func (w *World) region(name string) int {
@@ -167,7 +166,7 @@ func (w *World) Requests(seed uint64) []Request {
 			}
 		}
 		s, c := &streams[first], &w.Clients[first]
-		if s.next >= w.Duration.Sec() {
+		if s.next >= w.Duration.Std().Seconds() {
 			return out
 		}
 		out = append(out, Request{At: s.next, Region: w.region(c.Region), MB: uniform(s.rng, c.MB),
@@ -180,5 +179,5 @@ func (w *World) Requests(seed uint64) []Request {
 // service is the service time of a request by a model, s.
 func (m *Model) service(r *Request) float64 {
 	v := math.Log1p(ServiceCV * ServiceCV)
-	return m.Service.Sec() * math.Exp(math.Sqrt(v)*r.normal-v/2)
+	return m.Service.Std().Seconds() * math.Exp(math.Sqrt(v)*r.normal-v/2)
 }
