@@ -178,16 +178,22 @@ func (t *trainer) begin(world *SimWorld, learner, episode uint64) error {
 	rng := rand.New(rand.NewPCG(learner<<20^episode, episodeSeed))
 	run := Run{Scenario: t.c.Scenario, Method: t.c.Method, Seed: rng.Uint64(), Deadlines: t.deadlines}
 	if episode%2 == 1 {
-		run.Initial = weights.Set{}
-		for _, u := range t.c.Scenario.Upstreams {
-			x := make([]float64, len(u.Servers))
-			for i := range x {
-				x[i] = math.Exp(rng.Float64() * math.Log(widest))
-			}
-			run.Initial[u.Name] = settingsOf(u.Servers, weights.Quantise(x))
-		}
+		run.Initial = t.anyWeights(rng)
 	}
 	return world.Reset(context.Background(), run)
+}
+
+// anyWeights are random ones.
+func (t *trainer) anyWeights(rng *rand.Rand) weights.Set {
+	out := weights.Set{}
+	for _, u := range t.c.Scenario.Upstreams {
+		x := make([]float64, len(u.Servers))
+		for i := range x {
+			x[i] = math.Exp(rng.Float64() * math.Log(widest))
+		}
+		out[u.Name] = settingsOf(u.Servers, weights.Quantise(x))
+	}
+	return out
 }
 
 // play plays a policy until the end of what the world was reset to.
@@ -215,6 +221,9 @@ func (t *trainer) evaluate(ctx context.Context, first, plays int,
 			return p, err
 		}
 		run := Run{Scenario: t.c.Scenario, Method: t.c.Method, Seed: seed, Deadlines: t.deadlines}
+		if i%2 == 1 {
+			run.Initial = t.anyWeights(rand.New(rand.NewPCG(seed, episodeSeed)))
+		}
 		if s, ok := policy.(Starter); ok {
 			run.Initial = s.Initial()
 		}

@@ -205,3 +205,23 @@ func TestModelsArePlayedWhereTheyWereTrained(t *testing.T) {
 		})
 	}
 }
+
+func TestBandsAreOfLogarithms(t *testing.T) {
+	curve := func(best float64, scores ...float64) Curve {
+		c := Curve{Best: CurvePoint{Score: best}}
+		for i, s := range scores {
+			c.Points = append(c.Points, CurvePoint{Episode: 20 * (i + 1), Score: s})
+		}
+		return c
+	}
+	got := Bands([]Curve{curve(1, 100, 1), curve(0.01, 1)})
+	if len(got) != 2 || got[1].Episode != 40 {
+		t.Fatalf("got %+v, want a band at episodes 20 and 40", got)
+	}
+	for i, want := range []float64{10, 0.1} { // geometric means; the second curve has ended with its best score
+		e := got[i].Score
+		if math.Abs(e.Mean/want-1) > 1e-9 || !(e.Low > 0 && e.Low < e.Mean && e.Mean < e.High) {
+			t.Errorf("band %d: got %+v, want a mean of %v within its interval above 0", i, e, want)
+		}
+	}
+}

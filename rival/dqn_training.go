@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"trimtab/control"
@@ -22,6 +23,7 @@ type dqnTraining struct {
 
 	dy           []float64
 	ahead, value neural.Pass
+	here         neural.Pass // of the state that an action was chosen in
 	row          []float64
 }
 
@@ -64,9 +66,9 @@ func (d *DQN) Steps() int { return d.train.seen }
 func (t *dqnTraining) epsilon() float64 { return t.fading(t.cfg.From, t.cfg.To, t.cfg.Decay) }
 
 // learn stores what the last action led to, makes a step of training and chooses the next action.
-func (d *DQN) learn(reward, shaping float64) (picks []int, how string) {
+func (d *DQN) learn(reward, cost float64) (picks []int, how string) {
 	t := d.train
-	led := t.meet(d.state, reward, shaping, t.cfg.Gamma)
+	led := t.meet(d.state, reward, cost, t.cfg.Gamma)
 	t.fit(&d.scaler, &d.known, t.cfg.WarmUp)
 	if d.known && led && t.err == nil {
 		d.update()
@@ -84,8 +86,14 @@ func (d *DQN) learn(reward, shaping float64) (picks []int, how string) {
 	return picks, how
 }
 
-// slowShare is the share of the way that the network that is played goes in a step.
-const slowShare = 2e-3
+const (
+	// slowShare is the least share of the way that the network that is played goes in a step; at first it is 2/step, so
+	// that the random numbers that training begins with are soon forgotten.
+	slowShare = 1e-3
+	// endRate is what is left of the learning rate when exploration has faded: with the whole of it the last thousands
+	// of steps move values back and forth by more than actions differ.
+	endRate = 0.1
+)
 
 // update makes one step of gradient descent on a batch of the memory.
 func (d *DQN) update() {
@@ -94,12 +102,15 @@ func (d *DQN) update() {
 	t.memory.draw(&t.draw, n, t.rng, d.scaler.ApplyTo)
 	chosen := d.net.Forward(&t.ahead, t.draw.next, n)
 	ahead := t.target.Forward(&t.value, t.draw.next, n)
+	here := t.target.Forward(&t.here, t.draw.states, n)
 	targets := sized(t.row, n)
 	for i := range n {
 		best := d.argmax(chosen[i*outputs : (i+1)*outputs])
 		targets[i] = t.draw.rewards[i]
 		for g, a := range best {
 			targets[i] += t.cfg.Gamma * ahead[i*outputs+d.first[g]+a]
+			of := here[i*outputs+d.first[g] : i*outputs+d.first[g+1]]
+			targets[i] -= t.cfg.Gap * (slices.Max(of) - of[int(t.draw.actions[i*len(best)+g])])
 		}
 	}
 	t.row = targets
@@ -120,8 +131,9 @@ func (d *DQN) update() {
 		}
 	}
 	d.net.Backward(&t.ahead, t.dy, t.gradient)
+	t.adam.Rate = t.cfg.Rate * math.Pow(endRate, t.fading(0, 1, t.cfg.Decay))
 	t.adam.Step(d.net.Params, t.gradient)
-	t.slow.Follow(d.net, slowShare)
+	t.slow.Follow(d.net, max(slowShare, 2/float64(t.updates+2)))
 	if !t.finite(KindDQN, t.cfg.Seed, loss, d.net) {
 		return
 	}

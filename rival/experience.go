@@ -8,16 +8,16 @@ import (
 
 // experience is what a learner in training has met, and where it is: the part of training that all kinds share.
 type experience struct {
-	source   *rand.PCG
-	rng      *rand.Rand
-	memory   *replay
-	before   []float64 // state that the last action was chosen in; nil: an episode begins
-	last     []float64 // that action
-	pressure float64   // in that state
-	seen     int       // transitions
-	updates  int       // steps of training
-	err      error
-	draw     batch
+	source  *rand.PCG
+	rng     *rand.Rand
+	memory  *replay
+	before  []float64 // state that the last action was chosen in; nil: an episode begins
+	last    []float64 // that action
+	cost    float64   // potential of that state, negated
+	seen    int       // transitions
+	updates int       // steps of training
+	err     error
+	draw    batch
 }
 
 // newExperience is of nothing yet. The stream keeps kinds of one seed apart.
@@ -26,15 +26,15 @@ func newExperience(seed, stream uint64, width, picks, room int) experience {
 	return experience{source: source, rng: rand.New(source), memory: newReplay(width, picks, room)}
 }
 
-// meet stores that the last action led to a state, and reports whether there was one. The potential −shaping·pressure,
-// the first feature, counts beside the reward: γΦ(s′) − Φ(s).
-func (e *experience) meet(state []float64, reward, shaping, gamma float64) bool {
+// meet stores that the last action led to a state, and reports whether there was one. The potential Φ = −cost of states
+// counts beside the reward: γΦ(s′) − Φ(s).
+func (e *experience) meet(state []float64, reward, cost, gamma float64) bool {
 	led := e.before != nil
 	if led {
-		e.memory.add(e.before, e.last, reward+shaping*(e.pressure-gamma*state[0]), state)
+		e.memory.add(e.before, e.last, reward+e.cost-gamma*cost, state)
 		e.seen++
 	}
-	e.pressure = state[0]
+	e.cost = cost
 	return led
 }
 

@@ -31,7 +31,7 @@ func TestMachinesAreInputs(t *testing.T) {
 		name string
 		make func() (Trainee, error)
 	}{
-		{"dqn", func() (Trainee, error) { return TrainDQN(shape, DQNConfig{WarmUp: 60}) }},
+		{"dqn", func() (Trainee, error) { return TrainDQN(shape, DQNConfig{Batch: 32, WarmUp: 60}) }},
 		{"td3", func() (Trainee, error) { return TrainTD3(shape, TD3Config{WarmUp: 60}) }},
 		{"student", func() (Trainee, error) { return TrainStudent(shape, TD3Config{WarmUp: 60}) }},
 	} {

@@ -74,7 +74,7 @@ func smallDQN(t *testing.T, seed uint64, a ActionSet) *DQN {
 	t.Helper()
 	d, err := TrainDQN(ShapeOf(twoServers(weightsOf(1, 1))), DQNConfig{Actions: a, Hidden: []int{16, 16}, Gamma: 0.8,
 		Rate: 3e-3, Batch: 16, WarmUp: 60,
-		Follow: 50, Decay: 800, Targets: tenMS, Seed: seed})
+		Follow: 50, Decay: 1200, Targets: tenMS, Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestLearnersFindTheFastServer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := c.make(t)
-			playTwoServers(t, p, 60)
+			playTwoServers(t, p, 120)
 			if got := playedShare(t, p); got < c.least {
 				t.Errorf("share of the fast server: got %.3f, want at least %.2f", got, c.least)
 			}

@@ -125,6 +125,16 @@ func hostTo(x []float64, hosts []vts.HostSample, server string) {
 // pressure is log(1+requests that NGINX is answering now).
 func pressure(s vts.Sample) float64 { return math.Log1p(float64(s.Connections.Writing)) }
 
+// backlog is log(1+by how many deadlines' worth the requests that NGINX is answering are more than one deadline's): by
+// Little's law 0 while responses keep their deadlines, where a count of one moment would be nothing but noise.
+func backlog(s vts.Sample, targets map[string]objective.Target) float64 {
+	within := 1.0
+	for _, g := range s.Groups {
+		within += float64(g.Requests()) / max(s.Interval.Seconds(), 1e-3) * targets[g.Name].Deadline.Seconds()
+	}
+	return math.Log1p(max(0, float64(s.Connections.Writing)/within-1))
+}
+
 // relativeCost is how much of the mean response time in deadlines counts beside tardiness, so that intervals without
 // any have an order.
 const relativeCost = 0.05

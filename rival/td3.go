@@ -238,7 +238,7 @@ func (x *td3Training) noise() float64 { return x.fading(x.cfg.From, x.cfg.To, x.
 // learn stores what the last action led to, makes a step of training and chooses the next action.
 func (t *TD3) learn(s vts.Sample) []float64 {
 	x := t.train
-	led := x.meet(t.state, RewardOf(s, x.cfg.Targets), x.cfg.Shaping, x.cfg.Gamma)
+	led := x.meet(t.state, RewardOf(s, x.cfg.Targets), x.cfg.Shaping*backlog(s, x.cfg.Targets), x.cfg.Gamma)
 	x.fit(&t.scaler, &t.known, x.cfg.WarmUp)
 	if t.known && led && x.err == nil {
 		t.update()

@@ -40,7 +40,7 @@ func (e *DivergedError) Error() string {
 }
 
 // CheckpointVersion is the version of the checkpoints that trainees write, and the only one they read.
-const CheckpointVersion = 2
+const CheckpointVersion = 3
 
 // checkpointHead is what every checkpoint begins with.
 type checkpointHead struct {

@@ -77,7 +77,7 @@ the folder to begin anew.`,
 	fl.StringVar(&f.markdown, "markdown", "", "rewrite the tables between the leaderboard's marks in this Markdown file")
 	fl.IntVar(&f.steps, "steps", 12_000, "control intervals that each learner is trained for at most")
 	fl.DurationVar(&f.train.budget, "time", 10*time.Minute, "time of training of each learner at most")
-	fl.IntVar(&f.train.seeds, "learners", 2, "learners of each kind on each world; the best is played")
+	fl.IntVar(&f.train.seeds, "learners", 3, "learners of each kind on each world; the best is played")
 	fl.IntVar(&f.parallel, "parallel", 0, "cells and learners at once (default: one per core)")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per policy instead of tables")
 	return cmd
