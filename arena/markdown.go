@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"trimtab/plain"
 )
 
 // RewriteMarkdown replaces what stands between the marks <!-- name:begin --> and <!-- name:end --> of a file. The file
@@ -31,6 +34,14 @@ func RewriteMarkdown(path, name string, text []byte) error {
 		return fmt.Errorf("rewrite the tables: %w", err)
 	}
 	return replaceFile(path, b.Bytes(), info.Mode().Perm())
+}
+
+// proseColumns is where lines of prose in documents end.
+const proseColumns = 120
+
+// MarkdownProse breaks a paragraph into the lines of a document.
+func MarkdownProse(text string) string {
+	return strings.ReplaceAll(plain.Wrap(text, proseColumns), "\n  ", "\n") // no indent: it is no list
 }
 
 // replaceFile writes a file whole or not at all.

@@ -180,6 +180,13 @@ func TestRewriteMarkdown(t *testing.T) {
 	}
 }
 
+func TestProseOfDocumentsIsBroken(t *testing.T) {
+	word := strings.Repeat("µ", 58)
+	if got, want := MarkdownProse(word+" "+word+" "+word), word+" "+word+"\n"+word; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTablesAndPage(t *testing.T) {
 	sc := small(t)
 	sc.Faults = []deathstarbench.Fault{{Server: "b", Kind: deathstarbench.Slowdown, Factor: 2,

@@ -34,7 +34,8 @@ type TrainConfig struct {
 	Every    int      // episodes between two evaluations; default 20
 	// Patience is how many evaluations without a better one end the training of a learner; default 15.
 	Patience int
-	// Plays are the runs of an evaluation, with seeds that neither training nor the arena use; default 3.
+	// Plays are the runs of an evaluation, with seeds that neither training nor the arena use; default 3. Every other
+	// one begins from random weights: a learner that does not come back from afar is seen.
 	Plays    int
 	Budget   time.Duration // of each learner, from the start or from where it went on; 0: none
 	Parallel int           // learners at once; default 1

@@ -225,3 +225,47 @@ func TestBandsAreOfLogarithms(t *testing.T) {
 		}
 	}
 }
+
+// noting keeps the weights that a run begins with.
+type noting struct {
+	control.Fixed
+	began *weights.Set
+}
+
+func (n *noting) Observe(_ vts.Sample, w weights.Set) {
+	if *n.began == nil {
+		*n.began = w
+	}
+}
+
+func TestEveryOtherEvaluationBeginsFromRandomWeights(t *testing.T) {
+	t.Parallel()
+	sc := shortWorld(t)
+	deadlines, err := Deadlines(sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer := &trainer{c: TrainConfig{Scenario: sc}, deadlines: deadlines}
+	evaluate := func() []weights.Set {
+		began := make([]weights.Set, 4)
+		next := 0
+		if _, err := trainer.evaluate(t.Context(), 0, len(began), func(uint64) (control.Policy, error) {
+			next++
+			return &noting{began: &began[next-1]}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return began
+	}
+	first, second := evaluate(), evaluate()
+	name := sc.Upstreams[0].Name
+	if !first[0][name].Equal(first[2][name]) || first[0][name].Equal(first[1][name]) ||
+		first[1][name].Equal(first[3][name]) {
+		t.Errorf("got %v, want the scenario's, random, the scenario's and other random weights", first)
+	}
+	for i := range first {
+		if !first[i].Equal(second[i]) {
+			t.Errorf("run %d, once more: got %v, want %v again", i, second[i], first[i])
+		}
+	}
+}

@@ -175,7 +175,7 @@ func BenchmarkDecision(b *testing.B) {
 			player.Choose()
 		}
 	}
-	b.Run("dqn", func(b *testing.B) { p, err := TrainDQN(shape, DQNConfig{WarmUp: 60}); play(b, p, err) })
+	b.Run("dqn", func(b *testing.B) { p, err := TrainDQN(shape, DQNConfig{WarmUp: 64}); play(b, p, err) })
 	b.Run("td3", func(b *testing.B) { p, err := TrainTD3(shape, TD3Config{WarmUp: 60}); play(b, p, err) })
 	b.Run("student", func(b *testing.B) { p, err := TrainStudent(shape, TD3Config{WarmUp: 60}); play(b, p, err) })
 }
@@ -187,7 +187,7 @@ func BenchmarkTraining(b *testing.B) {
 		name string
 		make func() (Trainee, error)
 	}{
-		{"dqn", func() (Trainee, error) { return TrainDQN(ShapeOf(s), DQNConfig{WarmUp: 60}) }},
+		{"dqn", func() (Trainee, error) { return TrainDQN(ShapeOf(s), DQNConfig{WarmUp: 64}) }},
 		{"td3", func() (Trainee, error) { return TrainTD3(ShapeOf(s), TD3Config{WarmUp: 60}) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -63,8 +63,8 @@ func (f *leaderFlags) report(e *env, scenarios []*deathstarbench.Scenario, polic
 	if f.replayed > 0 {
 		text += fmt.Sprintf(", for what an earlier run had not finished (%d cells were there)", f.replayed)
 	}
-	text += fmt.Sprintf(", on %s (trimtab %s).\n\n%s\n%s", time.Now().UTC().Format(time.DateOnly), version,
-		arena.MarkdownTable(heads, rows), arena.MarkdownTable(worldHeads, byWorld))
+	text = arena.MarkdownProse(fmt.Sprintf("%s, on %s (trimtab %s).", text, time.Now().UTC().Format(time.DateOnly),
+		version)) + "\n\n" + arena.MarkdownTable(heads, rows) + "\n" + arena.MarkdownTable(worldHeads, byWorld)
 	if err := arena.RewriteMarkdown(f.markdown, "leaderboard", []byte(text)); err != nil {
 		return withCode(exitConfig, err)
 	}

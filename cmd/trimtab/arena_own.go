@@ -118,7 +118,7 @@ func (p *ownPlay[R]) write(mark, world, learned string, rows [][]string) error {
 		text += " " + learned
 	}
 	return withCode(exitConfig, arena.RewriteMarkdown(f.markdown, mark,
-		[]byte(text+"\n\n"+arena.MarkdownTable(p.heads, rows))))
+		[]byte(arena.MarkdownProse(text)+"\n\n"+arena.MarkdownTable(p.heads, rows))))
 }
 
 // worldArg is the world that the arguments name; empty: the built-in one.

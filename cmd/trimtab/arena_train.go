@@ -40,8 +40,8 @@ func newArenaTrain(e *env) *cobra.Command {
 		Short: "Train the learners of the literature on scenarios, in the simulator",
 		Long: `Train learners on scenarios and keep the best model of each in a folder, from which trimtab arena and
 trimtab tune --observe play it. One learner is trained for each seed; every twentieth episode it is evaluated without
-exploring, on seeds that neither training nor the arena use. Training ends after --episodes, after --time, or when
---patience evaluations in a row were no better.
+exploring, on seeds that neither training nor the arena use, half of the time from random weights. Training ends after
+--episodes, after --time, or when --patience evaluations in a row were no better.
 
 Learners: ` + strings.Join(rival.Trainable(), ", ") + `.
 
