@@ -144,7 +144,7 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 	l := &Learner{w: w, state: make([]float64, len(w.Features()))}
 	heads := slices.Repeat([]int{len(moves)}, len(w.Services))
 	var err error
-	l.agent, err = rival.NewQAgent(len(l.state), heads, rival.DQNConfig{Gamma: 0.9, WarmUp: 500, Decay: 10_000,
+	l.agent, err = rival.NewQAgent(len(l.state), heads, rival.DQNConfig{Gamma: 0.9, Gap: -1, WarmUp: 500, Decay: 10_000,
 		Seed: seed})
 	return l, err
 }

@@ -20,8 +20,8 @@ func NewLearner(w *World, seed uint64) (*Learner, error) {
 	l := &Learner{w: w, choices: w.Choices(), state: make([]float64, len(w.Features()))}
 	var err error
 	// A request is placed once: what counts of the future is how full it leaves the servers.
-	l.agent, err = rival.NewQAgent(len(l.state), []int{len(l.choices)}, rival.DQNConfig{Gamma: 0.8, Rate: 1e-3,
-		WarmUp: 1000, Decay: 15_000, Room: 30_000, Seed: seed})
+	l.agent, err = rival.NewQAgent(len(l.state), []int{len(l.choices)}, rival.DQNConfig{Gamma: 0.8, Gap: -1, Rate: 1e-3,
+		WarmUp: 1000, Decay: 45_000, Room: 30_000, Seed: seed})
 	return l, err
 }
 
