@@ -44,9 +44,12 @@ func (w *World) load(seed uint64) *load {
 
 // advance draws when the next request comes, by thinning.
 func (l *load) advance() {
-	top := l.w.Base + l.w.Swing + float64(l.w.Bursts)*l.w.Burst
+	wave := l.w.Base + l.w.Swing
+	top := wave + float64(l.w.Bursts)*l.w.Burst
 	for {
-		if l.at += l.arrivals.ExpFloat64() / top; l.arrivals.Float64()*top < l.w.rate(l.at, l.bursts) {
+		l.at += l.arrivals.ExpFloat64() / top
+		// Most candidates are beyond the top of the wave and what bursts add now: they need no cosine.
+		if u := l.arrivals.Float64() * top; u < wave+l.w.bursting(l.at, l.bursts) && u < l.w.rate(l.at, l.bursts) {
 			return
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // event is the end of a service.
 type event struct {
 	at      float64
-	request int
+	request *Request
 	stage   int
 }
 
@@ -30,22 +30,21 @@ func (e *events) Pop() any {
 type stage struct {
 	sizing
 	busy    int
-	waiting []int
+	waiting []*Request
 	used    float64 // replica-seconds of the interval
 }
 
 // Episode is a run of the world in simulated time, interval by interval.
 type Episode struct {
-	w        *World
-	load     *load
-	stages   []stage
-	queue    events
-	requests map[int]Request // that are not answered
-	came     int
-	at       float64
-	took     []float64 // of the interval
-	all      []float64
-	result   Result
+	w      *World
+	load   *load
+	stages []stage
+	queue  events
+	came   int
+	at     float64
+	took   []float64 // of the interval
+	all    []float64
+	result Result
 }
 
 // Begin begins a run; the same seed, the same requests.
@@ -53,7 +52,7 @@ func (w *World) Begin(seed uint64) (*Episode, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Episode{w: w, load: w.load(seed), requests: map[int]Request{}, stages: make([]stage, len(w.Services))}
+	e := &Episode{w: w, load: w.load(seed), stages: make([]stage, len(w.Services))}
 	for i := range e.stages {
 		e.stages[i].sizing = w.start(i)
 	}
@@ -73,9 +72,8 @@ func (e *Episode) Next() (*Seen, error) {
 		switch {
 		case e.load.at < until && (len(e.queue) == 0 || e.load.at <= e.queue[0].at):
 			r := e.load.next()
-			e.requests[e.came] = r
 			e.came++
-			e.enter(r.At, e.came-1, 0)
+			e.enter(r.At, &r, 0)
 			continue
 		case len(e.queue) > 0 && e.queue[0].at < until:
 			end := heap.Pop(&e.queue).(event)
@@ -127,17 +125,15 @@ func (w *World) Play(p Policy, seed uint64) (Result, error) {
 }
 
 // enter brings a request to a stage, or past it.
-func (e *Episode) enter(at float64, request, to int) {
-	r := e.requests[request]
+func (e *Episode) enter(at float64, r *Request, to int) {
 	for to < len(e.stages) && !r.needs(to) {
 		to++
 	}
 	if to < len(e.stages) {
-		e.stages[to].waiting = append(e.stages[to].waiting, request)
+		e.stages[to].waiting = append(e.stages[to].waiting, r)
 		e.serve(at, to)
 		return
 	}
-	delete(e.requests, request)
 	e.took = append(e.took, at-r.At)
 	e.all = append(e.all, at-r.At)
 }
@@ -146,13 +142,12 @@ func (e *Episode) enter(at float64, request, to int) {
 func (e *Episode) serve(at float64, i int) {
 	s := &e.stages[i]
 	for len(s.waiting) > 0 && s.busy < s.size.Replicas {
-		request := s.waiting[0]
+		r := s.waiting[0]
 		s.waiting = s.waiting[1:]
 		s.busy++
-		r := e.requests[request]
-		service := e.w.time(&r, i, CPUs()[s.size.CPU])
+		service := e.w.time(r, i, CPUs()[s.size.CPU])
 		s.used += service
-		heap.Push(&e.queue, event{at: at + service, request: request, stage: i})
+		heap.Push(&e.queue, event{at: at + service, request: r, stage: i})
 	}
 }
 
@@ -167,7 +162,7 @@ func (e *Episode) see(rate float64) *Seen {
 		s.Sizes = append(s.Sizes, st.size)
 		st.used = 0
 		if len(e.took) == 0 && len(st.waiting) > 0 {
-			s.MeanSec = max(s.MeanSec, e.at-e.requests[st.waiting[0]].At)
+			s.MeanSec = max(s.MeanSec, e.at-st.waiting[0].At)
 		}
 	}
 	e.took = e.took[:0]

@@ -108,7 +108,12 @@ type Result struct {
 
 // rate is the load at a time, s; bursts begin at the times given.
 func (w *World) rate(at float64, bursts []float64) float64 {
-	r := w.Base - w.Swing*math.Cos(2*math.Pi*at/(w.Minutes*60))
+	return w.Base - w.Swing*math.Cos(2*math.Pi*at/(w.Minutes*60)) + w.bursting(at, bursts)
+}
+
+// bursting is what bursts add at a time.
+func (w *World) bursting(at float64, bursts []float64) float64 {
+	r := 0.0
 	for _, b := range bursts {
 		if at >= b && at < b+burstSec {
 			r += w.Burst
