@@ -82,8 +82,9 @@ func TestServersThatOnlyLookFastAreLeftNothing(t *testing.T) {
 	}
 }
 
-func playFooled(t *testing.T, method tuner.Method, kind string, probability float64, at time.Duration, live bool,
-	seed uint64) {
+// fooledShares plays it and returns the share of the server that goes wrong, by interval.
+func fooledShares(t *testing.T, method tuner.Method, kind string, probability float64, at time.Duration, live bool,
+	seed uint64) (shares []float64) {
 	sc, err := deathstarbench.Parse("fooled.toml", []byte(fmt.Sprintf(fooledScenario, "2s", method, kind, probability,
 		at)))
 	if err != nil {
@@ -97,9 +98,7 @@ func playFooled(t *testing.T, method tuner.Method, kind string, probability floa
 	if err != nil {
 		t.Fatal(err)
 	}
-	onset, healed := int(at/(3*time.Second)), 60
-	var shares []float64
-	rng := rand.New(rand.NewPCG(seed, 1))
+		rng := rand.New(rand.NewPCG(seed, 1))
 	for range 80 {
 		s, err := world.Step()
 		if err != nil {
@@ -110,7 +109,7 @@ func playFooled(t *testing.T, method tuner.Method, kind string, probability floa
 		for group, servers := range p.Ejected() { // as a daemon does, which asks each several times
 			for _, server := range servers {
 				fails := 1 - math.Pow(1-probability, 10)
-				p.Asked(group, server, len(shares) > healed || rng.Float64() >= fails)
+				p.Asked(group, server, len(shares) > fooledHealed || rng.Float64() >= fails)
 			}
 		}
 		p.Observe(s, control.InForce(s))
@@ -128,6 +127,15 @@ func playFooled(t *testing.T, method tuner.Method, kind string, probability floa
 			p.Committed(control.Receipt{Want: d.Weights, Changed: true, Reloaded: !live})
 		}
 	}
+	return shares
+}
+
+const fooledHealed = 60 // interval
+
+func playFooled(t *testing.T, method tuner.Method, kind string, probability float64, at time.Duration, live bool,
+	seed uint64) {
+	shares := fooledShares(t, method, kind, probability, at, live, seed)
+	onset, healed := int(at/(3*time.Second)), fooledHealed
 	over, most := 0, 0.0
 	for i := onset + 4; i < healed; i++ { // the three intervals after the one in which it begins
 		if shares[i] > 0.02 {
@@ -145,5 +153,25 @@ func playFooled(t *testing.T, method tuner.Method, kind string, probability floa
 		t.Errorf("seed %d: %d of %d intervals above 0.02, most %.3f, back at %.3f\nonset %.3f\nhealed %.3f", seed,
 			over, healed-onset-4, most, back,
 			shares[onset:onset+12], shares[healed-1:healed+15])
+	}
+}
+
+// A server that goes wrong at any moment of an interval, and of which half of the answers are 429, has at most 2 % of
+// the requests three intervals later and for as long as it lasts.
+func TestHalfOfTheAnswersAreEnough(t *testing.T) {
+	for _, at := range []time.Duration{60_000, 60_500, 61_000, 61_500, 62_000, 62_500, 62_900} {
+		at *= time.Millisecond
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(2) {
+				shares := fooledShares(t, tuner.RoundRobin, deathstarbench.Shed, 0.5, at, false, seed+1)
+				for i := 23; i < fooledHealed; i++ {
+					if shares[i] > 0.02 {
+						t.Errorf("seed %d, interval %d after: got a share of %.3f, want at most 0.02: %.3f", seed+1,
+							i-20, shares[i], shares[20:30])
+					}
+				}
+			}
+		})
 	}
 }

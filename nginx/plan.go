@@ -1,13 +1,14 @@
 package nginx
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/pmezard/go-difflib/difflib"
+	"github.com/rogpeppe/go-internal/diff"
 )
 
 // MaxWeight is the largest weight that is written: some balancers allocate memory in proportion to it.
@@ -355,15 +356,9 @@ func (f FileChange) Apply() []byte {
 func (p *Plan) Diff() string {
 	var b strings.Builder
 	for _, f := range p.Files {
-		text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-			A: difflib.SplitLines(string(f.File.Data)), B: difflib.SplitLines(string(f.Apply())),
-			FromFile: f.File.Path, ToFile: f.File.Path, Context: 3,
-		})
-		if err != nil {
-			fmt.Fprintf(&b, "%s: %v\n", f.File.Path, err)
-			continue
-		}
-		b.WriteString(text)
+		text := diff.Diff(f.File.Path, f.File.Data, f.File.Path, f.Apply())
+		_, text, _ = bytes.Cut(text, []byte("\n")) // the line of a command
+		b.Write(text)
 	}
 	return b.String()
 }

@@ -46,7 +46,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	now := p.shares
 	x := p.candidate(problem, now)
 	limited := limit(t.params, x, now)
-	p.judge(beliefs)
+	p.judge(t.params, beliefs)
 	p.shun(x)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)

@@ -1,8 +1,11 @@
 package tuner
 
 import (
+	"math"
+
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
+	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 )
 
@@ -11,6 +14,8 @@ const (
 	shunEnough = 0.015 // up to so much where they are few: enough to see it heal
 	shunPerSec = 0.5
 	shunUntil  = 0.1  // share of failures
+	shunFrom   = 0.12 // of which so much is enough where it is no chance: less than a half of an interval of them
+	shunSure   = 1.65 // standard deviations: 1 in 20 by chance
 	shunMost   = 0.02 // share that it may have until the next change that pays
 )
 
@@ -19,14 +24,23 @@ func (g *group) shunned() float64 {
 	return min(max(shunLeast, shunPerSec/max(g.rate.PerSec(), shunPerSec)), shunEnough)
 }
 
-// judge notes which servers fail so many requests of a group that they are no use to it. One stays so until it hardly
-// fails any more: of the few requests that it is sent, some are answered by chance.
-func (p *pool) judge(beliefs []estimate.Belief) {
+// judge notes which servers fail so many requests of a group that they are no use to it, beyond what the best of its
+// peers fails too. One stays so until it hardly fails any more: of the few requests that it is sent, some are answered
+// by chance.
+func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
 	for _, g := range p.groups {
+		shared := 1.0
+		for i := range g.links {
+			if l := &g.links[i]; !l.off() {
+				shared = min(shared, beliefs[l.index].Fail[l.class])
+			}
+		}
 		for i := range g.links {
 			l := &g.links[i]
-			fail := beliefs[l.index].Fail[l.class]
-			l.useless = !l.off() && (fail >= gate.EjectAt || l.useless && fail > shunUntil)
+			own := beliefs[l.index].Fail[l.class] - shared
+			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
+			l.useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
+				l.useless && own > shunUntil)
 		}
 	}
 }

@@ -72,6 +72,7 @@ type link struct {
 	hangs   bool      // it is sent its share and nothing ends there
 	part    float64   // of the requests that ended in the last interval
 	tally   vts.Tally // of late
+	ended   float64   // requests in the last interval
 	fail    float64   // probability that a request fails which its peers do not fail too
 	tail    tail
 	eject   gate.Ejection
@@ -301,8 +302,9 @@ func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess
 	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
 		blame = excess.ClientErrors / l.tally.ClientErrors
 	}
+	l.ended = float64(p.Requests)
 	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
-	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (par.FailureFew + float64(p.Requests))
+	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (par.FailureFew + l.ended)
 	if r.FailShare = l.fail; l.hangs {
 		r.FailShare = 1
 	}

@@ -20,9 +20,9 @@ import (
 
 // Standing is where a tuner stands between two intervals, beside what it has learned: who is ejected and until when,
 // what is left of the budget, whose the weights are, what is on its way to be noticed. A tuner that is restored with it
-// decides as if it had never stopped, as long as the groups and servers are the same; but a forecast that waits to be
-// judged, what was observed towards the next fit of regimes, and how novel the last intervals were to the present ones
-// are lost.
+// decides as if it had never stopped, as long as the groups and servers are the same; else who fails or is ejected is
+// all that is taken over. A forecast that waits to be judged, what was observed towards the next fit of regimes, and
+// how novel the last intervals were to the present ones are lost.
 type Standing struct {
 	At         time.Time      `json:"at"` // of the last sample
 	ElapsedSec float64        `json:"elapsed_s"`
@@ -75,6 +75,7 @@ type LinkStanding struct {
 	Fail         float64       `json:"fail"`
 	TailRequests float64       `json:"tail_requests"`
 	TailSum      float64       `json:"tail_sum"`
+	Useless      bool          `json:"useless,omitempty"` // left next to nothing because it fails
 	Ejection     gate.Ejection `json:"ejection"`
 }
 
@@ -107,7 +108,8 @@ func (t *Tuner) standing() *Standing {
 				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
 					Tally:        l.tally,
 					Fail:         l.fail,
-					TailRequests: l.tail.requests, TailSum: l.tail.sum, Ejection: l.eject})
+					TailRequests: l.tail.requests, TailSum: l.tail.sum, Useless: l.useless,
+					Ejection: l.eject})
 			}
 			ps.Groups = append(ps.Groups, gs)
 		}
@@ -189,6 +191,7 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 	for _, p := range t.pools {
 		i := slices.IndexFunc(s.Pools, func(o PoolStanding) bool { return o.of(p) })
 		if i < 0 {
+			p.remember(s)
 			continue
 		}
 		from := &s.Pools[i]
@@ -243,11 +246,35 @@ func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
 	for i := range g.links {
 		l := &g.links[i]
 		at := slices.IndexFunc(from.Links, func(o LinkStanding) bool { return o.Server == l.server.address })
-		o := &from.Links[at]
-		l.passed, l.hangs, l.tally, l.fail, l.eject = o.Passed, o.Hangs, o.Tally, o.Fail, o.Ejection
-		l.tail = tail{requests: o.TailRequests, sum: o.TailSum}
+		l.resume(&from.Links[at])
 	}
 	return ours
+}
+
+func (l *link) resume(from *LinkStanding) {
+	l.passed, l.hangs, l.tally, l.fail, l.eject = from.Passed, from.Hangs, from.Tally, from.Fail, from.Ejection
+	l.useless = from.Useless
+	l.tail = tail{requests: from.TailRequests, sum: from.TailSum}
+}
+
+// remember takes over who fails, hangs or is ejected where the groups or servers are no longer those of the standing.
+func (p *pool) remember(s *Standing) {
+	known := map[[2]string]*LinkStanding{}
+	for i := range s.Pools {
+		for j := range s.Pools[i].Groups {
+			g := &s.Pools[i].Groups[j]
+			for k := range g.Links {
+				known[[2]string{g.Name, g.Links[k].Server}] = &g.Links[k]
+			}
+		}
+	}
+	for _, g := range p.groups {
+		for i := range g.links {
+			if from := known[[2]string{g.name, g.links[i].server.address}]; from != nil {
+				g.links[i].resume(from)
+			}
+		}
+	}
 }
 
 func (x *experience) standing() VisitStanding {

@@ -59,6 +59,13 @@ func TestARestartChangesNoDecision(t *testing.T) {
 			Latency: ms(1), At: ms(60_000), Until: ms(150_000)}}
 		return sc
 	}
+	seldom := func() *deathstarbench.Scenario { // then fails less than what it is left next to nothing for
+		sc := fails()
+		sc.Faults[0].Until = ms(110_000)
+		sc.Faults = append(sc.Faults, deathstarbench.Fault{Server: "s00", Kind: deathstarbench.Error,
+			Probability: 0.18, Latency: ms(1), At: ms(110_000), Until: ms(250_000)})
+		return sc
+	}
 	brown := func() *deathstarbench.Scenario {
 		sc := mixed("brown-out", []int{2, 4, 8}, []float64{1, 1, 1}, 0.7, 5*time.Minute)
 		sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Slowdown, Factor: 2, At: ms(120_000),
@@ -77,6 +84,8 @@ func TestARestartChangesNoDecision(t *testing.T) {
 			func(int) bool { return true }, false},
 		{"a server that is ejected and let back by others than began", "least_conn", fails,
 			func(n int) bool { return n%7 == 0 }, true},
+		{"round robin that is started anew before every interval leaves a server that fails next to nothing",
+			"round_robin", seldom, func(int) bool { return true }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sc := c.scenario()
@@ -196,6 +205,38 @@ func TestStandingsThatAreNotSoundAreRefused(t *testing.T) {
 			c.spoil(s.Standing)
 			if err := newTuner(t, nil).Restore(s); err == nil || !strings.Contains(err.Error(), "standing") {
 				t.Errorf("got %v, want a standing that is refused", err)
+			}
+		})
+	}
+}
+
+// A server that is added, and a tuner that is begun anew, make nobody forget that another one fails.
+func TestAServerThatIsAddedClearsNobody(t *testing.T) {
+	good, fails := [3]float64{300, 20, 0}, [3]float64{300, 20, 150}
+	for _, c := range []struct {
+		name    string
+		restart bool
+	}{{"while the tuner goes on", false}, {"while it is restarted with what it knew", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTuner(t, nil)
+			current := []int{50, 50}
+			for range 4 {
+				s := synthetic(current, good, fails)
+				if d := decide(p, s); len(d.Weights) > 0 {
+					current = commit(p, s, d.Weights)
+				}
+			}
+			s := synthetic(append(current, current[0]), good, [3]float64{1, 20, 0}, good)
+			if c.restart {
+				known, err := p.Snapshot()
+				if err != nil {
+					t.Fatal(err)
+				}
+				p = restored(t, known, newTuner(t, nil))
+			}
+			decide(p, s)
+			if got := p.Explain().Pools[0].Servers[1].Errors; got < 0.1 {
+				t.Errorf("got %.3f as the share of failures of the server that fails, want what it was", got)
 			}
 		})
 	}

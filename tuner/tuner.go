@@ -244,8 +244,8 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
-			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, tail: l.tail,
-				eject: l.eject})
+			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, hangs: l.hangs,
+				tally: l.tally, fail: l.fail, useless: l.useless, tail: l.tail, eject: l.eject})
 		}
 		if !slices.Contains(t.pools, p) {
 			t.pools = append(t.pools, p)
