@@ -76,7 +76,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	case p.astray(now) > p.astray(rounded)+strayed:
 		out.want = p.changed(want)
 		e.change("a share is brought within its limits")
-	case p.gate.IdleSec == 0 && t.budget.Left() > 0 && p.shuns(now, rounded):
+	case p.gate.IdleSec == 0 && t.budget.Allows(true) && p.shuns(now, rounded):
 		out.want = p.changed(want)
 		e.change("a server that fails is left next to nothing")
 	case !v.Pass:
@@ -248,8 +248,10 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	for g, grp := range p.groups {
 		for i := range grp.links {
 			l := &grp.links[i]
-			for _, h := range beliefs[l.index].Slots {
-				used[l.index] += h.Probability * grp.rate.PerSec() * p.shares[g][i] * h.ServiceSec[l.class] / h.Slots
+			b := &beliefs[l.index]
+			sent := grp.rate.PerSec() * p.shares[g][i] * b.Slowed()
+			for _, h := range b.Slots {
+				used[l.index] += h.Probability * sent * h.ServiceSec[l.class] / h.Slots
 			}
 		}
 	}
@@ -270,7 +272,7 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 			if queue <= 0 || len(b.Slots) == 0 {
 				continue
 			}
-			service := b.Service(l.class)
+			service := b.Service(l.class) * b.Slowed()
 			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > math.Max(par.LongQueueSec, par.LongWait*service) {
 				return true
 			}

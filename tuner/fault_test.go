@@ -118,8 +118,9 @@ func TestBrownOutAndBack(t *testing.T) {
 	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.55, 4*time.Minute)
 	sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Slowdown, Factor: 3, At: ms(60_000),
 		Until: ms(140_000)}}
-	for _, method := range []string{"least_conn"} {
+	for _, method := range []string{"least_conn", "round_robin"} {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, sc, 3, method)
 			var before, after, n, m float64
 			for _, iv := range run(t, w, tunerFor(t, sc, method, nil)) {

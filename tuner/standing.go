@@ -26,7 +26,7 @@ import (
 type Standing struct {
 	At         time.Time      `json:"at"` // of the last sample
 	ElapsedSec float64        `json:"elapsed_s"`
-	Changes    float64        `json:"changes_left"`
+	Changes    float64        `json:"changes_left"` // below 0: lent in an emergency
 	Pools      []PoolStanding `json:"pools"`
 }
 
@@ -125,7 +125,7 @@ func (t *Tuner) standing() *Standing {
 
 // check reports what is wrong with a standing.
 func (s *Standing) check() error {
-	if !sound(s.ElapsedSec, s.Changes) {
+	if !sound(s.ElapsedSec, math.Abs(s.Changes)) {
 		return fmt.Errorf("standing after %v s with %v changes left: not usable", s.ElapsedSec, s.Changes)
 	}
 	for i := range s.Pools {
@@ -184,7 +184,7 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 		since = max(since, min(sample.At.Sub(s.At).Seconds(), longestGap))
 	}
 	t.elapsed = s.ElapsedSec + since
-	t.budget.Level = min(t.budget.Most, s.Changes)
+	t.budget.Level = max(-t.budget.Most, min(t.budget.Most, s.Changes))
 	t.budget.Advance(since)
 	for _, p := range t.pools {
 		i := slices.IndexFunc(s.Pools, func(o PoolStanding) bool { return o.of(p) })

@@ -12,6 +12,9 @@ type Belief struct {
 	Fail    []float64    `json:"fail_share"`     // by class: probability that a request fails
 	Inside  float64      `json:"inside"`         // requests held in the last interval, mean
 	Done    float64      `json:"done_per_s"`     // served in the last interval
+	// Doubt is the probability that what is believed of the speed is no longer so: the server has been slower of late
+	// than any chance, for too short a time to tell a change from a pause.
+	Doubt float64 `json:"doubt,omitempty"`
 }
 
 // Hypothesis is one number of slots.
@@ -19,6 +22,8 @@ type Hypothesis struct {
 	Slots       float64   `json:"slots"`
 	Probability float64   `json:"probability"`
 	ServiceSec  []float64 `json:"service_s"` // by class
+	// Slower is by what factor services take longer if Doubt is right.
+	Slower float64 `json:"slower,omitempty"`
 }
 
 // Service is the expected service time of a class in seconds, the geometric mean over the numbers of slots.
@@ -38,6 +43,16 @@ func (b Belief) Capacity(class int) float64 {
 		sum += h.Probability * math.Log(h.Slots/h.ServiceSec[class])
 	}
 	return math.Exp(sum)
+}
+
+// Slowed is the factor by which services are expected to take longer for what is in doubt, the mean over the numbers of
+// slots; 1: nothing is.
+func (b Belief) Slowed() float64 {
+	factor := 1.0
+	for _, h := range b.Slots {
+		factor += h.Probability * b.Doubt * max(0, h.Slower-1)
+	}
+	return factor
 }
 
 // MeanSlots is the expected number of slots.

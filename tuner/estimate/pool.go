@@ -172,7 +172,8 @@ var broad = func() (out [choices]float64) {
 func (m *Member) belief(p *params.Params, t *pool) Belief {
 	n := len(m.Group)
 	byClass := make([]float64, 2*n)
-	out := Belief{Known: m.seen, SD: byClass[:n:n], Fail: byClass[n:], Inside: m.inside, Done: m.done}
+	out := Belief{Known: m.seen, SD: byClass[:n:n], Fail: byClass[n:], Inside: m.inside, Done: m.done,
+		Doubt: m.slow / (m.slow + p.Persistence)}
 	copy(out.Fail, m.fail)
 	if !m.seen { // as its peers are
 		for h := range m.Prob {
@@ -193,6 +194,9 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 		}
 		b := &m.slots[h]
 		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: services[:n:n]}
+		if m.slow > 0 && b.slower > 0 {
+			hyp.Slower = math.Exp(b.slower)
+		}
 		services = services[n:]
 		speed, mean, served := 0.0, 0.0, 0.0
 		for k, g := range m.Group {

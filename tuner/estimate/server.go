@@ -33,6 +33,7 @@ type Server struct {
 	used   float64   // share of the slots that were busy in the last interval
 	waited float64   // share of the response times of the last interval that was waiting
 	shift  shift     // change statistic
+	slow   float64   // s for which intervals have been outliers, slower than what was believed
 	seen   bool      // any class was ever served
 	Prob   [choices]float64
 }
@@ -43,6 +44,7 @@ type believed struct {
 	variance []float64 // of a class beside the server's speed; 0: the class was never served
 	common   float64   // variance of the speed that all classes share
 	evidence float64   // log likelihood of what was seen, forgetting
+	slower   float64   // by how much, in the logarithm, an outlier was slower than is believed now; 0: it was none
 }
 
 // NewServer returns a server of which nothing is known.
@@ -110,10 +112,14 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	}
 	s.weigh(p)
 	s.seen = true
+	if s.slow += seconds; s.slots[best].slower == 0 {
+		s.slow = 0
+	}
 	if !s.shift.observe(p, seconds, z.sd()) {
 		return
 	}
 	s.unsettle(p)
+	s.slow = 0
 	for h := range s.slots { // the interval that gave the change away says what the server is now
 		v.look(inside, done, queueing.Slots[h], flow)
 		s.learn(&s.slots[h], p, seconds, &v, r, nil)
@@ -190,9 +196,13 @@ func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, 
 			z.add(e, total)
 		}
 		most := p.OutlierSD * math.Sqrt(total)
-		e = max(-most, min(most, e))
+		counts := max(-most, min(most, e))
 		gain := b.common / total
-		b.shift(gain * e)
+		b.shift(gain * counts)
+		if b.slower = 0; e > most {
+			b.slower = e - gain*counts
+		}
+		e = counts
 		b.common *= 1 - gain
 		b.evidence -= (e*e/total + math.Log(total)) / 2
 	}

@@ -94,6 +94,41 @@ func TestAChangeOfSpeedIsNoticedAndItsEnd(t *testing.T) {
 	}
 }
 
+func TestAnOutlierPutsTheSpeedInDoubt(t *testing.T) {
+	known := func() *alone {
+		a := newAlone(3)
+		for _, use := range []float64{0.4, 0.8, 0.95, 0.5} {
+			a.at(4, 0.020, use*200, 0.03, 10)
+		}
+		return a
+	}
+	usual := func(a *alone) estimate.Belief { return a.at(4, 0.020, 100, 0.03, 1) }
+	stopped := func(a *alone) estimate.Belief { return a.shows(66, 0.5, 200) } // a third of what it served, and a queue
+	for _, c := range []struct {
+		name      string
+		play      func(*alone) estimate.Belief
+		low, high float64 // of the factor by which it is expected to be slower
+		from, to  float64 // of the capacity that is believed, of 200 per second
+	}{
+		{"a usual interval leaves none", usual, 1, 1, 150, 250},
+		{"one interval may be a pause or a change", stopped, 1.5, 2.4, 120, 250},
+		{"after a pause nothing is in doubt", func(a *alone) estimate.Belief { stopped(a); return usual(a) }, 1, 1,
+			120, 250},
+		{"what lasts is a change, and is believed", func(a *alone) estimate.Belief { stopped(a); return stopped(a) }, 1, 1,
+			50, 90},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := c.play(known())
+			if got := b.Slowed(); got < c.low || got > c.high {
+				t.Errorf("got it slower by a factor of %.2f, want %.2f to %.2f", got, c.low, c.high)
+			}
+			if got := b.Capacity(0); got < c.from || got > c.to {
+				t.Errorf("capacity got %.0f/s, want %.0f to %.0f/s", got, c.from, c.to)
+			}
+		})
+	}
+}
+
 // Sixteen equal servers, 30 requests each per interval: their noise must not look like a difference.
 func TestAlikeServersStayAlike(t *testing.T) {
 	par, rng := params.Default(), rand.New(rand.NewPCG(9, 9))

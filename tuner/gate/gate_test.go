@@ -31,6 +31,12 @@ func TestBudget(t *testing.T) {
 				b.Spend()
 			}
 		}, 0, math.Inf(1)},
+		{"what an emergency borrowed is paid back first", func(b *Budget) {
+			for range 8 {
+				b.Spend()
+			}
+			b.Advance(60)
+		}, 0, math.Inf(1)},
 		{"two changes come back in a minute", func(b *Budget) {
 			for range 6 {
 				b.Spend()
@@ -56,6 +62,31 @@ func TestBudget(t *testing.T) {
 				t.Errorf("got a price of %v, want %v", got, c.price)
 			}
 		})
+	}
+}
+
+func TestAnEmergencyBorrowsAsManyChangesAsABudgetHolds(t *testing.T) {
+	p := params.Default()
+	b := full()
+	s := State{SinceSec: 100}
+	made := 0
+	for range 30 {
+		s.SinceSec = 100
+		if !s.Judge(&p, &b, Question{GainShare: 0.9, Differs: true, Urgent: true}).Pass {
+			break
+		}
+		b.Spend()
+		made++
+	}
+	if want := int(2 * b.Most); made != want {
+		t.Errorf("got %d changes in an emergency, want %d: those of the budget, and as many lent", made, want)
+	}
+	s.LastedSec = 1000
+	if b.Advance(b.Most * b.RefillSec); s.Judge(&p, &b, Question{GainShare: 0.9, Differs: true}).Pass {
+		t.Error("a change that is no emergency passes before what was lent is paid back")
+	}
+	if b.Advance(b.Most * b.RefillSec); !s.Judge(&p, &b, Question{GainShare: 0.9, Differs: true}).Pass {
+		t.Error("no change passes after what was lent has been paid back")
 	}
 }
 

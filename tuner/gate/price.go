@@ -7,9 +7,10 @@ import (
 )
 
 // Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as
-// it is used up. So the last changes are kept for what is worth them.
+// it is used up. So the last changes are kept for what is worth them. In an emergency a budget lends as many changes
+// again as it holds: they are paid back with time before anything else is changed.
 type Budget struct {
-	Level     float64 // changes left
+	Level     float64 // changes left; below 0: lent
 	Most      float64 // changes that it holds
 	RefillSec float64 // time in which it regains one
 	Unlimited bool    // changes cost nothing: the actuator needs no reload
@@ -28,7 +29,7 @@ func (b *Budget) Price(least float64) float64 {
 	switch {
 	case b.Unlimited:
 		return least
-	case b.Level < 1:
+	case !b.Allows(false):
 		return math.Inf(1)
 	}
 	used := b.Most / b.Level
@@ -40,16 +41,21 @@ func (b *Budget) Left() int {
 	if b.Unlimited {
 		return int(b.Most)
 	}
-	return int(b.Level)
+	return int(math.Max(b.Level, 0))
+}
+
+// Allows reports whether a change may be made.
+func (b *Budget) Allows(urgent bool) bool {
+	return b.Unlimited || b.Level >= 1 || urgent && b.Level >= 1-b.Most
 }
 
 // Spend takes a change that was made.
-func (b *Budget) Spend() { b.Level = math.Max(0, b.Level-1) }
+func (b *Budget) Spend() { b.Level = math.Max(-b.Most, b.Level-1) }
 
 // price is the gain that a change must bring now: that of the budget, of a least gain that grows with the time without
 // news and in a known regime; in an emergency no more than Params.UrgentGain; for a fresh load the least.
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
-	if s.fresh(p, q) && (b.Unlimited || b.Level >= 1) {
+	if s.fresh(p, q) && b.Allows(false) {
 		return p.MinGain
 	}
 	// The longer nothing was new, the likelier a gain is one of the model only.
@@ -61,7 +67,7 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 		least = math.Max(least, p.CalmPrice*p.MinGain)
 	}
 	price := b.Price(least)
-	if q.Urgent && (b.Unlimited || b.Level >= 1) {
+	if q.Urgent && b.Allows(true) {
 		price = math.Min(price, p.UrgentGain)
 	}
 	return price

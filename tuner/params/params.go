@@ -121,7 +121,7 @@ func Default() Params {
 		Headroom:       1.15,
 		Stress:         0.9,
 		StressShare:    0.8,
-		UrgentStress:   0.2,
+		UrgentStress:   0.1,
 		KnownStress:    0.6,
 		ForecastSec:    30,
 		FreshSec:       20,

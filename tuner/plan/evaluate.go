@@ -62,7 +62,7 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 	all := 0
 	for j := range beliefs {
 		all += uses[j]
-		choices += len(beliefs[j].Slots)
+		choices += len(beliefs[j].Slots) * ways(&beliefs[j])
 	}
 	places, points := make([]place, all), make([]choice, 0, choices)
 	for j := range e.servers {
@@ -85,11 +85,35 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 		s := &e.servers[j]
 		from := len(points)
 		for h := range s.belief.Slots {
-			points = append(points, p.choice(s, &s.belief.Slots[h]))
+			points = p.choices(points, s, &s.belief.Slots[h])
 		}
 		s.choices = points[from:]
 	}
 	return e
+}
+
+// ways is in how many ways each number of slots of a server is planned for: two while its speed is in doubt.
+func ways(b *estimate.Belief) int {
+	if b.Doubt > 0 {
+		return 2
+	}
+	return 1
+}
+
+// choices adds what a number of slots means to points: once, or, while the server's speed is in doubt, as it was
+// believed to be and as it would be after a change. Methods that go by what servers hold see to a change themselves.
+func (p *Problem) choices(points []choice, s *station, h *estimate.Hypothesis) []choice {
+	if s.aware || !(s.belief.Doubt > 0 && h.Slower > 1) {
+		return append(points, p.choice(s, h))
+	}
+	as, changed := *h, *h
+	as.Probability *= 1 - s.belief.Doubt
+	changed.Probability *= s.belief.Doubt
+	changed.ServiceSec = make([]float64, len(h.ServiceSec))
+	for k, v := range h.ServiceSec {
+		changed.ServiceSec[k] = v * h.Slower
+	}
+	return append(points, p.choice(s, &as), p.choice(s, &changed))
 }
 
 // choice works out what a number of slots means for the classes of a server. The spread of service times is that of
