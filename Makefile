@@ -165,6 +165,10 @@ lint-all: ## golangci-lint: errors not looked at, writes without a reader, long 
 lint-tool: # fetches and builds what lint-all runs
 	@go run $(GOLANGCI) version >/dev/null 2>&1
 
+.PHONY: vuln-tool
+vuln-tool: # fetches and builds what vuln runs
+	@go run $(GOVULNCHECK) -version >/dev/null 2>&1 || [ $$? = 3 ]
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is linked in; says so where the data base is out of reach
 	@out=$$(go run $(GOVULNCHECK) ./cmd/trimtab 2>&1) && printf '%s\n' "$$out" || { code=$$?; printf '%s\n' "$$out"; \

@@ -58,7 +58,7 @@ func playOnce(ctx context.Context, world World, name string, c Case, p Policy) (
 		trace.Points = append(trace.Points, Point{
 			AtSec: iv.At.Seconds(), Requests: iv.Client.Requests, Errors: iv.Client.Errors,
 			ARTPerRequest: iv.Client.ART(),
-			MeanMS:        msec(iv.Client.Mean), P99MS: msec(iv.Client.P99), Weights: numbers(world.Weights()),
+			MeanMS:        msec(iv.Client.Mean), P99MS: msec(iv.Client.P99), Weights: world.Weights().Clone(),
 			Reason: reason,
 		})
 		if score != nil {

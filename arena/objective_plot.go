@@ -73,11 +73,7 @@ func objectivePlots(sc *deathstarbench.Scenario, t *Trace) (out []*plot.Plot, er
 		line(shares, i, u.Name+", refused", false, func(q *Point) float64 { return q.Objective.Levels.Blocked[u.Name] })
 		if len(u.Servers) > 1 {
 			line(shares, i, u.Name+", to "+u.Servers[0], true, func(q *Point) float64 {
-				sum := 0
-				for _, w := range q.Weights[u.Name] {
-					sum += w
-				}
-				return float64(q.Weights[u.Name][u.Servers[0]]) / math.Max(float64(sum), 1)
+				return q.Weights[u.Name].Shares()[u.Servers[0]]
 			})
 		}
 	}

@@ -244,13 +244,7 @@ func sharePlot(sc *deathstarbench.Scenario, group string, t *Trace) (*plot.Plot,
 	for n, server := range sc.Upstreams[i].Servers {
 		var xy plotter.XYs
 		for _, pt := range t.Points {
-			sum := 0
-			for _, w := range pt.Weights[group] {
-				sum += w
-			}
-			if sum > 0 {
-				xy = append(xy, plotter.XY{X: pt.AtSec, Y: float64(pt.Weights[group][server]) / float64(sum)})
-			}
+			xy = append(xy, plotter.XY{X: pt.AtSec, Y: pt.Weights[group].Shares()[server]})
 		}
 		line, err := plotter.NewLine(xy)
 		if err != nil {

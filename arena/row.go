@@ -1,6 +1,10 @@
 package arena
 
-import "time"
+import (
+	"time"
+
+	"trimtab/weights"
+)
 
 // Row is the score of one finished cell, as --json writes it and rows.ndjson keeps it. Times of requests are the
 // clients', of those due after the warm-up.
@@ -21,11 +25,11 @@ type Row struct {
 	// oracle were closed; null when it never was, when there is no gap, or when either was not played.
 	IntervalsTo90Pct *int `json:"intervals_to_90pct"`
 	// RegretVsOracle is ARTPerRequest less the oracle's on the same method and seed; null without an oracle.
-	RegretVsOracle *float64                  `json:"regret_vs_oracle"`
-	Weights        map[string]map[string]int `json:"weights"` // at the end, by upstream and server; 0: down
-	DurationSec    float64                   `json:"duration_s"`
-	ElapsedSec     float64                   `json:"elapsed_s"` // it took to play
-	Groups         []GroupRow                `json:"groups"`
+	RegretVsOracle *float64    `json:"regret_vs_oracle"`
+	Weights        weights.Set `json:"weights"` // at the end
+	DurationSec    float64     `json:"duration_s"`
+	ElapsedSec     float64     `json:"elapsed_s"` // it took to play
+	Groups         []GroupRow  `json:"groups"`
 	// Objective is the score by the scenario's objective; nil: it names none.
 	Objective *ObjectiveRow `json:"objective,omitempty"`
 }
@@ -65,15 +69,15 @@ func msec(d time.Duration) float64 { return float64(d) / float64(time.Millisecon
 
 // Point is one control interval of a cell, as trace.ndjson keeps it.
 type Point struct {
-	AtSec         float64                   `json:"at_s"`
-	Requests      uint64                    `json:"requests"`
-	Errors        uint64                    `json:"errors"`
-	ARTPerRequest float64                   `json:"art_per_request"`
-	MeanMS        float64                   `json:"mean_ms"`
-	P99MS         float64                   `json:"p99_ms"`
-	Weights       map[string]map[string]int `json:"weights"` // in force at its end
-	Reason        string                    `json:"reason,omitempty"`
-	Objective     *ObjectivePoint           `json:"objective,omitempty"`
+	AtSec         float64         `json:"at_s"`
+	Requests      uint64          `json:"requests"`
+	Errors        uint64          `json:"errors"`
+	ARTPerRequest float64         `json:"art_per_request"`
+	MeanMS        float64         `json:"mean_ms"`
+	P99MS         float64         `json:"p99_ms"`
+	Weights       weights.Set     `json:"weights"` // in force at its end
+	Reason        string          `json:"reason,omitempty"`
+	Objective     *ObjectivePoint `json:"objective,omitempty"`
 }
 
 // Trace is the course of one cell.

@@ -9,7 +9,7 @@ import (
 )
 
 // ReportSchema is the version of a Report's fields.
-const ReportSchema = 1
+const ReportSchema = 2
 
 // Report says what the daemon does now and what it decided last. It is what /explain answers.
 type Report struct {

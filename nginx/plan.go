@@ -16,8 +16,8 @@ const MaxWeight = 100
 
 // Setting is what is wanted for one server of an upstream.
 type Setting struct {
-	Weight int // 1 to MaxWeight
-	Down   bool
+	Weight int  `json:"weight"` // 1 to MaxWeight
+	Down   bool `json:"down"`
 }
 
 // Settings holds what is wanted: upstream name, server (as printed by NGINX or as written), setting. Servers that are

@@ -32,7 +32,7 @@ type Order struct {
 // Weight is a weight and whether the server is taken out.
 type Weight struct {
 	Weight int  `json:"weight"`
-	Down   bool `json:"down,omitempty"`
+	Down   bool `json:"down"`
 }
 
 // over reports whether the order has ended.

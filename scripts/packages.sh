@@ -15,7 +15,8 @@ if [ "${1:-}" = twice ]; then
   exit 0
 fi
 out=$(realpath -m "${1:-dist}")
-version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Before there is a tag, the version is that of the newest release in the changelog.
+version=$(git describe --tags --dirty 2>/dev/null || sed -n 's/^## \([0-9][0-9.]*\).*/v\1/p;/^## [0-9]/q' CHANGELOG.md)
 at=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH=$at TZ=UTC LC_ALL=C
 umask 022
@@ -47,6 +48,6 @@ echo "packages: SBOM" >&2
   { tail -n 3 "$build/sbom.log" >&2; echo "packages: no SBOM: the tool is missing or failed" >&2; exit 1; }
 # Without the time at which it was made.
 sed -i '/"timestamp":/d' "$out/trimtab.sbom.json"
-awk '/^## /{n++} n==1' CHANGELOG.md >"$out/RELEASE_NOTES.md"
+awk '/^## /{in_it=0} /^## [0-9]/{n++; in_it=n==1} in_it' CHANGELOG.md >"$out/RELEASE_NOTES.md"
 (cd "$out" && sha256sum -- * >"$build/SHA256SUMS" && mv "$build/SHA256SUMS" SHA256SUMS)
 ls -l "$out"

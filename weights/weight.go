@@ -1,9 +1,6 @@
 package weights
 
-import (
-	"fmt"
-	"strconv"
-)
+import "fmt"
 
 // Min and Max bound a weight: NGINX refuses 0, and a huge weight makes some of its balancers allocate
 // gigabytes.
@@ -27,18 +24,6 @@ func New(n int) (Weight, error) {
 func (w Weight) Int() int { return int(w.less1) + 1 }
 
 func (w Weight) String() string { return fmt.Sprint(w.Int()) }
-
-// MarshalText writes the weight as a number.
-func (w Weight) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(w.Int()), 10), nil }
-
-// UnmarshalText reads what MarshalText wrote.
-func (w *Weight) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err == nil {
-		*w, err = New(n)
-	}
-	return err
-}
 
 // Setting is what is set for one server of an upstream group.
 type Setting struct {

@@ -26,8 +26,8 @@ func (r *Report) Headline() string {
 // Facts say what the report is of.
 func (r *Report) Facts() [][2]string {
 	var servers []string
-	for _, name := range sortedKeys(r.Servers) {
-		servers = append(servers, name+" "+r.Servers[name])
+	for _, name := range sortedKeys(r.Addresses) {
+		servers = append(servers, name+" "+r.Addresses[name])
 	}
 	out := [][2]string{
 		{"Scenario", r.Scenario}, {"Policy", r.Policy}, {"Objective", cmp.Or(r.Objective, "tardiness")},

@@ -183,20 +183,14 @@ func (r *Report) latencyPlot() (*plot.Plot, error) {
 func (r *Report) weightsPlot(group string) (*plot.Plot, error) {
 	p := r.newPlot(group+": weights", "share of requests (%)")
 	p.Y.Min, p.Y.Max = 0, 100
-	for n, server := range sortedKeys(r.Servers) {
+	for n, server := range sortedKeys(r.Addresses) {
 		if _, ok := r.Weights[group][server]; !ok {
 			continue
 		}
 		err := r.series(p, "server "+server, palette[n%len(palette)], plotter.PreStep,
 			func(i Interval) (float64, bool) {
-				total := 0
-				for _, w := range i.Weights[group] {
-					total += w
-				}
-				if total == 0 {
-					return 0, false
-				}
-				return 100 * float64(i.Weights[group][server]) / float64(total), true
+				share, known := i.Weights[group].Shares()[server]
+				return 100 * share, known
 			})
 		if err != nil {
 			return nil, err

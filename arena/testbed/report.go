@@ -14,10 +14,11 @@ import (
 	"trimtab/arena"
 	"trimtab/loadgen"
 	"trimtab/page"
+	"trimtab/weights"
 )
 
 // ReportSchema is the version of a Report's fields.
-const ReportSchema = 1
+const ReportSchema = 2
 
 // Report is the outcome of a trial, as report.json holds it.
 type Report struct {
@@ -65,9 +66,9 @@ type Report struct {
 	// Seen is what the live page has shown; the page of the report holds it.
 	Seen page.Data `json:"-"`
 
-	Servers   map[string]string            `json:"servers"` // address by server name
+	Addresses map[string]string            `json:"addresses"` // by server
 	Deadlines map[string]float64           `json:"deadlines_ms"`
-	Weights   map[string]map[string]int    `json:"weights"` // at the end: upstream, server name
+	Weights   weights.Set                  `json:"weights"` // at the end
 	Intervals []Interval                   `json:"intervals"`
 	Failures  map[string]map[string]uint64 `json:"failures"` // by workload and kind; absent when there were none
 	Workloads map[string]WorkloadReport    `json:"workloads"`
@@ -76,15 +77,15 @@ type Report struct {
 
 // Part is a span of the trial as the client saw it, latencies counted from the moment each request was due.
 type Part struct {
-	FromS         float64                   `json:"from_s"`
-	ToS           float64                   `json:"to_s"`
-	Requests      uint64                    `json:"requests"`
-	Errors        uint64                    `json:"errors"`
-	RatePerSec    float64                   `json:"rate_per_s"`
-	Latency       loadgen.Summary           `json:"latency_ms"`
-	ARTPerRequest float64                   `json:"art_per_request"`
-	Weights       map[string]map[string]int `json:"weights"` // in force at the end of the part
-	Reloads       int                       `json:"reloads"`
+	FromS         float64         `json:"from_s"`
+	ToS           float64         `json:"to_s"`
+	Requests      uint64          `json:"requests"`
+	Errors        uint64          `json:"errors"`
+	RatePerSec    float64         `json:"rate_per_s"`
+	Latency       loadgen.Summary `json:"latency_ms"`
+	ARTPerRequest float64         `json:"art_per_request"`
+	Weights       weights.Set     `json:"weights"` // in force at the end of the part
+	Reloads       int             `json:"reloads"`
 	// Objective is the score by the scenario's objective, with the share of the intervals in which each bound held;
 	// nil: it names none.
 	Objective *arena.ObjectiveRow `json:"objective,omitempty"`
@@ -100,14 +101,14 @@ type WorkloadReport struct {
 
 // Interval is one control interval: what the client saw of the requests due in it, and what was decided at its end.
 type Interval struct {
-	AtS        float64                   `json:"at_s"` // end
-	RatePerSec float64                   `json:"rate_per_s"`
-	P50        float64                   `json:"p50_ms"`
-	P99        float64                   `json:"p99_ms"`
-	Errors     uint64                    `json:"errors"`
-	Weights    map[string]map[string]int `json:"weights"` // in force at the end of the interval
-	Reloaded   bool                      `json:"reloaded"`
-	Reason     string                    `json:"reason,omitempty"`
+	AtS        float64     `json:"at_s"` // end
+	RatePerSec float64     `json:"rate_per_s"`
+	P50        float64     `json:"p50_ms"`
+	P99        float64     `json:"p99_ms"`
+	Errors     uint64      `json:"errors"`
+	Weights    weights.Set `json:"weights"` // in force at the end of the interval
+	Reloaded   bool        `json:"reloaded"`
+	Reason     string      `json:"reason,omitempty"`
 }
 
 // ErrorKinds lists the kinds of errors with their numbers: "2 closed, 1 status_5xx".
@@ -193,17 +194,15 @@ func (r *Report) objectiveRows(row func(name string, cell func(Part) string)) {
 }
 
 // Shares renders the shares that the weights of a group give, in the order of the server names: "14:29:57 %".
-func Shares(weights map[string]int) string {
-	total := 0
-	for _, w := range weights {
-		total += w
+func Shares(g weights.Group) string {
+	shares, up := g.Shares(), false
+	parts := make([]string, 0, len(g))
+	for _, server := range sortedKeys(shares) {
+		up = up || shares[server] > 0
+		parts = append(parts, fmt.Sprintf("%.0f", 100*shares[server]))
 	}
-	if total == 0 {
+	if !up {
 		return "–"
-	}
-	parts := make([]string, 0, len(weights))
-	for _, server := range sortedKeys(weights) {
-		parts = append(parts, fmt.Sprintf("%.0f", 100*float64(weights[server])/float64(total)))
 	}
 	return strings.Join(parts, ":") + " %"
 }

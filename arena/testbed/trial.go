@@ -56,14 +56,14 @@ func (w *World) Trial(ctx context.Context, cfg TrialConfig) (*Report, error) {
 	t.report = &Report{
 		Schema:   ReportSchema,
 		Scenario: cfg.Run.Scenario.Name, Policy: cfg.PolicyName, Seed: cfg.Run.Seed,
-		Started: w.session.started.UTC().Truncate(time.Millisecond),
-		Servers: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),
+		Started:   w.session.started.UTC().Truncate(time.Millisecond),
+		Addresses: make(map[string]string), Deadlines: make(map[string]float64), Loads: lawsOf(cfg.Run.Scenario),
 	}
 	if status, err := w.session.poller.Last(); err == nil {
 		t.report.NGINX = status.NginxVer
 	}
 	for addr, name := range w.bed.names {
-		t.report.Servers[name] = addr
+		t.report.Addresses[name] = addr
 	}
 	for group, d := range cfg.Run.Deadlines {
 		t.report.Deadlines[group] = loadgen.Milliseconds(d)
@@ -104,7 +104,7 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	t.judge(&iv)
-	row := Interval{AtS: iv.At.Seconds(), Weights: numbers(t.world.weights)}
+	row := Interval{AtS: iv.At.Seconds(), Weights: t.world.weights.Clone()}
 	step := TrialStep{InForce: t.world.Weights()}
 	if iv.Err == nil {
 		step.Sample = &iv.Sample
@@ -156,7 +156,7 @@ func (t *trial) step(ctx context.Context) (done bool, err error) {
 	}
 	t.report.Intervals = append(t.report.Intervals, row)
 	if t.cfg.OnInterval != nil {
-		row.Weights = numbers(t.world.weights)
+		row.Weights = t.world.weights.Clone()
 		t.cfg.OnInterval(row)
 	}
 	return iv.Done, nil
@@ -186,18 +186,6 @@ func (t *trial) setLevels(ctx context.Context, d control.Decision) error {
 	return nil
 }
 
-// numbers are weights as the report shows them.
-func numbers(w weights.Set) map[string]map[string]int {
-	out := make(map[string]map[string]int, len(w))
-	for group, servers := range w {
-		out[group] = make(map[string]int, len(servers))
-		for server, s := range servers {
-			out[group][server] = s.Weight.Int()
-		}
-	}
-	return out
-}
-
 // finish computes the report from what was seen.
 func (t *trial) finish(loads *loadgen.Report) {
 	rep, w := t.report, t.world
@@ -211,7 +199,7 @@ func (t *trial) finish(loads *loadgen.Report) {
 	}
 	health := w.session.poller.Health()
 	rep.PollsFailed = health.Polls - health.Statuses
-	rep.Weights = numbers(w.weights)
+	rep.Weights = w.weights.Clone()
 	rep.Reloads = len(t.reloadAt)
 
 	end := time.Duration(rep.DurationS * float64(time.Second))

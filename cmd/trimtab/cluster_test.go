@@ -69,7 +69,7 @@ func TestClusterCSV(t *testing.T) {
 			t.Errorf("regime %+v, want a third", r)
 		}
 	}
-	if len(lines) < 4 || !strings.HasPrefix(lines[0], `{"schema_version":1,"k":1,`) {
+	if len(lines) < 4 || !strings.HasPrefix(lines[0], `{"schema_version":2,"k":1,`) {
 		t.Errorf("curve: got %q first of %d lines", lines[0], len(lines))
 	}
 	first, err := os.ReadFile(file("a.csv"))

@@ -155,17 +155,17 @@ func printReceipt(e *env, r nginx.Receipt) {
 
 // changedJSON says what became of a change of weights.
 type changedJSON struct {
-	Changed   bool                      `json:"changed"`
-	Reloaded  bool                      `json:"reloaded"`
-	Files     []string                  `json:"files"`
-	Diff      string                    `json:"diff"`
-	Weights   map[string]map[string]int `json:"weights"` // by upstream and server
-	Notes     []string                  `json:"notes"`
-	TookMS    int64                     `json:"took_ms"`
-	Recovered *recoveredJSON            `json:"recovered,omitempty"`
-	Confirmed *time.Time                `json:"confirmed_at,omitempty"`
-	Refused   string                    `json:"refused,omitempty"`
-	Error     string                    `json:"error,omitempty"`
+	Changed   bool           `json:"changed"`
+	Reloaded  bool           `json:"reloaded"`
+	Files     []string       `json:"files"`
+	Diff      string         `json:"diff"`
+	Weights   nginx.Settings `json:"weights"` // by upstream and server
+	Notes     []string       `json:"notes"`
+	TookMS    int64          `json:"took_ms"`
+	Recovered *recoveredJSON `json:"recovered,omitempty"`
+	Confirmed *time.Time     `json:"confirmed_at,omitempty"`
+	Refused   string         `json:"refused,omitempty"`
+	Error     string         `json:"error,omitempty"`
 }
 
 // recoveredJSON says what became of a change before that was interrupted.
@@ -179,7 +179,7 @@ type recoveredJSON struct {
 
 func receiptJSON(r nginx.Receipt, err error) changedJSON {
 	row := changedJSON{Changed: r.Changed, Reloaded: r.Reloaded, Files: r.Files, Diff: r.Diff,
-		Weights: weightsJSON(r.Weights), Notes: r.Notes, TookMS: r.Took.Milliseconds(), Refused: r.Refused}
+		Weights: r.Weights, Notes: r.Notes, TookMS: r.Took.Milliseconds(), Refused: r.Refused}
 	if rec := r.Recovered; rec != nil {
 		row.Recovered = &recoveredJSON{Phase: string(rec.Phase), Restored: rec.Restored, Kept: rec.Kept,
 			Reloaded: rec.Reloaded, Note: rec.Note}
@@ -191,17 +191,6 @@ func receiptJSON(r nginx.Receipt, err error) changedJSON {
 		row.Error = err.Error()
 	}
 	return row
-}
-
-func weightsJSON(s nginx.Settings) map[string]map[string]int {
-	out := map[string]map[string]int{}
-	for name, servers := range s {
-		out[name] = map[string]int{}
-		for server, setting := range servers {
-			out[name][server] = setting.Weight
-		}
-	}
-	return out
 }
 
 // applyCode is the exit code of what Apply returned.

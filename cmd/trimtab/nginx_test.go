@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"trimtab/nginx"
 	"trimtab/nginx/instance"
 )
 
@@ -76,16 +77,16 @@ func TestE2ENginxShowSetRollback(t *testing.T) {
 
 	code, out, errs = trimtab(t, cmd(append(set, "--json")...)...)
 	var receipt struct {
-		Changed  bool                      `json:"changed"`
-		Reloaded bool                      `json:"reloaded"`
-		Weights  map[string]map[string]int `json:"weights"`
-		TookMS   *float64                  `json:"took_ms"`
+		Changed  bool           `json:"changed"`
+		Reloaded bool           `json:"reloaded"`
+		Weights  nginx.Settings `json:"weights"`
+		TookMS   *float64       `json:"took_ms"`
 	}
 	if err := json.Unmarshal([]byte(out), &receipt); err != nil || code != exitOK {
 		t.Fatalf("set: got code %d, %v: %s%s", code, err, out, errs)
 	}
 	conforms(t, "trimtab nginx set", out)
-	if !receipt.Changed || !receipt.Reloaded || receipt.Weights["backend"]["127.0.0.1:9001"] != 3 ||
+	if !receipt.Changed || !receipt.Reloaded || receipt.Weights["backend"]["127.0.0.1:9001"].Weight != 3 ||
 		receipt.TookMS == nil {
 		t.Errorf("set: got %s", out)
 	}

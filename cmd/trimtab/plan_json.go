@@ -1,6 +1,9 @@
 package main
 
-import "trimtab/pursuit"
+import (
+	"trimtab/nginx"
+	"trimtab/pursuit"
+)
 
 // planJSON is what an objective would give at one load.
 type planJSON struct {
@@ -15,17 +18,17 @@ type planJSON struct {
 
 // plannedGroup is one upstream of it.
 type plannedGroup struct {
-	Upstream   string         `json:"upstream"`
-	Offered    float64        `json:"offered_per_s"`
-	Carried    float64        `json:"carried_per_s"`
-	DelayMS    float64        `json:"delay_ms"`
-	Held       float64        `json:"held"`
-	Blocked    float64        `json:"blocked"`
-	Weights    map[string]int `json:"weights"` // by server
-	NowCarried float64        `json:"now_carried_per_s"`
-	NowDelayMS float64        `json:"now_delay_ms"`
-	NowHeld    float64        `json:"now_held"`
-	LeastMS    *float64       `json:"least_delay_ms"` // null: none is short enough
+	Upstream   string                   `json:"upstream"`
+	Offered    float64                  `json:"offered_per_s"`
+	Carried    float64                  `json:"carried_per_s"`
+	DelayMS    float64                  `json:"delay_ms"`
+	Held       float64                  `json:"held"`
+	Blocked    float64                  `json:"blocked"`
+	Weights    map[string]nginx.Setting `json:"weights"` // by server
+	NowCarried float64                  `json:"now_carried_per_s"`
+	NowDelayMS float64                  `json:"now_delay_ms"`
+	NowHeld    float64                  `json:"now_held"`
+	LeastMS    *float64                 `json:"least_delay_ms"` // null: none is short enough
 }
 
 // tradeOffJSON is what a bound would give at the busiest load.
@@ -49,10 +52,11 @@ func planRow(a pursuit.Answer) planJSON {
 		best, now := a.Best.Value.Mean.Services[k], a.Now.Mean.Services[k]
 		g := plannedGroup{Upstream: v.Name, Offered: v.OfferedPerSec, Carried: best.CarriedPerSec,
 			DelayMS: best.DelaySec * 1e3, Held: a.Best.Value.Held[k], Blocked: a.Best.Setting.Blocked[k],
-			Weights: map[string]int{}, NowCarried: now.CarriedPerSec, NowDelayMS: now.DelaySec * 1e3,
+			Weights: map[string]nginx.Setting{}, NowCarried: now.CarriedPerSec, NowDelayMS: now.DelaySec * 1e3,
 			NowHeld: a.Now.Held[k]}
 		for i, l := range v.Links {
-			g.Weights[a.World.Servers[l.Server].Name] = a.Best.Setting.Weights[k][i]
+			w := a.Best.Setting.Weights[k][i]
+			g.Weights[a.World.Servers[l.Server].Name] = nginx.Setting{Weight: max(w, 1), Down: w == 0}
 		}
 		const never = 1e6 // s
 		if sec := a.Best.Least[k]; sec <= never {

@@ -72,7 +72,7 @@ func (p *runPage) why(r *testbed.Report) string {
 		for j := range p.last.Pools[i].Servers {
 			s := &p.last.Pools[i].Servers[j]
 			name := s.Server
-			for short, address := range r.Servers {
+			for short, address := range r.Addresses {
 				if address == s.Server {
 					name = short
 				}

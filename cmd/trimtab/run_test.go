@@ -98,15 +98,15 @@ func TestE2ERunReportsWhatTheStatisticsShow(t *testing.T) {
 		}
 		for _, u := range cfg.Upstreams {
 			for _, p := range u.Peers {
-				for name, addr := range report.Servers {
-					if addr == p.Address && report.Weights[u.Name][name] != p.Weight {
-						t.Errorf("%s server %s: got weight %d in the report, %d in nginx.conf", u.Name, name,
+				for name, addr := range report.Addresses {
+					if addr == p.Address && report.Weights[u.Name][name].Weight.Int() != p.Weight {
+						t.Errorf("%s server %s: got weight %v in the report, %d in nginx.conf", u.Name, name,
 							report.Weights[u.Name][name], p.Weight)
 					}
 				}
 			}
 			w := report.Weights[u.Name]
-			if w["a"]*3 >= w["a"]+w["b"]+w["c"] {
+			if w["a"].Weight.Int()*3 >= w["a"].Weight.Int()+w["b"].Weight.Int()+w["c"].Weight.Int() {
 				t.Errorf("%s: got weights %v, want less than a third for the smallest server", u.Name, w)
 			}
 		}

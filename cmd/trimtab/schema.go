@@ -9,7 +9,7 @@ import (
 
 // schemaVersion is the version of the objects that --json prints; it grows when a field changes its meaning or goes,
 // not when one comes. docs/reference/schema.json describes them.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const versionKey = `"schema_version":`
 

@@ -27,6 +27,7 @@ import (
 	"trimtab/orders"
 	"trimtab/prove"
 	"trimtab/tuner"
+	"trimtab/weights"
 )
 
 const schemaFile = "../../docs/reference/schema.json"
@@ -93,6 +94,8 @@ func (s *schemas) of(t reflect.Type) schema {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
 		return schema{"type": "string", "format": "date-time"}
+	case t == reflect.TypeFor[weights.Weight]():
+		return schema{"type": "integer", "minimum": weights.Min, "maximum": weights.Max}
 	case t.Kind() == reflect.Pointer:
 		return schema{"anyOf": []any{s.of(t.Elem()), schema{"type": "null"}}}
 	case writes(t, reflect.TypeFor[json.Marshaler]()):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"trimtab/arena/testbed"
+	"trimtab/weights"
 )
 
 // statusLine shows where a long job stands: one line that is redrawn in a terminal, a plain line every fifteen
@@ -19,7 +20,7 @@ type statusLine struct {
 
 	tuneAt  time.Duration // of a trial
 	mu      sync.Mutex
-	weights map[string]map[string]int
+	weights weights.Set
 }
 
 const plainEvery = 14 * time.Second // shows come about once a second: no gap exceeds fifteen
@@ -78,7 +79,7 @@ func (s *statusLine) trial(p testbed.Progress) {
 }
 
 // sharesText renders weights as "compose 14:29:57 % home 14:29:57 %", servers in the order of their names.
-func sharesText(weights map[string]map[string]int) string {
+func sharesText(weights weights.Set) string {
 	var groups []string
 	for _, group := range slices.Sorted(maps.Keys(weights)) {
 		name, _, _ := strings.Cut(group, "_")

@@ -32,7 +32,7 @@ type Peer struct {
 	Weight  int    `json:"weight"` // 1 to MaxWeight
 	Base    int    `json:"base"`   // the operator's weight: what reset returns to
 	Backup  bool   `json:"backup,omitempty"`
-	Down    bool   `json:"down,omitempty"` // left out of the answer: it finishes what it has and gets nothing new
+	Down    bool   `json:"down"` // left out of the answer: it finishes what it has and gets nothing new
 }
 
 // Validate reports everything that must not be answered.
