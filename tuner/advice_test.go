@@ -10,10 +10,7 @@ import (
 
 // What is said of least_conn is what the same world under least_conn shows.
 func TestWhatAnotherMethodWouldBring(t *testing.T) {
-	seeds := uint64(3)
-	if testing.Short() {
-		seeds = 1
-	}
+	const seeds = uint64(3)
 	for _, c := range []struct {
 		name, scenario, method string
 		load                   float64 // of the scenario's
