@@ -98,7 +98,7 @@ func fooledShares(t *testing.T, method tuner.Method, kind string, probability fl
 	if err != nil {
 		t.Fatal(err)
 	}
-		rng := rand.New(rand.NewPCG(seed, 1))
+	rng := rand.New(rand.NewPCG(seed, 1))
 	for range 80 {
 		s, err := world.Step()
 		if err != nil {
