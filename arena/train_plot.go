@@ -47,7 +47,7 @@ func Bands(curves []Curve) []Band {
 	return out
 }
 
-// mostBand is how many times the mean a band may reach: with few seeds an interval is wider than anything that is there.
+// mostBand is how many times the mean a band may reach: with few seeds an interval is wider than anything there is.
 const mostBand = 100
 
 // Plot draws the learning curves: the mean over seeds with its band, each seed thin, equal weights and the best static
