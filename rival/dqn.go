@@ -105,8 +105,8 @@ func (c DQNConfig) Validate() error {
 }
 
 // DQN is the deep Q-network (Mnih et al. 2015, with the double estimate of van Hasselt et al. 2016 and the action gap
-// of Bellemare et al. 2016) on the load and the state of the servers. The value of joint actions of all groups is the sum
-// of one head per group (value decomposition, Sunehag et al. 2018):
+// of Bellemare et al. 2016) on the load and the state of the servers. The value of joint actions of all groups is the
+// sum of one head per group (value decomposition, Sunehag et al. 2018):
 //
 //	Q(s, a) = Σ_g Q_g(s, a_g)
 //	target  = r + Σ_g [γ·Q'_g(s', argmax Q_g(s', ·)) − gap·(max Q'_g(s, ·) − Q'_g(s, a_g))]
