@@ -253,7 +253,7 @@ func (s *csvScan) next(buf []byte) ([]byte, error) {
 	n, err := io.ReadFull(s.f, buf[have:])
 	buf = buf[:have+n]
 	switch {
-	case errors.Is(err, io.EOF) || err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		s.done, s.rest = true, nil
 		if len(buf) == 0 {
 			return nil, io.EOF

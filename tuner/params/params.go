@@ -48,7 +48,7 @@ type Params struct {
 	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
 	Stress       float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
 	StressShare  float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
-	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load while a server is overloaded or fails" from:"chosen: worlds 1 to 99, 0 to 0.8"`
+	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load while a server is overloaded or fails" from:"chosen: worlds 1 to 200 and the library, 0.05 to 0.2"`
 	KnownStress  float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
 	ForecastSec  float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
 	FreshSec     float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`

@@ -248,3 +248,23 @@ func TestCapacity(t *testing.T) {
 		})
 	}
 }
+
+func TestASpeedInDoubtIsPlannedForBothWays(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		method   Method
+		low, top float64 // of the share of one of three alike servers that has just been three times slower
+	}{
+		{"round robin sends it less, but not as little as if it were known", RoundRobin, 0.08, 0.30},
+		{"least_conn sees to it itself", LeastConn, 0.32, 0.34},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			doubted := known(4, 0.02)
+			doubted.Doubt, doubted.Slots[0].Slower = 0.4, 3
+			p := problem(c.method, 0.6, known(4, 0.02), doubted, known(4, 0.02))
+			if got := p.Solve(p.Proportional())[0][1]; got < c.low || got > c.top {
+				t.Errorf("got a share of %.3f, want %.2f to %.2f", got, c.low, c.top)
+			}
+		})
+	}
+}

@@ -17,7 +17,7 @@ const (
 // numbers of slots that a server may have, those that make the most alike response times when the server is sent its
 // part of the heaviest demand, by the shares given, are taken together until quadrature of them are left. So the many
 // slots with which nothing waits become one point, and the few with which the server fills stay apart. The mean
-// logarithms of slots and service times stay what they are.
+// logarithms of slots, of service times and of what is in doubt of them stay what they are.
 func (p *Problem) merged(x Shares) []estimate.Belief {
 	links := 0
 	for g := range p.Groups {
@@ -86,7 +86,7 @@ func merge(slots []estimate.Hypothesis, n int, value func(*estimate.Hypothesis) 
 			part = b.Probability / sum
 		}
 		one := estimate.Hypothesis{Slots: mix(a.Slots, b.Slots, part), Probability: a.Probability + b.Probability,
-			ServiceSec: make([]float64, len(a.ServiceSec))}
+			ServiceSec: make([]float64, len(a.ServiceSec)), Slower: mix(max(a.Slower, 1), max(b.Slower, 1), part)}
 		for k := range one.ServiceSec {
 			one.ServiceSec[k] = mix(a.ServiceSec[k], b.ServiceSec[k], part)
 		}

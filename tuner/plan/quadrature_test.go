@@ -19,25 +19,27 @@ func TestMergedSlotsKeepTheirMean(t *testing.T) {
 			sum += q
 			service := []float64{rapid.Float64Range(0.001, 1).Draw(t, "service"),
 				rapid.Float64Range(0.001, 1).Draw(t, "other")}
-			all = append(all, estimate.Hypothesis{Slots: float64(i + 1), Probability: q, ServiceSec: service})
+			all = append(all, estimate.Hypothesis{Slots: float64(i + 1), Probability: q, ServiceSec: service,
+				Slower: rapid.SampledFrom([]float64{0, 1.2, 8}).Draw(t, "slower")})
 		}
-		moments := func(x []estimate.Hypothesis) (q, slots, service float64) {
+		moments := func(x []estimate.Hypothesis) (q, slots, service, slower float64) {
 			for _, h := range x {
 				q += h.Probability
 				slots += h.Probability * math.Log(h.Slots)
 				service += h.Probability * math.Log(h.ServiceSec[1])
+				slower += h.Probability * math.Log(max(h.Slower, 1))
 			}
-			return q, slots, service
+			return q, slots, service, slower
 		}
-		q, slots, service := moments(all)
+		q, slots, service, slower := moments(all)
 		few := merge(all, quadrature, func(h *estimate.Hypothesis) float64 { return h.ServiceSec[0] / h.Slots })
 		if len(few) > quadrature || len(few) < min(len(all), quadrature) {
 			t.Fatalf("%d points are left of %d, want %d", len(few), len(all), min(len(all), quadrature))
 		}
-		a, b, c := moments(few)
-		if d := math.Abs(a-q) + math.Abs(b-slots) + math.Abs(c-service); d > 1e-9*float64(len(all)) {
-			t.Fatalf("probability, mean log slots and mean log service were %v %v %v, now they are %v %v %v",
-				q, slots, service, a, b, c)
+		a, b, c, d := moments(few)
+		if off := math.Abs(a-q) + math.Abs(b-slots) + math.Abs(c-service) + math.Abs(d-slower); off > 1e-9*float64(len(all)) {
+			t.Fatalf("probability, mean logs of slots, service and doubt were %v %v %v %v, now they are %v %v %v %v",
+				q, slots, service, slower, a, b, c, d)
 		}
 	})
 }
