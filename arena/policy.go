@@ -69,6 +69,12 @@ func Choosers(cache *OracleCache) map[string]NewPolicy {
 		"optimal-late": func(_ context.Context, c Case) (control.Policy, error) {
 			return pursuit.NewOptimalLate(c.Scenario, c.Seed)
 		},
+		"clairvoyant": func(_ context.Context, c Case) (control.Policy, error) {
+			return NewClairvoyant(c, 0), nil
+		},
+		"clairvoyant-late": func(_ context.Context, c Case) (control.Policy, error) {
+			return NewClairvoyant(c, 2*c.Scenario.ControlInterval.Std()), nil
+		},
 		"pursue": func(_ context.Context, c Case) (control.Policy, error) { return NewPursuit(c) },
 		"oracle": func(ctx context.Context, c Case) (control.Policy, error) { return NewOracle(ctx, c, cache) },
 	}

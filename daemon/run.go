@@ -40,7 +40,7 @@ func (d *Service) Once(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", control.ErrTelemetry, err)
 		}
 		interval := time.Duration(d.current().cfg.Interval)
-		patience := time.Duration(params.Default().PatienceSec * float64(time.Second))
+		patience := time.Duration(params.Default().Persistence * float64(time.Second))
 		var out control.Outcome
 		var err error
 		undecided := func() bool { return err == nil && ctx.Err() == nil && len(out.Decision.Weights) == 0 }

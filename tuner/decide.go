@@ -45,17 +45,12 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	}
 	now := p.shares
 	x := p.candidate(problem, now)
-	limited := limit(t.params, x, now)
 	p.judge(t.params, beliefs)
 	p.shun(x)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: urgent, QuietSec: p.quietSec}
-	band := t.params.DeadBand
-	if q.Urgent { // near full use a little decides whether a queue grows
-		band *= t.params.UrgentBand
-	}
-	q.Differs = differs(rounded, now, band)
+	q.Differs = differs(rounded, now, t.params.DeadBand)
 	q.Fresh, q.Calm = t.settled(p)
 	costs := problem.Costs(now, rounded)
 	hold, change := costs[0], costs[1]
@@ -86,9 +81,6 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 		if len(out.want) == 0 {
 			e.hold(gate.BoundDeadBand, "the weights in force round to the same")
 			return out
-		}
-		if limited {
-			e.Bounds = append(e.Bounds, gate.BoundStep)
 		}
 		e.change(fmt.Sprintf("%.0f %% better expected", 100*q.GainShare))
 		p.forecast(t, problem, out.want, e)
@@ -125,35 +117,6 @@ func scale(x []float64, total float64) {
 	for i := range x {
 		x[i] /= total
 	}
-}
-
-// limit goes only a part of the way to x, the same for all, when a share would grow too much: what one server is given
-// another one loses, so that half of the changes is not half as good. What a server loses is not bounded. It reports
-// whether it did.
-func limit(par *params.Params, x, now plan.Shares) (limited bool) {
-	most := 1.0
-	for g := range x {
-		for i := range x[g] {
-			if from := math.Max(now[g][i], par.ComeBack/float64(len(x[g]))); x[g][i] > from {
-				most = math.Max(most, x[g][i]/from)
-			}
-		}
-	}
-	if most <= par.Growth {
-		return false
-	}
-	part := math.Log(par.Growth) / math.Log(most)
-	for g := range x {
-		total := 0.0
-		for i := range x[g] {
-			if now[g][i] > 0 && x[g][i] > 0 {
-				x[g][i] = math.Pow(now[g][i], 1-part) * math.Pow(x[g][i], part)
-			}
-			total += x[g][i]
-		}
-		scale(x[g], total)
-	}
-	return true
 }
 
 // inForce are the shares of the weights in force, of what is not off; settings may replace what is in force.
@@ -273,7 +236,7 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 				continue
 			}
 			service := b.Service(l.class) * b.Slowed()
-			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > math.Max(par.LongQueueSec, par.LongWait*service) {
+			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > par.LongQueueSec {
 				return true
 			}
 		}

@@ -17,18 +17,11 @@ import (
 //   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows.
 //     It weighs less where regimes are known, unless experience in the present one speaks for more.
 //
-// While the present is an emergency it counts more. capacity is how many times the present load the servers that do
-// not fail serve.
-func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bool) []plan.Demand {
-	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
-	full := math.Max(t.params.Stress*capacity, 1)
-	headroom := math.Min(t.params.Headroom, full)
-	if math.IsInf(full, 1) {
+// While the present is an emergency it counts more.
+func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []plan.Demand {
+	present, stress := problem.Loads()
+	if math.IsInf(stress.Load, 1) {
 		return nil
-	}
-	stress := plan.Demand{Load: full, Probability: t.params.StressShare}
-	if urgent {
-		stress.Probability = t.params.UrgentStress
 	}
 	f := t.regimes.Forecast()
 	now := -1
@@ -36,7 +29,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bo
 		now, _ = f.Now()
 	}
 	if now < 0 {
-		return []plan.Demand{{Load: headroom, Probability: 1 - stress.Probability}, stress}
+		return []plan.Demand{present, stress}
 	}
 	likely, stays, known := f.Within(t.params.ForecastSec)
 	if known && action == learn.Specific {
@@ -45,7 +38,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, capacity float64, urgent bo
 	rest := 1 - stress.Probability
 	out := []plan.Demand{stress}
 	add := func(demand int, probability float64) {
-		d := plan.Demand{Load: headroom, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
+		d := plan.Demand{Load: present.Load, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
 			if i := slices.Index(f.Groups(), grp.name); i >= 0 {
 				d.RatePerSec[g] = f.Demands()[demand].RatePerSec[i]
@@ -80,7 +73,7 @@ func (t *Tuner) settled(p *pool) (fresh, calm bool) {
 		return false, false
 	}
 	// Two regimes of a load that is steady to the eye are none to hurry for.
-	began := sec < t.params.FreshSec && p.quietSec < t.params.FreshSec
+	began := sec < t.params.RateMemory && p.quietSec < t.params.RateMemory
 	ends := false
 	for _, l := range likely {
 		ends = ends || stays < 1-soon && l.Probability >= leastLikely &&

@@ -13,7 +13,6 @@ import (
 	"trimtab/tuner"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
-	"trimtab/tuner/params"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -79,13 +78,6 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 				decide(p, synthetic(equal, good, good, [3]float64{300, 60, 0}))
 			}
 		}},
-		{"a server that answers at once on a twentieth of the requests wants more than one step", gate.BoundStep,
-			nil, func(p *tuner.Tuner) {
-				for range 5 {
-					decide(p, synthetic([]int{10, 10, 1}, [3]float64{430, 80, 0}, [3]float64{430, 80, 0},
-						[3]float64{43, 2, 0}))
-				}
-			}},
 		{"a dead band of 90 % swallows every change", gate.BoundDeadBand,
 			func(c *tuner.Config) { c.DeadBand = 0.9 }, func(p *tuner.Tuner) {
 				decide(p, synthetic(equal, good, good, [3]float64{300, 30, 0}))
@@ -117,21 +109,6 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 				bad := [3]float64{300, 2, 200}
 				decide(p, synthetic(equal, good, bad, bad))
 			}},
-		{"the last change is still settling", gate.BoundSettle, func(c *tuner.Config) {
-			own := params.Default()
-			own.SettleSec = 60
-			c.Params = &own
-		}, func(p *tuner.Tuner) {
-			rows := [][3]float64{good, good, {300, 60, 0}}
-			w := equal
-			for range 8 {
-				s := synthetic(w, rows...)
-				if d := decide(p, s); len(d.Weights) > 0 {
-					w = commit(p, s, d.Weights)
-					rows = [][3]float64{{300, 500, 0}, good, good}
-				}
-			}
-		}},
 		{"no change is left", gate.BoundBudget, func(c *tuner.Config) { c.Burst = 1 }, func(p *tuner.Tuner) {
 			rows := [][3]float64{good, good, {300, 60, 0}}
 			w := equal

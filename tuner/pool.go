@@ -92,8 +92,9 @@ func (p *pool) names() []string {
 func (p *pool) key() string { return strings.Join(p.names(), "\n") }
 
 const (
-	scvLeast = 0.02
-	scvMost  = 8
+	scvLeast  = 0.02
+	scvMost   = 8
+	knownMean = 100 // requests of which a mean is known
 )
 
 // observe learns an interval: what arrives, what servers are.
@@ -218,7 +219,7 @@ func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
 func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings [][]estimate.Reading) {
 	asked, shares := make([]float64, len(g.links)), make([]float64, len(g.links))
 	tallies := make([]vts.Tally, len(g.links))
-	keep := math.Exp(-seconds / t.params.TallyMemory)
+	keep := math.Exp(-seconds / t.params.FailureMemory)
 	total, sum := 0.0, 0.0
 	for i := range g.links {
 		l := &g.links[i]
@@ -346,10 +347,10 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 	}
 	g.learned.Decay(math.Exp(-seconds / par.SCVMemory))
 	if n > 0 {
-		k := (1 - math.Exp(-seconds/par.SCVMemory)) * n / (n + 100)
+		k := (1 - math.Exp(-seconds/par.SCVMemory)) * n / (n + knownMean)
 		g.scv += k * (math.Min(math.Max(sum/n, scvLeast), scvMost) - g.scv)
 	}
-	if !g.given && g.deadline == 0 && g.learned.N > par.LearnedFrom {
+	if !g.given && g.deadline == 0 && g.learned.N > knownMean {
 		g.deadline = objective.DeadlineOf(g.learned, g.priority).Seconds()
 	}
 }
@@ -359,7 +360,7 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.P
 	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
 		ErrorTardiness: t.cfg.ErrorTardiness, Urgent: urgent}
 	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out.Capacity(), urgent)
+	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out)
 	return out
 }
 

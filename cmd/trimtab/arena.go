@@ -52,6 +52,8 @@ four in the simulator only.
 Scenarios with an objective (mesh-…) are for the choosers optimal, which knows loads and faults to come, and pursue;
 their rows say which share of optimal's reward a policy had, and how often bounds held.
 The oracle knows the scenario: it holds the best static weights of each phase, found by search and kept in a cache.
+The clairvoyant makes the tuner's plan of the truth, clairvoyant-late of what was true two intervals before: what the
+plan can reach for whoever has to observe.
 
 Results go to stdout: tables, or with --json one object per finished cell. With --out the rows, the courses of the first
 seed, an HTML page and its plots as PNG are written to a directory. Rows are written as they finish: an interrupted

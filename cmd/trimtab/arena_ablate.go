@@ -44,7 +44,7 @@ in no kind of world.
 
 A parameter with "off" has a value at which its part of the tuner is not there: docs/lab/parameters.md.`,
 		Example: `  trimtab arena ablate --worlds 8
-  trimtab arena ablate --worlds 40 --first 1001 --only MinGain,PatienceSec --policy least_conn/tuned
+  trimtab arena ablate --worlds 40 --first 1001 --only MinGain,Persistence --policy least_conn/tuned
   trimtab arena ablate --set MinGain=0.01 --set MinGain=0.1
   trimtab arena ablate --library --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {

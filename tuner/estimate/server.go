@@ -87,7 +87,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 			if s.scv[k] == 0 {
 				g = 1
 			}
-			s.scv[k] += g * (math.Min(r[k].SCV, p.SpreadMost) - s.scv[k])
+			s.scv[k] += g * (r[k].SCV - s.scv[k])
 		}
 	}
 	s.done, s.inside = done, inside
@@ -169,7 +169,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, 
 				work += r[k].DonePerSec * math.Exp(b.log[k])
 			}
 			count += r[k].Count
-			spread += r[k].Count * s.spread(k, p)
+			spread += r[k].Count * s.spread(k)
 		}
 	}
 	expected := b.log[0] // log s of service per completion
@@ -215,7 +215,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, 
 			continue
 		}
 		service := max(r[k].ResponseSec-v.wait, p.LeastPart*r[k].ResponseSec)
-		noise := s.spread(k, p)/r[k].Count + model + p.SampleShare*v.wait*v.wait/(service*service*r[k].Count)
+		noise := s.spread(k)/r[k].Count + model + p.SampleShare*v.wait*v.wait/(service*service*r[k].Count)
 		b.variance[k] = min(b.variance[k]+drift, p.ApartSD*p.ApartSD)
 		e, total := math.Log(service)-b.log[k], b.variance[k]+noise
 		most := p.OutlierSD * math.Sqrt(total)
@@ -243,11 +243,11 @@ func (b *believed) shift(by float64) {
 }
 
 // spread is the squared coefficient of variation of the response times of a class.
-func (s *Server) spread(class int, p *params.Params) float64 {
+func (s *Server) spread(class int) float64 {
 	if s.scv[class] > 0 {
 		return s.scv[class]
 	}
-	return p.SpreadFirst
+	return 1 // exponential
 }
 
 // weigh keeps the evidence relative to the best number of slots and bounded, so that what was believed for hours can

@@ -12,12 +12,10 @@ type Bound string
 
 // The bounds, as explanations name them.
 const (
-	BoundStep       Bound = "step_limit"
 	BoundDeadBand   Bound = "dead_band"
 	BoundBudget     Bound = "budget"
 	BoundGain       Bound = "gain"
 	BoundPatience   Bound = "patience"
-	BoundSettle     Bound = "settling"
 	BoundStale      Bound = "stale"
 	BoundEject      Bound = "eject_limit"
 	BoundOperator   Bound = "operator"
@@ -30,12 +28,10 @@ const (
 
 // Words says what the bounds mean.
 var words = map[Bound]string{
-	BoundStep:       "a share would have changed too much at once",
 	BoundDeadBand:   "the change is too small to be worth writing",
 	BoundBudget:     "no change is left in the budget",
 	BoundGain:       "the predicted gain does not pay for a change",
 	BoundPatience:   "the gain has not lasted long enough",
-	BoundSettle:     "the last change is still settling",
 	BoundStale:      "the sample covers no time or is missing",
 	BoundEject:      "as many servers are ejected as may be",
 	BoundOperator:   "somebody else changed the weights: theirs are the new base",
@@ -119,8 +115,6 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 	case q.GainShare < v.Price:
 		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent,
 			100*v.Price, b.Left())
-	case s.Changes > 0 && s.SinceSec < p.SettleSec:
-		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
 	case s.LastedSec < patience(p, q) && !s.fresh(p, q):
 		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent,
 			s.LastedSec, patience(p, q))
@@ -129,13 +123,12 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 	return v
 }
 
-// patience is how long in seconds a gain must last: the longer nothing was new, the less likely it is that something
-// is. An emergency is not waited for.
+// patience is how long in seconds a gain must last. An emergency is not waited for.
 func patience(p *params.Params, q Question) float64 {
 	if q.Urgent {
 		return 0
 	}
-	return math.Max(p.PatienceSec, math.Min(p.PatienceShare*q.QuietSec, p.PatienceMost))
+	return p.Persistence
 }
 
 // Committed tells that a change was made.
@@ -143,5 +136,5 @@ func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 // fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.
 func (s *State) fresh(p *params.Params, q Question) bool {
-	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.FreshSec/2)
+	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.RateMemory/2)
 }

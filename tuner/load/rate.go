@@ -24,7 +24,7 @@ func (r *Rate) Observe(perSec, seconds float64) {
 	}
 	// Twice as irregular as a Poisson stream is no other load yet.
 	spread := math.Sqrt((r.perSec + 1/seconds) * (1/seconds + 1/math.Max(r.sec, seconds)))
-	if r.sec == 0 || math.Abs(perSec-r.perSec) > r.params.RateSurprise*math.Sqrt2*spread+r.params.RateSlack*r.perSec {
+	if r.sec == 0 || math.Abs(perSec-r.perSec) > r.params.RateSurprise*math.Sqrt2*spread {
 		r.perSec, r.sec = perSec, seconds
 		return
 	}

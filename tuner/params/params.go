@@ -24,25 +24,20 @@ type Params struct {
 	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
 	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
 	Failing        float64 `unit:"probability" most:"1" about:"share of failures from which a server is one that fails" from:"estimate: ten times what is usual"`
-	TallyMemory    float64 `unit:"s" about:"over which the answers of a server are compared with those of its peers" from:"convention: fail_timeout of NGINX"`
 	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"chosen: servers that shed and hang, 10 to 60"`
 	FailureFew     float64 `unit:"requests" about:"answers that weigh as much as what was believed of failures: one in a few is chance" from:"chosen: servers that shed and hang, 5 to 20"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
-	SpreadFirst    float64 `unit:"scv" about:"spread of response times before it was seen" from:"convention: exponential"`
-	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
 	LeastPart      float64 `unit:"ratio" most:"1" about:"least part of a response time that is service" from:"estimate: the queue is 49 services long"`
 	SampleShare    float64 `unit:"ratio" off:"0" most:"1" about:"part of the variance of waits that classes of a server do not share" from:"chosen: by hand"`
 	SCVFirst       float64 `unit:"scv" about:"spread of service times of a group before it was seen" from:"estimate: between constant and exponential"`
 	SCVMemory      float64 `unit:"s" about:"over which that spread and a deadline are learned" from:"estimate: some ten intervals"`
 	QuietWait      float64 `unit:"ratio" most:"1" about:"part of response times that is waiting up to which they show service times, and arrivals" from:"estimate: below half use"`
-	LearnedFrom    float64 `unit:"requests" about:"behind a deadline that is learned" from:"convention: a mean of a hundred"`
 	PassedOver     float64 `unit:"requests" about:"that a server should have been sent before one that ended none is passed over, or hangs" from:"estimate: by chance never"`
 	TriedAgain     float64 `unit:"ratio" most:"1" about:"of what it should have been sent, at most, is what a server is sent while NGINX passes over it" from:"estimate: fail_timeout lets one in some intervals"`
 	LeastProbable  float64 `unit:"probability" off:"0" most:"1" about:"numbers of slots below it are left out of a belief" from:"estimate: saves most of the work of a plan"`
 
 	RateMemory   float64 `part:"load" unit:"s" about:"time over which the rate of requests is averaged while what differs is chance" from:"estimate: the planning horizon"`
 	RateSurprise float64 `unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
-	RateSlack    float64 `unit:"ratio" off:"0" about:"of a rate, that is no other one however many requests there are" from:"chosen: by hand"`
 
 	LoadNews     float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
 	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
@@ -51,33 +46,23 @@ type Params struct {
 	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load while a server is overloaded or fails" from:"chosen: worlds 1 to 200 and the library, 0.05 to 0.2"`
 	KnownStress  float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
 	ForecastSec  float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
-	FreshSec     float64 `unit:"s" off:"0" about:"for so long a regime that is known has just begun: what it needs is not waited for" from:"estimate: the memory of rates"`
 	MeanShare    float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
 	HorizonSec   float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
 	Pull         float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: worlds 1 to 99, 0.2 to 5; flat"`
 	PullAware    float64 `unit:"nat" about:"the same in an emergency, and of methods that go by what servers hold, where what a weight does is known less" from:"chosen: worlds 1 to 99, 0.2 to 100; flat between 2 and 20"`
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
-	MinGain       float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
-	Saturated     float64 `unit:"ratio" about:"requests held per slot from which a server is saturated, beyond Few" from:"estimate: every second one waits"`
-	Few           float64 `unit:"requests" about:"that wait by chance" from:"estimate: a burst"`
-	Overloaded    float64 `unit:"ratio" about:"utilisation from which a queue does not go by itself" from:"convention: full use but for the noise"`
-	LongQueueSec  float64 `unit:"s" about:"work that waits and is no short queue" from:"estimate: less than patience"`
-	LongWait      float64 `unit:"services" about:"that it must be, too" from:"estimate: ten services are long for any service"`
-	UrgentBand    float64 `unit:"ratio" most:"1" about:"of the dead band, in an emergency: near full use a little decides whether a queue grows" from:"chosen: by hand"`
-	UrgentGain    float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
-	CalmPrice     float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
-	DeadBand      float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
-	PatienceSec   float64 `unit:"s" off:"0" about:"how long a gain must last before it is worth a change" from:"estimate: pauses of garbage collection last 1 to 3 s"`
-	PatienceShare float64 `unit:"ratio" off:"0" most:"1" about:"part of the time without news for which a gain must last" from:"chosen: by hand"`
-	PatienceMost  float64 `unit:"s" about:"longest that a gain must last" from:"estimate: what a slower server costs meanwhile"`
-	QuietSec      float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
-	QuietMost     float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by" from:"chosen: by hand"`
-	SettleSec     float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"estimate: old workers of a reload finish their requests"`
-	Growth        float64 `unit:"ratio" off:"1e9" least:"1" about:"most that the share of a server grows in one change" from:"chosen: by hand"`
-	ComeBack      float64 `unit:"ratio" most:"1" about:"of an equal share that a server may be given back at once" from:"chosen: by hand"`
-	BurstChanges  float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
-	RefillSec     float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
+	MinGain      float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
+	Saturated    float64 `unit:"ratio" about:"requests held per slot from which a server is saturated, beyond Few" from:"estimate: every second one waits"`
+	Few          float64 `unit:"requests" about:"that wait by chance" from:"estimate: a burst"`
+	Overloaded   float64 `unit:"ratio" about:"utilisation from which a queue does not go by itself" from:"convention: full use but for the noise"`
+	LongQueueSec float64 `unit:"s" about:"work that waits and is no short queue" from:"estimate: less than patience"`
+	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
+	CalmPrice    float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
+	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
+	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
+	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
+	RefillSec    float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
 }
 
 // Default returns the parameters in use.
@@ -99,24 +84,19 @@ func Default() Params {
 		ChangeSD:       0.6,
 		ClassSD:        0.3,
 		Failing:        0.05,
-		TallyMemory:    10,
 		FailureMemory:  14,
 		FailureFew:     8,
 		SpreadRequests: 2000,
-		SpreadFirst:    1,
-		SpreadMost:     16,
 		LeastPart:      0.02,
 		SampleShare:    0.3,
 		SCVFirst:       0.6,
 		SCVMemory:      60,
 		QuietWait:      0.3,
-		LearnedFrom:    100,
 		PassedOver:     20,
 		TriedAgain:     0.2,
 		LeastProbable:  0.02,
 		RateMemory:     20,
 		RateSurprise:   4,
-		RateSlack:      0.15,
 		LoadNews:       0.25,
 		Headroom:       1.15,
 		Stress:         0.9,
@@ -124,7 +104,6 @@ func Default() Params {
 		UrgentStress:   0.1,
 		KnownStress:    0.6,
 		ForecastSec:    30,
-		FreshSec:       20,
 		MeanShare:      0.2,
 		HorizonSec:     20,
 		Pull:           1,
@@ -135,19 +114,10 @@ func Default() Params {
 		Few:            3,
 		Overloaded:     0.97,
 		LongQueueSec:   1,
-		LongWait:       10,
-		UrgentBand:     0.2,
 		UrgentGain:     0.3,
 		CalmPrice:      3,
 		DeadBand:       0.05,
-		PatienceSec:    4,
-		PatienceShare:  0.05,
-		PatienceMost:   60,
 		QuietSec:       120,
-		QuietMost:      8,
-		SettleSec:      3,
-		Growth:         3,
-		ComeBack:       0.3,
 		BurstChanges:   6,
 		RefillSec:      30,
 	}

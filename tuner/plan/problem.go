@@ -29,7 +29,7 @@ type Problem struct {
 	Demand []Demand
 	// ErrorTardiness is what a failed request costs, in deadlines.
 	ErrorTardiness float64
-	Urgent         bool // a server is overloaded or fails: what is believed of classes now is worth little
+	Urgent         bool // a server is overloaded or fails: the present counts more
 }
 
 // Demand is a load that may come.
@@ -38,6 +38,18 @@ type Demand struct {
 	Probability float64 `json:"probability"`
 	// RatePerSec are requests per second by group; nil: the present ones.
 	RatePerSec []float64 `json:"rate_per_s,omitempty"`
+}
+
+// Loads are those that a plan is made for where nothing is known of what comes: the present one with headroom, and one
+// that nearly fills the servers that do not fail, for what fits a quiet hour only fails when a crowd comes; +Inf of a
+// load that none asks for. In an emergency the present one weighs more.
+func (p *Problem) Loads() (now, full Demand) {
+	full = Demand{Load: max(p.Params.Stress*p.Capacity(), 1), Probability: p.Params.StressShare}
+	if p.Urgent {
+		full.Probability = p.Params.UrgentStress
+	}
+	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
+	return Demand{Load: min(p.Params.Headroom, full.Load), Probability: 1 - full.Probability}, full
 }
 
 // rate is how many requests per second of a group the demand asks for.
