@@ -14,9 +14,10 @@ import (
 	"trimtab/deathstarbench"
 )
 
-// worldsPolicies are played when --policy does not say which: all that need no look into the scenario but capacity.
-const worldsPolicies = "start,tuned,least_conn/equal,least_conn/capacity,least_conn/tuned," +
-	"least_time,least_time/capacity,least_time/tuned,l3"
+// worldsPolicies are played when --policy does not say which: rivals, the tuner, and what bounds it.
+const worldsPolicies = "start,tuned,clairvoyant,clairvoyant-late," +
+	"least_conn/equal,least_conn/capacity,least_conn/tuned,least_conn/clairvoyant-late," +
+	"least_time,least_time/capacity,least_time/tuned,least_time/clairvoyant-late,l3"
 
 type worldsFlags struct {
 	arenaFlags
