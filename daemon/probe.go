@@ -13,9 +13,10 @@ import (
 )
 
 // A probe is a request to a server that was taken out for failing. It is right when all of probeTimes answers are, in
-// two rounds in a row: of a server that fails half of its requests one in a thousand is.
+// two rounds in a row: of a server that fails a quarter of its requests one in a hundred is, of one that fails half of
+// them one in 65,000.
 const (
-	probeTimes   = 5
+	probeTimes   = 8
 	probeRounds  = 2
 	probeTimeout = time.Second // of one request
 	probeOff     = "off"       // in place of a path: nobody is asked

@@ -37,11 +37,11 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 		want       bool  // after two rounds
 		asks       int64 // in them
 	}{
-		{"all is well", "/healthz", func(int64, http.ResponseWriter, *http.Request) {}, 0, true, 10},
+		{"all is well", "/healthz", func(int64, http.ResponseWriter, *http.Request) {}, 0, true, 2 * probeTimes},
 		{"a redirection is an answer, and not followed", "/healthz",
 			func(_ int64, w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-			}, 0, true, 10},
+			}, 0, true, 2 * probeTimes},
 		{"it sheds all: one request a round", "/healthz", func(_ int64, w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(429)
 		}, 1000, false, 2},
@@ -56,7 +56,7 @@ func TestServersThatAreOutAreProbed(t *testing.T) {
 			func(_ int64, w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(503)
 			}, 2,
-			false, 6},
+			false, 1 + probeTimes},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

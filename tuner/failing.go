@@ -13,7 +13,6 @@ const (
 	shunLeast  = 0.005 // share of a group's requests that a server which fails is left with,
 	shunEnough = 0.015 // up to so much where they are few: enough to see it heal
 	shunPerSec = 0.5
-	shunUntil  = 0.1  // share of failures
 	shunFrom   = 0.12 // of which so much is enough where it is no chance: less than a half of an interval of them
 	shunSure   = 1.65 // standard deviations: 1 in 20 by chance
 	shunMost   = 0.02 // share that it may have until the next change that pays
@@ -39,8 +38,12 @@ func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
 			l := &g.links[i]
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
+			was := l.useless
 			l.useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
-				l.useless && own > shunUntil)
+				was && own > par.Failing)
+			if was && !l.useless && !l.off() { // it has healed
+				p.quietSec, p.turn.news = 0, true
+			}
 		}
 	}
 }

@@ -42,3 +42,29 @@ func TestWhoIsLeftNextToNothing(t *testing.T) {
 		})
 	}
 }
+
+// A few 4xx may be chance, and are held against nobody. Once it is certain that they are the server's own, those that
+// came before count as well, so that a server that is sent little is not known later than it need be.
+func TestWhatAServerFailedBeforeItWasCertain(t *testing.T) {
+	p := newTuner(t, nil)
+	errors := func(requests, clientErrors uint64) float64 {
+		s := synthetic([]int{1, 1, 1}, [3]float64{110, 20}, [3]float64{110, 20}, [3]float64{float64(requests), 20})
+		third := &s.Groups[0].Peers[2].Responses
+		third[1], third[3] = requests-clientErrors, clientErrors
+		decide(p, s)
+		return p.Explain().Pools[0].Servers[2].Errors
+	}
+	for range 12 {
+		errors(60, 0)
+	}
+	if got := errors(12, 4); got != 0 {
+		t.Errorf("four of the last requests: got a share of %.3f that is its own, want 0: it may be chance", got)
+	}
+	// 2 of 8, and 4 of 12 of which a quarter is forgotten, with the eight requests without a failure that are believed
+	if got := errors(8, 2); got < 0.17 || got > 0.23 {
+		t.Errorf("two more: got a share of %.3f that is its own, want 0.20: all six count", got)
+	}
+	if got := errors(8, 0); got > 0.13 {
+		t.Errorf("none more: got a share of %.3f that is its own, want 0.11: the six count once", got)
+	}
+}

@@ -72,7 +72,8 @@ type link struct {
 	hangs   bool      // it is sent its share and nothing ends there
 	part    float64   // of the requests that ended in the last interval
 	tally   vts.Tally // of late
-	ended   float64   // requests in the last interval
+	ended   float64   // requests that its failures were last learned from
+	suspect vts.Tally // its requests since the first 4xx that is not known yet to be its own
 	fail    float64   // probability that a request fails which its peers do not fail too
 	tail    tail
 	eject   gate.Ejection
@@ -303,9 +304,18 @@ func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess
 	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
 		blame = excess.ClientErrors / l.tally.ClientErrors
 	}
-	l.ended = float64(p.Requests)
 	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
-	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + failed) / (par.FailureFew + l.ended)
+	learned := failed
+	l.ended = float64(p.Requests)
+	switch {
+	case blame > 0: // what came before it was certain counts as well
+		learned += blame * l.suspect.ClientErrors
+		l.ended += l.suspect.Requests
+		l.suspect = vts.Tally{}
+	case p.Responses[3] > 0 || l.suspect.Requests > 0:
+		l.suspect = l.suspect.Fade(math.Exp(-seconds/par.FailureMemory), p.Tally())
+	}
+	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + learned) / (par.FailureFew + l.ended)
 	if r.FailShare = l.fail; l.hangs {
 		r.FailShare = 1
 	}

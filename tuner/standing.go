@@ -72,6 +72,7 @@ type LinkStanding struct {
 	Passed       bool          `json:"passed_over"`
 	Hangs        bool          `json:"hangs"`
 	Tally        vts.Tally     `json:"tally"`
+	Suspect      vts.Tally     `json:"suspect"` // since a 4xx that may be its own
 	Fail         float64       `json:"fail"`
 	TailRequests float64       `json:"tail_requests"`
 	TailSum      float64       `json:"tail_sum"`
@@ -106,7 +107,7 @@ func (t *Tuner) standing() *Standing {
 			for i := range g.links {
 				l := &g.links[i]
 				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
-					Tally:        l.tally,
+					Tally: l.tally, Suspect: l.suspect,
 					Fail:         l.fail,
 					TailRequests: l.tail.requests, TailSum: l.tail.sum, Useless: l.useless,
 					Ejection: l.eject})
@@ -156,9 +157,8 @@ func (p *PoolStanding) check() error {
 			return fmt.Errorf("standing of group %s: not usable", g.Name)
 		}
 		for _, l := range g.Links {
-			if !sound(l.Tally.Requests, l.Tally.ClientErrors, l.Tally.Errors, l.Tally.RequestMsec,
-				l.Tally.ResponseMsec, l.TailRequests,
-				l.TailSum, l.Ejection.SinceSec, l.Ejection.WaitSec) {
+			if !soundTally(l.Tally) || !soundTally(l.Suspect) ||
+				!sound(l.TailRequests, l.TailSum, l.Ejection.SinceSec, l.Ejection.WaitSec) {
 				return fmt.Errorf("standing of server %s in group %s: not usable", l.Server, g.Name)
 			}
 		}
@@ -174,6 +174,10 @@ func (p *PoolStanding) check() error {
 // sound reports whether all are finite and none is negative.
 func sound(x ...float64) bool {
 	return !slices.ContainsFunc(x, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) })
+}
+
+func soundTally(t vts.Tally) bool {
+	return sound(t.Requests, t.ClientErrors, t.Errors, t.RequestMsec, t.ResponseMsec)
 }
 
 // longestGap is the longest time in seconds that passes while a tuner stands still: a clock may jump.
@@ -253,7 +257,7 @@ func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
 
 func (l *link) resume(from *LinkStanding) {
 	l.passed, l.hangs, l.tally, l.fail, l.eject = from.Passed, from.Hangs, from.Tally, from.Fail, from.Ejection
-	l.useless = from.Useless
+	l.useless, l.suspect = from.Useless, from.Suspect
 	l.tail = tail{requests: from.TailRequests, sum: from.TailSum}
 }
 
