@@ -113,7 +113,7 @@ func TestE2EDaemonBackupPeers(t *testing.T) {
 	_, log, stop := start(t, "tune", "--config", b.config)
 	await(t, "a change", b.counted("trimtab_changes_total"))
 	b.goesOn()
-	if now := b.group("compose_backend"); now[a] != 5 || 3*now[c] <= now[b.Backends.Addr("b")] {
+	if now := b.group("compose_backend"); now[a] != 5 || 9*now[c] <= now[b.Backends.Addr("b")] {
 		t.Errorf("got weights %v, want the backup's 5 and more for %s than a ninth: %s", now, c, log)
 	}
 	if b.metric(fmt.Sprintf(`trimtab_weight{server="%s",upstream="compose_backend"}`, a)) != "" ||
