@@ -104,6 +104,7 @@ func (s *Split) Run(ctx context.Context) error {
 		_, _ = changes.Close(), questions.Close()
 	})
 	err = <-ended
+	end() // before the sockets are closed: to be cut off is no fault any more
 	_, _ = changes.Close(), questions.Close()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		code := exit.ExitCode()
