@@ -244,6 +244,8 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		switch expected := shares[i] * g.rate.PerSec() * seconds; {
 		case served:
 			l.passed, l.hangs = false, false
+		case p.Failed:
+			l.passed, l.hangs = true, false
 		case l.passed || l.hangs || expected < t.params.PassedOver ||
 			float64(p.Requests) > expected*t.params.TriedAgain:
 		default:

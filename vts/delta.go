@@ -87,7 +87,7 @@ func Delta(prev, cur *Status) (Sample, error) {
 			}
 			g.Ever += p.Requests
 			g.Upgraded += p.Responses[0]
-			d := PeerSample{Server: p.Server, Weight: p.Weight, Backup: p.Backup, Down: p.Down}
+			d := PeerSample{Server: p.Server, Weight: p.Weight, Backup: p.Backup, Down: p.Down, Failed: p.Failed}
 			if base != nil {
 				if err := differ(&d, base, p, interval); err != nil {
 					return Sample{}, reject(ReasonAbsurd, "server %s of %s: %w", p.Server, u.Name, err)

@@ -64,6 +64,7 @@ type PeerSample struct {
 	Server       string
 	Weight       int
 	Backup, Down bool
+	Failed       bool // as Peer's, at the end of the interval
 	// Known is false when no attempt finished on the server in the interval: nothing is known about it, which
 	// is not the same as good (a dead peer that proxy_next_upstream passes over shows 0 requests too).
 	Known        bool

@@ -56,6 +56,9 @@ type Peer struct {
 	MaxFails     int
 	FailTimeout  int // s
 	Backup, Down bool
+	// Failed says that NGINX passes over the server because it failed, where a page calls that down. No page says so:
+	// it is what is left when those that the configuration marks are taken away.
+	Failed       bool
 	Requests     uint64
 	InBytes      uint64
 	OutBytes     uint64
@@ -73,6 +76,13 @@ type Responses [5]uint64
 
 // Errors is the number of 5xx responses.
 func (r Responses) Errors() uint64 { return r[4] }
+
+// Settings reports whether Down is what somebody has set. nginx-module-vts also calls a server down while NGINX passes
+// over it because it failed; the shim does not.
+func (st *Status) Settings() bool { return strings.HasPrefix(st.ModuleVer, shim) }
+
+// shim is how the version of Trimtab's own module begins.
+const shim = "trimtab-lua-"
 
 // CountsOnly reports whether the page is that of a shim that does not read NGINX's memory: it lists no server before
 // its first request, and no settings.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -86,6 +87,88 @@ func TestE2EDaemonDeadPeerShowsNoRequests(t *testing.T) {
 		t.Error("the dead server is not shown")
 	}
 	b.goesOn()
+	if code := stop(); code != 0 {
+		t.Errorf("stopped: code %d", code)
+	}
+}
+
+// moduleOf is nginx-module-vts' page of what another page shows: servers that failed are down on it, until NGINX tries
+// them again.
+type moduleOf struct {
+	target string
+	failed map[string]bool
+}
+
+func (p *moduleOf) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	resp, err := http.Get(p.target)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	var page map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	page["moduleVersion"] = "v0.2.7"
+	zones, _ := page["upstreamZones"].(map[string]any)
+	for _, group := range zones {
+		rows, _ := group.([]any)
+		for _, row := range rows {
+			if peer, ok := row.(map[string]any); ok && p.failed[fmt.Sprint(peer["server"])] {
+				peer["down"] = true
+			}
+		}
+	}
+	_ = json.NewEncoder(w).Encode(page)
+}
+
+// A server that the module's page calls down because NGINX passes over it is not taken for one that somebody has marked
+// down: the mark is not written into the configuration, where it would outlast the failure, nobody is said to have
+// edited anything, and changes are confirmed.
+func TestE2EDaemonServerThatTheModuleCallsDown(t *testing.T) {
+	b := startBed(t)
+	b.pace = "300ms 100ms 3s"
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := dead.Addr().String()
+	dead.Close() // nobody else gets the port within the test: it was given out a moment ago
+	server := httptest.NewServer(&moduleOf{b.StatusURL, map[string]bool{address: true}})
+	defer server.Close()
+	b.StatusURL, b.proxied = server.URL, true
+	b.configure("")
+	a, wrong := b.Backends.Addr("a"), b.Backends.Addr("b")
+	b.edit(func(text string) string {
+		lines := strings.SplitAfter(text, "\n")
+		for i, line := range lines {
+			switch {
+			case strings.Contains(line, "server "+a):
+				lines[i] = "server " + address + ";\n" + line
+			case strings.Contains(line, "server "+wrong):
+				lines[i] = "server " + wrong + " weight=9;\n" // more than it can serve: a change pays
+			}
+		}
+		return strings.Join(lines, "")
+	})
+	b.load()
+	_, log, stop := start(t, "tune", "--config", b.config)
+	await(t, "a change", b.counted("trimtab_changes_total"))
+	b.goesOn()
+	if text := string(b.read(b.NGINX.Config)); strings.Contains(text, " down;") {
+		t.Errorf("a server was marked down in the configuration: %s\n%s", text, log)
+	}
+	if n := b.number("trimtab_operator_edits_total"); n != 0 {
+		t.Errorf("got %g edits of the operator, want none: %s", n, log)
+	}
+	if down := b.metric(fmt.Sprintf(`trimtab_down{server="%s",upstream="compose_backend"}`, address)); down != "0" {
+		t.Errorf("got %q for whether it is marked down, want 0", down)
+	}
+	if strings.Contains(log.String(), "level=ERROR") || strings.Contains(log.String(), "change failed") {
+		t.Errorf("a change was refused or not confirmed: %s", log)
+	}
 	if code := stop(); code != 0 {
 		t.Errorf("stopped: code %d", code)
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // Filled is a status page whose servers have settings also where the page does not know them: the shim on an NGINX
-// whose memory it does not read. They are those of the configuration that NGINX is known to have loaded.
+// whose memory it does not read, which knows none, and nginx-module-vts, which calls a server down as well while NGINX
+// passes over it because it failed. They are those of the configuration that NGINX is known to have loaded.
 type Filled struct {
 	vts.StatusSource // where the page is read
 	Loaded           Loaded
@@ -26,15 +27,53 @@ var _ vts.StatusSource = Filled{}
 // Status implements vts.StatusSource.
 func (f Filled) Status(ctx context.Context) (vts.Status, error) {
 	st, err := f.StatusSource.Status(ctx)
-	if err != nil || !st.CountsOnly() {
+	if err != nil || !st.CountsOnly() && (st.Settings() || !anyDown(st.Upstreams)) {
 		return st, err
 	}
 	cfg, err := f.Loaded.At(st.LoadMsec)
-	if err != nil {
+	switch {
+	case err != nil && st.CountsOnly():
 		return vts.Status{}, err
+	case err != nil: // an edit that is not loaded, or no configuration to read: the page is all there is
+		return st, nil //nolint:nilerr // see above
+	case st.CountsOnly():
+		st.Upstreams = fillUpstreams(st.Upstreams, cfg)
+	default:
+		st.Upstreams = putUp(st.Upstreams, cfg)
 	}
-	st.Upstreams = fillUpstreams(st.Upstreams, cfg)
 	return st, nil
+}
+
+func anyDown(page []vts.Upstream) bool {
+	return slices.ContainsFunc(page, func(u vts.Upstream) bool {
+		return slices.ContainsFunc(u.Peers, func(p vts.Peer) bool { return p.Down })
+	})
+}
+
+// putUp leaves no server down that the configuration does not mark so. Upstreams that it does not have stay as they are.
+func putUp(page []vts.Upstream, cfg *nginx.Config) []vts.Upstream {
+	out := slices.Clone(page)
+	for i := range out {
+		g := &out[i]
+		at := slices.IndexFunc(cfg.Upstreams, func(u *nginx.Upstream) bool {
+			return u.Protocol == "http" && u.Name == g.Name
+		})
+		if at < 0 {
+			continue
+		}
+		g.Peers = slices.Clone(g.Peers)
+		for j := range g.Peers {
+			p := &g.Peers[j]
+			if !p.Down || p.Weight == 0 { // no server
+				continue
+			}
+			p.Down = slices.ContainsFunc(cfg.Upstreams[at].Peers, func(c *nginx.Peer) bool {
+				return c.Down && (c.Server == p.Server || c.Server == "") // a name's address may be any
+			})
+			p.Failed = !p.Down && p.MaxFails > 0 // without a limit the module's pages up to 0.2.7 call it down always
+		}
+	}
+	return out
 }
 
 // fillUpstreams lists every http upstream of the configuration with all its servers: counted ones with their counters,
