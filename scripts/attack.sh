@@ -24,7 +24,7 @@ cleanup() {
   rm -rf "$out"
 }
 trap cleanup EXIT
-go build -o "$out/trimtab" ./cmd/trimtab
+make -s build BIN="$out/trimtab"
 trimtab=$out/trimtab
 python=/usr/bin/python3 # what another user can run
 [ -x "$python" ] || skip "$python is not installed"
@@ -48,6 +48,10 @@ says() { # words command...: the command fails and says the words
   if "$@" >"$out/words" 2>&1; then echo "it succeeded: $*"; cat "$out/words"; return 1; fi
   grep -qF -- "$words" "$out/words" || { cat "$out/words"; return 1; }
 }
+
+# e_type 3: a shared object, which the kernel puts anywhere.
+check "the program is position-independent" "$python" -c 'import sys; sys.exit(open(sys.argv[1], "rb").read(18)[16] != 3)' "$trimtab"
+if [ -d .git ]; then check "and says what it was built from" grep -q vcs.revision <(go version -m "$trimtab"); fi
 
 "$trimtab" testbed --scenario capacity-1-2-4 --listen "127.0.0.1:$(port)" --out "$out/bed" --json >"$out/testbed.json" 2>"$out/testbed.log" &
 pids+=($!)
