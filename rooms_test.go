@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -160,6 +161,28 @@ func packages(t *testing.T) []pkg {
 		t.Fatalf("go list found %d packages, want at least %d", len(all), len(rooms))
 	}
 	return all
+}
+
+// Who is given the program is given the licences of what is linked into it.
+func TestNoticesNameWhatIsLinkedIn(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "./cmd/trimtab").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	notices, err := os.ReadFile("THIRD_PARTY_NOTICES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := slices.Compact(slices.Sorted(strings.Lines(string(out))))
+	if len(modules) < 20 {
+		t.Fatalf("got %d modules, want those of the program", len(modules))
+	}
+	for _, module := range modules {
+		if strings.TrimSpace(module) != "" && !strings.Contains(string(notices), "\n"+module) {
+			t.Errorf("THIRD_PARTY_NOTICES lacks %s: make notices", strings.TrimSpace(module))
+		}
+	}
 }
 
 // inside is a package's folder in the project; false: it is none of it, or the root, which has only tests.
