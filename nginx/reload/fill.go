@@ -50,7 +50,8 @@ func anyDown(page []vts.Upstream) bool {
 	})
 }
 
-// putUp leaves no server down that the configuration does not mark so. Upstreams that it does not have stay as they are.
+// putUp leaves no server down that the configuration does not mark so. Upstreams that it does not have stay as they
+// are.
 func putUp(page []vts.Upstream, cfg *nginx.Config) []vts.Upstream {
 	out := slices.Clone(page)
 	for i := range out {
