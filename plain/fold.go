@@ -42,7 +42,7 @@ func fitParagraph(lines []string, columns int) []string {
 	}
 	out := make([]string, len(lines))
 	for i, line := range lines {
-		out[i] = wrapLine(line, columns)
+		out[i] = wrapLine(line, columns, 2)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,12 +11,13 @@ import (
 func Wrap(text string, columns int) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = wrapLine(line, columns)
+		lines[i] = wrapLine(line, columns, 2)
 	}
 	return strings.Join(lines, "\n")
 }
 
-func wrapLine(line string, columns int) string {
+// wrapLine wraps one line; what follows is indented as it is and by so many columns more.
+func wrapLine(line string, columns, more int) string {
 	if utf8.RuneCountInString(line) <= columns {
 		return line
 	}
@@ -28,8 +30,8 @@ func wrapLine(line string, columns int) string {
 		switch {
 		case i == 0:
 		case at+1+n > columns:
-			b.WriteString("\n" + indent + "  ")
-			at = len(indent) + 2
+			b.WriteString("\n" + indent + strings.Repeat(" ", more))
+			at = len(indent) + more
 		default:
 			b.WriteByte(' ')
 			at++
@@ -38,4 +40,28 @@ func wrapLine(line string, columns int) string {
 		at += n
 	}
 	return b.String()
+}
+
+// Hang puts a text behind a head, wrapped to so many columns: what follows begins below the text. Where the head leaves
+// less than half of the columns, the text is wrapped as Wrap does.
+func Hang(head, text string, columns int) string {
+	indent := utf8.RuneCountInString(head)
+	if 2*indent > columns {
+		return Wrap(head+text, columns)
+	}
+	below := strings.Repeat(" ", indent)
+	lines := strings.Split(wrapLine(text, columns-indent, 0), "\n")
+	for i, line := range lines {
+		lines[i] = below + strings.TrimLeft(line, " ")
+	}
+	lines[0] = head + strings.TrimLeft(lines[0], " ")
+	return strings.Join(lines, "\n")
+}
+
+// Count is a number of things: "1 file", "2 files".
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }

@@ -22,6 +22,22 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+func TestHang(t *testing.T) {
+	for _, c := range []struct{ name, head, text, want string }{
+		{"a short text stands beside its head", "ok    ", "well", "ok    well"},
+		{"a long one goes on below its beginning", "ok    ", "one two three", "ok    one two\n      three"},
+		{"what follows is not indented further", "ok    ", "one two three four five",
+			"ok    one two\n      three\n      four five"},
+		{"a head that leaves no room", "a long head: ", "one two", "a long head:\n  one two"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Hang(c.head, c.text, 15); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func FuzzWrap(f *testing.F) {
 	f.Add("  one two", 8)
 	f.Fuzz(func(t *testing.T, text string, columns int) {

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,20 +67,18 @@ func printDiagnoses(e *env, found []diagnosis, asJSON bool) error {
 		}
 		return nil
 	}
-	return e.text(func(w io.Writer) error {
-		for _, d := range found {
-			if _, err := fmt.Fprintf(w, "%-4s  %-13s %s: %s\n", d.Status, d.Area, d.Check,
-				plain.Text(d.Detail)); err != nil {
+	for _, d := range found {
+		head := fmt.Sprintf("%-4s  %-13s ", d.Status, d.Area)
+		if err := e.row(head, d.Check+": "+plain.Text(d.Detail)); err != nil {
+			return err
+		}
+		if d.Todo != "" && d.Status != statusOK {
+			if err := e.row(fmt.Sprintf("%*s→ ", len(head), ""), plain.Text(d.Todo)); err != nil {
 				return err
 			}
-			if d.Todo != "" && d.Status != statusOK {
-				if _, err := fmt.Fprintf(w, "      %-13s → %s\n", "", plain.Text(d.Todo)); err != nil {
-					return err
-				}
-			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // diagnosed is the error of what failed, with the exit code of its area; nil: nothing did.
@@ -112,8 +111,12 @@ func examine(ctx context.Context, path string, given bool) []diagnosis {
 	x := &examination{}
 	cfg, err := daemon.ReadConfigOr(path, given)
 	if err != nil {
+		todo := "mend the line; every key stands in trimtab.toml(5)"
+		if errors.Is(err, fs.ErrNotExist) {
+			todo = "" // the error says what to do
+		}
 		for _, fault := range strings.Split(err.Error(), "\n") {
-			x.fail(areaConfig, "file", "mend the line; every key stands in trimtab.toml(5)", "%s", fault)
+			x.fail(areaConfig, "file", todo, "%s", fault)
 		}
 		x.skip(areaNGINX, "all", "the configuration has to be read first")
 		return x.found

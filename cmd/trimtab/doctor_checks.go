@@ -17,6 +17,7 @@ import (
 	"trimtab/nginx"
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
+	"trimtab/plain"
 	"trimtab/vts"
 )
 
@@ -100,7 +101,8 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 		return
 	}
 	x.loaded = loaded
-	x.ok(areaNGINX, "files", "%s: %d files, %d upstreams", loaded.Path, len(loaded.Files), len(loaded.Upstreams))
+	x.ok(areaNGINX, "files", "%s: %s, %s", loaded.Path, plain.Count(len(loaded.Files), "file"),
+		plain.Count(len(loaded.Upstreams), "upstream"))
 	if len(loaded.Upstreams) == 0 {
 		x.fail(areaNGINX, "upstreams", "weights belong to the servers of an upstream { } block: make one and pass "+
 			"requests to it", "there is none")
@@ -112,8 +114,8 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 			tunable++
 			x.ok(areaNGINX, "upstream", "%s (%s): %d servers", u.Name, u.MethodText(), len(u.Peers))
 		case err == nil:
-			x.warn(areaNGINX, "upstream", "nothing to do: there is nothing to choose", "%s has %d server", u.Name,
-				len(u.Peers))
+			x.warn(areaNGINX, "upstream", "nothing to do: there is nothing to choose", "%s has %s", u.Name,
+				plain.Count(len(u.Peers), "server"))
 		case cfg.Actuator.Kind == "reload":
 			x.warn(areaNGINX, "upstream", "it is left alone; see docs/safety.md for what is needed", "%v", err)
 		default:
@@ -145,7 +147,8 @@ func (x *examination) nginx(ctx context.Context, cfg *daemon.Config) {
 	}
 	x.master = pid
 	if load, err := nginx.ReadLoad(pid); err == nil {
-		x.ok(areaNGINX, "master", "process %d, %d workers serving, %d draining, %d MiB", pid, load.Workers,
+		x.ok(areaNGINX, "master", "process %d, %s serving, %d draining, %d MiB", pid,
+			plain.Count(load.Workers, "worker"),
 			load.Draining, load.MemoryBytes>>20)
 	} else {
 		x.warn(areaNGINX, "master", "run it as root", "process %d; its workers cannot be looked at: %v", pid, err)
@@ -351,7 +354,7 @@ func (x *examination) permissions(cfg *daemon.Config) {
 		x.ok(areaPermissions, "user", "root, as the daemon is started")
 	}
 	if _, err := user.Lookup(cfg.User); err != nil {
-		x.warn(areaPermissions, "worker", "useradd --system --no-create-home --shell /usr/sbin/nologin "+cfg.User,
+		x.warn(areaPermissions, "worker", "useradd -r -M -s /usr/sbin/nologin "+cfg.User,
 			"there is no user %s: the worker runs under a number that nobody has", cfg.User)
 	} else {
 		x.ok(areaPermissions, "worker", "the part that reads the network runs as %s", cfg.User)

@@ -141,6 +141,11 @@ type setting struct {
 
 func (s *setting) say(format string, args ...any) { fmt.Fprintf(s.env.stdout, format+"\n", args...) }
 
+// row says something about a subject; on a terminal it goes on below itself.
+func (s *setting) row(subject, format string, args ...any) {
+	_ = s.env.row(fmt.Sprintf("%-14s ", subject), fmt.Sprintf(format, args...))
+}
+
 func (s *setting) run(ctx context.Context) (err error) {
 	if err := s.mayWrite(); err != nil {
 		return err
@@ -216,7 +221,7 @@ func (s *setting) write(context.Context) error {
 	if err := s.record.WriteFile(s.flags.config, []byte(text), 0o644); err != nil {
 		return withCode(exitConfig, err)
 	}
-	s.say("configuration  %s", s.flags.config)
+	s.row("configuration", "%s", s.flags.config)
 	return nil
 }
 
@@ -256,14 +261,17 @@ func (s *setting) check(ctx context.Context) error {
 	if err := tune.run(ctx, &quiet, true); err != nil {
 		s.say("nothing was decided: %v", err)
 	}
-	s.say("\nNext:")
+	// Commands stay in one line each, to be copied.
+	s.say("\nNext; it observes for %v, then tunes:", s.flags.observe)
 	if _, err := os.Stat("/run/systemd/system"); err == nil && s.flags.config == daemon.DefaultPath {
-		s.say("  sudo systemctl enable --now trimtab    # observes for %v, then tunes", s.flags.observe)
+		s.say("  sudo systemctl enable --now trimtab")
 	} else {
-		s.say("  sudo trimtab tune%s    # observes for %v, then tunes", configFlag(s.flags.config), s.flags.observe)
+		s.say("  sudo trimtab tune%s", configFlag(s.flags.config))
 	}
-	s.say("  sudo trimtab explain%s                 # what it sees, does, and why", configFlag(s.flags.config))
-	s.say("To take all of it back: sudo trimtab init --undo%s", configFlag(s.flags.config))
+	s.say("What it sees, does, and why:")
+	s.say("  sudo trimtab explain%s", configFlag(s.flags.config))
+	s.say("To take all of it back:")
+	s.say("  sudo trimtab init --undo%s", configFlag(s.flags.config))
 	return nil
 }
 

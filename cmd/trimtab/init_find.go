@@ -17,6 +17,7 @@ import (
 	"trimtab/nginx/dns"
 	"trimtab/nginx/live"
 	"trimtab/nginx/lua"
+	"trimtab/plain"
 	"trimtab/setup"
 )
 
@@ -52,7 +53,7 @@ func (s *setting) findNGINX(ctx context.Context) error {
 	if n.Contained {
 		where = ", in a container"
 	}
-	s.say("NGINX          %d.%d.%d, process %d%s, %s", n.Version[0], n.Version[1], n.Version[2], n.PID, where, n.Config)
+	s.row("NGINX", "%d.%d.%d, process %d%s, %s", n.Version[0], n.Version[1], n.Version[2], n.PID, where, n.Config)
 	if s.loaded, err = nginx.ReadConfig(n.Config); err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -88,11 +89,11 @@ func (s *setting) chooseUpstreams(context.Context) error {
 			why = errors.New("it has one server")
 		}
 		if why != nil {
-			s.say("left alone     %s: %v", u.Name, why)
+			s.row("left alone", "%s: %v", u.Name, why)
 			continue
 		}
 		can = append(can, u.Name)
-		s.say("upstream       %s: %s, %d servers", u.Name, u.MethodText(), len(u.Peers))
+		s.row("upstream", "%s: %s, %s", u.Name, u.MethodText(), plain.Count(len(u.Peers), "server"))
 	}
 	if len(can) == 0 {
 		return withCode(exitRefused, fmt.Errorf("no upstream in %s can be tuned: it takes an upstream { } block with "+
@@ -131,12 +132,12 @@ func (s *setting) chooseUpstreams(context.Context) error {
 func (s *setting) findPage(ctx context.Context) error {
 	if s.flags.status != "" {
 		s.made.StatusURL = s.flags.status
-		s.say("status page    %s", s.made.StatusURL)
+		s.row("status page", "%s", s.made.StatusURL)
 		return nil
 	}
 	if pages := setup.Pages(ctx, s.nginx, s.loaded); len(pages) > 0 {
 		s.made.StatusURL = pages[0]
-		s.say("status page    %s", s.made.StatusURL)
+		s.row("status page", "%s", s.made.StatusURL)
 		return nil
 	}
 	if s.nginx.Contained {
@@ -167,7 +168,7 @@ func (s *setting) installShim(ctx context.Context) error {
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	s.say("status page    none is found. Trimtab can install one at %s: files in %s, a link in %s, and a "+
+	s.row("status page", "none is found. Trimtab can install one at %s: files in %s, a link in %s, and a "+
 		"reload of NGINX", shimURL(address),
 		filepath.Join(filepath.Dir(s.nginx.Config), "trimtab"), folder)
 	if agreed, err := s.ask.agree("Install it?"); err != nil || !agreed {
@@ -189,7 +190,7 @@ func (s *setting) installShim(ctx context.Context) error {
 	if err := syscall.Kill(s.nginx.PID, syscall.SIGHUP); err != nil {
 		return withCode(exitReload, fmt.Errorf("reload NGINX: %w", err))
 	}
-	s.say("status page    installed, NGINX reloaded")
+	s.row("status page", "installed, NGINX reloaded")
 	return s.waitForPage(ctx)
 }
 
@@ -243,7 +244,7 @@ func (s *setting) chooseActuator(ctx context.Context) error {
 		kind = answer
 	}
 	s.made.Actuator = kind
-	s.say("weights by     %s: %s", kind, why)
+	s.row("weights by", "%s: %s", kind, why)
 	switch kind {
 	case "reload":
 		if s.nginx.Contained {
@@ -288,7 +289,7 @@ func (s *setting) byDNS(ctx context.Context) error {
 	}
 	s.made.Names = in.Names
 	if len(in.State) == 0 {
-		s.say("               its upstreams take their weights by DNS already")
+		s.row("", "its upstreams take their weights by DNS already")
 		return nil
 	}
 	flags := nginxFlags{config: s.nginx.Config, binary: s.nginx.Binary, prefix: s.nginx.Prefix,

@@ -13,6 +13,7 @@ import (
 
 	"trimtab/daemon"
 	"trimtab/nginx"
+	"trimtab/plain"
 	"trimtab/setup"
 )
 
@@ -56,7 +57,8 @@ func (s *setting) undo(ctx context.Context) error {
 		return withCode(exitConfig, err)
 	}
 	_ = os.Remove(filepath.Dir(s.recordPath())) // when it was made for this, and is empty
-	s.say("taken back: %d files, links and folders; what was learned stays in the state folder", len(r.Steps)-len(kept))
+	s.say("taken back: %s on disk; what was learned stays in the state folder",
+		plain.Count(len(r.Steps)-len(kept), "change"))
 	return nil
 }
 

@@ -9,13 +9,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"trimtab/nginx"
+	"trimtab/plain"
 )
 
 // finding is one line of `trimtab nginx check`.
 type finding struct {
-	Check  string `json:"check"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
+	Check   string `json:"check"`
+	OK      bool   `json:"ok"`
+	Detail  string `json:"detail"`
+	Skipped bool   `json:"skipped,omitempty"` // not looked at
+}
+
+// head is how the line of a finding begins.
+func (f *finding) head() string {
+	mark := statusOK
+	switch {
+	case !f.OK:
+		mark = "FAIL"
+	case f.Skipped:
+		mark = statusSkip
+	}
+	return fmt.Sprintf("%-4s  %-10s ", mark, f.Check)
 }
 
 func newNginxCheck(e *env) *cobra.Command {
@@ -52,11 +66,9 @@ passed on are counted (tried out on a private NGINX with the same modules), what
 					}
 					continue
 				}
-				mark := "ok  "
-				if !f.OK {
-					mark = "FAIL"
+				if err := e.row(f.head(), plain.Text(f.Detail)); err != nil {
+					return err
 				}
-				e.say("%s  %-10s %s\n", mark, f.Check, f.Detail)
 			}
 			if failed > 0 {
 				return withCode(exitRefused, fmt.Errorf("check: %d of %d checks failed: weights cannot be "+
@@ -84,7 +96,8 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 		add("config", err, "")
 		return out
 	}
-	add("config", nil, "%s: %d files, %d upstreams", cfg.Path, len(cfg.Files), len(cfg.Upstreams))
+	add("config", nil, "%s: %s, %s", cfg.Path, plain.Count(len(cfg.Files), "file"),
+		plain.Count(len(cfg.Upstreams), "upstream"))
 	if cfg.Root == "" {
 		add("files", a.CompareFiles(ctx, cfg), "the same as nginx -T reads")
 	} else {
@@ -94,13 +107,16 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 		add("note", nil, "%s", note)
 	}
 	for _, u := range cfg.Upstreams {
-		detail := fmt.Sprintf("%s (%s): %d servers can be edited", u.Name, u.MethodText(), len(u.Peers))
+		detail := fmt.Sprintf("%s (%s): %s can be edited", u.Name, u.MethodText(), plain.Count(len(u.Peers), "server"))
 		add("upstream", cfg.Editable(u.Name), "%s", detail)
 	}
 	if cfg.Root == "" {
 		add("nginx -t", a.Test(ctx), "passes")
 	}
 	pid, err := a.Master(ctx, cfg)
+	if errors.Is(err, nginx.ErrNoMaster) {
+		err = fmt.Errorf("%w: start it, or name its pid file with --pid-file", err)
+	}
 	add("master", err, "process %d", pid)
 	if err == nil {
 		load, err := nginx.ReadLoad(pid)
@@ -112,6 +128,9 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 			time.UnixMilli(status.LoadMsec).Format(time.RFC3339))
 		if err == nil {
 			note, other := a.OwnPage(ctx)
+			if other != nil {
+				other = fmt.Errorf("%w: name the page of this NGINX with --status", other)
+			}
 			if note == "" {
 				note = "a process of the NGINX that would be changed serves it"
 			}
@@ -123,7 +142,8 @@ func checkNginx(ctx context.Context, a *nginx.Applier) []finding {
 				if match == nil {
 					match = cfg.MatchPeers(status, u.Name)
 				}
-				add("servers", match, "%s: the page shows the %d servers of the configuration", u.Name, len(u.Peers))
+				add("servers", match, "%s: the page shows the %s of the configuration", u.Name,
+					plain.Count(len(u.Peers), "server"))
 			}
 		}
 	}

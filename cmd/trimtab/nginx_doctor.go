@@ -15,6 +15,7 @@ import (
 	"trimtab/nginx"
 	"trimtab/nginx/instance"
 	"trimtab/nginx/lua"
+	"trimtab/plain"
 	"trimtab/vts"
 )
 
@@ -25,17 +26,17 @@ const telemetryPolls = 10
 func checkTelemetry(ctx context.Context, f nginxFlags) []finding {
 	url := f.status
 	if url == "" {
-		return []finding{{"telemetry", true, "not looked at: name the status page with --status. Without " +
-			"nginx-module-vts, trimtab nginx shim install provides one"}}
+		return []finding{{Check: "telemetry", OK: true, Skipped: true, Detail: "not looked at: name the status page " +
+			"with --status. Without nginx-module-vts, trimtab nginx shim install provides one"}}
 	}
 	client, err := vts.NewClient(vts.ClientConfig{URL: url})
 	if err != nil {
-		return []finding{{"telemetry", false, err.Error()}}
+		return []finding{{Check: "telemetry", Detail: err.Error()}}
 	}
 	defer client.Close()
 	d, err := client.Diagnose(ctx, telemetryPolls)
 	if err != nil {
-		return []finding{{"telemetry", false, noPage(err)}}
+		return []finding{{Check: "telemetry", Detail: noPage(err)}}
 	}
 	text, prefix := dumpConfig(ctx, f)
 	counted, err := probeRetries(ctx, f.binary, isShim(d), text, prefix)
@@ -87,7 +88,7 @@ func noPage(err error) string {
 func judgeTelemetry(d vts.Diagnosis, text string, counted bool, probeErr error) []finding {
 	var out []finding
 	add := func(check string, ok bool, format string, args ...any) {
-		out = append(out, finding{check, ok, fmt.Sprintf(format, args...)})
+		out = append(out, finding{Check: check, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
 	shim := isShim(d)
 	if shim {
@@ -131,8 +132,9 @@ func judgeTelemetry(d vts.Diagnosis, text string, counted bool, probeErr error) 
 			"switch off vhost_traffic_status_filter", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax),
 			d.Servers)
 	default:
-		add("polling", true, "%.1f KiB in %.1f ms on average (at most %.1f ms) for %d servers; at 2 polls per second "+
-			"%.0f KiB/s", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax), d.Servers, perSec)
+		add("polling", true, "%.1f KiB in %.1f ms on average (at most %.1f ms) for %s; at 2 polls per second "+
+			"%.0f KiB/s", float64(d.Bytes)/1024, msOf(d.PollMean), msOf(d.PollMax),
+			plain.Count(d.Servers, "server"), perSec)
 	}
 	switch z := d.Zone; {
 	case z.Dropped > 0:

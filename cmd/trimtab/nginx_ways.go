@@ -23,7 +23,7 @@ func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
 	}
 	v, err := instance.VersionOf(ctx, f.binary)
 	if err != nil {
-		return []finding{{"ways", true, "not known: " + err.Error()}}
+		return []finding{{Check: "ways", OK: true, Skipped: true, Detail: "not known: " + err.Error()}}
 	}
 	version := fmt.Sprintf("NGINX %d.%d.%d", v[0], v[1], v[2])
 	var ways []string
@@ -48,7 +48,7 @@ func checkWays(ctx context.Context, a *nginx.Applier, f nginxFlags) []finding {
 		}
 	}
 	ways = append(ways, "reload is always possible")
-	return append(dnsFaults(cfg), finding{"ways", true, version + ": " + strings.Join(ways, "; ")})
+	return append(dnsFaults(cfg), finding{Check: "ways", OK: true, Detail: version + ": " + strings.Join(ways, "; ")})
 }
 
 // configAsGiven is the flag of commands that only know the configuration.
@@ -64,7 +64,7 @@ func dnsFaults(cfg *nginx.Config) (out []finding) {
 			continue
 		}
 		for _, fault := range dns.Faults(cfg, u, listenOf(u), dns.DefaultZone, nil, time.Second) {
-			out = append(out, finding{"dns", false, fault})
+			out = append(out, finding{Check: "dns", Detail: fault})
 		}
 	}
 	return out

@@ -27,15 +27,34 @@ func (e *env) terminal() bool { return e.screen != nil }
 // text writes a text to stdout that fits the width of a terminal: long lines are wrapped, wide tables folded. Elsewhere
 // a line stays a line.
 func (e *env) text(write func(io.Writer) error) error {
-	f, ok := e.stdout.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	columns := e.columns()
+	if columns == 0 {
 		return write(e.stdout)
 	}
 	var b strings.Builder
 	if err := write(&b); err != nil {
 		return err
 	}
-	_, err := io.WriteString(e.stdout, plain.Fit(b.String(), max(leastWidth, widthOf(f))))
+	_, err := io.WriteString(e.stdout, plain.Fit(b.String(), columns))
+	return err
+}
+
+// columns is the width of stdout; 0: it is no terminal.
+func (e *env) columns() int {
+	f, ok := e.stdout.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	return max(leastWidth, widthOf(f))
+}
+
+// row writes a text behind a head; on a terminal what does not fit goes on below the text.
+func (e *env) row(head, text string) error {
+	line := head + text
+	if columns := e.columns(); columns > 0 {
+		line = plain.Hang(head, text, columns)
+	}
+	_, err := fmt.Fprintln(e.stdout, line)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -84,5 +85,47 @@ func TestEverythingFitsIntoEightyColumns(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The lines of a check are no table: each stays whole, and goes on below its own text.
+func TestChecksGoOnBelowTheirText(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	conf := write("nginx.conf", "events {}\nhttp { upstream u { server 127.0.0.1:1; server 127.0.0.1:2; } }\n")
+	config := write("trimtab.toml", fmt.Sprintf("state_dir = %q\n[status]\nurl = %q\ntimeout = \"100ms\"\n[nginx]\n"+
+		"config = %q\n", filepath.Join(dir, "state"), "http://127.0.0.1:1/"+strings.Repeat("status", 5), conf))
+	for _, c := range []struct {
+		name string
+		args []string
+		head string // of every line: the mark and the subject, or as many blanks
+	}{
+		{"trimtab nginx check", []string{"nginx", "check", "-c", conf}, `^(ok   |FAIL |skip ) \S+( \S+)* +\S|^ {17}\S`},
+		{"trimtab doctor", []string{"doctor", "--config", config}, `^(ok  |warn|fail|skip)  \w+ +\S|^ {20,22}\S`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tty, text := terminal(t, leastWidth)
+			run(t.Context(), c.args, tty, io.Discard)
+			lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(text(), "\r\n", "\n")), "\n")
+			below := 0
+			for _, line := range lines {
+				if !regexp.MustCompile(c.head).MatchString(line) || len([]rune(line)) > leastWidth {
+					t.Errorf("got the line %q, want at most %d columns that begin as %s", line, leastWidth, c.head)
+				}
+				if strings.HasPrefix(line, "    ") {
+					below++
+				}
+			}
+			if len(lines) < 5 || below == 0 {
+				t.Errorf("got %d lines, %d of them below another: want long ones among them:\n%s", len(lines), below,
+					strings.Join(lines, "\n"))
+			}
+		})
 	}
 }
