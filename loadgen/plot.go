@@ -55,7 +55,7 @@ func newPlot(title, x string) *plot.Plot {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, "ms"
 	p.Title.Padding = 2 * vg.Millimeter
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, decades{}
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.Padding, p.Legend.YOffs = true, vg.Points(1), -vg.Points(4)
 	p.Add(plotter.NewGrid())
 	return p
 }
@@ -79,11 +79,12 @@ func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// wholeTicks are at most about ten ticks of whole seconds.
-type wholeTicks struct{}
+// wholeTicks are at most about ten ticks of whole seconds, up to the end of what is drawn.
+type wholeTicks struct{ end float64 }
 
 // Ticks implements plot.Ticker.
-func (wholeTicks) Ticks(low, high float64) (ticks []plot.Tick) {
+func (w wholeTicks) Ticks(low, high float64) (ticks []plot.Tick) {
+	high = min(high, w.end*1.001) // what ends at 5.999 s has a label 6
 	step := 1.0
 	for _, s := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200} {
 		if step = s; (high-low)/s <= 10 {
@@ -135,7 +136,7 @@ func (r *Report) overTime() (*plot.Plot, error) {
 			return nil, err
 		}
 	}
-	p.X.Min, p.X.Tick.Marker = 0, wholeTicks{}
+	p.X.Min, p.X.Tick.Marker = 0, wholeTicks{p.X.Max}
 	widen(p)
 	return p, nil
 }
@@ -160,12 +161,14 @@ func (r *Report) percentiles() (*plot.Plot, error) {
 			return nil, err
 		}
 	}
-	p.Legend.Top = false
-	p.X.Tick.Marker = plot.ConstantTicks([]plot.Tick{
-		{Value: 0, Label: "0"}, {Value: 1, Label: "90"}, {Value: 2, Label: "99"}, {Value: 3, Label: "99.9"},
-		{Value: 4, Label: "99.99"},
-		{Value: 5, Label: "99.999"}, {Value: 6, Label: "99.9999"}, {Value: 7, Label: "99.99999"},
-	})
+	p.Legend.Top, p.Legend.YOffs = false, vg.Points(4)
+	var ticks plot.ConstantTicks
+	for x, label := range []string{"0", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999"} {
+		if float64(x) <= p.X.Max {
+			ticks = append(ticks, plot.Tick{Value: float64(x), Label: label})
+		}
+	}
+	p.X.Tick.Marker = ticks
 	widen(p)
 	return p, nil
 }

@@ -18,9 +18,9 @@ func (r *Report) Headline() string {
 	if r.Before.Requests == 0 || r.Tuned.Requests == 0 {
 		return "The run ended before both parts had requests."
 	}
-	return fmt.Sprintf("p99 on the starting weights %s, %s %s: %s", words.MS(r.Before.Latency.P99), r.Policy,
-		words.MS(r.Tuned.Latency.P99),
-		words.Ratio("p99", r.Before.Latency.P99, r.Tuned.Latency.P99))
+	return fmt.Sprintf("p99 %s on the starting weights, %s %s: %s", words.MS(r.Before.Latency.P99),
+		words.MS(r.Tuned.Latency.P99), r.Policy,
+		strings.TrimSpace(words.Ratio("", r.Before.Latency.P99, r.Tuned.Latency.P99)))
 }
 
 // Facts say what the report is of.

@@ -114,42 +114,43 @@ func (r *Report) series(p *plot.Plot, name string, c color.Color, step plotter.S
 	return nil
 }
 
-// marks draws a vertical line at every reload, and a stronger one where tuning began.
+// Looks of the vertical lines. The first reload often stands where tuning begins: its dashes are dark enough, and the
+// other line wide and pale enough, to be seen on top of each other.
+var (
+	tuningLine = draw.LineStyle{Color: color.Gray{Y: 0xcc}, Width: vg.Points(4.5)}
+	reloadLine = draw.LineStyle{Color: color.Gray{Y: 0x50}, Width: vg.Points(0.9),
+		Dashes: []vg.Length{vg.Points(2), vg.Points(2)}}
+)
+
+// marks draws a vertical line where tuning began, and one at every reload.
 func (r *Report) marks(p *plot.Plot, low, high float64) error {
-	vertical := func(x float64, style draw.LineStyle) (*plotter.Line, error) {
-		line, err := plotter.NewLine(plotter.XYs{{X: x, Y: low}, {X: x, Y: high}})
-		if err != nil {
-			return nil, err
+	vertical := func(name string, style draw.LineStyle, at ...float64) error {
+		for i, x := range at {
+			line, err := plotter.NewLine(plotter.XYs{{X: x, Y: low}, {X: x, Y: high}})
+			if err != nil {
+				return fmt.Errorf("plot %s: %w", name, err)
+			}
+			line.LineStyle = style
+			p.Add(line)
+			if i == 0 {
+				p.Legend.Add(name, line)
+			}
 		}
-		line.LineStyle = style
-		p.Add(line)
-		return line, nil
-	}
-	var reload *plotter.Line
-	for _, i := range r.Intervals {
-		if !i.Reloaded {
-			continue
-		}
-		line, err := vertical(i.AtS, draw.LineStyle{Color: color.Gray{Y: 0xa0}, Width: vg.Points(0.8),
-			Dashes: []vg.Length{vg.Points(2), vg.Points(2)}})
-		if err != nil {
-			return err
-		}
-		reload = line
-	}
-	if reload != nil {
-		p.Legend.Add("reload", reload)
-	}
-	if r.Tuned.Requests+r.Transition.Requests == 0 {
 		return nil
 	}
-	line, err := vertical(r.Before.ToS, draw.LineStyle{Color: color.Black, Width: vg.Points(1.2),
-		Dashes: []vg.Length{vg.Points(5), vg.Points(3)}})
-	if err != nil {
+	var began, reloads []float64
+	if r.Tuned.Requests+r.Transition.Requests > 0 {
+		began = append(began, r.Before.ToS)
+	}
+	for _, i := range r.Intervals {
+		if i.Reloaded {
+			reloads = append(reloads, i.AtS)
+		}
+	}
+	if err := vertical("tuning begins", tuningLine, began...); err != nil {
 		return err
 	}
-	p.Legend.Add("tuning begins", line)
-	return nil
+	return vertical("reload", reloadLine, reloads...)
 }
 
 func (r *Report) latencyPlot() (*plot.Plot, error) {

@@ -101,6 +101,9 @@ func (p Page) components(c draw.Canvas) error {
 		labels.TextStyle[i].XAlign, labels.TextStyle[i].YAlign = draw.XCenter, draw.YCenter
 	}
 	pl.Add(plotter.NewGrid(), labels)
+	if len(novel) > 0 {
+		above(pl, 0.08)
+	}
 	pl.Draw(c)
 	return nil
 }

@@ -126,6 +126,9 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
+// above makes room for the legend above the data, as a part of their range.
+func above(p *plot.Plot, part float64) { p.Y.Max += part * (p.Y.Max - p.Y.Min) }
+
 // legend lists the regimes.
 func (p Page) legend(c draw.Canvas) {
 	style := newPlot("", "", "").Legend.TextStyle

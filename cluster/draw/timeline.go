@@ -68,7 +68,7 @@ func (p Page) timeline(c draw.Canvas) error {
 	}
 	rates.Legend.Top = true
 	rates.Y.Min = 0
-	rates.Y.Max *= 1.35 // room for the legend
+	above(rates, 0.12*float64(len(p.Intervals[0].Sample.Groups)))
 
 	regimes := newPlot("", fmt.Sprintf("time since the first interval, %s", name), "regime")
 	k := p.Model.Mixture.K

@@ -139,9 +139,8 @@ func newLoadProgress(e *env) *loadProgress { return &loadProgress{line: newStatu
 func (p *loadProgress) second(s loadgen.Second) {
 	elapsed := time.Duration(s.At * float64(time.Second)).Round(time.Second)
 	total := p.attack.Duration()
-	p.line.show(elapsed, fmt.Sprintf("%s %s, %s remaining · %.0f requests/s · p99 %.1f ms · %d errors · lateness "+
-		"p99 %.2f ms",
-		bar(s.At/total.Seconds(), 16), elapsed, max(0, total-elapsed).Round(time.Second),
+	p.line.show(elapsed, fmt.Sprintf("%s %s, %s remaining · %.0f/s · p99 %.1f ms · %d errors · lateness %.1f ms",
+		bar(s.At/total.Seconds(), barCells), elapsed, max(0, total-elapsed).Round(time.Second),
 		s.Total.RatePerS, s.Total.Latency.P99, s.Total.Errors, s.Total.Lateness.P99))
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -20,10 +21,11 @@ import (
 func drawTradeOff(out io.Writer, spec objective.Spec, points []pursuit.Point) error {
 	p := plot.New()
 	p.Title.Text = "Bound, carried load and capacity: objective " + spec.Kind
-	p.X.Label.Text = "bounds, in units of those asked for"
+	p.Title.Padding = 2 * vg.Millimeter
+	p.X.Label.Text = "bounds, as multiples of the given ones"
 	p.Y.Label.Text = "carried, requests per second"
-	p.Y.Min = 0
-	p.Legend.Top, p.Legend.Left = false, false
+	p.Legend.Top, p.Legend.Padding = true, vg.Points(1)
+	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(4), -vg.Points(4)
 	p.Add(plotter.NewGrid())
 	offered := plotter.XYs{}
 	var units []int
@@ -70,10 +72,28 @@ func drawTradeOff(out io.Writer, spec objective.Spec, points []pursuit.Point) er
 	l.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
 	p.Add(l)
 	p.Legend.Add("offered", l)
+	// The axes end where the data do; the legend stands to the right of them.
+	p.X.Tick.Marker, p.Y.Tick.Marker = plainTicks{p.X.Max}, plainTicks{p.Y.Max * 1.05}
+	p.X.Max += 0.25 * (p.X.Max - p.X.Min)
+	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.05
 	w, err := p.WriterTo(18*vg.Centimeter, 11*vg.Centimeter, "png")
 	if err != nil {
 		return fmt.Errorf("draw the trade-off: %w", err)
 	}
 	_, err = w.WriteTo(out)
 	return err
+}
+
+// plainTicks are the usual ones up to a value, with labels that are no longer than they need to be.
+type plainTicks struct{ end float64 }
+
+// Ticks implements plot.Ticker.
+func (t plainTicks) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, min(high, t.end))
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = strconv.FormatFloat(ticks[i].Value, 'g', 6, 64)
+		}
+	}
+	return ticks
 }

@@ -152,3 +152,15 @@ func TestPlanAsJSON(t *testing.T) {
 		t.Errorf("%d loads with %.3f of the time, want several with all of it", loads, share)
 	}
 }
+
+func TestLabelsOfTheTradeOffEndWithTheData(t *testing.T) {
+	var labels []string
+	for _, tick := range (plainTicks{3}).Ticks(0.9, 3.6) {
+		if tick.Label != "" {
+			labels = append(labels, tick.Label)
+		}
+	}
+	if got := strings.Join(labels, " "); got != "1 2 3" {
+		t.Errorf("got the labels %s, want 1 2 3", got)
+	}
+}

@@ -252,15 +252,18 @@ func printTrial(e *env, f *runFlags, r *testbed.Report, why string) error {
 	if f.json {
 		return printJSON(e.stdout, r)
 	}
+	for _, fact := range r.Facts() {
+		if fact[0] == "Servers" || fact[0] == "Scenario" || fact[0] == "Policy" {
+			continue
+		}
+		if err := e.row(fmt.Sprintf("%-10s", fact[0]), fact[1]); err != nil {
+			return err
+		}
+	}
 	return e.text(func(w io.Writer) error { return trialText(w, r, why) })
 }
 
 func trialText(w io.Writer, r *testbed.Report, why string) error {
-	for _, fact := range r.Facts() {
-		if fact[0] != "Servers" && fact[0] != "Scenario" && fact[0] != "Policy" {
-			fmt.Fprintf(w, "%-8s %s\n", fact[0], fact[1])
-		}
-	}
 	fmt.Fprintln(w)
 	if err := r.WriteTable(w); err != nil {
 		return err

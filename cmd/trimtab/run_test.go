@@ -177,7 +177,7 @@ func TestE2ERunLeavesNothingBehind(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "the load to run", func() bool { return strings.Contains(stderr.String(), "requests/s") })
+			await(t, "the load to run", func() bool { return strings.Contains(stderr.String(), "/s · p99") })
 			if err := cmd.Process.Signal(c.signal); err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,9 @@ type statusLine struct {
 	weights weights.Set
 }
 
+// barCells leave room for the figures behind a bar at 80 columns.
+const barCells = 10
+
 const plainEvery = 14 * time.Second // shows come about once a second: no gap exceeds fifteen
 
 func newStatusLine(e *env) *statusLine { return &statusLine{e: e, last: -plainEvery} }
@@ -69,8 +72,8 @@ func (s *statusLine) trial(p testbed.Progress) {
 	s.mu.Lock()
 	weights := s.weights
 	s.mu.Unlock()
-	text := fmt.Sprintf("%s %s, %s remaining · %s · %.0f requests/s · p99 so far %.0f ms",
-		bar(p.Elapsed.Seconds()/p.Total.Seconds(), 16),
+	text := fmt.Sprintf("%s %s, %s remaining · %s · %.0f/s · p99 %.0f ms",
+		bar(p.Elapsed.Seconds()/p.Total.Seconds(), barCells),
 		p.Elapsed.Round(time.Second), (p.Total - p.Elapsed).Round(time.Second), part, p.RatePerSec, p.P99MS)
 	if len(weights) > 0 {
 		text += " · " + sharesText(weights)
