@@ -156,7 +156,7 @@ const mostReport = 64 << 20
 func Replay(path string) (Replayed, error) {
 	f, err := trusted.Open(path)
 	if err != nil {
-		return Replayed{}, fmt.Errorf("replay: %w", err)
+		return Replayed{}, fmt.Errorf("replay: %w: want a report of a fault, as the log names it", err)
 	}
 	defer f.Close()
 	return replay(io.LimitReader(f, mostReport), NewPolicy)

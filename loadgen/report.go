@@ -31,7 +31,7 @@ type About struct {
 	Version string `json:"trimtab_version,omitempty"`
 	Host    string `json:"host,omitempty"` // that the load came from
 	Target  string `json:"target,omitempty"`
-	Server  string `json:"server,omitempty"` // what the target called itself in its answers, such as nginx/1.22.1
+	Server  string `json:"target_software,omitempty"` // what the target called itself in its answers, such as nginx/1.22.1
 	Command string `json:"command,omitempty"`
 }
 

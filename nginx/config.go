@@ -129,6 +129,9 @@ func readConfig(path string, read func(string) ([]byte, error)) (*Config, error)
 		r.load = loadContained
 	}
 	if err := r.file(abs, place{}, 0); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: want NGINX's main file and what it includes", err)
+		}
 		return nil, err
 	}
 	r.join()

@@ -15,6 +15,15 @@ func (j *journal) ejected(upstream, server string) bool {
 	return slices.Contains(j.ejections(), ejection{upstream, server})
 }
 
+// Ejected returns which servers carry a down mark of Trimtab's own.
+func (a *Applier) Ejected() (func(upstream, server string) bool, error) {
+	last, err := a.readJournal(lastName)
+	if err != nil {
+		return nil, err
+	}
+	return last.ejected, nil
+}
+
 // wrote reports whether the file's content is what the last change made effective.
 func (j *journal) wrote(f *File) bool {
 	return j != nil && slices.ContainsFunc(j.Files, func(w journalFile) bool {

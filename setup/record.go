@@ -10,23 +10,22 @@ import (
 	"path/filepath"
 	"slices"
 
+	"trimtab/nginx"
 	"trimtab/trusted"
 )
 
 // Record is what was made, in the order in which it was.
 type Record struct {
 	Version int    `json:"schema_version"`
-	Config  string `json:"config"`      // of Trimtab
-	NGINX   string `json:"nginx"`       // main file of NGINX
-	Binary  string `json:"binary"`      // of NGINX
-	DNS     bool   `json:"dns"`         // upstreams take their weights by DNS since
-	Reload  bool   `json:"reload"`      // NGINX has to load what is put back
-	Steps   []Step `json:"steps"`       // files, in the order made
-	Weights Shares `json:"old_weights"` // of the operator, by upstream and server
+	Config  string `json:"config"` // of Trimtab
+	NGINX   string `json:"nginx"`  // main file of NGINX
+	Binary  string `json:"binary"` // of NGINX
+	DNS     bool   `json:"dns"`    // upstreams take their weights by DNS since
+	Reload  bool   `json:"reload"` // NGINX has to load what is put back
+	Steps   []Step `json:"steps"`  // files, in the order made
+	// Weights are the operator's.
+	Weights nginx.Settings `json:"weights_of_operator"`
 }
-
-// Shares are weights by upstream and server.
-type Shares map[string]map[string]int
 
 // Step is one file, link or folder.
 type Step struct {
@@ -37,7 +36,7 @@ type Step struct {
 }
 
 // recordVersion is the schema.
-const recordVersion = 1
+const recordVersion = 2
 
 // ReadRecord reads a record; it fails with fs.ErrNotExist when there is none.
 func ReadRecord(path string) (*Record, error) {

@@ -152,7 +152,7 @@ func openNetwork(ctx context.Context, store string, seed uint64) (_ *socialnet.N
 func checkFree(listen string) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
-		return fmt.Errorf("%w: choose another address with --listen", err)
+		return fmt.Errorf("--listen %s: %w: want a free address such as 127.0.0.1:18080", listen, err)
 	}
 	return l.Close()
 }

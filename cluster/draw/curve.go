@@ -50,7 +50,7 @@ func (p Page) curve(c draw.Canvas) error {
 	pl.Add(mark, plotter.NewGrid())
 	pl.Legend.Add(fmt.Sprintf("least BIC: K = %d", best.K), mark)
 	pl.Legend.Top = true
-	above(pl, 0.4)
+	above(pl, 0.25)
 	pl.X.Tick.Marker, pl.Y.Tick.Marker = shortTicks{}, shortTicks{}
 	pl.Draw(c)
 	return nil

@@ -162,10 +162,11 @@ func (f *arenaFlags) shorten(scenarios []*deathstarbench.Scenario) error {
 }
 
 func runArena(ctx context.Context, e *env, f *arenaFlags, names []string) error {
-	if f.seeds < 1 || f.parallel < 0 || !(f.lostPolls >= 0 && f.lostPolls < 1) || f.telemetryDelay < 0 {
-		return withCode(exitUsage, fmt.Errorf("--seeds %d, --parallel %d, --lost-polls %g, --telemetry-delay %s: "+
-			"want at least 1, at least 0, a probability below 1, at least 0",
-			f.seeds, f.parallel, f.lostPolls, f.telemetryDelay))
+	if err := wrong(bounded{"seeds", f.seeds, f.seeds >= 1, "at least 1"},
+		bounded{"parallel", f.parallel, f.parallel >= 0, "at least 0"},
+		bounded{"lost-polls", f.lostPolls, f.lostPolls >= 0 && f.lostPolls < 1, "a probability below 1"},
+		bounded{"telemetry-delay", f.telemetryDelay, f.telemetryDelay >= 0, "at least 0s"}); err != nil {
+		return err
 	}
 	scenarios, err := loadScenarios(names)
 	if err != nil {

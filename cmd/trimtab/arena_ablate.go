@@ -149,10 +149,10 @@ type ablateResults struct {
 }
 
 func runAblate(ctx context.Context, e *env, f *ablateFlags, names []string) error {
-	if f.worlds < 0 || f.worlds < 1 && !f.library || f.seeds < 1 || f.parallel < 0 {
-		err := fmt.Errorf("--worlds %d, --seeds %d, --parallel %d: want at least 1 (0 with --library), 1, 0",
-			f.worlds, f.seeds, f.parallel)
-		return withCode(exitUsage, err)
+	if err := wrong(bounded{"worlds", f.worlds, f.worlds >= 1 || f.worlds == 0 && f.library,
+		"at least 1, or 0 with --library"}, bounded{"seeds", f.seeds, f.seeds >= 1, "at least 1"},
+		bounded{"parallel", f.parallel, f.parallel >= 0, "at least 0"}); err != nil {
+		return err
 	}
 	values, err := f.values()
 	if err != nil {

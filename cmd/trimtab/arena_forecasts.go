@@ -53,8 +53,9 @@ many that were is printed. Changes after which the load moved by more than a ten
 }
 
 func runForecasts(ctx context.Context, e *env, f *forecastsFlags, names []string) error {
-	if f.worlds < 1 || f.seeds < 1 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d: want at least 1", f.worlds, f.seeds))
+	if err := wrong(bounded{"worlds", f.worlds, f.worlds >= 1, "at least 1"},
+		bounded{"seeds", f.seeds, f.seeds >= 1, "at least 1"}); err != nil {
+		return err
 	}
 	var scenarios []*deathstarbench.Scenario
 	var err error

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,11 +40,10 @@ func (f *ownFlags) add(cmd *cobra.Command, mark, policies string, learn time.Dur
 }
 
 func (f *ownFlags) validate() error {
-	if f.seeds < 1 || f.learn < 0 || !(f.scale > 0 && f.scale <= 1) || f.world != "sim" && f.world != "emulated" {
-		return withCode(exitUsage, fmt.Errorf("--seeds %d, --learn %s, --scale %v, --world %q: want at least 1, 0, above "+
-			"0 to 1, sim or emulated", f.seeds, f.learn, f.scale, f.world))
-	}
-	return nil
+	return wrong(bounded{"seeds", f.seeds, f.seeds >= 1, "at least 1"},
+		bounded{"learn", f.learn, f.learn >= 0, "at least 0s"},
+		bounded{"scale", f.scale, f.scale > 0 && f.scale <= 1, "more than 0, and 1 at most"},
+		bounded{"world", strconv.Quote(f.world), f.world == "sim" || f.world == "emulated", "sim or emulated"})
 }
 
 // names are the policies that are played; unknown ones are an error.

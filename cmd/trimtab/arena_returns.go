@@ -71,9 +71,10 @@ type returnsResults struct {
 }
 
 func runReturns(ctx context.Context, e *env, f *returnsFlags) error {
-	if f.worlds < 1 || f.seeds < 1 || f.parallel < 0 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d: want at least 1, 1, 0", f.worlds,
-			f.seeds, f.parallel))
+	if err := wrong(bounded{"worlds", f.worlds, f.worlds >= 1, "at least 1"},
+		bounded{"seeds", f.seeds, f.seeds >= 1, "at least 1"},
+		bounded{"parallel", f.parallel, f.parallel >= 0, "at least 0"}); err != nil {
+		return err
 	}
 	r := &returnsResults{f: f, spells: map[string][]worlds.Regime{}, traces: map[string]*arena.Trace{}}
 	var scenarios []*deathstarbench.Scenario

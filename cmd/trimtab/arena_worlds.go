@@ -83,10 +83,11 @@ type worldsResults struct {
 }
 
 func runWorlds(ctx context.Context, e *env, f *worldsFlags, names []string) error {
-	if f.worlds < 1 || f.seeds < 1 || f.parallel < 0 || f.worst < 0 {
-		return withCode(exitUsage, fmt.Errorf("--worlds %d, --seeds %d, --parallel %d, --worst %d: want at least "+
-			"1, 1, 0, 0",
-			f.worlds, f.seeds, f.parallel, f.worst))
+	if err := wrong(bounded{"worlds", f.worlds, f.worlds >= 1, "at least 1"},
+		bounded{"seeds", f.seeds, f.seeds >= 1, "at least 1"},
+		bounded{"parallel", f.parallel, f.parallel >= 0, "at least 0"},
+		bounded{"worst", f.worst, f.worst >= 0, "at least 0"}); err != nil {
+		return err
 	}
 	r := &worldsResults{e: e, f: f, about: map[string]string{}}
 	scenarios, err := r.scenarios(names)

@@ -62,7 +62,8 @@ With --csv: fit a mixture to a file of numbers (a header row, then one row of nu
 	fl.DurationVar(&f.window, "window", 3*time.Second, "merge polls into intervals of this length; 0: every "+
 		"poll is one")
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "leave out lines that cannot be read instead of stopping at the first")
-	fl.StringVar(&f.model, "model", "", "use this model instead of fitting one")
+	fl.StringVar(&f.model, "model", "", "use this model instead of fitting one; give the --window of "+
+		"its fit")
 	fl.StringVar(&f.out, "out", "", "write the model to this file")
 	fl.StringVar(&f.assignments, "assignments", "", "write the regime of every interval or row to this CSV file")
 	fl.StringVar(&f.transitions, "transitions", "", "write P(s'|s,a) to this file, .csv or .json")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -101,6 +102,25 @@ func onlyOne(cmd *cobra.Command, names ...string) error {
 }
 
 // usagef is an error of wrong usage.
+// bounded is a flag with what it has to be.
+type bounded struct {
+	flag  string
+	value any
+	ok    bool
+	want  string
+}
+
+// wrong says what is wrong with flags, and nothing of the others; nil: all are well.
+func wrong(flags ...bounded) error {
+	var errs []error
+	for _, f := range flags {
+		if !f.ok {
+			errs = append(errs, fmt.Errorf("--%s %v: want %s", f.flag, f.value, f.want))
+		}
+	}
+	return withCode(exitUsage, errors.Join(errs...))
+}
+
 func usagef(cmd *cobra.Command, format string, args ...any) error {
 	return withCode(exitUsage, fmt.Errorf(format+" (see '%s --help')", append(args, cmd.CommandPath())...))
 }

@@ -116,12 +116,12 @@ func (s *setting) chooseUpstreams(context.Context) error {
 	if len(chosen) < len(can) {
 		s.made.Upstreams = chosen
 	}
-	s.record.Weights = setup.Shares{}
+	s.record.Weights = nginx.Settings{}
 	for _, u := range s.loaded.Upstreams {
 		if slices.Contains(chosen, u.Name) {
-			s.record.Weights[u.Name] = map[string]int{}
+			s.record.Weights[u.Name] = map[string]nginx.Setting{}
 			for _, p := range u.Peers {
-				s.record.Weights[u.Name][p.Address] = p.Weight
+				s.record.Weights[u.Name][p.Address] = nginx.Setting{Weight: p.Weight, Down: p.Down}
 			}
 		}
 	}

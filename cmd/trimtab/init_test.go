@@ -8,9 +8,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"trimtab/nginx"
 	"trimtab/nginx/instance"
 )
 
@@ -137,8 +139,19 @@ func TestE2EInitAndUndo(t *testing.T) {
 			t.Errorf("through a proxy: got code %d and %s, want %d and what the probe says", code, stdout, exitTelemetry)
 		}
 	})
+	// What the daemon would have done until then: another weight, and a server that fails marked down.
+	read, err := nginx.ReadConfig(b.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := read.Upstreams[slices.IndexFunc(read.Upstreams, func(u *nginx.Upstream) bool { return u.Name == "app" })].Peers
+	tuned := &nginx.Applier{Config: b.Config, StateDir: filepath.Join(state, "nginx"), Eject: true}
+	if _, err := tuned.Apply(t.Context(), nginx.Settings{"app": {peers[0].Address: {Weight: 1, Down: true},
+		peers[1].Address: {Weight: 9}}}); err != nil {
+		t.Fatal(err)
+	}
 	code, stdout, stderr = b.run(t, "init", "--undo")
-	if code != exitOK {
+	if code != exitOK || !strings.Contains(stdout, "the weights of before are back in force") {
 		t.Fatalf("undo: got code %d, %s and %s", code, stdout, stderr)
 	}
 	for _, path := range []string{b.config, filepath.Join(b.folder, "trimtab-status.conf"),

@@ -91,27 +91,36 @@ func (s *setting) undoWeights(ctx context.Context, cfg *daemon.Config, r *setup.
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	want := nginx.Settings{}
-	for _, u := range loaded.Upstreams {
-		for _, p := range u.Peers {
-			was, known := r.Weights[u.Name][p.Address]
-			if !known || was == p.Weight {
-				continue
-			}
-			if want[u.Name] == nil {
-				want[u.Name] = map[string]nginx.Setting{}
-			}
-			want[u.Name][p.Address] = nginx.Setting{Weight: was, Down: p.Down}
-		}
-	}
-	if len(want) == 0 {
-		return nil
-	}
 	a, end, err := flags.applier()
 	if err != nil {
 		return err
 	}
 	defer end()
+	a.Eject = true // marks of Trimtab's own go too
+	ejected, err := a.Ejected()
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	want := nginx.Settings{}
+	for _, u := range loaded.Upstreams {
+		for _, p := range u.Peers {
+			was, known := r.Weights[u.Name][p.Address]
+			now := nginx.Setting{Weight: p.Weight, Down: p.Down}
+			if !ejected(u.Name, p.Label()) {
+				was.Down = p.Down // whoever has marked it since
+			}
+			if !known || was == now {
+				continue
+			}
+			if want[u.Name] == nil {
+				want[u.Name] = map[string]nginx.Setting{}
+			}
+			want[u.Name][p.Address] = was
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
 	if _, err := a.Apply(ctx, want); err != nil {
 		return withCode(applyCode(err), fmt.Errorf("put the weights of before back: %w", err))
 	}

@@ -16,6 +16,7 @@ func newMan(e *env) *cobra.Command {
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				err = fmt.Errorf("%w: want a folder that can be written", err)
 				return withCode(exitConfig, err)
 			}
 			header := &doc.GenManHeader{Section: "1", Source: "trimtab " + version, Manual: "Trimtab"}

@@ -174,6 +174,9 @@ func portInTheWay(ctx context.Context, listen string) error {
 	if err == nil {
 		return l.Close()
 	}
+	if _, _, bad := net.SplitHostPort(listen); bad != nil {
+		return fmt.Errorf("--listen %s: %w: want an address such as 127.0.0.1:8081", listen, bad)
+	}
 	client, bad := vts.NewClient(vts.ClientConfig{URL: "http://" + listen + lua.StatusPath, FreshConnections: true})
 	if bad != nil {
 		return fmt.Errorf("--listen %s: %w", listen, err)

@@ -164,8 +164,9 @@ func (f *planFlags) config(upstreams []string) (cfg pursuit.Config, spec objecti
 
 func runPlan(e *env, f *planFlags, files []string) error {
 	switch {
-	case f.kind == "":
-		return withCode(exitUsage, errors.New("--objective: want one of "+strings.Join(objective.Kinds(), ", ")))
+	case !slices.Contains(objective.Kinds(), f.kind):
+		return withCode(exitUsage, fmt.Errorf("--objective %q: want one of %s", f.kind,
+			strings.Join(objective.Kinds(), ", ")))
 	case (f.state == "") == (len(files) == 0):
 		return withCode(exitUsage, errors.New("want statistics, or --state with --load"))
 	case f.interval <= 0:
@@ -275,7 +276,7 @@ func recordedUpstreams(files []string, skipBad bool) ([]string, error) {
 	})
 	switch {
 	case err != nil && !errors.Is(err, found):
-		return nil, err
+		return nil, fmt.Errorf("%w: want a file of trimtab collect or run", err)
 	case len(names) == 0:
 		return nil, fmt.Errorf("%s: no upstream in the statistics", strings.Join(files, ", "))
 	}

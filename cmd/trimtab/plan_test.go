@@ -87,7 +87,7 @@ func TestPlanOffline(t *testing.T) {
 			"--bound", "20ms", "--no-trade-off", stats}, exitRefused,
 			[]string{"cannot be met at any load", "ms could be"}},
 		{"no objective", []string{stats}, exitUsage, []string{"--objective"}},
-		{"an objective that nobody knows", []string{"--objective", "joy", stats}, exitUsage, []string{`kind "joy"`}},
+		{"an objective that nobody knows", []string{"--objective", "joy", stats}, exitUsage, []string{`--objective "joy"`}},
 		{"importance 0", []string{"--objective", "throughput", "--bound", "35ms", "--importance", "0", stats},
 			exitUsage, []string{"importance 0"}},
 		{"an upstream that is not there", []string{"--objective", "throughput", "--bound", "other=35ms", stats},

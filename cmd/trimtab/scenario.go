@@ -58,7 +58,7 @@ SCENARIO is the path of a file or the name of a built-in scenario. Exit code 3 w
 // scenarioSummary is one line of `scenario list`.
 type scenarioSummary struct {
 	Name        string  `json:"name"`
-	Servers     int     `json:"servers"`
+	Servers     int     `json:"server_count"`
 	DurationS   float64 `json:"duration_s"`
 	PeakPerS    float64 `json:"peak_rate_per_s"`
 	Equal       float64 `json:"peak_utilisation_equal_weights"`

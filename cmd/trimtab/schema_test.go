@@ -445,3 +445,49 @@ func TestTheValidatorFindsFaults(t *testing.T) {
 		})
 	}
 }
+
+// Weights and servers have one form in every output: a server is a name; what is said of servers one by one is a list of
+// objects that name theirs; weights are by upstream and server, or by server where one upstream is meant, and each is
+// {weight, down}.
+func TestWeightsAndServersHaveOneForm(t *testing.T) {
+	file, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all schema
+	if err := json.Unmarshal(file, &all); err != nil {
+		t.Fatal(err)
+	}
+	defs, seen := all["$defs"].(schema), map[string]int{}
+	of := func(s any, key string) schema { inner, _ := s.(schema)[key].(schema); return inner }
+	setting := func(s schema) bool {
+		ref, _ := s["$ref"].(string)
+		return strings.HasSuffix(ref, ".Setting")
+	}
+	for name, d := range defs {
+		for key, value := range of(d, "properties") {
+			ok := true
+			switch {
+			case key == "server":
+				ok = value.(schema)["type"] == "string"
+			case key == "servers":
+				ref, _ := of(value, "items")["$ref"].(string)
+				_, ok = of(defs[strings.TrimPrefix(ref, "#/$defs/")], "properties")["server"]
+			case key == "weights" || strings.HasPrefix(key, "weights_"):
+				by := of(value, "additionalProperties")
+				ok = setting(by) || setting(of(by, "additionalProperties"))
+			case key == "weight":
+				ok = value.(schema)["type"] == "integer"
+			default:
+				continue
+			}
+			seen[key]++
+			if !ok {
+				t.Errorf("%s.%s has a form of its own: %v", name, key, value)
+			}
+		}
+	}
+	if seen["weights"] < 5 || seen["servers"] < 3 || seen["server"] < 4 || seen["weight"] < 4 {
+		t.Errorf("looked at %v: want the fields of all outputs", seen)
+	}
+}

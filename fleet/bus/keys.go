@@ -195,6 +195,10 @@ func (k Keys) Identity(name string) (Identity, error) {
 	id.Cert, errs[1] = os.ReadFile(k.path(name, ".pem"))
 	id.Key, errs[2] = os.ReadFile(k.path(name, ".key"))
 	if err := errors.Join(errs[:]...); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return id, fmt.Errorf("%s: the keys of %s are not all there: trimtab fleet keys makes them at the centre; "+
+				"--keys names another folder", k.Dir, name)
+		}
 		return id, fmt.Errorf("read keys of %s: %w", name, err)
 	}
 	return id, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -350,6 +351,9 @@ func (a *Actuator) token() (string, error) {
 
 func readToken(path string) (string, error) {
 	text, err := trusted.Secret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read token: %w: trimtab nginx live install makes it", err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}
