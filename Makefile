@@ -194,6 +194,10 @@ packages-run: ## install the rpm, run the image and the services of the compose 
 first-weight: ## from a fresh Debian root to the first tuned weight, by the deb and trimtab init, with a stopwatch; needs root
 	@scripts/first-weight.sh
 
+.PHONY: tutorials
+tutorials: setup build ## every command of the three tutorials, with a stopwatch; rewrites docs/lab/tutorials.md; needs root
+	@for name in researcher operator analyst; do MARKDOWN='$(or $(MARKDOWN),docs/lab/tutorials.md)' scripts/tutorial.py "$$name" $(BIN); done
+
 .PHONY: clean
 clean: ## remove what was built and the default output directory
 	@rm -rf bin out dist

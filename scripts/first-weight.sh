@@ -2,7 +2,7 @@
 # From nothing to the first tuned weight, with a stopwatch: a fresh Debian root, its NGINX with one upstream of two servers in front of
 # emulated backends, load, and then what an operator types: three commands, no file edited. Prints the seconds of each and ends with code 1
 # when it took longer than LIMIT (300 s) or something was left behind after init --undo and purge. Needs root and debootstrap; ends with 0
-# and the reason where a root cannot be made.
+# and the reason where a root cannot be made. MARKDOWN=docs/lab/tutorials.md writes the figures there.
 #   usage: scripts/first-weight.sh [DEB]     SUITE=bookworm BASE=folder-of-a-root (kept for the next time) OBSERVE=20s
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -71,7 +71,7 @@ before=$(cd "$root" && find etc -type f -path 'etc/nginx/*' -exec sha256sum {} +
 echo "first-weight: the stopwatch starts" >&2
 began=$(date +%s.%N)
 since() { awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }'; }
-say() { printf '%6s s  %s\n' "$(since)" "$*"; }
+say() { printf '%6s s  %s\n' "$(since)" "$*" | tee -a "$work/said"; }
 in_it dpkg -i /tmp/trimtab.deb >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log"; exit 1; }
 say "1  dpkg -i trimtab.deb"
 in_it trimtab init --yes --observe "$observe" >"$work/init.log" 2>&1 || { cat "$work/init.log"; exit 1; }
@@ -91,7 +91,7 @@ done
 sed 's/^/      /' "$work/init.log"
 grep -E 'weights changed|started' "$work/tune.log" | sed 's/^/      /'
 [ -n "$first" ] || { tail -n 20 "$work/tune.log"; echo "first-weight: no weight was changed within $limit s"; exit 1; }
-printf '%6s s  the first tuned weight: 3 commands, 0 files edited (limit %s s)\n' "$first" "$limit"
+printf '%6s s  the first tuned weight: 3 commands, 0 files edited (limit %s s)\n' "$first" "$limit" | tee -a "$work/said"
 grep -h 'weight=' "$root/etc/nginx/sites-available/app" || in_it trimtab nginx dns show || true
 
 # And back.
@@ -109,4 +109,5 @@ if [ "$before" != "$after" ]; then
   done
   sed 's/ weight=1;/;/' "$root/etc/nginx/sites-available/app" | grep -q "server ${backends[0]};" || { echo "first-weight: the operator's weights are not back"; exit 1; }
 fi
-echo "first-weight: undone, purged, nothing left behind"
+echo "first-weight: undone, purged, nothing left behind" | tee -a "$work/said"
+[ -z "${MARKDOWN:-}" ] || sed 's/^/    /' "$work/said" | scripts/tutorial.py record first-weight

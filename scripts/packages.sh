@@ -16,7 +16,12 @@ if [ "${1:-}" = twice ]; then
 fi
 out=$(realpath -m "${1:-dist}")
 # Before there is a tag, the version is that of the newest release in the changelog.
-version=$(git describe --tags --dirty 2>/dev/null || sed -n 's/^## \([0-9][0-9.]*\).*/v\1/p;/^## [0-9]/q' CHANGELOG.md)
+newest=$(sed -n 's/^## \([0-9][0-9.]*\).*/v\1/p;/^## [0-9]/q' CHANGELOG.md)
+version=$(git describe --tags --dirty 2>/dev/null || echo "$newest")
+if tag=$(git describe --tags --exact-match 2>/dev/null) && [ "$tag" != "$newest" ]; then
+  echo "packages: the tag is $tag, and the newest heading of CHANGELOG.md $newest: they must be the same" >&2
+  exit 1
+fi
 at=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH=$at TZ=UTC LC_ALL=C
 umask 022
