@@ -1,15 +1,18 @@
 -- Part of Trimtab.
--- Admission: refuses a share of the requests of an upstream in the access phase, before a server is chosen, so that none of them counts
--- for a server. The share is set by an authenticated call (GET tells, PUT sets, DELETE lets everybody in) and lives in a shared dictionary
--- for as long as the call said: whoever set it has to say so again and again, and when it falls silent everybody is let in.
+-- Admission: refuses a share of the requests of an upstream in the access phase, before a server is chosen, so that
+-- none of them counts for a server. The share is set by an authenticated call (GET tells, PUT sets, DELETE lets
+-- everybody in) and lives in a shared dictionary for as long as the call said: whoever set it has to say so again and
+-- again, and when it falls silent everybody is let in.
 --
--- Keys of the dictionary, u being an upstream: s:u "share status retry_after", which expires; o:u offered and r:u refused, counts.
+-- Keys of the dictionary, u being an upstream: s:u "share status retry_after", which expires; o:u offered and r:u
+-- refused, counts.
 local ngx, random, tonumber, format = ngx, math.random, tonumber, string.format
 
 local M = {}
 local dict, known, tools, live
 
--- init runs in init_by_lua. opts: dict, upstreams (names that may be refused), tools (module control.lua), live (module live.lua).
+-- init runs in init_by_lua. opts: dict, upstreams (names that may be refused), tools (module control.lua), live (module
+-- live.lua).
 function M.init(opts)
     dict, tools, live, known = ngx.shared[opts.dict], opts.tools, opts.live, {}
     for _, name in ipairs(opts.upstreams) do known[name] = true end
@@ -40,7 +43,8 @@ local function state()
     for i, u in ipairs(M.order) do
         local share = (dict:get("s:" .. u) or "0"):match("^%S+")
         local left = dict:ttl("s:" .. u) or 0
-        list[i] = format('%s:{"share":%s,"left_s":%.3f,"offered":%.0f,"refused":%.0f}', tools.quote(u), share, left > 0 and left or 0,
+        list[i] = format('%s:{"share":%s,"left_s":%.3f,"offered":%.0f,"refused":%.0f}', tools.quote(u), share,
+            left > 0 and left or 0,
             dict:get("o:" .. u) or 0, dict:get("r:" .. u) or 0)
     end
     return 200, format('{"format":1,"upstreams":{%s}}', table.concat(list, ","))
@@ -55,8 +59,13 @@ local function put(text)
         if not u or not share or not seconds or (status ~= "503" and status ~= "429") then
             return tools.refusal(400, "line " .. line .. ": want upstream share seconds 503|429 retry_after")
         end
-        if not known[u] then return tools.refusal(409, "upstream " .. u .. " is not one whose requests may be refused: install again with it") end
-        if share > 1 or seconds <= 0 or seconds > 3600 then return tools.refusal(400, "line " .. line .. ": want a share of 0 to 1 for up to an hour") end
+        if not known[u] then
+            return tools.refusal(409, "upstream " .. u ..
+                " is not one whose requests may be refused: install again with it")
+        end
+        if share > 1 or seconds <= 0 or seconds > 3600 then
+            return tools.refusal(400, "line " .. line .. ": want a share of 0 to 1 for up to an hour")
+        end
         wanted[#wanted + 1] = { u, share, seconds, format("%.6f %s %s", share, status, retry) }
     end
     if #wanted == 0 then return tools.refusal(400, "no lines") end

@@ -27,7 +27,8 @@ end
 local function group_json(live, g)
     local now, version = live.view(g)
     if not now then
-        return string.format('%s:{"live":false,"why":%s,"method":"","version":0,"set":false,"outdated":false,"servers":[]}', quote(g.name), quote(version))
+        local closed = '%s:{"live":false,"why":%s,"method":"","version":0,"set":false,"outdated":false,"servers":[]}'
+        return string.format(closed, quote(g.name), quote(version))
     end
     local servers = {}
     for _, list in ipairs { now.main, now.backup } do
@@ -48,11 +49,16 @@ local function parse(live, text)
     local wanted, order = {}, {}
     for line in text:gmatch("[^\n]+") do
         local name, server, weight, word = line:match("^(%S+) (%S+) (%d+) (%a+)$")
-        if not name or (word ~= "up" and word ~= "down") then return nil, 400, "line " .. line .. ": want upstream server weight up|down" end
+        if not name or (word ~= "up" and word ~= "down") then
+            return nil, 400, "line " .. line .. ": want upstream server weight up|down"
+        end
         weight = tonumber(weight)
         if weight < 1 or weight > 100 then return nil, 400, "line " .. line .. ": want a weight from 1 to 100" end
         local g = live.groups[name]
-        if not g then return nil, 409, "upstream " .. name .. " is not one whose weights may be set live: run trimtab nginx live install again" end
+        if not g then
+            return nil, 409, "upstream " .. name ..
+                " is not one whose weights may be set live: run trimtab nginx live install again"
+        end
         if not g.known[server] then return nil, 409, "upstream " .. name .. " has no server " .. server end
         if not wanted[g] then wanted[g], order[#order + 1] = {}, g end
         wanted[g][server] = { weight = weight, down = word == "down" }
@@ -106,7 +112,9 @@ end
 -- unauthorised returns status and text of a refusal, or nothing when the request holds the token.
 local function unauthorised(live)
     local given = (ngx.var.http_authorization or ""):match("^Bearer (%S+)$")
-    if not live.token or #live.token < 32 then return refusal(503, "no token of at least 32 characters in " .. live.opts.token_file) end
+    if not live.token or #live.token < 32 then
+        return refusal(503, "no token of at least 32 characters in " .. live.opts.token_file)
+    end
     if not given or not same(given, live.token) then return refusal(401, "wrong token") end
 end
 
@@ -131,8 +139,9 @@ M.quote, M.refusal, M.unauthorised, M.read_body, M.reply = quote, refusal, unaut
 
 local RELOADING = '{"error":"NGINX is reloading: ask again over a new connection","again":true}'
 
--- new returns the content handler of the control location. While NGINX reloads, workers of the old configuration still take
--- connections for a moment. What they say and do is true of the old configuration only: the caller is told to ask again.
+-- new returns the content handler of the control location. While NGINX reloads, workers of the old configuration still
+-- take connections for a moment. What they say and do is true of the old configuration only: the caller is told to ask
+-- again.
 function M.new(live)
     return function()
         local ok, status, text = pcall(answer, live)

@@ -1,11 +1,12 @@
 -- Part of Trimtab.
--- Live weights: NGINX balances, and this keeps the weights that it goes by. They are set in its memory (weights.lua) by the
--- control call (control.lua), and kept in a shared dictionary: a reload begins with the weights of the file, so every
--- worker puts the kept ones in force again before it takes its first request.
+-- Live weights: NGINX balances, and this keeps the weights that it goes by. They are set in its memory (weights.lua) by
+-- the control call (control.lua), and kept in a shared dictionary: a reload begins with the weights of the file, so
+-- every worker puts the kept ones in force again before it takes its first request.
 --
 -- Keys of the dictionary, g being a group and n the number of a configuration:
 --   w:g     the weights kept: the signature of the file's servers, then "server weight up|down" lines
---   m:n:g   the same of what was last written into the memory of configuration n; missing: nothing, the file's are in force
+--   m:n:g   the same of what was last written into the memory of configuration n; missing: nothing, the file's are in
+--           force
 --   v:g     counts the changes of w:g and m:n:g
 --   loads   numbers the configurations that were loaded
 --   newest  the newest of them that has workers
@@ -15,7 +16,8 @@ local ngx, pcall, ipairs, pairs, tonumber, type = ngx, pcall, ipairs, pairs, ton
 local M = { groups = {}, order = {} }
 local dict, running, weights, load, broken
 
--- init runs in init_by_lua. opts: dict, dir (this file's folder), token_file, upstreams (names; nil: every one there is).
+-- init runs in init_by_lua. opts: dict, dir (this file's folder), token_file, upstreams (names; nil: every one there
+-- is).
 function M.init(opts)
     M.opts = opts
     running, weights = dofile(opts.dir .. "/running.lua"), dofile(opts.dir .. "/weights.lua")
@@ -43,8 +45,8 @@ local function text(g, wanted)
     return table.concat(out, "\n")
 end
 
--- kept returns the weights kept for a group, nil when there are none; and whether the file has changed since, so that they
--- are void.
+-- kept returns the weights kept for a group, nil when there are none; and whether the file has changed since, so that
+-- they are void.
 local function kept(g)
     local set = dict:get(g.w)
     if not set then return nil, false end
@@ -64,14 +66,15 @@ local function by_server(now)
     return held
 end
 
--- look returns what is in force in a group and the count of changes; nil, why not, and what to lock if that may only be because
--- another worker is just writing.
+-- look returns what is in force in a group and the count of changes; nil, why not, and what to lock if that may only be
+-- because another worker is just writing.
 local function look(g)
     local version = dict:get(g.v) or 0
     local now, why, peers = weights.read(g)
     if not now then return nil, why, peers end
     if text(g, by_server(now)) ~= (dict:get(g.m) or g.file) then
-        return nil, "its weights are neither the file's nor those set last: another program changes them", now.main.peers
+        return nil, "its weights are neither the file's nor those set last: another program changes them",
+            now.main.peers
     end
     return now, version
 end
@@ -84,9 +87,9 @@ function M.view(g)
     return now, version
 end
 
--- check returns what is in force in a group, with held = that by server and version = the count of changes; or nil, an HTTP status
--- and why wanted may not be set. wanted may be a function that returns it, called after the changes were counted; then false means
--- that it returned nothing.
+-- check returns what is in force in a group, with held = that by server and version = the count of changes; or nil, an
+-- HTTP status and why wanted may not be set. wanted may be a function that returns it, called after the changes were
+-- counted; then false means that it returned nothing.
 function M.check(g, wanted)
     local now, version = M.view(g)
     if not now then return nil, 409, "upstream " .. g.name .. ": " .. version end
@@ -103,8 +106,9 @@ function M.check(g, wanted)
     return now
 end
 
--- set puts weights ({ server = { weight, down } }, or a function as in check) in force, and leaves those of servers that it does not
--- name. With keep they outlive a reload. Returns true; or nil, an HTTP status and why nothing was changed.
+-- set puts weights ({ server = { weight, down } }, or a function as in check) in force, and leaves those of servers
+-- that it does not name. With keep they outlive a reload. Returns true; or nil, an HTTP status and why nothing was
+-- changed.
 function M.set(g, wanted, keep)
     for _ = 1, 100 do
         local now, status, why = M.check(g, wanted)
@@ -127,7 +131,9 @@ function M.set(g, wanted, keep)
             return true
         end)
         if done then return true end
-        if done == nil then return nil, 507, "shared dictionary: " .. err .. ": install again, which sizes it to the configuration" end
+        if done == nil then
+            return nil, 507, "shared dictionary: " .. err .. ": install again, which sizes it to the configuration"
+        end
     end
     return nil, 503, "upstream " .. g.name .. ": its weights change all the time"
 end

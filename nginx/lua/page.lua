@@ -26,8 +26,9 @@ end
 
 local function setting(v) return v == nil and "null" or tostring(v) end
 
--- new returns the function that renders the page: render(closed, groups, loose), closed being why memory is not read, groups
--- and loose what running.upstreams returned. of holds the dictionary, the places of the counters, and where to read.
+-- new returns the function that renders the page: render(closed, groups, loose), closed being why memory is not read,
+-- groups and loose what running.upstreams returned. of holds the dictionary, the places of the counters, and where to
+-- read.
 function M.new(of)
     local dict, bounds, fields, running, variables = of.dict, of.bounds, of.fields, of.running, of.variables
     local n_bounds, n_fields = #bounds, #fields
@@ -52,13 +53,15 @@ function M.new(of)
     local function counters(cell, cache)
         local classes = {}
         for i = 1, 5 do classes[i] = '"' .. i .. 'xx":' .. number(cell[of.class + i]) end
-        return '"requestCounter":' .. number(cell[of.requests]) .. ',"inBytes":' .. number(cell[of.bytes_in]) .. ',"outBytes":' ..
-            number(cell[of.bytes_out]) .. ',"responses":{' .. table.concat(classes, ",") .. cache .. '},"requestMsecCounter":' ..
+        return '"requestCounter":' .. number(cell[of.requests]) .. ',"inBytes":' .. number(cell[of.bytes_in]) ..
+            ',"outBytes":' .. number(cell[of.bytes_out]) ..
+            ',"responses":{' .. table.concat(classes, ",") .. cache .. '},"requestMsecCounter":' ..
             number(cell[of.request_ms]) .. ',"requestMsec":0,"requestMsecs":' .. RING
     end
 
     local function server_zone(name, cell, buckets)
-        return quoted(name) .. ":{" .. counters(cell, NO_CACHE) .. ',"requestBuckets":' .. buckets .. "," .. over(NO_CACHE, "") .. "}"
+        return quoted(name) .. ":{" .. counters(cell, NO_CACHE) .. ',"requestBuckets":' .. buckets .. "," ..
+            over(NO_CACHE, "") .. "}"
     end
 
     local function server_zones()
@@ -83,12 +86,15 @@ function M.new(of)
             ',"requestBuckets":' .. histogram(cell, of.histograms) ..
             ',"responseMsecCounter":' .. number(cell[of.response_ms]) .. ',"responseMsec":0,"responseMsecs":' .. RING ..
             ',"responseBuckets":' .. histogram(cell, of.histograms + n_bounds + 1) ..
-            ',"weight":' .. setting(s.weight) .. ',"maxFails":' .. setting(s.max_fails) .. ',"failTimeout":' .. setting(s.fail_timeout) ..
-            ',"backup":' .. setting(s.backup) .. ',"down":' .. setting(s.down) .. "," .. over("", ',"responseMsecCounter":0') .. "}",
+            ',"weight":' .. setting(s.weight) .. ',"maxFails":' .. setting(s.max_fails) ..
+            ',"failTimeout":' .. setting(s.fail_timeout) ..
+            ',"backup":' .. setting(s.backup) .. ',"down":' .. setting(s.down) .. "," ..
+            over("", ',"responseMsecCounter":0') .. "}",
             cell[of.requests] > 0
     end
 
-    -- once leaves out backups whose address is a primary's too: they stand in until the name is resolved, and share its counters.
+    -- once leaves out backups whose address is a primary's too: they stand in until the name is resolved, and share its
+    -- counters.
     local function once(list)
         local primary, out = {}, {}
         for _, s in ipairs(list) do
@@ -100,7 +106,9 @@ function M.new(of)
         return out
     end
 
-    local function no_server(name) return { server = name, weight = 0, max_fails = 0, fail_timeout = 0, backup = false, down = false } end
+    local function no_server(name)
+        return { server = name, weight = 0, max_fails = 0, fail_timeout = 0, backup = false, down = false }
+    end
 
     -- in_force lists the servers of a group with the settings that its balancer goes by now.
     local function in_force(g)
@@ -155,7 +163,8 @@ function M.new(of)
     local function connections(closed, requests)
         if not closed then return running.connections() end
         local active, reading, writing, waiting = variables.connections()
-        return active, reading, writing, waiting, requests, requests, requests -- of connections only requests are counted here
+        -- Of connections only requests are counted here.
+        return active, reading, writing, waiting, requests, requests, requests
     end
 
     return function(closed, groups, loose)
@@ -164,13 +173,20 @@ function M.new(of)
         local capacity, free = 0, 0
         if dict.capacity then capacity, free = dict:capacity(), dict:free_space() end
         ngx.update_time()
-        return '{"hostName":' .. quoted(ngx.var.hostname) .. ',"moduleVersion":"' .. of.version .. (closed and "-variables" or "") .. '","nginxVersion":"' .. ngx.var.nginx_version ..
+        return '{"hostName":' .. quoted(ngx.var.hostname) ..
+            ',"moduleVersion":"' .. of.version .. (closed and "-variables" or "") ..
+            '","nginxVersion":"' .. ngx.var.nginx_version ..
             '","loadMsec":' .. number(of.load_ms) .. ',"nowMsec":' .. number(floor(ngx.now() * 1000 + 0.5)) ..
-            ',"connections":{"active":' .. active .. ',"reading":' .. reading .. ',"writing":' .. writing .. ',"waiting":' .. waiting ..
-            ',"accepted":' .. number(accepted) .. ',"handled":' .. number(handled) .. ',"requests":' .. number(requests) .. "}" ..
-            ',"sharedZones":{"name":' .. quoted(of.dict_name) .. ',"maxSize":' .. number(capacity) .. ',"usedSize":' .. number(capacity - free) ..
-            ',"usedNode":' .. number(dict:get("zones") or 0) .. ',"freeSize":' .. number(free) .. ',"dropped":' .. number(dict:get("dropped") or 0) .. "}" ..
-            ',"serverZones":{' .. zones .. '},"upstreamZones":{' .. (closed and from_requests() or from_memory(groups, loose)) .. "}}"
+            ',"connections":{"active":' .. active .. ',"reading":' .. reading .. ',"writing":' .. writing ..
+            ',"waiting":' .. waiting ..
+            ',"accepted":' .. number(accepted) .. ',"handled":' .. number(handled) ..
+            ',"requests":' .. number(requests) .. "}" ..
+            ',"sharedZones":{"name":' .. quoted(of.dict_name) .. ',"maxSize":' .. number(capacity) ..
+            ',"usedSize":' .. number(capacity - free) ..
+            ',"usedNode":' .. number(dict:get("zones") or 0) .. ',"freeSize":' .. number(free) ..
+            ',"dropped":' .. number(dict:get("dropped") or 0) .. "}" ..
+            ',"serverZones":{' .. zones .. '},"upstreamZones":{' ..
+            (closed and from_requests() or from_memory(groups, loose)) .. "}}"
     end
 end
 

@@ -20,7 +20,9 @@ local M = {}
 local has_ffi, ffi = pcall(require, "ffi")
 local has_base, base = pcall(require, "resty.core.base")
 if not has_ffi or not has_base or not base.get_request then
-    M.unknown = function() return "NGINX's Lua module gives no access to memory: it lacks LuaJIT's FFI or lua-resty-core" end
+    M.unknown = function()
+        return "NGINX's Lua module gives no access to memory: it lacks LuaJIT's FFI or lua-resty-core"
+    end
     M.check = M.unknown
     package.loaded["trimtab.running"] = M
     return M
@@ -84,14 +86,15 @@ extern uintptr_t *trimtab_writing __asm__("ngx_stat_writing");
 extern uintptr_t *trimtab_waiting __asm__("ngx_stat_waiting");
 ]]
 
--- What differs between the versions, by the last version of each layout: what stands between a peer's TLS session and the
--- next peer, what stands between a list's lock and the next list of its zone, how large the record of an attempt is, and
--- where keepalive's configuration holds the method that it wraps and hash's the points of a consistent hash (both in
--- words; nil: it wraps none).
+-- What differs between the versions, by the last version of each layout: what stands between a peer's TLS session and
+-- the next peer, what stands between a list's lock and the next list of its zone, how large the record of an attempt
+-- is, and where keepalive's configuration holds the method that it wraps and hash's the points of a consistent hash
+-- (both in words; nil: it wraps none).
 local OLDEST = 1022000
 local LAYOUTS = {
     { to = 1027002, peer = "uintptr_t lock;", peers = "", state = { 72 }, kept = 8, points = 6 },
-    { to = 1029005, peer = "unsigned zombie:1; uintptr_t lock, refs; void *host;", peers = "uintptr_t *config; trimtab_peer_t *resolve;",
+    { to = 1029005, peer = "unsigned zombie:1; uintptr_t lock, refs; void *host;",
+      peers = "uintptr_t *config; trimtab_peer_t *resolve;",
       state = { 72 }, kept = 8, points = 7 },
     { to = 1029006, peer = "unsigned route:1, zombie:1; uintptr_t lock, refs; void *host; trimtab_str_t sid;",
       peers = "uintptr_t *config; trimtab_peer_t *resolve;", state = { 72 }, kept = 8, points = 7 },
@@ -109,7 +112,8 @@ struct trimtab_peer_s {
 };
 struct trimtab_peers_s {
     uintptr_t number; void *shpool; uintptr_t rwlock; %s trimtab_peers_t *zone_next;
-    uintptr_t total_weight, tries; unsigned single:1, weighted:1; trimtab_str_t *name; trimtab_peers_t *next; trimtab_peer_t *peer;
+    uintptr_t total_weight, tries; unsigned single:1, weighted:1; trimtab_str_t *name; trimtab_peers_t *next;
+    trimtab_peer_t *peer;
 };
 ]]
 
@@ -205,7 +209,8 @@ end
 -- NGINX's own keep records of another kind; then nothing is noted and attempts are told apart by name.
 local function pointers(u, group, servers, into)
     local peers = u.data
-    if peers == nil or tonumber(peers.number) > #servers or peers.name == nil or text(peers.name[0]) ~= text(u.host) then
+    if peers == nil or tonumber(peers.number) > #servers or peers.name == nil or
+        text(peers.name[0]) ~= text(u.host) then
         return
     end
     into[tonumber(cast("uintptr_t", peers.name))] = { group, text(u.host) }
@@ -224,9 +229,9 @@ local function pointers(u, group, servers, into)
 end
 
 -- upstreams returns the groups in the order of the configuration, {name, servers, conf = NGINX's own record}, the
--- addresses that proxy_pass names without an upstream block, and the map from name pointers to {group, server}. A server
--- has the balancer's record of it as peer, where it is one of NGINX's own. Call it in a worker: in the master, while a
--- configuration is being loaded, it would see the one before.
+-- addresses that proxy_pass names without an upstream block, and the map from name pointers to {group, server}. A
+-- server has the balancer's record of it as peer, where it is one of NGINX's own. Call it in a worker: in the master,
+-- while a configuration is being loaded, it would see the one before.
 function M.upstreams(nogroup)
     local main = cast("trimtab_conf_ctx_t *", C.trimtab_cycle.conf_ctx[tonumber(C.trimtab_http.index)])
     local conf = cast("trimtab_main_conf_t *", main.main_conf[tonumber(C.trimtab_http_upstream.ctx_index)])
@@ -315,7 +320,8 @@ function M.status(r) return C.trimtab_status(r) end
 -- start_seconds is when the request began, in seconds since the Unix epoch.
 function M.start_seconds(r) return C.trimtab_start_time(r) end
 
--- attempts returns the list of attempts that NGINX made for a request, as (states, n, size of one), or nil when none was made.
+-- attempts returns the list of attempts that NGINX made for a request, as (states, n, size of one), or nil when none
+-- was made.
 function M.attempts(r)
     local a = r.upstream_states
     if a == nil then return nil, 0 end
@@ -334,8 +340,8 @@ function M.pointer(state)
     return tonumber(cast("uintptr_t", state.peer))
 end
 
--- conf_of returns the upstream block that the request was sent to last, as a number, 0 for none known. Its place in NGINX's
--- record is found as that of the length: by elimination among the words that hold a known block.
+-- conf_of returns the upstream block that the request was sent to last, as a number, 0 for none known. Its place in
+-- NGINX's record is found as that of the length: by elimination among the words that hold a known block.
 local FIRST_CONF, LAST_CONF = 20, 90 -- of 8 bytes; with NGINX 1.30.6 of Debian it is looked at in the tests
 local confs, learned
 local conf_place
@@ -383,14 +389,19 @@ local function inside(zone, p, n)
 end
 
 local function walk(zone, peers, host, backup, into)
-    if not inside(zone, peers, ffi.sizeof("trimtab_peers_t")) or peers.shpool ~= zone.addr or not inside(zone, peers.name, 16) or
+    if not inside(zone, peers, ffi.sizeof("trimtab_peers_t")) or peers.shpool ~= zone.addr or
+        not inside(zone, peers.name, 16) or
         M.text(peers.name[0]) ~= host then error("its list of servers is not where it should be", 0) end
     local peer, number = peers.peer, tonumber(peers.number)
     for _ = 1, number do
-        if not inside(zone, peer, ffi.sizeof("trimtab_peer_t")) then error("a server's record lies outside its zone", 0) end
+        if not inside(zone, peer, ffi.sizeof("trimtab_peer_t")) then
+            error("a server's record lies outside its zone", 0)
+        end
         into[#into + 1] = {
-            server = M.text(peer.name), written = M.text(peer.server), weight = tonumber(peer.weight), max_fails = tonumber(peer.max_fails),
-            fail_timeout = tonumber(peer.fail_timeout), down = peer.down ~= 0, backup = backup, resolved = peer.host ~= nil,
+            server = M.text(peer.name), written = M.text(peer.server), weight = tonumber(peer.weight),
+            max_fails = tonumber(peer.max_fails),
+            fail_timeout = tonumber(peer.fail_timeout), down = peer.down ~= 0, backup = backup,
+            resolved = peer.host ~= nil,
             active = tonumber(peer.conns),
         }
         peer = peer.next
@@ -398,13 +409,15 @@ local function walk(zone, peers, host, backup, into)
     if peer ~= nil then error("its list of servers does not end where it should", 0) end
 end
 
--- current returns the servers that the balancer of a group goes by now, those resolved from a name included, for a version
--- that resolves and a group with a zone; else nil, and why where something is wrong.
+-- current returns the servers that the balancer of a group goes by now, those resolved from a name included, for a
+-- version that resolves and a group with a zone; else nil, and why where something is wrong.
 function M.current(g)
     local u = g.conf
     if not M.layout.resolves or u.zone == nil or u.data == nil then return nil end
     local peers, list = u.data, {}
-    if not inside(u.zone, peers, ffi.sizeof("trimtab_peers_t")) then return nil, "its list of servers lies outside its zone" end
+    if not inside(u.zone, peers, ffi.sizeof("trimtab_peers_t")) then
+        return nil, "its list of servers lies outside its zone"
+    end
     for _, backup in ipairs { false, true } do
         if peers == nil then break end
         local lock = cast("uintptr_t *", cast("char *", peers) + ffi.offsetof("trimtab_peers_t", "rwlock"))
@@ -417,8 +430,8 @@ function M.current(g)
     return list
 end
 
--- in_force returns weight and down of a server as its balancer goes by them now: a zone's may have been changed since the
--- configuration was loaded.
+-- in_force returns weight and down of a server as its balancer goes by them now: a zone's may have been changed since
+-- the configuration was loaded.
 function M.in_force(s)
     if not s.peer then return s.weight, s.down end
     return tonumber(s.peer.weight), s.peer.down ~= 0

@@ -3,7 +3,8 @@
 -- module itself. Counters live in a shared dictionary, survive reloads and never leave it.
 --
 -- Every worker adds to tables of its own and passes the sums on to the dictionary twenty times a second: that costs a
--- request next to nothing. The page is thus up to FLUSH_SECONDS behind, and a worker that is killed takes as much along.
+-- request next to nothing. The page is thus up to FLUSH_SECONDS behind, and a worker that is killed takes as much
+-- along.
 
 local ffi = require "ffi"
 local ngx = ngx
@@ -72,14 +73,15 @@ function M.setup(cfg)
     dict:safe_add("ended", 0)
     dict:safe_add("zones", 0)
     dict:safe_add("peers", 0)
-    render = cfg.page.new { dict = dict, dict_name = dict_name, version = VERSION, nogroup = NOGROUP, fields = fields, bounds = bounds, load_ms = load_ms,
-        class = CLASS, histograms = HISTOGRAMS, requests = REQUESTS, bytes_in = IN, bytes_out = OUT, request_ms = REQUEST_MS,
+    render = cfg.page.new { dict = dict, dict_name = dict_name, version = VERSION, nogroup = NOGROUP, fields = fields,
+        bounds = bounds, load_ms = load_ms, class = CLASS, histograms = HISTOGRAMS, requests = REQUESTS,
+        bytes_in = IN, bytes_out = OUT, request_ms = REQUEST_MS,
         response_ms = RESPONSE_MS, running = running, variables = variables }
     return M
 end
 
--- One cell per server zone and per server of a group: {counts, keys = names in the dictionary}. The counts are numbers of C,
--- which a request's code reaches without checks; before them stands whether there is anything to pass on.
+-- One cell per server zone and per server of a group: {counts, keys = names in the dictionary}. The counts are numbers
+-- of C, which a request's code reaches without checks; before them stands whether there is anything to pass on.
 local CLEAN, DIRTY = 0, 1
 local cells = {}
 local dirty, n_dirty = {}, 0
@@ -107,7 +109,8 @@ local function new_cell(kind, name)
     if kind == "s" and not cell.full and dict:safe_add("zone\0" .. name, true) then
         dict:safe_set("zone" .. dict:incr("zones", 1, 0), name)
     end
-    -- A server that only its requests made known: without memory, and with a name that was resolved, the page has no other list.
+    -- A server that only its requests made known: without memory, and with a name that was resolved, the page has no
+    -- other list.
     if kind == "u" and not cell.full and dict:safe_add("peer\0" .. name, true) then
         dict:safe_set("peer" .. dict:incr("peers", 1, 0), name)
     end
@@ -195,7 +198,8 @@ local function by_name(name, conf)
     local of_conf = cells_by_conf[conf]
     local cell = of_conf and of_conf[name]
     if cell then return cell end
-    local group = group_of_conf[conf] or ngx.var.trimtab_group -- a map of the snippet: $proxy_host itself cannot be asked for by name
+    -- A map of the snippet: $proxy_host itself cannot be asked for by name.
+    local group = group_of_conf[conf] or ngx.var.trimtab_group
     if not (group and known_group[group]) then group = known_group[name] and name or only_group[name] or NOGROUP end
     cell = peer_cell(group, name)
     if group_of_conf[conf] then
@@ -204,11 +208,13 @@ local function by_name(name, conf)
     return cell
 end
 
--- counter returns the function that counts the current request. What it needs stands around it and never changes, so that its
--- machine code holds it as constants.
+-- counter returns the function that counts the current request. What it needs stands around it and never changes, so
+-- that its machine code holds it as constants.
 local function counter(from, by_pointer, n_bounds)
-    local request, server_key, bytes_sent, request_length = from.request, from.server_key, from.bytes_sent, from.request_length
-    local status_of, start_seconds, attempts, pointer_of, peer_name = from.status, from.start_seconds, from.attempts, from.pointer, from.peer_name
+    local request, server_key, bytes_sent, request_length = from.request, from.server_key, from.bytes_sent,
+        from.request_length
+    local status_of, start_seconds, attempts, pointer_of, peer_name = from.status, from.start_seconds, from.attempts,
+        from.pointer, from.peer_name
     local state_of, conf_of = from.state, from.conf_of
     local of_request, of_response = HISTOGRAMS, HISTOGRAMS + n_bounds + 1
 
@@ -228,9 +234,9 @@ local function counter(from, by_pointer, n_bounds)
         counts[at] = counts[at] + 1
     end
 
-    -- charge counts one attempt. The last one is the one that answered the client: it is charged the client's bytes and the
-    -- whole request's time, as the module does. An attempt that was passed on is charged its own time and its own status,
-    -- and no bytes, so that the sums over all servers are what the clients saw.
+    -- charge counts one attempt. The last one is the one that answered the client: it is charged the client's bytes and
+    -- the whole request's time, as the module does. An attempt that was passed on is charged its own time and its own
+    -- status, and no bytes, so that the sums over all servers are what the clients saw.
     local function charge(state, last, conf, status, bytes_in, bytes_out, request_ms)
         local pointer = pointer_of(state)
         if not pointer then return end
@@ -258,13 +264,15 @@ local function counter(from, by_pointer, n_bounds)
         if n == 0 then return end
         local conf = conf_of(r)
         if n == 1 then return charge(state_of(states, 0, size), true, conf, status, bytes_in, bytes_out, request_ms) end
-        -- The record says where the request went last: an attempt of before an internal redirect may have been of another group.
+        -- The record says where the request went last: an attempt of before an internal redirect may have been of
+        -- another group.
         local first = 0
         for i = 0, n - 1 do
             if not pointer_of(state_of(states, i, size)) then first = i + 1 end
         end
         for i = 0, n - 1 do
-            charge(state_of(states, i, size), i == n - 1, i >= first and conf or 0, status, bytes_in, bytes_out, request_ms)
+            charge(state_of(states, i, size), i == n - 1, i >= first and conf or 0, status, bytes_in, bytes_out,
+                request_ms)
         end
     end
 end
@@ -275,7 +283,8 @@ local function counter_of_variables()
     local function add(cell, status, bytes_in, bytes_out, request_ms, response_ms)
         local counts = cell.counts
         if counts[0] ~= DIRTY and not touch(cell) then return end
-        for at, v in pairs { [REQUESTS] = 1, [IN] = bytes_in, [OUT] = bytes_out, [REQUEST_MS] = request_ms, [RESPONSE_MS] = response_ms,
+        for at, v in pairs { [REQUESTS] = 1, [IN] = bytes_in, [OUT] = bytes_out, [REQUEST_MS] = request_ms,
+            [RESPONSE_MS] = response_ms,
             [CLASS + (status < STATUSES and class_of[status] or 5)] = 1, [of_request + slow_slot(request_ms)] = 1,
             [of_response + slow_slot(response_ms)] = 1 } do
             counts[at] = counts[at] + v
@@ -284,7 +293,8 @@ local function counter_of_variables()
     local status, bytes_in, bytes_out, request_ms
     local function charge(group, server, last, got, response_ms)
         if got == 0 and last then got = status end -- the client went away first
-        add(peer_cell(group or NOGROUP, server), got, last and bytes_in or 0, last and bytes_out or 0, last and request_ms or response_ms, response_ms)
+        add(peer_cell(group or NOGROUP, server), got, last and bytes_in or 0, last and bytes_out or 0,
+            last and request_ms or response_ms, response_ms)
     end
     return function()
         local name
@@ -294,7 +304,8 @@ local function counter_of_variables()
     end
 end
 
--- look reads the groups of the configuration out of memory. What does not fit the known layout closes memory for this worker.
+-- look reads the groups of the configuration out of memory. What does not fit the known layout closes memory for this
+-- worker.
 local function look()
     local ok, why = pcall(function()
         groups, loose, by_pointer = running.upstreams(NOGROUP)
@@ -338,8 +349,8 @@ function M.log()
     if ending then flush() end -- no timer comes any more
 end
 
--- page runs in content_by_lua. A page during whose making a worker passed on its sums is made anew, so that the counters
--- on it belong together; after three of those it is served as it is.
+-- page runs in content_by_lua. A page during whose making a worker passed on its sums is made anew, so that the
+-- counters on it belong together; after three of those it is served as it is.
 function M.page()
     if not started then start() end
     flush()

@@ -2,10 +2,10 @@
 -- Weights of NGINX's own balancers, set where the balancers look at them for every pick: in the shared memory of an
 -- upstream's `zone`, under the lock that every pick takes.
 --
--- Written are weight, current_weight, effective_weight and down of a server, and total_weight, tries and weighted of its
--- list: all that follows from weights and down when NGINX loads a configuration. Before that everything is looked at that
--- NGINX has laid down there: what differs in anything from the configuration that this worker runs, or does not add up, is
--- refused with a reason and left alone.
+-- Written are weight, current_weight, effective_weight and down of a server, and total_weight, tries and weighted of
+-- its list: all that follows from weights and down when NGINX loads a configuration. Before that everything is looked
+-- at that NGINX has laid down there: what differs in anything from the configuration that this worker runs, or does not
+-- add up, is refused with a reason and left alone.
 
 if package.loaded["trimtab.weights"] then return package.loaded["trimtab.weights"] end
 
@@ -81,12 +81,15 @@ local function method(u)
     local found = references[f]
     if found == "least_conn" or found == "ip_hash" or found == "hash" then return found end
     if found == "consistent" then
-        return nil, "its method is hash with consistent, whose points NGINX works out from the weights when it loads the configuration"
+        return nil, "its method is hash with consistent, whose points NGINX works out from the weights when it " ..
+            "loads the configuration"
     end
     if found == "random" then
         return nil, "its method is random, whose ranges NGINX works out from the weights once in every worker"
     end
-    if not next(references) then return nil, "its method is not known: run trimtab nginx live install again and reload NGINX" end
+    if not next(references) then
+        return nil, "its method is not known: run trimtab nginx live install again and reload NGINX"
+    end
     return nil, "its method is another module's, or Lua's"
 end
 
@@ -102,17 +105,25 @@ end
 
 local function aligned(p) return address(p) % 8 == 0 end
 
--- side reads one list of servers, the main ones or the backups, that must be those of `wanted`. Returns nil and a reason
--- when it is not what NGINX makes of the configuration, and true when that may be because another worker is just writing.
+-- side reads one list of servers, the main ones or the backups, that must be those of `wanted`. Returns nil and a
+-- reason when it is not what NGINX makes of the configuration, and true when that may be because another worker is just
+-- writing.
 local function side(zone, peers, wanted, host)
-    if not (inside(zone, peers, PEERS) and aligned(peers)) then return nil, "its list of servers lies outside its zone" end
+    if not (inside(zone, peers, PEERS) and aligned(peers)) then
+        return nil, "its list of servers lies outside its zone"
+    end
     if peers.shpool ~= zone.addr then return nil, "its list of servers belongs to another zone" end
-    if not inside(zone, peers.name, 16) or running.text(peers.name[0]) ~= host then return nil, "its list of servers has another name" end
-    if tonumber(peers.number) ~= #wanted then return nil, "its list has " .. tonumber(peers.number) .. " servers, not " .. #wanted end
+    if not inside(zone, peers.name, 16) or running.text(peers.name[0]) ~= host then
+        return nil, "its list of servers has another name"
+    end
+    if tonumber(peers.number) ~= #wanted then
+        return nil, "its list has " .. tonumber(peers.number) .. " servers, not " .. #wanted
+    end
     local list = { peers = peers }
     local peer, total, tries = peers.peer, 0, 0
     for i, s in ipairs(wanted) do
-        if not (inside(zone, peer, PEER) and aligned(peer) and inside(zone, peer.name.data, 1) and inside(zone, peer.server.data, 1)) then
+        if not (inside(zone, peer, PEER) and aligned(peer) and inside(zone, peer.name.data, 1) and
+            inside(zone, peer.server.data, 1)) then
             return nil, "the record of server " .. s.server .. " lies outside its zone"
         end
         if running.text(peer.name) ~= s.server or running.text(peer.server) ~= s.written then
@@ -120,25 +131,28 @@ local function side(zone, peers, wanted, host)
         end
         local weight, effective, down = tonumber(peer.weight), tonumber(peer.effective_weight), tonumber(peer.down)
         if weight < 1 or weight > 0x7fffffff or effective > weight or down > 1 then
-            return nil, "weight " .. weight .. ", now " .. effective .. ", down " .. down .. " of server " .. s.server .. " are none that NGINX would have", true
+            return nil, "weight " .. weight .. ", now " .. effective .. ", down " .. down .. " of server " ..
+                s.server .. " are none that NGINX would have", true
         end
         total, tries = total + weight, tries + 1 - down
         list[i] = {
-            peer = peer, server = s.server, base = s.weight, base_down = s.down, backup = s.backup, weight = weight, down = down == 1,
+            peer = peer, server = s.server, base = s.weight, base_down = s.down, backup = s.backup, weight = weight,
+            down = down == 1,
             fails = tonumber(peer.fails), active = tonumber(peer.conns),
         }
         peer = peer.next
     end
     if peer ~= nil then return nil, "its list of servers does not end where it should" end
-    if tonumber(peers.total_weight) ~= total or tonumber(peers.tries) ~= tries or (peers.weighted == 1) ~= (total ~= #wanted) then
+    if tonumber(peers.total_weight) ~= total or tonumber(peers.tries) ~= tries or
+        (peers.weighted == 1) ~= (total ~= #wanted) then
         return nil, "the sums in its zone do not fit its weights", true
     end
     return list
 end
 
--- read returns what the balancer of a group (one of running.upstreams) goes by now: { method, main, backup }, both lists of
--- { server, weight, down, base, base_down, backup, fails, active }. nil and the reason when it cannot be changed; then a third value
--- means that it may be because another worker is just writing, and is what locked takes.
+-- read returns what the balancer of a group (one of running.upstreams) goes by now: { method, main, backup }, both
+-- lists of { server, weight, down, base, base_down, backup, fails, active }. nil and the reason when it cannot be
+-- changed; then a third value means that it may be because another worker is just writing, and is what locked takes.
 function M.read(g)
     local u = g.conf
     local how, why = method(u)
@@ -161,7 +175,9 @@ function M.read(g)
     now.main, why, writing = side(u.zone, u.data, wanted[false], g.name)
     if not now.main then return nil, why, writing and u.data end
     local backup = u.data.next
-    if (backup ~= nil) ~= (#wanted[true] > 0) then return nil, "its backup servers are not those of the configuration" end
+    if (backup ~= nil) ~= (#wanted[true] > 0) then
+        return nil, "its backup servers are not those of the configuration"
+    end
     if backup ~= nil then
         now.backup, why, writing = side(u.zone, backup, wanted[true], g.name)
         if not now.backup then return nil, why, writing and u.data end
@@ -187,8 +203,9 @@ local function prepare(list, wanted)
     list.total, list.tries, list.changed = total, tries, changed
 end
 
--- store puts a list's weights in force. A server that works at its full weight goes on so; one that NGINX favours less since
--- it failed keeps its share of the full weight. The order of picks begins anew, as with a configuration just loaded.
+-- store puts a list's weights in force. A server that works at its full weight goes on so; one that NGINX favours less
+-- since it failed keeps its share of the full weight. The order of picks begins anew, as with a configuration just
+-- loaded.
 local function store(list)
     if not list.changed then return end
     for i = 1, #list do
@@ -221,8 +238,9 @@ local function store_all(now, commit)
     return true
 end
 
--- write puts the weights wanted ({ server = { weight, down } }, all of the group) in the place of those that read returned as now.
--- Under the lock, commit is called first: unless it returns true nothing is written, and write returns what commit did.
+-- write puts the weights wanted ({ server = { weight, down } }, all of the group) in the place of those that read
+-- returned as now. Under the lock, commit is called first: unless it returns true nothing is written, and write returns
+-- what commit did.
 function M.write(now, wanted, commit)
     prepare(now.main, wanted)
     prepare(now.backup, wanted)
