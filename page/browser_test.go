@@ -39,9 +39,11 @@ func serve(t *testing.T, address string, h http.Handler) *site {
 }
 
 // hook records layout shifts from the first moment on, and what moved.
-const hook = `window.__shift = 0; window.__moved = []; new PerformanceObserver((l) => { for (const e of l.getEntries()) if (!e.hadRecentInput) {
+const hook = `window.__shift = 0; window.__moved = [];
+new PerformanceObserver((l) => { for (const e of l.getEntries()) if (!e.hadRecentInput) {
   window.__shift += e.value;
-  for (const s of e.sources) window.__moved.push((s.node && (s.node.id || s.node.nodeName)) + " from " + s.previousRect.y + " to " + s.currentRect.y);
+  for (const s of e.sources) window.__moved.push((s.node && (s.node.id || s.node.nodeName)) +
+    " from " + s.previousRect.y + " to " + s.currentRect.y);
 } }).observe({ type: "layout-shift", buffered: true });`
 
 func TestPageInABrowser(t *testing.T) {
@@ -57,7 +59,9 @@ func TestPageInABrowser(t *testing.T) {
 	browse.Call(t, b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hook})
 	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
 	b.Await(t, "the upstreams",
-		`document.querySelectorAll("#groups tbody tr").length === 100 && document.querySelectorAll("#servers tbody tr").length === 20 && document.querySelectorAll(".plot canvas").length === 4`)
+		`document.querySelectorAll("#groups tbody tr").length === 100 &&
+		 document.querySelectorAll("#servers tbody tr").length === 20 &&
+		 document.querySelectorAll(".plot canvas").length === 4`)
 	t.Run("it loads in less than a second", func(t *testing.T) { loadsWithin(t, b, s, 1000) })
 	t.Run("it updates", func(t *testing.T) {
 		before := browse.Eval[string](t, b, `document.querySelector("#change-list").innerText`)
@@ -88,7 +92,8 @@ func TestPageInABrowser(t *testing.T) {
 		}
 		serve(t, s.address, Handler(next, Options{}))
 		b.Await(t, "the new daemon",
-			`document.querySelectorAll("#groups tbody tr").length === 3 && document.querySelector("#groups button").textContent === "after the restart"`)
+			`document.querySelectorAll("#groups tbody tr").length === 3 &&
+			 document.querySelector("#groups button").textContent === "after the restart"`)
 		b.ExcuseStop()
 	})
 	b.Faultless(t)
@@ -105,7 +110,8 @@ func loadsWithin(t *testing.T, b *browse.Browser, s *site, most float64) {
 		empty := browse.Eval[float64](t, b, `performance.getEntriesByType("navigation")[0].loadEventEnd`)
 		b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
 		b.Await(t, "the data", `document.querySelectorAll("#servers tbody tr").length === 20`)
-		loaded := browse.Eval[float64](t, b, `performance.getEntriesByType("resource").filter((e) => e.name.includes("/page/live"))[0].responseEnd`)
+		loaded := browse.Eval[float64](t, b, `performance.getEntriesByType("resource").
+			filter((e) => e.name.includes("/page/live"))[0].responseEnd`)
 		t.Logf("data there %.0f ms after the start of the navigation, an empty page %.0f ms", loaded, empty)
 		if best = min(best, loaded); best <= most {
 			return
@@ -245,14 +251,26 @@ const cutOff = `Math.max(...[...document.querySelectorAll(".wide, .plot")].map((
 
 // contrast is the lowest ratio of text and paper by WCAG 2 among the elements that hold text.
 const contrast = `(() => {
-  const lum = (c) => { const v = c.map((x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : Math.pow((x + 0.055) / 1.055, 2.4); }); return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
-  const parse = (s) => { const m = s.match(/[\d.]+/g).map(Number); return { rgb: m.slice(0, 3), a: m.length > 3 ? m[3] : 1 }; };
+  const lum = (c) => {
+    const v = c.map((x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : Math.pow((x + 0.055) / 1.055, 2.4); });
+    return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2];
+  };
+  const parse = (s) => {
+    const m = s.match(/[\d.]+/g).map(Number);
+    return { rgb: m.slice(0, 3), a: m.length > 3 ? m[3] : 1 };
+  };
+  const paper = matchMedia("(prefers-color-scheme: dark)").matches ? [13, 17, 23] : [255, 255, 255];
   let low = 99;
   for (const e of document.querySelectorAll("body *")) {
-    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.offsetParent || e.disabled || ["SCRIPT", "STYLE", "NOSCRIPT"].includes(e.tagName)) continue;
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.offsetParent ||
+      e.disabled || ["SCRIPT", "STYLE", "NOSCRIPT"].includes(e.tagName)) continue;
     let p = e, back = null;
-    while (p && !back) { const c = parse(getComputedStyle(p).backgroundColor); if (c.a === 1) back = c.rgb; p = p.parentElement; }
-    const a = lum(parse(getComputedStyle(e).color).rgb), z = lum(back || (matchMedia("(prefers-color-scheme: dark)").matches ? [13, 17, 23] : [255, 255, 255]));
+    while (p && !back) {
+      const c = parse(getComputedStyle(p).backgroundColor);
+      if (c.a === 1) back = c.rgb;
+      p = p.parentElement;
+    }
+    const a = lum(parse(getComputedStyle(e).color).rgb), z = lum(back || paper);
     low = Math.min(low, (Math.max(a, z) + 0.05) / (Math.min(a, z) + 0.05));
   }
   return low;
@@ -269,7 +287,8 @@ func TestPageOfTenThousandServers(t *testing.T) {
 	b.Size(t, 1200, 900, false)
 	b.Run(t, chromedp.Navigate("http://"+s.address+"/"))
 	b.Await(t, "the largest servers",
-		`document.querySelectorAll("#servers tbody tr").length === 500 && document.querySelector("#more-servers").textContent.includes("9500")`)
+		`document.querySelectorAll("#servers tbody tr").length === 500 &&
+		 document.querySelector("#more-servers").textContent.includes("9500")`)
 	b.Faultless(t)
 }
 
@@ -283,7 +302,8 @@ func TestPageWithoutDataSaysWhatItWaitsFor(t *testing.T) {
 		`document.querySelector("#status-text").textContent.includes("Waiting for the first status page")`)
 	r.Step(Step{Problem: "connection refused", Interval: time.Second})
 	b.Await(t, "why it waits",
-		`document.querySelector("#status-text").textContent.includes("connection refused") && document.querySelector("#status-todo").textContent.includes("trimtab nginx check")`)
+		`document.querySelector("#status-text").textContent.includes("connection refused") &&
+		 document.querySelector("#status-todo").textContent.includes("trimtab nginx check")`)
 	b.Faultless(t)
 }
 

@@ -49,11 +49,14 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 	await(t, "the page", func() bool { code, _ := b.get("/page/live"); return code == 200 })
 	browser.Size(t, 1200, 900, false)
 	browser.Run(t, chromedp.Navigate("http://"+b.listen+"/"))
-	browser.Await(t, "the upstreams", `document.title.startsWith("Trimtab on ") && document.querySelectorAll("#groups tbody tr").length > 0`)
+	browser.Await(t, "the upstreams", `document.title.startsWith("Trimtab on ") &&
+		document.querySelectorAll("#groups tbody tr").length > 0`)
 	await(t, "a change", b.counted("trimtab_changes_total"))
-	browser.Await(t, "the change", `/tuned/.test(document.querySelector("#change-list").innerText) && document.querySelectorAll(".plot canvas").length === 4`)
+	browser.Await(t, "the change", `/tuned/.test(document.querySelector("#change-list").innerText) &&
+		document.querySelectorAll(".plot canvas").length === 4`)
 	browser.Await(t, "the server that the configuration pins", fmt.Sprintf(
-		`[...document.querySelectorAll("#servers tbody tr")].some((r) => r.cells[0].textContent === %q && r.cells[1].textContent.includes("pinned 10 %%"))`, pinned))
+		`[...document.querySelectorAll("#servers tbody tr")].some((r) => r.cells[0].textContent === %q &&
+		 r.cells[1].textContent.includes("pinned 10 %%"))`, pinned))
 	before := browse.Eval[string](t, browser, `document.querySelector("#fresh").textContent`)
 	browser.Await(t, "newer data", fmt.Sprintf(`document.querySelector("#fresh").textContent !== %q`, before))
 
@@ -77,7 +80,8 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 		return false; })()`)
 	browser.Excuse("401")
 	browser.Await(t, "why changes are held",
-		`document.querySelector("#status-text").textContent.includes("hold file") && document.querySelector("#status-todo").textContent.length > 0`)
+		`document.querySelector("#status-text").textContent.includes("hold file") &&
+		 document.querySelector("#status-todo").textContent.length > 0`)
 
 	if code, stdout, stderr := command(t.Context(), "drain", "--config", b.config, "--upstream", upstream.Name,
 		"--server", drained,
@@ -85,7 +89,9 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 		t.Fatalf("drain: code %d: %s%s", code, stdout, stderr)
 	}
 	browser.Await(t, "the order and its change", fmt.Sprintf(
-		`/ordered/.test(document.querySelector("#change-list").innerText) && document.querySelector("#change-list").innerText.includes(%q) && document.querySelector("#rest").innerText.includes("drained")`,
+		`/ordered/.test(document.querySelector("#change-list").innerText) &&
+		 document.querySelector("#change-list").innerText.includes(%q) &&
+		 document.querySelector("#rest").innerText.includes("drained")`,
 		drained+" is drained"))
 
 	b.signal(daemon, syscall.SIGTERM)
@@ -95,7 +101,8 @@ func TestE2EPageOfADaemonInABrowser(t *testing.T) {
 	}
 	b.process("tune", "--config", b.config)
 	browser.Await(t, "the daemon after its restart",
-		`document.querySelector("#fresh").textContent.startsWith("As of") && document.querySelector("#status-text").textContent.includes("hold file")`)
+		`document.querySelector("#fresh").textContent.startsWith("As of") &&
+		 document.querySelector("#status-text").textContent.includes("hold file")`)
 	browser.ExcuseStop()
 	button("s3cret", "#hold-off", "Goes on.")
 	browser.Await(t, "that changes pass", `!document.querySelector("#status-text").textContent.includes("hold file")`)
