@@ -205,10 +205,7 @@ func (s *setting) write(context.Context) error {
 	s.made.Observe = s.flags.observe
 	s.made.NGINX = s.nginx
 	s.made.StateDir = s.stateDir()
-	s.made.Listen = daemon.Defaults().Listen
-	if s.flags.config != daemon.DefaultPath {
-		s.made.Listen = "unix:/run/trimtab/" + strings.TrimSuffix(filepath.Base(s.flags.config), ".toml") + ".sock"
-	}
+	s.made.Listen = listenFor(s.flags.config)
 	text := setup.Text(s.made, time.Now())
 	if _, err := daemon.ParseConfig(s.flags.config, text); err != nil {
 		return withCode(exitConfig, err)
@@ -223,6 +220,18 @@ func (s *setting) write(context.Context) error {
 	}
 	s.row("configuration", "%s", s.flags.config)
 	return nil
+}
+
+// listenFor is the socket of a daemon with this configuration: not that of the usual one, which may run too.
+func listenFor(config string) string {
+	if config == daemon.DefaultPath {
+		return daemon.Defaults().Listen
+	}
+	name := strings.TrimSuffix(filepath.Base(config), ".toml")
+	if "unix:/run/trimtab/"+name+".sock" == daemon.Defaults().Listen {
+		name += "-" + filepath.Base(filepath.Dir(config))
+	}
+	return "unix:/run/trimtab/" + name + ".sock"
 }
 
 func (s *setting) stateDir() string {

@@ -59,6 +59,18 @@ func newInitBed(t *testing.T) *initBed {
 	return b
 }
 
+func TestEveryConfigurationHasASocketOfItsOwn(t *testing.T) {
+	for config, want := range map[string]string{
+		"/etc/trimtab/trimtab.toml":   "unix:/run/trimtab/trimtab.sock",
+		"/etc/trimtab/second.toml":    "unix:/run/trimtab/second.sock",
+		"/root/practice/trimtab.toml": "unix:/run/trimtab/trimtab-practice.sock",
+	} {
+		if got := listenFor(config); got != want {
+			t.Errorf("%s: got %s, want %s", config, got, want)
+		}
+	}
+}
+
 func (b *initBed) run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	return command(t.Context(), append(args, "--config", b.config)...)
