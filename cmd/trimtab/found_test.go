@@ -41,6 +41,7 @@ func shimmed(t *testing.T) (b *initBed, page string) {
 
 // What operators do with nginx check and set beside the way that the documents show.
 func TestE2ECheckAndSetGoByTheNGINXThatIsMeant(t *testing.T) {
+	inThisNamespace(t)
 	b, page := shimmed(t)
 	_, others := shimmed(t)
 	state := filepath.Join(t.TempDir(), "state")

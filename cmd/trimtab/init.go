@@ -136,6 +136,7 @@ type setting struct {
 
 	nginx  setup.NGINX
 	loaded *nginx.Config
+	chosen []string // upstreams that are to be tuned
 	made   setup.Settings
 }
 

@@ -113,7 +113,7 @@ func (s *setting) chooseUpstreams(context.Context) error {
 				strings.Join(can, ", ")))
 		}
 	}
-	if len(chosen) < len(can) {
+	if s.chosen = chosen; len(chosen) < len(can) {
 		s.made.Upstreams = chosen
 	}
 	s.record.Weights = nginx.Settings{}
@@ -267,7 +267,7 @@ func (s *setting) bestActuator(ctx context.Context) (kind, why string) {
 	if slices.Compare(v[:], dns.FirstVersion[:]) < 0 {
 		return "reload", fmt.Sprintf("NGINX %d.%d.%d takes no weights by DNS", v[0], v[1], v[2])
 	}
-	in, err := dns.Plan(ctx, s.loaded, dns.InstallOptions{Upstreams: s.made.Upstreams})
+	in, err := dns.Plan(ctx, s.loaded, dns.InstallOptions{Upstreams: s.chosen})
 	switch {
 	case err != nil:
 		return "reload", "dns is not possible: " + err.Error()
@@ -282,7 +282,7 @@ func (s *setting) bestActuator(ctx context.Context) (kind, why string) {
 // byDNS has upstreams take their weights by DNS.
 func (s *setting) byDNS(ctx context.Context) error {
 	s.made.DNSListen = dns.DefaultListen
-	opt := dns.InstallOptions{Upstreams: s.made.Upstreams}
+	opt := dns.InstallOptions{Upstreams: s.chosen}
 	in, err := dns.Plan(ctx, s.loaded, opt)
 	if err != nil {
 		return withCode(applyCode(err), err)

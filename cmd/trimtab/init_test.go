@@ -71,6 +71,14 @@ func TestEveryConfigurationHasASocketOfItsOwn(t *testing.T) {
 	}
 }
 
+// inThisNamespace skips where the NGINX of the tests has a mount namespace of its own: for init it is a container's.
+func inThisNamespace(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TRIMTAB_SUITE") != "" {
+		t.Skip("the NGINX of the matrix has a mount namespace of its own, as in a container")
+	}
+}
+
 func (b *initBed) run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	return command(t.Context(), append(args, "--config", b.config)...)
@@ -79,6 +87,7 @@ func (b *initBed) run(t *testing.T, args ...string) (code int, stdout, stderr st
 // From an NGINX without a status page to a configuration that the doctor is content with, and back.
 func TestE2EInitAndUndo(t *testing.T) {
 	t.Parallel()
+	inThisNamespace(t)
 	b := newInitBed(t)
 	before, err := os.ReadFile(b.Config)
 	if err != nil {
@@ -171,6 +180,37 @@ func TestE2EInitAndUndo(t *testing.T) {
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%s is still there", path)
 		}
+	}
+	if after, err := os.ReadFile(b.Config); err != nil || string(after) != string(before) {
+		t.Errorf("got nginx.conf %s, %v, want that of before", after, err)
+	}
+}
+
+// Where NGINX takes weights by DNS, init chooses that, and undo brings the operator's lines back.
+func TestE2EInitByDNSAndUndo(t *testing.T) {
+	needDNS(t)
+	inThisNamespace(t)
+	b := newInitBed(t)
+	before, err := os.ReadFile(b.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := b.run(t, "init", "--yes", "--nginx-config", b.Config, "--state-dir",
+		filepath.Join(t.TempDir(), "state"), "--observe", "1s")
+	if code != exitOK || !strings.Contains(stdout, "weights by     dns: no reload, no module") {
+		t.Fatalf("init: got code %d, %s and %s, want weights by DNS", code, stdout, stderr)
+	}
+	text, err := os.ReadFile(b.config)
+	if err != nil || !strings.Contains(string(text), `kind = "dns"`) {
+		t.Errorf("got %s, %v, want kind = \"dns\"", text, err)
+	}
+	if now, err := os.ReadFile(b.Config); err != nil || !strings.Contains(string(now), "service=http resolve; # trimtab dns") {
+		t.Errorf("got nginx.conf %s, %v, want lines that ask Trimtab", now, err)
+	} else if !strings.Contains(string(now), "upstream single { server 127.0.0.1:1; }") {
+		t.Errorf("got nginx.conf %s, want the upstream of one server left alone, as init said", now)
+	}
+	if code, stdout, stderr = b.run(t, "init", "--undo"); code != exitOK {
+		t.Fatalf("undo: got code %d, %s and %s", code, stdout, stderr)
 	}
 	if after, err := os.ReadFile(b.Config); err != nil || string(after) != string(before) {
 		t.Errorf("got nginx.conf %s, %v, want that of before", after, err)
