@@ -63,7 +63,7 @@ def record(name, lines):
 
 def circumstances():
     """When, of which commit, on what machine."""
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return (f"{time.strftime('%d %B %Y, %H:%M UTC', time.gmtime())}, commit {commit.stdout.strip()}, "
             f"{os.cpu_count()} cores ({platform.machine()}), load average {os.getloadavg()[0]:.1f} at the end.")
 
