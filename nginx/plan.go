@@ -14,7 +14,8 @@ import (
 // MaxWeight is the largest weight that is written: some balancers allocate memory in proportion to it.
 const MaxWeight = 100
 
-// Setting is what is wanted for one server of an upstream.
+// Setting is what is wanted for one server of an upstream. It may be wrong, so that a plan can refuse it with the
+// reason; a weights.Setting cannot.
 type Setting struct {
 	Weight int  `json:"weight"` // 1 to MaxWeight
 	Down   bool `json:"down"`

@@ -142,7 +142,8 @@ class Tutorial:
         for at, took, text in self.rows:
             shown = text if len(text) <= LONGEST else text[:LONGEST - 1] + "…"
             shown = shown if shown.startswith("(") else f"`{shown}`"
-            table.append(f"| {at:.0f} | {'' if took is None else f'{took:.1f}'} | {shown.replace('|', chr(92) + '|')} |")
+            shown, took = shown.replace("|", "\\|"), "" if took is None else f"{took:.1f}"
+            table.append(f"| {at:.0f} | {took} | {shown} |")
         if not self.failed:
             record(self.name, [f"**{said}**, 0 files edited. {circumstances()}", "", *table])
 

@@ -58,7 +58,8 @@ exist are kept, so the command can be repeated.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if setUp.BaseURL == "" {
-				return withCode(exitUsage, fmt.Errorf("--target is missing: want the URL of a social network (see '%s --help')", cmd.CommandPath()))
+				return withCode(exitUsage, fmt.Errorf("--target is missing: want the URL of a social network "+
+					"(see '%s --help')", cmd.CommandPath()))
 			}
 			if setUp.Concurrency < 1 || setUp.Attempts < 1 || setUp.Posts < 0 || setUp.FirstUser < 0 {
 				return withCode(exitUsage, fmt.Errorf("--concurrency and --attempts must be at least 1, --posts and "+
