@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to the first tuned weight, with a stopwatch: a fresh Debian root, its NGINX with one upstream of two servers in front of
-# emulated backends, load, and then what an operator types: three commands, no file edited. Prints the seconds of each and ends with code 1
+# From nothing to the first tuned weight, with a stopwatch: a fresh Debian root, its NGINX with two upstreams of two servers in front of
+# emulated backends, load of which one server cannot take half, and then what an operator types: three commands, no file edited. Prints the
+# seconds of each and ends with code 1
 # when it took longer than LIMIT (300 s) or something was left behind after init --undo and purge. Needs root and debootstrap; ends with 0
 # and the reason where a root cannot be made. MARKDOWN=docs/lab/tutorials.md writes the figures there.
 #   usage: scripts/first-weight.sh [DEB]     SUITE=bookworm BASE=folder-of-a-root (kept for the next time) OBSERVE=20s
@@ -55,15 +56,23 @@ upstream app {
     server ${backends[2]};
     keepalive 32;
 }
+upstream api {
+    server ${backends[1]};
+    server ${backends[2]};
+    keepalive 32;
+}
 server {
     listen 127.0.0.1:$port;
-    location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    location / { proxy_pass http://app; }
+    location /wrk2-api/user-timeline/ { proxy_pass http://api; }
 }
 SITE
 rm -f "$root/etc/nginx/sites-enabled/default"
 ln -s ../sites-available/app "$root/etc/nginx/sites-enabled/app"
 in_it sh -c 'nginx'
-"$work/world" load "http://127.0.0.1:$port" --workload read-home-timeline --arrival exp --rate "${RATE:-200}" --duration 20m --seed 1 >"$work/load.log" 2>&1 &
+"$work/world" load "http://127.0.0.1:$port" --workload mixed --arrival exp --rate "${RATE:-320}" --duration 20m --seed 1 >"$work/load.log" 2>&1 &
 pids+=($!)
 cp "$deb" "$root/tmp/trimtab.deb"
 before=$(cd "$root" && find etc -type f -path 'etc/nginx/*' -exec sha256sum {} + | sort)
