@@ -53,7 +53,7 @@ def record(name, lines):
         return
     with open(path) as f:
         text = f.read()
-    block = f"<!-- {name}:begin -->\n\n" + "\n".join(lines).strip() + f"\n\n<!-- {name}:end -->"
+    block = f"<!-- {name}:begin -->\n\n" + "\n".join(lines).strip("\n") + f"\n\n<!-- {name}:end -->"
     new, n = re.subn(rf"<!-- {name}:begin -->.*?<!-- {name}:end -->", lambda _: block, text, flags=re.S)
     if n != 1:
         sys.exit(f"{path}: want one place between <!-- {name}:begin --> and <!-- {name}:end -->")
