@@ -93,8 +93,8 @@ text() { python3 -c 'import yaml,sys; print(yaml.safe_load(open(sys.argv[1]))["c
 part_compose() {
   python3 -c 'import yaml' 2>/dev/null || { echo "compose: skipped: python3-yaml is missing"; return; }
   [ -x "$roots/sid.nginx" ] || { echo "compose: skipped: no root with NGINX 1.27.3 or newer (scripts/nginx-matrix.sh roots)"; return; }
-  local root=$work/image
-  [ -d "$root" ] || { unpack "$root"; }
+  local root=$work/compose # that of the image's part cannot be written to
+  unpack "$root"
   # One network namespace stands for that of NGINX and Trimtab; services a, b and c are addresses of it.
   unshare --net --mount --propagation private -- "$BASH" -euo pipefail -c "
     $(declare -f text fail)

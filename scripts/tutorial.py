@@ -43,7 +43,7 @@ def beside(text):
     words = shlex.split(text, comments=True)
     if "load" in words:
         return "3m" in words or "--schedule" in words
-    return any(w in words[:3] for w in BESIDE) and not {"--check-config", "--hold"} & set(words)
+    return any(w in words[:3] for w in BESIDE) and not {"--check-config", "--hold", "--release"} & set(words)
 
 
 def record(name, lines):
