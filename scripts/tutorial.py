@@ -5,7 +5,8 @@
     scripts/tutorial.py record NAME < TEXT        writes a text into the document below, and does no tutorial
 
 What the page runs in a terminal of its own (testbed, daemon, server, recorder, the load beside them) runs in the
-background; the next step begins when it is up. Ends with code 1 when a command fails. The operator's needs root.
+background; the next step begins when it is up. Ends with code 1 when a command fails, and leaves what commands said
+in a folder that it names. The operator's needs root.
 MARKDOWN=docs/lab/tutorials.md writes the figures there, between the marks of the tutorial.
 """
 import os
@@ -110,6 +111,8 @@ class Tutorial:
         start = self.since()
         done = subprocess.run(["bash", "-c", text], cwd=where, env=self.env, capture_output=True, text=True)
         self.rows.append((start, self.since() - start, text))
+        with open(f"{self.folder}/said", "a") as f:
+            f.write(f"$ {text}\n{done.stdout}{done.stderr}")
         if done.returncode:
             self.fail(f"ends with {done.returncode}: {done.stderr.strip()[-300:]}")
 
