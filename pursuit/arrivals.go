@@ -31,10 +31,10 @@ type course struct {
 }
 
 const (
-	baseMemory   = 600.0 // s in which a response time that is never reached again is forgotten
-	chanceOfBase = 0.9   // of a response time without waiting, down to which a lower one is chance
-	chanceWeight = 0.25  // that a lower one has then
-	waitsAsLong  = 2.0   // times the response time without waiting, from which most of it is waiting
+	baseMemory   = 3600.0 // s in which a response time that is never reached again is forgotten
+	chanceOfBase = 0.9    // of a response time without waiting, down to which a lower one is chance
+	chanceWeight = 0.25   // that a lower one has then
+	waitsAsLong  = 2.0    // times the response time without waiting, from which most of it is waiting
 	// of what arrived before, from which servers finish as much as ever
 	finishesAsMany = 0.9
 	growsMost      = 0.85 // s of response time per s of control time, at most: beyond it all is chance

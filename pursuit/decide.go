@@ -58,6 +58,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		p.fill(&d, &worlds[0], target, now, inForce)
 		return d
 	}
+	p.behind(worlds, pool)
 	plan, err := p.plan(worlds, now)
 	if err != nil {
 		return hold("%v", err)
