@@ -68,7 +68,7 @@ func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
 		s.high, s.fit = s.low, math.Max(1, math.Min(fitMost, s.low/v.busy))
 		s.less, s.more = 0, 0
 		return s, false
-	case was.queued || was.waiting: // as a queue ends, requests waited that would not now, and less is finished than could be
+	case was.queued || was.waiting: // as a queue ends, less is finished than could be, by requests that waited long
 		s.low = math.Max(s.low, math.Floor(v.busy))
 		s.high = math.Max(s.high, s.low)
 		return s, false
