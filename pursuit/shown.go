@@ -16,8 +16,7 @@ type shown struct {
 	low, high  float64 // high may be +Inf
 	full       bool    // it was full once
 	waiting    bool    // more than half of the answer times of the last interval was waiting
-	queued     bool    // requests waited at the end of the last interval,
-	endSec     float64 // who left then as long
+	queued     bool    // requests waited at the end of the last interval
 	waitSec    float64 // mean wait of the last interval
 	fit        float64 // times the service times, so that the slots finish what the server was seen to finish
 	less, more float64 // what waits of late were shorter than low, and longer than high, would have: sums (Page 1954)
@@ -40,8 +39,8 @@ const (
 	slotsMost    = 4.0    // times those busy, up to which numbers of slots are told apart
 	slotsDrift   = 3600.0 // s in which what is possible becomes e times as wide
 	fitMost      = 1.1
+	slowMost     = 4.0 // times the service time: what waits longer waits in a queue,
 	steadyWait   = 0.2 // by which a wait differs from the last one that is none but a slower server
-	idleBelow    = 0.9 // of its slots busy on average: the server was without work at times
 )
 
 // observe takes in an interval; slower says that answers take longer than any number of slots explains.
@@ -50,15 +49,11 @@ func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
 		return s, false
 	}
 	was := s
-	s.waitSec, s.endSec = v.waitSec, 2*v.waitSec
-	if was.queued {
-		s.endSec = v.waitSec + (v.waitSec-was.waitSec)/2
-	}
-	s.queued = v.held > waitsShare*v.busy+waitsFew &&
-		(!was.queued || v.waitSec >= was.endSec || v.busy >= idleBelow*was.low)
+	s.waitSec, s.queued = v.waitSec, v.held > waitsShare*v.busy+waitsFew
 	s.waiting = v.waitSec >= v.busy/v.perSec
 	switch {
-	case s.waiting && was.waiting && !s.queued && !was.queued && math.Abs(v.waitSec-was.waitSec) < steadyWait*was.waitSec:
+	case s.waiting && was.waiting && !s.queued && !was.queued && v.waitSec < slowMost*v.busy/v.perSec &&
+		math.Abs(v.waitSec-was.waitSec) < steadyWait*was.waitSec:
 		if low, high := v.possible(); low > high {
 			return s, true
 		}
@@ -143,9 +138,6 @@ func (p *Policy) show(pool *tuner.PoolBelief, j int, inForce weights.Set, second
 	p.shown[name] = is
 	for _, g := range pool.Groups {
 		q := p.quietOf(name, g.Name)
-		if is.full && !is.queued && q.queued {
-			q.held = 0
-		}
 		if slower && q.took > q.base {
 			q.base += chanceWeight * (q.took - q.base)
 		}
