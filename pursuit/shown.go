@@ -17,7 +17,8 @@ type shown struct {
 	full       bool    // it was full once
 	waiting    bool    // more than half of the answer times of the last interval was waiting
 	queued     bool    // requests waited at the end of the last interval
-	waitSec    float64 // mean wait of the last interval
+	waitSec    float64 // mean wait of the last interval,
+	busy       float64 // and its busy slots
 	fit        float64 // times the service times, so that the slots finish what the server was seen to finish
 	less, more float64 // what waits of late were shorter than low, and longer than high, would have: sums (Page 1954)
 }
@@ -49,6 +50,7 @@ func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
 		return s, false
 	}
 	was := s
+	s.busy = v.busy
 	s.waitSec, s.queued = v.waitSec, v.held > waitsShare*v.busy+waitsFew
 	s.waiting = v.waitSec >= v.busy/v.perSec
 	switch {
@@ -75,6 +77,9 @@ func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
 	if was.low == 0 {
 		s.low, s.high = low, high
 		return s, false
+	}
+	if high < s.low && v.busy <= was.busy { // no slot is lost by having less to do
+		return s, true
 	}
 	drift := math.Exp(seconds / slotsDrift)
 	s.low, s.high = math.Max(low, s.low/drift), math.Min(high, s.high*drift)
