@@ -17,7 +17,8 @@ play() { # scenario flags...
   "$binary" arena "$scenario" --world testbed --actuator live --seeds 1 --out "$out/$scenario" "$@" >"$out/$scenario.txt"
 }
 pids=()
-for scenario in mesh-throughput mesh-throughput-unseen mesh-differentiation mesh-guarantee mesh-delay-bound mesh-tardiness; do
+for scenario in mesh-throughput mesh-throughput-unseen mesh-differentiation mesh-guarantee \
+  mesh-delay-bound mesh-tardiness; do
   play "$scenario" --policy optimal,pursue --duration "$duration" --warmup "$warmup" &
   pids+=($!)
 done
