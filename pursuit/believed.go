@@ -222,9 +222,9 @@ func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why st
 }
 
 // fullOne is what a server is taken for that was full of late, where the tuner believes in more or fewer slots than its
-// waits leave possible: one that takes as long as it did when nothing waited. Whether it has lost slots or become slower
-// cannot be told before its queue is gone; how much it finishes is the same, and that is what admission has to know at
-// once.
+// waits leave possible: one that takes as long as it did when nothing waited. Whether it has lost slots or become
+// slower cannot be told before its queue is gone; how much it finishes is the same, and that is what admission has to
+// know at once.
 func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief) {
 	is := p.shown[srv.Name]
 	if !is.full || srv.Scaling.On() {
