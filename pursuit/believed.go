@@ -230,7 +230,10 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief) {
 	if !is.full || srv.Scaling.On() {
 		return
 	}
-	slots := int(math.Max(is.low, math.Min(float64(srv.Slots), is.high)))
+	slots := int(math.Min(float64(srv.Slots), is.high))
+	if !is.queued { // of one that was full since it is known nobody knows what a request takes without waiting
+		slots = max(slots, int(is.low))
+	}
 	if slots == srv.Slots {
 		return
 	}
