@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"image/color"
 	"math"
 
 	"gonum.org/v1/plot"
@@ -35,8 +36,9 @@ func objectivePlots(sc *deathstarbench.Scenario, t *Trace) (out []*plot.Plot, er
 			return
 		}
 		l.LineStyle = lineStyle(i)
-		if dashed {
+		if dashed { // darker, so that it is seen on the full line of the same colour
 			l.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
+			l.Color = darker(l.Color)
 		}
 		p.Add(l)
 		p.Legend.Add(name, l)
@@ -90,4 +92,10 @@ func objectivePlots(sc *deathstarbench.Scenario, t *Trace) (out []*plot.Plot, er
 		})
 	}
 	return out, err
+}
+
+// darker is a colour of half its light.
+func darker(c color.Color) color.Color {
+	r, g, b, a := c.RGBA()
+	return color.RGBA64{R: uint16(r / 2), G: uint16(g / 2), B: uint16(b / 2), A: uint16(a)}
 }

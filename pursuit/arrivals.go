@@ -31,10 +31,10 @@ type course struct {
 }
 
 const (
-	baseMemory   = 600.0 // s in which a response time that is never reached again is forgotten
-	chanceOfBase = 0.9   // of a response time without waiting, down to which a lower one is chance
-	chanceWeight = 0.25  // that a lower one has then
-	waitsAsLong  = 2.0   // times the response time without waiting, from which most of it is waiting
+	baseMemory   = 3600.0 // s in which a response time that is never reached again is forgotten
+	chanceOfBase = 0.9    // of a response time without waiting, down to which a lower one is chance
+	chanceWeight = 0.25   // that a lower one has then
+	waitsAsLong  = 2.0    // times the response time without waiting, from which most of it is waiting
 	// of what arrived before, from which servers finish as much as ever
 	finishesAsMany = 0.9
 	growsMost      = 0.85 // s of response time per s of control time, at most: beyond it all is chance
@@ -43,31 +43,43 @@ const (
 // quiet is what a server shows of an upstream: how long it takes without waiting, and what it finished in the last
 // interval.
 type quiet struct {
-	base   float64 // s: the least mean of late
-	done   float64 // per s
-	took   float64 // s: mean response time of the last interval
-	last   float64 // s: and of the one before
-	held   float64 // requests at the server at the end of the last interval, where most of them wait; else 0
-	queued bool    // held has been followed since before the last interval
+	base float64 // s: the least mean of late
+	done float64 // per s
+	took float64 // s: mean response time of the last interval
+	last float64 // s: and of the one before
+	held float64 // requests at the server at the end of the last interval, where most of them wait; else 0
+	sent []span  // the last one first
 }
 
 // waits reports whether most of the last response times was waiting.
 func (q *quiet) waits() bool { return q.base > 0 && q.took >= waitsAsLong*q.base }
 
-// queue follows the requests at the server, of which sent per second were sent to it in the interval. Those at a queue
-// that has begun are who came while the last one waited (Little's law over one sojourn), whose time is as far above the
-// mean as the first one's below it; from then on what came and what was finished is counted.
+// span is how many requests per second were sent for so long.
+type span struct{ seconds, perSec float64 }
+
+// mostSpans bounds the memory of what was sent.
+const mostSpans = 64
+
+// queue says how many requests are at the server at the end of an interval in which sent per second were sent to it:
+// who left in its middle had come as long before as answers took, so that all who came since then, less those who left
+// since, are there. It takes nothing from the interval before but what was sent, so that no error adds up.
 func (q *quiet) queue(sent, seconds float64) {
-	switch {
-	case !q.waits():
-		q.held, q.queued = 0, false
-	case !q.queued:
-		q.held, q.queued = sent*(2*q.took-q.base), true
-	default:
-		q.held = math.Max(0, q.held+(sent-q.done)*seconds)
-		if q.held == 0 && q.took >= q.last { // counted out, and answers take ever longer: more came than was thought
-			q.held = sent * q.took
+	q.sent = append([]span{{seconds, sent}}, q.sent[:min(len(q.sent), mostSpans-1)]...)
+	if q.held = 0; !q.waits() {
+		return
+	}
+	came, left := 0.0, q.took+seconds/2
+	for i, s := range q.sent {
+		part := math.Min(left, s.seconds)
+		if i == len(q.sent)-1 {
+			part = left
 		}
+		came += part * s.perSec
+		left -= part
+	}
+	q.held = math.Max(0, came-q.done*seconds/2)
+	if q.held == 0 && q.took >= q.last { // answers take ever longer: more came than was thought
+		q.held = sent * q.took
 	}
 }
 

@@ -15,7 +15,6 @@ var spread = [believedWorlds]float64{0, 1.2247, -1.2247}
 // worlds are what is believed of a pool: a few worlds, each as likely, that differ in the load and in the numbers of
 // slots as far as these are not known, the first with the load that is believed; or why none can be told.
 func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
-	behind := p.backlog(pool)
 	for _, sv := range pool.Servers {
 		if len(sv.Slots) == 0 || !sv.Known {
 			return nil, fmt.Sprintf("nothing is known of server %s yet", sv.Address)
@@ -30,9 +29,9 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 			}
 			w.Servers = append(w.Servers, srv)
 		}
-		for k, g := range pool.Groups {
+		for _, g := range pool.Groups {
 			a := p.offered[g.Name]
-			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: (a.perSec() + behind[k]) *
+			v := Service{Name: g.Name, Method: g.Method, Arrival: a.kind(), OfferedPerSec: a.perSec() *
 				math.Exp(spread[i]*a.uncertain()), Admission: p.cfg.Admission[g.Name],
 				FixedWeights: p.cfg.FixedWeights || p.cfg.Fixed[g.Name] != ""}
 			live := 0
@@ -50,6 +49,19 @@ func (p *Policy) worlds(pool *tuner.PoolBelief) (out []World, why string) {
 		out = append(out, w)
 	}
 	return out, ""
+}
+
+// behind adds to the load of worlds what has to be served beside it.
+func (p *Policy) behind(worlds []World, pool *tuner.PoolBelief) {
+	backlog := p.backlog(pool)
+	for k := range backlog {
+		offered := p.offered[pool.Groups[k].Name].perSec()
+		for i := range worlds {
+			if offered > 0 {
+				worlds[i].Services[k].OfferedPerSec *= 1 + backlog[k]/offered
+			}
+		}
+	}
 }
 
 const (
@@ -205,71 +217,33 @@ func (p *Policy) server(pool *tuner.PoolBelief, j, i, n int) (srv Server, why st
 		srv.Slots = p.levels.Capacity[sv.Address] * max(srv.Scaling.SlotsPerUnit, 1)
 	}
 	srv.SCV /= math.Max(work, 1e-9)
-	p.fullOne(&srv, pool, sv)
+	p.fullOne(&srv, pool)
 	return srv, ""
 }
 
-// fullOne is what a server is taken for while it is full and requests wait: one that takes as long as it did when
-// nothing waited, and has the slots that are then busy with what it finishes. Whether it has lost slots or become
+// fullOne is what a server is taken for that was full of late, where the tuner believes in more or fewer slots than its
+// waits leave possible: one that takes as long as it did when nothing waited. Whether it has lost slots or become
 // slower cannot be told before its queue is gone; how much it finishes is the same, and that is what admission has to
 // know at once.
-func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief, sv *tuner.ServerBelief) {
-	full := sv.Inside > waitsShare*float64(srv.Slots)+waitsFew
-	for _, g := range pool.Groups { // how many slots it has is hardly known of a server that was never full
-		full = full || p.quietOf(srv.Name, g.Name).waits()
-	}
-	n := p.narrow[srv.Name]
-	if n != nil && p.elapsed-n.at > narrowMemory {
-		n = nil
-	}
-	if srv.Scaling.On() || !full && n == nil {
+func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief) {
+	is := p.shown[srv.Name]
+	if !is.full || srv.Scaling.On() {
 		return
 	}
-	busy, held := 0.0, 0.0
-	for k, g := range pool.Groups {
-		if srv.ServiceSec[k] <= 0 {
-			continue
-		}
-		q := p.quietOf(srv.Name, g.Name)
-		if q.base <= 0 {
-			return
-		}
-		busy += q.done * q.base
-		srv.ServiceSec[k] = math.Min(srv.ServiceSec[k], q.base)
-		if !g.Method.LoadAware() {
-			held += q.held
+	slots := int(math.Min(float64(srv.Slots), is.high))
+	if !is.queued { // of one that was full since it is known nobody knows what a request takes without waiting
+		slots = max(slots, int(is.low))
+	}
+	if slots == srv.Slots {
+		return
+	}
+	for k, sec := range srv.ServiceSec {
+		if base := p.quietOf(srv.Name, pool.Groups[k].Name).base; sec > 0 && base > 0 {
+			srv.ServiceSec[k] = base * is.fit
 		}
 	}
-	if full {
-		is := &narrow{slots: max(1, int(math.Round(busy))), at: p.elapsed, fit: 1}
-		switch {
-		case held > waitsShare*float64(is.slots)+waitsFew: // it had work all the time
-			is.fit = math.Max(1, math.Min(fitMost, float64(is.slots)/busy))
-		case n != nil: // an interval in which the queue ends finishes less than could be
-			is.slots, is.fit = max(is.slots, n.slots), n.fit
-		}
-		n = is
-		p.narrow[srv.Name] = n
-	}
-	for k := range srv.ServiceSec {
-		srv.ServiceSec[k] *= n.fit
-	}
-	srv.Slots = min(srv.Slots, max(n.slots, int(math.Round(busy))))
+	srv.Slots = slots
 }
-
-// narrow is the most that a server was taken for while it was full of late. It counts for a while after its queue has
-// gone: the few intervals of a queue that is refused away at once say little of slots to a belief that was formed in
-// hours.
-type narrow struct {
-	slots int
-	fit   float64 // times the service times, so that the slots finish what it was seen to finish
-	at    float64 // control time, s
-}
-
-const (
-	narrowMemory = 60.0 // s
-	fitMost      = 1.1
-)
 
 func (p *Policy) quietOf(server, upstream string) *quiet {
 	if p.quiet[server] == nil {

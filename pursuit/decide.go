@@ -58,6 +58,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		p.fill(&d, &worlds[0], target, now, inForce)
 		return d
 	}
+	p.behind(worlds, pool)
 	plan, err := p.plan(worlds, now)
 	if err != nil {
 		return hold("%v", err)
@@ -226,9 +227,12 @@ func missed(w *World, f *Found, terms map[string]objective.Terms) string {
 		if t.Holds(d) {
 			continue
 		}
-		out = append(out, fmt.Sprintf("the bound of %s, %.1f ms, is missed by %.1f ms at this load with the controls "+
-			"that are allowed",
-			w.Services[k].Name, t.Bound.Seconds()*1e3, (d-t.Bound.Seconds())*1e3))
+		why := fmt.Sprintf("the bound of %s, %.1f ms, is missed by %.1f ms at this load with the controls that are "+
+			"allowed", w.Services[k].Name, t.Bound.Seconds()*1e3, (d-t.Bound.Seconds())*1e3)
+		if least := f.Least[k]; least < d {
+			why += fmt.Sprintf("; %.1f ms could be met", least*1e3)
+		}
+		out = append(out, why)
 	}
 	return strings.Join(out, ", ")
 }

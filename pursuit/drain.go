@@ -37,6 +37,9 @@ func (p *Policy) drain(w *World, now Setting) (s Setting, ok bool) {
 			return s, false
 		}
 		slots := float64(srv.Slots)
+		if is := p.shown[srv.Name]; is.low > 0 && !is.full {
+			slots = math.Min(slots, is.low)
+		}
 		work := 0.0 // that waits, s
 		for k := range w.Services {
 			work += p.quietOf(srv.Name, w.Services[k].Name).held * srv.ServiceSec[k]
@@ -69,8 +72,7 @@ func (p *Policy) drain(w *World, now Setting) (s Setting, ok bool) {
 		}
 		admitted := math.Min(v.OfferedPerSec, math.Max(0, total)/sec)
 		if v.Admission.Most > 0 && v.OfferedPerSec > 0 {
-			step := v.Admission.StepSize()
-			s.Blocked[k] = v.Admission.Clamp(math.Ceil((1-admitted/v.OfferedPerSec)/step-1e-9) * step)
+			s.Blocked[k] = v.Admission.Clamp(1 - admitted/v.OfferedPerSec)
 			admitted = (1 - s.Blocked[k]) * v.OfferedPerSec
 		}
 		total -= admitted * sec

@@ -33,7 +33,7 @@ type Policy struct {
 	courses map[string]*course
 	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
-	narrow  map[string]*narrow // by server
+	shown   map[string]shown // by server
 	levels  control.Levels
 	scaled  map[string]float64 // control time at which the capacity of a server was last changed, s
 	blocked map[string]float64 // control time at which the share of an upstream was last changed, s
@@ -71,7 +71,7 @@ func New(cfg Config) (*Policy, error) {
 		return nil, err
 	}
 	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{},
-		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, narrow: map[string]*narrow{},
+		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
 		scaled:  map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
@@ -234,7 +234,8 @@ func (p *Policy) watch(s *vts.Sample, inForce weights.Set, seconds float64) {
 		p.watched += seconds
 	}
 	for _, pool := range p.tuner.Beliefs() {
-		for _, sv := range pool.Servers {
+		for j, sv := range pool.Servers {
+			p.show(&pool, j, inForce, seconds)
 			l, ok := p.cfg.Scaling[sv.Address]
 			if !ok || !l.On() {
 				continue

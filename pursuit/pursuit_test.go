@@ -260,12 +260,15 @@ func TestDecisionsSayWhatIsUsedAndWhyNot(t *testing.T) {
 		{"admission that is off refuses nobody", func(c *pursuit.Config, _ *deathstarbench.Scenario) {
 			c.Admission = nil
 		}, false, "is missed by"},
+		{"and what could be met instead is said", func(c *pursuit.Config, _ *deathstarbench.Scenario) {
+			c.Admission = nil
+		}, false, " ms could be met"},
 		{"a bound that no load is light enough for is held, and nobody refused",
 			func(c *pursuit.Config, sc *deathstarbench.Scenario) {
 				sc.Upstreams[0].Objective.Bound,
 					sc.Upstreams[0].Objective.Knee = deathstarbench.Duration(20*time.Millisecond), 0
 				c.Objective, _ = objective.New(sc.Spec())
-			}, false, "cannot be met at any load"},
+			}, false, "20.0 ms, cannot be met at any load: a request takes "},
 		{"the load is watched first", func(c *pursuit.Config, _ *deathstarbench.Scenario) { c.Watch = time.Hour },
 			false, "watching the load for another"},
 		{"an upstream that the objective does not name", func(c *pursuit.Config, sc *deathstarbench.Scenario) {

@@ -17,7 +17,8 @@ play() { # scenario flags...
   "$binary" arena "$scenario" --world testbed --actuator live --seeds 1 --out "$out/$scenario" "$@" >"$out/$scenario.txt"
 }
 pids=()
-for scenario in mesh-throughput mesh-throughput-unseen mesh-differentiation mesh-guarantee; do
+for scenario in mesh-throughput mesh-throughput-unseen mesh-differentiation mesh-guarantee \
+  mesh-delay-bound mesh-tardiness; do
   play "$scenario" --policy optimal,pursue --duration "$duration" --warmup "$warmup" &
   pids+=($!)
 done
@@ -47,6 +48,8 @@ picture mesh-throughput throughput
 picture mesh-throughput-unseen throughput-unseen
 picture mesh-differentiation differentiation
 picture mesh-guarantee guarantee
+picture mesh-delay-bound delay-bound
+picture mesh-tardiness tardiness
 picture mesh-compute-steps compute
 picture mesh-brown-out brown-out
 [ $failed -eq 0 ] || { echo "objectives: not everything could be played" >&2; exit 1; }

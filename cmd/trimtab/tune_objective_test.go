@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,7 +25,7 @@ import (
 )
 
 // The daemon with an objective on a real NGINX: more is asked for than two servers can serve, a share is refused with
-// Retry-After, and when the daemon ends everybody is let in again.
+// Retry-After, and when telemetry is gone, or the daemon ends, everybody is let in again.
 func TestE2EDaemonWithAnObjective(t *testing.T) {
 	twoAtATime := func(int) http.HandlerFunc {
 		slots := make(chan struct{}, 2)
@@ -48,6 +51,7 @@ name = "app"
 bound = "150ms"
 max_blocked = 0.9
 `})
+	blind := b.pageThatGoes()
 	var refused, odd atomic.Int64
 	b.ask(250, func(int) bool { return true }, func(resp *http.Response) { // and 160 can be served
 		switch {
@@ -75,6 +79,8 @@ max_blocked = 0.9
 		!strings.Contains(out.String(), "Objective throughput") {
 		t.Errorf("explain: code %d: %s%s", code, out, errs)
 	}
+	blind.Store(true)
+	await(t, "everybody to be let in without telemetry", func() bool { return share() == 0 })
 	if code := stop(); code != 0 {
 		t.Errorf("stopped: code %d: %s", code, stderr)
 	}
@@ -84,6 +90,35 @@ max_blocked = 0.9
 	if n := odd.Load(); n > 0 {
 		t.Errorf("%d answers were neither 200 nor the refusal", n)
 	}
+}
+
+// pageThatGoes puts the daemon's status page behind a proxy that answers 503 while the switch is on.
+func (b *bed) pageThatGoes() *atomic.Bool {
+	b.t.Helper()
+	var gone atomic.Bool
+	behind, err := url.Parse(b.page)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = behind.Scheme, behind.Host
+	}}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gone.Load() {
+			http.Error(w, "gone", http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	b.t.Cleanup(front.Close)
+	text, err := os.ReadFile(b.config)
+	if err == nil {
+		err = os.WriteFile(b.config, bytes.ReplaceAll(text, []byte(b.page), []byte(front.URL+behind.Path)), 0o600)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return &gone
 }
 
 // station is a server of so many slots, 50 ms a request.
