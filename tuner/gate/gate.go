@@ -16,6 +16,7 @@ const (
 	BoundBudget     Bound = "budget"
 	BoundGain       Bound = "gain"
 	BoundPatience   Bound = "patience"
+	BoundSettle     Bound = "settling"
 	BoundStale      Bound = "stale"
 	BoundEject      Bound = "eject_limit"
 	BoundOperator   Bound = "operator"
@@ -32,6 +33,7 @@ var words = map[Bound]string{
 	BoundBudget:     "no change is left in the budget",
 	BoundGain:       "the predicted gain does not pay for a change",
 	BoundPatience:   "the gain has not lasted long enough",
+	BoundSettle:     "the last change is still settling",
 	BoundStale:      "the sample covers no time or is missing",
 	BoundEject:      "as many servers are ejected as may be",
 	BoundOperator:   "somebody else changed the weights: theirs are the new base",
@@ -115,6 +117,8 @@ func (s *State) Judge(p *params.Params, b *Budget, q Question) Verdict {
 	case q.GainShare < v.Price:
 		return hold(BoundGain, "%.1f %% better expected, %.1f %% needed while %d changes are left", percent,
 			100*v.Price, b.Left())
+	case s.Changes > 0 && s.SinceSec < p.SettleSec:
+		return hold(BoundSettle, "%.0f %% better expected, but the last change is still settling", percent)
 	case s.LastedSec < patience(p, q) && !s.fresh(p, q):
 		return hold(BoundPatience, "%.0f %% better expected, for %.0f s of the %.0f s that it has to last", percent,
 			s.LastedSec, patience(p, q))

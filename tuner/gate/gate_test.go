@@ -91,7 +91,7 @@ func TestAnEmergencyBorrowsAsManyChangesAsABudgetHolds(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, Persistence: 4}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 8, Persistence: 4, SettleSec: 1.5}
 	good := Question{GainShare: 0.2, Differs: true}
 	for _, c := range []struct {
 		name  string
@@ -108,6 +108,8 @@ func TestJudge(t *testing.T) {
 			Question{GainShare: 0.02, Differs: true}, BoundGain},
 		{"a gain that would pay with a full budget", State{LastedSec: 6, SinceSec: 100}, 2, good, BoundGain},
 		{"no change left", State{LastedSec: 6, SinceSec: 100}, 0.9, good, BoundBudget},
+		{"after a change nothing is judged", State{LastedSec: 6, SinceSec: 1, Changes: 1}, 6, good, BoundSettle},
+		{"before the first one there is nothing to settle", State{LastedSec: 6, SinceSec: 1}, 6, good, ""},
 		{"a change for the worse", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: -5, Differs: true},
 			BoundGain},
 	} {
@@ -130,7 +132,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, Persistence: 4}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 8, Persistence: 4, SettleSec: 1.5}
 	emergency := Question{GainShare: 0.9, Differs: true, Urgent: true}
 	for _, c := range []struct {
 		name string
@@ -163,7 +165,7 @@ func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
 }
 
 func TestPatienceBeginsAnew(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, Persistence: 4}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 8, Persistence: 4, SettleSec: 1.5}
 	pays, not := Question{GainShare: 0.2, Differs: true}, Question{GainShare: 0.01, Differs: true}
 	for _, c := range []struct {
 		name    string
@@ -268,7 +270,7 @@ func TestMostEjected(t *testing.T) {
 }
 
 func TestEveryBoundHasWords(t *testing.T) {
-	for _, b := range []Bound{BoundDeadBand, BoundBudget, BoundGain, BoundPatience, BoundStale, BoundEject, BoundOperator,
+	for _, b := range []Bound{BoundDeadBand, BoundBudget, BoundGain, BoundPatience, BoundSettle, BoundStale, BoundEject, BoundOperator,
 		BoundAllFailing, BoundIdle, BoundUnknown, BoundOne, BoundTurn} {
 		if b.Words() == "" {
 			t.Errorf("%s has no words", b)

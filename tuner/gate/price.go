@@ -60,7 +60,7 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	}
 	// The longer nothing was new, the likelier a gain is one of the model only.
 	least := p.MinGain
-	least *= 1 + q.QuietSec/p.QuietSec
+	least *= math.Min(1+q.QuietSec/p.QuietSec, p.QuietMost)
 	if q.Calm {
 		least = math.Max(least, p.CalmPrice*p.MinGain)
 	}

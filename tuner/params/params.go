@@ -27,6 +27,7 @@ type Params struct {
 	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"chosen: servers that shed and hang, 10 to 60"`
 	FailureFew     float64 `unit:"requests" about:"answers that weigh as much as what was believed of failures: one in a few is chance" from:"chosen: servers that shed and hang, 5 to 20"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
+	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
 	LeastPart      float64 `unit:"ratio" most:"1" about:"least part of a response time that is service" from:"estimate: the queue is 49 services long"`
 	SampleShare    float64 `unit:"ratio" off:"0" most:"1" about:"part of the variance of waits that classes of a server do not share" from:"chosen: by hand"`
 	SCVFirst       float64 `unit:"scv" about:"spread of service times of a group before it was seen" from:"estimate: between constant and exponential"`
@@ -61,6 +62,8 @@ type Params struct {
 	CalmPrice    float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
+	QuietMost    float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by" from:"chosen: by hand"`
+	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
 	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
 	RefillSec    float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
 }
@@ -87,6 +90,7 @@ func Default() Params {
 		FailureMemory:  14,
 		FailureFew:     8,
 		SpreadRequests: 2000,
+		SpreadMost:     16,
 		LeastPart:      0.02,
 		SampleShare:    0.3,
 		SCVFirst:       0.6,
@@ -118,6 +122,8 @@ func Default() Params {
 		CalmPrice:      3,
 		DeadBand:       0.05,
 		QuietSec:       120,
+		QuietMost:      8,
+		SettleSec:      1.5,
 		BurstChanges:   6,
 		RefillSec:      30,
 	}
