@@ -466,7 +466,7 @@ func TestWeightsAndServersHaveOneForm(t *testing.T) {
 	}
 	for name, d := range defs {
 		for key, value := range of(d, "properties") {
-			ok := true
+			var ok bool
 			switch {
 			case key == "server":
 				ok = value.(schema)["type"] == "string"
