@@ -45,7 +45,7 @@ func (b build) image() error {
 }
 
 func (b build) imageOf(arch string) (v1.Image, error) {
-	binary, err := os.ReadFile(b.binary(arch))
+	binary, err := os.ReadFile(b.static(arch))
 	if err != nil {
 		return nil, err
 	}

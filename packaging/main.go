@@ -13,7 +13,7 @@ import (
 // build is what is made of what.
 type build struct {
 	root    string    // of the project
-	in      string    // folder with trimtab-linux-ARCH, man and completions
+	in      string    // folder with trimtab-linux-ARCH, trimtab-pie-ARCH, man and completions
 	out     string    // folder of the results
 	version string    // as git describes it, such as v2.0.0-3-gabcdef
 	at      time.Time // of the commit
@@ -71,4 +71,7 @@ func (b build) number() string {
 	return strings.ReplaceAll(v, "-", "+")
 }
 
-func (b build) binary(arch string) string { return filepath.Join(b.in, "trimtab-linux-"+arch) }
+// static is the program that needs nothing of the machine; pie the position-independent one of the packages, which needs
+// its dynamic loader.
+func (b build) static(arch string) string { return filepath.Join(b.in, "trimtab-linux-"+arch) }
+func (b build) pie(arch string) string    { return filepath.Join(b.in, "trimtab-pie-"+arch) }

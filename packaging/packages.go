@@ -29,7 +29,7 @@ func (b build) pack(format, arch string) error {
 	info.RPM.BuildHost = "localhost"
 	info.RPM.Summary = "Tunes the upstream weights of NGINX while it serves traffic"
 	if format == "deb" {
-		info.Depends = []string{"passwd"}
+		info.Depends = []string{"libc6", "passwd"} // libc6 has the loader
 		info.Recommends = []string{"nginx", "libnginx-mod-http-lua"}
 		info.Deb.Scripts.Templates = b.path("packaging/deb/templates")
 	}
@@ -61,7 +61,7 @@ func (b build) contents(format, arch string) files.Contents {
 		list = append(list, &files.Content{Source: from, Destination: to, Type: kind,
 			FileInfo: &files.ContentFileInfo{Mode: mode, MTime: b.at, Owner: "root", Group: "root"}})
 	}
-	add(b.binary(arch), "/usr/bin/trimtab", "", 0o755)
+	add(b.pie(arch), "/usr/bin/trimtab", "", 0o755)
 	add(filepath.Join(b.in, "trimtab.service"), "/usr/lib/systemd/system/trimtab.service", "", 0o644)
 	add(filepath.Join(b.in, "trimtab.toml"), "/etc/trimtab/trimtab.toml", files.TypeConfigNoReplace, 0o644)
 	for _, name := range []string{"README.md", "CHANGELOG.md", "LICENSE", "THIRD_PARTY_NOTICES"} {

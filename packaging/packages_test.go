@@ -31,6 +31,8 @@ func ready(t *testing.T) build {
 	}
 	write("trimtab-linux-amd64", "a program for amd64")
 	write("trimtab-linux-arm64", "a program for arm64")
+	write("trimtab-pie-amd64", "a position-independent program for amd64")
+	write("trimtab-pie-arm64", "a position-independent program for arm64")
 	write("trimtab.service", "[Service]\nExecStart=/usr/bin/trimtab tune\n")
 	write("trimtab.toml", "# interval = \"3s\"\n")
 	for _, shell := range []string{"bash", "zsh", "fish"} {
@@ -154,7 +156,7 @@ func TestTheDebHoldsWhatItShould(t *testing.T) {
 	if !strings.Contains(string(control["/templates"].text), "Template: trimtab/remove-state") {
 		t.Error("the question of the purge is missing")
 	}
-	if got := string(data["/usr/bin/trimtab"].text); got != "a program for amd64" {
+	if got := string(data["/usr/bin/trimtab"].text); got != "a position-independent program for amd64" {
 		t.Errorf("got program %q", got)
 	}
 	for path, mode := range map[string]int64{

@@ -33,7 +33,11 @@ mkdir -p "$out" "$build/man"
 arches=${ARCHES:-amd64 arm64}
 for arch in $arches; do
   echo "packages: trimtab for linux/$arch" >&2
-  CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOAMD64=v1 go build -trimpath -buildvcs=auto -ldflags "-s -w -X main.version=$version" -o "$build/trimtab-linux-$arch" ./cmd/trimtab
+  # Go's linker makes no static program that is position-independent: deb and rpm have one that the loader places.
+  for mode in exe:linux pie:pie; do
+    CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOAMD64=v1 go build -trimpath -buildmode="${mode%:*}" -buildvcs=auto \
+      -ldflags "-s -w -X main.version=$version" -o "$build/trimtab-${mode#*:}-$arch" ./cmd/trimtab
+  done
   cp "$build/trimtab-linux-$arch" "$out/"
 done
 own=$build/trimtab-linux-$(go env GOARCH)

@@ -236,7 +236,7 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 				continue
 			}
 			service := b.Service(l.class) * b.Slowed()
-			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > par.LongQueueSec {
+			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > math.Max(par.LongQueueSec, par.LongWait*service) {
 				return true
 			}
 		}

@@ -58,6 +58,7 @@ type Params struct {
 	Few          float64 `unit:"requests" about:"that wait by chance" from:"estimate: a burst"`
 	Overloaded   float64 `unit:"ratio" about:"utilisation from which a queue does not go by itself" from:"convention: full use but for the noise"`
 	LongQueueSec float64 `unit:"s" about:"work that waits and is no short queue" from:"estimate: less than patience"`
+	LongWait     float64 `unit:"services" about:"that it must be, too" from:"estimate: ten services are long for any service"`
 	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	CalmPrice    float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
@@ -118,6 +119,7 @@ func Default() Params {
 		Few:            3,
 		Overloaded:     0.97,
 		LongQueueSec:   1,
+		LongWait:       10,
 		UrgentGain:     0.3,
 		CalmPrice:      3,
 		DeadBand:       0.05,
