@@ -73,7 +73,7 @@ func (t *Tuner) settled(p *pool) (fresh, calm bool) {
 		return false, false
 	}
 	// Two regimes of a load that is steady to the eye are none to hurry for.
-	began := sec < t.params.RateMemory && p.quietSec < t.params.RateMemory
+	began := sec < t.params.HorizonSec && p.quietSec < t.params.HorizonSec
 	ends := false
 	for _, l := range likely {
 		ends = ends || stays < 1-soon && l.Probability >= leastLikely &&

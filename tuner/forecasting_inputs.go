@@ -26,7 +26,7 @@ func (v *tail) observe(seconds float64, r estimate.Reading) {
 	if r.Count > 1 {
 		n := r.Count - 1
 		v.requests += n
-		v.sum += n * math.Min(math.Max(r.SCV, scvLeast), scvMost)
+		v.sum += n * r.SCV
 	}
 }
 

@@ -94,7 +94,7 @@ func (p *pool) key() string { return strings.Join(p.names(), "\n") }
 
 const (
 	scvLeast  = 0.02
-	scvMost   = 8
+	scvMost   = 8   // beyond it are time-outs, not service
 	knownMean = 100 // requests of which a mean is known
 )
 
@@ -331,7 +331,7 @@ func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess
 	r.ResponseSec = math.Min(math.Max(float64(p.ResponseMsec), leastMsec*served)/1e3/served, mostResponseSec)
 	if n, sum, square, ok := objective.MomentsOf(*p); ok && n > 1 {
 		mean := sum / n
-		r.SCV = math.Max(scvLeast, square/n/(mean*mean)-1)
+		r.SCV = math.Min(math.Max(scvLeast, square/n/(mean*mean)-1), scvMost)
 	}
 	return r
 }
@@ -359,8 +359,7 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 	}
 	g.learned.Decay(math.Exp(-seconds / par.SCVMemory))
 	if n > 0 {
-		k := (1 - math.Exp(-seconds/par.SCVMemory)) * n / (n + knownMean)
-		g.scv += k * (math.Min(math.Max(sum/n, scvLeast), scvMost) - g.scv)
+		g.scv += (1 - math.Exp(-seconds/par.SCVMemory)) * n / (n + knownMean) * (sum/n - g.scv)
 	}
 	if !g.given && g.deadline == 0 && g.learned.N > knownMean {
 		g.deadline = objective.DeadlineOf(g.learned, g.priority).Seconds()

@@ -87,7 +87,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 			if s.scv[k] == 0 {
 				g = 1
 			}
-			s.scv[k] += g * (math.Min(r[k].SCV, p.SpreadMost) - s.scv[k])
+			s.scv[k] += g * (r[k].SCV - s.scv[k])
 		}
 	}
 	s.done, s.inside = done, inside

@@ -140,5 +140,5 @@ func (s *State) Committed() { *s = State{Changes: s.Changes + 1} }
 
 // fresh reports whether a new load is a reason not to wait: one change answers it, those after are judged as any.
 func (s *State) fresh(p *params.Params, q Question) bool {
-	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.RateMemory/2)
+	return q.Fresh && (s.Changes == 0 || s.SinceSec >= p.HorizonSec/2)
 }

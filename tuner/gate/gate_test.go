@@ -91,7 +91,7 @@ func TestAnEmergencyBorrowsAsManyChangesAsABudgetHolds(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 8, Persistence: 4, SettleSec: 1.5}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, UrgentGain: 0.3, Persistence: 4, SettleSec: 1.5}
 	good := Question{GainShare: 0.2, Differs: true}
 	for _, c := range []struct {
 		name  string
@@ -132,7 +132,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 8, Persistence: 4, SettleSec: 1.5}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, UrgentGain: 0.3, Persistence: 4, SettleSec: 1.5}
 	emergency := Question{GainShare: 0.9, Differs: true, Urgent: true}
 	for _, c := range []struct {
 		name string
@@ -165,7 +165,7 @@ func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
 }
 
 func TestPatienceBeginsAnew(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 8, Persistence: 4, SettleSec: 1.5}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, UrgentGain: 0.3, Persistence: 4, SettleSec: 1.5}
 	pays, not := Question{GainShare: 0.2, Differs: true}, Question{GainShare: 0.01, Differs: true}
 	for _, c := range []struct {
 		name    string

@@ -58,9 +58,8 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	if s.fresh(p, q) && b.Allows(false) {
 		return p.MinGain
 	}
-	// The longer nothing was new, the likelier a gain is one of the model only.
-	least := p.MinGain
-	least *= math.Min(1+q.QuietSec/p.QuietSec, p.QuietMost)
+	// The longer nothing was new, the likelier a gain is one of the model only; what is enough in an emergency is enough.
+	least := max(p.MinGain, min(p.MinGain*(1+q.QuietSec/p.QuietSec), p.UrgentGain))
 	if q.Calm {
 		least = math.Max(least, p.CalmPrice*p.MinGain)
 	}

@@ -6,12 +6,12 @@ import (
 	"trimtab/tuner/params"
 )
 
-// Rate follows how many requests arrive per second: the mean over Params.RateMemory while what differs is chance, and
+// Rate follows how many requests arrive per second: the mean over Params.HorizonSec while what differs is chance, and
 // the last interval as soon as it is not.
 type Rate struct {
 	params *params.Params
 	perSec float64
-	sec    float64 // behind it, at most RateMemory
+	sec    float64 // behind it, at most HorizonSec
 }
 
 // NewRate returns a rate of which nothing is known.
@@ -28,7 +28,7 @@ func (r *Rate) Observe(perSec, seconds float64) {
 		r.perSec, r.sec = perSec, seconds
 		return
 	}
-	r.sec = math.Min(r.sec+seconds, math.Max(r.params.RateMemory, seconds))
+	r.sec = math.Min(r.sec+seconds, math.Max(r.params.HorizonSec, seconds))
 	r.perSec += seconds / r.sec * (perSec - r.perSec)
 }
 

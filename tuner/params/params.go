@@ -27,7 +27,6 @@ type Params struct {
 	FailureMemory  float64 `unit:"s" about:"how long failures are remembered of a server that is hardly asked any more" from:"chosen: servers that shed and hang, 10 to 60"`
 	FailureFew     float64 `unit:"requests" about:"answers that weigh as much as what was believed of failures: one in a few is chance" from:"chosen: servers that shed and hang, 5 to 20"`
 	SpreadRequests float64 `unit:"requests" about:"in which the spread of response times is learned" from:"estimate: a variance is known to 5 % after so many"`
-	SpreadMost     float64 `unit:"scv" off:"1e9" about:"most that a spread of response times counts as" from:"estimate: beyond it are time-outs, not service"`
 	LeastPart      float64 `unit:"ratio" most:"1" about:"least part of a response time that is service" from:"estimate: the queue is 49 services long"`
 	SampleShare    float64 `unit:"ratio" off:"0" most:"1" about:"part of the variance of waits that classes of a server do not share" from:"chosen: by hand"`
 	SCVFirst       float64 `unit:"scv" about:"spread of service times of a group before it was seen" from:"estimate: between constant and exponential"`
@@ -37,8 +36,7 @@ type Params struct {
 	TriedAgain     float64 `unit:"ratio" most:"1" about:"of what it should have been sent, at most, is what a server is sent while NGINX passes over it" from:"estimate: fail_timeout lets one in some intervals"`
 	LeastProbable  float64 `unit:"probability" off:"0" most:"1" about:"numbers of slots below it are left out of a belief" from:"estimate: saves most of the work of a plan"`
 
-	RateMemory   float64 `part:"load" unit:"s" about:"time over which the rate of requests is averaged while what differs is chance" from:"estimate: the planning horizon"`
-	RateSurprise float64 `unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
+	RateSurprise float64 `part:"load" unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
 
 	LoadNews     float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
 	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
@@ -48,7 +46,7 @@ type Params struct {
 	KnownStress  float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
 	ForecastSec  float64 `unit:"s" off:"0" about:"how far ahead regimes are expected" from:"estimate: what a change takes to be made and to pay"`
 	MeanShare    float64 `unit:"deadlines" off:"0" about:"weight of the mean response time beside tardiness" from:"chosen: by hand"`
-	HorizonSec   float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long" from:"estimate: some control intervals"`
+	HorizonSec   float64 `unit:"s" about:"time that a plan looks ahead: a queue beyond full use grows for so long, and rates are averaged over it while what differs is chance" from:"estimate: some control intervals"`
 	Pull         float64 `unit:"nat" off:"0" about:"price of spreading a class other than by capacity" from:"chosen: worlds 1 to 99, 0.2 to 5; flat"`
 	PullAware    float64 `unit:"nat" about:"the same in an emergency, and of methods that go by what servers hold, where what a weight does is known less" from:"chosen: worlds 1 to 99, 0.2 to 100; flat between 2 and 20"`
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
@@ -63,7 +61,6 @@ type Params struct {
 	CalmPrice    float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
-	QuietMost    float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by" from:"chosen: by hand"`
 	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
 	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
 	RefillSec    float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
@@ -91,7 +88,6 @@ func Default() Params {
 		FailureMemory:  14,
 		FailureFew:     8,
 		SpreadRequests: 2000,
-		SpreadMost:     16,
 		LeastPart:      0.02,
 		SampleShare:    0.3,
 		SCVFirst:       0.6,
@@ -100,7 +96,6 @@ func Default() Params {
 		PassedOver:     20,
 		TriedAgain:     0.2,
 		LeastProbable:  0.02,
-		RateMemory:     20,
 		RateSurprise:   4,
 		LoadNews:       0.25,
 		Headroom:       1.15,
@@ -124,7 +119,6 @@ func Default() Params {
 		CalmPrice:      3,
 		DeadBand:       0.05,
 		QuietSec:       120,
-		QuietMost:      8,
 		SettleSec:      1.5,
 		BurstChanges:   6,
 		RefillSec:      30,
