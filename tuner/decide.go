@@ -51,7 +51,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	want, rounded := p.settings(x, ejections)
 	q := gate.Question{Urgent: urgent, QuietSec: p.quietSec}
 	q.Differs = differs(rounded, now, t.params.DeadBand)
-	q.Fresh, q.Calm = t.settled(p)
+	q.Fresh = t.fresh(p)
 	costs := problem.Costs(now, rounded)
 	hold, change := costs[0], costs[1]
 	q.GainShare = 1 - math.Exp(change-hold)
@@ -231,12 +231,8 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 			if b.Fail[l.class] > par.Failing {
 				return true
 			}
-			queue := b.Inside - par.Saturated*b.MeanSlots() - par.Few
-			if queue <= 0 || len(b.Slots) == 0 {
-				continue
-			}
-			service := b.Service(l.class) * b.Slowed()
-			if used[l.index] > par.Overloaded || queue*service/b.MeanSlots() > math.Max(par.LongQueueSec, par.LongWait*service) {
+			queue := b.Queue()
+			if queue > 0 && len(b.Slots) > 0 && (used[l.index] > par.Overloaded || queue > par.LongWait*b.MeanSlots()) {
 				return true
 			}
 		}

@@ -60,30 +60,25 @@ func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []pl
 // leastLikely is the probability below which a regime that may follow is not planned for.
 const leastLikely = 0.02
 
-// settled reports whether a known regime has just begun or is about to end, so that what a change brings will last, or
-// else goes on as it does. Methods that go by the requests that servers hold look after a new load by themselves.
-func (t *Tuner) settled(p *pool) (fresh, calm bool) {
+// fresh reports whether a known regime has just begun or is about to end, so that what a change brings will last.
+// Methods that go by the requests that servers hold look after a new load by themselves.
+func (t *Tuner) fresh(p *pool) bool {
 	f := t.regimes.Forecast()
-	if f == nil {
-		return false, false
+	if f == nil || !slices.ContainsFunc(p.groups, func(g *group) bool { return !g.method.LoadAware() }) {
+		return false
 	}
 	now, sec := f.Now()
 	likely, stays, known := f.Within(t.params.ForecastSec)
 	if now < 0 || !known {
-		return false, false
+		return false
 	}
 	// Two regimes of a load that is steady to the eye are none to hurry for.
-	began := sec < t.params.HorizonSec && p.quietSec < t.params.HorizonSec
-	ends := false
-	for _, l := range likely {
-		ends = ends || stays < 1-soon && l.Probability >= leastLikely &&
-			t.differ(f.Demands()[now], f.Demands()[l.Demand])
+	if sec < t.params.HorizonSec && p.quietSec < t.params.HorizonSec {
+		return true
 	}
-	moved := began || ends
-	for _, g := range p.groups {
-		fresh = fresh || moved && !g.method.LoadAware()
-	}
-	return fresh, !moved
+	return stays < 1-soon && slices.ContainsFunc(likely, func(l load.Likely) bool {
+		return l.Probability >= leastLikely && t.differ(f.Demands()[now], f.Demands()[l.Demand])
+	})
 }
 
 // differ reports whether the rates of two regimes differ by what is news.

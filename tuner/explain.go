@@ -118,8 +118,8 @@ func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimat
 		}
 		if len(b.Slots) > 0 {
 			s.Utilisation = sv.known.Utilisation()
-			s.Saturated = b.Inside > par.Saturated*s.Slots+par.Few
-			s.Backlog = math.Max(0, b.Inside-par.Saturated*s.Slots)
+			s.Backlog = b.Queue()
+			s.Saturated = s.Backlog > 0
 		}
 		e.Servers = append(e.Servers, s)
 	}

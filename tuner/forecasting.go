@@ -183,7 +183,7 @@ func (p *pool) inside(problem *plan.Problem) []float64 {
 	for j := range out {
 		b := &problem.Beliefs[j]
 		out[j] = b.Inside
-		if aware || b.Done <= 0 || b.Inside < problem.Params.Saturated*b.MeanSlots()+problem.Params.Few {
+		if aware || b.Done <= 0 || b.Queue() == 0 {
 			continue
 		}
 		response := b.Inside / b.Done

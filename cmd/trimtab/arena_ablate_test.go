@@ -16,7 +16,7 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := shell(t, "arena", "ablate", "--worlds", "2", "--first", "6", "--policy", "tuned",
-		"--only", "CalmPrice", "--set", "MinGain=1000", "--json", "--rows", rows, "--markdown", doc)
+		"--only", "QuietSec", "--set", "MinGain=1000", "--json", "--rows", rows, "--markdown", doc)
 	if code != exitOK {
 		t.Fatalf("got code %d: %s", code, stderr)
 	}
@@ -29,7 +29,7 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 		}
 		changes[v.Param+" "+v.To] = v
 	}
-	crippled, idle := changes["MinGain 1000"], changes["CalmPrice off"]
+	crippled, idle := changes["MinGain 1000"], changes["QuietSec off"]
 	if !(crippled.P99.Low > 1.1) || !(crippled.Reloads.Ratio < 1) || crippled.P99.Worlds != 2 || crippled.Dispensable {
 		t.Errorf("crippled: got %+v, want a p99 that is higher beyond chance and fewer reloads: only emergencies "+
 			"are answered", crippled)
@@ -37,7 +37,7 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 	if len(changes) != 4 {
 		t.Errorf("got %d changes, want half, twice and off of one, and a value of another", len(changes))
 	}
-	if !(idle.P99.Ratio > 0.5 && idle.P99.Ratio < 2) || idle.Default != 3 || idle.Unit != "ratio" {
+	if !(idle.P99.Ratio > 0.5 && idle.P99.Ratio < 2) || idle.Default != 120 || idle.Unit != "s" {
 		t.Errorf("got %+v, want a parameter of little effect with its default and unit", idle)
 	}
 	if kept, err := readRows(rows); err != nil || len(kept) != 10 {
@@ -45,8 +45,8 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 	}
 	text, _ := os.ReadFile(doc)
 	for _, want := range []string{
-		"`trimtab arena ablate --first 6 --only CalmPrice --policy tuned --set MinGain=1000 --worlds 2`: 10 cells",
-		"| CalmPrice | ½: 1.5 |", "| MinGain | 1000 |",
+		"`trimtab arena ablate --first 6 --only QuietSec --policy tuned --set MinGain=1000 --worlds 2`: 10 cells",
+		"| QuietSec | ½: 60 |", "| MinGain | 1000 |",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the document says %q: got %s", want, text)

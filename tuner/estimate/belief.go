@@ -64,6 +64,9 @@ func (b Belief) MeanSlots() float64 {
 	return sum
 }
 
+// Queue is how many of the requests held in the last interval waited, the slots being those expected.
+func (b Belief) Queue() float64 { return max(0, b.Inside-b.MeanSlots()) }
+
 // Refresh sets in b, what was believed of the server before, what was seen of it in the last interval.
 func (s *Server) Refresh(b *Belief) {
 	b.Inside, b.Done = s.inside, s.done

@@ -61,7 +61,6 @@ type Question struct {
 	Urgent    bool    // a server is saturated or fails: what it costs to wait is more than any change
 	Differs   bool    // the change is worth writing
 	Fresh     bool    // the load has just become one that is known to last, or soon will: there is nothing to wait for
-	Calm      bool    // a known load goes on as it does: what a change could bring was decided when it began
 	QuietSec  float64 // time in which load, servers and weights stayed as they were
 }
 

@@ -53,16 +53,13 @@ func (b *Budget) Allows(urgent bool) bool {
 func (b *Budget) Spend() { b.Level = math.Max(-b.Most, b.Level-1) }
 
 // price is the gain that a change must bring now: that of the budget, of a least gain that grows with the time without
-// news and in a known regime; in an emergency no more than Params.UrgentGain; for a fresh load the least.
+// news; in an emergency no more than Params.UrgentGain; for a fresh load the least.
 func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	if s.fresh(p, q) && b.Allows(false) {
 		return p.MinGain
 	}
 	// The longer nothing was new, the likelier a gain is one of the model only; what is enough in an emergency is enough.
 	least := max(p.MinGain, min(p.MinGain*(1+q.QuietSec/p.QuietSec), p.UrgentGain))
-	if q.Calm {
-		least = math.Max(least, p.CalmPrice*p.MinGain)
-	}
 	price := b.Price(least)
 	if q.Urgent && b.Allows(true) {
 		price = math.Min(price, p.UrgentGain)

@@ -52,13 +52,9 @@ type Params struct {
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain      float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
-	Saturated    float64 `unit:"ratio" about:"requests held per slot from which a server is saturated, beyond Few" from:"estimate: every second one waits"`
-	Few          float64 `unit:"requests" about:"that wait by chance" from:"estimate: a burst"`
 	Overloaded   float64 `unit:"ratio" about:"utilisation from which a queue does not go by itself" from:"convention: full use but for the noise"`
-	LongQueueSec float64 `unit:"s" about:"work that waits and is no short queue" from:"estimate: less than patience"`
-	LongWait     float64 `unit:"services" about:"that it must be, too" from:"estimate: ten services are long for any service"`
+	LongWait     float64 `unit:"services" about:"that requests wait which is no short queue" from:"estimate: ten services are long for any service"`
 	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
-	CalmPrice    float64 `unit:"ratio" off:"1" least:"1" about:"how many times that gain while a known regime goes on" from:"chosen: recurring worlds 1 to 12"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
 	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
 	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
@@ -110,13 +106,9 @@ func Default() Params {
 		PullAware:      8,
 		Significant:    2,
 		MinGain:        0.03,
-		Saturated:      1.5,
-		Few:            3,
 		Overloaded:     0.97,
-		LongQueueSec:   1,
 		LongWait:       10,
 		UrgentGain:     0.3,
-		CalmPrice:      3,
 		DeadBand:       0.05,
 		QuietSec:       120,
 		SettleSec:      1.5,
