@@ -8,6 +8,7 @@ import (
 	"trimtab/tuner/gate"
 	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
+	"trimtab/tuner/queueing"
 	"trimtab/weights"
 )
 
@@ -232,7 +233,7 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 				return true
 			}
 			queue := b.Queue()
-			if queue > 0 && len(b.Slots) > 0 && (used[l.index] > par.Overloaded || queue > par.LongWait*b.MeanSlots()) {
+			if queue > 0 && len(b.Slots) > 0 && (used[l.index] > queueing.NearFull || queue > par.LongWait*b.MeanSlots()) {
 				return true
 			}
 		}

@@ -158,6 +158,42 @@ func TestServerDownIsPassedOver(t *testing.T) {
 	}
 }
 
+// A page that does not record what NGINX passes on shows nothing of a server that was dead before the first request, and
+// nobody asks the second group of these servers.
+func TestAServerDeadFromTheStartHoldsNobodyUp(t *testing.T) {
+	sc := servers([]int{2, 4, 8}, []float64{1, 1, 1}, 0.01, 5*time.Minute)
+	idle := sc.Upstreams[0]
+	idle.Name, idle.Workload = "home_read_backend", "read-home-timeline"
+	sc.Upstreams = append(sc.Upstreams, idle)
+	for i := range sc.Servers {
+		sc.Servers[i].Service["read-home-timeline"] = ms(30)
+	}
+	sc.Upstreams[0].Weights = []int{1, 10, 10}
+	sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Down, Until: deathstarbench.Duration(time.Hour)}}
+	w := newWorld(t, sc, 1, "")
+	w.skewed = func(s *vts.Sample) {
+		for g := range s.Groups {
+			for i := range s.Groups[g].Peers {
+				if p := &s.Groups[g].Peers[i]; p.Server == "s00" {
+					*p = vts.PeerSample{Server: p.Server, Weight: p.Weight}
+				}
+			}
+		}
+	}
+	p := tunerFor(t, sc, "", nil)
+	for _, iv := range run(t, w, p) {
+		if iv.end > 30*time.Second && bounded(iv.explain, gate.BoundUnknown) {
+			t.Fatalf("at %v its upstreams are held because it has not answered yet", iv.end)
+		}
+	}
+	// 7 requests per second, of which it is due a third of one: twenty are missed within a minute.
+	for _, g := range p.Beliefs()[0].Groups {
+		if g.Name == "compose_backend" && (!g.Links[0].Off || g.Links[1].Off) {
+			t.Errorf("got %+v, want the dead server known as one that NGINX passes over, and no other", g.Links)
+		}
+	}
+}
+
 func TestLoadThatDoublesWithinASecondForAnHour(t *testing.T) {
 	sc := servers([]int{2, 4, 8}, []float64{1, 1, 1}, 0, time.Hour)
 	sc.Loads[0].Phases = nil

@@ -70,6 +70,8 @@ type link struct {
 	setting weights.Setting
 	passed  bool      // NGINX passes over it
 	hangs   bool      // it is sent its share and nothing ends there
+	awaited float64   // requests that it should have been sent since it answered one,
+	tried   float64   // and those that it failed
 	part    float64   // of the requests that ended in the last interval
 	tally   vts.Tally // of late
 	ended   float64   // requests that its failures were last learned from
@@ -241,17 +243,20 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 			shares[i] = float64(l.setting.Weight.Int()) / sum
 		}
 		served := p.Requests > p.Responses.Errors()
-		switch expected := shares[i] * g.rate.PerSec() * seconds; {
+		l.awaited += shares[i] * g.rate.PerSec() * seconds
+		l.tried += float64(p.Requests)
+		switch {
 		case served:
-			l.passed, l.hangs = false, false
+			l.passed, l.hangs, l.awaited, l.tried = false, false, 0, 0
 		case p.Failed:
 			l.passed, l.hangs = true, false
-		case l.passed || l.hangs || expected < t.params.PassedOver ||
-			float64(p.Requests) > expected*t.params.TriedAgain:
+		case l.passed || l.hangs || l.awaited < t.params.PassedOver || l.tried > l.awaited*t.params.TriedAgain:
 		default:
-			// Its peers get its share when NGINX passes over it, and only their own when it hangs.
+			// Its peers get its share when NGINX passes over it, and only their own when it hangs. Of one that never
+			// answered nothing could be planned.
 			others := load.Arrivals(asked, shares)
-			l.hangs = !g.method.LoadAware() && others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
+			l.hangs = !g.method.LoadAware() && l.server.known.Known() &&
+				others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
 			l.passed = !l.hangs
 		}
 		if l.off() {

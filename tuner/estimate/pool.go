@@ -180,7 +180,13 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 			m.Prob[h] = t.ofOthers(p, m, h)
 		}
 	}
-	sum, best, kept := 0.0, m.best(), 0
+	sum, best, kept, any, elsewhere := 0.0, m.best(), 0, 0.0, 0.0
+	for g := range t.log {
+		if t.weight[g] > 0 {
+			any += t.log[g]
+			elsewhere++
+		}
+	}
 	for h, q := range m.Prob {
 		if !(q < p.LeastProbable) || h == best {
 			kept++
@@ -220,6 +226,9 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			case served > 0: // nobody ever asked for it: as long as what this server does serve
 				hyp.ServiceSec[k] = math.Exp(mean)
+				out.SD[k] += q * p.ApartSD * p.ApartSD
+			case elsewhere > 0: // nor did this server ever serve anything: as long as what its peers do
+				hyp.ServiceSec[k] = math.Exp(any / elsewhere)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			default:
 				return Belief{Fail: out.Fail, SD: out.SD}

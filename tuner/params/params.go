@@ -32,7 +32,7 @@ type Params struct {
 	SCVFirst       float64 `unit:"scv" about:"spread of service times of a group before it was seen" from:"estimate: between constant and exponential"`
 	SCVMemory      float64 `unit:"s" about:"over which that spread and a deadline are learned" from:"estimate: some ten intervals"`
 	QuietWait      float64 `unit:"ratio" most:"1" about:"part of response times that is waiting up to which they show service times, and arrivals" from:"estimate: below half use"`
-	PassedOver     float64 `unit:"requests" about:"that a server should have been sent before one that ended none is passed over, or hangs" from:"estimate: by chance never"`
+	PassedOver     float64 `unit:"requests" about:"that a server should have been sent since it answered, before it is passed over, or hangs" from:"estimate: by chance never"`
 	TriedAgain     float64 `unit:"ratio" most:"1" about:"of what it should have been sent, at most, is what a server is sent while NGINX passes over it" from:"estimate: fail_timeout lets one in some intervals"`
 	LeastProbable  float64 `unit:"probability" off:"0" most:"1" about:"numbers of slots below it are left out of a belief" from:"estimate: saves most of the work of a plan"`
 
@@ -52,7 +52,6 @@ type Params struct {
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
 	MinGain      float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
-	Overloaded   float64 `unit:"ratio" about:"utilisation from which a queue does not go by itself" from:"convention: full use but for the noise"`
 	LongWait     float64 `unit:"services" about:"that requests wait which is no short queue" from:"estimate: ten services are long for any service"`
 	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
@@ -106,7 +105,6 @@ func Default() Params {
 		PullAware:      8,
 		Significant:    2,
 		MinGain:        0.03,
-		Overloaded:     0.97,
 		LongWait:       10,
 		UrgentGain:     0.3,
 		DeadBand:       0.05,
