@@ -11,7 +11,8 @@ import (
 	"trimtab/tuner"
 )
 
-// Sentences say why a pool was decided as it was, what was expected and what came of it.
+// Sentences say why a pool was decided as it was, what was expected and what came of it, and what another balancing
+// method would bring.
 func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 	out := []string{upper(Hold(p, b)) + "."}
 	if f := p.Forecast; f != nil {
@@ -42,6 +43,10 @@ func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 	}
 	for _, bound := range p.Bounds {
 		out = append(out, fmt.Sprintf("A limit took effect: %s.", bound.Words()))
+	}
+	if a := p.Advice; a != nil {
+		out = append(out, fmt.Sprintf("With %s; in NGINX's configuration the p99 would be about %s in place of %s, "+
+			"by the simulator: more than weights can bring.", a.Method, MS(a.P99MS), MS(a.NowMS)))
 	}
 	return out
 }
