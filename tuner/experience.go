@@ -23,6 +23,15 @@ type visit struct {
 	sec    float64
 }
 
+// Experience is what was learned of a pool in the present regime.
+type Experience struct {
+	Regime     int                      `json:"regime"` // its identity
+	Action     learn.Action             `json:"action"`
+	Values     map[learn.Action]float64 `json:"values"` // of the actions taken so far
+	Visits     float64                  `json:"visits"`
+	Correction float64                  `json:"log_correction"` // mean log(measured ÷ model's cost)
+}
+
 const (
 	visitLeast = 60.0 // s below which a visit says nothing
 	visitFirst = 15.0 // s that still belong to the regime before
@@ -92,4 +101,22 @@ func (x *experience) copied() map[int]*learn.Regime {
 		out[id] = &c
 	}
 	return out
+}
+
+// regimes states what is planned for and what experience says.
+func (e *PoolExplanation) regimes(t *Tuner, p *pool, problem *plan.Problem) {
+	e.Demand = problem.Demand
+	id, _ := t.regime()
+	if id < 0 {
+		return
+	}
+	known := p.experience.regimes[id]
+	x := &Experience{Regime: id, Action: p.experience.visit.action, Values: map[learn.Action]float64{},
+		Visits: known.Visits, Correction: known.Correction}
+	for i, a := range learn.Actions() {
+		if known.Cells[i].Visits > 0 {
+			x.Values[a] = known.Cells[i].Value
+		}
+	}
+	e.Experience = x
 }

@@ -21,6 +21,33 @@ type outlook struct {
 	explain  *ForecastExplanation // of the change proposed, else of the last one made
 }
 
+// ForecastExplanation is what the twin says of a change, and what came true.
+type ForecastExplanation struct {
+	ExpectedP99MS  Expected `json:"expected_p99_ms"`
+	ExpectedMeanMS Expected `json:"expected_mean_ms"`
+	Better         float64  `json:"better_probability"` // that p99 is lower than by holding
+	HorizonSec     float64  `json:"horizon_s"`
+	MeasuredSec    float64  `json:"measured_s"`      // of the horizon so far
+	MeasuredP99MS  float64  `json:"measured_p99_ms"` // over the horizon; 0: it is not over, or was disturbed
+	Skipped        string   `json:"skipped,omitempty"`
+}
+
+// Expected is what holding and a change are expected to bring; the interval of the change holds nine tenths.
+type Expected struct {
+	Hold   float64 `json:"hold"`
+	Change float64 `json:"change"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+}
+
+// ForecastScore is how well forecasts came true.
+type ForecastScore struct {
+	Judged      int     `json:"judged"`
+	Dropped     int     `json:"not_judgeable"`
+	MedianError float64 `json:"median_error"` // relative
+	Covered     float64 `json:"covered"`      // share of the intervals that held what was measured
+}
+
 const (
 	forecastSec      = 60.0  // s ahead
 	forecastRequests = 40000 // simulated in one step at most, of a small pool: about 7 ms of one core
@@ -150,6 +177,29 @@ func (o *outlook) committed(changed bool) {
 	}
 	o.drop()
 	o.pending, o.measured = o.proposed, forecast.Measured{}
+}
+
+func explainForecast(f *forecast.Forecast) *ForecastExplanation {
+	expected := func(hold, change forecast.Range) Expected {
+		return Expected{Hold: hold.Median * 1e3, Change: change.Median * 1e3, Low: change.Low * 1e3, High: change.High * 1e3}
+	}
+	return &ForecastExplanation{
+		ExpectedP99MS: expected(f.Hold.P99, f.Change.P99), ExpectedMeanMS: expected(f.Hold.Mean, f.Change.Mean),
+		Better: f.Better, HorizonSec: f.HorizonSec,
+	}
+}
+
+// explainOutlook states the last forecast and the score of all.
+func (p *pool) explainOutlook(e *PoolExplanation) {
+	o := &p.outlook
+	if o.explain != nil {
+		last := *o.explain // which goes on changing
+		e.Forecast = &last
+	}
+	if s := &o.score; s.Judged+s.Dropped > 0 {
+		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(),
+			Covered: s.Covered()}
+	}
 }
 
 // weights are the settings of all links, as they are in force or as set would make them.

@@ -13,6 +13,7 @@ import (
 	"trimtab/deathstarbench/sim"
 	"trimtab/tuner"
 	"trimtab/weights"
+	"trimtab/words"
 )
 
 // uneven is a world of two servers, one of them three times as large, that begin with equal weights.
@@ -88,7 +89,8 @@ func TestForecastsAreMadeAndJudged(t *testing.T) {
 		}
 		if made == nil {
 			made = p.Forecast
-			if text := e.Text(); !strings.Contains(text, "expected p99 ") || !strings.Contains(text, " ms (90 %: ") {
+			text := words.Text(&e, words.Budget{})
+			if !strings.Contains(text, "Expected p99 ") || !strings.Contains(text, " ms (90 %: ") {
 				t.Errorf("the explanation says what is expected: got\n%s", text)
 			}
 		}
@@ -104,8 +106,8 @@ func TestForecastsAreMadeAndJudged(t *testing.T) {
 	if score == nil || score.Judged == 0 || score.MedianError > 0.3 || score.Covered == 0 {
 		t.Fatalf("what came true is kept, and was near: got %+v", score)
 	}
-	text := last.Text()
-	if !strings.Contains(text, "measured ") || !strings.Contains(text, "forecasts so far: ") {
+	text := words.Text(&last, words.Budget{})
+	if !strings.Contains(text, "measured ") || !strings.Contains(text, "forecasts that could be judged") {
 		t.Errorf("the explanation says what came true: got\n%s", text)
 	}
 	b, err := json.Marshal(last)
@@ -156,8 +158,8 @@ func TestLargePoolsAreNotPlayed(t *testing.T) {
 				t.Fatalf("270 servers in groups: got a forecast: %+v", f)
 			}
 			skipped++
-			if !strings.Contains(e.Text(), "not forecast: 270 servers") {
-				t.Errorf("the explanation says why: got\n%.600s", e.Text())
+			if text := words.Text(&e, words.Budget{}); !strings.Contains(text, "not forecast: 270 servers") {
+				t.Errorf("the explanation says why: got\n%.600s", text)
 			}
 		}
 	}
