@@ -40,8 +40,8 @@ func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []pl
 	add := func(demand int, probability float64) {
 		d := plan.Demand{Load: present.Load, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
-			if i := slices.Index(f.Groups(), grp.name); i >= 0 {
-				d.RatePerSec[g] = f.Demands()[demand].RatePerSec[i]
+			if i := slices.Index(f.Groups, grp.name); i >= 0 {
+				d.RatePerSec[g] = f.Demands[demand].RatePerSec[i]
 			}
 		}
 		out = append(out, d)
@@ -77,7 +77,7 @@ func (t *Tuner) settled(p *pool) (fresh, calm bool) {
 	ends := false
 	for _, l := range likely {
 		ends = ends || stays < 1-soon && l.Probability >= leastLikely &&
-			t.differ(f.Demands()[now], f.Demands()[l.Demand])
+			t.differ(f.Demands[now], f.Demands[l.Demand])
 	}
 	moved := began || ends
 	for _, g := range p.groups {
@@ -109,5 +109,5 @@ func (t *Tuner) regime() (id int, sec float64) {
 	if now < 0 {
 		return -1, sec
 	}
-	return f.Demands()[now].ID, sec
+	return f.Demands[now].ID, sec
 }

@@ -174,10 +174,10 @@ func (t *Tuner) expected() (out []Coming) {
 		if l.Probability < leastLikely {
 			continue
 		}
-		d := f.Demands()[l.Demand]
+		d := f.Demands[l.Demand]
 		x := Coming{Regime: d.ID, Probability: l.Probability, WithinSec: t.params.ForecastSec}
-		x.RatePerSec = make(map[string]float64, len(f.Groups()))
-		for g, name := range f.Groups() {
+		x.RatePerSec = make(map[string]float64, len(f.Groups))
+		for g, name := range f.Groups {
 			x.RatePerSec[name] = d.RatePerSec[g]
 		}
 		out = append(out, x)

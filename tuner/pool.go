@@ -275,7 +275,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		}
 		rate = load.Arrivals(asked, g.keepingUp(t.params, shares))
 	}
-	g.rate.Observe(rate, seconds)
+	g.rate.Observe(t.params, rate, seconds)
 	g.course.observe(seconds, rate)
 	g.spread(t.params, s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)

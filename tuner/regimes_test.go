@@ -71,7 +71,7 @@ func TestRegimesAreForecastLearnedKeptAndExplained(t *testing.T) {
 	for _, s := range w.Regimes {
 		names[s.Name] = true
 	}
-	if n := len(f.Demands()); n < len(names) || n > 2*len(names) {
+	if n := len(f.Demands); n < len(names) || n > 2*len(names) {
 		t.Errorf("got %d demands for %d regimes of load", n, len(names))
 	}
 	e := p.Explain()

@@ -25,7 +25,7 @@ var ErrSnapshotVersion = errors.New("unknown snapshot version")
 type Snapshot struct {
 	Version    int                      `json:"version"`
 	Model      json.RawMessage          `json:"model,omitempty"`    // of the regimes, as package cluster writes it
-	Forecast   *load.ForecastSnapshot   `json:"forecast,omitempty"` // of what follows what among the regimes
+	Forecast   *load.Forecast           `json:"forecast,omitempty"` // of what follows what among the regimes
 	Experience []ExperienceSnapshot     `json:"experience,omitempty"`
 	Groups     map[string]GroupSnapshot `json:"groups"`
 	Servers    []ServerSnapshot         `json:"servers"`

@@ -52,18 +52,18 @@ type VisitStanding struct {
 
 // GroupStanding is where one group stands.
 type GroupStanding struct {
-	Name            string            `json:"name"`
-	Rate            load.RateStanding `json:"rate"`
-	CourseLog       float64           `json:"course_log"`
-	CourseVariance  float64           `json:"course_variance"`
-	CourseSec       float64           `json:"course_s"`
-	LearnedRequests float64           `json:"learned_requests"` // behind the deadline
-	LearnedSum      float64           `json:"learned_sum_s"`
-	LearnedSquare   float64           `json:"learned_square_s2"`
-	Operator        weights.Group     `json:"operator"` // whose the weights are
-	Asked           weights.Group     `json:"asked,omitempty"`
-	InForce         weights.Group     `json:"in_force"`
-	Links           []LinkStanding    `json:"links"`
+	Name            string         `json:"name"`
+	Rate            load.Rate      `json:"rate"`
+	CourseLog       float64        `json:"course_log"`
+	CourseVariance  float64        `json:"course_variance"`
+	CourseSec       float64        `json:"course_s"`
+	LearnedRequests float64        `json:"learned_requests"` // behind the deadline
+	LearnedSum      float64        `json:"learned_sum_s"`
+	LearnedSquare   float64        `json:"learned_square_s2"`
+	Operator        weights.Group  `json:"operator"` // whose the weights are
+	Asked           weights.Group  `json:"asked,omitempty"`
+	InForce         weights.Group  `json:"in_force"`
+	Links           []LinkStanding `json:"links"`
 }
 
 // LinkStanding is where one server of one group stands.
@@ -98,7 +98,7 @@ func (t *Tuner) standing() *Standing {
 			TypicalSec:    slices.Clone(p.typical),
 			ForecastScore: p.outlook.score.Snapshot(), Visit: p.experience.standing()}
 		for _, g := range p.groups {
-			gs := GroupStanding{Name: g.name, Rate: g.rate.Standing(), CourseLog: g.course.log,
+			gs := GroupStanding{Name: g.name, Rate: g.rate, CourseLog: g.course.log,
 				CourseVariance: g.course.variance,
 				CourseSec:      g.course.seconds, LearnedRequests: g.learned.N, LearnedSum: g.learned.Sum,
 				LearnedSquare: g.learned.Square,
@@ -152,7 +152,7 @@ func (p *PoolStanding) check() error {
 		return fmt.Errorf("standing with a visit of %v s and the action %q: not usable", v.Sec, v.Action)
 	}
 	for _, g := range p.Groups {
-		if !g.Rate.Sound() || !sound(g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests,
+		if !sound(g.Rate.Mean, g.Rate.Sec, g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests,
 			g.LearnedSum, g.LearnedSquare) {
 			return fmt.Errorf("standing of group %s: not usable", g.Name)
 		}
@@ -240,7 +240,7 @@ func (p *PoolStanding) of(own *pool) bool {
 // resume reports whether the weights in force are those that the tuner left. Else what is found is the operator's, as
 // at any start.
 func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
-	g.rate.Resume(from.Rate)
+	g.rate = from.Rate
 	g.course = course{log: from.CourseLog, variance: from.CourseVariance, seconds: from.CourseSec}
 	g.learned = objective.Moments{N: from.LearnedRequests, Sum: from.LearnedSum, Square: from.LearnedSquare}
 	if ours = now.Equal(from.InForce) || now.Equal(from.Asked); ours {

@@ -294,7 +294,7 @@ func (t *Tuner) newGroup(name string, old *group) *group {
 		c := t.cfg.Groups[name]
 		g = &group{
 			name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority,
-			bounds: c.Limits, scv: t.params.SCVFirst, rate: load.NewRate(t.params),
+			bounds: c.Limits, scv: t.params.SCVFirst,
 		}
 		if g.method == "" {
 			g.method = t.cfg.Method

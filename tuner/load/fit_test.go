@@ -68,7 +68,7 @@ func TestAModelIsTakenOverAMinuteAfterItIsDue(t *testing.T) {
 		t.Errorf("got the regimes %+v and %+v (%v), want two that are known", night, day, r.fault)
 	}
 	past := 0.0
-	for _, d := range r.Forecast().Demands() {
+	for _, d := range r.Forecast().Demands {
 		past += d.Sec
 	}
 	if past < 3*600 {

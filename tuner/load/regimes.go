@@ -97,7 +97,7 @@ func (r *Regimes) Use(m *cluster.Model) error {
 
 // Restore tracks the regimes of a model with what was learned of them, nil when there is nothing. What is observed here
 // replaces it only when it has been as long as models are fitted again for.
-func (r *Regimes) Restore(m *cluster.Model, known *ForecastSnapshot) error {
+func (r *Regimes) Restore(m *cluster.Model, known *Forecast) error {
 	if known != nil {
 		if err := known.check(groupNames(m.Schema), m.Mixture.K); err != nil {
 			return err
@@ -107,8 +107,7 @@ func (r *Regimes) Restore(m *cluster.Model, known *ForecastSnapshot) error {
 		return err
 	}
 	if known != nil {
-		r.due = refitMost
-		return r.forecast.restore(known)
+		r.due, r.forecast = refitMost, known.restored()
 	}
 	return nil
 }
@@ -138,11 +137,11 @@ func (r *Regimes) Forecast() *Forecast {
 }
 
 // Learned is what the forecast has learned, also while regimes are off; nil: there is no model.
-func (r *Regimes) Learned() *ForecastSnapshot {
+func (r *Regimes) Learned() *Forecast {
 	if r.forecast == nil {
 		return nil
 	}
-	return r.forecast.Snapshot()
+	return r.forecast.Clone()
 }
 
 // Left is how long is still to be observed before regimes are known.
@@ -214,7 +213,7 @@ func (r *Regimes) observe(s *vts.Sample) {
 func (r *Regimes) finish() {
 	f := r.fitting
 	r.fitting = nil
-	fitted := f.wait()
+	fitted := <-f.result
 	if r.fault = fitted.err; r.fault == nil {
 		r.fault = r.learned(fitted)
 	}
@@ -234,6 +233,16 @@ func (r *Regimes) restart() {
 	}
 	r.collector, r.seconds, r.seen, r.due = r.newCollector(), nil, 0, r.cfg.Observe
 	r.every, r.left = 1, 0
+}
+
+// newCollector gathers what the present model is of: a model that was given may have machines of servers among its
+// features, and so has the one that takes its place.
+func (r *Regimes) newCollector() *cluster.Collector {
+	c := cluster.NewCollector(cluster.LoadFeatures)
+	if m := r.Model(); m != nil {
+		return c.WithHosts(m.Schema.Hosts)
+	}
+	return c
 }
 
 // collect adds an interval to what was observed.
