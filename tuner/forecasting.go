@@ -135,7 +135,7 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		o.drop()
 		return
 	}
-	o.measured.Pass(s.Interval)
+	o.measured.Seconds += s.Interval.Seconds()
 	for _, g := range p.groups {
 		gs := sampleOf(s, g.name)
 		for i := range gs.Peers {

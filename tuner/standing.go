@@ -32,14 +32,14 @@ type Standing struct {
 
 // PoolStanding is where groups that share servers stand.
 type PoolStanding struct {
-	Gate          gate.State             `json:"gate"`
-	QuietSec      float64                `json:"quiet_s"`
-	QuietPerSec   []float64              `json:"quiet_per_s"`
-	TypicalSec    []float64              `json:"typical_s"`
-	ForecastScore forecast.ScoreSnapshot `json:"forecast_score"`
-	Visit         VisitStanding          `json:"visit"`
-	Groups        []GroupStanding        `json:"groups"`
-	Servers       []ServerStanding       `json:"servers"`
+	Gate          gate.State       `json:"gate"`
+	QuietSec      float64          `json:"quiet_s"`
+	QuietPerSec   []float64        `json:"quiet_per_s"`
+	TypicalSec    []float64        `json:"typical_s"`
+	ForecastScore forecast.Score   `json:"forecast_score"`
+	Visit         VisitStanding    `json:"visit"`
+	Groups        []GroupStanding  `json:"groups"`
+	Servers       []ServerStanding `json:"servers"`
 }
 
 // VisitStanding is the visit of a regime that is going on.
@@ -96,7 +96,7 @@ func (t *Tuner) standing() *Standing {
 	for _, p := range t.pools {
 		ps := PoolStanding{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet),
 			TypicalSec:    slices.Clone(p.typical),
-			ForecastScore: p.outlook.score.Snapshot(), Visit: p.experience.standing()}
+			ForecastScore: p.outlook.score, Visit: p.experience.standing()}
 		for _, g := range p.groups {
 			gs := GroupStanding{Name: g.name, Rate: g.rate, CourseLog: g.course.log,
 				CourseVariance: g.course.variance,
@@ -145,7 +145,7 @@ func (p *PoolStanding) check() error {
 		!sound(p.TypicalSec...) {
 		return fmt.Errorf("standing of a pool with %+v: not usable", p.Gate)
 	}
-	if _, err := p.ForecastScore.Score(); err != nil {
+	if err := p.ForecastScore.Check(); err != nil {
 		return err
 	}
 	if v := p.Visit; !sound(v.Sec, math.Abs(v.Sum)) || v.Regime >= 0 && !slices.Contains(learn.Actions(), v.Action) {
@@ -206,9 +206,7 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 		if len(from.TypicalSec) == len(p.groups) {
 			p.typical = slices.Clone(from.TypicalSec)
 		}
-		if score, err := from.ForecastScore.Score(); err == nil {
-			p.outlook.score = score
-		}
+		p.outlook.score = from.ForecastScore
 		p.experience.resume(from.Visit)
 		now := control.InForce(*sample)
 		for j, g := range p.groups {
