@@ -154,24 +154,3 @@ func TestPlannedWaits(t *testing.T) {
 		})
 	}
 }
-
-func TestRelaxation(t *testing.T) {
-	v := Flow{1, 1}
-	for _, c := range []struct {
-		name       string
-		rho, slots float64
-		want       float64 // s
-	}{
-		{"no load has nothing to forget", 0, 4, 0},
-		{"a full server never forgets", 1, 4, math.Inf(1)},
-		{"one slot of 20 ms half used: 0.5·50·2/(50²·0.25)", 0.5, 1, 0.08},
-		{"the same at nine tenths: 0.9·50·2/(50²·0.01)", 0.9, 1, 3.6},
-		{"ten slots are ten times as quick", 0.9, 10, 0.36},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := Relaxation(c.rho, c.slots, 0.02, v); got != c.want && math.Abs(got-c.want) > 1e-9 {
-				t.Errorf("got %v s, want %v s", got, c.want)
-			}
-		})
-	}
-}
