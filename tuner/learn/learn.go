@@ -1,6 +1,17 @@
+// Package learn holds what experience says of each regime of load: the value of the few actions that there are (Q
+// learning, one reward a visit), and how far the model of costs is off.
+//
+//	r := learn.NewRegime()
+//	a := r.Choose()             // when the regime begins
+//	r.Learn(a, reward, 0.1)     // when it has ended
+//
+// The package knows neither what an action does nor how a cost is measured.
 package learn
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Action is how general the plan of a regime is: for what may come beside what is there.
 type Action string
@@ -53,10 +64,8 @@ func (r *Regime) Learn(a Action, reward, least float64) {
 	}
 	r.Visits++
 	r.Correction += math.Max(1/r.Visits, leastStep) * (-reward - r.Correction)
-	for i, known := range Actions() {
-		if known == a {
-			r.Cells[i].Update(reward, 0, 0, math.Max(least, leastStep))
-		}
+	if i := slices.Index(Actions(), a); i >= 0 {
+		r.Cells[i].Update(reward, 0, 0, math.Max(least, leastStep))
 	}
 }
 
@@ -70,3 +79,16 @@ func (r *Regime) Valid() bool {
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// Cell is one entry of a Q table: the value of an action in a regime.
+type Cell struct {
+	Value  float64 `json:"value"`
+	Visits float64 `json:"visits"` // rewarded intervals
+}
+
+// Update is Q ← Q + α(r + γ·max Q' − Q) with α = max(1/n, least).
+func (c *Cell) Update(reward, gamma, next, least float64) {
+	c.Visits++
+	alpha := math.Max(1/c.Visits, least)
+	c.Value += alpha * (reward + gamma*next - c.Value)
+}
