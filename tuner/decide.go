@@ -185,7 +185,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 func (p *pool) changed(want weights.Set) weights.Set {
 	out := weights.Set{}
 	for _, g := range p.groups {
-		if !want[g.name].Equal(g.ledger.inForce) {
+		if !want[g.name].Equal(g.ledger.InForce) {
 			out[g.name] = want[g.name]
 		}
 	}

@@ -49,7 +49,11 @@ func (g *group) spreads(par *params.Params) (scv, sd []float64) {
 }
 
 // course is how far the load of a group strays: what a minute may bring that the present one does not show.
-type course struct{ log, variance, seconds float64 }
+type course struct {
+	Log      float64 `json:"course_log"` // of the rate per s, mean
+	Variance float64 `json:"course_variance"`
+	Seconds  float64 `json:"course_s"` // behind it
+}
 
 const (
 	courseMemory = 300.0 // s
@@ -66,18 +70,18 @@ func (c *course) observe(seconds, perSec float64) {
 		return
 	}
 	value := math.Log(perSec)
-	if c.seconds == 0 {
-		c.log = value
+	if c.Seconds == 0 {
+		c.Log = value
 	}
-	d := value - c.log
-	c.log += (1 - math.Exp(-seconds/courseMean)) * d
+	d := value - c.Log
+	c.Log += (1 - math.Exp(-seconds/courseMean)) * d
 	chance := 1 / math.Max(1, perSec*seconds)
-	c.seconds = math.Min(c.seconds+seconds, courseMemory)
-	c.variance += math.Min(1, seconds/c.seconds) * (math.Max(0, d*d-chance) - c.variance)
+	c.Seconds = math.Min(c.Seconds+seconds, courseMemory)
+	c.Variance += math.Min(1, seconds/c.Seconds) * (math.Max(0, d*d-chance) - c.Variance)
 }
 
 // sd is the standard deviation of the log of the load over the horizon, perSec being the present one.
 func (c *course) sd(perSec float64) float64 {
-	v := (c.seconds*c.variance + courseWeight*courseFirst*courseFirst) / (c.seconds + courseWeight)
+	v := (c.Seconds*c.Variance + courseWeight*courseFirst*courseFirst) / (c.Seconds + courseWeight)
 	return math.Min(math.Sqrt(v+1/math.Max(1, perSec*courseRecent)), courseMost)
 }

@@ -38,7 +38,7 @@ func (g *group) limits() []weights.Limits {
 	operator := 0.0
 	for i := range g.links {
 		if l := &g.links[i]; !l.off() {
-			operator += float64(g.ledger.operator[l.server.address].Weight.Int())
+			operator += float64(g.ledger.Operator[l.server.address].Weight.Int())
 		}
 	}
 	for i := range g.links {
@@ -48,7 +48,7 @@ func (g *group) limits() []weights.Limits {
 		case l.off():
 			out[i] = weights.Limits{Max: math.SmallestNonzeroFloat64}
 		case g.bounds.Keep[l.server.address]:
-			share := float64(g.ledger.operator[l.server.address].Weight.Int()) / operator
+			share := float64(g.ledger.Operator[l.server.address].Weight.Int()) / operator
 			out[i] = weights.Limits{Min: share, Max: share}
 		case named:
 			out[i] = own

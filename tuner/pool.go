@@ -82,9 +82,11 @@ type link struct {
 
 func (l *link) off() bool { return l.setting.Down || l.passed }
 
-func (p *pool) names() []string {
-	out := make([]string, len(p.groups))
-	for i, g := range p.groups {
+func (p *pool) names() []string { return names(p.groups) }
+
+func names(groups []*group) []string {
+	out := make([]string, len(groups))
+	for i, g := range groups {
 		out[i] = g.name
 	}
 	return out

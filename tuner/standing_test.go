@@ -193,7 +193,7 @@ func TestStandingsThatAreNotSoundAreRefused(t *testing.T) {
 		{"a rate that is no number", func(s *tuner.Standing) { s.Pools[0].Groups[0].Rate.Mean = math.NaN() }},
 		{"a server without its classes", func(s *tuner.Standing) { s.Pools[0].Servers[0].Known.FailShare = nil }},
 		{"a visit with an action that nobody knows",
-			func(s *tuner.Standing) { s.Pools[0].Visit = tuner.VisitStanding{Action: "jump"} }},
+			func(s *tuner.Standing) { s.Pools[0].Visit = tuner.Visit{Action: "jump"} }},
 		{"a score of more errors than intervals",
 			func(s *tuner.Standing) { s.Pools[0].ForecastScore.Errors = []float64{0.1} }},
 	} {

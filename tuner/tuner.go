@@ -131,7 +131,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		touched := false
 		for _, g := range p.groups {
 			if want, ok := r.Want[g.name]; ok {
-				g.ledger.asked = maps.Clone(want)
+				g.ledger.Asked = maps.Clone(want)
 				touched = true
 			}
 		}
@@ -260,7 +260,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 		for j, sv := range p.servers {
 			index[sv] = j
 			sv.known = estimate.NewServer(len(sv.groups))
-			if old := oldServers[sv.address]; old != nil && sameNames(old.groups, sv.groups) {
+			if old := oldServers[sv.address]; old != nil && slices.Equal(names(old.groups), names(sv.groups)) {
 				sv.known = old.known
 			}
 		}
@@ -282,10 +282,6 @@ func merge(a, b *pool, poolOf map[*server]*pool) *pool {
 	}
 	b.groups, b.servers = nil, nil
 	return a
-}
-
-func sameNames(a, b []*group) bool {
-	return slices.EqualFunc(a, b, func(x, y *group) bool { return x.name == y.name })
 }
 
 func (t *Tuner) newGroup(name string, old *group) *group {
