@@ -131,7 +131,7 @@ func (p *pool) inForce(settings weights.Set) plan.Shares {
 			if own, ok := settings[grp.name][l.server.address]; ok {
 				s = own
 			}
-			if !s.Down && !l.passed {
+			if !s.Down && !l.Passed {
 				out[g][i] = float64(s.Weight.Int())
 				total += out[g][i]
 			}
@@ -175,7 +175,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 	for _, l := range ejections {
 		g := l.server.groups[l.class]
 		s := out[g.name][l.server.address]
-		s.Down = !l.eject.Active
+		s.Down = !l.Eject.Active
 		out[g.name][l.server.address] = s
 	}
 	return out, p.inForce(out)
@@ -290,18 +290,18 @@ func (p *pool) ejections(t *Tuner, beliefs []estimate.Belief, e *PoolExplanation
 			if !g.links[i].setting.Down {
 				live++
 			}
-			if g.links[i].eject.Active {
+			if g.links[i].Eject.Active {
 				ejected++
 			}
 		}
 		for i := range g.links {
 			l := &g.links[i]
 			switch {
-			case l.eject.Due(t.elapsed):
+			case l.Eject.Due(t.elapsed):
 				out = append(out, l)
 				ejected--
 				live++
-			case l.setting.Down || !l.eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
+			case l.setting.Down || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
 			case ejected >= gate.MostEjected(len(g.links)) || live <= 1:
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:

@@ -6,7 +6,7 @@ func (t *Tuner) Ejected() map[string][]string {
 	for _, p := range t.pools {
 		for _, g := range p.groups {
 			for i := range g.links {
-				if l := &g.links[i]; l.eject.Active {
+				if l := &g.links[i]; l.Eject.Active {
 					if out == nil {
 						out = map[string][]string{}
 					}
@@ -28,8 +28,8 @@ func (t *Tuner) Asked(group, server string, answers bool) {
 				continue
 			}
 			for i := range g.links {
-				if l := &g.links[i]; l.server.address == server && l.eject.Active {
-					l.eject.Asked, l.eject.Answers = true, answers
+				if l := &g.links[i]; l.server.address == server && l.Eject.Active {
+					l.Eject.Asked, l.Eject.Answers = true, answers
 				}
 			}
 		}

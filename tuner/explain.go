@@ -151,7 +151,7 @@ func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimat
 				s.CapacityPerSec[g.name], s.ServiceSec[g.name], s.ServiceSD[g.name] = b.Capacity(k), b.Service(k), b.SD[k]
 			}
 			for i := range g.links {
-				s.Ejected = s.Ejected || g.links[i].server == sv && g.links[i].eject.Active
+				s.Ejected = s.Ejected || g.links[i].server == sv && g.links[i].Eject.Active
 			}
 		}
 		if len(b.Slots) > 0 {

@@ -38,10 +38,10 @@ func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
 			l := &g.links[i]
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
-			was := l.useless
-			l.useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
+			was := l.Useless
+			l.Useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
 				was && own > par.Failing)
-			if was && !l.useless && !l.off() { // it has healed
+			if was && !l.Useless && !l.off() { // it has healed
 				p.quietSec, p.turn.news = 0, true
 			}
 		}
@@ -57,7 +57,7 @@ func (p *pool) shun(x plan.Shares) {
 		var left []int
 		for i := range grp.links {
 			switch l := &grp.links[i]; {
-			case !l.useless:
+			case !l.Useless:
 				kept += x[g][i]
 			case x[g][i] < 0.5/float64(len(grp.links)):
 				left = append(left, i)
@@ -68,7 +68,7 @@ func (p *pool) shun(x plan.Shares) {
 			continue
 		}
 		for i := range grp.links {
-			if !grp.links[i].useless {
+			if !grp.links[i].Useless {
 				x[g][i] *= 1 + freed/kept
 			}
 		}
@@ -83,7 +83,7 @@ func (p *pool) shun(x plan.Shares) {
 func (p *pool) shuns(now, x plan.Shares) bool {
 	for g, grp := range p.groups {
 		for i := range grp.links {
-			if grp.links[i].useless && now[g][i] > shunMost && x[g][i] <= shunMost {
+			if grp.links[i].Useless && now[g][i] > shunMost && x[g][i] <= shunMost {
 				return true
 			}
 		}

@@ -212,7 +212,7 @@ func (p *pool) weights(set weights.Set) forecast.Weights {
 			if own, ok := set[grp.name][l.server.address]; ok {
 				s = own
 			}
-			s.Down = s.Down || l.passed
+			s.Down = s.Down || l.Passed
 			out[g] = append(out[g], s)
 		}
 	}

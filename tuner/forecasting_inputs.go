@@ -9,7 +9,10 @@ import (
 
 // tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the
 // spread that plans go by, which must not jump.
-type tail struct{ requests, sum float64 } // Σ squared coefficient of variation over requests
+type tail struct {
+	Requests float64 `json:"tail_requests"`
+	Sum      float64 `json:"tail_sum"` // of the squared coefficients of variation, over requests
+}
 
 const (
 	tailMemory = 300.0 // s
@@ -22,11 +25,11 @@ const (
 // observe takes in the reading of an interval in which little waited.
 func (v *tail) observe(seconds float64, r estimate.Reading) {
 	keep := math.Exp(-seconds / tailMemory)
-	v.requests, v.sum = keep*v.requests, keep*v.sum
+	v.Requests, v.Sum = keep*v.Requests, keep*v.Sum
 	if r.Count > 1 {
 		n := r.Count - 1
-		v.requests += n
-		v.sum += n * math.Min(math.Max(r.SCV, scvLeast), scvMost)
+		v.Requests += n
+		v.Sum += n * math.Min(math.Max(r.SCV, scvLeast), scvMost)
 	}
 }
 
@@ -35,14 +38,14 @@ func (v *tail) observe(seconds float64, r estimate.Reading) {
 func (g *group) spreads(par *params.Params) (scv, sd []float64) {
 	all := tail{tailPrior, tailPrior * par.SCVFirst}
 	for i := range g.links {
-		all.requests += g.links[i].tail.requests
-		all.sum += g.links[i].tail.sum
+		all.Requests += g.links[i].tail.Requests
+		all.Sum += g.links[i].tail.Sum
 	}
-	common := all.sum / all.requests
+	common := all.Sum / all.Requests
 	for i := range g.links {
 		v := &g.links[i].tail
-		n := v.requests + math.Min(tailPeers, all.requests)
-		scv = append(scv, (v.sum+math.Min(tailPeers, all.requests)*common)/n)
+		n := v.Requests + math.Min(tailPeers, all.Requests)
+		scv = append(scv, (v.Sum+math.Min(tailPeers, all.Requests)*common)/n)
 		sd = append(sd, math.Hypot(tailFloor, math.Sqrt(tailChance/n)))
 	}
 	return scv, sd

@@ -68,19 +68,24 @@ type link struct {
 	index   int // of the server in the pool
 	class   int // of the group among the server's
 	setting weights.Setting
-	passed  bool      // NGINX passes over it
-	hangs   bool      // it is sent its share and nothing ends there
-	part    float64   // of the requests that ended in the last interval
-	tally   vts.Tally // of late
-	ended   float64   // requests that its failures were last learned from
-	suspect vts.Tally // its requests since the first 4xx that is not known yet to be its own
-	fail    float64   // probability that a request fails which its peers do not fail too
-	tail    tail
-	eject   gate.Ejection
-	useless bool // it fails so many requests that it is left next to nothing
+	part    float64 // of the requests that ended in the last interval
+	ended   float64 // requests that its failures were last learned from
+	linkState
 }
 
-func (l *link) off() bool { return l.setting.Down || l.passed }
+// linkState is what is kept of a link when servers come or go, and in files.
+type linkState struct {
+	Passed  bool      `json:"passed_over"` // NGINX passes over it
+	Hangs   bool      `json:"hangs"`       // it is sent its share and nothing ends there
+	Tally   vts.Tally `json:"tally"`       // of late
+	Suspect vts.Tally `json:"suspect"`     // its requests since the first 4xx that is not known yet to be its own
+	Fail    float64   `json:"fail"`        // probability that a request fails which its peers do not fail too
+	tail
+	Useless bool          `json:"useless,omitempty"` // it fails so many requests that it is left next to nothing
+	Eject   gate.Ejection `json:"ejection"`
+}
+
+func (l *link) off() bool { return l.setting.Down || l.Passed }
 
 func (p *pool) names() []string { return names(p.groups) }
 
@@ -226,9 +231,9 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 	total, sum := 0.0, 0.0
 	for i := range g.links {
 		l := &g.links[i]
-		l.tally = l.tally.Fade(keep, s.Peers[i].Tally())
+		l.Tally = l.Tally.Fade(keep, s.Peers[i].Tally())
 		if !l.setting.Down {
-			tallies[i] = l.tally
+			tallies[i] = l.Tally
 		}
 		asked[i] = float64(s.Peers[i].Requests) / seconds
 		total += asked[i]
@@ -245,16 +250,16 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		served := p.Requests > p.Responses.Errors()
 		switch expected := shares[i] * g.rate.PerSec() * seconds; {
 		case served:
-			l.passed, l.hangs = false, false
+			l.Passed, l.Hangs = false, false
 		case p.Failed:
-			l.passed, l.hangs = true, false
-		case l.passed || l.hangs || expected < t.params.PassedOver ||
+			l.Passed, l.Hangs = true, false
+		case l.Passed || l.Hangs || expected < t.params.PassedOver ||
 			float64(p.Requests) > expected*t.params.TriedAgain:
 		default:
 			// Its peers get its share when NGINX passes over it, and only their own when it hangs.
 			others := load.Arrivals(asked, shares)
-			l.hangs = !g.method.LoadAware() && others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
-			l.passed = !l.hangs
+			l.Hangs = !g.method.LoadAware() && others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
+			l.Passed = !l.Hangs
 		}
 		if l.off() {
 			shares[i] = 0
@@ -305,22 +310,22 @@ func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
 	var r estimate.Reading
 	blame := 0.0 // for an answer of 4xx
-	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
-		blame = excess.ClientErrors / l.tally.ClientErrors
+	if excess.ClientErrors > 0 && l.Tally.ClientErrors > 0 {
+		blame = excess.ClientErrors / l.Tally.ClientErrors
 	}
 	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
 	learned := failed
 	l.ended = float64(p.Requests)
 	switch {
 	case blame > 0: // what came before it was certain counts as well
-		learned += blame * l.suspect.ClientErrors
-		l.ended += l.suspect.Requests
-		l.suspect = vts.Tally{}
-	case p.Responses[3] > 0 || l.suspect.Requests > 0:
-		l.suspect = l.suspect.Fade(math.Exp(-seconds/par.FailureMemory), p.Tally())
+		learned += blame * l.Suspect.ClientErrors
+		l.ended += l.Suspect.Requests
+		l.Suspect = vts.Tally{}
+	case p.Responses[3] > 0 || l.Suspect.Requests > 0:
+		l.Suspect = l.Suspect.Fade(math.Exp(-seconds/par.FailureMemory), p.Tally())
 	}
-	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + learned) / (par.FailureFew + l.ended)
-	if r.FailShare = l.fail; l.hangs {
+	l.Fail = (par.FailureFew*l.Fail*math.Exp(-seconds/par.FailureMemory) + learned) / (par.FailureFew + l.ended)
+	if r.FailShare = l.Fail; l.Hangs {
 		r.FailShare = 1
 	}
 	served := float64(p.Requests) - failed

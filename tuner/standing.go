@@ -55,16 +55,8 @@ type GroupStanding struct {
 
 // LinkStanding is where one server of one group stands.
 type LinkStanding struct {
-	Server       string        `json:"server"`
-	Passed       bool          `json:"passed_over"`
-	Hangs        bool          `json:"hangs"`
-	Tally        vts.Tally     `json:"tally"`
-	Suspect      vts.Tally     `json:"suspect"` // since a 4xx that may be its own
-	Fail         float64       `json:"fail"`
-	TailRequests float64       `json:"tail_requests"`
-	TailSum      float64       `json:"tail_sum"`
-	Useless      bool          `json:"useless,omitempty"` // left next to nothing because it fails
-	Ejection     gate.Ejection `json:"ejection"`
+	Server string `json:"server"`
+	linkState
 }
 
 // ServerStanding is where one server stands.
@@ -88,12 +80,7 @@ func (t *Tuner) standing() *Standing {
 			gs := GroupStanding{Name: g.name, Rate: g.rate, course: g.course, LearnedRequests: g.learned.N,
 				LearnedSum: g.learned.Sum, LearnedSquare: g.learned.Square, ledger: g.ledger.clone()}
 			for i := range g.links {
-				l := &g.links[i]
-				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
-					Tally: l.tally, Suspect: l.suspect,
-					Fail:         l.fail,
-					TailRequests: l.tail.requests, TailSum: l.tail.sum, Useless: l.useless,
-					Ejection: l.eject})
+				gs.Links = append(gs.Links, LinkStanding{g.links[i].server.address, g.links[i].linkState})
 			}
 			ps.Groups = append(ps.Groups, gs)
 		}
@@ -138,7 +125,7 @@ func (p *PoolStanding) check() error {
 		}
 		for _, l := range g.Links {
 			if !soundTally(l.Tally) || !soundTally(l.Suspect) ||
-				!sound(l.TailRequests, l.TailSum, l.Ejection.SinceSec, l.Ejection.WaitSec) {
+				!sound(l.tail.Requests, l.tail.Sum, l.Eject.SinceSec, l.Eject.WaitSec) {
 				return fmt.Errorf("standing of server %s in group %s: not usable", l.Server, g.Name)
 			}
 		}
@@ -222,28 +209,21 @@ func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
 	return ours
 }
 
-func (l *link) resume(from *LinkStanding) {
-	l.passed, l.hangs, l.tally, l.fail, l.eject = from.Passed, from.Hangs, from.Tally, from.Fail, from.Ejection
-	l.useless, l.suspect = from.Useless, from.Suspect
-	l.tail = tail{requests: from.TailRequests, sum: from.TailSum}
-}
-
 // remember takes over who fails, hangs or is ejected, also where groups or servers are no longer those of the standing.
 func (t *Tuner) remember(s *Standing) {
-	known := map[[2]string]*LinkStanding{}
-	for i := range s.Pools {
-		for j := range s.Pools[i].Groups {
-			g := &s.Pools[i].Groups[j]
-			for k := range g.Links {
-				known[[2]string{g.Name, g.Links[k].Server}] = &g.Links[k]
+	known := map[[2]string]linkState{}
+	for _, p := range s.Pools {
+		for _, g := range p.Groups {
+			for _, l := range g.Links {
+				known[[2]string{g.Name, l.Server}] = l.linkState
 			}
 		}
 	}
 	for _, p := range t.pools {
 		for _, g := range p.groups {
 			for i := range g.links {
-				if from := known[[2]string{g.name, g.links[i].server.address}]; from != nil {
-					g.links[i].resume(from)
+				if from, ok := known[[2]string{g.name, g.links[i].server.address}]; ok {
+					g.links[i].linkState = from
 				}
 			}
 		}

@@ -142,7 +142,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		p.outlook.committed(r.Changed)
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
-			l.eject.Committed(r.Want[g.name][l.server.address].Down, l.part, t.elapsed)
+			l.Eject.Committed(r.Want[g.name][l.server.address].Down, l.part, t.elapsed)
 		}
 	}
 }
@@ -174,8 +174,8 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 				setting = weights.Setting{Weight: weights.Clamp(gs.Peers[i].Weight), Down: gs.Peers[i].Down}
 			}
 			l.setting = setting
-			if l.eject.Active && !setting.Down { // somebody else let it back
-				l.eject.Committed(false, l.part, l.eject.SinceSec)
+			if l.Eject.Active && !setting.Down { // somebody else let it back
+				l.Eject.Committed(false, l.part, l.Eject.SinceSec)
 			}
 			now[l.server.address] = setting
 		}
@@ -207,7 +207,7 @@ func (t *Tuner) fits(s *vts.Sample) bool {
 // rebuild makes pools of the groups of a sample. What is known of a group, or of a server that serves the same groups,
 // is kept.
 func (t *Tuner) rebuild(s *vts.Sample) {
-	oldGroups, oldServers, oldLinks := map[string]*group{}, map[string]*server{}, map[[2]string]link{}
+	oldGroups, oldServers, oldLinks := map[string]*group{}, map[string]*server{}, map[[2]string]linkState{}
 	oldPools := map[string]*pool{}
 	for _, p := range t.pools {
 		oldPools[p.key()] = p
@@ -217,7 +217,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 		for _, g := range p.groups {
 			oldGroups[g.name] = g
 			for i := range g.links {
-				oldLinks[[2]string{g.name, g.links[i].server.address}] = g.links[i]
+				oldLinks[[2]string{g.name, g.links[i].server.address}] = g.links[i].linkState
 			}
 		}
 	}
@@ -244,8 +244,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
-			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, hangs: l.hangs,
-				tally: l.tally, fail: l.fail, useless: l.useless, tail: l.tail, eject: l.eject})
+			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, linkState: l})
 		}
 		if !slices.Contains(t.pools, p) {
 			t.pools = append(t.pools, p)

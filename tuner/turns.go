@@ -106,7 +106,7 @@ func (p *pool) cannotWait(t *Tuner) bool {
 		}
 		for i := range g.links {
 			l := &g.links[i]
-			if l.eject.Due(t.elapsed) || !l.setting.Down && l.eject.Fails(p.beliefs[l.index].Fail[l.class]) {
+			if l.Eject.Due(t.elapsed) || !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class]) {
 				return true
 			}
 		}
