@@ -38,11 +38,7 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 		return p.advice
 	}
 	p.adviceSec, p.advice = adviceEvery, nil
-	links := 0
-	for g := range problem.Groups {
-		links += len(problem.Groups[g].Links)
-	}
-	if links > forecastLinks || !slices.ContainsFunc(problem.Groups,
+	if p.size() > forecastLinks || !slices.ContainsFunc(problem.Groups,
 		func(g plan.Group) bool { return !g.Method.LoadAware() }) {
 		return nil
 	}

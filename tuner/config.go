@@ -1,6 +1,7 @@
 package tuner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -72,34 +73,17 @@ func (c Config) withDefaults() Config {
 	if c.Params != nil {
 		p = *c.Params
 	}
-	override := func(own float64, param *float64) {
-		if own != 0 {
-			*param = own
-		}
-	}
-	override(c.Headroom, &p.Headroom)
-	override(c.DeadBand, &p.DeadBand)
-	override(c.MinGain, &p.MinGain)
-	override(float64(c.Burst), &p.BurstChanges)
+	c.Params = &p
+	p.Headroom, p.DeadBand = cmp.Or(c.Headroom, p.Headroom), cmp.Or(c.DeadBand, p.DeadBand)
+	p.MinGain, p.BurstChanges = cmp.Or(c.MinGain, p.MinGain), cmp.Or(float64(c.Burst), p.BurstChanges)
 	if c.PerMinute != 0 {
 		p.RefillSec = 60 / float64(c.PerMinute)
 	}
-	c.Params = &p
-	if c.Interval == 0 {
-		c.Interval = 3 * time.Second
-	}
-	if c.Method == "" {
-		c.Method = RoundRobin
-	}
-	if c.ErrorTardiness == 0 {
-		c.ErrorTardiness = objective.DefaultErrorTardiness
-	}
-	if c.Twin == 0 {
-		c.Twin = 1
-	}
-	if c.LearningRate == 0 {
-		c.LearningRate = 0.1
-	}
+	c.Interval = cmp.Or(c.Interval, 3*time.Second)
+	c.Method = cmp.Or(c.Method, RoundRobin)
+	c.ErrorTardiness = cmp.Or(c.ErrorTardiness, objective.DefaultErrorTardiness)
+	c.Twin = cmp.Or(c.Twin, 1)
+	c.LearningRate = cmp.Or(c.LearningRate, 0.1)
 	return c
 }
 

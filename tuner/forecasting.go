@@ -3,7 +3,6 @@ package tuner
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"trimtab/tuner/forecast"
@@ -58,15 +57,13 @@ const (
 	forecastSamples  = 6     // and of what is believed there
 	twinSamples      = 2     // of a twin that plays a small part of its requests
 	applyDelay       = 120 * time.Millisecond
+	twinStream       = 0xf07eca57 // of random numbers: the twin has its own
 )
 
 // forecast plays the change to want against holding and says so in the explanation.
 func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *PoolExplanation) {
 	o := &p.outlook
-	links := 0
-	for i := range problem.Groups {
-		links += len(problem.Groups[i].Links)
-	}
+	links := p.size()
 	whole := t.cfg.Twin * float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
 	fewest, samples := int(t.cfg.Twin*forecastFewest), 0
 	if t.crowded {
@@ -118,31 +115,26 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 // watch follows what became of the last change. It is asked once in every interval, before anything is proposed.
 func (p *pool) watch(s *vts.Sample, edited bool) {
 	o := &p.outlook
-	o.proposed = nil
-	p.bounds = nil
+	o.proposed, p.bounds = nil, nil
+	if edited {
+		o.drop()
+	}
 	for _, g := range p.groups {
 		gs := sampleOf(s, g.name)
 		for i := range gs.Peers {
-			if v := &gs.Peers[i]; len(v.Buckets) > 0 {
+			v := &gs.Peers[i]
+			if len(v.Buckets) > 0 {
 				p.bounds = v.BucketsMsec
+			}
+			if o.pending != nil {
+				o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
 			}
 		}
 	}
 	if o.pending == nil {
 		return
 	}
-	if edited {
-		o.drop()
-		return
-	}
 	o.measured.Seconds += s.Interval.Seconds()
-	for _, g := range p.groups {
-		gs := sampleOf(s, g.name)
-		for i := range gs.Peers {
-			v := &gs.Peers[i]
-			o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
-		}
-	}
 	if o.explain != nil {
 		o.explain.MeasuredSec = o.measured.Seconds
 	}
@@ -155,10 +147,8 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		return
 	}
 	o.score.Add(o.pending.Change.Shown, p99)
-	if o.explain != nil {
-		if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without saying how long they took
-			o.explain.MeasuredP99MS = p99 * 1e3
-		}
+	if o.explain != nil && !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without their times
+		o.explain.MeasuredP99MS = p99 * 1e3
 	}
 	o.pending = nil
 }
@@ -241,9 +231,6 @@ func (p *pool) inside(problem *plan.Problem) []float64 {
 	}
 	return out
 }
-
-// newForecasts is the source of randomness of the twin.
-func newForecasts(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0xf07eca57)) }
 
 // Forecasts are those of the changes that are wanted now, by pool.
 func (t *Tuner) Forecasts() []PoolForecast {

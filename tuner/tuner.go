@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"trimtab/control"
 	"trimtab/objective"
@@ -28,7 +27,6 @@ type Tuner struct {
 
 	pools    []*pool
 	elapsed  float64 // s of control time
-	interval time.Duration
 	decision control.Decision
 	explain  Explanation
 	rng      *rand.Rand // of the twin
@@ -50,7 +48,7 @@ func New(cfg Config) (*Tuner, error) {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
 	p := cfg.Params
-	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r, rng: newForecasts(cfg.Seed),
+	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r, rng: rand.New(rand.NewPCG(cfg.Seed, twinStream)),
 		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec,
 			Unlimited: cfg.Unlimited}}, nil
 }
@@ -66,7 +64,6 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 		return
 	}
 	seconds := s.Interval.Seconds()
-	t.interval = s.Interval
 	t.played = 0
 	t.elapsed += seconds
 	t.budget.Advance(seconds)
@@ -155,11 +152,6 @@ func (t *Tuner) Explain() Explanation {
 		}
 	}
 	return t.explain
-}
-
-// ObservationLeft is how long the regimes are still to be observed; 0: they are known.
-func (t *Tuner) ObservationLeft() time.Duration {
-	return t.regimes.Left()
 }
 
 // take brings the settings of a pool up to date and reports whether somebody else has changed them.

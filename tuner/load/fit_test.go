@@ -82,8 +82,8 @@ func TestAModelIsTakenOverAMinuteAfterItIsDue(t *testing.T) {
 func TestAFitIsGivenUpWhenTheGroupsChange(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	r, got := follow(t, shifts(345, 330)) // ten intervals after the fit began
-	if last := got[len(got)-1]; !last.Learning || r.fitting != nil || r.Left() < 15*time.Minute {
-		t.Errorf("got %+v with %v left, want the observation begun anew", last, r.Left())
+	if last := got[len(got)-1]; !last.Learning || r.fitting != nil || r.seen > time.Minute {
+		t.Errorf("got %+v after %v, want the observation begun anew", last, r.seen)
 	}
 }
 

@@ -144,17 +144,6 @@ func (r *Regimes) Learned() *Forecast {
 	return r.forecast.Clone()
 }
 
-// Left is how long is still to be observed before regimes are known.
-func (r *Regimes) Left() time.Duration {
-	switch {
-	case r.tracker != nil || r.cfg.Observe < 0:
-		return 0
-	case r.fitting != nil:
-		return r.fitting.left
-	}
-	return max(0, r.cfg.Observe-r.seen)
-}
-
 // Track assigns a sample; regime −1 is unknown.
 func (r *Regimes) Track(s *vts.Sample) Regime {
 	if r.cfg.Observe < 0 && r.tracker == nil {
