@@ -60,12 +60,3 @@ const (
 	fullFrom     = 1e9  // requests per slot from which all slots are busy, to the last digit
 	nothingWaits = 14   // −log of a wait in services that is none
 )
-
-// Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and
-// beyond.
-func Inside(rho, c float64, v Flow) float64 {
-	if !(rho > 0) {
-		return 0
-	}
-	return c * rho * (1 + Wait(rho, c, v))
-}
