@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -62,21 +63,11 @@ const (
 
 // NewRegimes returns a tracker of regimes; seed is that of the fits made here.
 func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
-	if cfg.Observe == 0 {
-		cfg.Observe = observeDefault
-	}
-	if cfg.Count == 0 {
-		cfg.Count = cluster.DefaultK
-	}
-	if cfg.Certain == 0 {
-		cfg.Certain = 0.6
-	}
-	if cfg.NovelShare == 0 {
-		cfg.NovelShare = 0.3
-	}
+	cfg.Observe, cfg.Count = cmp.Or(cfg.Observe, observeDefault), cmp.Or(cfg.Count, cluster.DefaultK)
+	cfg.Certain, cfg.NovelShare = cmp.Or(cfg.Certain, 0.6), cmp.Or(cfg.NovelShare, 0.3)
 	r := &Regimes{cfg: cfg, seed: seed, due: cfg.Observe, every: 1, collector: cluster.NewCollector(cluster.LoadFeatures)}
 	if cfg.Model != nil {
-		if err := r.Use(cfg.Model); err != nil {
+		if err := r.use(cfg.Model); err != nil {
 			return nil, err
 		}
 		r.collector = r.newCollector()
@@ -84,8 +75,8 @@ func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	return r, nil
 }
 
-// Use tracks the regimes of a model from now on. Nothing is known yet of what follows what in it.
-func (r *Regimes) Use(m *cluster.Model) error {
+// use tracks the regimes of a model from now on. Nothing is known yet of what follows what in it.
+func (r *Regimes) use(m *cluster.Model) error {
 	tracker, err := cluster.NewTracker(m, cluster.TrackerSettings{Threshold: r.cfg.NovelShare})
 	if err != nil {
 		return fmt.Errorf("track regimes: %w", err)
@@ -103,7 +94,7 @@ func (r *Regimes) Restore(m *cluster.Model, known *Forecast) error {
 			return err
 		}
 	}
-	if err := r.Use(m); err != nil {
+	if err := r.use(m); err != nil {
 		return err
 	}
 	if known != nil {
@@ -168,11 +159,10 @@ func (r *Regimes) assign(s *vts.Sample) Regime {
 		return Regime{Index: -1, Label: err.Error(), Novel: true}
 	}
 	a := r.tracker.TrackFeatures(features)
-	e := Regime{Index: a.Regime, Label: m.Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
-	e.Index = r.cfg.component(a)
 	m.Schema.RatesTo(rates, features)
-	r.forecast.Observe(interval{component: e.Index, sec: s.Interval.Seconds(), rates: rates})
-	return e
+	component := r.cfg.component(a)
+	r.forecast.Observe(interval{component: component, sec: s.Interval.Seconds(), rates: rates})
+	return Regime{Index: component, Label: m.Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
 }
 
 // observe collects intervals and has a model fitted when the observation period is over, when as much again has been
@@ -282,7 +272,7 @@ const collectedMost = 1 << 20
 // learned tracks a new model and tells its forecast the past.
 func (r *Regimes) learned(f fitted) error {
 	old := r.forecast
-	if err := r.Use(f.model); err != nil {
+	if err := r.use(f.model); err != nil {
 		return err
 	}
 	data, w := r.collector.Matrix(), f.model.NewWorkspace()
