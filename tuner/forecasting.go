@@ -18,6 +18,7 @@ type outlook struct {
 	measured forecast.Measured  // since
 	score    forecast.Score
 	explain  *ForecastExplanation // of the change proposed, else of the last one made
+	made     *ForecastExplanation // of the last one made
 }
 
 // ForecastExplanation is what the twin says of a change, and what came true.
@@ -116,6 +117,9 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 func (p *pool) watch(s *vts.Sample, edited bool) {
 	o := &p.outlook
 	o.proposed, p.bounds = nil, nil
+	if o.made != nil {
+		o.explain = o.made
+	}
 	if edited {
 		o.drop()
 	}
@@ -135,9 +139,7 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		return
 	}
 	o.measured.Seconds += s.Interval.Seconds()
-	if o.explain != nil {
-		o.explain.MeasuredSec = o.measured.Seconds
-	}
+	o.made.MeasuredSec = o.measured.Seconds
 	if o.measured.Seconds < o.pending.HorizonSec {
 		return
 	}
@@ -147,8 +149,8 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		return
 	}
 	o.score.Add(o.pending.Change.Shown, p99)
-	if o.explain != nil && !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without their times
-		o.explain.MeasuredP99MS = p99 * 1e3
+	if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without their times
+		o.made.MeasuredP99MS = p99 * 1e3
 	}
 	o.pending = nil
 }
@@ -166,7 +168,7 @@ func (o *outlook) committed(changed bool) {
 		return
 	}
 	o.drop()
-	o.pending, o.measured = o.proposed, forecast.Measured{}
+	o.pending, o.measured, o.made = o.proposed, forecast.Measured{}, o.explain
 }
 
 func explainForecast(f *forecast.Forecast) *ForecastExplanation {
