@@ -93,8 +93,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 	x := problem.Solve(problem.Proportional())
 	for g, grp := range p.groups {
 		total := 0.0
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			b := &problem.Beliefs[l.index]
 			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > problem.Params.Failing {
 				total += x[g][i]
@@ -125,8 +124,7 @@ func (p *pool) inForce(settings weights.Set) plan.Shares {
 	for g, grp := range p.groups {
 		out[g] = make([]float64, len(grp.links))
 		total := 0.0
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			s := l.setting
 			if own, ok := settings[grp.name][l.server.address]; ok {
 				s = own
@@ -147,8 +145,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 	out := make(weights.Set, len(p.groups))
 	for g, grp := range p.groups {
 		all, absent := 0.0, 0.0
-		for i := range grp.links {
-			l := &grp.links[i]
+		for _, l := range grp.links {
 			w := float64(l.setting.Weight.Int())
 			all += w
 			if l.off() {
@@ -156,8 +153,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 			}
 		}
 		v := make([]float64, len(grp.links))
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			if l.off() {
 				v[i] = float64(l.setting.Weight.Int()) / all
 			} else {
@@ -166,8 +162,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 		}
 		quantised := weights.Quantise(v)
 		set := make(weights.Group, len(grp.links))
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			set[l.server.address] = weights.Setting{Weight: quantised[i], Down: l.setting.Down}
 		}
 		out[grp.name] = set
@@ -209,8 +204,7 @@ func differs(x, now plan.Shares, band float64) bool {
 func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			b := &beliefs[l.index]
 			sent := grp.rate.PerSec() * p.shares[g][i] * b.Slowed()
 			for _, h := range b.Slots {
@@ -222,8 +216,7 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 		if g.method.LoadAware() {
 			continue
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			if l.off() {
 				continue
 			}
@@ -249,8 +242,7 @@ func (p *pool) hopeless(beliefs []estimate.Belief) gate.Bound {
 	choice, idle, known := false, true, true
 	for _, g := range p.groups {
 		live, least := 0, math.Inf(1)
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			if l.off() {
 				continue
 			}
@@ -286,16 +278,15 @@ func (p *pool) ejections(t *Tuner, beliefs []estimate.Belief, e *PoolExplanation
 			continue
 		}
 		live, ejected := 0, 0
-		for i := range g.links {
-			if !g.links[i].setting.Down {
+		for _, l := range g.links {
+			if !l.setting.Down {
 				live++
 			}
-			if g.links[i].Eject.Active {
+			if l.Eject.Active {
 				ejected++
 			}
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			switch {
 			case l.Eject.Due(t.elapsed):
 				out = append(out, l)

@@ -150,8 +150,8 @@ func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimat
 			if len(b.Slots) > 0 {
 				s.CapacityPerSec[g.name], s.ServiceSec[g.name], s.ServiceSD[g.name] = b.Capacity(k), b.Service(k), b.SD[k]
 			}
-			for i := range g.links {
-				s.Ejected = s.Ejected || g.links[i].server == sv && g.links[i].Eject.Active
+			for _, l := range g.links {
+				s.Ejected = s.Ejected || l.server == sv && l.Eject.Active
 			}
 		}
 		if len(b.Slots) > 0 {

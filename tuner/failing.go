@@ -29,13 +29,12 @@ func (g *group) shunned() float64 {
 func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
 	for _, g := range p.groups {
 		shared := 1.0
-		for i := range g.links {
-			if l := &g.links[i]; !l.off() {
+		for _, l := range g.links {
+			if !l.off() {
 				shared = min(shared, beliefs[l.index].Fail[l.class])
 			}
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
 			was := l.Useless
@@ -55,8 +54,8 @@ func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
 		var left []int
-		for i := range grp.links {
-			switch l := &grp.links[i]; {
+		for i, l := range grp.links {
+			switch {
 			case !l.Useless:
 				kept += x[g][i]
 			case x[g][i] < 0.5/float64(len(grp.links)):
@@ -67,8 +66,8 @@ func (p *pool) shun(x plan.Shares) {
 		if kept <= 0 || kept+freed <= 0 {
 			continue
 		}
-		for i := range grp.links {
-			if !grp.links[i].Useless {
+		for i, l := range grp.links {
+			if !l.Useless {
 				x[g][i] *= 1 + freed/kept
 			}
 		}
@@ -82,8 +81,8 @@ func (p *pool) shun(x plan.Shares) {
 // change has not to last, to settle or to pay: one has to be left, and requests to be there.
 func (p *pool) shuns(now, x plan.Shares) bool {
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			if grp.links[i].Useless && now[g][i] > shunMost && x[g][i] <= shunMost {
+		for i, l := range grp.links {
+			if l.Useless && now[g][i] > shunMost && x[g][i] <= shunMost {
 				return true
 			}
 		}
@@ -96,8 +95,8 @@ func (t *Tuner) Ejected() map[string][]string {
 	var out map[string][]string
 	for _, p := range t.pools {
 		for _, g := range p.groups {
-			for i := range g.links {
-				if l := &g.links[i]; l.Eject.Active {
+			for _, l := range g.links {
+				if l.Eject.Active {
 					if out == nil {
 						out = map[string][]string{}
 					}
@@ -118,8 +117,8 @@ func (t *Tuner) Asked(group, server string, answers bool) {
 			if g.name != group {
 				continue
 			}
-			for i := range g.links {
-				if l := &g.links[i]; l.server.address == server && l.Eject.Active {
+			for _, l := range g.links {
+				if l.server.address == server && l.Eject.Active {
 					l.Eject.Asked, l.Eject.Answers = true, answers
 				}
 			}

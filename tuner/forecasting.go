@@ -198,8 +198,7 @@ func (p *pool) explainOutlook(e *PoolExplanation) {
 func (p *pool) weights(set weights.Set) forecast.Weights {
 	out := make(forecast.Weights, len(p.groups))
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			l := &grp.links[i]
+		for _, l := range grp.links {
 			s := l.setting
 			if own, ok := set[grp.name][l.server.address]; ok {
 				s = own

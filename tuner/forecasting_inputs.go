@@ -37,13 +37,13 @@ func (v *tail) observe(seconds float64, r estimate.Reading) {
 // of their logarithms.
 func (g *group) spreads(par *params.Params) (scv, sd []float64) {
 	all := tail{tailPrior, tailPrior * par.SCVFirst}
-	for i := range g.links {
-		all.Requests += g.links[i].tail.Requests
-		all.Sum += g.links[i].tail.Sum
+	for _, l := range g.links {
+		all.Requests += l.tail.Requests
+		all.Sum += l.tail.Sum
 	}
 	common := all.Sum / all.Requests
-	for i := range g.links {
-		v := &g.links[i].tail
+	for _, l := range g.links {
+		v := &l.tail
 		n := v.Requests + math.Min(tailPeers, all.Requests)
 		scv = append(scv, (v.Sum+math.Min(tailPeers, all.Requests)*common)/n)
 		sd = append(sd, math.Hypot(tailFloor, math.Sqrt(tailChance/n)))

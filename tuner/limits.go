@@ -36,13 +36,12 @@ func (l *Limits) validate() error {
 func (g *group) limits() []weights.Limits {
 	out := make([]weights.Limits, len(g.links))
 	operator := 0.0
-	for i := range g.links {
-		if l := &g.links[i]; !l.off() {
+	for _, l := range g.links {
+		if !l.off() {
 			operator += float64(g.ledger.Operator[l.server.address].Weight.Int())
 		}
 	}
-	for i := range g.links {
-		l := &g.links[i]
+	for i, l := range g.links {
 		own, named := g.bounds.Servers[l.server.address]
 		switch {
 		case l.off():

@@ -57,7 +57,7 @@ type group struct {
 	course   course
 	learned  objective.Moments
 	rate     load.Rate
-	links    []link
+	links    []*link
 	measured objective.Measured
 	ledger   ledger
 }
@@ -115,8 +115,7 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 	p.shares = p.inForce(nil)
 	sent := byClass[float64](p) // shares that the weights in force give
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			sent[l.index][l.class] = p.shares[g][i]
 		}
 	}
@@ -199,15 +198,15 @@ func (p *pool) hint(readings [][]estimate.Reading) {
 			typical = p.typical[g]
 		}
 		if typical == 0 {
-			for i := range grp.links {
-				r := &readings[grp.links[i].index][grp.links[i].class]
+			for _, l := range grp.links {
+				r := &readings[l.index][l.class]
 				if r.ResponseSec > 0 && (typical == 0 || r.ResponseSec < typical) {
 					typical = r.ResponseSec
 				}
 			}
 		}
-		for i := range grp.links {
-			readings[grp.links[i].index][grp.links[i].class].TypicalSec = typical
+		for _, l := range grp.links {
+			readings[l.index][l.class].TypicalSec = typical
 		}
 	}
 }
@@ -229,21 +228,20 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 	tallies := make([]vts.Tally, len(g.links))
 	keep := math.Exp(-seconds / t.params.FailureMemory)
 	total, sum := 0.0, 0.0
-	for i := range g.links {
-		l := &g.links[i]
+	for i, l := range g.links {
 		l.Tally = l.Tally.Fade(keep, s.Peers[i].Tally())
 		if !l.setting.Down {
 			tallies[i] = l.Tally
 		}
 		asked[i] = float64(s.Peers[i].Requests) / seconds
 		total += asked[i]
-		if !g.links[i].setting.Down {
-			sum += float64(g.links[i].setting.Weight.Int())
+		if !l.setting.Down {
+			sum += float64(l.setting.Weight.Int())
 		}
 	}
 	excess := vts.Excesses(tallies)
-	for i := range g.links {
-		l, p := &g.links[i], &s.Peers[i]
+	for i, l := range g.links {
+		p := &s.Peers[i]
 		if !l.setting.Down && sum > 0 {
 			shares[i] = float64(l.setting.Weight.Int()) / sum
 		}
@@ -292,8 +290,8 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 // an old queue is not what it is sent.
 func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 	out, sum := make([]float64, len(shares)), 0.0
-	for i := range g.links {
-		if g.links[i].server.known.Waiting() <= par.QuietWait {
+	for i, l := range g.links {
+		if l.server.known.Waiting() <= par.QuietWait {
 			out[i] = shares[i]
 			sum += shares[i]
 		}
@@ -351,8 +349,7 @@ const (
 // spread learns the spread of service times and the deadline from servers where little waits.
 func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
 	sum, n := 0.0, 0.0
-	for i := range g.links {
-		l := &g.links[i]
+	for i, l := range g.links {
 		r := readings[l.index][l.class]
 		if r.SCV == 0 || l.server.known.Waiting() > par.QuietWait {
 			continue
@@ -387,8 +384,7 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.P
 func (p *pool) planned() (out []plan.Group) {
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			pg.Links = append(pg.Links, plan.Link{Server: l.index, Class: l.class, Off: l.off()})
 		}
 		out = append(out, pg)

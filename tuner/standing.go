@@ -79,8 +79,8 @@ func (t *Tuner) standing() *Standing {
 		for _, g := range p.groups {
 			gs := GroupStanding{Name: g.name, Rate: g.rate, course: g.course, LearnedRequests: g.learned.N,
 				LearnedSum: g.learned.Sum, LearnedSquare: g.learned.Square, ledger: g.ledger.clone()}
-			for i := range g.links {
-				gs.Links = append(gs.Links, LinkStanding{g.links[i].server.address, g.links[i].linkState})
+			for _, l := range g.links {
+				gs.Links = append(gs.Links, LinkStanding{l.server.address, l.linkState})
 			}
 			ps.Groups = append(ps.Groups, gs)
 		}
@@ -191,7 +191,7 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 func (p *PoolStanding) of(own *pool) bool {
 	return slices.EqualFunc(p.Groups, own.groups, func(a GroupStanding, b *group) bool {
 		return a.Name == b.name && len(a.Links) == len(b.links) && !slices.ContainsFunc(a.Links, func(l LinkStanding) bool {
-			return !slices.ContainsFunc(b.links, func(o link) bool { return o.server.address == l.Server })
+			return !slices.ContainsFunc(b.links, func(o *link) bool { return o.server.address == l.Server })
 		})
 	}) && slices.EqualFunc(p.Servers, own.servers, func(a ServerStanding, b *server) bool {
 		return a.Address == b.address && slices.Equal(a.Groups, names(b.groups))
@@ -221,9 +221,9 @@ func (t *Tuner) remember(s *Standing) {
 	}
 	for _, p := range t.pools {
 		for _, g := range p.groups {
-			for i := range g.links {
-				if from, ok := known[[2]string{g.name, g.links[i].server.address}]; ok {
-					g.links[i].linkState = from
+			for _, l := range g.links {
+				if from, ok := known[[2]string{g.name, l.server.address}]; ok {
+					l.linkState = from
 				}
 			}
 		}

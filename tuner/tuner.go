@@ -159,8 +159,7 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 	for _, g := range p.groups {
 		gs := sampleOf(s, g.name)
 		now := make(weights.Group, len(g.links))
-		for i := range g.links {
-			l := &g.links[i]
+		for i, l := range g.links {
 			setting, ok := inForce[g.name][l.server.address]
 			if !ok {
 				setting = weights.Setting{Weight: weights.Clamp(gs.Peers[i].Weight), Down: gs.Peers[i].Down}
@@ -208,8 +207,8 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 		}
 		for _, g := range p.groups {
 			oldGroups[g.name] = g
-			for i := range g.links {
-				oldLinks[[2]string{g.name, g.links[i].server.address}] = g.links[i].linkState
+			for _, l := range g.links {
+				oldLinks[[2]string{g.name, l.server.address}] = l.linkState
 			}
 		}
 	}
@@ -222,7 +221,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	for i := range s.Groups {
 		gs := &s.Groups[i]
 		g := t.newGroup(gs.Name, oldGroups[gs.Name])
-		g.links = make([]link, 0, len(gs.Peers))
+		g.links = make([]*link, 0, len(gs.Peers))
 		p := &pool{groups: []*group{g}}
 		for _, peer := range gs.Peers {
 			sv := servers[peer.Server]
@@ -236,7 +235,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
-			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, linkState: l})
+			g.links = append(g.links, &link{server: sv, class: len(sv.groups) - 1, linkState: l})
 		}
 		if !slices.Contains(t.pools, p) {
 			t.pools = append(t.pools, p)
@@ -256,8 +255,8 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 		}
 		for _, g := range p.groups {
-			for i := range g.links {
-				g.links[i].index = index[g.links[i].server]
+			for _, l := range g.links {
+				l.index = index[l.server]
 			}
 		}
 	}

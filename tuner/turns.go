@@ -95,8 +95,7 @@ func (p *pool) cannotWait(t *Tuner) bool {
 		if !t.ejects(g) {
 			continue
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			if l.Eject.Due(t.elapsed) || !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class]) {
 				return true
 			}
