@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"trimtab/objective"
@@ -47,7 +46,7 @@ type Config struct {
 	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that
 	// servers hold: a server that fails at once holds none, and is picked whatever its weight.
 	Eject, EjectIdle bool
-	// LearningRate is the least step of the Q update; default 0.1.
+	// LearningRate is the least step of what is learned of a regime; default 0.1.
 	LearningRate float64
 	// Regimes says how load regimes are found.
 	Regimes load.RegimeConfig
@@ -95,12 +94,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 	check(c.Interval >= 0, "interval %v: want 0 (default) or more", c.Interval)
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
-	check(c.ErrorTardiness >= 0 && finite(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
+	check(sound(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
 		c.ErrorTardiness)
-	check(c.Headroom == 0 || c.Headroom >= 1 && finite(c.Headroom), "headroom %v: want at least 1", c.Headroom)
+	check(c.Headroom == 0 || c.Headroom >= 1 && sound(c.Headroom), "headroom %v: want at least 1", c.Headroom)
 	check(c.DeadBand >= 0 && c.DeadBand < 1, "dead_band %v: want 0 (default) to below 1", c.DeadBand)
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
 	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers",
@@ -114,19 +112,10 @@ func (c Config) Validate() error {
 		if err := g.Limits.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
-		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1",
+		check(g.Priority == 0 || g.Priority >= 1 && sound(g.Priority), "group %s: priority %v: want at least 1",
 			name, g.Priority)
 	}
 	return errors.Join(errs...)
 }
 
 func valid(m Method) bool { return m == RoundRobin || m.LoadAware() }
-
-// Targets are the deadlines and priorities of the groups that are configured.
-func (c Config) Targets() map[string]objective.Target {
-	out := make(map[string]objective.Target, len(c.Groups))
-	for name, g := range c.Groups {
-		out[name] = objective.Target{Deadline: g.Deadline, Priority: g.Priority}
-	}
-	return out
-}

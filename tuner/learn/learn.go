@@ -1,5 +1,5 @@
-// Package learn holds what experience says of each regime of load: the value of the few actions that there are (Q
-// learning, one reward a visit), and how far the model of costs is off.
+// Package learn holds what experience says of each regime of load: the value of the few actions that there are (one
+// reward a visit), and how far the model of costs is off.
 //
 //	r := learn.NewRegime()
 //	a := r.Choose()             // when the regime begins
@@ -34,6 +34,12 @@ type Regime struct {
 	Visits     float64 `json:"visits"`
 }
 
+// Cell is the value of an action: the mean reward of its visits.
+type Cell struct {
+	Value  float64 `json:"value"`
+	Visits float64 `json:"visits"`
+}
+
 const (
 	explore   = 0.15 // log cost: how much is hoped of an action that was never taken; falls with the visits of each
 	leastStep = 0.1  // least step of an update: what was learned ten visits ago is nearly forgotten
@@ -65,7 +71,9 @@ func (r *Regime) Learn(a Action, reward, least float64) {
 	r.Visits++
 	r.Correction += math.Max(1/r.Visits, leastStep) * (-reward - r.Correction)
 	if i := slices.Index(Actions(), a); i >= 0 {
-		r.Cells[i].Update(reward, 0, 0, math.Max(least, leastStep))
+		c := &r.Cells[i]
+		c.Visits++
+		c.Value += max(1/c.Visits, least, leastStep) * (reward - c.Value)
 	}
 }
 
@@ -79,16 +87,3 @@ func (r *Regime) Valid() bool {
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
-
-// Cell is one entry of a Q table: the value of an action in a regime.
-type Cell struct {
-	Value  float64 `json:"value"`
-	Visits float64 `json:"visits"` // rewarded intervals
-}
-
-// Update is Q ← Q + α(r + γ·max Q' − Q) with α = max(1/n, least).
-func (c *Cell) Update(reward, gamma, next, least float64) {
-	c.Visits++
-	alpha := math.Max(1/c.Visits, least)
-	c.Value += alpha * (reward + gamma*next - c.Value)
-}
