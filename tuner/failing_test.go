@@ -75,7 +75,11 @@ func TestWhatAServerFailedBeforeAnotherCame(t *testing.T) {
 		name    string
 		added   bool
 		restart bool
-	}{{"nothing else happens", false, false}, {"a server is added", true, false}, {"the tuner is restarted", false, true}} {
+	}{
+		{"nothing else happens", false, false},
+		{"a server is added", true, false},
+		{"the tuner is restarted", false, true},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newTuner(t, nil)
 			rows := [][3]float64{{110, 20}, {110, 20}, {60, 20}}

@@ -48,7 +48,8 @@ func New(cfg Config) (*Tuner, error) {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
 	p := cfg.Params
-	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r, rng: rand.New(rand.NewPCG(cfg.Seed, twinStream)),
+	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r,
+		rng: rand.New(rand.NewPCG(cfg.Seed, twinStream)),
 		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec,
 			Unlimited: cfg.Unlimited}}, nil
 }
