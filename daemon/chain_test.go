@@ -15,6 +15,7 @@ import (
 	"trimtab/control"
 	"trimtab/vts"
 	"trimtab/weights"
+	"trimtab/words"
 )
 
 // step is one page, all the way. An error is what must not be.
@@ -53,7 +54,7 @@ func (c *chain) through() error {
 	if err != nil {
 		return fmt.Errorf("explanation: %w", err)
 	}
-	if e.Text() == "" || d.Reason == "" {
+	if words.Text(&e, words.Budget{}) == "" || d.Reason == "" {
 		return fmt.Errorf("explanation %.200q, reason %q", text, d.Reason)
 	}
 	if _, err := json.Marshal(Report{Reason: d.Reason, InForce: relabel(control.InForce(sample), label),

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"trimtab/control"
+	"trimtab/objective"
 	"trimtab/rival"
 	"trimtab/tuner"
 )
@@ -30,7 +31,11 @@ func NewPolicy(cfg *Config) (control.Policy, error) {
 	case "rollout":
 		return rival.NewRollout(rival.RolloutConfig{Groups: t.Groups, Seed: t.Seed})
 	case "grid":
-		return rival.NewGrid(rival.GridConfig{Groups: t.Targets(), ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes,
+		targets := make(map[string]objective.Target, len(t.Groups))
+		for name, g := range t.Groups {
+			targets[name] = objective.Target{Deadline: g.Deadline, Priority: g.Priority}
+		}
+		return rival.NewGrid(rival.GridConfig{Groups: targets, ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes,
 			Seed:         t.Seed,
 			LearningRate: t.LearningRate})
 	case "l3":

@@ -42,7 +42,7 @@ func poolUsed(p *tuner.PoolExplanation) *float64 {
 // pursued are the lines that trimtab explain prints of an objective.
 func pursued(o *tuner.ObjectiveExplanation) []string {
 	var out []string
-	for line := range strings.Lines(o.Words()) {
+	for line := range strings.Lines(words.Objective(o)) {
 		if line = strings.TrimSpace(line); line != "" {
 			out = append(out, line)
 		}

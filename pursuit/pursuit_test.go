@@ -18,6 +18,7 @@ import (
 	"trimtab/tuner"
 	"trimtab/tuner/load"
 	"trimtab/tuner/plan"
+	"trimtab/words"
 )
 
 // mesh is the world of the published scenarios at a load.
@@ -296,7 +297,7 @@ func TestDecisionsSayWhatIsUsedAndWhyNot(t *testing.T) {
 			}
 			if e := p.Explain(); e.Objective == nil || e.Objective.Kind != objective.KindThroughput || e.Reason == "" {
 				t.Errorf("the explanation says nothing: %+v", e.Objective)
-			} else if text := e.Text(); !strings.Contains(text, "Objective throughput") {
+			} else if text := words.Text(&e, words.Budget{}); !strings.Contains(text, "Objective throughput") {
 				t.Errorf("in words it does not name the objective: %s", text)
 			}
 		})

@@ -10,7 +10,6 @@ import (
 
 	"trimtab/control"
 	"trimtab/objective"
-	"trimtab/tuner/learn"
 	"trimtab/tuner/load"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -42,10 +41,19 @@ type Grid struct {
 	groups  map[string]*gridGroup
 }
 
+// gridCell is one entry of a Q table: the value of an action in a regime.
+type gridCell struct{ value, visits float64 }
+
+// update is Q ← Q + α(r + γ·max Q' − Q) with α = max(1/n, least).
+func (c *gridCell) update(reward, gamma, next, least float64) {
+	c.visits++
+	c.value += max(1/c.visits, least) * (reward + gamma*next - c.value)
+}
+
 type gridGroup struct {
 	servers  []string
 	vectors  [][]weights.Weight
-	q        map[int][]learn.Cell // by regime
+	q        map[int][]gridCell // by regime
 	active   int
 	settling bool
 	learned  objective.Moments
@@ -106,7 +114,7 @@ func (l *Grid) Observe(s vts.Sample, inForce weights.Set) {
 		}
 		g := l.groups[gs.Name]
 		if g == nil || !slices.Equal(g.servers, servers) {
-			g = &gridGroup{servers: servers, vectors: l.vectors(len(servers)), q: make(map[int][]learn.Cell),
+			g = &gridGroup{servers: servers, vectors: l.vectors(len(servers)), q: make(map[int][]gridCell),
 				active:   -1,
 				deadline: l.cfg.Groups[gs.Name].Deadline.Seconds()}
 			l.groups[gs.Name] = g
@@ -123,13 +131,13 @@ func (l *Grid) Observe(s vts.Sample, inForce weights.Set) {
 		}
 		q := g.q[regime]
 		if q == nil {
-			q = make([]learn.Cell, len(g.vectors))
+			q = make([]gridCell, len(g.vectors))
 			g.q[regime] = q
 		}
 		if g.active >= 0 && !g.settling && gs.Requests() > 0 {
-			best := slices.MaxFunc(q, func(a, b learn.Cell) int { return cmp.Compare(a.Value, b.Value) })
-			q[g.active].Update(-objective.Measure(gs, g.deadline).PerRequest(l.cfg.ErrorTardiness), l.cfg.Gamma,
-				best.Value, l.cfg.LearningRate)
+			best := slices.MaxFunc(q, func(a, b gridCell) int { return cmp.Compare(a.value, b.value) })
+			q[g.active].update(-objective.Measure(gs, g.deadline).PerRequest(l.cfg.ErrorTardiness), l.cfg.Gamma,
+				best.value, l.cfg.LearningRate)
 		}
 		next, how := g.choose(q, l.rng, l.cfg.Epsilon)
 		g.settling = next != g.active
@@ -143,22 +151,22 @@ func (l *Grid) Observe(s vts.Sample, inForce weights.Set) {
 }
 
 // choose draws ε-greedily; a vector that was never tried has value 0, the best there is, and so is tried.
-func (g *gridGroup) choose(q []learn.Cell, rng *rand.Rand, epsilon float64) (int, string) {
+func (g *gridGroup) choose(q []gridCell, rng *rand.Rand, epsilon float64) (int, string) {
 	if rng.Float64() < epsilon {
 		return rng.IntN(len(q)), "at random"
 	}
 	best, ties := 0, 0
 	for i := range q {
 		switch {
-		case q[i].Value > q[best].Value:
+		case q[i].value > q[best].value:
 			best, ties = i, 1
-		case q[i].Value == q[best].Value:
+		case q[i].value == q[best].value:
 			if ties++; rng.IntN(ties) == 0 {
 				best = i
 			}
 		}
 	}
-	return best, fmt.Sprintf("Q %.4f after %.0f", q[best].Value, q[best].Visits)
+	return best, fmt.Sprintf("Q %.4f after %.0f", q[best].value, q[best].visits)
 }
 
 // vectors are all distinct vectors over the levels after division by a common factor, or gridMost drawn ones.

@@ -1,7 +1,6 @@
 package tuner
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -39,11 +38,7 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 		return p.advice
 	}
 	p.adviceSec, p.advice = adviceEvery, nil
-	links := 0
-	for g := range problem.Groups {
-		links += len(problem.Groups[g].Links)
-	}
-	if links > forecastLinks || !slices.ContainsFunc(problem.Groups,
+	if p.size() > forecastLinks || !slices.ContainsFunc(problem.Groups,
 		func(g plan.Group) bool { return !g.Method.LoadAware() }) {
 		return nil
 	}
@@ -106,14 +101,4 @@ func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (forecas
 	w := p.weights(set)
 	f, err := forecast.Play(c, w, w, s, rng)
 	return f.Hold, err == nil && f.Hold.P99.Median > 0
-}
-
-// words say it; empty for none.
-func (a *Advice) words() string {
-	if a == nil {
-		return ""
-	}
-	return fmt.Sprintf("%s; in NGINX's configuration would bring the p99 from %.0f to about %.0f ms, "+
-		"by the simulator: more than weights can",
-		a.Method, a.NowMS, a.P99MS)
 }

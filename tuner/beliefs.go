@@ -1,10 +1,14 @@
 package tuner
 
 import (
+	"maps"
+	"math"
 	"slices"
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
+	"trimtab/tuner/plan"
+	"trimtab/weights"
 )
 
 // PoolBelief is what is believed of a set of groups that share servers, as a value.
@@ -15,20 +19,10 @@ type PoolBelief struct {
 	Edited bool
 }
 
-// GroupBelief is what is believed of one upstream group.
+// GroupBelief is what is believed of one upstream group; its links are to PoolBelief.Servers.
 type GroupBelief struct {
-	Name       string
-	Method     Method
-	RatePerSec float64 // requests that reach its servers
-	SCV        float64 // squared coefficient of variation of service times
-	Links      []LinkBelief
-}
-
-// LinkBelief is one server of a group.
-type LinkBelief struct {
-	Server int  // index into PoolBelief.Servers
-	Class  int  // of the group among the classes of that server
-	Off    bool // takes no requests: down, or passed over by NGINX
+	Name string
+	plan.Group
 }
 
 // ServerBelief is what is believed of one server.
@@ -51,15 +45,35 @@ func (t *Tuner) Beliefs() []PoolBelief {
 		for j, sv := range p.servers {
 			b.Servers = append(b.Servers, ServerBelief{Address: sv.address, Belief: p.beliefs[j]})
 		}
-		for _, g := range p.groups {
-			gb := GroupBelief{Name: g.name, Method: g.method, RatePerSec: g.rate.PerSec(), SCV: g.scv}
-			for i := range g.links {
-				l := &g.links[i]
-				gb.Links = append(gb.Links, LinkBelief{Server: l.index, Class: l.class, Off: l.off()})
-			}
-			b.Groups = append(b.Groups, gb)
+		for i, g := range p.planned() {
+			b.Groups = append(b.Groups, GroupBelief{Name: p.groups[i].name, Group: g})
 		}
 		out = append(out, b)
+	}
+	return out
+}
+
+// PlanFor returns the settings that would be planned now if the given multiple of the present load arrived, whatever a
+// change costs; nil before the first plan. It changes nothing.
+func (t *Tuner) PlanFor(load float64) weights.Set {
+	out := weights.Set{}
+	for _, p := range t.pools {
+		if len(p.beliefs) != len(p.servers) || len(p.shares) != len(p.groups) {
+			return nil
+		}
+		problem := &plan.Problem{Params: t.params, Table: t.table, Beliefs: p.beliefs, Groups: p.planned(),
+			ErrorTardiness: t.cfg.ErrorTardiness}
+		if full := t.params.Stress * problem.Capacity(); !math.IsInf(full, 1) {
+			full = math.Max(full, load)
+			problem.Demand = []plan.Demand{
+				{Load: math.Min(load*t.params.Headroom, full), Probability: 1 - t.params.StressShare},
+				{Load: full, Probability: t.params.StressShare},
+			}
+		}
+		x := problem.Solve(problem.Proportional())
+		p.bound(x)
+		want, _ := p.settings(x, nil)
+		maps.Copy(out, want)
 	}
 	return out
 }

@@ -1,9 +1,9 @@
 package tuner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"trimtab/objective"
@@ -46,7 +46,7 @@ type Config struct {
 	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that
 	// servers hold: a server that fails at once holds none, and is picked whatever its weight.
 	Eject, EjectIdle bool
-	// LearningRate is the least step of the Q update; default 0.1.
+	// LearningRate is the least step of what is learned of a regime; default 0.1.
 	LearningRate float64
 	// Regimes says how load regimes are found.
 	Regimes load.RegimeConfig
@@ -72,34 +72,17 @@ func (c Config) withDefaults() Config {
 	if c.Params != nil {
 		p = *c.Params
 	}
-	override := func(own float64, param *float64) {
-		if own != 0 {
-			*param = own
-		}
-	}
-	override(c.Headroom, &p.Headroom)
-	override(c.DeadBand, &p.DeadBand)
-	override(c.MinGain, &p.MinGain)
-	override(float64(c.Burst), &p.BurstChanges)
+	c.Params = &p
+	p.Headroom, p.DeadBand = cmp.Or(c.Headroom, p.Headroom), cmp.Or(c.DeadBand, p.DeadBand)
+	p.MinGain, p.BurstChanges = cmp.Or(c.MinGain, p.MinGain), cmp.Or(float64(c.Burst), p.BurstChanges)
 	if c.PerMinute != 0 {
 		p.RefillSec = 60 / float64(c.PerMinute)
 	}
-	c.Params = &p
-	if c.Interval == 0 {
-		c.Interval = 3 * time.Second
-	}
-	if c.Method == "" {
-		c.Method = RoundRobin
-	}
-	if c.ErrorTardiness == 0 {
-		c.ErrorTardiness = objective.DefaultErrorTardiness
-	}
-	if c.Twin == 0 {
-		c.Twin = 1
-	}
-	if c.LearningRate == 0 {
-		c.LearningRate = 0.1
-	}
+	c.Interval = cmp.Or(c.Interval, 3*time.Second)
+	c.Method = cmp.Or(c.Method, RoundRobin)
+	c.ErrorTardiness = cmp.Or(c.ErrorTardiness, objective.DefaultErrorTardiness)
+	c.Twin = cmp.Or(c.Twin, 1)
+	c.LearningRate = cmp.Or(c.LearningRate, 0.1)
 	return c
 }
 
@@ -111,12 +94,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 	check(c.Interval >= 0, "interval %v: want 0 (default) or more", c.Interval)
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
-	check(c.ErrorTardiness >= 0 && finite(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
+	check(sound(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
 		c.ErrorTardiness)
-	check(c.Headroom == 0 || c.Headroom >= 1 && finite(c.Headroom), "headroom %v: want at least 1", c.Headroom)
+	check(c.Headroom == 0 || c.Headroom >= 1 && sound(c.Headroom), "headroom %v: want at least 1", c.Headroom)
 	check(c.DeadBand >= 0 && c.DeadBand < 1, "dead_band %v: want 0 (default) to below 1", c.DeadBand)
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
 	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers",
@@ -130,19 +112,10 @@ func (c Config) Validate() error {
 		if err := g.Limits.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
-		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1",
+		check(g.Priority == 0 || g.Priority >= 1 && sound(g.Priority), "group %s: priority %v: want at least 1",
 			name, g.Priority)
 	}
 	return errors.Join(errs...)
 }
 
 func valid(m Method) bool { return m == RoundRobin || m.LoadAware() }
-
-// Targets are the deadlines and priorities of the groups that are configured.
-func (c Config) Targets() map[string]objective.Target {
-	out := make(map[string]objective.Target, len(c.Groups))
-	for name, g := range c.Groups {
-		out[name] = objective.Target{Deadline: g.Deadline, Priority: g.Priority}
-	}
-	return out
-}

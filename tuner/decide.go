@@ -94,8 +94,7 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 	x := problem.Solve(problem.Proportional())
 	for g, grp := range p.groups {
 		total := 0.0
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			b := &problem.Beliefs[l.index]
 			if l.off() || now[g][i] <= 0 || x[g][i] <= 0 || b.Fail[l.class] > problem.Params.Failing {
 				total += x[g][i]
@@ -126,13 +125,12 @@ func (p *pool) inForce(settings weights.Set) plan.Shares {
 	for g, grp := range p.groups {
 		out[g] = make([]float64, len(grp.links))
 		total := 0.0
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			s := l.setting
 			if own, ok := settings[grp.name][l.server.address]; ok {
 				s = own
 			}
-			if !s.Down && !l.passed {
+			if !s.Down && !l.Passed {
 				out[g][i] = float64(s.Weight.Int())
 				total += out[g][i]
 			}
@@ -148,8 +146,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 	out := make(weights.Set, len(p.groups))
 	for g, grp := range p.groups {
 		all, absent := 0.0, 0.0
-		for i := range grp.links {
-			l := &grp.links[i]
+		for _, l := range grp.links {
 			w := float64(l.setting.Weight.Int())
 			all += w
 			if l.off() {
@@ -157,8 +154,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 			}
 		}
 		v := make([]float64, len(grp.links))
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			if l.off() {
 				v[i] = float64(l.setting.Weight.Int()) / all
 			} else {
@@ -167,8 +163,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 		}
 		quantised := weights.Quantise(v)
 		set := make(weights.Group, len(grp.links))
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			set[l.server.address] = weights.Setting{Weight: quantised[i], Down: l.setting.Down}
 		}
 		out[grp.name] = set
@@ -176,7 +171,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 	for _, l := range ejections {
 		g := l.server.groups[l.class]
 		s := out[g.name][l.server.address]
-		s.Down = !l.eject.Active
+		s.Down = !l.Eject.Active
 		out[g.name][l.server.address] = s
 	}
 	return out, p.inForce(out)
@@ -186,7 +181,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 func (p *pool) changed(want weights.Set) weights.Set {
 	out := weights.Set{}
 	for _, g := range p.groups {
-		if !want[g.name].Equal(g.ledger.inForce) {
+		if !want[g.name].Equal(g.ledger.InForce) {
 			out[g.name] = want[g.name]
 		}
 	}
@@ -210,8 +205,7 @@ func differs(x, now plan.Shares, band float64) bool {
 func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 	used := make([]float64, len(p.servers))
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			b := &beliefs[l.index]
 			sent := grp.rate.PerSec() * p.shares[g][i] * b.Slowed()
 			for _, h := range b.Slots {
@@ -223,8 +217,7 @@ func (p *pool) urgent(par *params.Params, beliefs []estimate.Belief) bool {
 		if g.method.LoadAware() {
 			continue
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			if l.off() {
 				continue
 			}
@@ -246,8 +239,7 @@ func (p *pool) hopeless(beliefs []estimate.Belief) gate.Bound {
 	choice, idle, known := false, true, true
 	for _, g := range p.groups {
 		live, least := 0, math.Inf(1)
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			if l.off() {
 				continue
 			}
@@ -283,22 +275,21 @@ func (p *pool) ejections(t *Tuner, beliefs []estimate.Belief, e *PoolExplanation
 			continue
 		}
 		live, ejected := 0, 0
-		for i := range g.links {
-			if !g.links[i].setting.Down {
+		for _, l := range g.links {
+			if !l.setting.Down {
 				live++
 			}
-			if g.links[i].eject.Active {
+			if l.Eject.Active {
 				ejected++
 			}
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			switch {
-			case l.eject.Due(t.elapsed):
+			case l.Eject.Due(t.elapsed):
 				out = append(out, l)
 				ejected--
 				live++
-			case l.setting.Down || !l.eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
+			case l.setting.Down || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
 			case ejected >= gate.MostEjected(len(g.links)) || live <= 1:
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:

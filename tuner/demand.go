@@ -40,8 +40,8 @@ func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []pl
 	add := func(demand int, probability float64) {
 		d := plan.Demand{Load: present.Load, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
-			if i := slices.Index(f.Groups(), grp.name); i >= 0 {
-				d.RatePerSec[g] = f.Demands()[demand].RatePerSec[i]
+			if i := slices.Index(f.Groups, grp.name); i >= 0 {
+				d.RatePerSec[g] = f.Demands[demand].RatePerSec[i]
 			}
 		}
 		out = append(out, d)
@@ -77,7 +77,7 @@ func (t *Tuner) fresh(p *pool) bool {
 		return true
 	}
 	return stays < 1-soon && slices.ContainsFunc(likely, func(l load.Likely) bool {
-		return l.Probability >= leastLikely && t.differ(f.Demands()[now], f.Demands()[l.Demand])
+		return l.Probability >= leastLikely && t.differ(f.Demands[now], f.Demands[l.Demand])
 	})
 }
 
@@ -104,5 +104,5 @@ func (t *Tuner) regime() (id int, sec float64) {
 	if now < 0 {
 		return -1, sec
 	}
-	return f.Demands()[now].ID, sec
+	return f.Demands[now].ID, sec
 }

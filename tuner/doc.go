@@ -7,7 +7,7 @@
 //	for range ticker.C {
 //		outcome, err := loop.Step(ctx) // one interval: sample, observe, choose, apply
 //	}
-//	fmt.Print(policy.Explain().Text())
+//	fmt.Print(policy.Explain().Reason)
 //
 // Groups that share servers form a pool, decided as a whole. Every interval runs through these, each a package that
 // knows values only:

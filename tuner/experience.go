@@ -12,15 +12,24 @@ import (
 // going on.
 type experience struct {
 	regimes map[int]*learn.Regime
-	visit   visit
+	visit   Visit
 }
 
-// visit is one visit of a regime.
-type visit struct {
-	regime int // −1: none that is known
-	action learn.Action
-	sum    float64 // of the rewards of its intervals, by their length
-	sec    float64
+// Visit is one visit of a regime.
+type Visit struct {
+	Regime int          `json:"regime"` // identity of its demand; −1: none that is known
+	Action learn.Action `json:"action"`
+	Sum    float64      `json:"reward_sum"` // of its intervals, by their length
+	Sec    float64      `json:"s"`
+}
+
+// Experience is what was learned of a pool in the present regime.
+type Experience struct {
+	Regime     int                      `json:"regime"` // its identity
+	Action     learn.Action             `json:"action"`
+	Values     map[learn.Action]float64 `json:"values"` // of the actions taken so far
+	Visits     float64                  `json:"visits"`
+	Correction float64                  `json:"log_correction"` // mean log(measured ÷ model's cost)
 }
 
 const (
@@ -32,35 +41,35 @@ const (
 // the action of the visit.
 func (x *experience) enter(regime int, least float64) learn.Action {
 	if x.regimes == nil {
-		x.regimes, x.visit.regime = map[int]*learn.Regime{}, -1
+		x.regimes, x.visit.Regime = map[int]*learn.Regime{}, -1
 	}
 	v := &x.visit
-	if regime == v.regime {
-		return v.action
+	if regime == v.Regime {
+		return v.Action
 	}
-	if known := x.regimes[v.regime]; known != nil && v.sec >= visitLeast {
-		known.Learn(v.action, v.sum/v.sec, least)
+	if known := x.regimes[v.Regime]; known != nil && v.Sec >= visitLeast {
+		known.Learn(v.Action, v.Sum/v.Sec, least)
 	}
-	*v = visit{regime: regime, action: learn.General}
+	*v = Visit{Regime: regime, Action: learn.General}
 	if regime < 0 {
-		return v.action
+		return v.Action
 	}
 	if x.regimes[regime] == nil {
 		x.regimes[regime] = learn.NewRegime()
 	}
-	v.action = x.regimes[regime].Choose()
-	return v.action
+	v.Action = x.regimes[regime].Choose()
+	return v.Action
 }
 
 // observe takes in an interval of the visit that is going on.
 func (x *experience) observe(t *Tuner, p *pool, problem *plan.Problem, seconds float64) {
 	_, lasted := t.regime()
-	if x.visit.regime < 0 || lasted <= visitFirst {
+	if x.visit.Regime < 0 || lasted <= visitFirst {
 		return
 	}
 	if r := p.reward(problem, seconds); !math.IsNaN(r) && !math.IsInf(r, 0) {
-		x.visit.sum += r * p.turn.sinceSec // it stands for the intervals in which others had their turn
-		x.visit.sec += p.turn.sinceSec
+		x.visit.Sum += r * p.turn.sinceSec // it stands for the intervals in which others had their turn
+		x.visit.Sec += p.turn.sinceSec
 	}
 }
 
@@ -92,4 +101,37 @@ func (x *experience) copied() map[int]*learn.Regime {
 		out[id] = &c
 	}
 	return out
+}
+
+// regimes states what is planned for and what experience says.
+func (e *PoolExplanation) regimes(t *Tuner, p *pool, problem *plan.Problem) {
+	e.Demand = problem.Demand
+	id, _ := t.regime()
+	if id < 0 {
+		return
+	}
+	known := p.experience.regimes[id]
+	x := &Experience{Regime: id, Action: p.experience.visit.Action, Values: map[learn.Action]float64{},
+		Visits: known.Visits, Correction: known.Correction}
+	for i, a := range learn.Actions() {
+		if known.Cells[i].Visits > 0 {
+			x.Values[a] = known.Cells[i].Value
+		}
+	}
+	e.Experience = x
+}
+
+// standing is the visit that is going on.
+func (x *experience) standing() Visit {
+	if x.regimes == nil {
+		return Visit{Regime: -1}
+	}
+	return x.visit
+}
+
+// resume goes on with a visit of a regime that is known; else one begins when its time comes.
+func (x *experience) resume(from Visit) {
+	if from.Regime >= 0 && x.regimes[from.Regime] != nil {
+		x.visit = from
+	}
 }

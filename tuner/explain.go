@@ -1,11 +1,10 @@
 package tuner
 
 import (
-	"fmt"
 	"math"
-	"strings"
 	"time"
 
+	"trimtab/control"
 	"trimtab/objective"
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
@@ -70,6 +69,45 @@ type ServerExplanation struct {
 	ServiceSD      map[string]float64 `json:"log_service_sd"`
 }
 
+// Coming is a regime of load that may begin soon.
+type Coming struct {
+	Regime      int                `json:"regime"` // its identity
+	Probability float64            `json:"probability"`
+	WithinSec   float64            `json:"within_s"`
+	RatePerSec  map[string]float64 `json:"rate_per_s"` // by upstream group
+}
+
+// ObjectiveExplanation says how an objective other than tardiness is pursued.
+type ObjectiveExplanation struct {
+	Kind   string `json:"kind"`
+	Reason string `json:"reason"`
+	// Reward of the last interval, and what is expected of the setting in force and of the best that is known, per s.
+	Reward   float64 `json:"reward"`
+	InForce  float64 `json:"expected_in_force"`
+	Best     float64 `json:"expected_best"`
+	Capacity float64 `json:"capacity_units,omitempty"`
+	// Services by upstream.
+	Services map[string]ServiceExplanation `json:"services"`
+	Levels   control.Levels                `json:"levels"` // in force, beside weights
+	Unused   []control.Unused              `json:"unused,omitempty"`
+	Looked   int                           `json:"settings_looked_at"`
+	Played   int                           `json:"settings_played"`
+}
+
+// ServiceExplanation is the part of one upstream: measured in the last interval, and expected of the best setting.
+type ServiceExplanation struct {
+	BoundMS         float64 `json:"bound_ms"`
+	OfferedPerSec   float64 `json:"offered_per_s"`
+	CarriedPerSec   float64 `json:"carried_per_s"`
+	DelayMS         float64 `json:"delay_ms"`
+	Held            bool    `json:"held"`
+	ExpectedPerSec  float64 `json:"expected_carried_per_s"`
+	ExpectedDelayMS float64 `json:"expected_delay_ms"`
+	ExpectedHeld    float64 `json:"expected_held_share"`
+	// LeastDelayMS is the least delay that any setting gives; above the bound it cannot be met.
+	LeastDelayMS float64 `json:"least_delay_ms"`
+}
+
 // noneLeft is the needed gain when no change is left.
 const noneLeft = -1
 
@@ -112,8 +150,8 @@ func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimat
 			if len(b.Slots) > 0 {
 				s.CapacityPerSec[g.name], s.ServiceSec[g.name], s.ServiceSD[g.name] = b.Capacity(k), b.Service(k), b.SD[k]
 			}
-			for i := range g.links {
-				s.Ejected = s.Ejected || g.links[i].server == sv && g.links[i].eject.Active
+			for _, l := range g.links {
+				s.Ejected = s.Ejected || l.server == sv && l.Eject.Active
 			}
 		}
 		if len(b.Slots) > 0 {
@@ -125,55 +163,24 @@ func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimat
 	}
 }
 
-// Text is the explanation in plain words.
-func (e Explanation) Text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", e.At.Format(time.RFC3339), e.Reason)
-	switch {
-	case e.Regime.Learning:
-		fmt.Fprintf(&b, "Load regimes are still being observed: one regime for all load until then.\n")
-	case e.Regime.Index < 0:
-		fmt.Fprintf(&b, "The load regime is unknown (%s, probability %.2f).\n", e.Regime.Label, e.Regime.Probability)
-	default:
-		fmt.Fprintf(&b, "Load regime %d (%s) with probability %.2f.\n", e.Regime.Index, e.Regime.Label,
-			e.Regime.Probability)
+// expected are the regimes that may begin soon.
+func (t *Tuner) expected() (out []Coming) {
+	f := t.regimes.Forecast()
+	if f == nil {
+		return nil
 	}
-	for _, n := range e.Next {
-		fmt.Fprintf(&b, "Expected within %.0f s with probability %.2f: %s.\n", n.WithinSec, n.Probability, n.words())
+	likely, _, _ := f.Within(t.params.ForecastSec)
+	for _, l := range likely {
+		if l.Probability < leastLikely {
+			continue
+		}
+		d := f.Demands[l.Demand]
+		x := Coming{Regime: d.ID, Probability: l.Probability, WithinSec: t.params.ForecastSec}
+		x.RatePerSec = make(map[string]float64, len(f.Groups))
+		for g, name := range f.Groups {
+			x.RatePerSec[name] = d.RatePerSec[g]
+		}
+		out = append(out, x)
 	}
-	e.Objective.text(&b)
-	for _, p := range e.Pools {
-		fmt.Fprintf(&b, "\nGroups %s: %s\n", strings.Join(p.Groups, ", "), p.Reason)
-		fmt.Fprintf(&b, "  measured reward %.4f, predicted %.4f; ART %.4f per request from %s\n", p.MeasuredReward,
-			p.PredictedReward, p.ART, p.Basis)
-		p.Forecast.text(&b)
-		p.ForecastScore.text(&b)
-		for _, bound := range p.Bounds {
-			fmt.Fprintf(&b, "  limit that took effect: %s (%s)\n", bound, bound.Words())
-		}
-		if x := p.Experience; x != nil {
-			fmt.Fprintf(&b, "  experience: %s\n", x.words())
-		}
-		if text := p.Advice.words(); text != "" {
-			fmt.Fprintf(&b, "  %s\n", text)
-		}
-		for _, s := range p.Servers {
-			slots := "slots"
-			if s.Slots < 1.5 {
-				slots = "slot"
-			}
-			fmt.Fprintf(&b, "  %s: about %.0f %s, %.0f %% used", s.Server, s.Slots, slots, 100*s.Utilisation)
-			if s.Saturated {
-				fmt.Fprintf(&b, ", saturated with %.0f requests waiting", s.Backlog)
-			}
-			if s.Errors > 0.005 {
-				fmt.Fprintf(&b, ", %.1f %% errors", 100*s.Errors)
-			}
-			if s.Ejected {
-				fmt.Fprintf(&b, ", ejected")
-			}
-			fmt.Fprintln(&b)
-		}
-	}
-	return b.String()
+	return out
 }

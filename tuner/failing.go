@@ -29,19 +29,18 @@ func (g *group) shunned() float64 {
 func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
 	for _, g := range p.groups {
 		shared := 1.0
-		for i := range g.links {
-			if l := &g.links[i]; !l.off() {
+		for _, l := range g.links {
+			if !l.off() {
 				shared = min(shared, beliefs[l.index].Fail[l.class])
 			}
 		}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
-			was := l.useless
-			l.useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
+			was := l.Useless
+			l.Useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
 				was && own > par.Failing)
-			if was && !l.useless && !l.off() { // it has healed
+			if was && !l.Useless && !l.off() { // it has healed
 				p.quietSec, p.turn.news = 0, true
 			}
 		}
@@ -55,9 +54,9 @@ func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
 		var left []int
-		for i := range grp.links {
-			switch l := &grp.links[i]; {
-			case !l.useless:
+		for i, l := range grp.links {
+			switch {
+			case !l.Useless:
 				kept += x[g][i]
 			case x[g][i] < 0.5/float64(len(grp.links)):
 				left = append(left, i)
@@ -67,8 +66,8 @@ func (p *pool) shun(x plan.Shares) {
 		if kept <= 0 || kept+freed <= 0 {
 			continue
 		}
-		for i := range grp.links {
-			if !grp.links[i].useless {
+		for i, l := range grp.links {
+			if !l.Useless {
 				x[g][i] *= 1 + freed/kept
 			}
 		}
@@ -82,11 +81,47 @@ func (p *pool) shun(x plan.Shares) {
 // change has not to last, to settle or to pay: one has to be left, and requests to be there.
 func (p *pool) shuns(now, x plan.Shares) bool {
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			if grp.links[i].useless && now[g][i] > shunMost && x[g][i] <= shunMost {
+		for i, l := range grp.links {
+			if l.Useless && now[g][i] > shunMost && x[g][i] <= shunMost {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// Ejected are the servers that are marked down for failing, by group.
+func (t *Tuner) Ejected() map[string][]string {
+	var out map[string][]string
+	for _, p := range t.pools {
+		for _, g := range p.groups {
+			for _, l := range g.links {
+				if l.Eject.Active {
+					if out == nil {
+						out = map[string][]string{}
+					}
+					out[g.name] = append(out[g.name], l.server.address)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Asked tells, before an interval is observed, that an ejected server was asked beside NGINX, and whether it answered
+// as it should. One that does not is not tried by requests; one that does is let back at once, unless it failed after
+// it was let back so.
+func (t *Tuner) Asked(group, server string, answers bool) {
+	for _, p := range t.pools {
+		for _, g := range p.groups {
+			if g.name != group {
+				continue
+			}
+			for _, l := range g.links {
+				if l.server.address == server && l.Eject.Active {
+					l.Eject.Asked, l.Eject.Answers = true, answers
+				}
+			}
+		}
+	}
 }

@@ -68,3 +68,46 @@ func TestWhatAServerFailedBeforeItWasCertain(t *testing.T) {
 		t.Errorf("none more: got a share of %.3f that is its own, want 0.11: the six count once", got)
 	}
 }
+
+// Nor does a server that is added, or a tuner that is begun anew, make anybody forget what may be a server's own.
+func TestWhatAServerFailedBeforeAnotherCame(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		added   bool
+		restart bool
+	}{
+		{"nothing else happens", false, false},
+		{"a server is added", true, false},
+		{"the tuner is restarted", false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTuner(t, nil)
+			rows := [][3]float64{{110, 20}, {110, 20}, {60, 20}}
+			errors := func(requests, clientErrors uint64) float64 {
+				rows[2][0] = float64(requests)
+				s := synthetic([]int{1, 1, 1, 1}, rows...)
+				third := &s.Groups[0].Peers[2].Responses
+				third[1], third[3] = requests-clientErrors, clientErrors
+				decide(p, s)
+				return p.Explain().Pools[0].Servers[2].Errors
+			}
+			for range 12 {
+				errors(60, 0)
+			}
+			errors(12, 4)
+			if c.added {
+				rows = append(rows, [3]float64{110, 20})
+			}
+			if c.restart {
+				s, err := p.Snapshot()
+				if err != nil {
+					t.Fatal(err)
+				}
+				p = restored(t, s, newTuner(t, nil))
+			}
+			if got := errors(8, 2); got < 0.17 || got > 0.23 {
+				t.Errorf("got a share of %.3f that is its own, want 0.20: all six failures count", got)
+			}
+		})
+	}
+}

@@ -3,7 +3,6 @@ package tuner
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"trimtab/tuner/forecast"
@@ -19,6 +18,34 @@ type outlook struct {
 	measured forecast.Measured  // since
 	score    forecast.Score
 	explain  *ForecastExplanation // of the change proposed, else of the last one made
+	made     *ForecastExplanation // of the last one made
+}
+
+// ForecastExplanation is what the twin says of a change, and what came true.
+type ForecastExplanation struct {
+	ExpectedP99MS  Expected `json:"expected_p99_ms"`
+	ExpectedMeanMS Expected `json:"expected_mean_ms"`
+	Better         float64  `json:"better_probability"` // that p99 is lower than by holding
+	HorizonSec     float64  `json:"horizon_s"`
+	MeasuredSec    float64  `json:"measured_s"`      // of the horizon so far
+	MeasuredP99MS  float64  `json:"measured_p99_ms"` // over the horizon; 0: it is not over, or was disturbed
+	Skipped        string   `json:"skipped,omitempty"`
+}
+
+// Expected is what holding and a change are expected to bring; the interval of the change holds nine tenths.
+type Expected struct {
+	Hold   float64 `json:"hold"`
+	Change float64 `json:"change"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+}
+
+// ForecastScore is how well forecasts came true.
+type ForecastScore struct {
+	Judged      int     `json:"judged"`
+	Dropped     int     `json:"not_judgeable"`
+	MedianError float64 `json:"median_error"` // relative
+	Covered     float64 `json:"covered"`      // share of the intervals that held what was measured
 }
 
 const (
@@ -31,15 +58,13 @@ const (
 	forecastSamples  = 6     // and of what is believed there
 	twinSamples      = 2     // of a twin that plays a small part of its requests
 	applyDelay       = 120 * time.Millisecond
+	twinStream       = 0xf07eca57 // of random numbers: the twin has its own
 )
 
 // forecast plays the change to want against holding and says so in the explanation.
 func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *PoolExplanation) {
 	o := &p.outlook
-	links := 0
-	for i := range problem.Groups {
-		links += len(problem.Groups[i].Links)
-	}
+	links := p.size()
 	whole := t.cfg.Twin * float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
 	fewest, samples := int(t.cfg.Twin*forecastFewest), 0
 	if t.crowded {
@@ -91,34 +116,30 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 // watch follows what became of the last change. It is asked once in every interval, before anything is proposed.
 func (p *pool) watch(s *vts.Sample, edited bool) {
 	o := &p.outlook
-	o.proposed = nil
-	p.bounds = nil
+	o.proposed, p.bounds = nil, nil
+	if o.made != nil {
+		o.explain = o.made
+	}
+	if edited {
+		o.drop()
+	}
 	for _, g := range p.groups {
 		gs := sampleOf(s, g.name)
 		for i := range gs.Peers {
-			if v := &gs.Peers[i]; len(v.Buckets) > 0 {
+			v := &gs.Peers[i]
+			if len(v.Buckets) > 0 {
 				p.bounds = v.BucketsMsec
+			}
+			if o.pending != nil {
+				o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
 			}
 		}
 	}
 	if o.pending == nil {
 		return
 	}
-	if edited {
-		o.drop()
-		return
-	}
-	o.measured.Pass(s.Interval)
-	for _, g := range p.groups {
-		gs := sampleOf(s, g.name)
-		for i := range gs.Peers {
-			v := &gs.Peers[i]
-			o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
-		}
-	}
-	if o.explain != nil {
-		o.explain.MeasuredSec = o.measured.Seconds
-	}
+	o.measured.Seconds += s.Interval.Seconds()
+	o.made.MeasuredSec = o.measured.Seconds
 	if o.measured.Seconds < o.pending.HorizonSec {
 		return
 	}
@@ -128,10 +149,8 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		return
 	}
 	o.score.Add(o.pending.Change.Shown, p99)
-	if o.explain != nil {
-		if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without saying how long they took
-			o.explain.MeasuredP99MS = p99 * 1e3
-		}
+	if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without their times
+		o.made.MeasuredP99MS = p99 * 1e3
 	}
 	o.pending = nil
 }
@@ -149,20 +168,42 @@ func (o *outlook) committed(changed bool) {
 		return
 	}
 	o.drop()
-	o.pending, o.measured = o.proposed, forecast.Measured{}
+	o.pending, o.measured, o.made = o.proposed, forecast.Measured{}, o.explain
+}
+
+func explainForecast(f *forecast.Forecast) *ForecastExplanation {
+	expected := func(hold, change forecast.Range) Expected {
+		return Expected{Hold: hold.Median * 1e3, Change: change.Median * 1e3, Low: change.Low * 1e3, High: change.High * 1e3}
+	}
+	return &ForecastExplanation{
+		ExpectedP99MS: expected(f.Hold.P99, f.Change.P99), ExpectedMeanMS: expected(f.Hold.Mean, f.Change.Mean),
+		Better: f.Better, HorizonSec: f.HorizonSec,
+	}
+}
+
+// explainOutlook states the last forecast and the score of all.
+func (p *pool) explainOutlook(e *PoolExplanation) {
+	o := &p.outlook
+	if o.explain != nil {
+		last := *o.explain // which goes on changing
+		e.Forecast = &last
+	}
+	if s := &o.score; s.Judged+s.Dropped > 0 {
+		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(),
+			Covered: s.Covered()}
+	}
 }
 
 // weights are the settings of all links, as they are in force or as set would make them.
 func (p *pool) weights(set weights.Set) forecast.Weights {
 	out := make(forecast.Weights, len(p.groups))
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			l := &grp.links[i]
+		for _, l := range grp.links {
 			s := l.setting
 			if own, ok := set[grp.name][l.server.address]; ok {
 				s = own
 			}
-			s.Down = s.Down || l.passed
+			s.Down = s.Down || l.Passed
 			out[g] = append(out[g], s)
 		}
 	}
@@ -191,9 +232,6 @@ func (p *pool) inside(problem *plan.Problem) []float64 {
 	}
 	return out
 }
-
-// newForecasts is the source of randomness of the twin.
-func newForecasts(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0xf07eca57)) }
 
 // Forecasts are those of the changes that are wanted now, by pool.
 func (t *Tuner) Forecasts() []PoolForecast {

@@ -9,7 +9,10 @@ import (
 
 // tail is how service times spread at one server: what the 99th percentile hangs on. It is learned sooner than the
 // spread that plans go by, which must not jump.
-type tail struct{ requests, sum float64 } // Σ squared coefficient of variation over requests
+type tail struct {
+	Requests float64 `json:"tail_requests"`
+	Sum      float64 `json:"tail_sum"` // of the squared coefficients of variation, over requests
+}
 
 const (
 	tailMemory = 300.0 // s
@@ -22,11 +25,11 @@ const (
 // observe takes in the reading of an interval in which little waited.
 func (v *tail) observe(seconds float64, r estimate.Reading) {
 	keep := math.Exp(-seconds / tailMemory)
-	v.requests, v.sum = keep*v.requests, keep*v.sum
+	v.Requests, v.Sum = keep*v.Requests, keep*v.Sum
 	if r.Count > 1 {
 		n := r.Count - 1
-		v.requests += n
-		v.sum += n * r.SCV
+		v.Requests += n
+		v.Sum += n * r.SCV
 	}
 }
 
@@ -34,22 +37,26 @@ func (v *tail) observe(seconds float64, r estimate.Reading) {
 // of their logarithms.
 func (g *group) spreads(par *params.Params) (scv, sd []float64) {
 	all := tail{tailPrior, tailPrior * par.SCVFirst}
-	for i := range g.links {
-		all.requests += g.links[i].tail.requests
-		all.sum += g.links[i].tail.sum
+	for _, l := range g.links {
+		all.Requests += l.tail.Requests
+		all.Sum += l.tail.Sum
 	}
-	common := all.sum / all.requests
-	for i := range g.links {
-		v := &g.links[i].tail
-		n := v.requests + math.Min(tailPeers, all.requests)
-		scv = append(scv, (v.sum+math.Min(tailPeers, all.requests)*common)/n)
+	common := all.Sum / all.Requests
+	for _, l := range g.links {
+		v := &l.tail
+		n := v.Requests + math.Min(tailPeers, all.Requests)
+		scv = append(scv, (v.Sum+math.Min(tailPeers, all.Requests)*common)/n)
 		sd = append(sd, math.Hypot(tailFloor, math.Sqrt(tailChance/n)))
 	}
 	return scv, sd
 }
 
 // course is how far the load of a group strays: what a minute may bring that the present one does not show.
-type course struct{ log, variance, seconds float64 }
+type course struct {
+	Log      float64 `json:"course_log"` // of the rate per s, mean
+	Variance float64 `json:"course_variance"`
+	Seconds  float64 `json:"course_s"` // behind it
+}
 
 const (
 	courseMemory = 300.0 // s
@@ -66,18 +73,18 @@ func (c *course) observe(seconds, perSec float64) {
 		return
 	}
 	value := math.Log(perSec)
-	if c.seconds == 0 {
-		c.log = value
+	if c.Seconds == 0 {
+		c.Log = value
 	}
-	d := value - c.log
-	c.log += (1 - math.Exp(-seconds/courseMean)) * d
+	d := value - c.Log
+	c.Log += (1 - math.Exp(-seconds/courseMean)) * d
 	chance := 1 / math.Max(1, perSec*seconds)
-	c.seconds = math.Min(c.seconds+seconds, courseMemory)
-	c.variance += math.Min(1, seconds/c.seconds) * (math.Max(0, d*d-chance) - c.variance)
+	c.Seconds = math.Min(c.Seconds+seconds, courseMemory)
+	c.Variance += math.Min(1, seconds/c.Seconds) * (math.Max(0, d*d-chance) - c.Variance)
 }
 
 // sd is the standard deviation of the log of the load over the horizon, perSec being the present one.
 func (c *course) sd(perSec float64) float64 {
-	v := (c.seconds*c.variance + courseWeight*courseFirst*courseFirst) / (c.seconds + courseWeight)
+	v := (c.Seconds*c.Variance + courseWeight*courseFirst*courseFirst) / (c.Seconds + courseWeight)
 	return math.Min(math.Sqrt(v+1/math.Max(1, perSec*courseRecent)), courseMost)
 }

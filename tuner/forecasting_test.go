@@ -13,6 +13,7 @@ import (
 	"trimtab/deathstarbench/sim"
 	"trimtab/tuner"
 	"trimtab/weights"
+	"trimtab/words"
 )
 
 // uneven is a world of two servers, one of them three times as large, that begin with equal weights.
@@ -30,9 +31,9 @@ func uneven() *deathstarbench.Scenario {
 	return s
 }
 
-// tune lets a tuner control a world whose changes are carried out or not; it returns what was explained in every
+// tune lets a tuner control a world of whose changes so many are carried out; it returns what was explained in every
 // interval.
-func tune(t *testing.T, sc *deathstarbench.Scenario, cfg tuner.Config, applied bool) (out []tuner.Explanation) {
+func tune(t *testing.T, sc *deathstarbench.Scenario, cfg tuner.Config, applied int) (out []tuner.Explanation) {
 	t.Helper()
 	policy, err := tuner.New(cfg)
 	if err != nil {
@@ -53,9 +54,10 @@ func tune(t *testing.T, sc *deathstarbench.Scenario, cfg tuner.Config, applied b
 			t.Fatalf("asked twice: got %v and %v", want, again)
 		}
 		out = append(out, policy.Explain())
-		if len(want) == 0 || !applied {
+		if len(want) == 0 || applied == 0 {
 			continue
 		}
+		applied--
 		if err := run.SetWeights(settings(want)); err != nil {
 			t.Fatal(err)
 		}
@@ -63,6 +65,8 @@ func tune(t *testing.T, sc *deathstarbench.Scenario, cfg tuner.Config, applied b
 	}
 	return out
 }
+
+const all = 1000 // changes
 
 func settings(want weights.Set) map[string]map[string]sim.Setting {
 	out := map[string]map[string]sim.Setting{}
@@ -76,7 +80,7 @@ func settings(want weights.Set) map[string]map[string]sim.Setting {
 }
 
 func TestForecastsAreMadeAndJudged(t *testing.T) {
-	explained := tune(t, uneven(), tuner.Config{Seed: 2}, true)
+	explained := tune(t, uneven(), tuner.Config{Seed: 2}, all)
 	var made *tuner.ForecastExplanation
 	for _, e := range explained {
 		p := e.Pools[0]
@@ -88,7 +92,8 @@ func TestForecastsAreMadeAndJudged(t *testing.T) {
 		}
 		if made == nil {
 			made = p.Forecast
-			if text := e.Text(); !strings.Contains(text, "expected p99 ") || !strings.Contains(text, " ms (90 %: ") {
+			text := words.Text(&e, words.Budget{})
+			if !strings.Contains(text, "Expected p99 ") || !strings.Contains(text, " ms (90 %: ") {
 				t.Errorf("the explanation says what is expected: got\n%s", text)
 			}
 		}
@@ -104,8 +109,8 @@ func TestForecastsAreMadeAndJudged(t *testing.T) {
 	if score == nil || score.Judged == 0 || score.MedianError > 0.3 || score.Covered == 0 {
 		t.Fatalf("what came true is kept, and was near: got %+v", score)
 	}
-	text := last.Text()
-	if !strings.Contains(text, "measured ") || !strings.Contains(text, "forecasts so far: ") {
+	text := words.Text(&last, words.Budget{})
+	if !strings.Contains(text, "measured ") || !strings.Contains(text, "forecasts that could be judged") {
 		t.Errorf("the explanation says what came true: got\n%s", text)
 	}
 	b, err := json.Marshal(last)
@@ -116,16 +121,45 @@ func TestForecastsAreMadeAndJudged(t *testing.T) {
 }
 
 func TestForecastsFollowFromTheSeed(t *testing.T) {
-	a, b := tune(t, uneven(), tuner.Config{Seed: 2}, true), tune(t, uneven(), tuner.Config{Seed: 2}, true)
+	a, b := tune(t, uneven(), tuner.Config{Seed: 2}, all), tune(t, uneven(), tuner.Config{Seed: 2}, all)
 	if !reflect.DeepEqual(a, b) {
 		t.Error("the same seed gives the same explanations: got others")
 	}
 }
 
 func TestForecastsOfChangesThatWereNotMadeAreNotJudged(t *testing.T) {
-	explained := tune(t, uneven(), tuner.Config{Seed: 1}, false)
+	explained := tune(t, uneven(), tuner.Config{Seed: 1}, 0)
 	if p := explained[len(explained)-1].Pools[0]; p.ForecastScore != nil || p.Forecast == nil {
 		t.Errorf("got %+v, want a forecast of what is wanted and no score", p.ForecastScore)
+	}
+}
+
+// What is measured after a change is that change's, whatever was wanted since and not made.
+func TestWhatIsMeasuredIsOfTheChangeThatWasMade(t *testing.T) {
+	const applied = 3
+	wanted, others, judged := 0, 0, 0
+	var made *tuner.ForecastExplanation
+	for _, e := range tune(t, uneven(), tuner.Config{Seed: 2}, applied) {
+		f := e.Pools[0].Forecast
+		if e.Changed {
+			wanted++
+		}
+		switch {
+		case wanted < applied:
+		case made == nil:
+			made = f
+		case f.ExpectedP99MS != made.ExpectedP99MS:
+			others++
+			if f.MeasuredSec > 0 || f.MeasuredP99MS > 0 {
+				t.Errorf("a change that was not made: got %+v measured", f)
+			}
+		case f.MeasuredP99MS > 0:
+			judged++
+		}
+	}
+	if others == 0 || judged == 0 {
+		t.Errorf("got %d other changes wanted, and %d intervals that show what was measured: nothing to see", others,
+			judged)
 	}
 }
 
@@ -150,14 +184,14 @@ func TestLargePoolsAreNotPlayed(t *testing.T) {
 		sc.Loads = append(sc.Loads, deathstarbench.Traffic{Workload: u.Workload, Phases: []deathstarbench.Phase{{Rate: 400}}})
 	}
 	skipped := 0
-	for _, e := range tune(t, sc, tuner.Config{Seed: 2}, true) {
+	for _, e := range tune(t, sc, tuner.Config{Seed: 2}, all) {
 		if f := e.Pools[0].Forecast; f != nil {
 			if f.Skipped == "" {
 				t.Fatalf("270 servers in groups: got a forecast: %+v", f)
 			}
 			skipped++
-			if !strings.Contains(e.Text(), "not forecast: 270 servers") {
-				t.Errorf("the explanation says why: got\n%.600s", e.Text())
+			if text := words.Text(&e, words.Budget{}); !strings.Contains(text, "not forecast: 270 servers") {
+				t.Errorf("the explanation says why: got\n%.600s", text)
 			}
 		}
 	}

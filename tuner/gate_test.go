@@ -15,6 +15,7 @@ import (
 	"trimtab/tuner/load"
 	"trimtab/vts"
 	"trimtab/weights"
+	"trimtab/words"
 )
 
 // synthetic returns a sample of one group with requests, mean response in ms and errors by server.
@@ -130,8 +131,8 @@ func TestEveryBoundIsAVisibleReason(t *testing.T) {
 			if !bounded(e, c.bound) {
 				t.Errorf("got %+v, want bound %s", e.Pools, c.bound)
 			}
-			if text := e.Text(); !strings.Contains(text, string(c.bound)) {
-				t.Errorf("the text does not name %s:\n%s", c.bound, text)
+			if text := words.Text(&e, words.Budget{}); !strings.Contains(text, c.bound.Words()) {
+				t.Errorf("the text does not say %q:\n%s", c.bound.Words(), text)
 			}
 		})
 	}

@@ -8,24 +8,28 @@ import (
 
 // ledger says whose the weights of a group are.
 type ledger struct {
-	operator weights.Group // what the operator gave: what was found at the start, or set by somebody else since
-	asked    weights.Group // what was committed last; nil: nothing
-	inForce  weights.Group // what the last sample showed
+	Operator weights.Group `json:"operator"`        // what was found at the start, or set by somebody else since
+	Asked    weights.Group `json:"asked,omitempty"` // what was committed last; nil: nothing
+	InForce  weights.Group `json:"in_force"`        // what the last sample showed
+}
+
+func (l *ledger) clone() ledger {
+	return ledger{Operator: maps.Clone(l.Operator), Asked: maps.Clone(l.Asked), InForce: maps.Clone(l.InForce)}
 }
 
 // observe takes in what a sample shows in force and reports whether somebody else has changed it. Servers that come
 // have the weight that the operator gave them, those that have gone are forgotten.
 func (l *ledger) observe(now weights.Group) (edited bool) {
-	was := l.inForce
-	l.inForce = maps.Clone(now)
+	was := l.InForce
+	l.InForce = maps.Clone(now)
 	switch {
 	case was == nil:
-		l.operator = maps.Clone(now)
+		l.Operator = maps.Clone(now)
 		return false
 	case !was.SameServers(now):
-		follow(l.operator, now)
-		if l.asked != nil {
-			follow(l.asked, now)
+		follow(l.Operator, now)
+		if l.Asked != nil {
+			follow(l.Asked, now)
 		}
 		for server, setting := range now {
 			if before, known := was[server]; known && before != setting && !l.ours(server, setting) {
@@ -33,16 +37,16 @@ func (l *ledger) observe(now weights.Group) (edited bool) {
 			}
 		}
 	default:
-		edited = !now.Equal(was) && !now.Equal(l.asked)
+		edited = !now.Equal(was) && !now.Equal(l.Asked)
 	}
 	if edited {
-		l.operator, l.asked = maps.Clone(now), nil
+		l.Operator, l.Asked = maps.Clone(now), nil
 	}
 	return edited
 }
 
 func (l *ledger) ours(server string, s weights.Setting) bool {
-	asked, ok := l.asked[server]
+	asked, ok := l.Asked[server]
 	return ok && asked == s
 }
 

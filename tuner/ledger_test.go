@@ -65,17 +65,17 @@ func TestLedgerKnowsWhoseWeightsAre(t *testing.T) {
 			var l ledger
 			for i, s := range c.steps {
 				if s.asked != nil {
-					l.asked = s.asked
+					l.Asked = s.asked
 				}
 				if got := l.observe(s.shows); got != s.edited {
 					t.Errorf("step %d: edited %t, want %t", i+1, got, s.edited)
 				}
-				if !l.inForce.Equal(s.shows) {
-					t.Errorf("step %d: in force %v, want %v", i+1, l.inForce, s.shows)
+				if !l.InForce.Equal(s.shows) {
+					t.Errorf("step %d: in force %v, want %v", i+1, l.InForce, s.shows)
 				}
 			}
-			if !reflect.DeepEqual(l.operator, c.operator) {
-				t.Errorf("the operator's are %v, want %v", l.operator, c.operator)
+			if !reflect.DeepEqual(l.Operator, c.operator) {
+				t.Errorf("the operator's are %v, want %v", l.Operator, c.operator)
 			}
 		})
 	}

@@ -36,19 +36,18 @@ func (l *Limits) validate() error {
 func (g *group) limits() []weights.Limits {
 	out := make([]weights.Limits, len(g.links))
 	operator := 0.0
-	for i := range g.links {
-		if l := &g.links[i]; !l.off() {
-			operator += float64(g.ledger.operator[l.server.address].Weight.Int())
+	for _, l := range g.links {
+		if !l.off() {
+			operator += float64(g.ledger.Operator[l.server.address].Weight.Int())
 		}
 	}
-	for i := range g.links {
-		l := &g.links[i]
+	for i, l := range g.links {
 		own, named := g.bounds.Servers[l.server.address]
 		switch {
 		case l.off():
 			out[i] = weights.Limits{Max: math.SmallestNonzeroFloat64}
 		case g.bounds.Keep[l.server.address]:
-			share := float64(g.ledger.operator[l.server.address].Weight.Int()) / operator
+			share := float64(g.ledger.Operator[l.server.address].Weight.Int()) / operator
 			out[i] = weights.Limits{Min: share, Max: share}
 		case named:
 			out[i] = own

@@ -57,7 +57,7 @@ type group struct {
 	course   course
 	learned  objective.Moments
 	rate     load.Rate
-	links    []link
+	links    []*link
 	measured objective.Measured
 	ledger   ledger
 }
@@ -68,25 +68,32 @@ type link struct {
 	index   int // of the server in the pool
 	class   int // of the group among the server's
 	setting weights.Setting
-	passed  bool      // NGINX passes over it
-	hangs   bool      // it is sent its share and nothing ends there
-	awaited float64   // requests that it should have been sent since it answered one,
-	tried   float64   // and those that it failed
-	part    float64   // of the requests that ended in the last interval
-	tally   vts.Tally // of late
-	ended   float64   // requests that its failures were last learned from
-	suspect vts.Tally // its requests since the first 4xx that is not known yet to be its own
-	fail    float64   // probability that a request fails which its peers do not fail too
-	tail    tail
-	eject   gate.Ejection
-	useless bool // it fails so many requests that it is left next to nothing
+	part    float64 // of the requests that ended in the last interval
+	ended   float64 // requests that its failures were last learned from
+	linkState
 }
 
-func (l *link) off() bool { return l.setting.Down || l.passed }
+// linkState is what is kept of a link when servers come or go, and in files.
+type linkState struct {
+	Passed  bool      `json:"passed_over"` // NGINX passes over it
+	Hangs   bool      `json:"hangs"`       // it is sent its share and nothing ends there
+	Awaited float64   `json:"awaited"`     // requests that it should have been sent since it answered one,
+	Tried   float64   `json:"tried"`       // and those that it failed
+	Tally   vts.Tally `json:"tally"`       // of late
+	Suspect vts.Tally `json:"suspect"`     // its requests since the first 4xx that is not known yet to be its own
+	Fail    float64   `json:"fail"`        // probability that a request fails which its peers do not fail too
+	tail
+	Useless bool          `json:"useless,omitempty"` // it fails so many requests that it is left next to nothing
+	Eject   gate.Ejection `json:"ejection"`
+}
 
-func (p *pool) names() []string {
-	out := make([]string, len(p.groups))
-	for i, g := range p.groups {
+func (l *link) off() bool { return l.setting.Down || l.Passed }
+
+func (p *pool) names() []string { return names(p.groups) }
+
+func names(groups []*group) []string {
+	out := make([]string, len(groups))
+	for i, g := range groups {
 		out[i] = g.name
 	}
 	return out
@@ -110,8 +117,7 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 	p.shares = p.inForce(nil)
 	sent := byClass[float64](p) // shares that the weights in force give
 	for g, grp := range p.groups {
-		for i := range grp.links {
-			l := &grp.links[i]
+		for i, l := range grp.links {
 			sent[l.index][l.class] = p.shares[g][i]
 		}
 	}
@@ -194,15 +200,15 @@ func (p *pool) hint(readings [][]estimate.Reading) {
 			typical = p.typical[g]
 		}
 		if typical == 0 {
-			for i := range grp.links {
-				r := &readings[grp.links[i].index][grp.links[i].class]
+			for _, l := range grp.links {
+				r := &readings[l.index][l.class]
 				if r.ResponseSec > 0 && (typical == 0 || r.ResponseSec < typical) {
 					typical = r.ResponseSec
 				}
 			}
 		}
-		for i := range grp.links {
-			readings[grp.links[i].index][grp.links[i].class].TypicalSec = typical
+		for _, l := range grp.links {
+			readings[l.index][l.class].TypicalSec = typical
 		}
 	}
 }
@@ -224,40 +230,39 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 	tallies := make([]vts.Tally, len(g.links))
 	keep := math.Exp(-seconds / t.params.FailureMemory)
 	total, sum := 0.0, 0.0
-	for i := range g.links {
-		l := &g.links[i]
-		l.tally = l.tally.Fade(keep, s.Peers[i].Tally())
+	for i, l := range g.links {
+		l.Tally = l.Tally.Fade(keep, s.Peers[i].Tally())
 		if !l.setting.Down {
-			tallies[i] = l.tally
+			tallies[i] = l.Tally
 		}
 		asked[i] = float64(s.Peers[i].Requests) / seconds
 		total += asked[i]
-		if !g.links[i].setting.Down {
-			sum += float64(g.links[i].setting.Weight.Int())
+		if !l.setting.Down {
+			sum += float64(l.setting.Weight.Int())
 		}
 	}
 	excess := vts.Excesses(tallies)
-	for i := range g.links {
-		l, p := &g.links[i], &s.Peers[i]
+	for i, l := range g.links {
+		p := &s.Peers[i]
 		if !l.setting.Down && sum > 0 {
 			shares[i] = float64(l.setting.Weight.Int()) / sum
 		}
 		served := p.Requests > p.Responses.Errors()
-		l.awaited += shares[i] * g.rate.PerSec() * seconds
-		l.tried += float64(p.Requests)
+		l.Awaited += shares[i] * g.rate.PerSec() * seconds
+		l.Tried += float64(p.Requests)
 		switch {
 		case served:
-			l.passed, l.hangs, l.awaited, l.tried = false, false, 0, 0
+			l.Passed, l.Hangs, l.Awaited, l.Tried = false, false, 0, 0
 		case p.Failed:
-			l.passed, l.hangs = true, false
-		case l.passed || l.hangs || l.awaited < t.params.PassedOver || l.tried > l.awaited*t.params.TriedAgain:
+			l.Passed, l.Hangs = true, false
+		case l.Passed || l.Hangs || l.Awaited < t.params.PassedOver || l.Tried > l.Awaited*t.params.TriedAgain:
 		default:
 			// Its peers get its share when NGINX passes over it, and only their own when it hangs. Of one that never
 			// answered nothing could be planned.
 			others := load.Arrivals(asked, shares)
-			l.hangs = !g.method.LoadAware() && l.server.known.Known() &&
+			l.Hangs = !g.method.LoadAware() && l.server.known.Known() &&
 				others < g.rate.PerSec()*(1+shares[i]/2/(1-math.Min(shares[i], 0.99)))
-			l.passed = !l.hangs
+			l.Passed = !l.Hangs
 		}
 		if l.off() {
 			shares[i] = 0
@@ -280,7 +285,7 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		}
 		rate = load.Arrivals(asked, g.keepingUp(t.params, shares))
 	}
-	g.rate.Observe(rate, seconds)
+	g.rate.Observe(t.params, rate, seconds)
 	g.course.observe(seconds, rate)
 	g.spread(t.params, s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
@@ -290,8 +295,8 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 // an old queue is not what it is sent.
 func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 	out, sum := make([]float64, len(shares)), 0.0
-	for i := range g.links {
-		if g.links[i].server.known.Waiting() <= par.QuietWait {
+	for i, l := range g.links {
+		if l.server.known.Waiting() <= par.QuietWait {
 			out[i] = shares[i]
 			sum += shares[i]
 		}
@@ -308,22 +313,22 @@ func (g *group) keepingUp(par *params.Params, shares []float64) []float64 {
 func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess, seconds float64) estimate.Reading {
 	var r estimate.Reading
 	blame := 0.0 // for an answer of 4xx
-	if excess.ClientErrors > 0 && l.tally.ClientErrors > 0 {
-		blame = excess.ClientErrors / l.tally.ClientErrors
+	if excess.ClientErrors > 0 && l.Tally.ClientErrors > 0 {
+		blame = excess.ClientErrors / l.Tally.ClientErrors
 	}
 	failed := float64(p.Responses.Errors()) + blame*float64(p.Responses[3])
 	learned := failed
 	l.ended = float64(p.Requests)
 	switch {
 	case blame > 0: // what came before it was certain counts as well
-		learned += blame * l.suspect.ClientErrors
-		l.ended += l.suspect.Requests
-		l.suspect = vts.Tally{}
-	case p.Responses[3] > 0 || l.suspect.Requests > 0:
-		l.suspect = l.suspect.Fade(math.Exp(-seconds/par.FailureMemory), p.Tally())
+		learned += blame * l.Suspect.ClientErrors
+		l.ended += l.Suspect.Requests
+		l.Suspect = vts.Tally{}
+	case p.Responses[3] > 0 || l.Suspect.Requests > 0:
+		l.Suspect = l.Suspect.Fade(math.Exp(-seconds/par.FailureMemory), p.Tally())
 	}
-	l.fail = (par.FailureFew*l.fail*math.Exp(-seconds/par.FailureMemory) + learned) / (par.FailureFew + l.ended)
-	if r.FailShare = l.fail; l.hangs {
+	l.Fail = (par.FailureFew*l.Fail*math.Exp(-seconds/par.FailureMemory) + learned) / (par.FailureFew + l.ended)
+	if r.FailShare = l.Fail; l.Hangs {
 		r.FailShare = 1
 	}
 	served := float64(p.Requests) - failed
@@ -349,8 +354,7 @@ const (
 // spread learns the spread of service times and the deadline from servers where little waits.
 func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]estimate.Reading, seconds float64) {
 	sum, n := 0.0, 0.0
-	for i := range g.links {
-		l := &g.links[i]
+	for i, l := range g.links {
 		r := readings[l.index][l.class]
 		if r.SCV == 0 || l.server.known.Waiting() > par.QuietWait {
 			continue
@@ -384,8 +388,7 @@ func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.P
 func (p *pool) planned() (out []plan.Group) {
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
-		for i := range g.links {
-			l := &g.links[i]
+		for _, l := range g.links {
 			pg.Links = append(pg.Links, plan.Link{Server: l.index, Class: l.class, Off: l.off()})
 		}
 		out = append(out, pg)

@@ -3,7 +3,6 @@ package tuner
 import (
 	"encoding/json"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -72,7 +71,7 @@ func TestRegimesAreForecastLearnedKeptAndExplained(t *testing.T) {
 	for _, s := range w.Regimes {
 		names[s.Name] = true
 	}
-	if n := len(f.Demands()); n < len(names) || n > 2*len(names) {
+	if n := len(f.Demands); n < len(names) || n > 2*len(names) {
 		t.Errorf("got %d demands for %d regimes of load", n, len(names))
 	}
 	e := p.Explain()
@@ -80,8 +79,8 @@ func TestRegimesAreForecastLearnedKeptAndExplained(t *testing.T) {
 	if x == nil || len(e.Pools[0].Demand) < 2 {
 		t.Fatalf("got experience %v and demand %v, want both", x, e.Pools[0].Demand)
 	}
-	if text := e.Text(); !strings.Contains(text, "experience: ") {
-		t.Errorf("got %s, want it to say what was learned", text)
+	if x.Visits == 0 || len(x.Values) == 0 {
+		t.Errorf("got %+v, want it to say what was learned", x)
 	}
 	learned := 0.0
 	for _, r := range p.pools[0].experience.regimes {

@@ -25,7 +25,7 @@ var ErrSnapshotVersion = errors.New("unknown snapshot version")
 type Snapshot struct {
 	Version    int                      `json:"version"`
 	Model      json.RawMessage          `json:"model,omitempty"`    // of the regimes, as package cluster writes it
-	Forecast   *load.ForecastSnapshot   `json:"forecast,omitempty"` // of what follows what among the regimes
+	Forecast   *load.Forecast           `json:"forecast,omitempty"` // of what follows what among the regimes
 	Experience []ExperienceSnapshot     `json:"experience,omitempty"`
 	Groups     map[string]GroupSnapshot `json:"groups"`
 	Servers    []ServerSnapshot         `json:"servers"`
@@ -70,11 +70,8 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 			s.Groups[g.name] = GroupSnapshot{DeadlineMsec: g.deadline * 1e3, SCV: g.scv}
 		}
 		for _, sv := range p.servers {
-			o := ServerSnapshot{Address: sv.address, Known: sv.known.Snapshot()}
-			for _, g := range sv.groups {
-				o.Groups = append(o.Groups, g.name)
-			}
-			s.Servers = append(s.Servers, o)
+			s.Servers = append(s.Servers, ServerSnapshot{Address: sv.address, Groups: names(sv.groups),
+				Known: sv.known.Snapshot()})
 		}
 	}
 	if t.restored != nil { // not a sample since: what was taken over is still all that is known
@@ -156,7 +153,7 @@ func (t *Tuner) adopt(first *vts.Sample) {
 	for _, p := range t.pools {
 		for _, x := range s.Experience {
 			if slices.Equal(x.Groups, p.names()) {
-				p.experience = experience{regimes: x.Regimes, visit: visit{regime: -1}}
+				p.experience = experience{regimes: x.Regimes, visit: Visit{Regime: -1}}
 			}
 		}
 		for _, g := range p.groups {
@@ -170,15 +167,7 @@ func (t *Tuner) adopt(first *vts.Sample) {
 			}
 		}
 		for _, sv := range p.servers {
-			k, ok := known[sv.address]
-			if !ok || len(k.Groups) != len(sv.groups) {
-				continue
-			}
-			same := true
-			for i, g := range sv.groups {
-				same = same && g.name == k.Groups[i]
-			}
-			if same {
+			if k, ok := known[sv.address]; ok && slices.Equal(k.Groups, names(sv.groups)) {
 				sv.known = estimate.Restore(k.Known)
 			}
 		}

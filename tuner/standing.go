@@ -2,7 +2,6 @@ package tuner
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -32,52 +31,32 @@ type Standing struct {
 
 // PoolStanding is where groups that share servers stand.
 type PoolStanding struct {
-	Gate          gate.State             `json:"gate"`
-	QuietSec      float64                `json:"quiet_s"`
-	QuietPerSec   []float64              `json:"quiet_per_s"`
-	TypicalSec    []float64              `json:"typical_s"`
-	ForecastScore forecast.ScoreSnapshot `json:"forecast_score"`
-	Visit         VisitStanding          `json:"visit"`
-	Groups        []GroupStanding        `json:"groups"`
-	Servers       []ServerStanding       `json:"servers"`
-}
-
-// VisitStanding is the visit of a regime that is going on.
-type VisitStanding struct {
-	Regime int          `json:"regime"` // identity of its demand; −1: none that is known
-	Action learn.Action `json:"action"`
-	Sum    float64      `json:"reward_sum"` // by the length of intervals
-	Sec    float64      `json:"s"`
+	Gate          gate.State       `json:"gate"`
+	QuietSec      float64          `json:"quiet_s"`
+	QuietPerSec   []float64        `json:"quiet_per_s"`
+	TypicalSec    []float64        `json:"typical_s"`
+	ForecastScore forecast.Score   `json:"forecast_score"`
+	Visit         Visit            `json:"visit"`
+	Groups        []GroupStanding  `json:"groups"`
+	Servers       []ServerStanding `json:"servers"`
 }
 
 // GroupStanding is where one group stands.
 type GroupStanding struct {
-	Name            string            `json:"name"`
-	Rate            load.RateStanding `json:"rate"`
-	CourseLog       float64           `json:"course_log"`
-	CourseVariance  float64           `json:"course_variance"`
-	CourseSec       float64           `json:"course_s"`
-	LearnedRequests float64           `json:"learned_requests"` // behind the deadline
-	LearnedSum      float64           `json:"learned_sum_s"`
-	LearnedSquare   float64           `json:"learned_square_s2"`
-	Operator        weights.Group     `json:"operator"` // whose the weights are
-	Asked           weights.Group     `json:"asked,omitempty"`
-	InForce         weights.Group     `json:"in_force"`
-	Links           []LinkStanding    `json:"links"`
+	Name string    `json:"name"`
+	Rate load.Rate `json:"rate"`
+	course
+	LearnedRequests float64        `json:"learned_requests"` // behind the deadline
+	LearnedSum      float64        `json:"learned_sum_s"`
+	LearnedSquare   float64        `json:"learned_square_s2"`
+	ledger                         // whose the weights are
+	Links           []LinkStanding `json:"links"`
 }
 
 // LinkStanding is where one server of one group stands.
 type LinkStanding struct {
-	Server       string        `json:"server"`
-	Passed       bool          `json:"passed_over"`
-	Hangs        bool          `json:"hangs"`
-	Tally        vts.Tally     `json:"tally"`
-	Suspect      vts.Tally     `json:"suspect"` // since a 4xx that may be its own
-	Fail         float64       `json:"fail"`
-	TailRequests float64       `json:"tail_requests"`
-	TailSum      float64       `json:"tail_sum"`
-	Useless      bool          `json:"useless,omitempty"` // left next to nothing because it fails
-	Ejection     gate.Ejection `json:"ejection"`
+	Server string `json:"server"`
+	linkState
 }
 
 // ServerStanding is where one server stands.
@@ -96,30 +75,18 @@ func (t *Tuner) standing() *Standing {
 	for _, p := range t.pools {
 		ps := PoolStanding{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet),
 			TypicalSec:    slices.Clone(p.typical),
-			ForecastScore: p.outlook.score.Snapshot(), Visit: p.experience.standing()}
+			ForecastScore: p.outlook.score, Visit: p.experience.standing()}
 		for _, g := range p.groups {
-			gs := GroupStanding{Name: g.name, Rate: g.rate.Standing(), CourseLog: g.course.log,
-				CourseVariance: g.course.variance,
-				CourseSec:      g.course.seconds, LearnedRequests: g.learned.N, LearnedSum: g.learned.Sum,
-				LearnedSquare: g.learned.Square,
-				Operator:      maps.Clone(g.ledger.operator), Asked: maps.Clone(g.ledger.asked),
-				InForce: maps.Clone(g.ledger.inForce)}
-			for i := range g.links {
-				l := &g.links[i]
-				gs.Links = append(gs.Links, LinkStanding{Server: l.server.address, Passed: l.passed, Hangs: l.hangs,
-					Tally: l.tally, Suspect: l.suspect,
-					Fail:         l.fail,
-					TailRequests: l.tail.requests, TailSum: l.tail.sum, Useless: l.useless,
-					Ejection: l.eject})
+			gs := GroupStanding{Name: g.name, Rate: g.rate, course: g.course, LearnedRequests: g.learned.N,
+				LearnedSum: g.learned.Sum, LearnedSquare: g.learned.Square, ledger: g.ledger.clone()}
+			for _, l := range g.links {
+				gs.Links = append(gs.Links, LinkStanding{l.server.address, l.linkState})
 			}
 			ps.Groups = append(ps.Groups, gs)
 		}
 		for _, sv := range p.servers {
-			ss := ServerStanding{Address: sv.address, Known: sv.known.Standing()}
-			for _, g := range sv.groups {
-				ss.Groups = append(ss.Groups, g.name)
-			}
-			ps.Servers = append(ps.Servers, ss)
+			ps.Servers = append(ps.Servers, ServerStanding{Address: sv.address, Groups: names(sv.groups),
+				Known: sv.known.Standing()})
 		}
 		s.Pools = append(s.Pools, ps)
 	}
@@ -145,20 +112,20 @@ func (p *PoolStanding) check() error {
 		!sound(p.TypicalSec...) {
 		return fmt.Errorf("standing of a pool with %+v: not usable", p.Gate)
 	}
-	if _, err := p.ForecastScore.Score(); err != nil {
+	if err := p.ForecastScore.Check(); err != nil {
 		return err
 	}
 	if v := p.Visit; !sound(v.Sec, math.Abs(v.Sum)) || v.Regime >= 0 && !slices.Contains(learn.Actions(), v.Action) {
 		return fmt.Errorf("standing with a visit of %v s and the action %q: not usable", v.Sec, v.Action)
 	}
 	for _, g := range p.Groups {
-		if !g.Rate.Sound() || !sound(g.CourseVariance, g.CourseSec, math.Abs(g.CourseLog), g.LearnedRequests,
+		if !sound(g.Rate.Mean, g.Rate.Sec, g.course.Variance, g.course.Seconds, math.Abs(g.course.Log), g.LearnedRequests,
 			g.LearnedSum, g.LearnedSquare) {
 			return fmt.Errorf("standing of group %s: not usable", g.Name)
 		}
 		for _, l := range g.Links {
 			if !soundTally(l.Tally) || !soundTally(l.Suspect) ||
-				!sound(l.TailRequests, l.TailSum, l.Ejection.SinceSec, l.Ejection.WaitSec) {
+				!sound(l.tail.Requests, l.tail.Sum, l.Eject.SinceSec, l.Eject.WaitSec) {
 				return fmt.Errorf("standing of server %s in group %s: not usable", l.Server, g.Name)
 			}
 		}
@@ -192,10 +159,10 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 	t.elapsed = s.ElapsedSec + since
 	t.budget.Level = max(-t.budget.Most, min(t.budget.Most, s.Changes))
 	t.budget.Advance(since)
+	t.remember(s)
 	for _, p := range t.pools {
 		i := slices.IndexFunc(s.Pools, func(o PoolStanding) bool { return o.of(p) })
 		if i < 0 {
-			p.remember(s)
 			continue
 		}
 		from := &s.Pools[i]
@@ -206,9 +173,7 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 		if len(from.TypicalSec) == len(p.groups) {
 			p.typical = slices.Clone(from.TypicalSec)
 		}
-		if score, err := from.ForecastScore.Score(); err == nil {
-			p.outlook.score = score
-		}
+		p.outlook.score = from.ForecastScore
 		p.experience.resume(from.Visit)
 		now := control.InForce(*sample)
 		for j, g := range p.groups {
@@ -224,74 +189,43 @@ func (t *Tuner) resume(s *Standing, sample *vts.Sample) {
 
 // of reports whether it is the standing of the groups and servers of a pool.
 func (p *PoolStanding) of(own *pool) bool {
-	same := slices.EqualFunc(p.Groups, own.groups, func(a GroupStanding, b *group) bool {
-		return a.Name == b.name && len(a.Links) == len(b.links) && slices.IndexFunc(a.Links, func(l LinkStanding) bool {
-			return !slices.ContainsFunc(b.links, func(o link) bool { return o.server.address == l.Server })
-		}) < 0
-	})
-	return same && slices.EqualFunc(p.Servers, own.servers, func(a ServerStanding, b *server) bool {
-		return a.Address == b.address && slices.EqualFunc(a.Groups, b.groups, func(name string,
-			g *group) bool {
-			return name == g.name
+	return slices.EqualFunc(p.Groups, own.groups, func(a GroupStanding, b *group) bool {
+		return a.Name == b.name && len(a.Links) == len(b.links) && !slices.ContainsFunc(a.Links, func(l LinkStanding) bool {
+			return !slices.ContainsFunc(b.links, func(o *link) bool { return o.server.address == l.Server })
 		})
+	}) && slices.EqualFunc(p.Servers, own.servers, func(a ServerStanding, b *server) bool {
+		return a.Address == b.address && slices.Equal(a.Groups, names(b.groups))
 	})
 }
 
 // resume reports whether the weights in force are those that the tuner left. Else what is found is the operator's, as
 // at any start.
 func (g *group) resume(from *GroupStanding, now weights.Group) (ours bool) {
-	g.rate.Resume(from.Rate)
-	g.course = course{log: from.CourseLog, variance: from.CourseVariance, seconds: from.CourseSec}
+	g.rate, g.course = from.Rate, from.course
 	g.learned = objective.Moments{N: from.LearnedRequests, Sum: from.LearnedSum, Square: from.LearnedSquare}
 	if ours = now.Equal(from.InForce) || now.Equal(from.Asked); ours {
-		g.ledger = ledger{operator: maps.Clone(from.Operator), asked: maps.Clone(from.Asked),
-			inForce: maps.Clone(from.InForce)}
-	}
-	for i := range g.links {
-		l := &g.links[i]
-		at := slices.IndexFunc(from.Links, func(o LinkStanding) bool { return o.Server == l.server.address })
-		l.resume(&from.Links[at])
+		g.ledger = from.ledger.clone()
 	}
 	return ours
 }
 
-func (l *link) resume(from *LinkStanding) {
-	l.passed, l.hangs, l.tally, l.fail, l.eject = from.Passed, from.Hangs, from.Tally, from.Fail, from.Ejection
-	l.useless, l.suspect = from.Useless, from.Suspect
-	l.tail = tail{requests: from.TailRequests, sum: from.TailSum}
-}
-
-// remember takes over who fails, hangs or is ejected where the groups or servers are no longer those of the standing.
-func (p *pool) remember(s *Standing) {
-	known := map[[2]string]*LinkStanding{}
-	for i := range s.Pools {
-		for j := range s.Pools[i].Groups {
-			g := &s.Pools[i].Groups[j]
-			for k := range g.Links {
-				known[[2]string{g.Name, g.Links[k].Server}] = &g.Links[k]
+// remember takes over who fails, hangs or is ejected, also where groups or servers are no longer those of the standing.
+func (t *Tuner) remember(s *Standing) {
+	known := map[[2]string]linkState{}
+	for _, p := range s.Pools {
+		for _, g := range p.Groups {
+			for _, l := range g.Links {
+				known[[2]string{g.Name, l.Server}] = l.linkState
 			}
 		}
 	}
-	for _, g := range p.groups {
-		for i := range g.links {
-			if from := known[[2]string{g.name, g.links[i].server.address}]; from != nil {
-				g.links[i].resume(from)
+	for _, p := range t.pools {
+		for _, g := range p.groups {
+			for _, l := range g.links {
+				if from, ok := known[[2]string{g.name, l.server.address}]; ok {
+					l.linkState = from
+				}
 			}
 		}
 	}
-}
-
-func (x *experience) standing() VisitStanding {
-	if x.regimes == nil {
-		return VisitStanding{Regime: -1}
-	}
-	return VisitStanding{Regime: x.visit.regime, Action: x.visit.action, Sum: x.visit.sum, Sec: x.visit.sec}
-}
-
-// resume goes on with a visit of a regime that is known; else one begins when its time comes.
-func (x *experience) resume(from VisitStanding) {
-	if from.Regime < 0 || x.regimes[from.Regime] == nil {
-		return
-	}
-	x.visit = visit{regime: from.Regime, action: from.Action, sum: from.Sum, sec: from.Sec}
 }

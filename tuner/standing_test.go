@@ -189,11 +189,11 @@ func TestStandingsThatAreNotSoundAreRefused(t *testing.T) {
 	}{
 		{"less than no time", func(s *tuner.Standing) { s.ElapsedSec = -1 }},
 		{"a wait for a server that never ends",
-			func(s *tuner.Standing) { s.Pools[0].Groups[0].Links[0].Ejection.WaitSec = math.Inf(1) }},
-		{"a rate that is no number", func(s *tuner.Standing) { s.Pools[0].Groups[0].Rate.PerSec = math.NaN() }},
+			func(s *tuner.Standing) { s.Pools[0].Groups[0].Links[0].Eject.WaitSec = math.Inf(1) }},
+		{"a rate that is no number", func(s *tuner.Standing) { s.Pools[0].Groups[0].Rate.Mean = math.NaN() }},
 		{"a server without its classes", func(s *tuner.Standing) { s.Pools[0].Servers[0].Known.FailShare = nil }},
 		{"a visit with an action that nobody knows",
-			func(s *tuner.Standing) { s.Pools[0].Visit = tuner.VisitStanding{Action: "jump"} }},
+			func(s *tuner.Standing) { s.Pools[0].Visit = tuner.Visit{Action: "jump"} }},
 		{"a score of more errors than intervals",
 			func(s *tuner.Standing) { s.Pools[0].ForecastScore.Errors = []float64{0.1} }},
 	} {

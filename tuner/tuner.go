@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
 	"trimtab/control"
 	"trimtab/objective"
@@ -28,7 +27,6 @@ type Tuner struct {
 
 	pools    []*pool
 	elapsed  float64 // s of control time
-	interval time.Duration
 	decision control.Decision
 	explain  Explanation
 	rng      *rand.Rand // of the twin
@@ -50,7 +48,8 @@ func New(cfg Config) (*Tuner, error) {
 		return nil, fmt.Errorf("configure tuner: %w", err)
 	}
 	p := cfg.Params
-	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r, rng: newForecasts(cfg.Seed),
+	return &Tuner{cfg: cfg, params: p, table: objective.NewTable(), regimes: r,
+		rng: rand.New(rand.NewPCG(cfg.Seed, twinStream)),
 		budget: gate.Budget{Level: p.BurstChanges, Most: p.BurstChanges, RefillSec: p.RefillSec,
 			Unlimited: cfg.Unlimited}}, nil
 }
@@ -66,7 +65,6 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 		return
 	}
 	seconds := s.Interval.Seconds()
-	t.interval = s.Interval
 	t.played = 0
 	t.elapsed += seconds
 	t.budget.Advance(seconds)
@@ -131,7 +129,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		touched := false
 		for _, g := range p.groups {
 			if want, ok := r.Want[g.name]; ok {
-				g.ledger.asked = maps.Clone(want)
+				g.ledger.Asked = maps.Clone(want)
 				touched = true
 			}
 		}
@@ -142,7 +140,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		p.outlook.committed(r.Changed)
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
-			l.eject.Committed(r.Want[g.name][l.server.address].Down, l.part, t.elapsed)
+			l.Eject.Committed(r.Want[g.name][l.server.address].Down, l.part, t.elapsed)
 		}
 	}
 }
@@ -157,25 +155,19 @@ func (t *Tuner) Explain() Explanation {
 	return t.explain
 }
 
-// ObservationLeft is how long the regimes are still to be observed; 0: they are known.
-func (t *Tuner) ObservationLeft() time.Duration {
-	return t.regimes.Left()
-}
-
 // take brings the settings of a pool up to date and reports whether somebody else has changed them.
 func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 	for _, g := range p.groups {
 		gs := sampleOf(s, g.name)
 		now := make(weights.Group, len(g.links))
-		for i := range g.links {
-			l := &g.links[i]
+		for i, l := range g.links {
 			setting, ok := inForce[g.name][l.server.address]
 			if !ok {
 				setting = weights.Setting{Weight: weights.Clamp(gs.Peers[i].Weight), Down: gs.Peers[i].Down}
 			}
 			l.setting = setting
-			if l.eject.Active && !setting.Down { // somebody else let it back
-				l.eject.Committed(false, l.part, l.eject.SinceSec)
+			if l.Eject.Active && !setting.Down { // somebody else let it back
+				l.Eject.Committed(false, l.part, l.Eject.SinceSec)
 			}
 			now[l.server.address] = setting
 		}
@@ -207,7 +199,7 @@ func (t *Tuner) fits(s *vts.Sample) bool {
 // rebuild makes pools of the groups of a sample. What is known of a group, or of a server that serves the same groups,
 // is kept.
 func (t *Tuner) rebuild(s *vts.Sample) {
-	oldGroups, oldServers, oldLinks := map[string]*group{}, map[string]*server{}, map[[2]string]link{}
+	oldGroups, oldServers, oldLinks := map[string]*group{}, map[string]*server{}, map[[2]string]linkState{}
 	oldPools := map[string]*pool{}
 	for _, p := range t.pools {
 		oldPools[p.key()] = p
@@ -216,8 +208,8 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 		}
 		for _, g := range p.groups {
 			oldGroups[g.name] = g
-			for i := range g.links {
-				oldLinks[[2]string{g.name, g.links[i].server.address}] = g.links[i]
+			for _, l := range g.links {
+				oldLinks[[2]string{g.name, l.server.address}] = l.linkState
 			}
 		}
 	}
@@ -230,7 +222,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	for i := range s.Groups {
 		gs := &s.Groups[i]
 		g := t.newGroup(gs.Name, oldGroups[gs.Name])
-		g.links = make([]link, 0, len(gs.Peers))
+		g.links = make([]*link, 0, len(gs.Peers))
 		p := &pool{groups: []*group{g}}
 		for _, peer := range gs.Peers {
 			sv := servers[peer.Server]
@@ -244,8 +236,7 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
-			g.links = append(g.links, link{server: sv, class: len(sv.groups) - 1, passed: l.passed, hangs: l.hangs,
-				tally: l.tally, fail: l.fail, useless: l.useless, tail: l.tail, eject: l.eject})
+			g.links = append(g.links, &link{server: sv, class: len(sv.groups) - 1, linkState: l})
 		}
 		if !slices.Contains(t.pools, p) {
 			t.pools = append(t.pools, p)
@@ -260,13 +251,13 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 		for j, sv := range p.servers {
 			index[sv] = j
 			sv.known = estimate.NewServer(len(sv.groups))
-			if old := oldServers[sv.address]; old != nil && sameNames(old.groups, sv.groups) {
+			if old := oldServers[sv.address]; old != nil && slices.Equal(names(old.groups), names(sv.groups)) {
 				sv.known = old.known
 			}
 		}
 		for _, g := range p.groups {
-			for i := range g.links {
-				g.links[i].index = index[g.links[i].server]
+			for _, l := range g.links {
+				l.index = index[l.server]
 			}
 		}
 	}
@@ -284,17 +275,13 @@ func merge(a, b *pool, poolOf map[*server]*pool) *pool {
 	return a
 }
 
-func sameNames(a, b []*group) bool {
-	return slices.EqualFunc(a, b, func(x, y *group) bool { return x.name == y.name })
-}
-
 func (t *Tuner) newGroup(name string, old *group) *group {
 	g := old
 	if g == nil {
 		c := t.cfg.Groups[name]
 		g = &group{
 			name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority,
-			bounds: c.Limits, scv: t.params.SCVFirst, rate: load.NewRate(t.params),
+			bounds: c.Limits, scv: t.params.SCVFirst,
 		}
 		if g.method == "" {
 			g.method = t.cfg.Method

@@ -1,6 +1,7 @@
 package tuner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -34,7 +35,7 @@ type turn struct {
 // each the longest wait first. So a pool is planned every two turnSec at least. What a step plans follows from what
 // was observed and not from how fast the machine is.
 func (t *Tuner) takeTurns(seconds float64) {
-	all := 0.0
+	all := 0
 	var waiting []*pool
 	for _, p := range t.pools {
 		all += p.size()
@@ -43,19 +44,10 @@ func (t *Tuner) takeTurns(seconds float64) {
 		}
 	}
 	slices.SortStableFunc(waiting, func(a, b *pool) int {
-		if x, y := a.rank(), b.rank(); x != y {
-			return x - y
-		}
-		switch {
-		case a.turn.sinceSec > b.turn.sinceSec:
-			return -1
-		case a.turn.sinceSec < b.turn.sinceSec:
-			return 1
-		}
-		return 0
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(b.turn.sinceSec, a.turn.sinceSec))
 	})
 	t.crowded = all > turnLinks
-	left := max(turnLinks, all*seconds/turnSec)
+	left := max(turnLinks, float64(all)*seconds/turnSec)
 	t.lookSec += seconds
 	if t.look = t.crowded && t.lookSec >= adviceEvery; t.look {
 		left *= 1 - turnLook
@@ -65,17 +57,16 @@ func (t *Tuner) takeTurns(seconds float64) {
 			break
 		}
 		p.turn.due = true
-		left -= p.size()
+		left -= float64(p.size())
 	}
 }
 
 // size is how many servers the groups of a pool have.
-func (p *pool) size() float64 {
-	n := 0
+func (p *pool) size() (n int) {
 	for _, g := range p.groups {
 		n += len(g.links)
 	}
-	return float64(n)
+	return n
 }
 
 func (p *pool) rank() int {
@@ -104,9 +95,8 @@ func (p *pool) cannotWait(t *Tuner) bool {
 		if !t.ejects(g) {
 			continue
 		}
-		for i := range g.links {
-			l := &g.links[i]
-			if l.eject.Due(t.elapsed) || !l.setting.Down && l.eject.Fails(p.beliefs[l.index].Fail[l.class]) {
+		for _, l := range g.links {
+			if l.Eject.Due(t.elapsed) || !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class]) {
 				return true
 			}
 		}

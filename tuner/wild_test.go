@@ -15,6 +15,7 @@ import (
 	"trimtab/tuner/load"
 	"trimtab/vts"
 	"trimtab/weights"
+	"trimtab/words"
 )
 
 // wild is a proxy that any sample may come from: its groups share servers or not, and its page has any histogram.
@@ -131,7 +132,7 @@ func wildProperty(t *rapid.T) {
 		if _, err := json.Marshal(e); err != nil {
 			t.Fatalf("explanation: %v: %+v", err, e)
 		}
-		if e.Text() == "" || d.Reason == "" {
+		if words.Text(&e, words.Budget{}) == "" || d.Reason == "" {
 			t.Fatalf("got no reason: %+v", e)
 		}
 		checkDecision(t, s, d)

@@ -2,6 +2,7 @@ package words
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -11,7 +12,8 @@ import (
 	"trimtab/tuner"
 )
 
-// Sentences say why a pool was decided as it was, what was expected and what came of it.
+// Sentences say why a pool was decided as it was, what was expected and what came of it, and what another balancing
+// method would bring.
 func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 	out := []string{upper(Hold(p, b)) + "."}
 	if f := p.Forecast; f != nil {
@@ -42,6 +44,10 @@ func Sentences(p *tuner.PoolExplanation, b Budget) []string {
 	}
 	for _, bound := range p.Bounds {
 		out = append(out, fmt.Sprintf("A limit took effect: %s.", bound.Words()))
+	}
+	if a := p.Advice; a != nil {
+		out = append(out, fmt.Sprintf("With %s; in NGINX's configuration the p99 would be about %s in place of %s, "+
+			"by the simulator: more than weights can bring.", a.Method, MS(a.P99MS), MS(a.NowMS)))
 	}
 	return out
 }
@@ -102,6 +108,37 @@ func Regime(e *tuner.Explanation) []string {
 	return out
 }
 
+// Objective says how an objective other than tardiness is pursued, line by line; empty: none is.
+func Objective(o *tuner.ObjectiveExplanation) string {
+	if o == nil {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nObjective %s: %s\n", o.Kind, o.Reason)
+	fmt.Fprintf(&b, "  reward %.3f per s measured; %.3f expected in force, %.3f at best of %d settings\n", o.Reward,
+		o.InForce, o.Best, o.Looked)
+	for _, name := range slices.Sorted(maps.Keys(o.Services)) {
+		s := o.Services[name]
+		held := "held"
+		if !s.Held {
+			held = "not held"
+		}
+		fmt.Fprintf(&b, "  %s: %.1f of %.1f per s carried, %.1f ms of %.1f ms (%s)", name, s.CarriedPerSec,
+			s.OfferedPerSec, s.DelayMS, s.BoundMS, held)
+		if share := o.Levels.Blocked[name]; share > 0 {
+			fmt.Fprintf(&b, ", %.0f %% refused", 100*share)
+		}
+		fmt.Fprintln(&b)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Levels.Capacity)) {
+		fmt.Fprintf(&b, "  %s: %d units\n", name, o.Levels.Capacity[name])
+	}
+	for _, u := range o.Unused {
+		fmt.Fprintf(&b, "  %s of %s is not used: %s\n", u.Control, u.Of, u.Reason)
+	}
+	return b.String()
+}
+
 // serversNamed is how many servers of a pool a text lists.
 const serversNamed = 40
 
@@ -112,7 +149,7 @@ func Text(e *tuner.Explanation, b Budget) string {
 	for _, line := range Regime(e) {
 		t.WriteString(line + "\n")
 	}
-	t.WriteString(e.Objective.Words())
+	t.WriteString(Objective(e.Objective))
 	if len(e.Pools) == 0 {
 		t.WriteString(upper(strings.TrimPrefix(e.Reason, "hold: ")) + ".\n")
 	}

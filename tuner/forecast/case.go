@@ -147,7 +147,7 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 	for g := range p.Groups {
 		grp := &p.Groups[g]
 		name := strconv.Itoa(g)
-		u := deathstarbench.Upstream{Name: name, Workload: name, Method: method(grp.Method)}
+		u := deathstarbench.Upstream{Name: name, Workload: name, Method: string(grp.Method)}
 		share := shares(hold[g])
 		load := grp.RatePerSec
 		if c.LoadSD != nil {
@@ -246,16 +246,6 @@ func shares(set []weights.Setting) []float64 {
 		out[i] /= math.Max(sum, 1)
 	}
 	return out
-}
-
-func method(m plan.Method) string {
-	switch m {
-	case plan.LeastConn:
-		return string(sim.LeastConn)
-	case plan.LeastTime:
-		return string(sim.LeastTime)
-	}
-	return string(sim.RoundRobin)
 }
 
 // settings are those of a change, as the twin takes them.

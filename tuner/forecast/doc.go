@@ -10,7 +10,7 @@
 // (common random numbers), so that their difference is one of the weights. What has the 99th percentile p_s in sample s
 // is forecast as
 //
-//	log p99 ~ median(log p_s), standard deviation √(Var(log p_s) + Settings.ModelSD²),
+//	log p99 ~ median(log p_s), standard deviation √(Var(log p_s) + modelSD²),
 //
 // the second part being what the model itself is wrong by. Low and High of a Range are the 5th and 95th percentile.
 //

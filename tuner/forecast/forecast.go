@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -17,30 +18,14 @@ type Settings struct {
 	HorizonSec float64 // that is forecast; default 60
 	Samples    int     // of what is believed; default 12
 	Requests   int     // simulated in all, at most; default 40000
-	// ModelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples; default 0.14.
-	ModelSD float64
 	// BoundsMsec are the bounds of the histogram that the status page shows, for Outcome.Shown; nil: none.
 	BoundsMsec []float64
 	Live       bool          // the change needs no reload: the balancer goes on counting what is under way
 	Delay      time.Duration // until the change is in force
 }
 
-func (s Settings) withDefaults() Settings {
-	set := func(v *float64, to float64) {
-		if *v == 0 {
-			*v = to
-		}
-	}
-	set(&s.HorizonSec, 60)
-	set(&s.ModelSD, 0.14)
-	if s.Samples == 0 {
-		s.Samples = 12
-	}
-	if s.Requests == 0 {
-		s.Requests = 40000
-	}
-	return s
-}
+// modelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples.
+const modelSD = 0.14
 
 // Range is what is expected of a quantity, in s: half of what may come is below Median, nine tenths between Low and
 // High.
@@ -66,7 +51,8 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 	if err := c.check(hold, change); err != nil {
 		return Forecast{}, err
 	}
-	s = s.withDefaults()
+	s.HorizonSec = cmp.Or(s.HorizonSec, 60)
+	s.Samples, s.Requests = cmp.Or(s.Samples, 12), cmp.Or(s.Requests, 40000)
 	stretches := 1.0
 	if c.backlog() { // which takes longer plays, each of two stretches
 		s.Samples, stretches = max(2, s.Samples/3), 2
@@ -85,11 +71,7 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 	for range s.Samples {
 		w := c.draw(hold, seconds, rng)
 		seed := rng.Uint64()
-		for i := range plays {
-			target := change
-			if i == 0 {
-				target = hold
-			}
+		for i, target := range [...]Weights{hold, change} {
 			p, n, err := c.play(&w, hold, target, seconds, &s, seed)
 			if err != nil {
 				return Forecast{}, err
@@ -106,7 +88,7 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 			out.Better += 0.5 / float64(s.Samples)
 		}
 	}
-	out.Hold, out.Change = outcome(plays[0], s.ModelSD), outcome(plays[1], s.ModelSD)
+	out.Hold, out.Change = outcome(plays[0]), outcome(plays[1])
 	return out, nil
 }
 
@@ -135,7 +117,7 @@ func (c *Case) play(w *world, hold, target Weights, seconds float64, s *Settings
 	}
 	p := played{p99: all.Quantile(0.99).Seconds(), mean: all.Mean().Seconds()}
 	if len(s.BoundsMsec) > 0 {
-		p.shown = Quantile(s.BoundsMsec, shown(&all, s.BoundsMsec), float64(all.Count()), 0.99)
+		p.shown = quantile(s.BoundsMsec, shown(&all, s.BoundsMsec), float64(all.Count()), 0.99)
 	}
 	return p, n, nil
 }
@@ -151,7 +133,10 @@ func (c *Case) stretch(
 		MaxFails: -1,
 	})
 	if err == nil {
-		err = c.start(run, hold, target)
+		err = run.SetWeightsNow(c.settings(hold))
+	}
+	if err == nil {
+		err = run.SetWeights(c.settings(target))
 	}
 	if err != nil {
 		return 0, err
@@ -172,14 +157,6 @@ func (c *Case) stretch(
 	return int(run.Requests()), nil
 }
 
-// start puts the settings in force.
-func (c *Case) start(run *sim.Sim, hold, target Weights) error {
-	if err := run.SetWeightsNow(c.settings(hold)); err != nil {
-		return err
-	}
-	return run.SetWeights(c.settings(target))
-}
-
 // shown are the cumulative counts of a histogram with other bounds.
 func shown(h *sim.Histogram, boundsMsec []float64) []float64 {
 	out := make([]float64, len(boundsMsec))
@@ -189,9 +166,9 @@ func shown(h *sim.Histogram, boundsMsec []float64) []float64 {
 	return out
 }
 
-// Quantile is the q-quantile in s of count response times of which cumulative are at most as long as each bound, in ms:
+// quantile is the q-quantile in s of count response times of which cumulative are at most as long as each bound, in ms:
 // geometric inside a bucket. What is longer than the last bound counts as that bound.
-func Quantile(boundsMsec, cumulative []float64, count, q float64) float64 {
+func quantile(boundsMsec, cumulative []float64, count, q float64) float64 {
 	rank, before, low := q*count, 0.0, 0.0
 	for i, n := range cumulative {
 		high := boundsMsec[i] / 1e3
@@ -207,13 +184,13 @@ func Quantile(boundsMsec, cumulative []float64, count, q float64) float64 {
 }
 
 // outcome sums up the plays of all samples.
-func outcome(plays []played, modelSD float64) Outcome {
+func outcome(plays []played) Outcome {
 	of := func(value func(played) float64) Range {
 		logs := make([]float64, 0, len(plays))
 		for _, p := range plays {
 			logs = append(logs, math.Log(math.Max(value(p), leastService)))
 		}
-		return rangeOf(logs, modelSD)
+		return rangeOf(logs)
 	}
 	out := Outcome{P99: of(func(p played) float64 { return p.p99 }), Mean: of(func(p played) float64 { return p.mean })}
 	if plays[0].shown > 0 {
@@ -224,7 +201,7 @@ func outcome(plays []played, modelSD float64) Outcome {
 
 const ninety = 1.645 // standard deviations on either side of nine tenths of a normal distribution
 
-func rangeOf(logs []float64, modelSD float64) Range {
+func rangeOf(logs []float64) Range {
 	slices.Sort(logs)
 	n := len(logs)
 	median := (logs[(n-1)/2] + logs[n/2]) / 2

@@ -210,7 +210,7 @@ func TestQuantileOfBuckets(t *testing.T) {
 		{"nothing below any bound is the last bound", []float64{0, 0, 0}, 10, 0.99, 0.040},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := Quantile(bounds, test.cumulative, test.count, test.q); math.Abs(got-test.want) > 1e-4 {
+			if got := quantile(bounds, test.cumulative, test.count, test.q); math.Abs(got-test.want) > 1e-4 {
 				t.Errorf("got %.4f, want %.4f", got, test.want)
 			}
 		})

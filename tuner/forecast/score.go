@@ -1,17 +1,17 @@
 package forecast
 
 import (
+	"fmt"
 	"math"
 	"slices"
-	"time"
 )
 
-// Score is how well past forecasts came true. The zero value has judged none.
+// Score is how well past forecasts came true. The zero value has judged none. A copy is not changed by what is added.
 type Score struct {
-	errors  []float64 // |measured ÷ expected − 1| of the last ones
-	covered []bool    // the measured value was in the interval
-	Judged  int       // in all
-	Dropped int       // could not be judged: something else changed meanwhile, or too few answers came
+	Errors  []float64 `json:"errors"`  // |measured ÷ expected − 1| of the last ones
+	Inside  []bool    `json:"covered"` // the measured value was in the interval
+	Judged  int       `json:"judged"`  // in all
+	Dropped int       `json:"dropped"` // could not be judged: something else changed meanwhile, or too few answers came
 }
 
 // scoreMost is how many of the last forecasts are remembered.
@@ -29,32 +29,44 @@ func (s *Score) Add(expected Range, measured float64) {
 		return
 	}
 	s.Judged++
-	s.errors = append(s.errors, min(off, mostOff))
-	s.covered = append(s.covered, measured >= expected.Low && measured <= expected.High)
-	if n := len(s.errors) - scoreMost; n > 0 {
-		s.errors, s.covered = slices.Delete(s.errors, 0, n), slices.Delete(s.covered, 0, n)
+	first := max(0, len(s.Errors)+1-scoreMost)
+	s.Errors = append(slices.Clone(s.Errors[first:]), min(off, mostOff))
+	s.Inside = append(slices.Clone(s.Inside[first:]), measured >= expected.Low && measured <= expected.High)
+}
+
+// Check reports what is wrong with a score that was read from a file.
+func (s *Score) Check() error {
+	if len(s.Errors) != len(s.Inside) || len(s.Errors) > scoreMost || s.Judged < len(s.Errors) || s.Dropped < 0 {
+		return fmt.Errorf("score of %d errors, %d intervals and %d forecasts: not usable", len(s.Errors),
+			len(s.Inside), s.Judged)
 	}
+	for _, v := range s.Errors {
+		if !(v >= 0) || math.IsInf(v, 1) {
+			return fmt.Errorf("score with a relative error of %v: not usable", v)
+		}
+	}
+	return nil
 }
 
 // MedianError is the median relative error of the last forecasts; 0 of none.
 func (s *Score) MedianError() float64 {
-	n := len(s.errors)
+	n := len(s.Errors)
 	if n == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(s.errors))
+	sorted := slices.Sorted(slices.Values(s.Errors))
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // Covered is the share of the last forecasts whose interval held what was measured; 0 of none.
 func (s *Score) Covered() float64 {
 	n := 0.0
-	for _, c := range s.covered {
+	for _, c := range s.Inside {
 		if c {
 			n++
 		}
 	}
-	return n / math.Max(1, float64(len(s.covered)))
+	return n / math.Max(1, float64(len(s.Inside)))
 }
 
 // Measured collects the response times that the status page shows over the horizon of a forecast. The zero value is
@@ -68,9 +80,6 @@ type Measured struct {
 
 // leastMeasured is the fewest response times whose 99th percentile is worth comparing.
 const leastMeasured = 200
-
-// Pass lets time pass.
-func (m *Measured) Pass(interval time.Duration) { m.Seconds += interval.Seconds() }
 
 // Add counts a histogram: of count response times, buckets[i] are at most boundsMsec[i] long. Histograms with other
 // bounds than the first are left out.
@@ -95,5 +104,5 @@ func (m *Measured) P99() (seconds float64, ok bool) {
 	if m.count < leastMeasured {
 		return 0, false
 	}
-	return Quantile(m.bounds, m.cumulative, m.count, 0.99), true
+	return quantile(m.bounds, m.cumulative, m.count, 0.99), true
 }

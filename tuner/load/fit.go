@@ -49,9 +49,6 @@ func begin(c *cluster.Collector, cfg RegimeConfig, seed uint64, stale bool) *fit
 		result: result}
 }
 
-// wait returns the model as soon as it is fitted.
-func (f *fitting) wait() fitted { return <-f.result }
-
 // fit tries numbers of regimes up to the one asked for and takes the one with the lowest Bayesian information
 // criterion: a steady load has one regime, however much it is looked at, and what is learned must not be scattered.
 func fit(ctx context.Context, all, sample *cluster.Collector, cfg RegimeConfig, seed uint64) (out fitted) {

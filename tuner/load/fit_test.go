@@ -68,7 +68,7 @@ func TestAModelIsTakenOverAMinuteAfterItIsDue(t *testing.T) {
 		t.Errorf("got the regimes %+v and %+v (%v), want two that are known", night, day, r.fault)
 	}
 	past := 0.0
-	for _, d := range r.Forecast().Demands() {
+	for _, d := range r.Forecast().Demands {
 		past += d.Sec
 	}
 	if past < 3*600 {
@@ -82,8 +82,8 @@ func TestAModelIsTakenOverAMinuteAfterItIsDue(t *testing.T) {
 func TestAFitIsGivenUpWhenTheGroupsChange(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	r, got := follow(t, shifts(345, 330)) // ten intervals after the fit began
-	if last := got[len(got)-1]; !last.Learning || r.fitting != nil || r.Left() < 15*time.Minute {
-		t.Errorf("got %+v with %v left, want the observation begun anew", last, r.Left())
+	if last := got[len(got)-1]; !last.Learning || r.fitting != nil || r.seen > time.Minute {
+		t.Errorf("got %+v after %v, want the observation begun anew", last, r.seen)
 	}
 }
 

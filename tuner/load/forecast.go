@@ -1,6 +1,8 @@
 package load
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -11,26 +13,31 @@ import (
 //
 // where a is how long the present regime s has lasted, F the lognormal distribution of how long it does, and P(s'|s)
 // counts transitions, smoothed by how often s' comes at all. Components of the mixture that ask for nearly the same
-// are one regime here: a demand. It is used by one goroutine.
+// are one regime here: a demand. It is used by one goroutine, and kept in a file as it is.
 type Forecast struct {
-	groups  []string
-	parts   []part
-	demands []Demand
-	largest []float64 // by group: the most that any regime asks for, per second
-	ids     int       // given to demands so far
+	Groups     []string    `json:"groups"` // in the order of all rates
+	Components []Component `json:"components"`
+	Demands    []Demand    `json:"demands"`
+	IDs        int         `json:"ids"`             // given to demands so far
+	Visit      *Visit      `json:"visit,omitempty"` // nil in a file: nobody knows where the load stood
 
-	now   int     // −1: none yet
-	age   float64 // s that it has lasted
-	next  int     // one that has begun and is not confirmed; −1: none
-	begun float64 // s that next has lasted
-	odd   float64 // s of load in a row that no regime explains
+	largest []float64 // by group: the most that any regime asks for, per second
 }
 
-// part is one component of the mixture.
-type part struct {
-	demand int // −1: not seen long enough
-	sec    float64
-	rates  []float64
+// Component is what was learned of one component of the mixture.
+type Component struct {
+	Demand     int       `json:"demand"` // −1: not seen long enough
+	Sec        float64   `json:"s"`
+	RatePerSec []float64 `json:"rate_per_s"`
+}
+
+// Visit is where the load stands among the demands.
+type Visit struct {
+	Now        int     `json:"demand"` // −1: none yet
+	Sec        float64 `json:"s"`      // that it has lasted
+	Next       int     `json:"next"`   // one that has begun and is not confirmed; −1: none
+	NextSec    float64 `json:"next_s"`
+	UnknownSec float64 `json:"unknown_s"` // of load in a row that no regime explains
 }
 
 // Demand is one regime by what it asks for.
@@ -46,8 +53,8 @@ type Demand struct {
 
 // Likely is a regime that may follow, by its place among the demands.
 type Likely struct {
-	Demand      int     `json:"demand"`
-	Probability float64 `json:"probability"`
+	Demand      int
+	Probability float64
 }
 
 // interval is what one interval showed.
@@ -60,7 +67,7 @@ type interval struct {
 const (
 	sameRates    = 0.12 // of the most that a group ever gets: up to it, rates are the same regime's
 	demandMemory = 3600 // s of a regime over which its rates are averaged
-	partSec      = 30   // s after which a component is known to ask for what it does
+	componentSec = 30   // s after which a component is known to ask for what it does
 	confirmSec   = 15   // s that a regime must last to be a visit: what ends sooner is a burst
 	lengthSD     = 0.3  // log: how different visits of a regime are in length before any was seen
 	lengthVisits = 1.0  // visits that this counts as
@@ -70,29 +77,24 @@ const (
 
 // NewForecast knows nothing yet of the components of a mixture.
 func NewForecast(groups []string, components int) *Forecast {
-	f := &Forecast{groups: groups, parts: make([]part, components), now: -1, next: -1}
-	f.largest = make([]float64, len(groups))
-	for i := range f.parts {
-		f.parts[i] = part{demand: -1, rates: make([]float64, len(groups))}
+	f := &Forecast{Groups: groups, Components: make([]Component, components), Visit: &Visit{Now: -1, Next: -1},
+		largest: make([]float64, len(groups))}
+	for i := range f.Components {
+		f.Components[i] = Component{Demand: -1, RatePerSec: make([]float64, len(groups))}
 	}
 	return f
 }
 
-// Groups are the upstream groups, in the order of all rates.
-func (f *Forecast) Groups() []string { return f.groups }
-
-// Demands are the regimes by what they ask for.
-func (f *Forecast) Demands() []Demand { return f.demands }
-
 // Now is the present regime and for how long it has lasted, in seconds; −1: none is known, or the load is like none.
 func (f *Forecast) Now() (demand int, sec float64) {
-	switch {
-	case f.odd >= confirmSec:
-		return -1, f.odd
-	case f.next >= 0:
-		return f.next, f.begun
+	switch v := f.Visit; {
+	case v.UnknownSec >= confirmSec:
+		return -1, v.UnknownSec
+	case v.Next >= 0:
+		return v.Next, v.NextSec
+	default:
+		return v.Now, v.Sec
 	}
-	return f.now, f.age
 }
 
 // Observe takes in an interval.
@@ -101,48 +103,38 @@ func (f *Forecast) Observe(iv interval) {
 		f.step(-1, iv)
 		return
 	}
-	p := &f.parts[iv.component]
-	average(p.rates, &p.sec, iv)
-	if p.demand < 0 && p.sec >= partSec {
-		p.demand = f.like(p.rates)
+	c := &f.Components[iv.component]
+	average(c.RatePerSec, &c.Sec, iv)
+	if c.Demand < 0 && c.Sec >= componentSec {
+		c.Demand = f.like(c.RatePerSec)
 	}
-	f.step(p.demand, iv)
+	f.step(c.Demand, iv)
 }
 
 // replay learns the past at once, in which all components are known from the beginning.
 func (f *Forecast) replay(past []interval) {
 	for _, iv := range past {
 		if iv.component >= 0 {
-			p := &f.parts[iv.component]
-			average(p.rates, &p.sec, iv)
+			c := &f.Components[iv.component]
+			average(c.RatePerSec, &c.Sec, iv)
 		}
 	}
-	for _, p := range f.parts {
-		f.widen(p.rates)
+	order := make([]*Component, len(f.Components))
+	for i := range f.Components {
+		order[i] = &f.Components[i]
+		f.widen(order[i].RatePerSec)
 	}
 	// The most usual first, so that what is rare joins it.
-	order := make([]int, len(f.parts))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case f.parts[a].sec > f.parts[b].sec:
-			return -1
-		case f.parts[a].sec < f.parts[b].sec:
-			return 1
-		}
-		return 0
-	})
-	for _, i := range order {
-		if f.parts[i].sec > 0 {
-			f.parts[i].demand = f.like(f.parts[i].rates)
+	slices.SortStableFunc(order, func(a, b *Component) int { return cmp.Compare(b.Sec, a.Sec) })
+	for _, c := range order {
+		if c.Sec > 0 {
+			c.Demand = f.like(c.RatePerSec)
 		}
 	}
 	for _, iv := range past {
 		demand := -1
 		if iv.component >= 0 {
-			demand = f.parts[iv.component].demand
+			demand = f.Components[iv.component].Demand
 		}
 		f.step(demand, iv)
 	}
@@ -177,55 +169,56 @@ func (f *Forecast) distance(a, b []float64) float64 {
 func (f *Forecast) like(rates []float64) int {
 	f.widen(rates)
 	best, least := -1, sameRates
-	for i := range f.demands {
-		if d := f.distance(f.demands[i].RatePerSec, rates); d <= least {
+	for i := range f.Demands {
+		if d := f.distance(f.Demands[i].RatePerSec, rates); d <= least {
 			best, least = i, d
 		}
 	}
 	if best >= 0 {
 		return best
 	}
-	f.demands = append(f.demands, Demand{ID: f.ids, RatePerSec: slices.Clone(rates)})
-	f.ids++
-	for i := range f.demands {
-		f.demands[i].Next = append(f.demands[i].Next, make([]float64, len(f.demands)-len(f.demands[i].Next))...)
+	f.Demands = append(f.Demands, Demand{ID: f.IDs, RatePerSec: slices.Clone(rates)})
+	f.IDs++
+	for i := range f.Demands {
+		f.Demands[i].Next = append(f.Demands[i].Next, make([]float64, len(f.Demands)-len(f.Demands[i].Next))...)
 	}
-	return len(f.demands) - 1
+	return len(f.Demands) - 1
 }
 
 // step follows visits: what begins is one when it has lasted.
 func (f *Forecast) step(demand int, iv interval) {
+	v := f.Visit
 	if demand < 0 {
-		f.odd += iv.sec
-		f.age += iv.sec
+		v.UnknownSec += iv.sec
+		v.Sec += iv.sec
 		return
 	}
-	f.odd = 0
-	average(f.demands[demand].RatePerSec, &f.demands[demand].Sec, iv)
+	v.UnknownSec = 0
+	average(f.Demands[demand].RatePerSec, &f.Demands[demand].Sec, iv)
 	switch {
-	case f.now < 0:
-		f.now, f.age = demand, iv.sec
-	case demand == f.now:
-		f.age += f.begun + iv.sec
-		f.next, f.begun = -1, 0
-	case demand != f.next:
-		f.age += f.begun
-		f.next, f.begun = demand, iv.sec
+	case v.Now < 0:
+		v.Now, v.Sec = demand, iv.sec
+	case demand == v.Now:
+		v.Sec += v.NextSec + iv.sec
+		v.Next, v.NextSec = -1, 0
+	case demand != v.Next:
+		v.Sec += v.NextSec
+		v.Next, v.NextSec = demand, iv.sec
 	default:
-		f.begun += iv.sec
+		v.NextSec += iv.sec
 	}
-	if f.next < 0 || f.begun < confirmSec {
+	if v.Next < 0 || v.NextSec < confirmSec {
 		return
 	}
-	d := &f.demands[f.now]
+	d := &f.Demands[v.Now]
 	// The first visit was not seen to begin, but is better than nothing known.
-	length := math.Log(math.Max(f.age, iv.sec))
+	length := math.Log(math.Max(v.Sec, iv.sec))
 	d.Visits++
 	gain := math.Max(1/d.Visits, visitGain)
 	d.LogLength += gain * (length - d.LogLength)
 	d.LogSquare += gain * (length*length - d.LogSquare)
-	d.Next[f.next]++
-	f.now, f.age, f.next, f.begun = f.next, f.begun, -1, 0
+	d.Next[v.Next]++
+	*v = Visit{Now: v.Next, Sec: v.NextSec, Next: -1}
 }
 
 const visitGain = 0.1 // least weight of a visit in the mean of all lengths
@@ -237,7 +230,7 @@ func (f *Forecast) Within(sec float64) (likely []Likely, stays float64, known bo
 	if now < 0 {
 		return nil, 1, false
 	}
-	d := &f.demands[now]
+	d := &f.Demands[now]
 	if d.Visits == 0 {
 		return nil, 1, false
 	}
@@ -249,15 +242,15 @@ func (f *Forecast) Within(sec float64) (likely []Likely, stays float64, known bo
 		change = math.Min(changeMost, 1-survives(age+sec)/s)
 	}
 	total, all := 0.0, 0.0
-	for i := range f.demands {
+	for i := range f.Demands {
 		if i != now {
-			all += f.demands[i].Sec
+			all += f.Demands[i].Sec
 		}
 	}
-	p := make([]float64, len(f.demands))
-	for i := range f.demands {
+	p := make([]float64, len(f.Demands))
+	for i := range f.Demands {
 		if i != now && all > 0 {
-			p[i] = d.Next[i] + unseen*f.demands[i].Sec/all
+			p[i] = d.Next[i] + unseen*f.Demands[i].Sec/all
 			total += p[i]
 		}
 	}
@@ -277,28 +270,88 @@ const changeMost = 0.9
 
 // inherit gives demands that ask for what those of an older forecast asked for their identity.
 func (f *Forecast) inherit(old *Forecast) {
-	if !slices.Equal(f.groups, old.groups) { // nothing is the same
-		for i := range f.demands {
-			f.demands[i].ID += old.ids
+	if !slices.Equal(f.Groups, old.Groups) { // nothing is the same
+		for i := range f.Demands {
+			f.Demands[i].ID += old.IDs
 		}
-		f.ids += old.ids
+		f.IDs += old.IDs
 		return
 	}
 	taken := map[int]bool{}
-	f.ids = max(f.ids, old.ids)
-	for i := range f.demands {
+	f.IDs = max(f.IDs, old.IDs)
+	for i := range f.Demands {
 		best, least := -1, sameRates
-		for j := range old.demands {
-			if d := f.distance(f.demands[i].RatePerSec, old.demands[j].RatePerSec); d <= least && !taken[j] {
+		for j := range old.Demands {
+			if d := f.distance(f.Demands[i].RatePerSec, old.Demands[j].RatePerSec); d <= least && !taken[j] {
 				best, least = j, d
 			}
 		}
 		if best >= 0 {
 			taken[best] = true
-			f.demands[i].ID = old.demands[best].ID
+			f.Demands[i].ID = old.Demands[best].ID
 			continue
 		}
-		f.demands[i].ID = f.ids
-		f.ids++
+		f.Demands[i].ID = f.IDs
+		f.IDs++
 	}
+}
+
+// Clone is a copy for a file: it shares nothing with what goes on to learn.
+func (f *Forecast) Clone() *Forecast {
+	out, visit := *f, Visit{Now: -1, Next: -1}
+	if f.Visit != nil {
+		visit = *f.Visit
+	}
+	out.Visit, out.largest = &visit, nil
+	out.Components, out.Demands = slices.Clone(f.Components), slices.Clone(f.Demands)
+	for i := range out.Components {
+		c := &out.Components[i]
+		c.RatePerSec = slices.Clone(c.RatePerSec)
+	}
+	for i := range out.Demands {
+		d := &out.Demands[i]
+		d.RatePerSec, d.Next = slices.Clone(d.RatePerSec), slices.Clone(d.Next)
+	}
+	return &out
+}
+
+// restored is a forecast to go on with, of one that was read from a file and found sound.
+func (f *Forecast) restored() *Forecast {
+	out := f.Clone()
+	out.largest = make([]float64, len(out.Groups))
+	for _, c := range out.Components {
+		out.widen(c.RatePerSec)
+	}
+	return out
+}
+
+// check reports what is wrong with a forecast that was read from a file, for a mixture of so many components.
+func (f *Forecast) check(groups []string, components int) error {
+	if !slices.Equal(f.Groups, groups) || len(f.Components) != components {
+		return fmt.Errorf("forecast of %d groups and %d components: the model has %d and %d",
+			len(f.Groups), len(f.Components), len(groups), components)
+	}
+	n := len(f.Demands)
+	for i, c := range f.Components {
+		if c.Demand < -1 || c.Demand >= n || len(c.RatePerSec) != len(groups) || !sound(c.Sec) ||
+			!sound(c.RatePerSec...) {
+			return fmt.Errorf("forecast: component %d is not sound", i)
+		}
+	}
+	for i, d := range f.Demands {
+		if len(d.RatePerSec) != len(groups) || len(d.Next) != n || !sound(d.RatePerSec...) || !sound(d.Next...) ||
+			!sound(d.Sec, d.Visits, d.LogSquare, math.Abs(d.LogLength)) {
+			return fmt.Errorf("forecast: demand %d is not sound", i)
+		}
+	}
+	if v := f.Visit; v != nil && (v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n ||
+		v.Now < 0 && v.Next >= 0 || !sound(v.Sec, v.NextSec, v.UnknownSec)) {
+		return fmt.Errorf("forecast: the visit %+v is not sound", *v)
+	}
+	return nil
+}
+
+// sound reports whether all are finite and none is negative.
+func sound(x ...float64) bool {
+	return !slices.ContainsFunc(x, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) })
 }

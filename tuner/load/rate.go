@@ -7,33 +7,29 @@ import (
 )
 
 // Rate follows how many requests arrive per second: the mean over Params.HorizonSec while what differs is chance, and
-// the last interval as soon as it is not.
+// the last interval as soon as it is not. The zero value knows nothing.
 type Rate struct {
-	params *params.Params
-	perSec float64
-	sec    float64 // behind it, at most HorizonSec
+	Mean float64 `json:"per_s"`
+	Sec  float64 `json:"s"` // behind it, at most HorizonSec
 }
 
-// NewRate returns a rate of which nothing is known.
-func NewRate(p *params.Params) Rate { return Rate{params: p} }
-
 // Observe takes in the arrivals per second of an interval.
-func (r *Rate) Observe(perSec, seconds float64) {
+func (r *Rate) Observe(p *params.Params, perSec, seconds float64) {
 	if !(seconds > 0) {
 		return
 	}
 	// Twice as irregular as a Poisson stream is no other load yet.
-	spread := math.Sqrt((r.perSec + 1/seconds) * (1/seconds + 1/math.Max(r.sec, seconds)))
-	if r.sec == 0 || math.Abs(perSec-r.perSec) > r.params.RateSurprise*math.Sqrt2*spread {
-		r.perSec, r.sec = perSec, seconds
+	spread := math.Sqrt((r.Mean + 1/seconds) * (1/seconds + 1/math.Max(r.Sec, seconds)))
+	if r.Sec == 0 || math.Abs(perSec-r.Mean) > p.RateSurprise*math.Sqrt2*spread {
+		r.Mean, r.Sec = perSec, seconds
 		return
 	}
-	r.sec = math.Min(r.sec+seconds, math.Max(r.params.HorizonSec, seconds))
-	r.perSec += seconds / r.sec * (perSec - r.perSec)
+	r.Sec = math.Min(r.Sec+seconds, math.Max(p.HorizonSec, seconds))
+	r.Mean += seconds / r.Sec * (perSec - r.Mean)
 }
 
 // PerSec is the rate now, 0 before the first interval.
-func (r *Rate) PerSec() float64 { return r.perSec }
+func (r *Rate) PerSec() float64 { return r.Mean }
 
 // Arrivals estimates how many requests per second arrive at a group balanced by round robin, where the servers that
 // keep up tell it: they finish what they are sent, their share of everything, and a server that finishes less of its

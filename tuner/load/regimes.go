@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -62,21 +63,11 @@ const (
 
 // NewRegimes returns a tracker of regimes; seed is that of the fits made here.
 func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
-	if cfg.Observe == 0 {
-		cfg.Observe = observeDefault
-	}
-	if cfg.Count == 0 {
-		cfg.Count = cluster.DefaultK
-	}
-	if cfg.Certain == 0 {
-		cfg.Certain = 0.6
-	}
-	if cfg.NovelShare == 0 {
-		cfg.NovelShare = 0.3
-	}
+	cfg.Observe, cfg.Count = cmp.Or(cfg.Observe, observeDefault), cmp.Or(cfg.Count, cluster.DefaultK)
+	cfg.Certain, cfg.NovelShare = cmp.Or(cfg.Certain, 0.6), cmp.Or(cfg.NovelShare, 0.3)
 	r := &Regimes{cfg: cfg, seed: seed, due: cfg.Observe, every: 1, collector: cluster.NewCollector(cluster.LoadFeatures)}
 	if cfg.Model != nil {
-		if err := r.Use(cfg.Model); err != nil {
+		if err := r.use(cfg.Model); err != nil {
 			return nil, err
 		}
 		r.collector = r.newCollector()
@@ -84,8 +75,8 @@ func NewRegimes(cfg RegimeConfig, seed uint64) (*Regimes, error) {
 	return r, nil
 }
 
-// Use tracks the regimes of a model from now on. Nothing is known yet of what follows what in it.
-func (r *Regimes) Use(m *cluster.Model) error {
+// use tracks the regimes of a model from now on. Nothing is known yet of what follows what in it.
+func (r *Regimes) use(m *cluster.Model) error {
 	tracker, err := cluster.NewTracker(m, cluster.TrackerSettings{Threshold: r.cfg.NovelShare})
 	if err != nil {
 		return fmt.Errorf("track regimes: %w", err)
@@ -97,18 +88,17 @@ func (r *Regimes) Use(m *cluster.Model) error {
 
 // Restore tracks the regimes of a model with what was learned of them, nil when there is nothing. What is observed here
 // replaces it only when it has been as long as models are fitted again for.
-func (r *Regimes) Restore(m *cluster.Model, known *ForecastSnapshot) error {
+func (r *Regimes) Restore(m *cluster.Model, known *Forecast) error {
 	if known != nil {
 		if err := known.check(groupNames(m.Schema), m.Mixture.K); err != nil {
 			return err
 		}
 	}
-	if err := r.Use(m); err != nil {
+	if err := r.use(m); err != nil {
 		return err
 	}
 	if known != nil {
-		r.due = refitMost
-		return r.forecast.restore(known)
+		r.due, r.forecast = refitMost, known.restored()
 	}
 	return nil
 }
@@ -138,22 +128,11 @@ func (r *Regimes) Forecast() *Forecast {
 }
 
 // Learned is what the forecast has learned, also while regimes are off; nil: there is no model.
-func (r *Regimes) Learned() *ForecastSnapshot {
+func (r *Regimes) Learned() *Forecast {
 	if r.forecast == nil {
 		return nil
 	}
-	return r.forecast.Snapshot()
-}
-
-// Left is how long is still to be observed before regimes are known.
-func (r *Regimes) Left() time.Duration {
-	switch {
-	case r.tracker != nil || r.cfg.Observe < 0:
-		return 0
-	case r.fitting != nil:
-		return r.fitting.left
-	}
-	return max(0, r.cfg.Observe-r.seen)
+	return r.forecast.Clone()
 }
 
 // Track assigns a sample; regime −1 is unknown.
@@ -180,11 +159,10 @@ func (r *Regimes) assign(s *vts.Sample) Regime {
 		return Regime{Index: -1, Label: err.Error(), Novel: true}
 	}
 	a := r.tracker.TrackFeatures(features)
-	e := Regime{Index: a.Regime, Label: m.Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
-	e.Index = r.cfg.component(a)
 	m.Schema.RatesTo(rates, features)
-	r.forecast.Observe(interval{component: e.Index, sec: s.Interval.Seconds(), rates: rates})
-	return e
+	component := r.cfg.component(a)
+	r.forecast.Observe(interval{component: component, sec: s.Interval.Seconds(), rates: rates})
+	return Regime{Index: component, Label: m.Regimes[a.Regime].Label, Probability: a.Probability, Novel: a.Novel}
 }
 
 // observe collects intervals and has a model fitted when the observation period is over, when as much again has been
@@ -214,7 +192,7 @@ func (r *Regimes) observe(s *vts.Sample) {
 func (r *Regimes) finish() {
 	f := r.fitting
 	r.fitting = nil
-	fitted := f.wait()
+	fitted := <-f.result
 	if r.fault = fitted.err; r.fault == nil {
 		r.fault = r.learned(fitted)
 	}
@@ -234,6 +212,16 @@ func (r *Regimes) restart() {
 	}
 	r.collector, r.seconds, r.seen, r.due = r.newCollector(), nil, 0, r.cfg.Observe
 	r.every, r.left = 1, 0
+}
+
+// newCollector gathers what the present model is of: a model that was given may have machines of servers among its
+// features, and so has the one that takes its place.
+func (r *Regimes) newCollector() *cluster.Collector {
+	c := cluster.NewCollector(cluster.LoadFeatures)
+	if m := r.Model(); m != nil {
+		return c.WithHosts(m.Schema.Hosts)
+	}
+	return c
 }
 
 // collect adds an interval to what was observed.
@@ -284,7 +272,7 @@ const collectedMost = 1 << 20
 // learned tracks a new model and tells its forecast the past.
 func (r *Regimes) learned(f fitted) error {
 	old := r.forecast
-	if err := r.Use(f.model); err != nil {
+	if err := r.use(f.model); err != nil {
 		return err
 	}
 	data, w := r.collector.Matrix(), f.model.NewWorkspace()

@@ -15,28 +15,25 @@ func Busy(inside, c float64, v Flow) float64 {
 	if inside > fullFrom*c {
 		return c
 	}
-	sum := (v.Arrivals + v.Service) / 2
-	if inside < c && sum <= 0 {
+	k := v.at(c)
+	if inside < c && k.factor == 0 {
 		return inside
 	}
 	// (inside(ρ) − inside)·(1−ρ) = cρ(1−ρ) + ρ·V(ρ) − inside·(1−ρ), V being smooth and bounded up to full use, has its
 	// one zero below high. Newton's steps from there, kept inside the interval that holds the zero, find it in three or
 	// four.
 	low, high := 0.0, math.Min(1, inside/c)
-	e, calm, rho := exponent(c), 0.0, high
-	if sum > 0 {
-		calm = v.calm()
-		// A power of two above rho spares the logarithm where next to nothing waits.
-		_, above := math.Frexp(rho)
-		if rho < 1 && calm*(1-rho)/max(rho, leastFactored)-float64(above)*math.Ln2*e > nothingWaits {
-			return inside
-		}
+	rho := high
+	// A power of two above rho spares the logarithm where next to nothing waits.
+	_, above := math.Frexp(rho)
+	if rho < 1 && k.factor > 0 &&
+		k.calm*(1-rho)/max(rho, leastCorrected)-float64(above)*math.Ln2*k.exponent > nothingWaits {
+		return inside
 	}
 	for range busySteps {
 		waits, steep := 0.0, 0.0
-		if sum > 0 {
-			waits = sum * math.Exp(e*math.Log(rho)-calm*(1-rho)/max(rho, leastFactored))
-			steep = v.steepness(rho, c)
+		if k.factor > 0 {
+			waits, steep = k.bounded(rho, math.Log(rho)), k.steepness(rho)
 		}
 		over := (c*rho-inside)*(1-rho) + rho*waits
 		if over > 0 {
@@ -63,12 +60,3 @@ const (
 	fullFrom     = 1e9  // requests per slot from which all slots are busy, to the last digit
 	nothingWaits = 14   // −log of a wait in services that is none
 )
-
-// Inside is the inverse of Busy: how many requests a server of c slots holds at utilisation rho; +Inf at full use and
-// beyond.
-func Inside(rho, c float64, v Flow) float64 {
-	if !(rho > 0) {
-		return 0
-	}
-	return c * rho * (1 + Wait(rho, c, v))
-}

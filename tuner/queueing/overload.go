@@ -15,18 +15,18 @@ func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, s
 	if !(rho > 0) {
 		return 0, 0
 	}
-	regular := !(v.Arrivals+v.Service > 0) // a clockwork: nothing waits before it is full
+	k := v.at(c)
 	switch {
-	case regular && rho <= NearFull:
+	case k.factor == 0 && rho <= NearFull:
 		return 0, 0
-	case regular:
+	case k.factor == 0:
 		return (rho - NearFull) * horizonSec / 2, horizonSec / 2
 	case rho <= NearFull:
-		waitSec = serviceSec * v.wait(rho, math.Log(rho), c)
-		return waitSec, waitSec * (v.steepness(rho, c) + 1/(1-rho))
+		waitSec = serviceSec * k.wait(rho, math.Log(rho))
+		return waitSec, waitSec * (k.steepness(rho) + 1/(1-rho))
 	}
-	waitSec = serviceSec * v.wait(NearFull, logNearFull, c)
-	slope = waitSec*(v.steepness(NearFull, c)+1/(1-NearFull)) + horizonSec/2
+	waitSec = serviceSec * k.wait(NearFull, logNearFull)
+	slope = waitSec*(k.steepness(NearFull)+1/(1-NearFull)) + horizonSec/2
 	return waitSec + (rho-NearFull)*slope, slope
 }
 

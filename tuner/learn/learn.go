@@ -1,6 +1,17 @@
+// Package learn holds what experience says of each regime of load: the value of the few actions that there are (one
+// reward a visit), and how far the model of costs is off.
+//
+//	r := learn.NewRegime()
+//	a := r.Choose()             // when the regime begins
+//	r.Learn(a, reward, 0.1)     // when it has ended
+//
+// The package knows neither what an action does nor how a cost is measured.
 package learn
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Action is how general the plan of a regime is: for what may come beside what is there.
 type Action string
@@ -21,6 +32,12 @@ type Regime struct {
 	Cells      []Cell  `json:"cells"`      // by action
 	Correction float64 `json:"correction"` // mean log(measured ÷ model's cost)
 	Visits     float64 `json:"visits"`
+}
+
+// Cell is the value of an action: the mean reward of its visits.
+type Cell struct {
+	Value  float64 `json:"value"`
+	Visits float64 `json:"visits"`
 }
 
 const (
@@ -53,10 +70,10 @@ func (r *Regime) Learn(a Action, reward, least float64) {
 	}
 	r.Visits++
 	r.Correction += math.Max(1/r.Visits, leastStep) * (-reward - r.Correction)
-	for i, known := range Actions() {
-		if known == a {
-			r.Cells[i].Update(reward, 0, 0, math.Max(least, leastStep))
-		}
+	if i := slices.Index(Actions(), a); i >= 0 {
+		c := &r.Cells[i]
+		c.Visits++
+		c.Value += max(1/c.Visits, least, leastStep) * (reward - c.Value)
 	}
 }
 
