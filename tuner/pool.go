@@ -157,12 +157,17 @@ func byClass[T any](p *pool) [][]T {
 }
 
 // listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the
-// last news.
+// last news by more than chance.
 func (p *pool) listen(par *params.Params, seconds float64) {
 	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers,
 		func(sv *server) bool { return sv.known.Changed() })
 	for g := range p.groups {
-		news = news || math.Abs(p.groups[g].rate.PerSec()-p.quiet[g]) > par.LoadNews*p.quiet[g]
+		if news {
+			break
+		}
+		rate, was := p.groups[g].rate.PerSec(), p.quiet[g]
+		chance := par.RateSurprise * math.Sqrt((rate+was)/par.HorizonSec)
+		news = math.Abs(rate-was) > math.Max(par.LoadNews*was, chance)
 	}
 	if p.quietSec += seconds; news {
 		p.turn.news = true

@@ -131,7 +131,7 @@ func patience(p *params.Params, q Question) float64 {
 	if q.Urgent {
 		return 0
 	}
-	return p.Persistence
+	return p.Persistence * q.doubted(p)
 }
 
 // Committed tells that a change was made.

@@ -58,11 +58,16 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	if s.fresh(p, q) && b.Allows(false) {
 		return p.MinGain
 	}
-	// The longer nothing was new, the likelier a gain is one of the model only; what is enough in an emergency is enough.
-	least := max(p.MinGain, min(p.MinGain*(1+q.QuietSec/p.QuietSec), p.UrgentGain))
-	price := b.Price(least)
+	price := b.Price(p.MinGain * q.doubted(p))
 	if q.Urgent && b.Allows(true) {
 		price = math.Min(price, p.UrgentGain)
 	}
 	return price
+}
+
+// doubted is how many times the least gain a change must bring, and how many times as long, for what is seen after a
+// time without news: the longer it was, the likelier a gain is one of the model only. What is enough in an emergency is
+// enough.
+func (q Question) doubted(p *params.Params) float64 {
+	return max(1, min(1+q.QuietSec/p.QuietSec, p.UrgentGain/p.MinGain))
 }

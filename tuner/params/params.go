@@ -19,7 +19,7 @@ type Params struct {
 	EvidenceMemory float64 `unit:"s" off:"1e12" about:"how long what spoke for or against a number of slots is remembered" from:"estimate: machines are replaced in hours, not in minutes"`
 	EvidenceMost   float64 `unit:"nat" off:"1e12" about:"most that can speak against a number of slots" from:"estimate: odds of 160,000 to 1"`
 	ChangeSlack    float64 `unit:"sd" off:"0" about:"deviation per interval that does not count towards a change" from:"convention: half the shift to be found (Page 1954), 1.5 sd"`
-	ChangeAlarm    float64 `unit:"sd" off:"1e12" about:"cumulative sum that is a change of a server" from:"convention: 4 to 5 for cumulative sums"`
+	ChangeAlarm    float64 `unit:"sd" off:"1e12" about:"cumulative sum that is a change of a server" from:"convention: 4 to 5 for cumulative sums; chosen by steady hours, 5 to 8"`
 	Persistence    float64 `unit:"s" off:"0" about:"what ends sooner, a pause, a burst, a retry, is not news" from:"estimate: pauses of garbage collection last 1 to 3 s"`
 	ChangeSD       float64 `unit:"log" off:"0" about:"how far a speed may have moved in a change" from:"estimate: a factor of 1.8 either way"`
 	ClassSD        float64 `unit:"log" off:"0.02" about:"how far a class differs from the speed that its server has for the others" from:"estimate: machines of one kind run all code alike but for a third"`
@@ -75,7 +75,7 @@ func Default() Params {
 		EvidenceMemory: 1800,
 		EvidenceMost:   12,
 		ChangeSlack:    0.75,
-		ChangeAlarm:    5,
+		ChangeAlarm:    6,
 		Persistence:    4,
 		ChangeSD:       0.6,
 		ClassSD:        0.3,
