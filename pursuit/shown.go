@@ -15,6 +15,7 @@ import (
 type shown struct {
 	low, high  float64 // high may be +Inf
 	full       bool    // it was full once
+	light      bool    // it once served who came without a queue, so that it is known how long requests take
 	waiting    bool    // more than half of the answer times of the last interval was waiting
 	queued     bool    // requests waited at the end of the last interval
 	waitSec    float64 // mean wait of the last interval,
@@ -140,6 +141,7 @@ func (v *waiting) possible() (low, high float64) {
 func (p *Policy) show(pool *tuner.PoolBelief, j int, inForce weights.Set, seconds float64) {
 	name := pool.Servers[j].Address
 	is, slower := p.shown[name].observe(p.waitingAt(pool, j, inForce, seconds), seconds)
+	is.light = is.light || p.serves(&pool.Servers[j])
 	p.shown[name] = is
 	for _, g := range pool.Groups {
 		q := p.quietOf(name, g.Name)
@@ -147,6 +149,20 @@ func (p *Policy) show(pool *tuner.PoolBelief, j int, inForce weights.Set, second
 			q.base += chanceWeight * (q.took - q.base)
 		}
 	}
+}
+
+// serves reports whether a server was seen to answer in the last interval, and not to have more requests than it serves
+// at once.
+func (p *Policy) serves(sv *tuner.ServerBelief) bool {
+	if !(sv.Inside > 0 && sv.Inside < sv.MeanSlots()) || p.left[sv.Address] {
+		return false
+	}
+	for _, q := range p.quiet[sv.Address] {
+		if q.done > 0 && q.took < chanceOfBase*q.last { // who waited in a queue that is gone is among them
+			return false
+		}
+	}
+	return true
 }
 
 // waitingAt is what the last interval shows of a server of a pool.
