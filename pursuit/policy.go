@@ -72,8 +72,8 @@ func New(cfg Config) (*Policy, error) {
 		return nil, err
 	}
 	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{},
-		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{}, left: map[string]bool{},
-		scaled:  map[string]float64{},
+		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
+		left: map[string]bool{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {

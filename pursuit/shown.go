@@ -40,7 +40,6 @@ const (
 	baseUnsure   = 0.05 // relative standard deviation of a response time without waiting
 	slotsMost    = 4.0  // times those busy, up to which numbers of slots are told apart
 	fitMost      = 1.1
-	slowMost     = 4.0 // times the service time: what waits longer waits in a queue,
 	steadyWait   = 0.2 // by which a wait differs from the last one that is none but a slower server
 )
 
@@ -54,7 +53,7 @@ func (s shown) observe(v waiting) (is shown, slower bool) {
 	s.waitSec, s.queued = v.waitSec, v.held > waitsShare*v.busy+waitsFew
 	s.waiting = v.waitSec >= v.busy/v.perSec
 	switch {
-	case s.waiting && was.waiting && !s.queued && !was.queued && v.waitSec < slowMost*v.busy/v.perSec &&
+	case s.waiting && was.waiting && !s.queued && !was.queued &&
 		math.Abs(v.waitSec-was.waitSec) < steadyWait*was.waitSec:
 		if low, high := v.possible(); low > high {
 			return s, true
