@@ -52,7 +52,17 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		return hold("%s", why)
 	}
 	now := p.setting(&worlds[0], inForce)
-	if wanted, ok := p.drain(&worlds[0], now); ok && BeyondReach(&worlds[0], terms) == "" {
+	beyond := p.beyondReach(&worlds[0], terms)
+	if beyond != "" {
+		if wanted, ok := p.lighten(&worlds[0], now); ok {
+			target, unused := p.allowed(&worlds[0], wanted, now)
+			d := control.Decision{Unused: unused, Weights: weights.Set{}, Reason: fmt.Sprintf("%s: servers were never "+
+				"seen without a queue: some are refused to see how long requests take", p.cfg.Objective.Kind())}
+			p.fill(&d, &worlds[0], target, now, inForce)
+			return d
+		}
+	}
+	if wanted, ok := p.drain(&worlds[0], now); ok && beyond == "" {
 		target, unused := p.allowed(&worlds[0], wanted, now)
 		d := p.draining(&worlds[0], target, now, unused)
 		p.fill(&d, &worlds[0], target, now, inForce)
@@ -65,8 +75,8 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	}
 	p.goal = plan.found
 	p.told(&worlds[0], &plan.found)
-	if why := BeyondReach(&worlds[0], terms); why != "" {
-		d := hold("%s", why)
+	if beyond != "" {
+		d := hold("%s", beyond)
 		// what is refused for a bound that cannot be met is refused for nothing
 		d.Levels.Blocked = p.release(&worlds[0])
 		return d
@@ -189,6 +199,39 @@ func (p *Policy) allowed(w *World, target, now Setting) (Setting, []control.Unus
 		}
 	}
 	return out, unused
+}
+
+// beyondReach is BeyondReach of what requests took of late at the least, where that is less than what is believed: of a
+// server with a queue it is not known how long a request takes without waiting.
+func (p *Policy) beyondReach(w *World, terms map[string]objective.Terms) string {
+	seen := World{Servers: slices.Clone(w.Servers), Services: w.Services}
+	for j := range seen.Servers {
+		srv := &seen.Servers[j]
+		srv.ServiceSec = slices.Clone(srv.ServiceSec)
+		for k := range srv.ServiceSec {
+			if base := p.quietOf(srv.Name, w.Services[k].Name).base; base > 0 {
+				srv.ServiceSec[k] = math.Min(srv.ServiceSec[k], base)
+			}
+		}
+	}
+	return BeyondReach(&seen, terms)
+}
+
+// lighten is the setting that refuses as many as may be, to see how long requests take; ok is false where it was seen
+// of a server, or nobody may be refused.
+func (p *Policy) lighten(w *World, now Setting) (s Setting, ok bool) {
+	for j := range w.Servers {
+		if p.shown[w.Servers[j].Name].light {
+			return s, false
+		}
+	}
+	s = now.Clone()
+	for k := range w.Services {
+		a := w.Services[k].Admission
+		s.Blocked[k] = a.Clamp(a.Most)
+		ok = ok || a.Most > 0
+	}
+	return s, ok
 }
 
 // BeyondReach says which bounds no load is light enough for, by how much, and what could be met; empty: all can be.

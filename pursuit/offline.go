@@ -105,8 +105,9 @@ func (s *Study) close() {
 	sample := *s.part
 	s.part = nil
 	s.inForce = control.InForce(sample)
-	s.policy.tuner.Observe(sample, s.inForce)
-	s.policy.watch(&sample, s.inForce, sample.Interval.Seconds())
+	seen := waited(sample)
+	s.policy.tuner.Observe(seen, s.inForce)
+	s.policy.watch(&sample, &seen, s.inForce, sample.Interval.Seconds())
 	now := load{}
 	for i := range sample.Groups {
 		g := &sample.Groups[i]

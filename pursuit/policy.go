@@ -34,6 +34,7 @@ type Policy struct {
 	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
 	shown   map[string]shown // by server
+	left    map[string]bool  // servers whose clients gave up in the last interval
 	levels  control.Levels
 	scaled  map[string]float64 // control time at which the capacity of a server was last changed, s
 	blocked map[string]float64 // control time at which the share of an upstream was last changed, s
@@ -72,7 +73,7 @@ func New(cfg Config) (*Policy, error) {
 	}
 	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{},
 		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
-		scaled:  map[string]float64{},
+		left: map[string]bool{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
 	for name, l := range cfg.Scaling {
@@ -158,7 +159,7 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	seconds := s.Interval.Seconds()
 	p.elapsed += seconds
 	p.weighed += seconds
-	p.watch(&seen, inForce, seconds)
+	p.watch(&s, &seen, inForce, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
 	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
 		Capacity: p.units(),
@@ -182,9 +183,11 @@ func (p *Policy) units() float64 {
 	return float64(sum)
 }
 
-// watch learns what is offered, and what servers of known slots are.
-func (p *Policy) watch(s *vts.Sample, inForce weights.Set, seconds float64) {
+// watch learns what is offered, and what servers of known slots are, from a sample as it was counted and as waited has
+// it.
+func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds float64) {
 	seen := map[string][]seenClass{}
+	clear(p.left)
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		a := p.offered[g.Name]
@@ -209,10 +212,11 @@ func (p *Policy) watch(s *vts.Sample, inForce weights.Set, seconds float64) {
 				total += s.Weight.Int()
 			}
 		}
-		for _, peer := range g.Peers {
+		for j, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
-			if objective.GaveUp(&peer) {
+			if objective.GaveUp(&counted.Groups[i].Peers[j]) {
 				n -= float64(peer.Responses[3])
+				p.left[peer.Server] = true
 			}
 			c := seenClass{perSec: n / seconds, count: n}
 			if peer.Requests > 0 {

@@ -15,6 +15,7 @@ import (
 type shown struct {
 	low, high  float64 // high may be +Inf
 	full       bool    // it was full once
+	light      bool    // it once served who came without a queue, so that it is known how long requests take
 	waiting    bool    // more than half of the answer times of the last interval was waiting
 	queued     bool    // requests waited at the end of the last interval
 	waitSec    float64 // mean wait of the last interval,
@@ -33,19 +34,17 @@ type waiting struct {
 }
 
 const (
-	waitSurprise = 3.0    // standard deviations of a mean wait that are no chance
-	sumSurprise  = 4.0    // and of its sums, of which
-	sumSlack     = 1.0    // an interval takes so many away: waits are less than the formula says as often as not
-	baseUnsure   = 0.05   // relative standard deviation of a response time without waiting
-	slotsMost    = 4.0    // times those busy, up to which numbers of slots are told apart
-	slotsDrift   = 3600.0 // s in which what is possible becomes e times as wide
+	waitSurprise = 3.0  // standard deviations of a mean wait that are no chance
+	sumSurprise  = 4.0  // and of its sums, of which
+	sumSlack     = 1.0  // an interval takes so many away: waits are less than the formula says as often as not
+	baseUnsure   = 0.05 // relative standard deviation of a response time without waiting
+	slotsMost    = 4.0  // times those busy, up to which numbers of slots are told apart
 	fitMost      = 1.1
-	slowMost     = 4.0 // times the service time: what waits longer waits in a queue,
 	steadyWait   = 0.2 // by which a wait differs from the last one that is none but a slower server
 )
 
 // observe takes in an interval; slower says that answers take longer than any number of slots explains.
-func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
+func (s shown) observe(v waiting) (is shown, slower bool) {
 	if !(v.perSec > 0) || !(v.busy > 0) || math.IsInf(v.busy, 0) {
 		return s, false
 	}
@@ -54,7 +53,7 @@ func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
 	s.waitSec, s.queued = v.waitSec, v.held > waitsShare*v.busy+waitsFew
 	s.waiting = v.waitSec >= v.busy/v.perSec
 	switch {
-	case s.waiting && was.waiting && !s.queued && !was.queued && v.waitSec < slowMost*v.busy/v.perSec &&
+	case s.waiting && was.waiting && !s.queued && !was.queued &&
 		math.Abs(v.waitSec-was.waitSec) < steadyWait*was.waitSec:
 		if low, high := v.possible(); low > high {
 			return s, true
@@ -81,8 +80,7 @@ func (s shown) observe(v waiting, seconds float64) (is shown, slower bool) {
 	if high < s.low && v.busy <= was.busy { // no slot is lost by having less to do
 		return s, true
 	}
-	drift := math.Exp(seconds / slotsDrift)
-	s.low, s.high = math.Max(low, s.low/drift), math.Min(high, s.high*drift)
+	s.low, s.high = math.Max(low, s.low), math.Min(high, s.high)
 	s.less = math.Max(0, s.less-v.surprise(s.low, 1)-sumSlack)
 	s.more = math.Max(0, s.more+v.surprise(s.high, -1)-sumSlack)
 	if s.less > sumSurprise {
@@ -139,7 +137,8 @@ func (v *waiting) possible() (low, high float64) {
 // show takes in what the last interval shows of a server of a pool.
 func (p *Policy) show(pool *tuner.PoolBelief, j int, inForce weights.Set, seconds float64) {
 	name := pool.Servers[j].Address
-	is, slower := p.shown[name].observe(p.waitingAt(pool, j, inForce, seconds), seconds)
+	is, slower := p.shown[name].observe(p.waitingAt(pool, j, inForce, seconds))
+	is.light = is.light || p.serves(&pool.Servers[j])
 	p.shown[name] = is
 	for _, g := range pool.Groups {
 		q := p.quietOf(name, g.Name)
@@ -147,6 +146,20 @@ func (p *Policy) show(pool *tuner.PoolBelief, j int, inForce weights.Set, second
 			q.base += chanceWeight * (q.took - q.base)
 		}
 	}
+}
+
+// serves reports whether a server was seen to answer in the last interval, and not to have more requests than it serves
+// at once.
+func (p *Policy) serves(sv *tuner.ServerBelief) bool {
+	if !(sv.Inside > 0 && sv.Inside < sv.MeanSlots()) || p.left[sv.Address] {
+		return false
+	}
+	for _, q := range p.quiet[sv.Address] {
+		if q.done > 0 && q.took < chanceOfBase*q.last { // who waited in a queue that is gone is among them
+			return false
+		}
+	}
+	return true
 }
 
 // waitingAt is what the last interval shows of a server of a pool.

@@ -37,7 +37,7 @@ func TestWaitsSayHowManySlotsThereAre(t *testing.T) {
 			slower := false
 			for _, i := range c.intervals {
 				is, slower = is.observe(waiting{perSec: i.perSec, count: 3 * i.perSec, busy: 0.03 * i.perSec,
-					waitSec: i.waitMS / 1e3, held: i.held, flow: queueing.Flow{Arrivals: 0.5, Service: 0.1}}, 3)
+					waitSec: i.waitMS / 1e3, held: i.held, flow: queueing.Flow{Arrivals: 0.5, Service: 0.1}})
 			}
 			if is.full != c.full || slower != c.slower {
 				t.Errorf("full %t, slower %t, want %t, %t", is.full, slower, c.full, c.slower)

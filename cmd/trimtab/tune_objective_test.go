@@ -81,6 +81,8 @@ max_blocked = 0.9
 	}
 	blind.Store(true)
 	await(t, "everybody to be let in without telemetry", func() bool { return share() == 0 })
+	blind.Store(false)
+	await(t, "a share to be refused again", func() bool { return share() > 0.1 })
 	if code := stop(); code != 0 {
 		t.Errorf("stopped: code %d: %s", code, stderr)
 	}
