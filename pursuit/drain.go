@@ -11,8 +11,10 @@ import (
 	"trimtab/weights"
 )
 
-// drainFrom is the part of an interval from which on queues are drained before anything else is sought.
-const drainFrom = 0.1
+const (
+	drainFrom = 0.1  // of an interval: queues that last longer are drained before anything else is sought,
+	drainTo   = 0.75 // of an interval in which they are to be gone
+)
 
 // drain is the setting under which what waits is served before anything new: a server with a queue is sent what it has
 // room for beside it, and what fits nowhere is refused, in the order of what requests are worth per work. The formula
@@ -29,32 +31,26 @@ func (p *Policy) drain(w *World, now Setting) (s Setting, ok bool) {
 		}
 		refusable = refusable || v.Admission.Most > 0
 	}
-	slots, work, longest := make([]float64, len(w.Servers)), make([]float64, len(w.Servers)), 0.0
 	for j := range w.Servers {
 		srv := &w.Servers[j]
 		if srv.Scaling.On() {
 			return s, false
 		}
-		slots[j] = float64(srv.Slots)
+		slots := float64(srv.Slots)
 		if is := p.shown[srv.Name]; is.low > 0 && !is.full {
-			slots[j] = math.Min(slots[j], is.low)
+			slots = math.Min(slots, is.low)
 		}
+		work := 0.0 // that waits, s
 		for k := range w.Services {
-			work[j] += p.quietOf(srv.Name, w.Services[k].Name).held * srv.ServiceSec[k]
+			work += p.quietOf(srv.Name, w.Services[k].Name).held * srv.ServiceSec[k]
 		}
-		work[j] = math.Max(0, work[j]-waitsShare*p.meanService(w, j)*slots[j])
-		longest = math.Max(longest, work[j]/slots[j]/interval)
-	}
-	if longest <= drainFrom || !refusable {
-		return s, false
-	}
-	used := drainUsed
-	if longest > 1 { // the bound is missed for another interval whatever is done: nothing is to stand idle
-		used = 1
-	}
-	for j := range room {
-		room[j] = math.Max(0, used*(slots[j]-work[j]/interval))
+		work = math.Max(0, work-waitsShare*p.meanService(w, j)*slots)
+		ok = ok || work > drainFrom*interval*slots
+		room[j] = math.Max(0, drainUsed*(slots-work/(drainTo*interval)))
 		total += room[j]
+	}
+	if !ok || !refusable {
+		return s, false
 	}
 	s = now.Clone()
 	left := total
