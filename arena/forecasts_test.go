@@ -21,7 +21,7 @@ func tunedPolicy() Policy {
 // lopsided is a world of two servers, one of them three times as large, that begin with equal weights.
 func lopsided(faults ...deathstarbench.Fault) *deathstarbench.Scenario {
 	s := &deathstarbench.Scenario{
-		Name: "lopsided", Duration: deathstarbench.Duration(150 * time.Second),
+		Name: "lopsided", Duration: deathstarbench.Duration(300 * time.Second),
 		ControlInterval: deathstarbench.Duration(3 * time.Second),
 		Upstreams: []deathstarbench.Upstream{{Name: "u", Workload: "w", Servers: []string{"a", "b"},
 			Deadline: deathstarbench.Duration(100 * time.Millisecond)}},
@@ -59,7 +59,7 @@ func TestForecastsAreComparedWithWhatClientsSaw(t *testing.T) {
 
 func TestForecastsAreNotJudgedWhenSomethingElseHappens(t *testing.T) {
 	always := deathstarbench.Fault{Server: "b", Kind: deathstarbench.Error, Probability: 0.02,
-		Until: deathstarbench.Duration(150 * time.Second)}
+		Until: deathstarbench.Duration(300 * time.Second)}
 	c := Case{Scenario: lopsided(always), Seed: 4, Deadlines: map[string]time.Duration{"u": 100 * time.Millisecond}}
 	rows, err := PlayForecasts(t.Context(), c, tunedPolicy(), SimOptions{})
 	if err != nil || len(rows) == 0 {
