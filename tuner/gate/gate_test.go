@@ -91,7 +91,7 @@ func TestAnEmergencyBorrowsAsManyChangesAsABudgetHolds(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, UrgentGain: 0.3, Persistence: 4, SettleSec: 1.5}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 10, Persistence: 4, SettleSec: 1.5}
 	good := Question{GainShare: 0.2, Differs: true}
 	for _, c := range []struct {
 		name  string
@@ -110,6 +110,12 @@ func TestJudge(t *testing.T) {
 		{"no change left", State{LastedSec: 6, SinceSec: 100}, 0.9, good, BoundBudget},
 		{"after a change nothing is judged", State{LastedSec: 6, SinceSec: 1, Changes: 1}, 6, good, BoundSettle},
 		{"before the first one there is nothing to settle", State{LastedSec: 6, SinceSec: 1}, 6, good, ""},
+		{"in a quiet hour a gain must last longer", State{LastedSec: 39, SinceSec: 100}, 6,
+			Question{GainShare: 0.5, Differs: true, QuietSec: 3600}, BoundPatience},
+		{"and when it has it passes", State{LastedSec: 41, SinceSec: 100}, 6,
+			Question{GainShare: 0.5, Differs: true, QuietSec: 3600}, ""},
+		{"and be larger", State{LastedSec: 41, SinceSec: 100}, 6, Question{GainShare: 0.25, Differs: true,
+			QuietSec: 3600}, BoundGain},
 		{"a change for the worse", State{LastedSec: 6, SinceSec: 100}, 6, Question{GainShare: -5, Differs: true},
 			BoundGain},
 	} {
@@ -132,7 +138,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, UrgentGain: 0.3, Persistence: 4, SettleSec: 1.5}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 10, Persistence: 4, SettleSec: 1.5}
 	emergency := Question{GainShare: 0.9, Differs: true, Urgent: true}
 	for _, c := range []struct {
 		name string
@@ -165,7 +171,7 @@ func TestNothingIsChangedForRequestsNowAndThen(t *testing.T) {
 }
 
 func TestPatienceBeginsAnew(t *testing.T) {
-	p := params.Params{MinGain: 0.03, QuietSec: 120, UrgentGain: 0.3, Persistence: 4, SettleSec: 1.5}
+	p := params.Params{MinGain: 0.03, QuietSec: 120, QuietMost: 10, Persistence: 4, SettleSec: 1.5}
 	pays, not := Question{GainShare: 0.2, Differs: true}, Question{GainShare: 0.01, Differs: true}
 	for _, c := range []struct {
 		name    string

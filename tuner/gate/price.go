@@ -66,8 +66,7 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 }
 
 // doubted is how many times the least gain a change must bring, and how many times as long, for what is seen after a
-// time without news: the longer it was, the likelier a gain is one of the model only. What is enough in an emergency is
-// enough.
+// time without news: the longer it was, the likelier a gain is one of the model only.
 func (q Question) doubted(p *params.Params) float64 {
-	return max(1, min(1+q.QuietSec/p.QuietSec, p.UrgentGain/p.MinGain))
+	return min(1+q.QuietSec/p.QuietSec, p.QuietMost)
 }

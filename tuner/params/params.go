@@ -55,7 +55,8 @@ type Params struct {
 	LongWait     float64 `unit:"services" about:"that requests wait which is no short queue" from:"estimate: ten services are long for any service"`
 	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
-	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles" from:"chosen: by hand"`
+	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles, and the time for which it must last" from:"chosen: by hand"`
+	QuietMost    float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by, and the time for which the gain must last" from:"chosen: steady hours"`
 	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
 	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
 	RefillSec    float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
@@ -109,6 +110,7 @@ func Default() Params {
 		UrgentGain:     0.3,
 		DeadBand:       0.05,
 		QuietSec:       120,
+		QuietMost:      10,
 		SettleSec:      1.5,
 		BurstChanges:   6,
 		RefillSec:      30,
