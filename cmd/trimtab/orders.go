@@ -256,17 +256,14 @@ func (f *orderFlags) order(ctx context.Context, e *env, now time.Time, order ord
 		return withCode(exitRefused, fmt.Errorf("the status page shows no server %s in upstream %q", f.server,
 			f.upstream))
 	}
-	up := 0
-	for _, p := range status {
-		if !p.Down && !p.Backup && p.Server != f.server {
-			up++
-		}
-	}
-	if order.Drain && up == 0 {
-		return withCode(exitRefused, fmt.Errorf("upstream %q: %w", f.upstream, orders.ErrNobody))
-	}
 	if _, err := cfg.Orders().Update(func(o *orders.Orders) (bool, error) {
 		o.Expire(now)
+		ordered := o.Upstreams[f.upstream] // the page shows those drained a moment ago as up yet
+		if order.Drain && !slices.ContainsFunc(status, func(p vts.Peer) bool {
+			return p.Server != f.server && !p.Down && !p.Backup && !ordered[p.Server].Drain
+		}) {
+			return false, fmt.Errorf("upstream %q: %w", f.upstream, orders.ErrNobody)
+		}
 		switch before, given := o.Upstreams[f.upstream][f.server]; {
 		case take && !given:
 			return false, nil
