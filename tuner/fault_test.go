@@ -158,8 +158,8 @@ func TestServerDownIsPassedOver(t *testing.T) {
 	}
 }
 
-// A page that does not record what NGINX passes on shows nothing of a server that was dead before the first request, and
-// nobody asks the second group of these servers.
+// A page that does not record what NGINX passes on shows nothing of a server that was dead before the first request,
+// and nobody asks the second group of these servers.
 func TestAServerDeadFromTheStartHoldsNobodyUp(t *testing.T) {
 	sc := servers([]int{2, 4, 8}, []float64{1, 1, 1}, 0.01, 5*time.Minute)
 	idle := sc.Upstreams[0]
@@ -169,7 +169,7 @@ func TestAServerDeadFromTheStartHoldsNobodyUp(t *testing.T) {
 		sc.Servers[i].Service["read-home-timeline"] = ms(30)
 	}
 	sc.Upstreams[0].Weights = []int{1, 10, 10}
-	sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Down, Until: deathstarbench.Duration(time.Hour)}}
+	sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Down, Until: sc.Duration}}
 	w := newWorld(t, sc, 1, "")
 	w.skewed = func(s *vts.Sample) {
 		for g := range s.Groups {

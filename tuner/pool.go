@@ -161,10 +161,7 @@ func byClass[T any](p *pool) [][]T {
 func (p *pool) listen(par *params.Params, seconds float64) {
 	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers,
 		func(sv *server) bool { return sv.known.Changed() })
-	for g := range p.groups {
-		if news {
-			break
-		}
+	for g := 0; !news && g < len(p.groups); g++ {
 		rate, was := p.groups[g].rate.PerSec(), p.quiet[g]
 		chance := par.RateSurprise * math.Sqrt((rate+was)/par.HorizonSec)
 		news = math.Abs(rate-was) > math.Max(par.LoadNews*was, chance)

@@ -180,10 +180,10 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 			m.Prob[h] = t.ofOthers(p, m, h)
 		}
 	}
-	sum, best, kept, any, elsewhere := 0.0, m.best(), 0, 0.0, 0.0
+	sum, best, kept, peers, elsewhere := 0.0, m.best(), 0, 0.0, 0.0
 	for g := range t.log {
 		if t.weight[g] > 0 {
-			any += t.log[g]
+			peers += t.log[g]
 			elsewhere++
 		}
 	}
@@ -228,7 +228,7 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 				hyp.ServiceSec[k] = math.Exp(mean)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			case elsewhere > 0: // nor did this server ever serve anything: as long as what its peers do
-				hyp.ServiceSec[k] = math.Exp(any / elsewhere)
+				hyp.ServiceSec[k] = math.Exp(peers / elsewhere)
 				out.SD[k] += q * p.ApartSD * p.ApartSD
 			default:
 				return Belief{Fail: out.Fail, SD: out.SD}
