@@ -30,7 +30,7 @@ type pool struct {
 
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
-	quiet    []float64 // rate of each group then, per s
+	quiet    []float64 // mean rate of each group since, per s
 	outlook  outlook
 	beliefs  []estimate.Belief // when it was planned last, with what servers held and failed since
 	turn     turn
@@ -121,6 +121,7 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 			sent[l.index][l.class] = p.shares[g][i]
 		}
 	}
+	doubted := gate.Doubted(t.params, p.quietSec)
 	for j, sv := range p.servers {
 		share, rate, square, aware := 0.0, 0.0, 0.0, false
 		for k, g := range sv.groups {
@@ -137,7 +138,7 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 		if rate > 0 {
 			share, square = share/rate, square/rate
 		}
-		sv.known.Observe(t.params, seconds, plan.FlowTo(method, share, square), readings[j])
+		sv.known.Observe(t.params, seconds, doubted, plan.FlowTo(method, share, square), readings[j])
 	}
 	p.listen(t.params, seconds)
 }
@@ -156,7 +157,7 @@ func byClass[T any](p *pool) [][]T {
 	return out
 }
 
-// listen counts the time without news: a server that changed, or a rate that has moved away from what it was at the
+// listen counts the time without news: a server that changed, or a rate that has moved away from its mean since the
 // last news by more than chance.
 func (p *pool) listen(par *params.Params, seconds float64) {
 	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers,
@@ -169,9 +170,9 @@ func (p *pool) listen(par *params.Params, seconds float64) {
 	if p.quietSec += seconds; news {
 		p.turn.news = true
 		p.quietSec, p.quiet = 0, make([]float64, len(p.groups))
-		for g, grp := range p.groups {
-			p.quiet[g] = grp.rate.PerSec()
-		}
+	}
+	for g, grp := range p.groups {
+		p.quiet[g] += seconds / max(p.quietSec, seconds) * (grp.rate.PerSec() - p.quiet[g])
 	}
 }
 

@@ -76,7 +76,10 @@ func (s *Server) Changed() bool { return s.shift.found }
 // utilisation law), which says how fast the server is, and class k took R_k − W, which says how the classes differ.
 // The first holds near full use, beyond it, and while a queue drains, where no formula of a steady state does; the
 // second says little there, for waits differ by chance.
-func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, r []Reading) {
+//
+// While load, servers and weights stand still, what is seen of slots is the same over and over: it is evidence doubted
+// times less, 1 or more.
+func (s *Server) Observe(p *params.Params, seconds, doubted float64, flow queueing.Flow, r []Reading) {
 	done, inside := 0.0, 0.0
 	for k := range r {
 		s.fail[k] = r[k].FailShare
@@ -95,7 +98,8 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	if !(done > 0) || !(inside > 0) {
 		return
 	}
-	keep := math.Exp(-seconds / p.EvidenceMemory)
+	news := 1 / doubted
+	keep := math.Exp(-seconds * news / p.EvidenceMemory)
 	best := s.best()
 	s.used = 0
 	var z deviation
@@ -108,7 +112,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 		if h == best {
 			own, s.waited = &z, v.waited
 		}
-		s.learn(&s.slots[h], p, seconds, &v, r, own)
+		s.learn(&s.slots[h], p, seconds, news, &v, r, own)
 	}
 	s.weigh(p)
 	s.seen = true
@@ -122,7 +126,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	s.slow = 0
 	for h := range s.slots { // the interval that gave the change away says what the server is now
 		v.look(inside, done, queueing.Slots[h], flow)
-		s.learn(&s.slots[h], p, seconds, &v, r, nil)
+		s.learn(&s.slots[h], p, seconds, 1, &v, r, nil)
 	}
 	s.weigh(p)
 }
@@ -144,9 +148,9 @@ func (v *view) look(inside, done, c float64, flow queueing.Flow) {
 	v.waited = v.wait * done / inside
 }
 
-// learn updates one hypothesis by an interval of which it has the view v. It is z that the deviation of the common
-// speed is added to.
-func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, r []Reading, z *deviation) {
+// learn updates one hypothesis by an interval of which it has the view v; news is how much of it is evidence for or
+// against the number of slots. It is z that the deviation of the common speed is added to.
+func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *view, r []Reading, z *deviation) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -204,7 +208,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, 
 		}
 		e = counts
 		b.common *= 1 - gain
-		b.evidence -= (e*e/total + math.Log(total)) / 2
+		b.evidence -= news * (e*e/total + math.Log(total)) / 2
 	}
 	if len(r) == 1 {
 		return

@@ -29,12 +29,15 @@ type shift struct {
 	up, down float64
 	lasted   float64 // s since the sum in question left zero
 	found    bool
+	usual    float64 // mean square of the deviations beyond what is expected of them
 }
 
 // observe takes in the deviation of an interval, in standard deviations, and reports whether the server has changed.
 func (c *shift) observe(p *params.Params, seconds, z float64) bool {
+	z /= math.Sqrt(1 + c.usual)
 	most := p.OutlierSD * max(1, seconds/p.Persistence)
 	z = max(-most, min(most, z))
+	c.usual = max(0, c.usual+(1-math.Exp(-seconds/p.EvidenceMemory))*(z*z-1)*(1+c.usual))
 	c.up = max(0, c.up+z-p.ChangeSlack)
 	c.down = max(0, c.down-z-p.ChangeSlack)
 	if c.up == 0 && c.down == 0 {
@@ -45,7 +48,7 @@ func (c *shift) observe(p *params.Params, seconds, z float64) bool {
 	c.lasted += seconds
 	c.found = max(c.up, c.down) > p.ChangeAlarm && c.lasted >= p.Persistence
 	if c.found {
-		*c = shift{found: true}
+		*c = shift{found: true, usual: c.usual}
 	}
 	return c.found
 }

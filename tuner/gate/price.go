@@ -65,8 +65,10 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 	return price
 }
 
-// doubted is how many times the least gain a change must bring, and how many times as long, for what is seen after a
-// time without news: the longer it was, the likelier a gain is one of the model only.
-func (q Question) doubted(p *params.Params) float64 {
-	return min(1+q.QuietSec/p.QuietSec, p.QuietMost)
+func (q Question) doubted(p *params.Params) float64 { return Doubted(p, q.QuietSec) }
+
+// Doubted is how many times the least gain a change must bring, and how many times as long, for what is seen after a
+// time without news: the longer it was, the likelier a gain is one of the model only. It is 1 or more.
+func Doubted(p *params.Params, quietSec float64) float64 {
+	return min(1+quietSec/p.QuietSec, p.QuietMost)
 }
