@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"trimtab/control"
 	"trimtab/objective"
@@ -34,7 +35,8 @@ type Tuner struct {
 	crowded  bool       // pools take turns
 	look     bool       // one of them may look at another method in this step
 	lookSec  float64    // since one did
-	restored *Snapshot  // taken over at the first sample
+	at       time.Time  // of the last sample
+	restored bool       // since then
 }
 
 // New returns a tuner.
@@ -66,10 +68,19 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	}
 	seconds := s.Interval.Seconds()
 	t.played = 0
-	t.elapsed += seconds
-	t.budget.Advance(seconds)
-	if !t.fits(&s) {
+	passed := seconds
+	if t.restored && !t.at.IsZero() {
+		passed = max(passed, min(s.At.Sub(t.at).Seconds(), longestGap))
+	}
+	t.at = s.At
+	t.elapsed += passed
+	t.budget.Advance(passed)
+	if t.restored || !t.fits(&s) {
 		t.rebuild(&s)
+	}
+	if t.restored {
+		t.disown(control.InForce(s))
+		t.restored = false
 	}
 	was, _ := t.regime()
 	t.explain.Regime = t.regimes.Track(&s)
@@ -244,14 +255,18 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	}
 	t.pools = slices.DeleteFunc(t.pools, func(p *pool) bool { return len(p.groups) == 0 })
 	for _, p := range t.pools {
+		p.experience = newExperience()
 		if old := oldPools[p.key()]; old != nil {
 			p.gate, p.outlook, p.experience = old.gate, old.outlook, old.experience
+			if slices.EqualFunc(p.servers, old.servers, alike) {
+				p.quietSec, p.quiet, p.typical = old.quietSec, old.quiet, old.typical
+			}
 		}
 		index := map[*server]int{}
 		for j, sv := range p.servers {
 			index[sv] = j
 			sv.known = estimate.NewServer(len(sv.groups))
-			if old := oldServers[sv.address]; old != nil && slices.Equal(names(old.groups), names(sv.groups)) {
+			if old := oldServers[sv.address]; old != nil && alike(old, sv) {
 				sv.known = old.known
 			}
 		}
@@ -261,7 +276,11 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 		}
 	}
-	t.adopt(s)
+}
+
+// alike reports whether two servers are the same, and serve the same groups.
+func alike(a, b *server) bool {
+	return a.address == b.address && slices.Equal(names(a.groups), names(b.groups))
 }
 
 // merge puts the groups and servers of b into a.

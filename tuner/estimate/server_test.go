@@ -200,14 +200,14 @@ func TestSnapshotsOfServers(t *testing.T) {
 	}{
 		{"as it was", func(*estimate.Snapshot) {}, 1, ""},
 		{"of another number of classes", func(*estimate.Snapshot) {}, 2, "classes"},
-		{"of fewer numbers of slots", func(s *estimate.Snapshot) { s.Evidence = s.Evidence[1:] }, 1, "slots"},
-		{"without a class", func(s *estimate.Snapshot) { s.Variance[3] = nil }, 1, "classes"},
-		{"with a service time of aeons", func(s *estimate.Snapshot) { s.LogServiceSec[0][0] = 1e3 }, 1, "not usable"},
-		{"with a negative variance", func(s *estimate.Snapshot) { s.Variance[0][0] = -1 }, 1, "not usable"},
-		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Variance[0][0] = math.NaN() }, 1,
+		{"of fewer numbers of slots", func(s *estimate.Snapshot) { s.Slots = s.Slots[1:] }, 1, "slots"},
+		{"without a class", func(s *estimate.Snapshot) { s.Slots[3].Variance = nil }, 1, "classes"},
+		{"with a service time of aeons", func(s *estimate.Snapshot) { s.Slots[0].LogServiceSec[0] = 1e3 }, 1, "not usable"},
+		{"with a negative variance", func(s *estimate.Snapshot) { s.Slots[0].Variance[0] = -1 }, 1, "not usable"},
+		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Slots[0].Variance[0] = math.NaN() }, 1,
 			"not usable"},
-		{"with evidence that is no number", func(s *estimate.Snapshot) { s.Evidence[0] = math.NaN() }, 1, "not usable"},
-		{"with probabilities beyond one", func(s *estimate.Snapshot) { s.Probability[0] += 0.5 }, 1, "sum to"},
+		{"with evidence that is no number", func(s *estimate.Snapshot) { s.Slots[0].Evidence = math.NaN() }, 1, "not usable"},
+		{"with probabilities beyond one", func(s *estimate.Snapshot) { s.Slots[0].Probability += 0.5 }, 1, "sum to"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s estimate.Snapshot
