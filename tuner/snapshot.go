@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"trimtab/cluster"
+	"trimtab/deathstarbench/twin"
 	"trimtab/objective"
 	"trimtab/tuner/estimate"
-	"trimtab/tuner/forecast"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/learn"
 	"trimtab/tuner/load"
@@ -49,7 +49,7 @@ type PoolSnapshot struct {
 	QuietSec      float64               `json:"quiet_s"`
 	QuietPerSec   []float64             `json:"quiet_per_s"`
 	TypicalSec    []float64             `json:"typical_s"`
-	ForecastScore forecast.Score        `json:"forecast_score"`
+	ForecastScore twin.Score            `json:"forecast_score"`
 	Regimes       map[int]*learn.Regime `json:"regimes,omitempty"` // experience, by the identity of their demand
 	Visit         Visit                 `json:"visit"`
 	Groups        []GroupSnapshot       `json:"groups"`
