@@ -39,7 +39,7 @@ func NewStudy(cfg Config) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Study{policy: p, interval: p.search().withDefaults().Interval, inForce: weights.Set{},
+	return &Study{policy: p, interval: p.cfg.Search.withDefaults().Interval, inForce: weights.Set{},
 		answered: map[string]volume{}}, nil
 }
 
@@ -176,7 +176,7 @@ func answer(p *Policy, worlds []World, now Setting, loads []load) ([]Answer, err
 				at[i].Services[k].OfferedPerSec = bin.mean[k]
 			}
 		}
-		opt := p.search()
+		opt := p.cfg.Search
 		opt.InForce = &now
 		found, err := Search(at, p.cfg.Objective, opt)
 		if err != nil {

@@ -283,14 +283,6 @@ func sameShares(a, b []int) bool {
 	return true
 }
 
-func (p *Policy) search() Options {
-	o := p.cfg.Search
-	if o.Interval == 0 {
-		o.Interval = p.cfg.Tuner.Interval
-	}
-	return o
-}
-
 // plan is the best setting for the worlds, from memory while load and beliefs are what they were.
 func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	var key strings.Builder
@@ -315,7 +307,7 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	if known := p.plans[key.String()]; known != nil && alike(known.worlds, worlds) {
 		return known, nil
 	}
-	o := p.search()
+	o := p.cfg.Search
 	if slices.ContainsFunc(w.Services, func(v Service) bool { return v.FixedWeights }) {
 		o.InForce = &now
 	}

@@ -24,8 +24,6 @@ const (
 
 // Config parameterises a Tuner. The zero value of a field means its default.
 type Config struct {
-	// Interval is the expected control interval; default 3 s.
-	Interval time.Duration
 	// Groups says what is known of single upstream groups, by name; a group that is missing has the defaults.
 	Groups map[string]GroupConfig
 	// Method is the balancing method of groups that do not say theirs; default round_robin.
@@ -78,7 +76,6 @@ func (c Config) withDefaults() Config {
 	if c.PerMinute != 0 {
 		p.RefillSec = 60 / float64(c.PerMinute)
 	}
-	c.Interval = cmp.Or(c.Interval, 3*time.Second)
 	c.Method = cmp.Or(c.Method, RoundRobin)
 	c.ErrorTardiness = cmp.Or(c.ErrorTardiness, objective.DefaultErrorTardiness)
 	c.Twin = cmp.Or(c.Twin, 1)
@@ -94,7 +91,6 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Interval >= 0, "interval %v: want 0 (default) or more", c.Interval)
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
 	check(sound(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
 		c.ErrorTardiness)

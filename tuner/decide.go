@@ -27,6 +27,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	e.measure(p, t.cfg.ErrorTardiness)
 	urgent := p.urgent(t.params, beliefs)
 	problem := p.problem(t, beliefs, urgent)
+	regime, _ := t.regime()
+	problem.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), problem)
 	out.beliefs = problem.Beliefs
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)

@@ -377,13 +377,10 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 	}
 }
 
-// problem is what weights are sought for now.
+// problem is what weights are sought for, for the present load.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
+	return &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
 		ErrorTardiness: t.cfg.ErrorTardiness, Urgent: urgent}
-	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out)
-	return out
 }
 
 // planned are the groups as a plan sees them.

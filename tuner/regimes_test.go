@@ -28,7 +28,7 @@ func inRecurringWorld(t *testing.T, seed uint64, lasts time.Duration) (*Tuner, *
 	for _, u := range w.Scenario.Upstreams {
 		groups[u.Name] = GroupConfig{Deadline: deadlines[u.Name]}
 	}
-	p, err := New(Config{Groups: groups, Interval: w.Scenario.ControlInterval.Std(),
+	p, err := New(Config{Groups: groups,
 		Regimes: load.RegimeConfig{Observe: 20 * time.Minute}})
 	if err != nil {
 		t.Fatal(err)

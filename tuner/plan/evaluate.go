@@ -3,7 +3,6 @@ package plan
 import (
 	"math"
 
-	"trimtab/objective"
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/queueing"
 )
@@ -297,12 +296,7 @@ func (e *evaluator) response(at *place, service, wait, square float64) (cost, by
 	perMean := 1 / mean
 	sd := math.Sqrt(at.scv*service*service + square)
 	ratio, cv := mean*perDeadline, sd*perMean
-	var late, byRatio, byCV float64
-	if e.p.Table != nil {
-		late, byRatio, byCV = e.p.Table.Slopes(ratio, cv)
-	} else {
-		late, byRatio, byCV = exact(ratio, cv)
-	}
+	late, byRatio, byCV := e.p.Table.Slopes(ratio, cv)
 	share := e.p.Params.MeanShare
 	if sd > 0 {
 		bySquare = byCV * perMean / (2 * sd)
@@ -312,12 +306,3 @@ func (e *evaluator) response(at *place, service, wait, square float64) (cost, by
 
 // leastWaits is the probability of waiting below which the spread of waits grows no more.
 const leastWaits = 0.05
-
-// exact is the tardiness of a mean of so many deadlines and a coefficient of variation, with its derivatives, without
-// a table.
-func exact(ratio, cv float64) (late, byRatio, byCV float64) {
-	const step = 1e-5
-	at := func(ratio, cv float64) float64 { return objective.Tardiness(ratio, cv*cv*ratio*ratio, 1) }
-	late = at(ratio, cv)
-	return late, (at(ratio*(1+step), cv) - late) / (step * ratio), (at(ratio, cv+step) - late) / step
-}
