@@ -119,7 +119,7 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		o.drop()
 	}
 	for _, g := range p.groups {
-		gs := sampleOf(s, g.name)
+		gs := &s.Groups[g.at]
 		for i := range gs.Peers {
 			v := &gs.Peers[i]
 			if len(v.Buckets) > 0 {

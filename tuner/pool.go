@@ -41,6 +41,7 @@ type pool struct {
 // server is one server of the proxy, whatever groups use it.
 type server struct {
 	address string
+	pool    *pool
 	groups  []*group // its classes, in the order of the estimate's
 	known   *estimate.Server
 }
@@ -48,6 +49,7 @@ type server struct {
 // group is one upstream group.
 type group struct {
 	name     string
+	at       int // in a sample
 	method   Method
 	given    bool // the deadline is the operator's
 	deadline float64
@@ -111,7 +113,7 @@ const (
 func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 	readings := byClass[estimate.Reading](p)
 	for _, g := range p.groups {
-		g.observe(t, sampleOf(s, g.name), seconds, readings)
+		g.observe(t, &s.Groups[g.at], seconds, readings)
 	}
 	p.hint(readings)
 	p.shares = p.inForce(nil)
@@ -213,17 +215,6 @@ func (p *pool) hint(readings [][]estimate.Reading) {
 			readings[l.index][l.class].TypicalSec = typical
 		}
 	}
-}
-
-func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
-	i, ok := slices.BinarySearchFunc(s.Groups, name, func(g vts.GroupSample,
-		name string) int {
-		return strings.Compare(g.Name, name)
-	})
-	if !ok {
-		i = slices.IndexFunc(s.Groups, func(g vts.GroupSample) bool { return g.Name == name })
-	}
-	return &s.Groups[i]
 }
 
 // observe takes in the counters of the group.

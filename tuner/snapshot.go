@@ -223,7 +223,7 @@ func (t *Tuner) restore(s *PoolSnapshot, experienced bool) *pool {
 		p.experience.visit = s.Visit
 	}
 	for _, gs := range s.Groups {
-		g := t.newGroup(gs.Name, nil)
+		g := t.newGroup(gs.Name)
 		g.rate, g.course, g.learned, g.ledger = gs.Rate, gs.course, gs.Learned, gs.ledger.clone()
 		if !g.given {
 			g.deadline = gs.DeadlineMsec / 1e3

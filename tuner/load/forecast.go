@@ -18,7 +18,7 @@ type Forecast struct {
 	Groups     []string    `json:"groups"` // in the order of all rates
 	Components []Component `json:"components"`
 	Demands    []Demand    `json:"demands"`
-	IDs        int         `json:"ids"`             // given to demands so far
+	IDs        int         `json:"ids"` // given to demands so far
 	Visit      Visit       `json:"visit"`
 	Largest    []float64   `json:"largest_per_s"` // by group: the most that any regime asks for
 }
