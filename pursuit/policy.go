@@ -45,7 +45,7 @@ type Policy struct {
 	weighed float64        // s since weights were changed
 
 	decision control.Decision
-	explain  *tuner.ObjectiveExplanation
+	explain  *control.ObjectiveExplanation
 	goal     Found // the plan of the last interval
 }
 
@@ -161,12 +161,12 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	p.weighed += seconds
 	p.watch(&s, &seen, inForce, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
-	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
+	p.explain = &control.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
 		Capacity: p.units(),
-		Services: map[string]tuner.ServiceExplanation{}, Levels: p.levels.Clone()}
+		Services: map[string]control.ServiceExplanation{}, Levels: p.levels.Clone()}
 	for _, v := range out.Services {
 		t := p.cfg.Objective.Terms()[v.Name]
-		p.explain.Services[v.Name] = tuner.ServiceExplanation{BoundMS: t.Bound.Seconds() * 1e3,
+		p.explain.Services[v.Name] = control.ServiceExplanation{BoundMS: t.Bound.Seconds() * 1e3,
 			OfferedPerSec: v.OfferedPerSec,
 			CarriedPerSec: v.CarriedPerSec, DelayMS: v.DelaySec * 1e3, Held: t.Holds(v.DelaySec)}
 	}
