@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"trimtab/deathstarbench/twin"
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/params"
@@ -107,37 +108,20 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
 			total += x[g][i]
 		}
-		scale(x[g], total)
+		for i := range x[g] {
+			if total > 0 {
+				x[g][i] /= total
+			}
+		}
 	}
 	return x
-}
-
-func scale(x []float64, total float64) {
-	if total <= 0 {
-		return
-	}
-	for i := range x {
-		x[i] /= total
-	}
 }
 
 // inForce are the shares of the weights in force, of what is not off; settings may replace what is in force.
 func (p *pool) inForce(settings weights.Set) plan.Shares {
 	out := make(plan.Shares, len(p.groups))
-	for g, grp := range p.groups {
-		out[g] = make([]float64, len(grp.links))
-		total := 0.0
-		for i, l := range grp.links {
-			s := l.setting
-			if own, ok := settings[grp.name][l.server.address]; ok {
-				s = own
-			}
-			if !s.Down && !l.Passed {
-				out[g][i] = float64(s.Weight.Int())
-				total += out[g][i]
-			}
-		}
-		scale(out[g], total)
+	for g, set := range p.weights(settings) {
+		out[g] = twin.Shares(set)
 	}
 	return out
 }

@@ -100,7 +100,7 @@ func (c *Case) drained(w *world, target Weights) float64 {
 		if c.Groups[g].Method != sim.RoundRobin { // it sends nothing to who is behind
 			continue
 		}
-		share := shares(target[g])
+		share := Shares(target[g])
 		for i, l := range c.Groups[g].Links {
 			used[l.Server] += c.Groups[g].RatePerSec * share[i] * w.speeds[l.Server][l.Class]
 		}
@@ -161,7 +161,7 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 		grp := &c.Groups[g]
 		name := strconv.Itoa(g)
 		u := deathstarbench.Upstream{Name: name, Workload: name, Method: string(grp.Method)}
-		share := shares(hold[g])
+		share := Shares(hold[g])
 		load := grp.RatePerSec
 		if grp.LoadSD > 0 {
 			load *= math.Exp(grp.LoadSD * rng.NormFloat64())
@@ -213,7 +213,7 @@ func (c *Case) queues(hold Weights, rng *rand.Rand) (out []sim.Held) {
 	}
 	parts := make([][]part, len(c.Servers))
 	for g := range c.Groups {
-		share := shares(hold[g])
+		share := Shares(hold[g])
 		for i, l := range c.Groups[g].Links {
 			parts[l.Server] = append(parts[l.Server], part{g, c.Groups[g].RatePerSec*share[i] + leastRate})
 		}
@@ -242,8 +242,8 @@ func (c *Case) queues(hold Weights, rng *rand.Rand) (out []sim.Held) {
 // seconds.
 const leastPace = 1.0
 
-// shares are the shares of the requests that weights give under round robin.
-func shares(set []sim.Setting) []float64 {
+// Shares are the shares of the requests that weights give under round robin.
+func Shares(set []sim.Setting) []float64 {
 	out, sum := make([]float64, len(set)), 0.0
 	for i, s := range set {
 		if !s.Down {

@@ -98,15 +98,15 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	keep := math.Exp(-seconds / p.EvidenceMemory)
 	best := s.best()
 	s.used = 0
-	var z deviation
+	deviates := 0.0 // standard deviations
 	v := view{perRequest: math.Inf(-1)}
 	for h := range s.slots {
 		v.look(inside, done, queueing.Slots[h], flow)
 		s.slots[h].evidence *= keep
 		s.used += s.Prob[h] * v.busy / queueing.Slots[h]
-		var own *deviation
+		var own *float64
 		if h == best {
-			own, s.waited = &z, v.waited
+			own, s.waited = &deviates, v.waited
 		}
 		s.learn(&s.slots[h], p, seconds, &v, r, own)
 	}
@@ -115,7 +115,7 @@ func (s *Server) Observe(p *params.Params, seconds float64, flow queueing.Flow, 
 	if s.slow += seconds; s.slots[best].slower == 0 {
 		s.slow = 0
 	}
-	if !s.shift.observe(p, seconds, z.sd()) {
+	if !s.shift.observe(p, seconds, deviates) {
 		return
 	}
 	s.unsettle(p)
@@ -144,9 +144,9 @@ func (v *view) look(inside, done, c float64, flow queueing.Flow) {
 	v.waited = v.wait * done / inside
 }
 
-// learn updates one hypothesis by an interval of which it has the view v. It is z that the deviation of the common
-// speed is added to.
-func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, r []Reading, z *deviation) {
+// learn updates one hypothesis by an interval of which it has the view v. It sets z, unless it is nil, to the deviation
+// of the common speed from what was expected, in standard deviations.
+func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, r []Reading, z *float64) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -193,7 +193,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds float64, v *view, 
 		b.common = min(b.common+drift, p.ApartSD*p.ApartSD)
 		total := b.common + noise
 		if z != nil {
-			z.add(e, total)
+			*z = e / math.Sqrt(total)
 		}
 		most := p.OutlierSD * math.Sqrt(total)
 		counts := max(-most, min(most, e))

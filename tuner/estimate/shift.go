@@ -1,26 +1,6 @@
 package estimate
 
-import (
-	"math"
-
-	"trimtab/tuner/params"
-)
-
-// deviation is how far the classes of a server are from what was expected, together.
-type deviation struct{ sum, weight float64 }
-
-func (d *deviation) add(innovation, variance float64) {
-	d.sum += innovation / variance
-	d.weight += 1 / variance
-}
-
-// sd is the deviation common to all classes in standard deviations.
-func (d *deviation) sd() float64 {
-	if d.weight == 0 {
-		return 0
-	}
-	return d.sum / math.Sqrt(d.weight)
-}
+import "trimtab/tuner/params"
 
 // shift is the one statistic of change: two-sided cumulative sums (Page 1954) of the deviations of a server. A
 // deviation counts for at most OutlierSD within Persistence, so that no single pause is a change, however long it made
