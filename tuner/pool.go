@@ -146,14 +146,9 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 
 // byClass is room for something of each class of every server.
 func byClass[T any](p *pool) [][]T {
-	n := 0
-	for _, sv := range p.servers {
-		n += len(sv.groups)
-	}
-	out, room := make([][]T, len(p.servers)), make([]T, n)
+	out := make([][]T, len(p.servers))
 	for j, sv := range p.servers {
-		n := len(sv.groups)
-		out[j], room = room[:n:n], room[n:]
+		out[j] = make([]T, len(sv.groups))
 	}
 	return out
 }
