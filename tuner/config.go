@@ -10,6 +10,7 @@ import (
 	"trimtab/tuner/load"
 	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
+	"trimtab/weights"
 )
 
 // Method is how NGINX balances an upstream group; see package plan.
@@ -60,9 +61,9 @@ type Config struct {
 // GroupConfig is what is known of one upstream group.
 type GroupConfig struct {
 	Method   Method
-	Deadline time.Duration // 0: learned
-	Priority float64       // at least 1; 0 means 1
-	Limits   Limits        // of its servers' shares
+	Deadline time.Duration       // 0: learned
+	Priority float64             // at least 1; 0 means 1
+	Limits   weights.GroupLimits // of its servers' shares
 }
 
 func (c Config) withDefaults() Config {
@@ -105,7 +106,7 @@ func (c Config) Validate() error {
 		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time",
 			name, g.Method)
 		check(g.Deadline >= 0, "group %s: deadline %v: want 0 (learned) or more", name, g.Deadline)
-		if err := g.Limits.validate(); err != nil {
+		if err := g.Limits.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
 		check(g.Priority == 0 || g.Priority >= 1 && sound(g.Priority), "group %s: priority %v: want at least 1",

@@ -93,14 +93,6 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 			skip("%v", err)
 			break
 		}
-		sum := f.Better
-		for _, r := range []twin.Range{f.Hold.P99, f.Hold.Mean, f.Change.P99, f.Change.Mean} {
-			sum += r.Low + r.Median + r.High
-		}
-		if math.IsNaN(sum) || math.IsInf(sum, 0) {
-			skip("the times played are no numbers")
-			break
-		}
 		t.played += float64(f.Requests) / whole
 		o.proposed = &f
 		o.explain = explainForecast(&f)

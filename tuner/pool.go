@@ -54,7 +54,7 @@ type group struct {
 	given    bool // the deadline is the operator's
 	deadline float64
 	priority float64
-	bounds   Limits
+	bounds   weights.GroupLimits
 	scv      float64 // of service times
 	course   course
 	learned  objective.Moments

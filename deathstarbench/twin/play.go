@@ -2,6 +2,7 @@ package twin
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -60,6 +61,13 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 		case b == a:
 			out.Better += 0.5 / float64(s.Samples)
 		}
+	}
+	sum := out.Better
+	for _, r := range []Range{out.Hold.P99, out.Hold.Mean, out.Change.P99, out.Change.Mean} {
+		sum += r.Low + r.Median + r.High
+	}
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return Forecast{}, errors.New("forecast: the times played are no numbers")
 	}
 	return out, nil
 }
