@@ -11,8 +11,8 @@ type ObjectiveExplanation struct {
 	Capacity float64 `json:"capacity_units,omitempty"`
 	// Services by upstream.
 	Services map[string]ServiceExplanation `json:"services"`
-	Levels   Levels                `json:"levels"` // in force, beside weights
-	Unused   []Unused              `json:"unused,omitempty"`
+	Levels   Levels                        `json:"levels"` // in force, beside weights
+	Unused   []Unused                      `json:"unused,omitempty"`
 	Looked   int                           `json:"settings_looked_at"`
 	Played   int                           `json:"settings_played"`
 }

@@ -14,10 +14,8 @@ import (
 
 // outlook is what the twin says of the changes of a pool.
 type outlook struct {
-	proposed *twin.Forecast // of the change that is wanted now; nil: none, or it was not played
-	pending  *twin.Forecast // of the change made last, until it is judged
-	measured twin.Measured  // since
-	score    twin.Score
+	proposed *twin.Forecast       // of the change that is wanted now; nil: none, or it was not played
+	watch    twin.Watch           // of the change made last
 	explain  *ForecastExplanation // of the change proposed, else of the last one made
 	made     *ForecastExplanation // of the last one made
 }
@@ -108,7 +106,7 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		o.explain = o.made
 	}
 	if edited {
-		o.drop()
+		o.watch.Drop()
 	}
 	for _, g := range p.groups {
 		gs := &s.Groups[g.at]
@@ -117,45 +115,20 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 			if len(v.Buckets) > 0 {
 				p.bounds = v.BucketsMsec
 			}
-			if o.pending != nil {
-				o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
-			}
+			o.watch.Add(v.BucketsMsec, v.Buckets, v.Requests)
 		}
 	}
-	if o.pending == nil {
-		return
-	}
-	o.measured.Seconds += s.Interval.Seconds()
-	o.made.MeasuredSec = o.measured.Seconds
-	if o.measured.Seconds < o.pending.HorizonSec {
-		return
-	}
-	p99, ok := o.measured.P99()
-	if !ok || o.pending.Change.Shown.Median <= 0 {
-		o.drop()
-		return
-	}
-	o.score.Add(o.pending.Change.Shown, p99)
-	if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without their times
-		o.made.MeasuredP99MS = p99 * 1e3
-	}
-	o.pending = nil
-}
-
-func (o *outlook) drop() {
-	if o.pending != nil {
-		o.score.Dropped++
-		o.pending = nil
+	if sec, p99, open := o.watch.Pass(s.Interval.Seconds()); open {
+		o.made.MeasuredSec, o.made.MeasuredP99MS = sec, p99*1e3
 	}
 }
 
 // committed tells that a change was made.
 func (o *outlook) committed(changed bool) {
-	if !changed {
-		return
+	if changed {
+		o.watch.Begin(o.proposed)
+		o.made = o.explain
 	}
-	o.drop()
-	o.pending, o.measured, o.made = o.proposed, twin.Measured{}, o.explain
 }
 
 func explainForecast(f *twin.Forecast) *ForecastExplanation {
@@ -175,7 +148,7 @@ func (p *pool) explainOutlook(e *PoolExplanation) {
 		last := *o.explain // which goes on changing
 		e.Forecast = &last
 	}
-	if s := &o.score; s.Judged+s.Dropped > 0 {
+	if s := &o.watch.Score; s.Judged+s.Dropped > 0 {
 		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(),
 			Covered: s.Covered()}
 	}

@@ -97,7 +97,7 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 	}
 	for _, p := range t.pools {
 		ps := PoolSnapshot{Gate: p.gate, QuietSec: p.quietSec, QuietPerSec: slices.Clone(p.quiet),
-			TypicalSec: slices.Clone(p.typical), ForecastScore: p.outlook.score, Regimes: p.experience.copied(),
+			TypicalSec: slices.Clone(p.typical), ForecastScore: p.outlook.watch.Score, Regimes: p.experience.copied(),
 			Visit: p.experience.visit}
 		for _, g := range p.groups {
 			gs := GroupSnapshot{Name: g.name, DeadlineMsec: g.deadline * 1e3, SCV: g.scv, Rate: g.rate, course: g.course,
@@ -215,7 +215,7 @@ func soundTally(t vts.Tally) bool {
 // restore is a pool for rebuild to take from; experienced says that its experience is of the regimes that are known.
 func (t *Tuner) restore(s *PoolSnapshot, experienced bool) *pool {
 	p := &pool{gate: s.Gate, quietSec: s.QuietSec, quiet: s.QuietPerSec, typical: s.TypicalSec,
-		outlook: outlook{score: s.ForecastScore}, experience: newExperience()}
+		outlook: outlook{watch: twin.Watch{Score: s.ForecastScore}}, experience: newExperience()}
 	if experienced {
 		maps.Copy(p.experience.regimes, s.Regimes)
 	}

@@ -20,7 +20,8 @@
 //	f, err := twin.Play(c, hold, change, twin.Settings{HorizonSec: 60}, rng)
 //	f.Change.P99.Median, f.Better // seconds, probability
 //
-// A Score keeps what became of forecasts: Measured compares them with the histogram of the status page.
+// A Watch compares the forecast of the last change with the histogram of the status page; its Score keeps what became
+// of them.
 //
 // The package knows neither how weights are chosen nor NGINX, and changes nothing that it is given.
 package twin

@@ -209,14 +209,14 @@ func TestQuantileOfBuckets(t *testing.T) {
 }
 
 func TestMeasuredWantsEnoughToCompare(t *testing.T) {
-	var m Measured
-	m.Add([]float64{10, 20}, []uint64{50, 100}, 100)
-	if _, ok := m.P99(); ok {
+	var m measured
+	m.add([]float64{10, 20}, []uint64{50, 100}, 100)
+	if _, ok := m.p99(); ok {
 		t.Error("100 response times: got a 99th percentile")
 	}
-	m.Add([]float64{10, 30}, []uint64{50, 900}, 900) // other bounds
-	m.Add([]float64{10, 20}, []uint64{50, 100}, 100)
-	if p99, ok := m.P99(); !ok || p99 < 0.0195 || p99 > 0.02 {
+	m.add([]float64{10, 30}, []uint64{50, 900}, 900) // other bounds
+	m.add([]float64{10, 20}, []uint64{50, 100}, 100)
+	if p99, ok := m.p99(); !ok || p99 < 0.0195 || p99 > 0.02 {
 		t.Errorf("200 response times: got %v, %t", p99, ok)
 	}
 }
