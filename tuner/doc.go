@@ -18,8 +18,10 @@
 //	learn     what experience in the regime says about how far to trust it
 //	gate      whether a change pays, has lasted, and can be afforded
 //
-// What a change is expected to bring is played by deathstarbench/twin. The formulas of queues are in queueing, all tuned
-// numbers in params. docs/model.md and docs/control.md explain them.
+// What a change is expected to bring is played by deathstarbench/twin. The formulas of queues are in queueing, all
+// tuned numbers in params; docs/model.md and docs/control.md explain them. The formula of waiting times is
+// queueing/wait.go, the test of whether a server has changed estimate/shift.go, the price of a change of weights
+// gate/price.go.
 //
 // The package does not fetch the status page, does not know how weights reach NGINX, and never removes a server from a
 // configuration.
