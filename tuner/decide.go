@@ -17,7 +17,6 @@ import (
 type proposal struct {
 	want    weights.Set // groups that would change; nil: hold
 	eject   []*link     // links that are marked down or let back by want
-	beliefs []estimate.Belief
 	explain PoolExplanation
 }
 
@@ -30,7 +29,6 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	problem := p.problem(t, beliefs, urgent)
 	regime, _ := t.regime()
 	problem.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), problem)
-	out.beliefs = problem.Beliefs
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)

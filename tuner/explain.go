@@ -6,10 +6,8 @@ import (
 
 	"trimtab/control"
 	"trimtab/objective"
-	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
-	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 )
 
@@ -105,12 +103,12 @@ func (e *PoolExplanation) measure(p *pool, errorTardiness float64) {
 }
 
 // servers states what is believed of the servers.
-func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimate.Belief) {
-	if len(beliefs) != len(p.servers) { // it was never planned
+func (e *PoolExplanation) servers(p *pool) {
+	if len(p.beliefs) != len(p.servers) { // it was never planned
 		return
 	}
 	for j, sv := range p.servers {
-		b := &beliefs[j]
+		b := &p.beliefs[j]
 		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{},
 			ServiceSec: map[string]float64{},
 			ServiceSD:  map[string]float64{}}

@@ -103,8 +103,7 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	t.takeTurns(seconds)
 	for i, p := range t.pools {
 		if p.turn.due {
-			p.beliefs = p.believe(t.params)
-			p.last = p.propose(t, p.beliefs, seconds, edited[i])
+			p.last = p.propose(t, p.believe(t.params), seconds, edited[i])
 			p.turn = turn{planned: true}
 			if len(reasons) < reasonsMost {
 				reasons = append(reasons, p.last.explain.Reason)
@@ -163,7 +162,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 func (t *Tuner) Explain() Explanation {
 	for i := range t.explain.Pools { // which takes as long as a plan: only when somebody asks
 		if e := &t.explain.Pools[i]; e.Servers == nil {
-			e.servers(t.params, t.pools[i], t.pools[i].last.beliefs)
+			e.servers(t.pools[i])
 		}
 	}
 	return t.explain
