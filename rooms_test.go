@@ -67,7 +67,7 @@ var rooms = []room{
 	{name: "localhttp", only: []string{"trusted"}},
 	{name: "plain", only: []string{}},
 	{name: "hosts", only: []string{}},
-	{name: "words", only: []string{"plain", "tuner", "weights"}},
+	{name: "words", only: []string{"control", "plain", "tuner", "weights"}},
 	{name: "page", not: []string{"nginx", "daemon", "arena", "loadgen", "rival"}, never: []string{browser}},
 	{name: "page/browse", only: []string{}},
 	{name: "prove", only: []string{"objective", "plain", "trusted", "vts"}},

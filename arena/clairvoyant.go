@@ -63,7 +63,7 @@ func (v *Clairvoyant) Observe(s vts.Sample, inForce weights.Set) {
 	}
 	v.backlogs(&s, p.Beliefs)
 	v.Decision = control.Decision{Reason: "hold: the plan is in force", Weights: weights.Set{}}
-	present, full := p.Loads()
+	present, full := p.Loads(1)
 	if math.IsInf(full.Load, 1) {
 		return
 	}

@@ -94,7 +94,7 @@ func fooledShares(t *testing.T, method tuner.Method, kind string, probability fl
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := tuner.New(tuner.Config{Interval: 3 * time.Second, Method: method, Unlimited: live, EjectIdle: true})
+	p, err := tuner.New(tuner.Config{Method: method, Unlimited: live, EjectIdle: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 func tunedPolicy() Policy {
 	return Policy{Name: "tuned", Chooser: "tuned", New: func(_ context.Context, c Case) (control.Policy, error) {
-		return tuner.New(tuner.Config{Seed: c.Seed, Interval: c.Scenario.ControlInterval.Std()})
+		return tuner.New(tuner.Config{Seed: c.Seed})
 	}}
 }
 

@@ -30,9 +30,9 @@ func NewPursuit(c Case) (*pursuit.Policy, error) {
 	return pursuit.New(pursuit.Config{
 		Objective: o, Admission: c.Scenario.Blockable(), Scaling: c.Scenario.Scalable(),
 		Units: StartingLevels(c.Scenario).Capacity,
-		Tuner: tuner.Config{Groups: groups, Seed: c.Seed, Interval: c.Scenario.ControlInterval.Std(), Unlimited: true,
+		Tuner: tuner.Config{Groups: groups, Seed: c.Seed, Unlimited: true,
 			Regimes: load.RegimeConfig{Observe: -1}},
-		Search: pursuit.Options{Seed: c.Seed ^ believedSeed},
+		Search: pursuit.Options{Seed: c.Seed ^ believedSeed, Interval: c.Scenario.ControlInterval.Std()},
 	})
 }
 

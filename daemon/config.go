@@ -323,7 +323,7 @@ func (c *Config) statusClient(fresh bool) (*vts.Client, error) {
 
 func (c *Config) tunerConfig() tuner.Config {
 	t := tuner.Config{
-		Interval: time.Duration(c.Interval), Groups: map[string]tuner.GroupConfig{},
+		Groups:         map[string]tuner.GroupConfig{},
 		ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
 		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways,

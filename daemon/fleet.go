@@ -210,8 +210,7 @@ func RestoreShared(p control.Policy, text json.RawMessage) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
-	s.Standing = nil
-	return l.Restore(s)
+	return l.Restore(s.Learned())
 }
 
 // fleetMetrics are read when somebody asks.

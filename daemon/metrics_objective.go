@@ -3,7 +3,7 @@ package daemon
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"trimtab/tuner"
+	"trimtab/control"
 )
 
 // objectiveMetrics are those of [objective]: what is pursued, what it gave, and how often the bounds held, as quotients
@@ -38,7 +38,7 @@ func newObjectiveMetrics(reg prometheus.Registerer) *objectiveMetrics {
 }
 
 // take records an interval; nil: no objective is pursued.
-func (m *objectiveMetrics) take(e *tuner.ObjectiveExplanation) {
+func (m *objectiveMetrics) take(e *control.ObjectiveExplanation) {
 	defer drop(m.reward, m.blocked, m.units)
 	if e == nil {
 		return

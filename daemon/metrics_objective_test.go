@@ -8,15 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"trimtab/control"
-	"trimtab/tuner"
 )
 
 func TestMetricsNameTheObjectiveAndHowOftenItsBoundsHeld(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := newObjectiveMetrics(reg)
 	for i := range 4 {
-		m.take(&tuner.ObjectiveExplanation{Kind: "throughput", Reward: float64(10 + i),
-			Services: map[string]tuner.ServiceExplanation{"a": {BoundMS: 35, Held: i > 0}, "b": {BoundMS: 110},
+		m.take(&control.ObjectiveExplanation{Kind: "throughput", Reward: float64(10 + i),
+			Services: map[string]control.ServiceExplanation{"a": {BoundMS: 35, Held: i > 0}, "b": {BoundMS: 110},
 				"free": {}},
 			Levels: control.Levels{Blocked: map[string]float64{"b": 0.25}, Capacity: map[string]int{"s": 2 + i}}})
 	}

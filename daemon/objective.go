@@ -224,7 +224,7 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 	return pursuit.New(pursuit.Config{Objective: o, Tuner: cfg.tunerConfig(), Admission: cfg.admissionLimits(),
 		Scaling: limits, Units: units,
 		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch),
-		MinGain: cfg.Objective.MinGain})
+		MinGain: cfg.Objective.MinGain, Search: pursuit.Options{Interval: time.Duration(cfg.Interval)}})
 }
 
 // rootControls are what the root may do beside weights by a configuration.

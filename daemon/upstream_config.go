@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"trimtab/orders"
-	"trimtab/tuner"
 	"trimtab/weights"
 )
 
@@ -58,8 +57,8 @@ func (u *UpstreamConfig) each() weights.Limits {
 }
 
 // bounds are the limits as the tuner takes them.
-func (u *UpstreamConfig) bounds() tuner.Limits {
-	out := tuner.Limits{Each: u.each()}
+func (u *UpstreamConfig) bounds() weights.GroupLimits {
+	out := weights.GroupLimits{Each: u.each()}
 	for i := range u.Server {
 		s := &u.Server[i]
 		if s.Tune != nil && !*s.Tune {
@@ -81,7 +80,7 @@ func (u *UpstreamConfig) bounds() tuner.Limits {
 // limited reports whether any share is bounded.
 func (u *UpstreamConfig) limited() bool {
 	b := u.bounds()
-	return !b.Each.Free() || len(b.Servers)+len(b.Keep) > 0
+	return !b.Free()
 }
 
 // validate reports every fault, each beginning with the key that it is about.
@@ -154,7 +153,7 @@ func (c *Config) tunes(upstream string) bool {
 }
 
 // bounds are the limits of an upstream's shares: what is ordered goes before what the configuration says.
-func (c *Config) bounds(upstream string, ordered map[string]orders.Limit) tuner.Limits {
+func (c *Config) bounds(upstream string, ordered map[string]orders.Limit) weights.GroupLimits {
 	out := c.upstream(upstream).bounds()
 	for server, l := range ordered {
 		if server == orders.Every && !l.Keep {

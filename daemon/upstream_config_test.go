@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"trimtab/orders"
-	"trimtab/tuner"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -39,7 +38,7 @@ func TestWhatIsWantedOfSingleServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := c.tunerConfig().Groups["app"].Limits
-	want := tuner.Limits{
+	want := weights.GroupLimits{
 		Each: weights.Limits{Max: 0.5},
 		Servers: map[string]weights.Limits{"10.0.0.1:80": {Min: 0.05, Max: 0.05},
 			"10.0.0.2:80": {Min: 0.1, Max: 0.5}},

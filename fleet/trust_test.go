@@ -96,7 +96,7 @@ phases = [{ at = "0s", rate = 280 }]
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := tuner.New(tuner.Config{Interval: 3 * time.Second,
+	policy, err := tuner.New(tuner.Config{
 		Groups: map[string]tuner.GroupConfig{"u": {Deadline: 45 * time.Millisecond}}})
 	if err != nil {
 		t.Fatal(err)

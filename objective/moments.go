@@ -3,7 +3,11 @@ package objective
 import "math"
 
 // Moments are running first and second moments of response times in seconds.
-type Moments struct{ N, Sum, Square float64 }
+type Moments struct {
+	N      float64 `json:"n"`
+	Sum    float64 `json:"sum_s"`
+	Square float64 `json:"sum_square_s2"`
+}
 
 // Add counts n values with the sum and the sum of squares given.
 func (m *Moments) Add(n, sum, square float64) { m.N += n; m.Sum += sum; m.Square += square }

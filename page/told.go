@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"trimtab/control"
 	"trimtab/plain"
 	"trimtab/tuner"
 	"trimtab/words"
@@ -40,7 +41,7 @@ func poolUsed(p *tuner.PoolExplanation) *float64 {
 }
 
 // pursued are the lines that trimtab explain prints of an objective.
-func pursued(o *tuner.ObjectiveExplanation) []string {
+func pursued(o *control.ObjectiveExplanation) []string {
 	var out []string
 	for line := range strings.Lines(words.Objective(o)) {
 		if line = strings.TrimSpace(line); line != "" {

@@ -32,7 +32,7 @@ type Config struct {
 	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without
 	// promises where there are some; default 0.01.
 	MinGain float64
-	// Search are the options of the search; Interval is the tuner's.
+	// Search are the options of the search.
 	Search Options
 }
 

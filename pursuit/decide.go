@@ -83,7 +83,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	}
 	value, known := plan.values[now.key()]
 	if !known {
-		opt := p.search().fit(&plan.worlds[0])
+		opt := p.cfg.Search.fit(&plan.worlds[0])
 		if value, err = playAll(plan.worlds, &now, p.cfg.Objective, opt, opt.Intervals); err != nil {
 			return hold("%v", err)
 		}
@@ -104,7 +104,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		// refused now.
 		part, known := plan.values[target.key()]
 		if !known {
-			opt := p.search().fit(&plan.worlds[0])
+			opt := p.cfg.Search.fit(&plan.worlds[0])
 			if part, err = playAll(plan.worlds, &target, p.cfg.Objective, opt, opt.Intervals); err != nil {
 				return hold("%v", err)
 			}

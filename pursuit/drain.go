@@ -22,7 +22,7 @@ const (
 // false where nothing waits long, where nobody may be refused, where weights are no control, and where NGINX balances
 // by load.
 func (p *Policy) drain(w *World, now Setting) (s Setting, ok bool) {
-	interval := p.search().Interval.Seconds()
+	interval := p.cfg.Search.Interval.Seconds()
 	room, total, refusable := make([]float64, len(w.Servers)), 0.0, false
 	for k := range w.Services {
 		v := &w.Services[k]

@@ -42,8 +42,8 @@ func TestWhatWaitsIsServedFirst(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := New(Config{Objective: o, Admission: map[string]control.AdmissionLimits{"a": c.limits, "b": c.limits},
-				Tuner: tuner.Config{Groups: map[string]tuner.GroupConfig{"a": {Method: c.method}, "b": {Method: c.method}},
-					Interval: 3 * time.Second}})
+				Tuner:  tuner.Config{Groups: map[string]tuner.GroupConfig{"a": {Method: c.method}, "b": {Method: c.method}}},
+				Search: Options{Interval: 3 * time.Second}})
 			if err != nil {
 				t.Fatal(err)
 			}

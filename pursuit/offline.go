@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -38,7 +39,7 @@ func NewStudy(cfg Config) (*Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Study{policy: p, interval: p.search().withDefaults().Interval, inForce: weights.Set{},
+	return &Study{policy: p, interval: p.cfg.Search.withDefaults().Interval, inForce: weights.Set{},
 		answered: map[string]volume{}}, nil
 }
 
@@ -175,7 +176,7 @@ func answer(p *Policy, worlds []World, now Setting, loads []load) ([]Answer, err
 				at[i].Services[k].OfferedPerSec = bin.mean[k]
 			}
 		}
-		opt := p.search()
+		opt := p.cfg.Search
 		opt.InForce = &now
 		found, err := Search(at, p.cfg.Objective, opt)
 		if err != nil {
@@ -259,14 +260,16 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 	if err != nil {
 		return nil, err
 	}
-	w := World{}
-	var names []string
-	for name := range offered {
-		names = append(names, name)
+	w, names := World{}, slices.Sorted(maps.Keys(offered))
+	scv, servers := map[string]float64{}, []tuner.ServerSnapshot(nil)
+	for _, pool := range s.Pools {
+		for _, g := range pool.Groups {
+			scv[g.Name] = g.SCV
+		}
+		servers = append(servers, pool.Servers...)
 	}
-	slices.Sort(names)
 	for _, name := range names {
-		if _, ok := s.Groups[name]; !ok {
+		if _, ok := scv[name]; !ok {
 			return nil, fmt.Errorf("nothing was learned of upstream %q", name)
 		}
 		method := cfg.Tuner.Groups[name].Method
@@ -279,7 +282,7 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 	}
 	par := params.Default()
 	var members []estimate.Member
-	for _, sv := range s.Servers {
+	for _, sv := range servers {
 		if err := sv.Known.Check(len(sv.Groups)); err != nil {
 			return nil, fmt.Errorf("server %s: %w", sv.Address, err)
 		}
@@ -293,7 +296,7 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 		srv := Server{Name: sv.Address, ServiceSec: make([]float64, len(names)), Scaling: cfg.Scaling[sv.Address]}
 		for k := range m.Group {
 			w.Services[m.Group[k]].Links = append(w.Services[m.Group[k]].Links, Link{Server: len(w.Servers)})
-			srv.SCV += s.Groups[names[m.Group[k]]].SCV / float64(len(m.Group))
+			srv.SCV += scv[names[m.Group[k]]] / float64(len(m.Group))
 		}
 		w.Servers, members = append(w.Servers, srv), append(members, m)
 	}

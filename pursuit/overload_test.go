@@ -10,7 +10,6 @@ import (
 	"trimtab/deathstarbench/sim"
 	"trimtab/objective"
 	"trimtab/pursuit"
-	"trimtab/tuner"
 	"trimtab/vts"
 )
 
@@ -42,7 +41,7 @@ func newCrowd(t *testing.T, service time.Duration, perSec float64) *crowd {
 	}
 	p, err := pursuit.New(pursuit.Config{Objective: o, Watch: 2 * time.Second, FixedWeights: true,
 		Admission: map[string]control.AdmissionLimits{"app": {Most: 0.9, Step: 0.05}},
-		Tuner:     tuner.Config{Interval: time.Second}})
+		Search:    pursuit.Options{Interval: time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type Policy struct {
 	weighed float64        // s since weights were changed
 
 	decision control.Decision
-	explain  *tuner.ObjectiveExplanation
+	explain  *control.ObjectiveExplanation
 	goal     Found // the plan of the last interval
 }
 
@@ -161,12 +161,12 @@ func (p *Policy) Observe(s vts.Sample, inForce weights.Set) {
 	p.weighed += seconds
 	p.watch(&s, &seen, inForce, seconds)
 	out := objective.Observe(s, p.cfg.Objective.Terms(), p.units())
-	p.explain = &tuner.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
+	p.explain = &control.ObjectiveExplanation{Kind: p.cfg.Objective.Kind(), Reward: p.cfg.Objective.Reward(out),
 		Capacity: p.units(),
-		Services: map[string]tuner.ServiceExplanation{}, Levels: p.levels.Clone()}
+		Services: map[string]control.ServiceExplanation{}, Levels: p.levels.Clone()}
 	for _, v := range out.Services {
 		t := p.cfg.Objective.Terms()[v.Name]
-		p.explain.Services[v.Name] = tuner.ServiceExplanation{BoundMS: t.Bound.Seconds() * 1e3,
+		p.explain.Services[v.Name] = control.ServiceExplanation{BoundMS: t.Bound.Seconds() * 1e3,
 			OfferedPerSec: v.OfferedPerSec,
 			CarriedPerSec: v.CarriedPerSec, DelayMS: v.DelaySec * 1e3, Held: t.Holds(v.DelaySec)}
 	}
@@ -283,14 +283,6 @@ func sameShares(a, b []int) bool {
 	return true
 }
 
-func (p *Policy) search() Options {
-	o := p.cfg.Search
-	if o.Interval == 0 {
-		o.Interval = p.cfg.Tuner.Interval
-	}
-	return o
-}
-
 // plan is the best setting for the worlds, from memory while load and beliefs are what they were.
 func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	var key strings.Builder
@@ -315,7 +307,7 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	if known := p.plans[key.String()]; known != nil && alike(known.worlds, worlds) {
 		return known, nil
 	}
-	o := p.search()
+	o := p.cfg.Search
 	if slices.ContainsFunc(w.Services, func(v Service) bool { return v.FixedWeights }) {
 		o.InForce = &now
 	}

@@ -225,8 +225,8 @@ func ready(t *testing.T, change func(*pursuit.Config, *deathstarbench.Scenario))
 	for i := range sc.Loads {
 		sc.Loads[i].Phases = []deathstarbench.Phase{{Rate: 20}}
 	}
-	cfg := pursuit.Config{Admission: sc.Blockable(), Tuner: tuner.Config{Interval: sc.ControlInterval.Std(),
-		Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
+	cfg := pursuit.Config{Admission: sc.Blockable(), Search: pursuit.Options{Interval: sc.ControlInterval.Std()},
+		Tuner: tuner.Config{Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
 	if cfg.Objective, err = objective.New(sc.Spec()); err != nil {
 		t.Fatal(err)
 	}

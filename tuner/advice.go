@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"trimtab/tuner/forecast"
+	"trimtab/deathstarbench/twin"
 	"trimtab/tuner/plan"
 	"trimtab/weights"
 )
@@ -83,14 +83,9 @@ func (v *looks) means() (now, then, mean, meanThen float64) {
 	return math.Exp(v.logs[0]), math.Exp(v.logs[1]), math.Exp(v.logs[2]), math.Exp(v.logs[3])
 }
 
-// expect plays a problem with weights, the same worlds every time in one step.
-func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (forecast.Outcome, bool) {
-	c := forecast.Case{Problem: problem, Inside: make([]float64, len(problem.Beliefs))}
-	for _, g := range p.groups {
-		scv, _ := g.spreads(t.params)
-		c.SCV = append(c.SCV, scv)
-	}
-	s := forecast.Settings{HorizonSec: forecastSec, Requests: int(2 * t.cfg.Twin * adviceRequests), Live: true}
+// expect plays a problem with weights from empty queues, the same worlds every time in one step.
+func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (twin.Outcome, bool) {
+	s := twin.Settings{HorizonSec: forecastSec, Requests: int(t.cfg.Twin * adviceRequests), Live: true}
 	if t.crowded {
 		s.Requests = int(adviceCrowded * float64(s.Requests))
 	}
@@ -98,7 +93,6 @@ func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (forecas
 		s.Samples = twinSamples
 	}
 	rng := rand.New(rand.NewPCG(t.cfg.Seed, uint64(t.elapsed)))
-	w := p.weights(set)
-	f, err := forecast.Play(c, w, w, s, rng)
-	return f.Hold, err == nil && f.Hold.P99.Median > 0
+	f, err := twin.Expect(p.twin(problem, false), p.weights(set), s, rng)
+	return f, err == nil && f.P99.Median > 0
 }

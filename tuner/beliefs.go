@@ -61,14 +61,9 @@ func (t *Tuner) PlanFor(load float64) weights.Set {
 		if len(p.beliefs) != len(p.servers) || len(p.shares) != len(p.groups) {
 			return nil
 		}
-		problem := &plan.Problem{Params: t.params, Table: t.table, Beliefs: p.beliefs, Groups: p.planned(),
-			ErrorTardiness: t.cfg.ErrorTardiness}
-		if full := t.params.Stress * problem.Capacity(); !math.IsInf(full, 1) {
-			full = math.Max(full, load)
-			problem.Demand = []plan.Demand{
-				{Load: math.Min(load*t.params.Headroom, full), Probability: 1 - t.params.StressShare},
-				{Load: full, Probability: t.params.StressShare},
-			}
+		problem := p.problem(t, p.beliefs, false)
+		if now, full := problem.Loads(load); !math.IsInf(full.Load, 1) {
+			problem.Demand = []plan.Demand{now, full}
 		}
 		x := problem.Solve(problem.Proportional())
 		p.bound(x)

@@ -10,6 +10,7 @@ import (
 	"trimtab/tuner/load"
 	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
+	"trimtab/weights"
 )
 
 // Method is how NGINX balances an upstream group; see package plan.
@@ -24,8 +25,6 @@ const (
 
 // Config parameterises a Tuner. The zero value of a field means its default.
 type Config struct {
-	// Interval is the expected control interval; default 3 s.
-	Interval time.Duration
 	// Groups says what is known of single upstream groups, by name; a group that is missing has the defaults.
 	Groups map[string]GroupConfig
 	// Method is the balancing method of groups that do not say theirs; default round_robin.
@@ -62,9 +61,9 @@ type Config struct {
 // GroupConfig is what is known of one upstream group.
 type GroupConfig struct {
 	Method   Method
-	Deadline time.Duration // 0: learned
-	Priority float64       // at least 1; 0 means 1
-	Limits   Limits        // of its servers' shares
+	Deadline time.Duration       // 0: learned
+	Priority float64             // at least 1; 0 means 1
+	Limits   weights.GroupLimits // of its servers' shares
 }
 
 func (c Config) withDefaults() Config {
@@ -78,7 +77,6 @@ func (c Config) withDefaults() Config {
 	if c.PerMinute != 0 {
 		p.RefillSec = 60 / float64(c.PerMinute)
 	}
-	c.Interval = cmp.Or(c.Interval, 3*time.Second)
 	c.Method = cmp.Or(c.Method, RoundRobin)
 	c.ErrorTardiness = cmp.Or(c.ErrorTardiness, objective.DefaultErrorTardiness)
 	c.Twin = cmp.Or(c.Twin, 1)
@@ -94,7 +92,6 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Interval >= 0, "interval %v: want 0 (default) or more", c.Interval)
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
 	check(sound(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
 		c.ErrorTardiness)
@@ -109,7 +106,7 @@ func (c Config) Validate() error {
 		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time",
 			name, g.Method)
 		check(g.Deadline >= 0, "group %s: deadline %v: want 0 (learned) or more", name, g.Deadline)
-		if err := g.Limits.validate(); err != nil {
+		if err := g.Limits.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
 		check(g.Priority == 0 || g.Priority >= 1 && sound(g.Priority), "group %s: priority %v: want at least 1",

@@ -3,8 +3,8 @@ package tuner
 import (
 	"fmt"
 	"math"
-	"slices"
 
+	"trimtab/deathstarbench/twin"
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/params"
@@ -17,7 +17,6 @@ import (
 type proposal struct {
 	want    weights.Set // groups that would change; nil: hold
 	eject   []*link     // links that are marked down or let back by want
-	beliefs []estimate.Belief
 	explain PoolExplanation
 }
 
@@ -28,7 +27,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	e.measure(p, t.cfg.ErrorTardiness)
 	urgent := p.urgent(t.params, beliefs)
 	problem := p.problem(t, beliefs, urgent)
-	out.beliefs = problem.Beliefs
+	regime, _ := t.regime()
+	problem.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), problem)
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
@@ -106,37 +106,20 @@ func (p *pool) candidate(problem *plan.Problem, now plan.Shares) plan.Shares {
 			x[g][i] = now[g][i] * math.Exp(math.Copysign(math.Max(0, math.Abs(d)-noise), d))
 			total += x[g][i]
 		}
-		scale(x[g], total)
+		for i := range x[g] {
+			if total > 0 {
+				x[g][i] /= total
+			}
+		}
 	}
 	return x
-}
-
-func scale(x []float64, total float64) {
-	if total <= 0 {
-		return
-	}
-	for i := range x {
-		x[i] /= total
-	}
 }
 
 // inForce are the shares of the weights in force, of what is not off; settings may replace what is in force.
 func (p *pool) inForce(settings weights.Set) plan.Shares {
 	out := make(plan.Shares, len(p.groups))
-	for g, grp := range p.groups {
-		out[g] = make([]float64, len(grp.links))
-		total := 0.0
-		for i, l := range grp.links {
-			s := l.setting
-			if own, ok := settings[grp.name][l.server.address]; ok {
-				s = own
-			}
-			if !s.Down && !l.Passed {
-				out[g][i] = float64(s.Weight.Int())
-				total += out[g][i]
-			}
-		}
-		scale(out[g], total)
+	for g, set := range p.weights(settings) {
+		out[g] = twin.Shares(set)
 	}
 	return out
 }
@@ -264,77 +247,4 @@ func (p *pool) hopeless(beliefs []estimate.Belief) gate.Bound {
 		return gate.BoundUnknown
 	}
 	return ""
-}
-
-// ejects reports whether failing servers of the group may be marked down.
-func (t *Tuner) ejects(g *group) bool { return t.cfg.Eject || t.cfg.EjectIdle && g.method.LoadAware() }
-
-// allFail reports whether every server of the group that is sent requests fails most of them.
-func (g *group) allFail() bool {
-	return !slices.ContainsFunc(g.links, func(l *link) bool { return !l.off() && l.Fail <= 0.5 })
-}
-
-// pays reports whether requests as they are sent now would cost less if a link were sent none: what fails there against
-// what the others would have to carry. A method that goes by what servers hold sends a server that fails at once more
-// than its weight says.
-func (p *pool) pays(problem *plan.Problem, l *link) bool {
-	now, without := problem.NewShares(), problem.NewShares()
-	for g, grp := range p.groups {
-		for i, at := range grp.links {
-			now[g][i] = at.part
-			if !grp.method.LoadAware() {
-				now[g][i] = p.shares[g][i]
-			}
-		}
-		copy(without[g], now[g])
-	}
-	grp := l.server.groups[l.class]
-	g, i := slices.Index(p.groups, grp), slices.Index(grp.links, l)
-	sent := now[g][i]
-	if sent >= 1 {
-		return false
-	}
-	without[g][i] = 0
-	scale(without[g], 1-sent)
-	now[g][i] *= 1 - l.Fail // what fails is not served
-	present := *problem
-	present.Demand = nil
-	costs := present.Costs(now, without)
-	failed := grp.rate.PerSec() * sent * l.Fail // per second, of which 1-l.Fail are in the cost
-	return math.Exp(costs[1]) < math.Exp(costs[0])+failed*l.Fail*problem.ErrorTardiness
-}
-
-// ejections are the links to be marked down or let back.
-func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (out []*link) {
-	beliefs := problem.Beliefs
-	for _, g := range p.groups {
-		if !t.ejects(g) {
-			continue
-		}
-		live, ejected := 0, 0
-		for _, l := range g.links {
-			if !l.off() {
-				live++
-			}
-			if l.Eject.Active {
-				ejected++
-			}
-		}
-		for _, l := range g.links {
-			switch {
-			case l.Eject.Due(t.elapsed) || l.Eject.Active && g.allFail():
-				out = append(out, l)
-				ejected--
-				live++
-			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
-			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || !p.pays(problem, l):
-				e.Bounds = append(e.Bounds, gate.BoundEject)
-			default:
-				out = append(out, l)
-				ejected++
-				live--
-			}
-		}
-	}
-	return out
 }

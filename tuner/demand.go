@@ -19,7 +19,7 @@ import (
 //
 // While the present is an emergency it counts more.
 func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []plan.Demand {
-	present, stress := problem.Loads()
+	present, stress := problem.Loads(1)
 	if math.IsInf(stress.Load, 1) {
 		return nil
 	}

@@ -17,9 +17,11 @@
 //	plan      the shares that cost least for the present load and those that may come
 //	learn     what experience in the regime says about how far to trust it
 //	gate      whether a change pays, has lasted, and can be afforded
-//	forecast  what the change is expected to bring, played by the simulator
 //
-// The formulas of queues are in queueing, all tuned numbers in params. docs/model.md and docs/control.md explain them.
+// What a change is expected to bring is played by deathstarbench/twin. The formulas of queues are in queueing, all
+// tuned numbers in params; docs/model.md and docs/control.md explain them. The formula of waiting times is
+// queueing/wait.go, the test of whether a server has changed estimate/shift.go, the price of a change of weights
+// gate/price.go.
 //
 // The package does not fetch the status page, does not know how weights reach NGINX, and never removes a server from a
 // configuration.

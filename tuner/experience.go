@@ -32,6 +32,10 @@ type Experience struct {
 	Correction float64                  `json:"log_correction"` // mean log(measured ÷ model's cost)
 }
 
+func newExperience() experience {
+	return experience{regimes: map[int]*learn.Regime{}, visit: Visit{Regime: -1}}
+}
+
 const (
 	visitLeast = 60.0 // s below which a visit says nothing
 	visitFirst = 15.0 // s that still belong to the regime before
@@ -40,9 +44,6 @@ const (
 // enter begins a visit when the regime is another one than before and learns from the one that has ended. It returns
 // the action of the visit.
 func (x *experience) enter(regime int, least float64) learn.Action {
-	if x.regimes == nil {
-		x.regimes, x.visit.Regime = map[int]*learn.Regime{}, -1
-	}
 	v := &x.visit
 	if regime == v.Regime {
 		return v.Action
@@ -119,19 +120,4 @@ func (e *PoolExplanation) regimes(t *Tuner, p *pool, problem *plan.Problem) {
 		}
 	}
 	e.Experience = x
-}
-
-// standing is the visit that is going on.
-func (x *experience) standing() Visit {
-	if x.regimes == nil {
-		return Visit{Regime: -1}
-	}
-	return x.visit
-}
-
-// resume goes on with a visit of a regime that is known; else one begins when its time comes.
-func (x *experience) resume(from Visit) {
-	if from.Regime >= 0 && x.regimes[from.Regime] != nil {
-		x.visit = from
-	}
 }

@@ -6,10 +6,8 @@ import (
 
 	"trimtab/control"
 	"trimtab/objective"
-	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/load"
-	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 )
 
@@ -29,7 +27,7 @@ type Explanation struct {
 	Budget  int               `json:"changes_left"`
 	Changed bool              `json:"changed"` // a change is wanted
 	// Objective is what is pursued in place of tardiness; nil: nothing is.
-	Objective *ObjectiveExplanation `json:"objective,omitempty"`
+	Objective *control.ObjectiveExplanation `json:"objective,omitempty"`
 }
 
 // PoolExplanation is what was decided for one set of groups that share servers.
@@ -77,37 +75,6 @@ type Coming struct {
 	RatePerSec  map[string]float64 `json:"rate_per_s"` // by upstream group
 }
 
-// ObjectiveExplanation says how an objective other than tardiness is pursued.
-type ObjectiveExplanation struct {
-	Kind   string `json:"kind"`
-	Reason string `json:"reason"`
-	// Reward of the last interval, and what is expected of the setting in force and of the best that is known, per s.
-	Reward   float64 `json:"reward"`
-	InForce  float64 `json:"expected_in_force"`
-	Best     float64 `json:"expected_best"`
-	Capacity float64 `json:"capacity_units,omitempty"`
-	// Services by upstream.
-	Services map[string]ServiceExplanation `json:"services"`
-	Levels   control.Levels                `json:"levels"` // in force, beside weights
-	Unused   []control.Unused              `json:"unused,omitempty"`
-	Looked   int                           `json:"settings_looked_at"`
-	Played   int                           `json:"settings_played"`
-}
-
-// ServiceExplanation is the part of one upstream: measured in the last interval, and expected of the best setting.
-type ServiceExplanation struct {
-	BoundMS         float64 `json:"bound_ms"`
-	OfferedPerSec   float64 `json:"offered_per_s"`
-	CarriedPerSec   float64 `json:"carried_per_s"`
-	DelayMS         float64 `json:"delay_ms"`
-	Held            bool    `json:"held"`
-	ExpectedPerSec  float64 `json:"expected_carried_per_s"`
-	ExpectedDelayMS float64 `json:"expected_delay_ms"`
-	ExpectedHeld    float64 `json:"expected_held_share"`
-	// LeastDelayMS is the least delay that any setting gives; above the bound it cannot be met.
-	LeastDelayMS float64 `json:"least_delay_ms"`
-}
-
 // noneLeft is the needed gain when no change is left.
 const noneLeft = -1
 
@@ -136,12 +103,12 @@ func (e *PoolExplanation) measure(p *pool, errorTardiness float64) {
 }
 
 // servers states what is believed of the servers.
-func (e *PoolExplanation) servers(par *params.Params, p *pool, beliefs []estimate.Belief) {
-	if len(beliefs) != len(p.servers) { // it was never planned
+func (e *PoolExplanation) servers(p *pool) {
+	if len(p.beliefs) != len(p.servers) { // it was never planned
 		return
 	}
 	for j, sv := range p.servers {
-		b := &beliefs[j]
+		b := &p.beliefs[j]
 		s := ServerExplanation{Server: sv.address, Slots: b.MeanSlots(), CapacityPerSec: map[string]float64{},
 			ServiceSec: map[string]float64{},
 			ServiceSD:  map[string]float64{}}

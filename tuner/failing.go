@@ -2,6 +2,7 @@ package tuner
 
 import (
 	"math"
+	"slices"
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
@@ -88,6 +89,81 @@ func (p *pool) shuns(now, x plan.Shares) bool {
 		}
 	}
 	return false
+}
+
+// ejects reports whether failing servers of the group may be marked down.
+func (t *Tuner) ejects(g *group) bool { return t.cfg.Eject || t.cfg.EjectIdle && g.method.LoadAware() }
+
+// allFail reports whether every server of the group that is sent requests fails most of them.
+func (g *group) allFail() bool {
+	return !slices.ContainsFunc(g.links, func(l *link) bool { return !l.off() && l.Fail <= 0.5 })
+}
+
+// pays reports whether requests as they are sent now would cost less if a link were sent none: what fails there against
+// what the others would have to carry. A method that goes by what servers hold sends a server that fails at once more
+// than its weight says.
+func (p *pool) pays(problem *plan.Problem, l *link) bool {
+	now, without := problem.NewShares(), problem.NewShares()
+	for g, grp := range p.groups {
+		for i, at := range grp.links {
+			now[g][i] = at.part
+			if !grp.method.LoadAware() {
+				now[g][i] = p.shares[g][i]
+			}
+		}
+		copy(without[g], now[g])
+	}
+	grp := l.server.groups[l.class]
+	g, i := slices.Index(p.groups, grp), slices.Index(grp.links, l)
+	sent := now[g][i]
+	if sent >= 1 {
+		return false
+	}
+	for k := range without[g] {
+		without[g][k] /= 1 - sent
+	}
+	without[g][i] = 0
+	now[g][i] *= 1 - l.Fail // what fails is not served
+	present := *problem
+	present.Demand = nil
+	costs := present.Costs(now, without)
+	failed := grp.rate.PerSec() * sent * l.Fail // per second, of which 1-l.Fail are in the cost
+	return math.Exp(costs[1]) < math.Exp(costs[0])+failed*l.Fail*problem.ErrorTardiness
+}
+
+// ejections are the links to be marked down or let back.
+func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (out []*link) {
+	beliefs := problem.Beliefs
+	for _, g := range p.groups {
+		if !t.ejects(g) {
+			continue
+		}
+		live, ejected := 0, 0
+		for _, l := range g.links {
+			if !l.off() {
+				live++
+			}
+			if l.Eject.Active {
+				ejected++
+			}
+		}
+		for _, l := range g.links {
+			switch {
+			case l.Eject.Due(t.elapsed) || l.Eject.Active && g.allFail():
+				out = append(out, l)
+				ejected--
+				live++
+			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
+			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || !p.pays(problem, l):
+				e.Bounds = append(e.Bounds, gate.BoundEject)
+			default:
+				out = append(out, l)
+				ejected++
+				live--
+			}
+		}
+	}
+	return out
 }
 
 // Ejected are the servers that are marked down for failing, by group.

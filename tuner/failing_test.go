@@ -44,33 +44,9 @@ func TestWhoIsLeftNextToNothing(t *testing.T) {
 }
 
 // A few 4xx may be chance, and are held against nobody. Once it is certain that they are the server's own, those that
-// came before count as well, so that a server that is sent little is not known later than it need be.
+// came before count as well, so that a server that is sent little is not known later than it need be; whether or not a
+// server is added meanwhile, or the tuner is begun anew.
 func TestWhatAServerFailedBeforeItWasCertain(t *testing.T) {
-	p := newTuner(t, nil)
-	errors := func(requests, clientErrors uint64) float64 {
-		s := synthetic([]int{1, 1, 1}, [3]float64{110, 20}, [3]float64{110, 20}, [3]float64{float64(requests), 20})
-		third := &s.Groups[0].Peers[2].Responses
-		third[1], third[3] = requests-clientErrors, clientErrors
-		decide(p, s)
-		return p.Explain().Pools[0].Servers[2].Errors
-	}
-	for range 12 {
-		errors(60, 0)
-	}
-	if got := errors(12, 4); got != 0 {
-		t.Errorf("four of the last requests: got a share of %.3f that is its own, want 0: it may be chance", got)
-	}
-	// 2 of 8, and 4 of 12 of which a quarter is forgotten, with the eight requests without a failure that are believed
-	if got := errors(8, 2); got < 0.17 || got > 0.23 {
-		t.Errorf("two more: got a share of %.3f that is its own, want 0.20: all six count", got)
-	}
-	if got := errors(8, 0); got > 0.13 {
-		t.Errorf("none more: got a share of %.3f that is its own, want 0.11: the six count once", got)
-	}
-}
-
-// Nor does a server that is added, or a tuner that is begun anew, make anybody forget what may be a server's own.
-func TestWhatAServerFailedBeforeAnotherCame(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		added   bool
@@ -81,6 +57,7 @@ func TestWhatAServerFailedBeforeAnotherCame(t *testing.T) {
 		{"the tuner is restarted", false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := newTuner(t, nil)
 			rows := [][3]float64{{110, 20}, {110, 20}, {60, 20}}
 			errors := func(requests, clientErrors uint64) float64 {
@@ -94,7 +71,9 @@ func TestWhatAServerFailedBeforeAnotherCame(t *testing.T) {
 			for range 12 {
 				errors(60, 0)
 			}
-			errors(12, 4)
+			if got := errors(12, 4); got != 0 {
+				t.Errorf("four of the last requests: got a share of %.3f that is its own, want 0: it may be chance", got)
+			}
 			if c.added {
 				rows = append(rows, [3]float64{110, 20})
 			}
@@ -105,8 +84,13 @@ func TestWhatAServerFailedBeforeAnotherCame(t *testing.T) {
 				}
 				p = restored(t, s, newTuner(t, nil))
 			}
+			// 2 of 8, and 4 of 12 of which a quarter is forgotten, with the eight requests without a failure that are
+			// believed
 			if got := errors(8, 2); got < 0.17 || got > 0.23 {
-				t.Errorf("got a share of %.3f that is its own, want 0.20: all six failures count", got)
+				t.Errorf("two more: got a share of %.3f that is its own, want 0.20: all six count", got)
+			}
+			if got := errors(8, 0); got > 0.13 {
+				t.Errorf("none more: got a share of %.3f that is its own, want 0.11: the six count once", got)
 			}
 		})
 	}

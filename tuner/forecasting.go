@@ -5,7 +5,8 @@ import (
 	"math"
 	"time"
 
-	"trimtab/tuner/forecast"
+	"trimtab/deathstarbench/sim"
+	"trimtab/deathstarbench/twin"
 	"trimtab/tuner/plan"
 	"trimtab/vts"
 	"trimtab/weights"
@@ -13,10 +14,8 @@ import (
 
 // outlook is what the twin says of the changes of a pool.
 type outlook struct {
-	proposed *forecast.Forecast // of the change that is wanted now; nil: none, or it was not played
-	pending  *forecast.Forecast // of the change made last, until it is judged
-	measured forecast.Measured  // since
-	score    forecast.Score
+	proposed *twin.Forecast       // of the change that is wanted now; nil: none, or it was not played
+	watch    twin.Watch           // of the change made last
 	explain  *ForecastExplanation // of the change proposed, else of the last one made
 	made     *ForecastExplanation // of the last one made
 }
@@ -84,26 +83,12 @@ func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *Po
 	case budget < fewest:
 		skip("other groups were played in this step")
 	default:
-		c := forecast.Case{Problem: problem, Inside: p.inside(problem), LoadSD: make([]float64, len(p.groups))}
-		for g, grp := range p.groups {
-			c.LoadSD[g] = grp.course.sd(grp.rate.PerSec())
-			scv, sd := grp.spreads(t.params)
-			c.SCV, c.SpreadSD = append(c.SCV, scv), append(c.SpreadSD, sd)
-		}
-		s := forecast.Settings{HorizonSec: forecastSec, Samples: samples, Requests: budget, Live: t.cfg.Unlimited,
+		s := twin.Settings{HorizonSec: forecastSec, Samples: samples, Requests: budget, Live: t.cfg.Unlimited,
 			Delay:      applyDelay,
 			BoundsMsec: p.bounds}
-		f, err := forecast.Play(c, p.weights(nil), p.weights(want), s, t.rng)
+		f, err := twin.Play(p.twin(problem, true), p.weights(nil), p.weights(want), s, t.rng)
 		if err != nil {
 			skip("%v", err)
-			break
-		}
-		sum := f.Better
-		for _, r := range []forecast.Range{f.Hold.P99, f.Hold.Mean, f.Change.P99, f.Change.Mean} {
-			sum += r.Low + r.Median + r.High
-		}
-		if math.IsNaN(sum) || math.IsInf(sum, 0) {
-			skip("the times played are no numbers")
 			break
 		}
 		t.played += float64(f.Requests) / whole
@@ -121,58 +106,33 @@ func (p *pool) watch(s *vts.Sample, edited bool) {
 		o.explain = o.made
 	}
 	if edited {
-		o.drop()
+		o.watch.Drop()
 	}
 	for _, g := range p.groups {
-		gs := sampleOf(s, g.name)
+		gs := &s.Groups[g.at]
 		for i := range gs.Peers {
 			v := &gs.Peers[i]
 			if len(v.Buckets) > 0 {
 				p.bounds = v.BucketsMsec
 			}
-			if o.pending != nil {
-				o.measured.Add(v.BucketsMsec, v.Buckets, v.Requests)
-			}
+			o.watch.Add(v.BucketsMsec, v.Buckets, v.Requests)
 		}
 	}
-	if o.pending == nil {
-		return
-	}
-	o.measured.Seconds += s.Interval.Seconds()
-	o.made.MeasuredSec = o.measured.Seconds
-	if o.measured.Seconds < o.pending.HorizonSec {
-		return
-	}
-	p99, ok := o.measured.P99()
-	if !ok || o.pending.Change.Shown.Median <= 0 {
-		o.drop()
-		return
-	}
-	o.score.Add(o.pending.Change.Shown, p99)
-	if !math.IsNaN(p99) && !math.IsInf(p99, 0) { // a page may count answers without their times
-		o.made.MeasuredP99MS = p99 * 1e3
-	}
-	o.pending = nil
-}
-
-func (o *outlook) drop() {
-	if o.pending != nil {
-		o.score.Dropped++
-		o.pending = nil
+	if sec, p99, open := o.watch.Pass(s.Interval.Seconds()); open {
+		o.made.MeasuredSec, o.made.MeasuredP99MS = sec, p99*1e3
 	}
 }
 
 // committed tells that a change was made.
 func (o *outlook) committed(changed bool) {
-	if !changed {
-		return
+	if changed {
+		o.watch.Begin(o.proposed)
+		o.made = o.explain
 	}
-	o.drop()
-	o.pending, o.measured, o.made = o.proposed, forecast.Measured{}, o.explain
 }
 
-func explainForecast(f *forecast.Forecast) *ForecastExplanation {
-	expected := func(hold, change forecast.Range) Expected {
+func explainForecast(f *twin.Forecast) *ForecastExplanation {
+	expected := func(hold, change twin.Range) Expected {
 		return Expected{Hold: hold.Median * 1e3, Change: change.Median * 1e3, Low: change.Low * 1e3, High: change.High * 1e3}
 	}
 	return &ForecastExplanation{
@@ -188,23 +148,56 @@ func (p *pool) explainOutlook(e *PoolExplanation) {
 		last := *o.explain // which goes on changing
 		e.Forecast = &last
 	}
-	if s := &o.score; s.Judged+s.Dropped > 0 {
+	if s := &o.watch.Score; s.Judged+s.Dropped > 0 {
 		e.ForecastScore = &ForecastScore{Judged: s.Judged, Dropped: s.Dropped, MedianError: s.MedianError(),
 			Covered: s.Covered()}
 	}
 }
 
+// twin is a problem as the twin plays it; now: from the queues of now, with what the load and the spread of service
+// times may be beside what they are believed to be.
+func (p *pool) twin(problem *plan.Problem, now bool) twin.Case {
+	c := twin.Case{Servers: make([]twin.Server, len(problem.Beliefs)), Groups: make([]twin.Group, len(p.groups))}
+	for j := range c.Servers {
+		b := &problem.Beliefs[j]
+		c.Servers[j] = twin.Server{SD: b.SD, Fail: b.Fail, DonePerSec: b.Done}
+		for _, h := range b.Slots {
+			c.Servers[j].Slots = append(c.Servers[j].Slots,
+				twin.Slots{Slots: h.Slots, Probability: h.Probability, ServiceSec: h.ServiceSec})
+		}
+	}
+	for g, grp := range p.groups {
+		to := &c.Groups[g]
+		to.Method, to.RatePerSec = sim.Method(problem.Groups[g].Method), problem.Groups[g].RatePerSec
+		scv, sd := grp.spreads(problem.Params)
+		for i, l := range grp.links {
+			to.Links = append(to.Links, twin.Link{Server: l.index, Class: l.class, SCV: scv[i]})
+			if now {
+				to.Links[i].SpreadSD = sd[i]
+			}
+		}
+		if now {
+			to.LoadSD = grp.course.sd(grp.rate.PerSec())
+		}
+	}
+	if now {
+		for j, n := range p.inside(problem) {
+			c.Servers[j].Inside = n
+		}
+	}
+	return c
+}
+
 // weights are the settings of all links, as they are in force or as set would make them.
-func (p *pool) weights(set weights.Set) forecast.Weights {
-	out := make(forecast.Weights, len(p.groups))
+func (p *pool) weights(set weights.Set) twin.Weights {
+	out := make(twin.Weights, len(p.groups))
 	for g, grp := range p.groups {
 		for _, l := range grp.links {
 			s := l.setting
 			if own, ok := set[grp.name][l.server.address]; ok {
 				s = own
 			}
-			s.Down = s.Down || l.Passed
-			out[g] = append(out[g], s)
+			out[g] = append(out[g], sim.Setting{Weight: s.Weight.Int(), Down: s.Down || l.Passed})
 		}
 	}
 	return out
@@ -215,7 +208,7 @@ func (p *pool) weights(set weights.Set) forecast.Weights {
 func (p *pool) inside(problem *plan.Problem) []float64 {
 	out, sent := make([]float64, len(problem.Beliefs)), make([]float64, len(problem.Beliefs))
 	aware := false
-	for g, x := range p.inForce(nil) {
+	for g, x := range p.shares {
 		aware = aware || p.groups[g].method.LoadAware()
 		for i := range x {
 			sent[p.groups[g].links[i].index] += x[i] * p.groups[g].rate.PerSec()
@@ -247,5 +240,5 @@ func (t *Tuner) Forecasts() []PoolForecast {
 // PoolForecast is what the twin says of a change of the groups named.
 type PoolForecast struct {
 	Groups   []string
-	Forecast forecast.Forecast
+	Forecast twin.Forecast
 }

@@ -244,7 +244,7 @@ func TestSnapshotRestoresWhatWasLearned(t *testing.T) {
 		t.Errorf("a snapshot of a newer version: got %v", err)
 	}
 	back.Version = tuner.SnapshotVersion
-	back.Servers[0].Known.Evidence = nil
+	back.Pools[0].Servers[0].Known.Slots = nil
 	if err := pupil.Restore(back); err == nil {
 		t.Error("a damaged snapshot is refused: got no error")
 	}

@@ -34,7 +34,7 @@ func lateRun(t *testing.T, w way, seed uint64) float64 {
 		t.Fatal(err)
 	}
 	p := tunerFor(t, sc, "round_robin", func(c *tuner.Config) {
-		c.Interval, c.Unlimited, c.Seed = interval*time.Second, w.unlimited, seed
+		c.Unlimited, c.Seed = w.unlimited, seed
 	})
 	force := weights.Set{}
 	for group, servers := range s.Weights() {

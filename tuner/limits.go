@@ -1,36 +1,12 @@
 package tuner
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
 	"trimtab/tuner/plan"
 	"trimtab/weights"
 )
-
-// Limits bound the shares of a group's servers.
-type Limits struct {
-	Each    weights.Limits            // of every server that Servers does not name
-	Servers map[string]weights.Limits // by address; a fixed share has Min equal to Max
-	Keep    map[string]bool           // servers whose share stays what the operator's weights give it
-}
-
-// free reports whether nothing is bound.
-func (l *Limits) free() bool { return l.Each.Free() && len(l.Servers) == 0 && len(l.Keep) == 0 }
-
-// validate reports what no weights can keep.
-func (l *Limits) validate() error {
-	if err := l.Each.Validate(); err != nil {
-		return err
-	}
-	for server, own := range l.Servers {
-		if err := own.Validate(); err != nil {
-			return fmt.Errorf("server %s: %w", server, err)
-		}
-	}
-	return nil
-}
 
 // limits are those of the group's links; those that are off may have nothing.
 func (g *group) limits() []weights.Limits {
@@ -61,7 +37,7 @@ func (g *group) limits() []weights.Limits {
 // bound moves shares into the limits of their groups, as far as these can all be kept.
 func (p *pool) bound(x plan.Shares) {
 	for g, grp := range p.groups {
-		if !grp.bounds.free() {
+		if !grp.bounds.Free() {
 			// With too few servers for the limits, all are as near as they can be.
 			_ = weights.Bound(x[g], grp.limits(), 1)
 		}
@@ -72,7 +48,7 @@ func (p *pool) bound(x plan.Shares) {
 // have.
 func (p *pool) astray(x plan.Shares) (most float64) {
 	for g, grp := range p.groups {
-		if grp.bounds.free() {
+		if grp.bounds.Free() {
 			continue
 		}
 		inside, moved := slices.Clone(x[g]), 0.0

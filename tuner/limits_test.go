@@ -14,18 +14,18 @@ func TestSharesStayWithinTheirLimits(t *testing.T) {
 	const least = 0.01 // what whole weights may miss
 	for _, c := range []struct {
 		name   string
-		limits tuner.Limits
+		limits weights.GroupLimits
 		want   map[string][2]float64 // shares at the end
 	}{
-		{"a canary keeps 5 %", tuner.Limits{Servers: map[string]weights.Limits{"c": {Min: 0.05, Max: 0.05}}},
+		{"a canary keeps 5 %", weights.GroupLimits{Servers: map[string]weights.Limits{"c": {Min: 0.05, Max: 0.05}}},
 			map[string][2]float64{"c": {0.05, 0.05}}},
-		{"nobody has more than 45 %", tuner.Limits{Each: weights.Limits{Max: 0.45}},
+		{"nobody has more than 45 %", weights.GroupLimits{Each: weights.Limits{Max: 0.45}},
 			map[string][2]float64{"a": {0, 0.45}, "b": {0, 0.45}, "c": {0, 0.45}}},
-		{"the slowest has at least 30 %", tuner.Limits{Servers: map[string]weights.Limits{"a": {Min: 0.3}}},
+		{"the slowest has at least 30 %", weights.GroupLimits{Servers: map[string]weights.Limits{"a": {Min: 0.3}}},
 			map[string][2]float64{"a": {0.3, 1}}},
-		{"a server that is not tuned keeps the operator's share", tuner.Limits{Keep: map[string]bool{"b": true}},
+		{"a server that is not tuned keeps the operator's share", weights.GroupLimits{Keep: map[string]bool{"b": true}},
 			map[string][2]float64{"b": {1. / 3, 1. / 3}}},
-		{"limits that nobody can keep are kept as far as they can be", tuner.Limits{Each: weights.Limits{Min: 0.5}},
+		{"limits that nobody can keep are kept as far as they can be", weights.GroupLimits{Each: weights.Limits{Min: 0.5}},
 			map[string][2]float64{"a": {1. / 3, 1. / 3}, "b": {1. / 3, 1. / 3}, "c": {1. / 3, 1. / 3}}},
 	} {
 		for _, method := range []string{"round_robin", "least_conn"} {
@@ -70,7 +70,7 @@ func TestSharesStayWithinTheirLimits(t *testing.T) {
 }
 
 func TestLimitsAreValidated(t *testing.T) {
-	for _, l := range []tuner.Limits{{Each: weights.Limits{Min: 2}},
+	for _, l := range []weights.GroupLimits{{Each: weights.Limits{Min: 2}},
 		{Servers: map[string]weights.Limits{"a": {Min: 0.5, Max: 0.1}}}} {
 		if _, err := tuner.New(tuner.Config{Groups: map[string]tuner.GroupConfig{"g": {Limits: l}}}); err == nil {
 			t.Errorf("%+v: got no error", l)

@@ -19,7 +19,7 @@ func TestLongPollsMoveNobodyFar(t *testing.T) {
 	for _, method := range []tuner.Method{tuner.RoundRobin, tuner.LeastConn} {
 		t.Run(string(method), func(t *testing.T) {
 			t.Parallel()
-			p, err := tuner.New(tuner.Config{Interval: 3 * time.Second, Method: method, EjectIdle: true,
+			p, err := tuner.New(tuner.Config{Method: method, EjectIdle: true,
 				Regimes: load.RegimeConfig{Observe: -1}})
 			if err != nil {
 				t.Fatal(err)

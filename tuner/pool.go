@@ -41,6 +41,7 @@ type pool struct {
 // server is one server of the proxy, whatever groups use it.
 type server struct {
 	address string
+	pool    *pool
 	groups  []*group // its classes, in the order of the estimate's
 	known   *estimate.Server
 }
@@ -48,11 +49,12 @@ type server struct {
 // group is one upstream group.
 type group struct {
 	name     string
+	at       int // in a sample
 	method   Method
 	given    bool // the deadline is the operator's
 	deadline float64
 	priority float64
-	bounds   Limits
+	bounds   weights.GroupLimits
 	scv      float64 // of service times
 	course   course
 	learned  objective.Moments
@@ -111,7 +113,7 @@ const (
 func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 	readings := byClass[estimate.Reading](p)
 	for _, g := range p.groups {
-		g.observe(t, sampleOf(s, g.name), seconds, readings)
+		g.observe(t, &s.Groups[g.at], seconds, readings)
 	}
 	p.hint(readings)
 	p.shares = p.inForce(nil)
@@ -145,14 +147,9 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 
 // byClass is room for something of each class of every server.
 func byClass[T any](p *pool) [][]T {
-	n := 0
-	for _, sv := range p.servers {
-		n += len(sv.groups)
-	}
-	out, room := make([][]T, len(p.servers)), make([]T, n)
+	out := make([][]T, len(p.servers))
 	for j, sv := range p.servers {
-		n := len(sv.groups)
-		out[j], room = room[:n:n], room[n:]
+		out[j] = make([]T, len(sv.groups))
 	}
 	return out
 }
@@ -214,17 +211,6 @@ func (p *pool) hint(readings [][]estimate.Reading) {
 			readings[l.index][l.class].TypicalSec = typical
 		}
 	}
-}
-
-func sampleOf(s *vts.Sample, name string) *vts.GroupSample {
-	i, ok := slices.BinarySearchFunc(s.Groups, name, func(g vts.GroupSample,
-		name string) int {
-		return strings.Compare(g.Name, name)
-	})
-	if !ok {
-		i = slices.IndexFunc(s.Groups, func(g vts.GroupSample) bool { return g.Name == name })
-	}
-	return &s.Groups[i]
 }
 
 // observe takes in the counters of the group.
@@ -378,13 +364,10 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 	}
 }
 
-// problem is what weights are sought for now.
+// problem is what weights are sought for, for the present load.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	out := &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
+	return &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
 		ErrorTardiness: t.cfg.ErrorTardiness, Urgent: urgent}
-	regime, _ := t.regime()
-	out.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), out)
-	return out
 }
 
 // planned are the groups as a plan sees them.

@@ -28,7 +28,7 @@ func inRecurringWorld(t *testing.T, seed uint64, lasts time.Duration) (*Tuner, *
 	for _, u := range w.Scenario.Upstreams {
 		groups[u.Name] = GroupConfig{Deadline: deadlines[u.Name]}
 	}
-	p, err := New(Config{Groups: groups, Interval: w.Scenario.ControlInterval.Std(),
+	p, err := New(Config{Groups: groups,
 		Regimes: load.RegimeConfig{Observe: 20 * time.Minute}})
 	if err != nil {
 		t.Fatal(err)
@@ -112,10 +112,10 @@ func TestRegimesAreForecastLearnedKeptAndExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(again.Forecast, s.Forecast) || !reflect.DeepEqual(again.Experience, s.Experience) {
+	if !reflect.DeepEqual(again.Forecast, s.Forecast) || !reflect.DeepEqual(again.Pools[0].Regimes, s.Pools[0].Regimes) {
 		t.Errorf("what was learned of regimes does not survive a snapshot:\ngot  %+v\nwant %+v", again, s)
 	}
-	back.Experience[0].Regimes[0].Cells = nil
+	back.Pools[0].Regimes[0].Cells = nil
 	if err := other.Restore(back); err == nil {
 		t.Error("experience without cells was taken over")
 	}

@@ -1,11 +1,13 @@
 package tuner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"trimtab/control"
 	"trimtab/objective"
@@ -26,7 +28,8 @@ type Tuner struct {
 	budget  gate.Budget
 
 	pools    []*pool
-	elapsed  float64 // s of control time
+	layout   []string // of the samples that they are made for
+	elapsed  float64  // s of control time
 	decision control.Decision
 	explain  Explanation
 	rng      *rand.Rand // of the twin
@@ -34,7 +37,8 @@ type Tuner struct {
 	crowded  bool       // pools take turns
 	look     bool       // one of them may look at another method in this step
 	lookSec  float64    // since one did
-	restored *Snapshot  // taken over at the first sample
+	at       time.Time  // of the last sample
+	restored bool       // since then
 }
 
 // New returns a tuner.
@@ -66,10 +70,20 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	}
 	seconds := s.Interval.Seconds()
 	t.played = 0
-	t.elapsed += seconds
-	t.budget.Advance(seconds)
-	if !t.fits(&s) {
+	passed := seconds
+	if t.restored && !t.at.IsZero() {
+		passed = max(passed, min(s.At.Sub(t.at).Seconds(), longestGap))
+	}
+	t.at = s.At
+	t.elapsed += passed
+	t.budget.Advance(passed)
+	if now := layout(&s); t.restored || !slices.Equal(now, t.layout) {
+		t.layout = now
 		t.rebuild(&s)
+	}
+	if t.restored {
+		t.disown(control.InForce(s))
+		t.restored = false
 	}
 	was, _ := t.regime()
 	t.explain.Regime = t.regimes.Track(&s)
@@ -89,8 +103,7 @@ func (t *Tuner) Observe(s vts.Sample, inForce weights.Set) {
 	t.takeTurns(seconds)
 	for i, p := range t.pools {
 		if p.turn.due {
-			p.beliefs = p.believe(t.params)
-			p.last = p.propose(t, p.beliefs, seconds, edited[i])
+			p.last = p.propose(t, p.believe(t.params), seconds, edited[i])
 			p.turn = turn{planned: true}
 			if len(reasons) < reasonsMost {
 				reasons = append(reasons, p.last.explain.Reason)
@@ -149,7 +162,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 func (t *Tuner) Explain() Explanation {
 	for i := range t.explain.Pools { // which takes as long as a plan: only when somebody asks
 		if e := &t.explain.Pools[i]; e.Servers == nil {
-			e.servers(t.params, t.pools[i], t.pools[i].last.beliefs)
+			e.servers(t.pools[i])
 		}
 	}
 	return t.explain
@@ -158,7 +171,7 @@ func (t *Tuner) Explain() Explanation {
 // take brings the settings of a pool up to date and reports whether somebody else has changed them.
 func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 	for _, g := range p.groups {
-		gs := sampleOf(s, g.name)
+		gs := &s.Groups[g.at]
 		now := make(weights.Group, len(g.links))
 		for i, l := range g.links {
 			setting, ok := inForce[g.name][l.server.address]
@@ -176,24 +189,15 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 	return edited
 }
 
-// fits reports whether the groups and servers of a sample are those of the pools.
-func (t *Tuner) fits(s *vts.Sample) bool {
-	n := 0
-	for _, p := range t.pools {
-		for _, g := range p.groups {
-			n++
-			i := slices.IndexFunc(s.Groups, func(gs vts.GroupSample) bool { return gs.Name == g.name })
-			if i < 0 || len(s.Groups[i].Peers) != len(g.links) {
-				return false
-			}
-			for j := range g.links {
-				if s.Groups[i].Peers[j].Server != g.links[j].server.address {
-					return false
-				}
-			}
+// layout names the groups of a sample and their servers.
+func layout(s *vts.Sample) (out []string) {
+	for i := range s.Groups {
+		out = append(out, "", s.Groups[i].Name)
+		for j := range s.Groups[i].Peers {
+			out = append(out, s.Groups[i].Peers[j].Server)
 		}
 	}
-	return n == len(s.Groups) && n > 0
+	return out
 }
 
 // rebuild makes pools of the groups of a sample. What is known of a group, or of a server that serves the same groups,
@@ -213,26 +217,24 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 		}
 	}
-	links := 0
-	for i := range s.Groups {
-		links += len(s.Groups[i].Peers)
-	}
-	servers, poolOf := make(map[string]*server, links), make(map[*server]*pool, links)
+	servers := map[string]*server{}
 	t.pools = nil
 	for i := range s.Groups {
 		gs := &s.Groups[i]
-		g := t.newGroup(gs.Name, oldGroups[gs.Name])
-		g.links = make([]*link, 0, len(gs.Peers))
+		g := oldGroups[gs.Name]
+		if g == nil {
+			g = t.newGroup(gs.Name)
+		}
+		g.at, g.links = i, nil
 		p := &pool{groups: []*group{g}}
 		for _, peer := range gs.Peers {
 			sv := servers[peer.Server]
 			if sv == nil {
-				sv = &server{address: peer.Server}
+				sv = &server{address: peer.Server, pool: p}
 				servers[peer.Server] = sv
 				p.servers = append(p.servers, sv)
-				poolOf[sv] = p
-			} else if other := poolOf[sv]; other != p {
-				p = merge(other, p, poolOf)
+			} else if sv.pool != p {
+				p = merge(sv.pool, p)
 			}
 			sv.groups = append(sv.groups, g)
 			l := oldLinks[[2]string{g.name, sv.address}]
@@ -244,14 +246,18 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 	}
 	t.pools = slices.DeleteFunc(t.pools, func(p *pool) bool { return len(p.groups) == 0 })
 	for _, p := range t.pools {
+		p.experience = newExperience()
 		if old := oldPools[p.key()]; old != nil {
 			p.gate, p.outlook, p.experience = old.gate, old.outlook, old.experience
+			if slices.EqualFunc(p.servers, old.servers, alike) {
+				p.quietSec, p.quiet, p.typical = old.quietSec, old.quiet, old.typical
+			}
 		}
 		index := map[*server]int{}
 		for j, sv := range p.servers {
 			index[sv] = j
 			sv.known = estimate.NewServer(len(sv.groups))
-			if old := oldServers[sv.address]; old != nil && slices.Equal(names(old.groups), names(sv.groups)) {
+			if old := oldServers[sv.address]; old != nil && alike(old, sv) {
 				sv.known = old.known
 			}
 		}
@@ -261,32 +267,26 @@ func (t *Tuner) rebuild(s *vts.Sample) {
 			}
 		}
 	}
-	t.adopt(s)
+}
+
+// alike reports whether two servers are the same, and serve the same groups.
+func alike(a, b *server) bool {
+	return a.address == b.address && slices.Equal(names(a.groups), names(b.groups))
 }
 
 // merge puts the groups and servers of b into a.
-func merge(a, b *pool, poolOf map[*server]*pool) *pool {
+func merge(a, b *pool) *pool {
 	a.groups = append(a.groups, b.groups...)
 	a.servers = append(a.servers, b.servers...)
 	for _, sv := range b.servers {
-		poolOf[sv] = a
+		sv.pool = a
 	}
 	b.groups, b.servers = nil, nil
 	return a
 }
 
-func (t *Tuner) newGroup(name string, old *group) *group {
-	g := old
-	if g == nil {
-		c := t.cfg.Groups[name]
-		g = &group{
-			name: name, method: c.Method, given: c.Deadline > 0, deadline: c.Deadline.Seconds(), priority: c.Priority,
-			bounds: c.Limits, scv: t.params.SCVFirst,
-		}
-		if g.method == "" {
-			g.method = t.cfg.Method
-		}
-	}
-	g.links = nil
-	return g
+func (t *Tuner) newGroup(name string) *group {
+	c := t.cfg.Groups[name]
+	return &group{name: name, method: cmp.Or(c.Method, t.cfg.Method), given: c.Deadline > 0,
+		deadline: c.Deadline.Seconds(), priority: c.Priority, bounds: c.Limits, scv: t.params.SCVFirst}
 }

@@ -107,7 +107,7 @@ func (p *pool) cannotWait(t *Tuner) bool {
 // waits lets a step pass in which others have their turn.
 func (p *pool) waits(t *Tuner, seconds float64) proposal {
 	p.gate.Wait(seconds)
-	out := proposal{explain: p.last.explain, beliefs: p.beliefs}
+	out := proposal{explain: p.last.explain}
 	e := &out.explain
 	e.Groups, e.Bounds, e.Servers = p.names(), nil, nil
 	e.measure(p, t.cfg.ErrorTardiness)

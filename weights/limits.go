@@ -33,6 +33,29 @@ func (l Limits) Validate() error {
 	return nil
 }
 
+// GroupLimits bound the shares of a group's servers; the zero value does not.
+type GroupLimits struct {
+	Each    Limits            // of every server that Servers does not name
+	Servers map[string]Limits // by address; a fixed share has Min equal to Max
+	Keep    map[string]bool   // servers whose share stays what the operator's weights give it
+}
+
+// Free reports whether nothing is bound.
+func (l *GroupLimits) Free() bool { return l.Each.Free() && len(l.Servers) == 0 && len(l.Keep) == 0 }
+
+// Validate reports what no weights can keep.
+func (l *GroupLimits) Validate() error {
+	if err := l.Each.Validate(); err != nil {
+		return err
+	}
+	for server, own := range l.Servers {
+		if err := own.Validate(); err != nil {
+			return fmt.Errorf("server %s: %w", server, err)
+		}
+	}
+	return nil
+}
+
 // leastPart is what a share of 0 counts as where it has to be raised: those at 0 then rise together.
 const leastPart = 1e-9
 

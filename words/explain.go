@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"trimtab/control"
 	"trimtab/plain"
 	"trimtab/tuner"
 )
@@ -109,7 +110,7 @@ func Regime(e *tuner.Explanation) []string {
 }
 
 // Objective says how an objective other than tardiness is pursued, line by line; empty: none is.
-func Objective(o *tuner.ObjectiveExplanation) string {
+func Objective(o *control.ObjectiveExplanation) string {
 	if o == nil {
 		return ""
 	}

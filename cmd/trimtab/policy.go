@@ -74,7 +74,7 @@ func tuners() map[string]arena.NewPolicy {
 func tuned(p *params.Params, eject bool, regimes load.RegimeConfig) arena.NewPolicy {
 	return func(_ context.Context, k arena.Case) (control.Policy, error) {
 		return tuner.New(tuner.Config{
-			Groups: groupConfigs(k), Seed: k.Seed, Interval: k.Scenario.ControlInterval.Std(), Params: p,
+			Groups: groupConfigs(k), Seed: k.Seed, Params: p,
 			EjectIdle: true, Eject: eject, // as the daemon does by default, or always
 			Regimes: regimes, Unlimited: k.FreeChanges,
 		})

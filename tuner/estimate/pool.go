@@ -2,6 +2,7 @@ package estimate
 
 import (
 	"math"
+	"slices"
 
 	"trimtab/tuner/params"
 	"trimtab/tuner/queueing"
@@ -171,16 +172,14 @@ var broad = func() (out [choices]float64) {
 // belief is what is believed of a member, what is typical standing in for classes that it never served.
 func (m *Member) belief(p *params.Params, t *pool) Belief {
 	n := len(m.Group)
-	byClass := make([]float64, 2*n)
-	out := Belief{Known: m.seen, SD: byClass[:n:n], Fail: byClass[n:], Inside: m.inside, Done: m.done,
+	out := Belief{Known: m.seen, SD: make([]float64, n), Fail: slices.Clone(m.fail), Inside: m.inside, Done: m.done,
 		Doubt: m.slow / (m.slow + p.Persistence)}
-	copy(out.Fail, m.fail)
 	if !m.seen { // as its peers are
 		for h := range m.Prob {
 			m.Prob[h] = t.ofOthers(p, m, h)
 		}
 	}
-	sum, best, kept, peers, elsewhere := 0.0, m.best(), 0, 0.0, 0.0
+	sum, best, peers, elsewhere := 0.0, m.best(), 0.0, 0.0
 	for g := range t.log {
 		if t.weight[g] > 0 {
 			peers += t.log[g]
@@ -188,22 +187,14 @@ func (m *Member) belief(p *params.Params, t *pool) Belief {
 		}
 	}
 	for h, q := range m.Prob {
-		if !(q < p.LeastProbable) || h == best {
-			kept++
-		}
-	}
-	out.Slots = make([]Hypothesis, 0, kept)
-	services := make([]float64, kept*n)
-	for h, q := range m.Prob {
 		if q < p.LeastProbable && h != best {
 			continue
 		}
 		b := &m.slots[h]
-		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: services[:n:n]}
+		hyp := Hypothesis{Slots: queueing.Slots[h], Probability: q, ServiceSec: make([]float64, n)}
 		if m.slow > 0 && b.slower > 0 {
 			hyp.Slower = math.Exp(b.slower)
 		}
-		services = services[n:]
 		speed, mean, served := 0.0, 0.0, 0.0
 		for k, g := range m.Group {
 			if b.variance[k] > 0 && t.weight[g] > 0 {

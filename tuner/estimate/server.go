@@ -102,15 +102,15 @@ func (s *Server) Observe(p *params.Params, seconds, doubted float64, flow queuei
 	keep := math.Exp(-seconds * news / p.EvidenceMemory)
 	best := s.best()
 	s.used = 0
-	var z deviation
+	deviates := 0.0 // standard deviations
 	v := view{perRequest: math.Inf(-1)}
 	for h := range s.slots {
 		v.look(inside, done, queueing.Slots[h], flow)
 		s.slots[h].evidence *= keep
 		s.used += s.Prob[h] * v.busy / queueing.Slots[h]
-		var own *deviation
+		var own *float64
 		if h == best {
-			own, s.waited = &z, v.waited
+			own, s.waited = &deviates, v.waited
 		}
 		s.learn(&s.slots[h], p, seconds, news, &v, r, own)
 	}
@@ -119,7 +119,7 @@ func (s *Server) Observe(p *params.Params, seconds, doubted float64, flow queuei
 	if s.slow += seconds; s.slots[best].slower == 0 {
 		s.slow = 0
 	}
-	if !s.shift.observe(p, seconds, z.sd()) {
+	if !s.shift.observe(p, seconds, deviates) {
 		return
 	}
 	s.unsettle(p)
@@ -149,8 +149,9 @@ func (v *view) look(inside, done, c float64, flow queueing.Flow) {
 }
 
 // learn updates one hypothesis by an interval of which it has the view v; news is how much of it is evidence for or
-// against the number of slots. It is z that the deviation of the common speed is added to.
-func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *view, r []Reading, z *deviation) {
+// against the number of slots. It sets z, unless it is nil, to the deviation of the common speed from what was expected,
+// in standard deviations.
+func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *view, r []Reading, z *float64) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
 	for k := range r {
@@ -197,7 +198,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *
 		b.common = min(b.common+drift, p.ApartSD*p.ApartSD)
 		total := b.common + noise
 		if z != nil {
-			z.add(e, total)
+			*z = e / math.Sqrt(total)
 		}
 		most := p.OutlierSD * math.Sqrt(total)
 		counts := max(-most, min(most, e))

@@ -38,7 +38,7 @@ func (a *alone) at(slots, serviceSec, rate, noise float64, n int) estimate.Belie
 
 // shows lets it show so many completions per second, with a mean response time, of so many requests.
 func (a *alone) shows(rate, responseSec, count float64) estimate.Belief {
-	a.Observe(&a.par, 3, poisson, []estimate.Reading{{DonePerSec: rate, ResponseSec: responseSec, Count: count}})
+	a.Observe(&a.par, 3, 1, poisson, []estimate.Reading{{DonePerSec: rate, ResponseSec: responseSec, Count: count}})
 	return estimate.Believe(&a.par, []estimate.Member{a.Member}, 1)[0]
 }
 
@@ -139,7 +139,7 @@ func TestAlikeServersStayAlike(t *testing.T) {
 	var beliefs []estimate.Belief
 	for range 7 {
 		for _, m := range members {
-			m.Observe(&par, 3, queueing.Flow{Arrivals: 1.0 / 16, Service: 0.3},
+			m.Observe(&par, 3, 1, queueing.Flow{Arrivals: 1.0 / 16, Service: 0.3},
 				[]estimate.Reading{{DonePerSec: 10, ResponseSec: 0.020 * math.Exp(0.1*rng.NormFloat64()), Count: 30}})
 		}
 		beliefs = estimate.Believe(&par, members, 1)
@@ -200,14 +200,14 @@ func TestSnapshotsOfServers(t *testing.T) {
 	}{
 		{"as it was", func(*estimate.Snapshot) {}, 1, ""},
 		{"of another number of classes", func(*estimate.Snapshot) {}, 2, "classes"},
-		{"of fewer numbers of slots", func(s *estimate.Snapshot) { s.Evidence = s.Evidence[1:] }, 1, "slots"},
-		{"without a class", func(s *estimate.Snapshot) { s.Variance[3] = nil }, 1, "classes"},
-		{"with a service time of aeons", func(s *estimate.Snapshot) { s.LogServiceSec[0][0] = 1e3 }, 1, "not usable"},
-		{"with a negative variance", func(s *estimate.Snapshot) { s.Variance[0][0] = -1 }, 1, "not usable"},
-		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Variance[0][0] = math.NaN() }, 1,
+		{"of fewer numbers of slots", func(s *estimate.Snapshot) { s.Slots = s.Slots[1:] }, 1, "slots"},
+		{"without a class", func(s *estimate.Snapshot) { s.Slots[3].Variance = nil }, 1, "classes"},
+		{"with a service time of aeons", func(s *estimate.Snapshot) { s.Slots[0].LogServiceSec[0] = 1e3 }, 1, "not usable"},
+		{"with a negative variance", func(s *estimate.Snapshot) { s.Slots[0].Variance[0] = -1 }, 1, "not usable"},
+		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Slots[0].Variance[0] = math.NaN() }, 1,
 			"not usable"},
-		{"with evidence that is no number", func(s *estimate.Snapshot) { s.Evidence[0] = math.NaN() }, 1, "not usable"},
-		{"with probabilities beyond one", func(s *estimate.Snapshot) { s.Probability[0] += 0.5 }, 1, "sum to"},
+		{"with evidence that is no number", func(s *estimate.Snapshot) { s.Slots[0].Evidence = math.NaN() }, 1, "not usable"},
+		{"with probabilities beyond one", func(s *estimate.Snapshot) { s.Slots[0].Probability += 0.5 }, 1, "sum to"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s estimate.Snapshot
@@ -240,7 +240,7 @@ func TestAnIdleClassLeavesTheServerKnown(t *testing.T) {
 	m := []estimate.Member{{Server: estimate.NewServer(2), Group: []int{0, 1}}}
 	var b estimate.Belief
 	for range 5 {
-		m[0].Observe(&par, 3, poisson, []estimate.Reading{{DonePerSec: 100, ResponseSec: 0.02, Count: 300}, {}})
+		m[0].Observe(&par, 3, 1, poisson, []estimate.Reading{{DonePerSec: 100, ResponseSec: 0.02, Count: 300}, {}})
 		b = estimate.Believe(&par, m, 2)[0]
 	}
 	if len(b.Slots) == 0 || math.Abs(b.Service(0)-0.02) > 0.004 {
@@ -285,7 +285,7 @@ func TestFewCompletionsProveLittle(t *testing.T) {
 	learn := func(seconds float64) float64 {
 		par := params.Default()
 		s := estimate.NewServer(2)
-		s.Observe(&par, 3, poisson, []estimate.Reading{
+		s.Observe(&par, 3, 1, poisson, []estimate.Reading{
 			{DonePerSec: 8, ResponseSec: 2, Count: 8 * seconds, TypicalSec: 0.040}, {DonePerSec: 1, ResponseSec: 2,
 				Count: seconds, TypicalSec: 0.020}})
 		return estimate.Believe(&par, []estimate.Member{{Server: s, Group: []int{0, 1}}}, 2)[0].Capacity(0)

@@ -6,58 +6,72 @@ import (
 	"slices"
 )
 
-// Snapshot is what is known of a server, as plain data: by number of slots in the order of queueing.Slots, and by
-// class.
+// Snapshot is what is known of a server and where it stands between two intervals, as plain data.
 type Snapshot struct {
-	LogServiceSec [][]float64 `json:"log_service_s"`
-	Variance      [][]float64 `json:"variance"`
-	Common        []float64   `json:"common_variance"`
-	Evidence      []float64   `json:"evidence_nats"`
-	Probability   []float64   `json:"probability"`
-	SCV           []float64   `json:"response_scv"`
+	Slots []SlotsSnapshot `json:"slots"`        // in the order of queueing.Slots
+	SCV   []float64       `json:"response_scv"` // by class
+	Standing
 }
 
-// Snapshot returns what is known of the server.
+// SlotsSnapshot is what is known of a server if it has a certain number of slots.
+type SlotsSnapshot struct {
+	LogServiceSec []float64 `json:"log_service_s"` // by class
+	Variance      []float64 `json:"variance"`      // by class
+	Common        float64   `json:"common_variance"`
+	Evidence      float64   `json:"evidence_nats"`
+	Probability   float64   `json:"probability"`
+}
+
+// Standing is where a server stands, beside what is known of it.
+type Standing struct {
+	FailShare     []float64 `json:"fail_share"` // by class
+	Inside        float64   `json:"inside"`
+	DonePerSec    float64   `json:"done_per_s"`
+	Used          float64   `json:"used"`
+	Waited        float64   `json:"waited"`
+	Slower        float64   `json:"slower"` // change statistic
+	Faster        float64   `json:"faster"`
+	ChangeLastSec float64   `json:"change_lasted_s"`
+	Excess        float64   `json:"deviation_excess,omitempty"` // of the mean square of deviations
+	SlowSec       float64   `json:"slow_s,omitempty"`           // for which intervals have been outliers
+}
+
+// Snapshot returns what is known of the server, and where it stands.
 func (s *Server) Snapshot() Snapshot {
-	out := Snapshot{SCV: slices.Clone(s.scv), Probability: slices.Clone(s.Prob[:])}
+	out := Snapshot{SCV: slices.Clone(s.scv), Standing: Standing{FailShare: slices.Clone(s.fail), Inside: s.inside,
+		DonePerSec: s.done, Used: s.used, Waited: s.waited, Slower: s.shift.up, Faster: s.shift.down,
+		ChangeLastSec: s.shift.lasted, Excess: s.shift.excess, SlowSec: s.slow}}
 	for h := range s.slots {
 		b := &s.slots[h]
-		out.LogServiceSec = append(out.LogServiceSec, slices.Clone(b.log))
-		out.Variance = append(out.Variance, slices.Clone(b.variance))
-		out.Common = append(out.Common, b.common)
-		out.Evidence = append(out.Evidence, b.evidence)
+		out.Slots = append(out.Slots, SlotsSnapshot{LogServiceSec: slices.Clone(b.log),
+			Variance: slices.Clone(b.variance), Common: b.common, Evidence: b.evidence, Probability: s.Prob[h]})
 	}
 	return out
 }
 
 // Check reports whether the snapshot is one of a server of so many classes.
 func (s Snapshot) Check(classes int) error {
-	if len(s.LogServiceSec) != choices || len(s.Variance) != choices || len(s.Evidence) != choices ||
-		len(s.Probability) != choices ||
-		len(s.Common) != choices {
-		return fmt.Errorf("%d numbers of slots: want %d", len(s.LogServiceSec), choices)
+	if len(s.Slots) != choices {
+		return fmt.Errorf("%d numbers of slots: want %d", len(s.Slots), choices)
 	}
-	if len(s.SCV) != classes {
-		return fmt.Errorf("%d classes: want %d", len(s.SCV), classes)
+	if len(s.SCV) != classes || len(s.FailShare) != classes {
+		return fmt.Errorf("%d classes, failures of %d: want %d", len(s.SCV), len(s.FailShare), classes)
 	}
+	least := slices.Concat(s.SCV, s.FailShare, []float64{s.Inside, s.DonePerSec, s.Used, s.Waited, s.Slower, s.Faster,
+		s.ChangeLastSec, s.Excess, s.SlowSec}) // numbers that are not negative
 	sum := 0.0
-	for h := range s.LogServiceSec {
-		if len(s.LogServiceSec[h]) != classes || len(s.Variance[h]) != classes {
-			return fmt.Errorf("%d classes: want %d", len(s.LogServiceSec[h]), classes)
+	for _, b := range s.Slots {
+		if len(b.LogServiceSec) != classes || len(b.Variance) != classes {
+			return fmt.Errorf("%d classes: want %d", len(b.LogServiceSec), classes)
 		}
-		for k := range s.LogServiceSec[h] {
-			if v := s.LogServiceSec[h][k]; math.IsNaN(v) || math.Abs(v) > 50 || !(s.Variance[h][k] >= 0) ||
-				math.IsInf(s.Variance[h][k], 0) {
-				return fmt.Errorf("log service time %v with variance %v: not usable", v, s.Variance[h][k])
-			}
+		for _, v := range b.LogServiceSec {
+			least = append(least, mostLog-math.Abs(v))
 		}
-		if !(s.Common[h] >= 0) || math.IsInf(s.Common[h], 0) {
-			return fmt.Errorf("variance of the speed %v: not usable", s.Common[h])
-		}
-		if !(s.Probability[h] >= 0) || math.IsNaN(s.Evidence[h]) || math.IsInf(s.Evidence[h], 0) {
-			return fmt.Errorf("probability %v, evidence %v: not usable", s.Probability[h], s.Evidence[h])
-		}
-		sum += s.Probability[h]
+		least = append(append(least, b.Variance...), b.Common, b.Probability, math.Abs(b.Evidence))
+		sum += b.Probability
+	}
+	if i := slices.IndexFunc(least, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) }); i >= 0 {
+		return fmt.Errorf("a number of %v: not usable", least[i])
 	}
 	if math.Abs(sum-1) > 1e-6 {
 		return fmt.Errorf("probabilities sum to %v: want 1", sum)
@@ -66,19 +80,20 @@ func (s Snapshot) Check(classes int) error {
 }
 
 // Restore returns the server of a snapshot that Check found usable.
-func Restore(s Snapshot) *Server {
-	out := NewServer(len(s.SCV))
-	copy(out.scv, s.SCV)
-	copy(out.Prob[:], s.Probability)
-	for h := range out.slots {
-		b := &out.slots[h]
-		copy(b.log, s.LogServiceSec[h])
-		copy(b.variance, s.Variance[h])
-		b.common = s.Common[h]
-		b.evidence = s.Evidence[h]
+func Restore(from Snapshot) *Server {
+	s := NewServer(len(from.SCV))
+	copy(s.scv, from.SCV)
+	copy(s.fail, from.FailShare)
+	s.inside, s.done, s.used, s.waited, s.slow = from.Inside, from.DonePerSec, from.Used, from.Waited, from.SlowSec
+	s.shift = shift{up: from.Slower, down: from.Faster, lasted: from.ChangeLastSec, excess: from.Excess}
+	for h := range s.slots {
+		b, known := &s.slots[h], &from.Slots[h]
+		copy(b.log, known.LogServiceSec)
+		copy(b.variance, known.Variance)
+		b.common, b.evidence, s.Prob[h] = known.Common, known.Evidence, known.Probability
 		for _, v := range b.variance {
-			out.seen = out.seen || v > 0
+			s.seen = s.seen || v > 0
 		}
 	}
-	return out
+	return s
 }

@@ -77,7 +77,7 @@ func (w *twin) step(t *testing.T) {
 			r = estimate.Reading{Count: n, DonePerSec: n / w.interval.Seconds(),
 				ResponseSec: float64(p.ResponseMsec) / 1e3 / n}
 		}
-		w.members[i].Observe(&w.par, w.interval.Seconds(), plan.FlowTo(w.method, w.share[i], 0.25),
+		w.members[i].Observe(&w.par, w.interval.Seconds(), 1, plan.FlowTo(w.method, w.share[i], 0.25),
 			[]estimate.Reading{r})
 	}
 	w.beliefs = estimate.Believe(&w.par, w.members, 1)

@@ -18,10 +18,9 @@ type Forecast struct {
 	Groups     []string    `json:"groups"` // in the order of all rates
 	Components []Component `json:"components"`
 	Demands    []Demand    `json:"demands"`
-	IDs        int         `json:"ids"`             // given to demands so far
-	Visit      *Visit      `json:"visit,omitempty"` // nil in a file: nobody knows where the load stood
-
-	largest []float64 // by group: the most that any regime asks for, per second
+	IDs        int         `json:"ids"` // given to demands so far
+	Visit      Visit       `json:"visit"`
+	Largest    []float64   `json:"largest_per_s"` // by group: the most that any regime asks for
 }
 
 // Component is what was learned of one component of the mixture.
@@ -77,8 +76,8 @@ const (
 
 // NewForecast knows nothing yet of the components of a mixture.
 func NewForecast(groups []string, components int) *Forecast {
-	f := &Forecast{Groups: groups, Components: make([]Component, components), Visit: &Visit{Now: -1, Next: -1},
-		largest: make([]float64, len(groups))}
+	f := &Forecast{Groups: groups, Components: make([]Component, components), Visit: Visit{Now: -1, Next: -1},
+		Largest: make([]float64, len(groups))}
 	for i := range f.Components {
 		f.Components[i] = Component{Demand: -1, RatePerSec: make([]float64, len(groups))}
 	}
@@ -87,7 +86,7 @@ func NewForecast(groups []string, components int) *Forecast {
 
 // Now is the present regime and for how long it has lasted, in seconds; −1: none is known, or the load is like none.
 func (f *Forecast) Now() (demand int, sec float64) {
-	switch v := f.Visit; {
+	switch v := &f.Visit; {
 	case v.UnknownSec >= confirmSec:
 		return -1, v.UnknownSec
 	case v.Next >= 0:
@@ -150,7 +149,7 @@ func average(rates []float64, sec *float64, iv interval) {
 
 func (f *Forecast) widen(rates []float64) {
 	for g, r := range rates {
-		f.largest[g] = math.Max(f.largest[g], r)
+		f.Largest[g] = math.Max(f.Largest[g], r)
 	}
 }
 
@@ -158,8 +157,8 @@ func (f *Forecast) widen(rates []float64) {
 func (f *Forecast) distance(a, b []float64) float64 {
 	most := 0.0
 	for g := range a {
-		if f.largest[g] > 0 {
-			most = math.Max(most, math.Abs(a[g]-b[g])/f.largest[g])
+		if f.Largest[g] > 0 {
+			most = math.Max(most, math.Abs(a[g]-b[g])/f.Largest[g])
 		}
 	}
 	return most
@@ -187,7 +186,7 @@ func (f *Forecast) like(rates []float64) int {
 
 // step follows visits: what begins is one when it has lasted.
 func (f *Forecast) step(demand int, iv interval) {
-	v := f.Visit
+	v := &f.Visit
 	if demand < 0 {
 		v.UnknownSec += iv.sec
 		v.Sec += iv.sec
@@ -296,14 +295,11 @@ func (f *Forecast) inherit(old *Forecast) {
 	}
 }
 
-// Clone is a copy for a file: it shares nothing with what goes on to learn.
+// Clone is a copy that shares nothing with what goes on to learn.
 func (f *Forecast) Clone() *Forecast {
-	out, visit := *f, Visit{Now: -1, Next: -1}
-	if f.Visit != nil {
-		visit = *f.Visit
-	}
-	out.Visit, out.largest = &visit, nil
-	out.Components, out.Demands = slices.Clone(f.Components), slices.Clone(f.Demands)
+	out := *f
+	out.Components, out.Demands, out.Largest = slices.Clone(f.Components), slices.Clone(f.Demands),
+		slices.Clone(f.Largest)
 	for i := range out.Components {
 		c := &out.Components[i]
 		c.RatePerSec = slices.Clone(c.RatePerSec)
@@ -315,19 +311,10 @@ func (f *Forecast) Clone() *Forecast {
 	return &out
 }
 
-// restored is a forecast to go on with, of one that was read from a file and found sound.
-func (f *Forecast) restored() *Forecast {
-	out := f.Clone()
-	out.largest = make([]float64, len(out.Groups))
-	for _, c := range out.Components {
-		out.widen(c.RatePerSec)
-	}
-	return out
-}
-
 // check reports what is wrong with a forecast that was read from a file, for a mixture of so many components.
 func (f *Forecast) check(groups []string, components int) error {
-	if !slices.Equal(f.Groups, groups) || len(f.Components) != components {
+	if !slices.Equal(f.Groups, groups) || len(f.Largest) != len(groups) || len(f.Components) != components ||
+		!sound(f.Largest...) {
 		return fmt.Errorf("forecast of %d groups and %d components: the model has %d and %d",
 			len(f.Groups), len(f.Components), len(groups), components)
 	}
@@ -344,9 +331,9 @@ func (f *Forecast) check(groups []string, components int) error {
 			return fmt.Errorf("forecast: demand %d is not sound", i)
 		}
 	}
-	if v := f.Visit; v != nil && (v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n ||
-		v.Now < 0 && v.Next >= 0 || !sound(v.Sec, v.NextSec, v.UnknownSec)) {
-		return fmt.Errorf("forecast: the visit %+v is not sound", *v)
+	if v := f.Visit; v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n || v.Now < 0 && v.Next >= 0 ||
+		!sound(v.Sec, v.NextSec, v.UnknownSec) {
+		return fmt.Errorf("forecast: the visit %+v is not sound", v)
 	}
 	return nil
 }

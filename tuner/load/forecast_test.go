@@ -85,7 +85,7 @@ func TestAForecastSurvivesItsSnapshot(t *testing.T) {
 	if err := s.check([]string{"a", "b"}, 3); err != nil {
 		t.Fatal(err)
 	}
-	g := s.restored()
+	g := s.Clone()
 	if !reflect.DeepEqual(f.Demands, g.Demands) {
 		t.Errorf("got %+v, want %+v", g.Demands, f.Demands)
 	}

@@ -98,7 +98,7 @@ func (r *Regimes) Restore(m *cluster.Model, known *Forecast) error {
 		return err
 	}
 	if known != nil {
-		r.due, r.forecast = refitMost, known.restored()
+		r.due, r.forecast = refitMost, known.Clone()
 	}
 	return nil
 }

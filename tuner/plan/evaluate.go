@@ -3,7 +3,6 @@ package plan
 import (
 	"math"
 
-	"trimtab/objective"
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/queueing"
 )
@@ -50,24 +49,8 @@ var present = []Demand{{Load: 1, Probability: 1}}
 func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 	e := &evaluator{p: p, demand: p.distinct(), servers: make([]station, len(beliefs)),
 		asked: make([]float64, len(p.Groups))}
-	uses, most, choices := make([]int, len(beliefs)), 0, 0
-	for g := range p.Groups {
-		for _, l := range p.Groups[g].Links {
-			uses[l.Server]++
-			most = max(most, uses[l.Server])
-		}
-	}
-	room := make([]float64, 4*most)
-	e.at.share, e.at.asked, e.at.rate, e.at.by = room[:most], room[most:2*most], room[2*most:3*most], room[3*most:]
-	all := 0
-	for j := range beliefs {
-		all += uses[j]
-		choices += len(beliefs[j].Slots) * ways(&beliefs[j])
-	}
-	places, points := make([]place, all), make([]choice, 0, choices)
 	for j := range e.servers {
 		e.servers[j].belief = &beliefs[j]
-		e.servers[j].places, places = places[:0:uses[j]], places[uses[j]:]
 	}
 	for g := range p.Groups {
 		grp := &p.Groups[g]
@@ -81,23 +64,19 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 			s.aware = grp.Method.LoadAware()
 		}
 	}
+	most := 0
 	for j := range e.servers {
 		s := &e.servers[j]
-		from := len(points)
+		most = max(most, len(s.places))
+		s.choices = make([]choice, 0, len(s.belief.Slots))
 		for h := range s.belief.Slots {
-			points = p.choices(points, s, &s.belief.Slots[h])
+			s.choices = p.choices(s.choices, s, &s.belief.Slots[h])
 		}
-		s.choices = points[from:]
+	}
+	for _, at := range []*[]float64{&e.at.share, &e.at.asked, &e.at.rate, &e.at.by} {
+		*at = make([]float64, most)
 	}
 	return e
-}
-
-// ways is in how many ways each number of slots of a server is planned for: two while its speed is in doubt.
-func ways(b *estimate.Belief) int {
-	if b.Doubt > 0 {
-		return 2
-	}
-	return 1
 }
 
 // choices adds what a number of slots means to points: once, or, while the server's speed is in doubt, as it was
@@ -297,12 +276,7 @@ func (e *evaluator) response(at *place, service, wait, square float64) (cost, by
 	perMean := 1 / mean
 	sd := math.Sqrt(at.scv*service*service + square)
 	ratio, cv := mean*perDeadline, sd*perMean
-	var late, byRatio, byCV float64
-	if e.p.Table != nil {
-		late, byRatio, byCV = e.p.Table.Slopes(ratio, cv)
-	} else {
-		late, byRatio, byCV = exact(ratio, cv)
-	}
+	late, byRatio, byCV := e.p.Table.Slopes(ratio, cv)
 	share := e.p.Params.MeanShare
 	if sd > 0 {
 		bySquare = byCV * perMean / (2 * sd)
@@ -312,12 +286,3 @@ func (e *evaluator) response(at *place, service, wait, square float64) (cost, by
 
 // leastWaits is the probability of waiting below which the spread of waits grows no more.
 const leastWaits = 0.05
-
-// exact is the tardiness of a mean of so many deadlines and a coefficient of variation, with its derivatives, without
-// a table.
-func exact(ratio, cv float64) (late, byRatio, byCV float64) {
-	const step = 1e-5
-	at := func(ratio, cv float64) float64 { return objective.Tardiness(ratio, cv*cv*ratio*ratio, 1) }
-	late = at(ratio, cv)
-	return late, (at(ratio*(1+step), cv) - late) / (step * ratio), (at(ratio, cv+step) - late) / step
-}

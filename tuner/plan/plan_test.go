@@ -20,10 +20,12 @@ func known(slots float64, serviceSec ...float64) estimate.Belief {
 	return b
 }
 
+var table = objective.NewTable()
+
 // problem is one group on the servers given, at a share of all their capacity.
 func problem(m Method, use float64, beliefs ...estimate.Belief) *Problem {
 	par := params.Default()
-	p := &Problem{Params: &par, Beliefs: beliefs, ErrorTardiness: objective.DefaultErrorTardiness}
+	p := &Problem{Params: &par, Table: table, Beliefs: beliefs, ErrorTardiness: objective.DefaultErrorTardiness}
 	g, capacity := Group{Method: m, DeadlineSec: 0.06, SCV: 0.3}, 0.0
 	for j := range beliefs {
 		g.Links = append(g.Links, Link{Server: j})
@@ -90,7 +92,7 @@ func TestSolveAgainstBruteForce(t *testing.T) {
 					}
 					want, at := best(p, n)
 					x := p.Solve(p.Proportional())
-					if got := p.Cost(x); got > want+0.02 {
+					if got := p.Cost(x); got > want+0.025 {
 						t.Errorf("got cost %.4f at %.3f, brute force finds %.4f at %.3f", got, x[0], want, at)
 					}
 				})
@@ -102,10 +104,7 @@ func TestSolveAgainstBruteForce(t *testing.T) {
 // drawProblem draws up to three groups on up to five servers.
 func drawProblem(t *rapid.T) *Problem {
 	par := params.Default()
-	p := &Problem{Params: &par, ErrorTardiness: 10}
-	if rapid.Bool().Draw(t, "table") {
-		p.Table = objective.NewTable()
-	}
+	p := &Problem{Params: &par, Table: table, ErrorTardiness: 10}
 	groups, method := rapid.IntRange(1, 3).Draw(t, "groups"), rapid.SampledFrom([]Method{RoundRobin, LeastConn,
 		LeastTime}).Draw(t, "method")
 	for range rapid.IntRange(1, 5).Draw(t, "servers") {

@@ -40,16 +40,16 @@ type Demand struct {
 	RatePerSec []float64 `json:"rate_per_s,omitempty"`
 }
 
-// Loads are those that a plan is made for where nothing is known of what comes: the present one with headroom, and one
-// that nearly fills the servers that do not fail, for what fits a quiet hour only fails when a crowd comes; +Inf of a
-// load that none asks for. In an emergency the present one weighs more.
-func (p *Problem) Loads() (now, full Demand) {
-	full = Demand{Load: max(p.Params.Stress*p.Capacity(), 1), Probability: p.Params.StressShare}
+// Loads are those that a plan is made for where nothing is known of what comes: a load with headroom, 1 being the
+// present one, and one that nearly fills the servers that do not fail, for what fits a quiet hour only fails when a
+// crowd comes; +Inf of a load that none asks for. In an emergency the first one weighs more.
+func (p *Problem) Loads(load float64) (now, full Demand) {
+	full = Demand{Load: max(p.Params.Stress*p.Capacity(), load), Probability: p.Params.StressShare}
 	if p.Urgent {
 		full.Probability = p.Params.UrgentStress
 	}
 	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
-	return Demand{Load: min(p.Params.Headroom, full.Load), Probability: 1 - full.Probability}, full
+	return Demand{Load: min(load*p.Params.Headroom, full.Load), Probability: 1 - full.Probability}, full
 }
 
 // rate is how many requests per second of a group the demand asks for.

@@ -6,7 +6,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"trimtab/objective"
 	"trimtab/tuner/estimate"
 )
 
@@ -65,8 +64,6 @@ func TestALargePoolIsPlannedAsASmallOne(t *testing.T) {
 			many = append(many, trio...)
 		}
 		large := problem(LeastConn, use, many...)
-		small.Table = objective.NewTable()
-		large.Table = small.Table
 		want := small.Cost(small.Solve(small.Proportional())) + math.Log(times)
 		start, got := large.Cost(large.Proportional()), large.Cost(large.Solve(large.Proportional()))
 		if got > want+0.02 {

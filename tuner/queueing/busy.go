@@ -16,7 +16,7 @@ func Busy(inside, c float64, v Flow) float64 {
 		return c
 	}
 	k := v.at(c)
-	if inside < c && k.factor == 0 {
+	if inside < c && k.clockwork() {
 		return inside
 	}
 	// (inside(ρ) − inside)·(1−ρ) = cρ(1−ρ) + ρ·V(ρ) − inside·(1−ρ), V being smooth and bounded up to full use, has its
@@ -24,15 +24,12 @@ func Busy(inside, c float64, v Flow) float64 {
 	// four.
 	low, high := 0.0, math.Min(1, inside/c)
 	rho := high
-	// A power of two above rho spares the logarithm where next to nothing waits.
-	_, above := math.Frexp(rho)
-	if rho < 1 && k.factor > 0 &&
-		k.calm*(1-rho)/max(rho, leastCorrected)-float64(above)*math.Ln2*k.exponent > nothingWaits {
+	if rho < 1 && k.negligible(rho) {
 		return inside
 	}
 	for range busySteps {
 		waits, steep := 0.0, 0.0
-		if k.factor > 0 {
+		if !k.clockwork() {
 			waits, steep = k.bounded(rho, math.Log(rho)), k.steepness(rho)
 		}
 		over := (c*rho-inside)*(1-rho) + rho*waits
@@ -55,8 +52,7 @@ func Busy(inside, c float64, v Flow) float64 {
 }
 
 const (
-	busySteps    = 60   // never reached but by bisection
-	busyEnough   = 1e-4 // utilisation: the step after it is the square of that
-	fullFrom     = 1e9  // requests per slot from which all slots are busy, to the last digit
-	nothingWaits = 14   // −log of a wait in services that is none
+	busySteps  = 60   // never reached but by bisection
+	busyEnough = 1e-4 // utilisation: the step after it is the square of that
+	fullFrom   = 1e9  // requests per slot from which all slots are busy, to the last digit
 )

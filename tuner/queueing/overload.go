@@ -17,9 +17,9 @@ func Planned(rho, c, serviceSec float64, v Flow, horizonSec float64) (waitSec, s
 	}
 	k := v.at(c)
 	switch {
-	case k.factor == 0 && rho <= NearFull:
+	case k.clockwork() && rho <= NearFull:
 		return 0, 0
-	case k.factor == 0:
+	case k.clockwork():
 		return (rho - NearFull) * horizonSec / 2, horizonSec / 2
 	case rho <= NearFull:
 		waitSec = serviceSec * k.wait(rho, math.Log(rho))

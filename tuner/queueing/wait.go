@@ -57,6 +57,18 @@ func (v Flow) calm() float64 {
 	return 2 * free * free / (3 * (v.Arrivals + v.Service))
 }
 
+// clockwork reports whether nothing ever waits below full use.
+func (k curve) clockwork() bool { return k.factor == 0 }
+
+// negligible reports whether next to nothing waits at a rho in (0, 1). A power of two above rho spares its logarithm.
+func (k curve) negligible(rho float64) bool {
+	_, above := math.Frexp(rho)
+	return k.factor > 0 && k.calm*(1-rho)/max(rho, leastCorrected)-float64(above)*math.Ln2*k.exponent > nothingWaits
+}
+
+// nothingWaits is −log of a wait in services that is none.
+const nothingWaits = 14
+
 // wait is Wait for a rho in (0, 1) whose logarithm is at hand.
 func (k curve) wait(rho, log float64) float64 { return k.bounded(rho, log) / (k.slots * (1 - rho)) }
 

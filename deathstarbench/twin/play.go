@@ -1,7 +1,8 @@
-package forecast
+package twin
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -48,38 +49,11 @@ type Forecast struct {
 
 // Play forecasts what holding and a change will bring.
 func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, error) {
-	if err := c.check(hold, change); err != nil {
+	plays, requests, err := c.plays(hold, []Weights{hold, change}, &s, rng)
+	if err != nil {
 		return Forecast{}, err
 	}
-	s.HorizonSec = cmp.Or(s.HorizonSec, 60)
-	s.Samples, s.Requests = cmp.Or(s.Samples, 12), cmp.Or(s.Requests, 40000)
-	stretches := 1.0
-	if c.backlog() { // which takes longer plays, each of two stretches
-		s.Samples, stretches = max(2, s.Samples/3), 2
-	}
-	held := 0.0
-	for _, n := range c.Inside {
-		held += n
-	}
-	each := float64(s.Requests)/float64(2*s.Samples) - held // requests that arrive in a play
-	if !(each > held) {
-		return Forecast{}, fmt.Errorf("forecast: %.0f requests wait, more than can be played", held)
-	}
-	seconds := math.Min(s.HorizonSec, each/stretches/c.rate())
-	out := Forecast{HorizonSec: s.HorizonSec}
-	var plays [2][]played
-	for range s.Samples {
-		w := c.draw(hold, seconds, rng)
-		seed := rng.Uint64()
-		for i, target := range [...]Weights{hold, change} {
-			p, n, err := c.play(&w, hold, target, seconds, &s, seed)
-			if err != nil {
-				return Forecast{}, err
-			}
-			out.Requests += n
-			plays[i] = append(plays[i], p)
-		}
-	}
+	out := Forecast{HorizonSec: s.HorizonSec, Requests: requests, Hold: outcome(plays[0]), Change: outcome(plays[1])}
 	for i := range plays[0] {
 		switch a, b := plays[0][i].p99, plays[1][i].p99; {
 		case b < a:
@@ -88,8 +62,61 @@ func Play(c Case, hold, change Weights, s Settings, rng *rand.Rand) (Forecast, e
 			out.Better += 0.5 / float64(s.Samples)
 		}
 	}
-	out.Hold, out.Change = outcome(plays[0]), outcome(plays[1])
+	sum := out.Better
+	for _, r := range []Range{out.Hold.P99, out.Hold.Mean, out.Change.P99, out.Change.Mean} {
+		sum += r.Low + r.Median + r.High
+	}
+	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return Forecast{}, errors.New("forecast: the times played are no numbers")
+	}
 	return out, nil
+}
+
+// Expect says what weights that are in force will bring.
+func Expect(c Case, inForce Weights, s Settings, rng *rand.Rand) (Outcome, error) {
+	plays, _, err := c.plays(inForce, []Weights{inForce}, &s, rng)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return outcome(plays[0]), nil
+}
+
+// plays plays every sample of a case once for each of the targets that the weights hold are changed to. It sets the
+// defaults of s.
+func (c *Case) plays(hold Weights, targets []Weights, s *Settings, rng *rand.Rand) (plays [][]played, requests int,
+	err error) {
+	if err := c.check(append(targets, hold)...); err != nil {
+		return nil, 0, err
+	}
+	s.HorizonSec = cmp.Or(s.HorizonSec, 60)
+	s.Samples, s.Requests = cmp.Or(s.Samples, 12), cmp.Or(s.Requests, 40000)
+	stretches := 1.0
+	if c.backlog() { // which takes longer plays, each of two stretches
+		s.Samples, stretches = max(2, s.Samples/3), 2
+	}
+	held := 0.0
+	for i := range c.Servers {
+		held += c.Servers[i].Inside
+	}
+	each := float64(s.Requests)/float64(len(targets)*s.Samples) - held // requests that arrive in a play
+	if !(each > held) {
+		return nil, 0, fmt.Errorf("forecast: %.0f requests wait, more than can be played", held)
+	}
+	seconds := math.Min(s.HorizonSec, each/stretches/c.rate())
+	plays = make([][]played, len(targets))
+	for range s.Samples {
+		w := c.draw(hold, seconds, rng)
+		seed := rng.Uint64()
+		for i, target := range targets {
+			p, n, err := c.play(&w, hold, target, seconds, s, seed)
+			if err != nil {
+				return nil, 0, err
+			}
+			requests += n
+			plays[i] = append(plays[i], p)
+		}
+	}
+	return plays, requests, nil
 }
 
 // played is what one play showed, in s.

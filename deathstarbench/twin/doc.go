@@ -1,4 +1,4 @@
-// Package forecast says what a change of weights will bring before it is made: the twin, package sim, is built from
+// Package twin says what a change of weights will bring before it is made: the simulator, package sim, is built from
 // what is believed of the servers, and played from the queues that are believed to stand now, once with the weights in
 // force and once with those of the change.
 //
@@ -17,10 +17,11 @@
 // A play that would cost more than its part of Settings.Requests stops earlier, and stands for the rest of the horizon
 // with its last quarter.
 //
-//	f, err := forecast.Play(c, hold, change, forecast.Settings{HorizonSec: 60}, rng)
+//	f, err := twin.Play(c, hold, change, twin.Settings{HorizonSec: 60}, rng)
 //	f.Change.P99.Median, f.Better // seconds, probability
 //
-// A Score keeps what became of forecasts: Measured compares them with the histogram of the status page.
+// A Watch compares the forecast of the last change with the histogram of the status page; its Score keeps what became
+// of them.
 //
 // The package knows neither how weights are chosen nor NGINX, and changes nothing that it is given.
-package forecast
+package twin

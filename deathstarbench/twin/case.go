@@ -1,4 +1,4 @@
-package forecast
+package twin
 
 import (
 	"fmt"
@@ -10,47 +10,63 @@ import (
 
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
-	"trimtab/tuner/plan"
-	"trimtab/weights"
 )
 
-// Case is what is forecast: a pool as it is believed to stand now.
+// Case is what is forecast: servers and groups that share them, as they are believed to stand now.
 type Case struct {
-	Problem *plan.Problem
-	// Inside are the requests that each server holds now, in the order of Problem.Beliefs.
-	Inside []float64
-	// LoadSD is by how much the load of a group over the horizon may differ from the present one: the standard deviation
-	// of its logarithm, by group; nil: not at all.
-	LoadSD []float64
-	// SCV and SpreadSD are the squared coefficient of variation of service times and the standard deviation of its
-	// logarithm, by group and link; nil: that of the problem, well known.
-	SCV, SpreadSD [][]float64
+	Servers []Server
+	Groups  []Group
 }
 
-// Weights are the settings of the servers of every group, in the order of Problem.Groups and their links.
-type Weights [][]weights.Setting
+// Server is what is believed of one server.
+type Server struct {
+	Slots      []Slots   // that it may have; none: nothing is known of it
+	SD         []float64 // by class: standard deviation of the log of the service time, the slots being given
+	Fail       []float64 // by class: probability that a request fails
+	Inside     float64   // requests that it holds now
+	DonePerSec float64   // that it serves now
+}
+
+// Slots is one number of slots that a server may have.
+type Slots struct {
+	Slots, Probability float64
+	ServiceSec         []float64 // by class, mean
+}
+
+// Group is one upstream group.
+type Group struct {
+	Method     sim.Method
+	RatePerSec float64
+	// LoadSD is by how much the load over the horizon may differ from the present one: the standard deviation of its
+	// logarithm; 0: not at all.
+	LoadSD float64
+	Links  []Link
+}
+
+// Link is one server of a group.
+type Link struct {
+	Server   int     // index into Case.Servers
+	Class    int     // index of the group among the classes of that server
+	SCV      float64 // squared coefficient of variation of service times
+	SpreadSD float64 // standard deviation of its logarithm; 0: it is well known
+}
+
+// Weights are the settings of the servers of every group, in the order of Case.Groups and their links.
+type Weights [][]sim.Setting
 
 // check reports why a case cannot be played.
 func (c *Case) check(w ...Weights) error {
-	p := c.Problem
-	other := func(x [][]float64) bool { return x != nil && len(x) != len(p.Groups) }
-	if len(c.Inside) != len(p.Beliefs) || c.LoadSD != nil && len(c.LoadSD) != len(p.Groups) || other(c.SCV) ||
-		other(c.SpreadSD) {
-		return fmt.Errorf("forecast: %d queues and %d loads of %d servers and %d groups",
-			len(c.Inside), len(c.LoadSD), len(p.Beliefs), len(p.Groups))
-	}
-	for g := range p.Groups {
+	for g := range c.Groups {
 		for _, set := range w {
-			if len(set) != len(p.Groups) || len(set[g]) != len(p.Groups[g].Links) {
-				return fmt.Errorf("forecast: weights of other groups than the %d of the problem", len(p.Groups))
+			if len(set) != len(c.Groups) || len(set[g]) != len(c.Groups[g].Links) {
+				return fmt.Errorf("forecast: weights of other groups than the %d of the case", len(c.Groups))
 			}
-			if !slices.ContainsFunc(set[g], func(s weights.Setting) bool { return !s.Down }) {
+			if !slices.ContainsFunc(set[g], func(s sim.Setting) bool { return !s.Down }) {
 				return fmt.Errorf("forecast: group %d: no server is left", g)
 			}
 		}
-		for _, l := range p.Groups[g].Links {
-			b := &p.Beliefs[l.Server]
-			if len(b.Slots) == 0 {
+		for _, l := range c.Groups[g].Links {
+			if len(c.Servers[l.Server].Slots) == 0 {
 				return fmt.Errorf("forecast: nothing is known of server %d", l.Server)
 			}
 		}
@@ -63,12 +79,13 @@ func (c *Case) check(w ...Weights) error {
 
 // backlog reports whether requests wait at a server that would have room for them if it were not behind.
 func (c *Case) backlog() bool {
-	for j := range c.Problem.Beliefs {
-		if c.Inside[j] > waits*c.Problem.Beliefs[j].MeanSlots()+waitsFew {
-			return true
+	return slices.ContainsFunc(c.Servers, func(s Server) bool {
+		mean := 0.0
+		for _, h := range s.Slots {
+			mean += h.Probability * h.Slots
 		}
-	}
-	return false
+		return s.Inside > waits*mean+waitsFew
+	})
 }
 
 const (
@@ -78,21 +95,20 @@ const (
 
 // drained is how long it takes, in s, until no server of a world has a backlog any more.
 func (c *Case) drained(w *world, target Weights) float64 {
-	p := c.Problem
-	used := make([]float64, len(p.Beliefs)) // slots
-	for g := range p.Groups {
-		if p.Groups[g].Method.LoadAware() { // it sends nothing to who is behind
+	used := make([]float64, len(c.Servers)) // slots
+	for g := range c.Groups {
+		if c.Groups[g].Method != sim.RoundRobin { // it sends nothing to who is behind
 			continue
 		}
-		share := shares(target[g])
-		for i, l := range p.Groups[g].Links {
-			used[l.Server] += p.Groups[g].RatePerSec * share[i] * w.speeds[l.Server][l.Class]
+		share := Shares(target[g])
+		for i, l := range c.Groups[g].Links {
+			used[l.Server] += c.Groups[g].RatePerSec * share[i] * w.speeds[l.Server][l.Class]
 		}
 	}
 	longest := 0.0
-	for j := range p.Beliefs {
+	for j := range c.Servers {
 		slots := float64(w.scenario.Servers[j].Slots)
-		if waiting := c.Inside[j] - slots; waiting > 0 && len(w.speeds[j]) > 0 {
+		if waiting := c.Servers[j].Inside - slots; waiting > 0 && len(w.speeds[j]) > 0 {
 			mean := 0.0
 			for _, v := range w.speeds[j] {
 				mean += v / float64(len(w.speeds[j]))
@@ -106,8 +122,8 @@ func (c *Case) drained(w *world, target Weights) float64 {
 // rate is how many requests arrive per second.
 func (c *Case) rate() float64 {
 	sum := 0.0
-	for i := range c.Problem.Groups {
-		sum += c.Problem.Groups[i].RatePerSec
+	for i := range c.Groups {
+		sum += c.Groups[i].RatePerSec
 	}
 	return sum
 }
@@ -121,18 +137,15 @@ type world struct {
 
 // draw draws a world that lasts so long.
 func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
-	p := c.Problem
 	w := world{scenario: deathstarbench.Scenario{
 		Name: "forecast", Duration: duration(seconds), ControlInterval: duration(seconds),
-		Servers: make([]deathstarbench.Server, len(p.Beliefs)),
-	}}
-	speeds := make([][]float64, len(p.Beliefs))
-	w.speeds = speeds
-	for j := range p.Beliefs {
-		b := &p.Beliefs[j]
+		Servers: make([]deathstarbench.Server, len(c.Servers)),
+	}, speeds: make([][]float64, len(c.Servers))}
+	for j := range c.Servers {
+		b := &c.Servers[j]
 		s := &w.scenario.Servers[j]
 		s.Name, s.QueueLimit = strconv.Itoa(j), deathstarbench.DefaultQueueLimit
-		if len(b.Slots) == 0 { // no group of the problem uses it
+		if len(b.Slots) == 0 { // no group uses it
 			s.Slots = 1
 			continue
 		}
@@ -140,34 +153,31 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 		z := rng.NormFloat64()
 		s.Slots, s.Service = int(h.Slots), map[string]deathstarbench.Duration{}
 		for k, mean := range h.ServiceSec {
-			speeds[j] = append(speeds[j], mean*math.Exp(b.SD[k]*z))
+			w.speeds[j] = append(w.speeds[j], mean*math.Exp(b.SD[k]*z))
 		}
 	}
-	work := make([]float64, len(p.Beliefs))
-	for g := range p.Groups {
-		grp := &p.Groups[g]
+	work := make([]float64, len(c.Servers))
+	for g := range c.Groups {
+		grp := &c.Groups[g]
 		name := strconv.Itoa(g)
 		u := deathstarbench.Upstream{Name: name, Workload: name, Method: string(grp.Method)}
-		share := shares(hold[g])
+		share := Shares(hold[g])
 		load := grp.RatePerSec
-		if c.LoadSD != nil {
-			load *= math.Exp(c.LoadSD[g] * rng.NormFloat64())
+		if grp.LoadSD > 0 {
+			load *= math.Exp(grp.LoadSD * rng.NormFloat64())
 		}
 		for i, l := range grp.Links {
 			s := &w.scenario.Servers[l.Server]
-			u.Servers, u.Weights = append(u.Servers, s.Name), append(u.Weights, hold[g][i].Weight.Int())
-			s.Service[name] = duration(math.Max(speeds[l.Server][l.Class], leastService))
-			scv := grp.SCV
-			if c.SCV != nil {
-				scv = c.SCV[g][i]
-			}
-			if c.SpreadSD != nil {
-				scv *= math.Exp(c.SpreadSD[g][i] * rng.NormFloat64())
+			u.Servers, u.Weights = append(u.Servers, s.Name), append(u.Weights, hold[g][i].Weight)
+			s.Service[name] = duration(math.Max(w.speeds[l.Server][l.Class], leastService))
+			scv := l.SCV
+			if l.SpreadSD > 0 {
+				scv *= math.Exp(l.SpreadSD * rng.NormFloat64())
 			}
 			v := grp.RatePerSec*share[i] + leastRate
 			s.ServiceCV += v * scv
 			work[l.Server] += v
-			if f := p.Beliefs[l.Server].Fail[l.Class]; f > leastFailing {
+			if f := c.Servers[l.Server].Fail[l.Class]; f > leastFailing {
 				w.scenario.Faults = append(w.scenario.Faults, deathstarbench.Fault{
 					Server: s.Name, Kind: deathstarbench.Error, Probability: math.Min(f, 1), Latency: duration(failsAfter),
 					Until: duration(seconds),
@@ -184,7 +194,7 @@ func (c *Case) draw(hold Weights, seconds float64, rng *rand.Rand) world {
 			s.ServiceCV = math.Sqrt(s.ServiceCV / work[j])
 		}
 	}
-	w.held = c.queues(hold, speeds, rng)
+	w.held = c.queues(hold, rng)
 	return w
 }
 
@@ -196,17 +206,16 @@ const (
 )
 
 // queues are the requests that servers hold, by group as the groups fill them.
-func (c *Case) queues(hold Weights, speeds [][]float64, rng *rand.Rand) (out []sim.Held) {
-	p := c.Problem
+func (c *Case) queues(hold Weights, rng *rand.Rand) (out []sim.Held) {
 	type part struct {
 		group   int
 		arrives float64 // per s
 	}
-	parts := make([][]part, len(p.Beliefs))
-	for g := range p.Groups {
-		share := shares(hold[g])
-		for i, l := range p.Groups[g].Links {
-			parts[l.Server] = append(parts[l.Server], part{g, p.Groups[g].RatePerSec*share[i] + leastRate})
+	parts := make([][]part, len(c.Servers))
+	for g := range c.Groups {
+		share := Shares(hold[g])
+		for i, l := range c.Groups[g].Links {
+			parts[l.Server] = append(parts[l.Server], part{g, c.Groups[g].RatePerSec*share[i] + leastRate})
 		}
 	}
 	for j := range parts {
@@ -215,11 +224,11 @@ func (c *Case) queues(hold Weights, speeds [][]float64, rng *rand.Rand) (out []s
 			arrives += v.arrives
 		}
 		for _, v := range parts[j] {
-			n := int(c.Inside[j]*v.arrives/arrives + rng.Float64())
+			n := int(c.Servers[j].Inside*v.arrives/arrives + rng.Float64())
 			if n <= 0 {
 				continue
 			}
-			pace := math.Max(p.Beliefs[j].Done*v.arrives/arrives, leastPace)
+			pace := math.Max(c.Servers[j].DonePerSec*v.arrives/arrives, leastPace)
 			out = append(out, sim.Held{
 				Group: strconv.Itoa(v.group), Server: strconv.Itoa(j), Requests: min(n, deathstarbench.DefaultQueueLimit),
 				Every: time.Duration(1e9 / pace),
@@ -233,12 +242,12 @@ func (c *Case) queues(hold Weights, speeds [][]float64, rng *rand.Rand) (out []s
 // seconds.
 const leastPace = 1.0
 
-// shares are the shares of the requests that weights give under round robin.
-func shares(set []weights.Setting) []float64 {
+// Shares are the shares of the requests that weights give under round robin.
+func Shares(set []sim.Setting) []float64 {
 	out, sum := make([]float64, len(set)), 0.0
 	for i, s := range set {
 		if !s.Down {
-			out[i] = float64(s.Weight.Int())
+			out[i] = float64(s.Weight)
 			sum += out[i]
 		}
 	}
@@ -253,8 +262,8 @@ func (c *Case) settings(w Weights) map[string]map[string]sim.Setting {
 	out := make(map[string]map[string]sim.Setting, len(w))
 	for g := range w {
 		set := make(map[string]sim.Setting, len(w[g]))
-		for i, l := range c.Problem.Groups[g].Links {
-			set[strconv.Itoa(l.Server)] = sim.Setting{Weight: w[g][i].Weight.Int(), Down: w[g][i].Down}
+		for i, l := range c.Groups[g].Links {
+			set[strconv.Itoa(l.Server)] = w[g][i]
 		}
 		out[strconv.Itoa(g)] = set
 	}

@@ -1,4 +1,4 @@
-package forecast
+package twin
 
 import (
 	"fmt"
@@ -9,34 +9,26 @@ import (
 
 	"trimtab/deathstarbench"
 	"trimtab/deathstarbench/sim"
-	"trimtab/tuner/estimate"
-	"trimtab/tuner/plan"
-	"trimtab/weights"
 )
 
 // two returns a case of two servers whose slots and service times are known up to sd, asked for so many requests per
 // second.
-func two(method plan.Method, rate, sd float64, slots ...float64) Case {
-	p := &plan.Problem{Groups: []plan.Group{{Method: method, RatePerSec: rate, SCV: 0.25}}}
-	for i, c := range slots {
-		p.Beliefs = append(p.Beliefs, estimate.Belief{
-			Known: true, Slots: []estimate.Hypothesis{{Slots: c, Probability: 1, ServiceSec: []float64{0.05}}},
-			SD: []float64{sd}, Fail: []float64{0},
-			Done: rate / 2,
+func two(method sim.Method, rate, sd float64, slots ...float64) Case {
+	c := Case{Groups: []Group{{Method: method, RatePerSec: rate}}}
+	for i, n := range slots {
+		c.Servers = append(c.Servers, Server{
+			Slots: []Slots{{Slots: n, Probability: 1, ServiceSec: []float64{0.05}}},
+			SD:    []float64{sd}, Fail: []float64{0}, DonePerSec: rate / 2,
 		})
-		p.Groups[0].Links = append(p.Groups[0].Links, plan.Link{Server: i})
+		c.Groups[0].Links = append(c.Groups[0].Links, Link{Server: i, SCV: 0.25})
 	}
-	return Case{Problem: p, Inside: make([]float64, len(slots))}
+	return c
 }
 
 func of(ws ...int) Weights {
 	out := Weights{nil}
 	for _, w := range ws {
-		weight, err := weights.New(w)
-		if err != nil {
-			panic(err)
-		}
-		out[0] = append(out[0], weights.Setting{Weight: weight})
+		out[0] = append(out[0], sim.Setting{Weight: w})
 	}
 	return out
 }
@@ -52,7 +44,7 @@ func play(t testing.TB, c Case, hold, change Weights, s Settings) Forecast {
 
 func TestForecastTellsGoodChangesFromBadOnes(t *testing.T) {
 	// 4 and 12 slots of 50 ms serve 80 and 240 per second: of 200, half is too much for the first.
-	c := two(plan.RoundRobin, 200, 0.05, 4, 12)
+	c := two(sim.RoundRobin, 200, 0.05, 4, 12)
 	for _, test := range []struct {
 		name         string
 		hold, change Weights
@@ -79,7 +71,7 @@ func TestForecastTellsGoodChangesFromBadOnes(t *testing.T) {
 
 func TestForecastIsWhatTheSimulatorDoes(t *testing.T) {
 	// What is believed is true: the forecast is the long run.
-	for _, method := range []plan.Method{plan.RoundRobin, plan.LeastConn, plan.LeastTime} {
+	for _, method := range []sim.Method{sim.RoundRobin, sim.LeastConn, sim.LeastTime} {
 		t.Run(string(method), func(t *testing.T) {
 			t.Parallel()
 			c := two(method, 200, 0, 4, 12)
@@ -87,7 +79,7 @@ func TestForecastIsWhatTheSimulatorDoes(t *testing.T) {
 			sc := &deathstarbench.Scenario{
 				Duration: duration(600), ControlInterval: duration(600),
 				Upstreams: []deathstarbench.Upstream{{Name: "0", Workload: "0", Servers: []string{"a", "b"},
-					Weights: []int{1, 3}, Method: string(sim.Method(method))}},
+					Weights: []int{1, 3}, Method: string(method)}},
 				Loads: []deathstarbench.Traffic{{Workload: "0", Arrival: "exp", Phases: []deathstarbench.Phase{{Rate: 200}}}},
 			}
 			for i, n := range []int{4, 12} {
@@ -113,9 +105,9 @@ func TestForecastIsWhatTheSimulatorDoes(t *testing.T) {
 }
 
 func TestForecastBeginsWithTheQueuesOfNow(t *testing.T) {
-	c := two(plan.RoundRobin, 100, 0.02, 4, 12)
+	c := two(sim.RoundRobin, 100, 0.02, 4, 12)
 	empty := play(t, c, of(1, 3), of(1, 3), Settings{HorizonSec: 10})
-	c.Inside = []float64{400, 4} // 5 s of work at the first
+	c.Servers[0].Inside, c.Servers[1].Inside = 400, 4 // 5 s of work at the first
 	full := play(t, c, of(1, 3), of(1, 3), Settings{HorizonSec: 10})
 	if full.Hold.P99.Median < 10*empty.Hold.P99.Median || full.Hold.P99.Median < 3 {
 		t.Errorf("p99 behind a queue of 5 s: got %.3f s, %.3f s without it", full.Hold.P99.Median, empty.Hold.P99.Median)
@@ -124,8 +116,8 @@ func TestForecastBeginsWithTheQueuesOfNow(t *testing.T) {
 
 func TestForecastIsLessSureWhenLessIsKnown(t *testing.T) {
 	width := func(r Range) float64 { return math.Log(r.High / r.Low) }
-	sure := play(t, two(plan.RoundRobin, 200, 0.01, 4, 12), of(1, 3), of(1, 3), Settings{})
-	unsure := play(t, two(plan.RoundRobin, 200, 0.3, 4, 12), of(1, 3), of(1, 3), Settings{})
+	sure := play(t, two(sim.RoundRobin, 200, 0.01, 4, 12), of(1, 3), of(1, 3), Settings{})
+	unsure := play(t, two(sim.RoundRobin, 200, 0.3, 4, 12), of(1, 3), of(1, 3), Settings{})
 	if width(unsure.Change.P99) < 1.5*width(sure.Change.P99) {
 		t.Errorf("width of the interval: got %.2f known and %.2f hardly known", width(sure.Change.P99),
 			width(unsure.Change.P99))
@@ -133,9 +125,9 @@ func TestForecastIsLessSureWhenLessIsKnown(t *testing.T) {
 }
 
 func TestForecastKeepsToItsBudgetAndSeed(t *testing.T) {
-	c := two(plan.LeastConn, 5000, 0.1, 96, 128)
-	c.Problem.Beliefs[0].Slots[0].ServiceSec[0] /= 4
-	c.Problem.Beliefs[1].Slots[0].ServiceSec[0] /= 4
+	c := two(sim.LeastConn, 5000, 0.1, 96, 128)
+	c.Servers[0].Slots[0].ServiceSec[0] /= 4
+	c.Servers[1].Slots[0].ServiceSec[0] /= 4
 	a := play(t, c, of(1, 3), of(1, 2), Settings{Requests: 20000})
 	b := play(t, c, of(1, 3), of(1, 2), Settings{Requests: 20000})
 	if a.Requests > 22000 || a.Requests < 18000 {
@@ -151,12 +143,11 @@ func TestForecastRefusesWhatCannotBePlayed(t *testing.T) {
 		name  string
 		spoil func(c *Case, hold, change Weights)
 	}{
-		{"a server of which nothing is known", func(c *Case, _, _ Weights) { c.Problem.Beliefs[1].Slots = nil }},
-		{"queues too long to be played", func(c *Case, _, _ Weights) { c.Inside[0] = 30000 }},
-		{"a queue that is not a number", func(c *Case, _, _ Weights) { c.Inside[0] = math.NaN() }},
-		{"no load", func(c *Case, _, _ Weights) { c.Problem.Groups[0].RatePerSec = 0 }},
-		{"a load that is not a number", func(c *Case, _, _ Weights) { c.Problem.Groups[0].RatePerSec = math.NaN() }},
-		{"a queue too few", func(c *Case, _, _ Weights) { c.Inside = c.Inside[:1] }},
+		{"a server of which nothing is known", func(c *Case, _, _ Weights) { c.Servers[1].Slots = nil }},
+		{"queues too long to be played", func(c *Case, _, _ Weights) { c.Servers[0].Inside = 30000 }},
+		{"a queue that is not a number", func(c *Case, _, _ Weights) { c.Servers[0].Inside = math.NaN() }},
+		{"no load", func(c *Case, _, _ Weights) { c.Groups[0].RatePerSec = 0 }},
+		{"a load that is not a number", func(c *Case, _, _ Weights) { c.Groups[0].RatePerSec = math.NaN() }},
 		{"weights of other servers", func(_ *Case, _, change Weights) { change[0] = change[0][:1] }},
 		{"a change that leaves nobody", func(_ *Case, _, change Weights) {
 			change[0][0].Down,
@@ -164,7 +155,7 @@ func TestForecastRefusesWhatCannotBePlayed(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, hold, change := two(plan.RoundRobin, 100, 0.1, 4, 8), of(1, 1), of(1, 2)
+			c, hold, change := two(sim.RoundRobin, 100, 0.1, 4, 8), of(1, 1), of(1, 2)
 			test.spoil(&c, hold, change)
 			if _, err := Play(c, hold, change, Settings{}, rand.New(rand.NewPCG(1, 2))); err == nil {
 				t.Error("got no error")
@@ -218,20 +209,20 @@ func TestQuantileOfBuckets(t *testing.T) {
 }
 
 func TestMeasuredWantsEnoughToCompare(t *testing.T) {
-	var m Measured
-	m.Add([]float64{10, 20}, []uint64{50, 100}, 100)
-	if _, ok := m.P99(); ok {
+	var m measured
+	m.add([]float64{10, 20}, []uint64{50, 100}, 100)
+	if _, ok := m.p99(); ok {
 		t.Error("100 response times: got a 99th percentile")
 	}
-	m.Add([]float64{10, 30}, []uint64{50, 900}, 900) // other bounds
-	m.Add([]float64{10, 20}, []uint64{50, 100}, 100)
-	if p99, ok := m.P99(); !ok || p99 < 0.0195 || p99 > 0.02 {
+	m.add([]float64{10, 30}, []uint64{50, 900}, 900) // other bounds
+	m.add([]float64{10, 20}, []uint64{50, 100}, 100)
+	if p99, ok := m.p99(); !ok || p99 < 0.0195 || p99 > 0.02 {
 		t.Errorf("200 response times: got %v, %t", p99, ok)
 	}
 }
 
 func BenchmarkPlay(b *testing.B) {
-	for _, method := range []plan.Method{plan.RoundRobin, plan.LeastConn, plan.LeastTime} {
+	for _, method := range []sim.Method{sim.RoundRobin, sim.LeastConn, sim.LeastTime} {
 		for _, servers := range []int{4, 32, 256} {
 			b.Run(fmt.Sprintf("%s/%d", method, servers), func(b *testing.B) {
 				slots, hold, change := make([]float64, servers), make([]int, servers), make([]int, servers)

@@ -1,4 +1,4 @@
-package forecast
+package twin
 
 import (
 	"fmt"
@@ -69,10 +69,63 @@ func (s *Score) Covered() float64 {
 	return n / math.Max(1, float64(len(s.Inside)))
 }
 
-// Measured collects the response times that the status page shows over the horizon of a forecast. The zero value is
-// empty.
-type Measured struct {
-	Seconds    float64 // so far
+// Watch follows the forecast of the last change until it can be judged. The zero value follows none, and has judged
+// none.
+type Watch struct {
+	Score
+	forecast *Forecast // nil: none
+	measured measured
+}
+
+// Begin follows the forecast of a change that is made; nil: there is none. The one before can be judged no more.
+func (w *Watch) Begin(f *Forecast) {
+	w.Drop()
+	w.forecast, w.measured = f, measured{}
+}
+
+// Drop gives up the forecast that is followed, for something else has changed.
+func (w *Watch) Drop() {
+	if w.forecast != nil {
+		w.Score.Dropped++
+		w.forecast = nil
+	}
+}
+
+// Add counts a histogram that the status page shows: of count response times, buckets[i] are at most boundsMsec[i]
+// long.
+func (w *Watch) Add(boundsMsec []float64, buckets []uint64, count uint64) {
+	if w.forecast != nil {
+		w.measured.add(boundsMsec, buckets, count)
+	}
+}
+
+// Pass lets an interval pass whose histograms were added. It returns for how long the forecast has been followed, and
+// when its horizon is over the 99th percentile that came true, in s; 0: it is not, or cannot be judged. Open is false
+// when none was followed.
+func (w *Watch) Pass(seconds float64) (sec, p99 float64, open bool) {
+	f := w.forecast
+	if f == nil {
+		return 0, 0, false
+	}
+	if w.measured.seconds += seconds; w.measured.seconds < f.HorizonSec {
+		return w.measured.seconds, 0, true
+	}
+	p99, ok := w.measured.p99()
+	if !ok || f.Change.Shown.Median <= 0 {
+		w.Drop()
+		return w.measured.seconds, 0, true
+	}
+	w.Score.Add(f.Change.Shown, p99)
+	w.forecast = nil
+	if math.IsNaN(p99) || math.IsInf(p99, 0) { // a page may count answers without their times
+		p99 = 0
+	}
+	return w.measured.seconds, p99, true
+}
+
+// measured collects the response times that the status page shows over the horizon of a forecast.
+type measured struct {
+	seconds    float64 // so far
 	bounds     []float64
 	cumulative []float64
 	count      float64
@@ -81,9 +134,8 @@ type Measured struct {
 // leastMeasured is the fewest response times whose 99th percentile is worth comparing.
 const leastMeasured = 200
 
-// Add counts a histogram: of count response times, buckets[i] are at most boundsMsec[i] long. Histograms with other
-// bounds than the first are left out.
-func (m *Measured) Add(boundsMsec []float64, buckets []uint64, count uint64) {
+// add counts a histogram. Those with other bounds than the first are left out.
+func (m *measured) add(boundsMsec []float64, buckets []uint64, count uint64) {
 	if len(boundsMsec) == 0 || len(boundsMsec) != len(buckets) {
 		return
 	}
@@ -99,8 +151,8 @@ func (m *Measured) Add(boundsMsec []float64, buckets []uint64, count uint64) {
 	m.count += float64(count)
 }
 
-// P99 is the 99th percentile in s; ok is false of too few response times.
-func (m *Measured) P99() (seconds float64, ok bool) {
+// p99 is the 99th percentile in s; ok is false of too few response times.
+func (m *measured) p99() (seconds float64, ok bool) {
 	if m.count < leastMeasured {
 		return 0, false
 	}
