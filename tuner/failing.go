@@ -8,6 +8,7 @@ import (
 	"trimtab/tuner/gate"
 	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
+	"trimtab/tuner/queueing"
 )
 
 const (
@@ -154,7 +155,7 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 				ejected--
 				live++
 			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
-			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || !p.pays(problem, l):
+			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || problem.Capacity()*queueing.NearFull < 1 && !p.pays(problem, l):
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:
 				out = append(out, l)

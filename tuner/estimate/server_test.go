@@ -279,6 +279,57 @@ func TestASpeedThatHoldsIsNoChange(t *testing.T) {
 	}
 }
 
+// What shows of slots while nothing moves is the same over and over.
+func TestWhatStandsStillIsLittleEvidenceOfSlots(t *testing.T) {
+	surprise := func(doubted float64) float64 { // of the slots that are believed most
+		a := newAlone(1)
+		for i := range 60 {
+			a.Observe(&a.par, 3, doubted, poisson, []estimate.Reading{{DonePerSec: 90, ResponseSec: 0.08 + 0.02*float64(i%2),
+				Count: 270}})
+		}
+		most := 0.0
+		for _, h := range estimate.Believe(&a.par, []estimate.Member{a.Member}, 1)[0].Slots {
+			most = max(most, h.Probability)
+		}
+		return most
+	}
+	if once, often := surprise(10), surprise(1); !(once < often) {
+		t.Errorf("got the likeliest slots with %.2f from what stands still, and %.2f from what is new, want less", once, often)
+	}
+}
+
+// Some servers differ more from one interval to the next than any model says. What is usual there is no change; what is
+// far beyond it still is.
+func TestAServerThatAlwaysVariesHasNotChanged(t *testing.T) {
+	const long = 1200
+	alarms, missed := 0, 0
+	for seed := range uint64(10) {
+		for _, spread := range []float64{0.2, 0.45} { // standard deviation between intervals
+			a := newAlone(seed)
+			varies := func(by float64) bool {
+				a.shows(100, by*0.020*math.Exp(spread*a.rng.NormFloat64()), 300)
+				return a.Changed()
+			}
+			for i := range long {
+				if varies(1) && i > long/2 {
+					alarms++
+				}
+			}
+			found := spread > 0.2
+			for range 10 {
+				found = varies(8) || found
+			}
+			if !found {
+				missed++
+			}
+		}
+	}
+	if alarms > 3 || missed > 1 {
+		t.Errorf("got %d alarms in 20 half hours in which nothing changed, and %d of 10 servers that are eight times as slow "+
+			"missed, want 3 and 1 at most", alarms, missed)
+	}
+}
+
 // Two classes at a saturated server, the second with three completions: how capacity is split between them comes from
 // what is typical of each, not from those three.
 func TestFewCompletionsProveLittle(t *testing.T) {

@@ -1,0 +1,73 @@
+package tuner_test
+
+import (
+	"testing"
+	"time"
+
+	"trimtab/deathstarbench"
+	"trimtab/tuner"
+)
+
+// ejecting lets a tuner mark servers down where weights do not keep requests away from them.
+func ejecting(c *tuner.Config) { c.EjectIdle = true }
+
+// The rest of a pool that is asked for two thirds of what it serves can carry what a server fails, and nearly all of it
+// is carried there: the plain method sends the one that fails at once ever more.
+func TestAServerThatFailsAtOnceIsEjected(t *testing.T) {
+	for _, method := range []string{"least_conn", "least_time"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, scenario(t, "fast-failures"), 1, method)
+			for _, iv := range run(t, w, tunerFor(t, scenario(t, "fast-failures"), method, ejecting)) {
+				if iv.end > 54*time.Second && iv.end <= 66*time.Second && iv.errors > 0.02 {
+					t.Errorf("at %v: %.1f %% errors, want at most 2 %%", iv.end, 100*iv.errors)
+				}
+			}
+		})
+	}
+}
+
+// One of two servers dies, and the other, asked for more than it serves, refuses what it cannot hold: to mark it down as
+// well would be an outage.
+func TestTheLastServerThatAnswersIsNotEjected(t *testing.T) {
+	sc := servers([]int{6, 6}, []float64{1, 1}, 0.75, 2*time.Minute)
+	for i := range sc.Servers {
+		sc.Servers[i].QueueLimit = 20
+	}
+	sc.Faults = []deathstarbench.Fault{{Server: "s01", Kind: deathstarbench.Down, At: ms(60_000), Until: ms(105_000)}}
+	out := 0
+	for seed := range uint64(5) {
+		w := newWorld(t, sc, 1+seed, "least_conn")
+		for _, iv := range run(t, w, tunerFor(t, sc, "least_conn", ejecting)) {
+			if iv.errors > 0.6 {
+				out++
+			}
+		}
+	}
+	if out > 5 {
+		t.Errorf("got %d intervals without service in 5 runs, want one for each at most", out)
+	}
+}
+
+// While one of three servers is out for its failures the others begin to fail everything: it is let back before its time.
+func TestAnEjectedServerIsLetBackWhenAllOthersFail(t *testing.T) {
+	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.4, 2*time.Minute)
+	fault := func(server string, at, until float64) deathstarbench.Fault {
+		return deathstarbench.Fault{Server: server, Kind: deathstarbench.Error, Probability: 1, Latency: ms(1), At: ms(at),
+			Until: ms(until)}
+	}
+	sc.Faults = []deathstarbench.Fault{fault("s00", 60_000, 64_000), fault("s01", 69_000, 110_000),
+		fault("s02", 69_000, 110_000)}
+	w := newWorld(t, sc, 1, "least_conn")
+	ejected := false
+	for _, iv := range run(t, w, tunerFor(t, sc, "least_conn", ejecting)) {
+		down := iv.weights["compose_backend"]["s00"].Down
+		ejected = ejected || down
+		if iv.end >= 78*time.Second && down {
+			t.Fatalf("at %v: the only server that answers is out", iv.end)
+		}
+	}
+	if !ejected {
+		t.Error("the first server that fails was not ejected: nothing to let back")
+	}
+}
