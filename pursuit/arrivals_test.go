@@ -29,7 +29,7 @@ func TestWhatArrivesAtAQueue(t *testing.T) {
 			for _, sec := range c.before {
 				x.arrived(1000, sec, 3, 1000)
 			}
-			got := x.arrived(c.finished, c.sec, 3, c.was)
+			got, _ := x.arrived(c.finished, c.sec, 3, c.was)
 			if !(got >= c.low-1e-9 && got <= c.up+1e-9) || math.IsNaN(x.end) {
 				t.Errorf("got %.1f requests, want %.0f to %.0f", got, c.low, c.up)
 			}

@@ -94,12 +94,14 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	held := make([]float64, len(out))
 	for k := range pool.Groups {
 		name := pool.Groups[k].Name
-		held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * p.courses[name].end
-		if !pool.Groups[k].Method.LoadAware() {
-			held[k] = 0
-			for j := range pool.Servers {
-				held[k] += p.quietOf(pool.Servers[j].Address, name).held
-			}
+		done, end := 0.0, 0.0
+		for j := range pool.Servers {
+			q := p.quietOf(pool.Servers[j].Address, name)
+			held[k] += q.held
+			done, end = done+q.done, end+q.done*q.course.end
+		}
+		if pool.Groups[k].Method.LoadAware() {
+			held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * end / math.Max(done, 1e-9)
 		}
 		inside += held[k]
 	}

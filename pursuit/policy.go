@@ -30,7 +30,6 @@ type Policy struct {
 	tuner *tuner.Tuner
 
 	offered map[string]*arrivals
-	courses map[string]*course
 	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
 	shown   map[string]shown // by server
@@ -71,8 +70,9 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{},
-		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
+	p := &Policy{cfg: cfg, tuner: t,
+		offered: map[string]*arrivals{},
+		quiet:   map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
 		left: map[string]bool{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
@@ -193,25 +193,28 @@ func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds floa
 		a := p.offered[g.Name]
 		if a == nil {
 			a = &arrivals{}
-			p.offered[g.Name], p.courses[g.Name] = a, &course{}
+			p.offered[g.Name] = a
 		}
-		finished, spent := float64(g.Requests()), 0.0
-		for _, peer := range g.Peers {
-			spent += float64(peer.ResponseMsec) / 1e3
-		}
-		was := a.perSec() * (1 - p.levels.Blocked[g.Name]) * seconds
-		blocked := p.levels.Blocked[g.Name]
-		offered := p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was) + float64(g.Refused)
-		if p.courses[g.Name].end > 0 && blocked >= refusedEnough { // who is refused waits at no server
-			offered = float64(g.Refused) / blocked
-		}
-		a.observe(offered, seconds)
-		total := 0
+		blocked, total := p.levels.Blocked[g.Name], 0
 		for _, peer := range g.Peers {
 			if s := inForce[g.Name][peer.Server]; !s.Down {
 				total += s.Weight.Int()
 			}
 		}
+		offered, queues := float64(g.Refused), false
+		for j := range g.Peers {
+			peer, sent := &g.Peers[j], 0.0
+			if set := inForce[g.Name][peer.Server]; !set.Down {
+				sent = a.perSec() * (1 - blocked) * float64(set.Weight.Int()) / float64(max(total, 1))
+			}
+			came, waits := p.quietOf(peer.Server, g.Name).course.arrived(float64(peer.Requests),
+				float64(peer.ResponseMsec)/math.Max(float64(peer.Requests), 1)/1e3, seconds, sent*seconds)
+			offered, queues = offered+came, queues || waits
+		}
+		if queues && blocked >= refusedEnough { // who is refused waits at no server
+			offered = float64(g.Refused) / blocked
+		}
+		a.observe(offered, seconds)
 		for j, peer := range g.Peers {
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&counted.Groups[i].Peers[j]) {
