@@ -98,7 +98,7 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 		for j := range pool.Servers {
 			q := p.quietOf(pool.Servers[j].Address, name)
 			held[k] += q.held
-			done, end = done+q.done, end+q.done*q.course.end
+			done, end = done+q.done, end+q.done*q.end
 		}
 		if pool.Groups[k].Method.LoadAware() {
 			held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * end / math.Max(done, 1e-9)

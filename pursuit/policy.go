@@ -206,21 +206,12 @@ func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds floa
 				total += s.Weight.Int()
 			}
 		}
+		sent := make([]float64, len(g.Peers)) // part of what is let in
 		offered, queues := float64(g.Refused), false
-		for j := range g.Peers {
-			peer, sent := &g.Peers[j], 0.0
-			if set := inForce[g.Name][peer.Server]; !set.Down {
-				sent = a.perSec() * (1 - blocked) * float64(set.Weight.Int()) / float64(max(total, 1))
-			}
-			came, waits := p.quietOf(peer.Server, g.Name).course.arrived(float64(peer.Requests),
-				float64(peer.ResponseMsec)/math.Max(float64(peer.Requests), 1)/1e3, seconds, sent*seconds)
-			offered, queues = offered+came, queues || waits
-		}
-		if queues && blocked >= refusedEnough { // who is refused waits at no server
-			offered = float64(g.Refused) / blocked
-		}
-		a.observe(offered, seconds)
 		for j, peer := range g.Peers {
+			if set := inForce[g.Name][peer.Server]; !set.Down {
+				sent[j] = (1 - blocked) * float64(set.Weight.Int()) / float64(max(total, 1))
+			}
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&counted.Groups[i].Peers[j]) {
 				n -= float64(peer.Responses[3])
@@ -233,8 +224,16 @@ func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds floa
 			seen[peer.Server] = append(seen[peer.Server], c)
 			q := p.quietOf(peer.Server, g.Name)
 			q.observe(c, seconds)
+			came, waits := q.arrived(float64(peer.Requests), seconds, a.perSec()*sent[j]*seconds)
+			offered, queues = offered+came, queues || waits
+		}
+		if queues && blocked >= refusedEnough { // who is refused waits at no server
+			offered = float64(g.Refused) / blocked
+		}
+		a.observe(offered, seconds)
+		for j, peer := range g.Peers {
 			if set := inForce[g.Name][peer.Server]; !set.Down {
-				q.queue(a.perSec()*(1-blocked)*float64(set.Weight.Int())/float64(max(total, 1)), seconds)
+				p.quietOf(peer.Server, g.Name).queue(a.perSec()*sent[j], seconds)
 			}
 		}
 	}
