@@ -3,6 +3,7 @@ package pursuit
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"trimtab/tuner"
 	"trimtab/weights"
@@ -235,6 +236,12 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief) {
 	slots := int(math.Min(float64(srv.Slots), is.high))
 	if !is.queued { // of one that was full since it is known nobody knows what a request takes without waiting
 		slots = max(slots, int(is.low))
+	}
+	// Light use never shows what else is there: while some are refused, one slot more than is known is tried.
+	if !is.queued && math.IsInf(is.high, 1) && slices.ContainsFunc(pool.Groups, func(g tuner.GroupBelief) bool {
+		return p.levels.Blocked[g.Name] > 0
+	}) {
+		slots = max(slots, int(is.low)+1)
 	}
 	if slots == srv.Slots {
 		return
