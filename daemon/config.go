@@ -186,8 +186,8 @@ func Defaults() *Config {
 		strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner, c.Tuner.Eject = "tuned", ejectIdle
 	c.Regimes.Observe = Span(30 * time.Minute)
-	c.Objective.Watch, c.Objective.MinGain, c.Objective.Status, c.Objective.RetryAfter = Span(time.Minute), 0.01, 503,
-		Span(time.Second)
+	c.Objective.Watch, c.Objective.MinGain, c.Objective.MissPrice = Span(time.Minute), 0.01, 0.05
+	c.Objective.Status, c.Objective.RetryAfter = 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second),
 		Span(30*time.Second)
 	c.Fleet.CA, c.Fleet.Cert, c.Fleet.Key = fleetDir+"/ca.pem", fleetDir+"/node.pem", fleetDir+"/node.key"

@@ -21,15 +21,6 @@ const (
 	dispersionLeast  = 0.02
 )
 
-// course follows how long answers take, to tell what arrives at servers that do not keep up: what they finish is not
-// what they are sent.
-type course struct {
-	base  float64 // response time without waiting, s: the least of late
-	last  float64 // of the interval before, s
-	weigh bool    // last is known
-	end   float64 // of who would come now, as far as the last two intervals tell, s; 0: nothing waits
-}
-
 const (
 	baseMemory   = 3600.0 // s in which a response time that is never reached again is forgotten
 	chanceOfBase = 0.9    // of a response time without waiting, down to which a lower one is chance
@@ -45,9 +36,11 @@ const (
 type quiet struct {
 	base float64 // s: the least mean of late
 	done float64 // per s
+	did  float64 // and in the one before
 	took float64 // s: mean response time of the last interval
 	last float64 // s: and of the one before
 	held float64 // requests at the server at the end of the last interval, where most of them wait; else 0
+	end  float64 // s that who would come now takes, as far as the last two intervals tell; 0: nothing waits
 	sent []span  // the last one first
 }
 
@@ -78,13 +71,13 @@ func (q *quiet) queue(sent, seconds float64) {
 		left -= part
 	}
 	q.held = math.Max(0, came-q.done*seconds/2)
-	if q.held == 0 && q.took >= q.last { // answers take ever longer: more came than was thought
+	if q.held == 0 && q.took >= q.last && q.done >= finishesAsMany*q.did { // ever longer: more came than was thought
 		q.held = sent * q.took
 	}
 }
 
 func (q *quiet) observe(c seenClass, seconds float64) {
-	q.done, q.last, q.took = c.perSec, q.took, c.responseSec
+	q.did, q.done, q.last, q.took = q.done, c.perSec, q.took, c.responseSec
 	if !(c.responseSec > 0) {
 		return
 	}
@@ -99,36 +92,30 @@ func (q *quiet) observe(c seenClass, seconds float64) {
 	q.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(c.responseSec, waitsAsLong*q.base) - q.base)
 }
 
-// arrived is how many requests arrived in an interval in which so many were finished, after sec seconds each on
-// average. While most of that is waiting, the response time of who leaves a queue grows by 1 − X/λ per second, X being
-// what is finished and λ what arrives. In the first interval of a queue the mean is of who came before it too, so that
-// it grew by once to twice as much: there, as many are taken to arrive as before, was, as far as that goes with either,
-// unless as many are finished: servers that lost nothing have a queue because more arrives.
-func (c *course) arrived(finished, sec, seconds, was float64) float64 {
-	if !(finished > 0) || !(sec > 0) {
-		return finished
+// arrived is how many requests came in the interval that was observed last, in which so many were finished. While most
+// of the response time is waiting, that of who leaves a queue grows by 1 − X/λ per second, X being what is finished and
+// λ what arrives. In the first interval of a queue the mean is of who came before it too, so that it grew by once to
+// twice as much: there, as many are taken to arrive as before, was, as far as that goes with either, unless as many are
+// finished: a server that lost nothing has a queue because more arrives. waits says that what was finished is not what
+// came.
+func (q *quiet) arrived(finished, seconds, was float64) (came float64, waits bool) {
+	q.end = 0
+	if !(finished > 0) || !(q.took > 0) || !(q.last > 0) || math.Max(q.took, q.last) < waitsAsLong*q.base {
+		return finished, false
 	}
-	if c.base == 0 || sec < c.base {
-		c.base = sec
-	} else {
-		c.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(sec, waitsAsLong*c.base) - c.base)
+	grew := q.took - q.last
+	by := func(growth float64) float64 {
+		return finished / (1 - math.Max(-1, math.Min(growsMost, growth/seconds)))
 	}
-	last := c.last
-	known := c.weigh
-	c.last, c.weigh, c.end = sec, true, 0
-	if !known || math.Max(sec, last) < waitsAsLong*c.base {
-		return finished
+	if q.last >= waitsAsLong*q.base {
+		q.end = math.Max(0, q.took+grew/2)
+		return by(grew), true
 	}
-	slope := func(growth float64) float64 { return math.Max(-1, math.Min(growsMost, growth/seconds)) }
-	if last < waitsAsLong*c.base {
-		c.end = 2*sec - last
-		if finished >= finishesAsMany*was {
-			return finished / (1 - slope(2*(sec-last)))
-		}
-		return math.Max(finished/(1-slope(sec-last)), math.Min(was, finished/(1-slope(2*(sec-last)))))
+	q.end = q.took + grew
+	if finished >= finishesAsMany*was {
+		return by(2 * grew), true
 	}
-	c.end = math.Max(0, sec+(sec-last)/2)
-	return finished / (1 - slope(sec-last))
+	return math.Max(by(grew), math.Min(was, by(2*grew))), true
 }
 
 // observe takes in the requests of an interval.

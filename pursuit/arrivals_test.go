@@ -25,12 +25,13 @@ func TestWhatArrivesAtAQueue(t *testing.T) {
 		{"the queue shrinks", []float64{0.03, 2.4}, 1.2, 600, 900, 425, 430},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var x course
+			var q quiet
 			for _, sec := range c.before {
-				x.arrived(1000, sec, 3, 1000)
+				q.observe(seenClass{perSec: 1000.0 / 3, responseSec: sec, count: 1000}, 3)
 			}
-			got := x.arrived(c.finished, c.sec, 3, c.was)
-			if !(got >= c.low-1e-9 && got <= c.up+1e-9) || math.IsNaN(x.end) {
+			q.observe(seenClass{perSec: c.finished / 3, responseSec: c.sec, count: c.finished}, 3)
+			got, _ := q.arrived(c.finished, 3, c.was)
+			if !(got >= c.low-1e-9 && got <= c.up+1e-9) || math.IsNaN(q.end) {
 				t.Errorf("got %.1f requests, want %.0f to %.0f", got, c.low, c.up)
 			}
 		})

@@ -3,6 +3,7 @@ package pursuit
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"trimtab/tuner"
 	"trimtab/weights"
@@ -94,12 +95,14 @@ func (p *Policy) backlog(pool *tuner.PoolBelief) []float64 {
 	held := make([]float64, len(out))
 	for k := range pool.Groups {
 		name := pool.Groups[k].Name
-		held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * p.courses[name].end
-		if !pool.Groups[k].Method.LoadAware() {
-			held[k] = 0
-			for j := range pool.Servers {
-				held[k] += p.quietOf(pool.Servers[j].Address, name).held
-			}
+		done, end := 0.0, 0.0
+		for j := range pool.Servers {
+			q := p.quietOf(pool.Servers[j].Address, name)
+			held[k] += q.held
+			done, end = done+q.done, end+q.done*q.end
+		}
+		if pool.Groups[k].Method.LoadAware() {
+			held[k] = p.offered[name].perSec() * (1 - p.levels.Blocked[name]) * end / math.Max(done, 1e-9)
 		}
 		inside += held[k]
 	}
@@ -233,6 +236,12 @@ func (p *Policy) fullOne(srv *Server, pool *tuner.PoolBelief) {
 	slots := int(math.Min(float64(srv.Slots), is.high))
 	if !is.queued { // of one that was full since it is known nobody knows what a request takes without waiting
 		slots = max(slots, int(is.low))
+	}
+	// Light use never shows what else is there: while some are refused, one slot more than is known is tried.
+	if !is.queued && math.IsInf(is.high, 1) && slices.ContainsFunc(pool.Groups, func(g tuner.GroupBelief) bool {
+		return p.levels.Blocked[g.Name] > 0
+	}) {
+		slots = max(slots, int(is.low)+1)
 	}
 	if slots == srv.Slots {
 		return

@@ -101,3 +101,15 @@ func TestRequestsThatWaitAreCounted(t *testing.T) {
 		})
 	}
 }
+
+// Who leaves a queue as it ends has waited as long as those before: it is no longer there when fewer were served.
+func TestAQueueThatEndedIsNotCounted(t *testing.T) {
+	var q quiet
+	for _, v := range []struct{ done, took, sent float64 }{{175, 0.03, 175}, {134, 0.345, 175}, {107, 0.371, 69}} {
+		q.observe(seenClass{perSec: v.done, responseSec: v.took, count: 3 * v.done}, 3)
+		q.queue(v.sent, 3)
+	}
+	if q.held != 0 {
+		t.Errorf("got %.0f requests, want none", q.held)
+	}
+}

@@ -15,22 +15,23 @@ import (
 )
 
 const (
-	defaultWatch   = time.Minute
-	defaultMinGain = 0.01
-	believedWorlds = 3    // that plans are averaged over, while numbers of slots are not known
-	loadStep       = 0.05 // in the logarithm of a load: plans are made for loads as far apart,
-	loadBand       = 0.04 // and the load is another one when it is further from the one that was planned for
-	refusedEnough  = 0.2  // share from which those who are refused say how many are offered
-	movedBelief    = 0.01 // in the logarithm of a service time: beliefs that moved further want a new plan
+	defaultWatch     = time.Minute
+	defaultMinGain   = 0.01
+	defaultMissPrice = 0.05
+	believedWorlds   = 3    // that plans are averaged over, while numbers of slots are not known
+	loadStep         = 0.05 // in the logarithm of a load: plans are made for loads as far apart,
+	loadBand         = 0.04 // and the load is another one when it is further from the one that was planned for
+	refusedEnough    = 0.2  // share from which those who are refused say how many are offered
+	movedBelief      = 0.01 // in the logarithm of a service time: beliefs that moved further want a new plan
 )
 
 // Policy pursues an objective. It is used by one goroutine.
 type Policy struct {
-	cfg   Config
-	tuner *tuner.Tuner
+	cfg    Config
+	wanted objective.Objective // what plans are made for: Config.Objective and MissPrice
+	tuner  *tuner.Tuner
 
 	offered map[string]*arrivals
-	courses map[string]*course
 	quiet   map[string]map[string]*quiet // by server and upstream
 	servers map[string]*given
 	shown   map[string]shown // by server
@@ -67,12 +68,16 @@ func New(cfg Config) (*Policy, error) {
 	if cfg.MinGain == 0 {
 		cfg.MinGain = defaultMinGain
 	}
+	if cfg.MissPrice == 0 {
+		cfg.MissPrice = defaultMissPrice
+	}
 	t, err := tuner.New(cfg.Tuner)
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{}, courses: map[string]*course{},
-		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
+	p := &Policy{cfg: cfg, wanted: objective.WithMissPrice(cfg.Objective, max(cfg.MissPrice, 0)), tuner: t,
+		offered: map[string]*arrivals{},
+		quiet:   map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
 		left: map[string]bool{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
@@ -193,26 +198,20 @@ func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds floa
 		a := p.offered[g.Name]
 		if a == nil {
 			a = &arrivals{}
-			p.offered[g.Name], p.courses[g.Name] = a, &course{}
+			p.offered[g.Name] = a
 		}
-		finished, spent := float64(g.Requests()), 0.0
-		for _, peer := range g.Peers {
-			spent += float64(peer.ResponseMsec) / 1e3
-		}
-		was := a.perSec() * (1 - p.levels.Blocked[g.Name]) * seconds
-		blocked := p.levels.Blocked[g.Name]
-		offered := p.courses[g.Name].arrived(finished, spent/math.Max(finished, 1), seconds, was) + float64(g.Refused)
-		if p.courses[g.Name].end > 0 && blocked >= refusedEnough { // who is refused waits at no server
-			offered = float64(g.Refused) / blocked
-		}
-		a.observe(offered, seconds)
-		total := 0
+		blocked, total := p.levels.Blocked[g.Name], 0
 		for _, peer := range g.Peers {
 			if s := inForce[g.Name][peer.Server]; !s.Down {
 				total += s.Weight.Int()
 			}
 		}
+		sent := make([]float64, len(g.Peers)) // part of what is let in
+		offered, queues := float64(g.Refused), false
 		for j, peer := range g.Peers {
+			if set := inForce[g.Name][peer.Server]; !set.Down {
+				sent[j] = (1 - blocked) * float64(set.Weight.Int()) / float64(max(total, 1))
+			}
 			n := float64(peer.Requests) - float64(peer.Responses.Errors())
 			if objective.GaveUp(&counted.Groups[i].Peers[j]) {
 				n -= float64(peer.Responses[3])
@@ -225,8 +224,16 @@ func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds floa
 			seen[peer.Server] = append(seen[peer.Server], c)
 			q := p.quietOf(peer.Server, g.Name)
 			q.observe(c, seconds)
+			came, waits := q.arrived(float64(peer.Requests), seconds, a.perSec()*sent[j]*seconds)
+			offered, queues = offered+came, queues || waits
+		}
+		if queues && blocked >= refusedEnough { // who is refused waits at no server
+			offered = float64(g.Refused) / blocked
+		}
+		a.observe(offered, seconds)
+		for j, peer := range g.Peers {
 			if set := inForce[g.Name][peer.Server]; !set.Down {
-				q.queue(a.perSec()*(1-blocked)*float64(set.Weight.Int())/float64(max(total, 1)), seconds)
+				p.quietOf(peer.Server, g.Name).queue(a.perSec()*sent[j], seconds)
 			}
 		}
 	}
@@ -311,7 +318,7 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	if slices.ContainsFunc(w.Services, func(v Service) bool { return v.FixedWeights }) {
 		o.InForce = &now
 	}
-	found, err := Search(worlds, p.cfg.Objective, o)
+	found, err := Search(worlds, p.wanted, o)
 	if err != nil {
 		return nil, err
 	}
