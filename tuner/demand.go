@@ -84,7 +84,7 @@ func (t *Tuner) fresh(p *pool) bool {
 // differ reports whether the rates of two regimes differ by what is news.
 func (t *Tuner) differ(a, b load.Demand) bool {
 	for g := range a.RatePerSec {
-		if math.Abs(a.RatePerSec[g]-b.RatePerSec[g]) > t.params.LoadNews*a.RatePerSec[g] {
+		if apart(t.params, a.RatePerSec[g], b.RatePerSec[g]) {
 			return true
 		}
 	}

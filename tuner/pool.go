@@ -160,9 +160,7 @@ func (p *pool) listen(par *params.Params, seconds float64) {
 	news := len(p.quiet) != len(p.groups) || slices.ContainsFunc(p.servers,
 		func(sv *server) bool { return sv.known.Changed() })
 	for g := 0; !news && g < len(p.groups); g++ {
-		rate, was := p.groups[g].rate.PerSec(), p.quiet[g]
-		chance := par.RateSurprise * math.Sqrt((rate+was)/par.HorizonSec)
-		news = math.Abs(rate-was) > math.Max(par.LoadNews*was, chance)
+		news = apart(par, p.quiet[g], p.groups[g].rate.PerSec())
 	}
 	if p.quietSec += seconds; news {
 		p.turn.news = true
@@ -171,6 +169,13 @@ func (p *pool) listen(par *params.Params, seconds float64) {
 	for g, grp := range p.groups {
 		p.quiet[g] += seconds / max(p.quietSec, seconds) * (grp.rate.PerSec() - p.quiet[g])
 	}
+}
+
+// apart reports whether a rate of requests per second is news where another one was: by what is worth a change, and by
+// more than chance.
+func apart(par *params.Params, was, rate float64) bool {
+	chance := par.RateSurprise * math.Sqrt((rate+was)/par.HorizonSec)
+	return math.Abs(rate-was) > math.Max(par.LoadNews*was, chance)
 }
 
 func (p *pool) believe(par *params.Params) []estimate.Belief {
