@@ -33,12 +33,16 @@ type Config struct {
 	// promises where there are some; default 0.01.
 	MinGain float64
 	// MissPrice is the part of what a service carries that a plan counts as lost where its bound is missed, however
-	// little that costs by the objective itself; 0: the default 0.05, negative: nothing. The mean of an interval's few
+	// little that costs by the objective itself; 0: nothing, usual: UsualMissPrice. The mean of an interval's few
 	// requests misses by chance a bound that the load itself holds: what is dearer to miss is kept further away from.
 	MissPrice float64
 	// Search are the options of the search.
 	Search Options
 }
+
+// UsualMissPrice is a Config.MissPrice that holds bounds in 95 % of the intervals in which they can be held, and costs
+// less than 1 % of what is carried (docs/lab/objectives.md).
+const UsualMissPrice = 0.05
 
 // Validate reports all faults.
 func (c Config) Validate() error {
@@ -64,8 +68,8 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("watch %v, min_gain %v: want 0 (default) or more, and below 1", c.Watch,
 			c.MinGain))
 	}
-	if !(c.MissPrice < 1) {
-		errs = append(errs, fmt.Errorf("miss_price %v: want below 1; 0: 0.05, negative: nothing", c.MissPrice))
+	if !(c.MissPrice >= 0 && c.MissPrice < 1) {
+		errs = append(errs, fmt.Errorf("miss_price %v: want 0 or more, and below 1", c.MissPrice))
 	}
 	return errors.Join(errs...)
 }

@@ -15,14 +15,13 @@ import (
 )
 
 const (
-	defaultWatch     = time.Minute
-	defaultMinGain   = 0.01
-	defaultMissPrice = 0.05
-	believedWorlds   = 3    // that plans are averaged over, while numbers of slots are not known
-	loadStep         = 0.05 // in the logarithm of a load: plans are made for loads as far apart,
-	loadBand         = 0.04 // and the load is another one when it is further from the one that was planned for
-	refusedEnough    = 0.2  // share from which those who are refused say how many are offered
-	movedBelief      = 0.01 // in the logarithm of a service time: beliefs that moved further want a new plan
+	defaultWatch   = time.Minute
+	defaultMinGain = 0.01
+	believedWorlds = 3    // that plans are averaged over, while numbers of slots are not known
+	loadStep       = 0.05 // in the logarithm of a load: plans are made for loads as far apart,
+	loadBand       = 0.04 // and the load is another one when it is further from the one that was planned for
+	refusedEnough  = 0.2  // share from which those who are refused say how many are offered
+	movedBelief    = 0.01 // in the logarithm of a service time: beliefs that moved further want a new plan
 )
 
 // Policy pursues an objective. It is used by one goroutine.
@@ -68,14 +67,11 @@ func New(cfg Config) (*Policy, error) {
 	if cfg.MinGain == 0 {
 		cfg.MinGain = defaultMinGain
 	}
-	if cfg.MissPrice == 0 {
-		cfg.MissPrice = defaultMissPrice
-	}
 	t, err := tuner.New(cfg.Tuner)
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, wanted: objective.WithMissPrice(cfg.Objective, max(cfg.MissPrice, 0)), tuner: t,
+	p := &Policy{cfg: cfg, wanted: objective.WithMissPrice(cfg.Objective, cfg.MissPrice), tuner: t,
 		offered: map[string]*arrivals{},
 		quiet:   map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
 		left: map[string]bool{}, scaled: map[string]float64{},

@@ -259,7 +259,8 @@ func ready(t *testing.T, change func(*pursuit.Config, *deathstarbench.Scenario))
 	for i := range sc.Loads {
 		sc.Loads[i].Phases = []deathstarbench.Phase{{Rate: 20}}
 	}
-	cfg := pursuit.Config{Admission: sc.Blockable(), Search: pursuit.Options{Interval: sc.ControlInterval.Std()},
+	cfg := pursuit.Config{MissPrice: pursuit.UsualMissPrice,
+		Admission: sc.Blockable(), Search: pursuit.Options{Interval: sc.ControlInterval.Std()},
 		Tuner: tuner.Config{Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
 	if cfg.Objective, err = objective.New(sc.Spec()); err != nil {
 		t.Fatal(err)
@@ -390,6 +391,7 @@ func TestConfigurationsThatMakeNoSense(t *testing.T) {
 			Scaling: map[string]control.ScalingLimits{"a": {Min: 1, Max: 3}}, Units: map[string]int{"a": 4}},
 			"it has 4 units"},
 		{"a miss that takes everything", pursuit.Config{Objective: o, MissPrice: 1}, "miss_price 1"},
+		{"a miss that pays", pursuit.Config{Objective: o, MissPrice: -0.1}, "miss_price -0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := pursuit.New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
