@@ -100,6 +100,13 @@ func (g *group) allFail() bool {
 	return !slices.ContainsFunc(g.links, func(l *link) bool { return !l.off() && l.Fail <= 0.5 })
 }
 
+// spares reports whether a server that fails is better left out: it serves next to nothing, the others can carry all, or
+// what they cannot costs less than what fails. Clients that are refused at once and ask again make a load of which nobody
+// knows how much would be left for the others.
+func (p *pool) spares(problem *plan.Problem, l *link) bool {
+	return l.Fail > gate.EjectAlways || problem.Capacity()*queueing.NearFull >= 1 || p.pays(problem, l)
+}
+
 // pays reports whether requests as they are sent now would cost less if a link were sent none: what fails there against
 // what the others would have to carry. A method that goes by what servers hold sends a server that fails at once more
 // than its weight says.
@@ -155,7 +162,7 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 				ejected--
 				live++
 			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
-			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || problem.Capacity()*queueing.NearFull < 1 && !p.pays(problem, l):
+			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || !p.spares(problem, l):
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:
 				out = append(out, l)
