@@ -100,9 +100,9 @@ func (g *group) allFail() bool {
 	return !slices.ContainsFunc(g.links, func(l *link) bool { return !l.off() && l.Fail <= 0.5 })
 }
 
-// spares reports whether a server that fails is better left out: it serves next to nothing, the others can carry all, or
-// what they cannot costs less than what fails. Clients that are refused at once and ask again make a load of which nobody
-// knows how much would be left for the others.
+// spares reports whether a server that fails is better left out: it serves next to nothing, the others can carry all,
+// or what they cannot costs less than what fails. Clients that are refused at once and ask again make a load of which
+// nobody knows how much would be left for the others.
 func (p *pool) spares(problem *plan.Problem, l *link) bool {
 	return l.Fail > gate.EjectAlways || problem.Capacity()*queueing.NearFull >= 1 || p.pays(problem, l)
 }

@@ -149,8 +149,8 @@ func (v *view) look(inside, done, c float64, flow queueing.Flow) {
 }
 
 // learn updates one hypothesis by an interval of which it has the view v; news is how much of it is evidence for or
-// against the number of slots. It sets z, unless it is nil, to the deviation of the common speed from what was expected,
-// in standard deviations.
+// against the number of slots. It sets z, unless it is nil, to the deviation of the common speed from what was
+// expected, in standard deviations.
 func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *view, r []Reading, z *float64) {
 	drift := p.DriftPerMinute * p.DriftPerMinute * seconds / 60
 	known := b.common > 0
