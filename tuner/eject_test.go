@@ -27,8 +27,8 @@ func TestAServerThatFailsAtOnceIsEjected(t *testing.T) {
 	}
 }
 
-// One of two servers dies, and the other, asked for more than it serves, refuses what it cannot hold: to mark it down as
-// well would be an outage.
+// One of two servers dies, and the other, asked for more than it serves, refuses what it cannot hold: to mark it down
+// as well would be an outage.
 func TestTheLastServerThatAnswersIsNotEjected(t *testing.T) {
 	sc := servers([]int{6, 6}, []float64{1, 1}, 0.75, 2*time.Minute)
 	for i := range sc.Servers {
@@ -49,7 +49,8 @@ func TestTheLastServerThatAnswersIsNotEjected(t *testing.T) {
 	}
 }
 
-// While one of three servers is out for its failures the others begin to fail everything: it is let back before its time.
+// While one of three servers is out for its failures the others begin to fail everything: it is let back before its
+// time.
 func TestAnEjectedServerIsLetBackWhenAllOthersFail(t *testing.T) {
 	sc := servers([]int{4, 4, 4}, []float64{1, 1, 1}, 0.4, 2*time.Minute)
 	fault := func(server string, at, until float64) deathstarbench.Fault {

@@ -284,8 +284,8 @@ func TestWhatStandsStillIsLittleEvidenceOfSlots(t *testing.T) {
 	surprise := func(doubted float64) float64 { // of the slots that are believed most
 		a := newAlone(1)
 		for i := range 60 {
-			a.Observe(&a.par, 3, doubted, poisson, []estimate.Reading{{DonePerSec: 90, ResponseSec: 0.08 + 0.02*float64(i%2),
-				Count: 270}})
+			a.Observe(&a.par, 3, doubted, poisson, []estimate.Reading{{DonePerSec: 90, Count: 270,
+				ResponseSec: 0.08 + 0.02*float64(i%2)}})
 		}
 		most := 0.0
 		for _, h := range estimate.Believe(&a.par, []estimate.Member{a.Member}, 1)[0].Slots {
@@ -294,12 +294,13 @@ func TestWhatStandsStillIsLittleEvidenceOfSlots(t *testing.T) {
 		return most
 	}
 	if once, often := surprise(10), surprise(1); !(once < often) {
-		t.Errorf("got the likeliest slots with %.2f from what stands still, and %.2f from what is new, want less", once, often)
+		t.Errorf("got the likeliest slots with %.2f from what stands still, and %.2f from what is new, want less", once,
+			often)
 	}
 }
 
-// Some servers differ more from one interval to the next than any model says. What is usual there is no change; what is
-// far beyond it still is.
+// Some servers differ more from one interval to the next than any model says. What is usual there is no change; what
+// is far beyond it still is.
 func TestAServerThatAlwaysVariesHasNotChanged(t *testing.T) {
 	const long = 1200
 	alarms, missed := 0, 0
@@ -325,8 +326,8 @@ func TestAServerThatAlwaysVariesHasNotChanged(t *testing.T) {
 		}
 	}
 	if alarms > 3 || missed > 1 {
-		t.Errorf("got %d alarms in 20 half hours in which nothing changed, and %d of 10 servers that are eight times as slow "+
-			"missed, want 3 and 1 at most", alarms, missed)
+		t.Errorf("got %d alarms in 20 half hours in which nothing changed, and %d of 10 servers that are eight times as "+
+			"slow missed, want 3 and 1 at most", alarms, missed)
 	}
 }
 
