@@ -35,7 +35,7 @@ var words = map[Bound]string{
 	BoundPatience:   "the gain has not lasted long enough",
 	BoundSettle:     "the last change is still settling",
 	BoundStale:      "the sample covers no time or is missing",
-	BoundEject:      "as many servers are ejected as may be",
+	BoundEject:      "no more servers may be ejected, or can be spared",
 	BoundOperator:   "somebody else changed the weights: theirs are the new base",
 	BoundAllFailing: "every server fails: no weights can help",
 	BoundIdle:       "no requests",
