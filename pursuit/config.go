@@ -40,8 +40,8 @@ type Config struct {
 	Search Options
 }
 
-// UsualMissPrice is a Config.MissPrice that holds bounds in 95 % of the intervals in which they can be held, and costs
-// less than 1 % of what is carried (docs/lab/objectives.md).
+// UsualMissPrice is a Config.MissPrice that in the simulator holds bounds in 95 % of the intervals in which optimal
+// does, and costs less than 1 % of the reward (docs/lab/objectives.md).
 const UsualMissPrice = 0.05
 
 // Validate reports all faults.

@@ -8,7 +8,7 @@ import (
 
 // shift is the one statistic of change: two-sided cumulative sums (Page 1954) of the deviations of a server. A
 // deviation counts for at most OutlierSD within Persistence, so that no single pause is a change, however long it made
-// requests wait, and in units of what deviations are usually at this server, if that is more than a standard deviation.
+// requests wait. Where a server always deviates by more than is expected of it, deviations are measured by that.
 type shift struct {
 	up, down float64
 	lasted   float64 // s since the sum in question left zero

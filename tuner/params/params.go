@@ -16,7 +16,7 @@ type Params struct {
 	AlikeShare     float64 `unit:"probability" off:"0" least:"0" most:"1" about:"that a server is as fast as is typical of its pool" from:"convention: as likely as not"`
 	SlotsApart     float64 `unit:"servers" about:"servers of the pool whose slots are known count as much, beside what any server may have" from:"estimate: one"`
 	ApartSD        float64 `unit:"log" about:"how far speeds of servers differ that are not alike" from:"estimate: a factor of 2.2 either way"`
-	EvidenceMemory float64 `unit:"s" off:"1e12" about:"how long what spoke for or against a number of slots is remembered" from:"estimate: machines are replaced in hours, not in minutes"`
+	EvidenceMemory float64 `unit:"s" off:"1e12" about:"how long what spoke for or against a number of slots is remembered, and how much a server usually varies" from:"estimate: machines are replaced in hours, not in minutes"`
 	EvidenceMost   float64 `unit:"nat" off:"1e12" about:"most that can speak against a number of slots" from:"estimate: odds of 160,000 to 1"`
 	ChangeSlack    float64 `unit:"sd" off:"0" about:"deviation per interval that does not count towards a change" from:"convention: half the shift to be found (Page 1954), 1.5 sd"`
 	ChangeAlarm    float64 `unit:"sd" off:"1e12" about:"cumulative sum that is a change of a server" from:"convention: 4 to 5 for cumulative sums; chosen by steady hours, 5 to 8"`
@@ -38,7 +38,7 @@ type Params struct {
 
 	RateSurprise float64 `part:"load" unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
 
-	LoadNews     float64 `unit:"ratio" off:"0" about:"of the rate at the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
+	LoadNews     float64 `unit:"ratio" off:"0" about:"of the mean rate since the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
 	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
 	Stress       float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
 	StressShare  float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
@@ -55,7 +55,7 @@ type Params struct {
 	LongWait     float64 `unit:"services" about:"that requests wait which is no short queue" from:"estimate: ten services are long for any service"`
 	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
-	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles, and the time for which it must last" from:"chosen: by hand"`
+	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles, and the time for which it must last, and what is seen counts half as evidence of slots" from:"chosen: by hand"`
 	QuietMost    float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by, and the time for which the gain must last" from:"chosen: steady hours"`
 	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
 	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
