@@ -28,7 +28,6 @@ func NewPursuit(c Case) (*pursuit.Policy, error) {
 		groups[u.Name] = tuner.GroupConfig{Method: m, Deadline: c.Deadlines[u.Name], Priority: u.Priority}
 	}
 	return pursuit.New(pursuit.Config{
-		MissPrice: pursuit.UsualMissPrice,
 		Objective: o, Admission: c.Scenario.Blockable(), Scaling: c.Scenario.Scalable(),
 		Units: StartingLevels(c.Scenario).Capacity,
 		Tuner: tuner.Config{Groups: groups, Seed: c.Seed, Unlimited: true,

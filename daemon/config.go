@@ -18,7 +18,6 @@ import (
 	"trimtab/nginx/dns"
 	"trimtab/orders"
 	"trimtab/prove"
-	"trimtab/pursuit"
 	"trimtab/tuner"
 	"trimtab/tuner/load"
 	"trimtab/vts"
@@ -187,7 +186,7 @@ func Defaults() *Config {
 		strings.TrimSuffix(dns.DefaultZone, "."), Span(time.Second)
 	c.Tuner.Learner, c.Tuner.Eject = "tuned", ejectIdle
 	c.Regimes.Observe = Span(30 * time.Minute)
-	c.Objective.Watch, c.Objective.MinGain, c.Objective.MissPrice = Span(time.Minute), 0.01, pursuit.UsualMissPrice
+	c.Objective.Watch, c.Objective.MinGain = Span(time.Minute), 0.01
 	c.Objective.Status, c.Objective.RetryAfter = 503, Span(time.Second)
 	c.Scaling.Method, c.Scaling.Field, c.Scaling.Timeout, c.Scaling.Confirm = "PUT", "units", Span(30*time.Second),
 		Span(30*time.Second)

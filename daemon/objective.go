@@ -23,7 +23,6 @@ type ObjectiveConfig struct {
 	PriceViolation float64 `toml:"price_violation"`
 	Watch          Span    `toml:"watch"`
 	MinGain        float64 `toml:"min_gain"`
-	MissPrice      float64 `toml:"miss_price"`
 	FixedWeights   bool    `toml:"fixed_weights"`
 	Admission      string  `toml:"admission"` // lua, rate, or empty: off
 	Status         int     `toml:"status"`
@@ -189,7 +188,7 @@ func (c *Config) checkObjective() []error {
 			"say: or set ask or get_url", v.Name)
 	}
 	p := pursuit.Config{Objective: nowhere{}, Admission: c.admissionLimits(), Scaling: limits, Units: units,
-		MinGain: o.MinGain, MissPrice: o.MissPrice}
+		MinGain: o.MinGain}
 	for _, fault := range faults(p.Validate()) {
 		errs = append(errs, fmt.Errorf("objective: %w", fault))
 	}
@@ -225,8 +224,7 @@ func newPursuit(cfg *Config) (control.Policy, error) {
 	return pursuit.New(pursuit.Config{Objective: o, Tuner: cfg.tunerConfig(), Admission: cfg.admissionLimits(),
 		Scaling: limits, Units: units,
 		FixedWeights: cfg.Objective.FixedWeights, Fixed: cfg.fixedShares(), Watch: time.Duration(cfg.Objective.Watch),
-		MinGain: cfg.Objective.MinGain, MissPrice: cfg.Objective.MissPrice,
-		Search: pursuit.Options{Interval: time.Duration(cfg.Interval)}})
+		MinGain: cfg.Objective.MinGain, Search: pursuit.Options{Interval: time.Duration(cfg.Interval)}})
 }
 
 // rootControls are what the root may do beside weights by a configuration.

@@ -100,40 +100,6 @@ func TestTardinessAsAnObjective(t *testing.T) {
 	}
 }
 
-// What is carried in an interval that misses its bound is worth less by the price, whatever else its delay costs.
-func TestAMissedBoundHasItsPrice(t *testing.T) {
-	reward := func(kind string, price, delay float64) float64 {
-		t.Helper()
-		o, err := objective.New(objective.Spec{Kind: kind, Upstreams: two()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return objective.WithMissPrice(o, price).Reward(objective.Outcome{Capacity: 2, Services: []objective.Service{
-			service("one", 10, 10, delay), service("two", 20, 20, 0.1)}})
-	}
-	beyond := 10 / (1 + math.Exp(200*(0.036-0.05))) // of one, 1 ms beyond its bound and 14 ms before its knee
-	for _, c := range []struct {
-		name  string
-		kind  string
-		price float64
-		delay float64 // of one, whose bound is 35 ms
-		want  float64
-	}{
-		{"within the bound nothing is taken off", objective.KindThroughput, 0.1, 0.034, 30},
-		{"a tenth of what is carried beyond it", objective.KindThroughput, 0.1, 0.036, 20 + 0.9*beyond},
-		{"a miss that costs nothing more", objective.KindThroughput, 0, 0.036, 20 + beyond},
-		{"a missed bound costs more than its units", objective.KindCost, 0.1, 0.036, -2 - 10*(1-0.9*beyond/10)},
-		{"tardiness knows no bound", objective.KindTardiness, 0.1, 0.036, 0},
-		{"a delay bound is about nothing else", objective.KindDelayBound, 0.1, 0.035, -1 - 0.1/0.11},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := reward(c.kind, c.price, c.delay); math.Abs(got-c.want) > 1e-9 {
-				t.Errorf("got %v, want %v", got, c.want)
-			}
-		})
-	}
-}
-
 func TestSpecsThatMakeNoSense(t *testing.T) {
 	change := func(f func(*objective.Terms)) map[string]objective.Terms {
 		return with(func(m map[string]objective.Terms) { o := m["one"]; f(&o); m["one"] = o })

@@ -32,17 +32,9 @@ type Config struct {
 	// MinGain is the least part of the reward that a change must bring on the twin, of that of requests without
 	// promises where there are some; default 0.01.
 	MinGain float64
-	// MissPrice is the part of what a service carries that a plan counts as lost where its bound is missed, however
-	// little that costs by the objective itself; 0: nothing, usual: UsualMissPrice. The mean of an interval's few
-	// requests misses by chance a bound that the load itself holds: what is dearer to miss is kept further away from.
-	MissPrice float64
 	// Search are the options of the search.
 	Search Options
 }
-
-// UsualMissPrice is a Config.MissPrice that in the simulator holds bounds in 95 % of the intervals in which optimal
-// does, and costs less than 1 % of the reward (docs/lab/objectives.md).
-const UsualMissPrice = 0.05
 
 // Validate reports all faults.
 func (c Config) Validate() error {
@@ -67,9 +59,6 @@ func (c Config) Validate() error {
 	if c.Watch < 0 || !(c.MinGain >= 0 && c.MinGain < 1) {
 		errs = append(errs, fmt.Errorf("watch %v, min_gain %v: want 0 (default) or more, and below 1", c.Watch,
 			c.MinGain))
-	}
-	if !(c.MissPrice >= 0 && c.MissPrice < 1) {
-		errs = append(errs, fmt.Errorf("miss_price %v: want 0 or more, and below 1", c.MissPrice))
 	}
 	return errors.Join(errs...)
 }

@@ -84,7 +84,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 	value, known := plan.values[now.key()]
 	if !known {
 		opt := p.cfg.Search.fit(&plan.worlds[0])
-		if value, err = playAll(plan.worlds, &now, p.wanted, opt, opt.Intervals); err != nil {
+		if value, err = playAll(plan.worlds, &now, p.cfg.Objective, opt, opt.Intervals); err != nil {
 			return hold("%v", err)
 		}
 		plan.values[now.key()] = value
@@ -105,7 +105,7 @@ func (p *Policy) decidePool(pool *tuner.PoolBelief, inForce weights.Set) control
 		part, known := plan.values[target.key()]
 		if !known {
 			opt := p.cfg.Search.fit(&plan.worlds[0])
-			if part, err = playAll(plan.worlds, &target, p.wanted, opt, opt.Intervals); err != nil {
+			if part, err = playAll(plan.worlds, &target, p.cfg.Objective, opt, opt.Intervals); err != nil {
 				return hold("%v", err)
 			}
 			plan.values[target.key()] = part

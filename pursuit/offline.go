@@ -178,12 +178,12 @@ func answer(p *Policy, worlds []World, now Setting, loads []load) ([]Answer, err
 		}
 		opt := p.cfg.Search
 		opt.InForce = &now
-		found, err := Search(at, p.wanted, opt)
+		found, err := Search(at, p.cfg.Objective, opt)
 		if err != nil {
 			return nil, err
 		}
 		opt = opt.fit(&at[0])
-		value, err := playAll(at, &now, p.wanted, opt, opt.Intervals)
+		value, err := playAll(at, &now, p.cfg.Objective, opt, opt.Intervals)
 		if err != nil {
 			return nil, err
 		}

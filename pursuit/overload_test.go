@@ -39,8 +39,7 @@ func newCrowd(t *testing.T, service time.Duration, perSec float64) *crowd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := pursuit.New(pursuit.Config{Objective: o, MissPrice: pursuit.UsualMissPrice,
-		Watch: 2 * time.Second, FixedWeights: true,
+	p, err := pursuit.New(pursuit.Config{Objective: o, Watch: 2 * time.Second, FixedWeights: true,
 		Admission: map[string]control.AdmissionLimits{"app": {Most: 0.9, Step: 0.05}},
 		Search:    pursuit.Options{Interval: time.Second}})
 	if err != nil {

@@ -26,9 +26,8 @@ const (
 
 // Policy pursues an objective. It is used by one goroutine.
 type Policy struct {
-	cfg    Config
-	wanted objective.Objective // what plans are made for: Config.Objective and MissPrice
-	tuner  *tuner.Tuner
+	cfg   Config
+	tuner *tuner.Tuner
 
 	offered map[string]*arrivals
 	quiet   map[string]map[string]*quiet // by server and upstream
@@ -71,9 +70,8 @@ func New(cfg Config) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{cfg: cfg, wanted: objective.WithMissPrice(cfg.Objective, cfg.MissPrice), tuner: t,
-		offered: map[string]*arrivals{},
-		quiet:   map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
+	p := &Policy{cfg: cfg, tuner: t, offered: map[string]*arrivals{},
+		quiet: map[string]map[string]*quiet{}, servers: map[string]*given{}, shown: map[string]shown{},
 		left: map[string]bool{}, scaled: map[string]float64{},
 		blocked: map[string]float64{}, plans: map[string]*planned{}, loads: map[string]int{}, weighed: math.Inf(1)}
 	p.levels = control.Levels{Blocked: map[string]float64{}, Capacity: map[string]int{}}
@@ -314,7 +312,7 @@ func (p *Policy) plan(worlds []World, now Setting) (*planned, error) {
 	if slices.ContainsFunc(w.Services, func(v Service) bool { return v.FixedWeights }) {
 		o.InForce = &now
 	}
-	found, err := Search(worlds, p.wanted, o)
+	found, err := Search(worlds, p.cfg.Objective, o)
 	if err != nil {
 		return nil, err
 	}

@@ -111,40 +111,6 @@ func TestSearchFindsTheBestOfTheGrid(t *testing.T) {
 	}
 }
 
-// What is dearer to miss is held more often, and costs little of what the objective says.
-func TestADearerMissIsRarer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it searches whole grids")
-	}
-	const price = 0.05
-	held, dearer := 0.0, 0.0
-	for _, c := range []struct{ one, two float64 }{{12, 12}, {10, 18}, {16, 18}} {
-		w, o := mesh(t, "throughput", c.one, c.two)
-		play := func(wanted objective.Objective) pursuit.Value {
-			opt := pursuit.Options{Interval: 10 * time.Second}
-			found, err := pursuit.Search([]pursuit.World{w}, wanted, opt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			v, err := w.Play(&found.Setting, o, opt.Interval, 160, 9)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
-		}
-		plain, careful := play(o), play(objective.WithMissPrice(o, price))
-		if careful.Reward < (1-price)*plain.Reward {
-			t.Errorf("%v and %v per second: %.2f instead of %.2f are carried", c.one, c.two, careful.Reward, plain.Reward)
-		}
-		for k := range plain.Held {
-			held, dearer = held+plain.Held[k]/6, dearer+careful.Held[k]/6
-		}
-	}
-	if dearer < held+0.03 {
-		t.Errorf("bounds hold in %.3f of the intervals, and in %.3f where a miss has a price", held, dearer)
-	}
-}
-
 // Nothing that was not allowed is used, whatever world and limits.
 func TestSearchKeepsToTheLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -259,8 +225,7 @@ func ready(t *testing.T, change func(*pursuit.Config, *deathstarbench.Scenario))
 	for i := range sc.Loads {
 		sc.Loads[i].Phases = []deathstarbench.Phase{{Rate: 20}}
 	}
-	cfg := pursuit.Config{MissPrice: pursuit.UsualMissPrice,
-		Admission: sc.Blockable(), Search: pursuit.Options{Interval: sc.ControlInterval.Std()},
+	cfg := pursuit.Config{Admission: sc.Blockable(), Search: pursuit.Options{Interval: sc.ControlInterval.Std()},
 		Tuner: tuner.Config{Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}}
 	if cfg.Objective, err = objective.New(sc.Spec()); err != nil {
 		t.Fatal(err)
@@ -390,8 +355,6 @@ func TestConfigurationsThatMakeNoSense(t *testing.T) {
 		{"units outside of the limits", pursuit.Config{Objective: o,
 			Scaling: map[string]control.ScalingLimits{"a": {Min: 1, Max: 3}}, Units: map[string]int{"a": 4}},
 			"it has 4 units"},
-		{"a miss that takes everything", pursuit.Config{Objective: o, MissPrice: 1}, "miss_price 1"},
-		{"a miss that pays", pursuit.Config{Objective: o, MissPrice: -0.1}, "miss_price -0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := pursuit.New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {

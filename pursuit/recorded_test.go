@@ -72,9 +72,8 @@ func study(t *testing.T) *pursuit.Study {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := pursuit.NewStudy(pursuit.Config{Objective: aim, MissPrice: pursuit.UsualMissPrice,
-		Search: pursuit.Options{Interval: 5 * time.Second},
-		Tuner:  tuner.Config{Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}})
+	s, err := pursuit.NewStudy(pursuit.Config{Objective: aim, Search: pursuit.Options{Interval: 5 * time.Second},
+		Tuner: tuner.Config{Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,8 +143,7 @@ func (f *planFlags) config(upstreams []string) (cfg pursuit.Config, spec objecti
 	}
 	spec = objective.Spec{Kind: f.kind, Steepness: f.steepness, PriceUnit: f.priceUnit,
 		PriceViolation: f.priceViolation, Upstreams: map[string]objective.Terms{}}
-	cfg = pursuit.Config{MissPrice: pursuit.UsualMissPrice,
-		Admission: map[string]control.AdmissionLimits{}, Scaling: ranges, Units: units,
+	cfg = pursuit.Config{Admission: map[string]control.AdmissionLimits{}, Scaling: ranges, Units: units,
 		FixedWeights: f.fixed, Search: pursuit.Options{Interval: f.interval},
 		Tuner: tuner.Config{Method: tuner.Method(f.method), Unlimited: true,
 			Regimes: load.RegimeConfig{Observe: -1}}}

@@ -95,9 +95,8 @@ func scenarioFrom(
 	if err != nil {
 		return nil, "", err
 	}
-	study, err := pursuit.NewStudy(pursuit.Config{Objective: wanted, MissPrice: pursuit.UsualMissPrice,
-		Search: pursuit.Options{Interval: interval},
-		Tuner:  tuner.Config{Method: tuner.Method(method), Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}})
+	study, err := pursuit.NewStudy(pursuit.Config{Objective: wanted, Search: pursuit.Options{Interval: interval},
+		Tuner: tuner.Config{Method: tuner.Method(method), Unlimited: true, Regimes: load.RegimeConfig{Observe: -1}}})
 	if err != nil {
 		return nil, "", err
 	}
