@@ -100,6 +100,21 @@ func (g *group) allFail() bool {
 	return !slices.ContainsFunc(g.links, func(l *link) bool { return !l.off() && l.Fail <= 0.5 })
 }
 
+// cost is what a request of the group cost in the last interval, in deadlines.
+func (g *group) cost(t *Tuner) float64 {
+	m := &g.measured
+	return (m.Tardiness + m.Errors*t.cfg.ErrorTardiness) / math.Max(m.Requests, 1)
+}
+
+// regrets reports whether a server that is marked down had better not be: requests cost more than before, or long
+// queues wait at all others.
+func (p *pool) regrets(t *Tuner, g *group, l *link) bool {
+	return l.Eject.Regrets(g.cost(t)) || !slices.ContainsFunc(g.links, func(l *link) bool {
+		b := &p.beliefs[l.index]
+		return !l.off() && b.Queue() <= t.params.LongWait*b.MeanSlots()
+	})
+}
+
 // spares reports whether a server that fails is better left out: it serves next to nothing, the others can carry all,
 // or what they cannot costs less than what fails. Clients that are refused at once and ask again make a load of which
 // nobody knows how much would be left for the others.
@@ -157,11 +172,11 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 		}
 		for _, l := range g.links {
 			switch {
-			case l.Eject.Due(t.elapsed) || l.Eject.Active && g.allFail():
+			case l.Eject.Due(t.elapsed) || l.Eject.Active && (g.allFail() || p.regrets(t, g, l)):
 				out = append(out, l)
 				ejected--
 				live++
-			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class]) || !t.cfg.Eject && l.part < gate.EjectPart:
+			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class], t.elapsed) || !t.cfg.Eject && l.part < gate.EjectPart:
 			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || !p.spares(problem, l):
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:

@@ -153,7 +153,7 @@ func (t *Tuner) Committed(r control.Receipt) {
 		p.outlook.committed(r.Changed)
 		for _, l := range p.last.eject {
 			g := l.server.groups[l.class]
-			l.Eject.Committed(r.Want[g.name][l.server.address].Down, l.part, t.elapsed)
+			l.Eject.Committed(r.Want[g.name][l.server.address].Down, l.part, g.cost(t), t.elapsed)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 			}
 			l.setting = setting
 			if l.Eject.Active && !setting.Down { // somebody else let it back
-				l.Eject.Committed(false, l.part, l.Eject.SinceSec)
+				l.Eject.Committed(false, l.part, 0, l.Eject.SinceSec)
 			}
 			now[l.server.address] = setting
 		}

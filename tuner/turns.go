@@ -96,7 +96,7 @@ func (p *pool) cannotWait(t *Tuner) bool {
 			continue
 		}
 		for _, l := range g.links {
-			if l.Eject.Due(t.elapsed) || !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class]) {
+			if l.Eject.Due(t.elapsed) || l.Eject.Active && p.regrets(t, g, l) || !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class], t.elapsed) {
 				return true
 			}
 		}
