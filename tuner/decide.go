@@ -47,7 +47,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	}
 	now := p.shares
 	x := p.candidate(problem, now)
-	p.judge(t.params, beliefs)
+	p.judge(t, beliefs)
 	p.shun(x)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)
@@ -153,7 +153,7 @@ func (p *pool) settings(x plan.Shares, ejections []*link) (weights.Set, plan.Sha
 		out[grp.name] = set
 	}
 	for _, l := range ejections {
-		g := l.server.groups[l.class]
+		g := l.group()
 		s := out[g.name][l.server.address]
 		s.Down = !l.Eject.Active
 		out[g.name][l.server.address] = s

@@ -72,3 +72,29 @@ func TestAnEjectedServerIsLetBackWhenAllOthersFail(t *testing.T) {
 		t.Error("the first server that fails was not ejected: nothing to let back")
 	}
 }
+
+// One of two servers fails all it is asked, and the other can carry two thirds of the load: it is better off with what
+// the first one refuses. That is tried once in a while, and taken back before a queue is long.
+func TestAFailingServerThatCannotBeSparedIsLetBack(t *testing.T) {
+	for _, method := range []string{"least_conn", "least_time", "round_robin"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			sc := servers([]int{4, 4}, []float64{1, 1}, 0.75, 2*time.Minute)
+			sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 1, Latency: ms(1),
+				At: ms(60_000), Until: ms(105_000)}}
+			w := newWorld(t, sc, 1, method)
+			slow := 0
+			for _, iv := range run(t, w, tunerFor(t, sc, method, ejecting)) {
+				if iv.end <= 60*time.Second || iv.end > 105*time.Second {
+					continue
+				}
+				if iv.p99 > time.Second {
+					slow++
+				}
+			}
+			if slow > 5 {
+				t.Errorf("got %d intervals of 15 beyond a second, want five at most", slow)
+			}
+		})
+	}
+}

@@ -6,7 +6,6 @@ import (
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
-	"trimtab/tuner/params"
 	"trimtab/tuner/plan"
 	"trimtab/tuner/queueing"
 )
@@ -28,7 +27,8 @@ func (g *group) shunned() float64 {
 // judge notes which servers fail so many requests of a group that they are no use to it, beyond what the best of its
 // peers fails too. One stays so until it hardly fails any more: of the few requests that it is sent, some are answered
 // by chance.
-func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
+func (p *pool) judge(t *Tuner, beliefs []estimate.Belief) {
+	par := t.params
 	for _, g := range p.groups {
 		shared := 1.0
 		for _, l := range g.links {
@@ -40,9 +40,9 @@ func (p *pool) judge(par *params.Params, beliefs []estimate.Belief) {
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
 			was := l.Useless
-			l.Useless = !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing ||
-				was && own > par.Failing)
-			if was && !l.Useless && !l.off() { // it has healed
+			fails := own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing || was && own > par.Failing
+			l.Useless = fails && !l.off() && !p.needs(t, l)
+			if was && !l.Useless && !l.off() { // it has healed, or is missed
 				p.quietSec, p.turn.news = 0, true
 			}
 		}
@@ -100,20 +100,36 @@ func (g *group) allFail() bool {
 	return !slices.ContainsFunc(g.links, func(l *link) bool { return !l.off() && l.Fail <= 0.5 })
 }
 
-// cost is what a request of the group cost in the last interval, in deadlines.
-func (g *group) cost(t *Tuner) float64 {
-	m := &g.measured
-	return (m.Tardiness + m.Errors*t.cfg.ErrorTardiness) / math.Max(m.Requests, 1)
-}
-
-// regrets reports whether a server that is marked down had better not be: requests cost more than before, or long
-// queues wait at all others.
-func (p *pool) regrets(t *Tuner, g *group, l *link) bool {
-	return l.Eject.Regrets(g.cost(t)) || !slices.ContainsFunc(g.links, func(l *link) bool {
+// regrets reports whether a server that is left out had better not be: requests cost more than before, or queues are
+// long at all others. A server that refuses what the others cannot carry keeps them from drowning.
+func (p *pool) regrets(t *Tuner, g *group, e *gate.Ejection) bool {
+	if !e.Active {
+		return false
+	}
+	return e.Dearer(g.cost(t)) || !slices.ContainsFunc(g.links, func(l *link) bool {
 		b := &p.beliefs[l.index]
 		return !l.off() && b.Queue() <= t.params.LongWait*b.MeanSlots()
 	})
 }
+
+// needs reports whether the others were seen, now or of late, not to do without a server that fails. Methods that go by
+// what servers hold send it what the others have no room for, whatever its weight.
+func (p *pool) needs(t *Tuner, l *link) bool {
+	return !l.group().method.LoadAware() && (l.Shun.InVain(t.elapsed) || p.regrets(t, l.group(), &l.Shun))
+}
+
+// leftOut tells that a server was left out, or let back.
+func (p *pool) leftOut(t *Tuner, l *link, e *gate.Ejection, out bool) {
+	g := l.group()
+	if out {
+		e.Out(l.part, g.cost(t), t.elapsed)
+	} else {
+		e.Back(p.regrets(t, g, e), t.elapsed)
+	}
+}
+
+// cost is what a request of the group cost in the last interval, in deadlines.
+func (g *group) cost(t *Tuner) float64 { return g.measured.PerRequest(t.cfg.ErrorTardiness) }
 
 // spares reports whether a server that fails is better left out: it serves next to nothing, the others can carry all,
 // or what they cannot costs less than what fails. Clients that are refused at once and ask again make a load of which
@@ -136,7 +152,7 @@ func (p *pool) pays(problem *plan.Problem, l *link) bool {
 		}
 		copy(without[g], now[g])
 	}
-	grp := l.server.groups[l.class]
+	grp := l.group()
 	g, i := slices.Index(p.groups, grp), slices.Index(grp.links, l)
 	sent := now[g][i]
 	if sent >= 1 {
@@ -172,7 +188,7 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 		}
 		for _, l := range g.links {
 			switch {
-			case l.Eject.Due(t.elapsed) || l.Eject.Active && (g.allFail() || p.regrets(t, g, l)):
+			case l.Eject.Due(t.elapsed) || l.Eject.Active && g.allFail() || p.regrets(t, g, &l.Eject):
 				out = append(out, l)
 				ejected--
 				live++

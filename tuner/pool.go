@@ -86,8 +86,11 @@ type linkState struct {
 	Fail    float64   `json:"fail"`        // probability that a request fails which its peers do not fail too
 	tail
 	Useless bool          `json:"useless,omitempty"` // it fails so many requests that it is left next to nothing
-	Eject   gate.Ejection `json:"ejection"`
+	Eject   gate.Ejection `json:"ejection"`          // it is marked down
+	Shun    gate.Ejection `json:"shunned"`           // it is left next to nothing
 }
+
+func (l *link) group() *group { return l.server.groups[l.class] }
 
 func (l *link) off() bool { return l.setting.Down || l.Passed }
 
@@ -371,16 +374,17 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 
 // problem is what weights are sought for, for the present load.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	return &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
+	return &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(t),
 		ErrorTardiness: t.cfg.ErrorTardiness, Urgent: urgent}
 }
 
 // planned are the groups as a plan sees them.
-func (p *pool) planned() (out []plan.Group) {
+func (p *pool) planned(t *Tuner) (out []plan.Group) {
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
 		for _, l := range g.links {
-			pg.Links = append(pg.Links, plan.Link{Server: l.index, Class: l.class, Off: l.off()})
+			pg.Links = append(pg.Links,
+				plan.Link{Server: l.index, Class: l.class, Off: l.off(), Needed: p.needs(t, l)})
 		}
 		out = append(out, pg)
 	}

@@ -190,7 +190,8 @@ func (p *PoolSnapshot) check() error {
 		}
 		for _, l := range g.Links {
 			if !soundTally(l.Tally) || !soundTally(l.Suspect) ||
-				!sound(l.Fail, l.Awaited, l.Tried, l.tail.Requests, l.tail.Sum, l.Eject.SinceSec, l.Eject.WaitSec) {
+				!sound(l.Fail, l.Awaited, l.Tried, l.tail.Requests, l.tail.Sum, l.Eject.SinceSec, l.Eject.WaitSec,
+					l.Eject.Cost, l.Shun.SinceSec, l.Shun.WaitSec, l.Shun.Cost) {
 				return fmt.Errorf("server %s in group %s: not usable", l.Server, g.Name)
 			}
 		}

@@ -151,9 +151,15 @@ func (t *Tuner) Committed(r control.Receipt) {
 		}
 		p.gate.Committed()
 		p.outlook.committed(r.Changed)
+		for g, x := range p.inForce(r.Want) {
+			for i, l := range p.groups[g].links {
+				if out := l.Useless && x[i] <= shunMost; out != l.Shun.Active {
+					p.leftOut(t, l, &l.Shun, out)
+				}
+			}
+		}
 		for _, l := range p.last.eject {
-			g := l.server.groups[l.class]
-			l.Eject.Committed(r.Want[g.name][l.server.address].Down, l.part, g.cost(t), t.elapsed)
+			p.leftOut(t, l, &l.Eject, r.Want[l.group().name][l.server.address].Down)
 		}
 	}
 }
@@ -180,7 +186,7 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 			}
 			l.setting = setting
 			if l.Eject.Active && !setting.Down { // somebody else let it back
-				l.Eject.Committed(false, l.part, 0, l.Eject.SinceSec)
+				l.Eject.Back(false, l.Eject.SinceSec)
 			}
 			now[l.server.address] = setting
 		}

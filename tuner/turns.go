@@ -96,7 +96,8 @@ func (p *pool) cannotWait(t *Tuner) bool {
 			continue
 		}
 		for _, l := range g.links {
-			if l.Eject.Due(t.elapsed) || l.Eject.Active && p.regrets(t, g, l) || !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class], t.elapsed) {
+			fails := !l.setting.Down && l.Eject.Fails(p.beliefs[l.index].Fail[l.class], t.elapsed)
+			if fails || l.Eject.Due(t.elapsed) || p.regrets(t, g, &l.Eject) {
 				return true
 			}
 		}

@@ -201,6 +201,14 @@ func TestPatienceBeginsAnew(t *testing.T) {
 	}
 }
 
+func committed(e *Ejection, down bool, part, at float64) {
+	if down {
+		e.Out(part, 0, at)
+	} else {
+		e.Back(false, at)
+	}
+}
+
 func TestEjection(t *testing.T) {
 	var e Ejection
 	for _, c := range []struct {
@@ -219,13 +227,13 @@ func TestEjection(t *testing.T) {
 		{"let back", 251, false, 80, math.Inf(1)},
 		{"after a good while the next one is the first", 251 + 321, true, 20, 251 + 321 + 20},
 	} {
-		if e.Committed(c.down, 0.3, c.at); e.Active != c.down || e.WaitSec != c.wait {
+		if committed(&e, c.down, 0.3, c.at); e.Active != c.down || e.WaitSec != c.wait {
 			t.Fatalf("%s: got %+v, want active %t and a wait of %v s", c.name, e, c.down, c.wait)
 		}
 		if !math.IsInf(c.due, 1) && (e.Due(c.due-1) || !e.Due(c.due)) || math.IsInf(c.due, 1) && e.Due(1e9) {
 			t.Errorf("%s: due at %v, want at %v", c.name, e, c.due)
 		}
-		if e.Fails(0.9) == c.down || e.Fails(0.1) {
+		if e.Fails(0.9, c.at) == c.down || e.Fails(0.1, c.at) {
 			t.Errorf("%s: a server that is out fails no more, one that is in does at nine tenths of its requests",
 				c.name)
 		}
@@ -235,11 +243,11 @@ func TestEjection(t *testing.T) {
 func TestCheapRelapsesAreTriedAgainAsSoon(t *testing.T) {
 	var e Ejection
 	for i, at := range []float64{0, 25, 50, 75} {
-		e.Committed(true, 0.03, at)
+		committed(&e, true, 0.03, at)
 		if e.Due(at+19) || !e.Due(at+20) {
 			t.Errorf("relapse %d: got %+v, want it tried after 20 s", i, e)
 		}
-		e.Committed(false, 0, at+20)
+		committed(&e, false, 0, at+20)
 	}
 }
 
@@ -249,21 +257,43 @@ func TestServersThatAreAskedAreLetBackWhenTheyAnswer(t *testing.T) {
 		e.Asked, e.Answers = true, answers
 		return e.Due(at)
 	}
-	e.Committed(true, 0.5, 0)
+	committed(&e, true, 0.5, 0)
 	if due(500, false) {
 		t.Error("it does not answer: got it tried by requests")
 	}
 	if !due(501, true) {
 		t.Error("it answers: want it let back at once")
 	}
-	e.Committed(false, 0, 501)
-	e.Committed(true, 0.5, 504)
+	committed(&e, false, 0, 501)
+	committed(&e, true, 0.5, 504)
 	if !e.Misled || due(505, true) || !due(504+e.WaitSec, true) || due(504+e.WaitSec, false) {
 		t.Errorf("it answers, and fails: got %+v, want its answers to count after the wait only", e)
 	}
 	e.Asked = false
 	if e.Due(504+e.WaitSec-1) || !e.Due(504+e.WaitSec) {
 		t.Error("nobody asks any more: want it tried when the wait is over")
+	}
+}
+
+func TestAnEjectionInVainIsNotRepeatedForAsLong(t *testing.T) {
+	var e Ejection
+	e.Out(0.5, 6, 100)
+	if e.Dearer(6.5) || !e.Dearer(7.5) {
+		t.Errorf("got %+v: want what costs a deadline more than before, and nothing less, to be dearer", e)
+	}
+	e.Back(true, 104)
+	if e.Active || e.Fails(1, 105) || e.Fails(1, 104+e.WaitSec-1) || !e.Fails(1, 104+e.WaitSec) {
+		t.Errorf("got %+v, want it left alone for %v s", e, e.WaitSec)
+	}
+	e.Out(0.5, 6, 124)
+	e.Back(true, 128)
+	if e.WaitSec != 40 || !e.InVain(167) || e.InVain(168) {
+		t.Errorf("got %+v, want twice the wait the second time", e)
+	}
+	e.Out(0.5, 6, 168)
+	e.Back(false, 300)
+	if e.InVain(301) {
+		t.Errorf("got %+v: it was let back when its time was over, which is not in vain", e)
 	}
 }
 

@@ -1,8 +1,13 @@
 package plan
 
-import "math"
+import (
+	"math"
 
-// Proportional returns weights in proportion to what each server can serve of each group, less what it fails.
+	"trimtab/tuner/queueing"
+)
+
+// Proportional returns weights in proportion to what each server can serve of each group, less what it fails. Servers
+// that are needed although they fail have what the others cannot carry.
 func (p *Problem) Proportional() Shares {
 	x := p.NewShares()
 	for g := range p.Groups {
@@ -13,8 +18,29 @@ func (p *Problem) Proportional() Shares {
 			}
 		}
 		grp.normalise(x[g])
+		grp.share(x[g], 1-p.Capacity()*queueing.NearFull)
 	}
 	return x
+}
+
+// share gives those that are needed at least the part given of the requests, together.
+func (g *Group) share(x []float64, part float64) {
+	needed := 0.0
+	for i, l := range g.Links {
+		if l.Needed && !l.Off {
+			needed += x[i]
+		}
+	}
+	if needed <= 0 || needed >= part || needed >= 1 {
+		return
+	}
+	for i, l := range g.Links {
+		if l.Needed {
+			x[i] *= part / needed
+		} else {
+			x[i] *= (1 - part) / (1 - needed)
+		}
+	}
 }
 
 const (
