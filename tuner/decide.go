@@ -69,7 +69,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	switch {
 	case len(ejections) > 0:
 		out.want, out.eject = p.changed(want), ejections
-		e.change("a server is ejected or let back")
+		e.change(explainEjections(ejections))
 	case p.astray(now) > p.astray(rounded)+strayed:
 		out.want = p.changed(want)
 		e.change("a share is brought within its limits")

@@ -1,8 +1,10 @@
 package tuner
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
@@ -203,6 +205,19 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 		}
 	}
 	return out
+}
+
+// explainEjections says which servers are marked down or let back.
+func explainEjections(links []*link) string {
+	var out []string
+	for _, l := range links[:min(len(links), reasonsMost)] {
+		what := "is marked down, for it fails"
+		if l.Eject.Active {
+			what = "is let back"
+		}
+		out = append(out, fmt.Sprintf("%s of %s %s", l.server.address, l.group().name, what))
+	}
+	return strings.Join(out, ", ")
 }
 
 // Ejected are the servers that are marked down for failing, by group.

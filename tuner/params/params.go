@@ -6,7 +6,7 @@ package params
 // The tags of a field: unit and about say what it is; from says where the value comes from, a convention (of the
 // field), an estimate (reasoned, not measured) or chosen (by play); off is the value at which the part it belongs to
 // is not there, if there is one; least and most bound what the ablation sets it to; part begins the fields of a
-// package.
+// package, or of what the configuration has keys for.
 type Params struct {
 	DriftPerMinute float64 `part:"estimate" unit:"log" off:"0" about:"how far the speed of a server drifts in a minute that is no surprise" from:"estimate: 5 % in a minute, 40 % in an hour of chance"`
 	ModelNoise     float64 `unit:"log" off:"0" about:"relative error of the relation between requests inside and slots busy, while requests wait" from:"estimate: order of the error of Sakasegawa's formula"`
@@ -39,8 +39,7 @@ type Params struct {
 	RateSurprise float64 `part:"load" unit:"sd" off:"1e9" about:"of a Poisson stream, at which the rate is another one" from:"estimate: by chance once in hours"`
 
 	LoadNews     float64 `unit:"ratio" off:"0" about:"of the mean rate since the last news, that is news" from:"estimate: more than the noise of any rate that is learned"`
-	Headroom     float64 `part:"plan" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
-	Stress       float64 `unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
+	Stress       float64 `part:"plan" unit:"ratio" most:"1" about:"utilisation of all servers in the load that a plan must survive" from:"convention: what operators call full"`
 	StressShare  float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load" from:"chosen: by hand"`
 	UrgentStress float64 `unit:"probability" off:"0" least:"0" most:"1" about:"weight of that load while a server is overloaded or fails" from:"chosen: worlds 1 to 200 and the library, 0.05 to 0.2"`
 	KnownStress  float64 `unit:"probability" least:"0" most:"1" about:"weight of that load while the regime of load is known, and what follows it" from:"chosen: recurring worlds 1 to 12"`
@@ -51,13 +50,15 @@ type Params struct {
 	PullAware    float64 `unit:"nat" about:"the same in an emergency, and of methods that go by what servers hold, where what a weight does is known less" from:"chosen: worlds 1 to 99, 0.2 to 100; flat between 2 and 20"`
 	Significant  float64 `unit:"sd" off:"0" about:"part of a difference of speeds that is taken for noise" from:"convention: 95 %"`
 
-	MinGain      float64 `part:"gate" unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
-	LongWait     float64 `unit:"services" about:"that requests wait which is no short queue" from:"estimate: ten services are long for any service"`
-	UrgentGain   float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
+	LongWait   float64 `part:"gate" unit:"services" about:"that requests wait which is no short queue" from:"estimate: ten services are long for any service"`
+	UrgentGain float64 `unit:"ratio" off:"1e9" about:"gain that is enough in an emergency, while a change is left" from:"chosen: worlds 1 to 99; a change that ends one brings more"`
+	QuietSec   float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles, and the time for which it must last, and what is seen counts half as evidence of slots" from:"chosen: by hand"`
+	QuietMost  float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by, and the time for which the gain must last" from:"chosen: steady hours"`
+	SettleSec  float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
+
+	Headroom     float64 `part:"configuration" unit:"ratio" off:"1" least:"1" about:"load that a plan is made for, in units of the present load" from:"convention: default of headroom in the configuration"`
+	MinGain      float64 `unit:"ratio" off:"0" about:"least predicted gain of a change, with a full budget" from:"convention: default of min_gain in the configuration"`
 	DeadBand     float64 `unit:"ratio" off:"0" about:"least relative change of a share worth writing" from:"convention: default of dead_band in the configuration"`
-	QuietSec     float64 `unit:"s" off:"1e12" about:"time without news in which the gain that a change must bring doubles, and the time for which it must last, and what is seen counts half as evidence of slots" from:"chosen: by hand"`
-	QuietMost    float64 `unit:"ratio" off:"1" least:"1" about:"most that it grows by, and the time for which the gain must last" from:"chosen: steady hours"`
-	SettleSec    float64 `unit:"s" off:"0" about:"time after a change in which nothing is judged" from:"chosen: worlds 1 to 80: 3 s is long in an emergency, and none of them has intervals below it"`
 	BurstChanges float64 `unit:"changes" off:"1e9" least:"1" about:"changes that a full budget holds" from:"convention: default of the budget in the configuration"`
 	RefillSec    float64 `unit:"s" off:"0" about:"time in which the budget regains a change" from:"convention: default of the budget in the configuration"`
 }

@@ -90,6 +90,9 @@ func (p Params) With(name string, value float64) (Params, error) {
 	return p, nil
 }
 
+// configuration is the part of what is not tuned: the configuration has a key for each.
+const configuration = "configuration"
+
 // WriteMarkdown writes a table of all parameters for each part.
 func WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
@@ -99,7 +102,11 @@ func WriteMarkdown(w io.Writer) error {
 			if part = p.Part; b.Len() > 0 {
 				b.WriteString("\n")
 			}
-			fmt.Fprintf(&b, "## `tuner/%s`\n\n", part)
+			heading := "`tuner/" + part + "`"
+			if part == configuration {
+				heading = "Defaults of keys that are the operator's"
+			}
+			fmt.Fprintf(&b, "## %s\n\n", heading)
 			b.WriteString("| parameter | value | unit | off | what it is | where it comes from |\n|---|---:|---|---:|---|---|\n")
 		}
 		off := "–"
