@@ -10,10 +10,11 @@ import (
 
 // retired are keys of earlier versions that have no effect any more: a configuration that sets them still works.
 var retired = map[string]bool{
-	"tuner.min_requests": true,
-	"tuner.burst_window": true,
-	"tuner.explore":      true,
-	"tuner.gamma":        true,
+	"tuner.min_requests":   true,
+	"tuner.burst_window":   true,
+	"tuner.explore":        true,
+	"tuner.gamma":          true,
+	"objective.miss_price": true,
 }
 
 // renamed are keys that had another name in earlier versions, which still counts: two tables each had a burst, two an

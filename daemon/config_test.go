@@ -185,7 +185,9 @@ func TestRetiredKeysAreWarnedOf(t *testing.T) {
 			[]string{"trimtab.toml:3: tuner.explore has no effect any more: remove it"}},
 		{"a value that it never could have had", "[tuner]\ngamma = \"x\"",
 			[]string{"trimtab.toml:2: tuner.gamma has no effect any more: remove it"}},
-		{"all, in the order of the file", "[tuner]\nmin_requests = 50\nburst_window = \"2m\"\nexplore = " +
+		{"one of another table", "[objective]\nmiss_price = 0.05",
+			[]string{"trimtab.toml:2: objective.miss_price has no effect any more: remove it"}},
+		{"several, in the order of the file", "[tuner]\nmin_requests = 50\nburst_window = \"2m\"\nexplore = " +
 			"0.05\ngamma = 0", []string{
 			"trimtab.toml:2: tuner.min_requests has no effect any more: remove it",
 			"trimtab.toml:3: tuner.burst_window has no effect any more: remove it",
