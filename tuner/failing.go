@@ -194,7 +194,8 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 				out = append(out, l)
 				ejected--
 				live++
-			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class], t.elapsed) || !t.cfg.Eject && l.part < gate.EjectPart:
+			case l.off() || !l.Eject.Fails(beliefs[l.index].Fail[l.class], t.elapsed):
+			case !t.cfg.Eject && l.part < gate.EjectPart:
 			case ejected >= gate.MostEjected(len(g.links)) || live <= 1 || !p.spares(problem, l):
 				e.Bounds = append(e.Bounds, gate.BoundEject)
 			default:

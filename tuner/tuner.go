@@ -190,7 +190,12 @@ func (p *pool) take(s *vts.Sample, inForce weights.Set) (edited bool) {
 			}
 			now[l.server.address] = setting
 		}
-		edited = g.ledger.observe(now) || edited
+		if g.ledger.observe(now) {
+			edited = true
+			for _, l := range g.links {
+				l.Shun.Back(false, l.Shun.SinceSec)
+			}
+		}
 	}
 	return edited
 }
