@@ -14,10 +14,12 @@ func Thresholds() []float64 { return []float64{1.02, 1.05, 2} }
 // played. Requests that fail fast make p99 low, so errors stand beside it: the share of failed requests, mean over
 // the same seeds.
 type WorldRatio struct {
-	World          string  `json:"world"` // name of the scenario
-	Ratio          float64 `json:"p99_ratio"`
-	P99MS          float64 `json:"p99_ms"`
-	BaselineP99MS  float64 `json:"baseline_p99_ms"`
+	World         string  `json:"world"` // name of the scenario
+	Ratio         float64 `json:"p99_ratio"`
+	P99MS         float64 `json:"p99_ms"`
+	BaselineP99MS float64 `json:"baseline_p99_ms"`
+	// ARTRatio is the same of the tardiness per request, with artFloor added to both sides.
+	ARTRatio       float64 `json:"art_ratio"`
 	Errors         float64 `json:"error_ratio"`
 	BaselineErrors float64 `json:"baseline_error_ratio"`
 	Seeds          int     `json:"seeds"`
@@ -27,6 +29,7 @@ type WorldRatio struct {
 type Comparison struct {
 	Policy, Baseline string
 	P99Ratio         Estimate     // geometric mean over worlds, interval by bootstrap over worlds
+	ARTRatio         float64      // geometric mean over worlds
 	Above            []float64    // share of the worlds above each of Thresholds
 	Worlds           []WorldRatio // the worst first
 	Errors           float64      // share of failed requests, mean over worlds
@@ -95,6 +98,8 @@ func worldRatio(world string, mine, theirs []Row) WorldRatio {
 		Errors: stat.Mean(column(mine, errors), nil), BaselineErrors: stat.Mean(column(theirs, errors), nil),
 	}
 	w.Ratio = w.P99MS / w.BaselineP99MS
+	art := func(r Row) float64 { return r.ARTPerRequest + artFloor }
+	w.ARTRatio = stat.GeometricMean(column(mine, art), nil) / stat.GeometricMean(column(theirs, art), nil)
 	return w
 }
 
@@ -118,13 +123,16 @@ func (c *Comparison) count(rows []Row, failures []*CellError) {
 
 func (c *Comparison) summarise() {
 	n := max(1, float64(len(c.Worlds)))
-	ratios := make([]float64, len(c.Worlds))
+	ratios, arts := make([]float64, len(c.Worlds)), make([]float64, len(c.Worlds))
 	for i, w := range c.Worlds {
-		ratios[i] = w.Ratio
+		ratios[i], arts[i] = w.Ratio, w.ARTRatio
 		c.Errors += w.Errors / n
 		c.BaselineErrors += w.BaselineErrors / n
 	}
 	c.P99Ratio = bootstrap(ratios, bootstrapSeed)
+	if len(arts) > 0 {
+		c.ARTRatio = stat.GeometricMean(arts, nil)
+	}
 	for _, threshold := range Thresholds() {
 		above := 0
 		for _, r := range ratios {

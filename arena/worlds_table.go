@@ -91,7 +91,7 @@ func (r *WorldsReport) worst() []*Comparison {
 }
 
 func comparisonHeads() []string {
-	heads := []string{"ratio", "95 %"}
+	heads := []string{"ratio", "95 %", "ART"}
 	for _, t := range Thresholds() {
 		heads = append(heads, fmt.Sprintf("above %g", t))
 	}
@@ -110,7 +110,7 @@ func (c *Comparison) columns() []string {
 		return append(out, tail...)
 	}
 	e := c.P99Ratio
-	out = append(out, fmt.Sprintf("%.3f", e.Mean), fmt.Sprintf("%.3f to %.3f", e.Low, e.High))
+	out = append(out, fmt.Sprintf("%.3f", e.Mean), fmt.Sprintf("%.3f to %.3f", e.Low, e.High), ratioText(c.ARTRatio))
 	for _, above := range c.Above {
 		out = append(out, fmt.Sprintf("%.0f %%", 100*above))
 	}
@@ -119,12 +119,12 @@ func (c *Comparison) columns() []string {
 }
 
 func worldHeads() []string {
-	return []string{"ratio", "p99, ms", "baseline's", "errors", "baseline's", "world", "made of"}
+	return []string{"ratio", "ART", "p99, ms", "baseline's", "errors", "baseline's", "world", "made of"}
 }
 
 func (r *WorldsReport) worldColumns(v WorldRatio) []string {
 	return []string{
-		ratioText(v.Ratio), number(v.P99MS), number(v.BaselineP99MS), share(v.Errors), share(v.BaselineErrors), v.World,
+		ratioText(v.Ratio), ratioText(v.ARTRatio), number(v.P99MS), number(v.BaselineP99MS), share(v.Errors), share(v.BaselineErrors), v.World,
 		r.About[v.World],
 	}
 }

@@ -82,6 +82,12 @@ func TestCompareWorlds(t *testing.T) {
 		cellRow("w3", "base", 1, 10, 0), cellRow("w3", "base", 2, 10, 0), // both failed
 		cellRow("w4", "base", 1, 100, 0), cellRow("w4", "new", 1, 103, 0),
 	}
+	for i := range rows { // in w2 the new one has half of the tardiness, elsewhere as much
+		rows[i].ARTPerRequest = 0.099
+		if rows[i].Scenario == "w2" && rows[i].Policy == "new" {
+			rows[i].ARTPerRequest = 0.049
+		}
+	}
 	failures := []*CellError{
 		{Scenario: "w2", Policy: "new", Seed: 1}, {Scenario: "w3", Policy: "new", Seed: 1},
 		{Scenario: "w3", Policy: "new", Seed: 2},
@@ -98,6 +104,9 @@ func TestCompareWorlds(t *testing.T) {
 	}
 	if c.P99Ratio.Low < 0.35 || c.P99Ratio.Low > 1 || c.P99Ratio.High < 1.03 || c.P99Ratio.High > 3.001 {
 		t.Errorf("the interval lies within the extremes: got %v", c.P99Ratio)
+	}
+	if want := math.Cbrt(0.5); math.Abs(c.ARTRatio-want) > 1e-9 {
+		t.Errorf("tardiness over worlds: got %v, want %.4f", c.ARTRatio, want)
 	}
 	for i, want := range []float64{2.0 / 3, 1.0 / 3, 1.0 / 3} {
 		if math.Abs(c.Above[i]-want) > 1e-9 {
@@ -129,9 +138,9 @@ func TestCompareWorlds(t *testing.T) {
 	}{
 		{"text", func(b *bytes.Buffer) error {
 			return report.WriteText(b)
-		}, "3.000 60.0 20.0 2.00 % 0 w2 made of wood"},
+		}, "3.000 0.500 60.0 20.0 2.00 % 0 w2 made of wood"},
 		{"markdown", func(b *bytes.Buffer) error { return report.WriteMarkdown(b) },
-			"| 3.000 | 60.0 | 20.0 | 2.00 % | 0 | w2 | made of wood |"},
+			"| 3.000 | 0.500 | 60.0 | 20.0 | 2.00 % | 0 | w2 | made of wood |"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer

@@ -17,6 +17,7 @@ type comparisonJSON struct {
 	P99Ratio       float64            `json:"p99_ratio"`
 	Low            float64            `json:"p99_ratio_low"`
 	High           float64            `json:"p99_ratio_high"`
+	ART            float64            `json:"art_ratio"`
 	Above          map[string]float64 `json:"share_above"`
 	Worst          float64            `json:"worst_p99_ratio"`
 	WorstWorld     string             `json:"worst_world"`
@@ -49,7 +50,7 @@ func (r *worldsResults) printJSON(report *arena.WorldsReport) error {
 	for _, c := range report.Comparisons {
 		line := comparisonJSON{
 			Kind: "comparison", Policy: c.Policy, Baseline: c.Baseline, Worlds: len(c.Worlds),
-			P99Ratio: c.P99Ratio.Mean, Low: c.P99Ratio.Low, High: c.P99Ratio.High, Above: map[string]float64{},
+			P99Ratio: c.P99Ratio.Mean, Low: c.P99Ratio.Low, High: c.P99Ratio.High, ART: c.ARTRatio, Above: map[string]float64{},
 			Errors: c.Errors, BaselineErrors: c.BaselineErrors, ChangesPerHour: c.ChangesPerHour,
 			Cells: c.Cells, Failed: c.Failed,
 		}
