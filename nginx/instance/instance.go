@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -124,16 +125,27 @@ func LuaModules() (string, error) {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
+// Ports that are asked for lie below those that Linux gives to whoever connects (ip_local_port_range): a connection
+// would take one that was found free before NGINX listens on it.
+const (
+	portsFrom = 20000
+	portsTo   = 32768
+	portTries = 100
+)
+
 // FreePorts returns n TCP ports that were free on 127.0.0.1 a moment ago, all different.
 func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(ports) < n; tries++ {
+		port := portsFrom + rand.IntN(portsTo-portsFrom)
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		switch {
+		case err == nil:
+			defer l.Close() // until all are found
+			ports = append(ports, port)
+		case tries >= portTries+n:
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
 }

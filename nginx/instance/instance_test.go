@@ -58,6 +58,20 @@ func TestInstanceServesAndStops(t *testing.T) {
 	}
 }
 
+func TestFreePortsAreNoneThatAConnectionMayTake(t *testing.T) {
+	ports, err := FreePorts(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for _, p := range ports {
+		if p >= 32768 || p < 1024 || seen[p] {
+			t.Errorf("got %d, want ports below 32768, all different", p)
+		}
+		seen[p] = true
+	}
+}
+
 func TestStartSaysWhyItFails(t *testing.T) {
 	need(t)
 	t.Run("a port that is taken", func(t *testing.T) {
