@@ -124,7 +124,8 @@ func worldHeads() []string {
 
 func (r *WorldsReport) worldColumns(v WorldRatio) []string {
 	return []string{
-		ratioText(v.Ratio), ratioText(v.ARTRatio), number(v.P99MS), number(v.BaselineP99MS), share(v.Errors), share(v.BaselineErrors), v.World,
+		ratioText(v.Ratio), ratioText(v.ARTRatio), number(v.P99MS), number(v.BaselineP99MS),
+		share(v.Errors), share(v.BaselineErrors), v.World,
 		r.About[v.World],
 	}
 }
