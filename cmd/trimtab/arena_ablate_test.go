@@ -30,7 +30,8 @@ func TestArenaAblateSeesACrippledParameter(t *testing.T) {
 		changes[v.Param+" "+v.To] = v
 	}
 	crippled, idle := changes["MinGain 1000"], changes["QuietSec off"]
-	if !(crippled.P99.Low > 1) || !(crippled.Reloads.Ratio < 1) || crippled.P99.Worlds != 2 || crippled.Dispensable {
+	if !(crippled.P99.Low > 1) || !(crippled.P99.Ratio > 2) || !(crippled.Reloads.Ratio < 1) ||
+		crippled.P99.Worlds != 2 || crippled.Dispensable {
 		t.Errorf("crippled: got %+v, want a p99 that is higher beyond chance and fewer reloads: only emergencies "+
 			"are answered", crippled)
 	}

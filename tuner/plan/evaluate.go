@@ -84,8 +84,8 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 // believed to be and as it would be after a change. Methods that go by what servers hold see to a change themselves,
 // and times of a server that fails most requests are those of failures.
 func (p *Problem) choices(points []choice, s *station, h *estimate.Hypothesis) []choice {
-	failing := slices.ContainsFunc(s.belief.Fail, func(v float64) bool { return v > 0.5 })
-	if s.aware || failing || !(s.belief.Doubt > 0 && h.Slower > 1) {
+	failing := func(share float64) bool { return share > 0.5 }
+	if s.aware || !(s.belief.Doubt > 0 && h.Slower > 1) || slices.ContainsFunc(s.belief.Fail, failing) {
 		return append(points, p.choice(s, h))
 	}
 	as, changed := *h, *h

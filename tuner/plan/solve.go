@@ -18,20 +18,26 @@ func (p *Problem) Proportional() Shares {
 			}
 		}
 		grp.normalise(x[g])
-		grp.share(x[g], 1-p.Capacity()*queueing.NearFull)
+		if needed := grp.needed(x[g]); needed > 0 {
+			grp.share(x[g], needed, 1-p.Capacity()*queueing.NearFull)
+		}
 	}
 	return x
 }
 
-// share gives those that are needed at least the part given of the requests, together.
-func (g *Group) share(x []float64, part float64) {
-	needed := 0.0
+// needed is the part of the requests that those have which are needed.
+func (g *Group) needed(x []float64) (part float64) {
 	for i, l := range g.Links {
 		if l.Needed && !l.Off {
-			needed += x[i]
+			part += x[i]
 		}
 	}
-	if needed <= 0 || needed >= part || needed >= 1 {
+	return part
+}
+
+// share gives those that are needed, who have the part needed of the requests, at least the part given.
+func (g *Group) share(x []float64, needed, part float64) {
+	if needed >= part || needed >= 1 {
 		return
 	}
 	for i, l := range g.Links {
