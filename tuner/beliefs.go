@@ -45,7 +45,7 @@ func (t *Tuner) Beliefs() []PoolBelief {
 		for j, sv := range p.servers {
 			b.Servers = append(b.Servers, ServerBelief{Address: sv.address, Belief: p.beliefs[j]})
 		}
-		for i, g := range p.planned(t) {
+		for i, g := range p.planned() {
 			b.Groups = append(b.Groups, GroupBelief{Name: p.groups[i].name, Group: g})
 		}
 		out = append(out, b)

@@ -46,8 +46,8 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 		return out
 	}
 	now := p.shares
+	p.judge(t, problem)
 	x := p.candidate(problem, now)
-	p.judge(t, beliefs)
 	p.shun(x)
 	p.bound(x)
 	want, rounded := p.settings(x, ejections)

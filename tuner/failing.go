@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"trimtab/tuner/estimate"
 	"trimtab/tuner/gate"
 	"trimtab/tuner/plan"
 	"trimtab/tuner/queueing"
@@ -27,23 +26,24 @@ func (g *group) shunned() float64 {
 }
 
 // judge notes which servers fail so many requests of a group that they are no use to it, beyond what the best of its
-// peers fails too. One stays so until it hardly fails any more: of the few requests that it is sent, some are answered
-// by chance.
-func (p *pool) judge(t *Tuner, beliefs []estimate.Belief) {
-	par := t.params
-	for _, g := range p.groups {
+// peers fails too, and in the problem which of them are needed all the same. One stays so until it hardly fails any
+// more: of the few requests that it is sent, some are answered by chance.
+func (p *pool) judge(t *Tuner, problem *plan.Problem) {
+	par, beliefs := t.params, problem.Beliefs
+	for n, g := range p.groups {
 		shared := 1.0
 		for _, l := range g.links {
 			if !l.off() {
 				shared = min(shared, beliefs[l.index].Fail[l.class])
 			}
 		}
-		for _, l := range g.links {
+		for i, l := range g.links {
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
 			was := l.Useless
-			fails := own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing || was && own > par.Failing
-			l.Useless = fails && !l.off() && !p.needs(t, l)
+			fails := !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing || was && own > par.Failing)
+			l.Useless = fails && p.spared(t, problem, l)
+			problem.Groups[n].Links[i].Needed = fails && !l.Useless
 			if was && !l.Useless && !l.off() { // it has healed, or is missed
 				p.quietSec, p.turn.news = 0, true
 			}
@@ -51,32 +51,27 @@ func (p *pool) judge(t *Tuner, beliefs []estimate.Belief) {
 	}
 }
 
-// shun leaves servers that fail next to nothing where the plan x gives them less than half of an equal share, which
-// says that the others can carry the rest. In the interval in which a failure begins half of what is seen is from
-// before, so that a plan goes half of the way.
+// shun leaves servers that are no use next to nothing. In the interval in which a failure begins half of what is seen is
+// from before, so that a plan goes half of the way.
 func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
-		var left []int
 		for i, l := range grp.links {
-			switch {
-			case !l.Useless:
-				kept += x[g][i]
-			case x[g][i] < 0.5/float64(len(grp.links)):
-				left = append(left, i)
+			if l.Useless {
 				freed += x[g][i] - floor
+			} else {
+				kept += x[g][i]
 			}
 		}
 		if kept <= 0 || kept+freed <= 0 {
 			continue
 		}
 		for i, l := range grp.links {
-			if !l.Useless {
+			if l.Useless {
+				x[g][i] = floor
+			} else {
 				x[g][i] *= 1 + freed/kept
 			}
-		}
-		for _, i := range left {
-			x[g][i] = floor
 		}
 	}
 }
@@ -114,10 +109,18 @@ func (p *pool) regrets(t *Tuner, g *group, e *gate.Ejection) bool {
 	})
 }
 
-// needs reports whether the others were seen, now or of late, not to do without a server that fails. Methods that go by
-// what servers hold send it what the others have no room for, whatever its weight.
-func (p *pool) needs(t *Tuner, l *link) bool {
-	return !l.group().method.LoadAware() && (l.Shun.InVain(t.elapsed) || p.regrets(t, l.group(), &l.Shun))
+// spared reports whether the others can do without a server that fails: by what was seen while it was left out, now or
+// of late, else by what is believed.
+func (p *pool) spared(t *Tuner, problem *plan.Problem, l *link) bool {
+	for _, e := range []*gate.Ejection{&l.Shun, &l.Eject} {
+		if e.Active {
+			return !p.regrets(t, l.group(), e)
+		}
+		if e.InVain(t.elapsed) {
+			return false
+		}
+	}
+	return p.spares(problem, l)
 }
 
 // leftOut tells that a server was left out, or let back.
@@ -133,49 +136,20 @@ func (p *pool) leftOut(t *Tuner, l *link, e *gate.Ejection, out bool) {
 // cost is what a request of the group cost in the last interval, in deadlines.
 func (g *group) cost(t *Tuner) float64 { return g.measured.PerRequest(t.cfg.ErrorTardiness) }
 
-// spares reports whether a server that fails is better left out: it serves next to nothing, the others can carry all,
-// or what they cannot costs less than what fails. Clients that are refused at once and ask again make a load of which
-// nobody knows how much would be left for the others.
+// spares reports whether a server that fails is better left out: the others can carry all, or they hardly wait, so that
+// nobody knows yet what they cannot carry. Clients that are refused at once and ask again make a load of which nobody
+// knows how much would be left for the others.
 func (p *pool) spares(problem *plan.Problem, l *link) bool {
-	return l.Fail > gate.EjectAlways || problem.Capacity()*queueing.NearFull >= 1 || p.pays(problem, l)
-}
-
-// pays reports whether requests as they are sent now would cost less if a link were sent none: what fails there against
-// what the others would have to carry. A method that goes by what servers hold sends a server that fails at once more
-// than its weight says.
-func (p *pool) pays(problem *plan.Problem, l *link) bool {
-	now, without := problem.NewShares(), problem.NewShares()
-	for g, grp := range p.groups {
-		for i, at := range grp.links {
-			now[g][i] = at.part
-			if !grp.method.LoadAware() {
-				now[g][i] = p.shares[g][i]
-			}
-		}
-		copy(without[g], now[g])
+	waits := func(other *link) bool {
+		return other != l && !other.off() && other.server.known.Waiting() > problem.Params.QuietWait
 	}
-	grp := l.group()
-	g, i := slices.Index(p.groups, grp), slices.Index(grp.links, l)
-	sent := now[g][i]
-	if sent >= 1 {
-		return false
-	}
-	for k := range without[g] {
-		without[g][k] /= 1 - sent
-	}
-	without[g][i] = 0
-	now[g][i] *= 1 - l.Fail // what fails is not served
-	present := *problem
-	present.Demand = nil
-	costs := present.Costs(now, without)
-	failed := grp.rate.PerSec() * sent * l.Fail // per second, of which 1-l.Fail are in the cost
-	return math.Exp(costs[1]) < math.Exp(costs[0])+failed*l.Fail*problem.ErrorTardiness
+	return problem.Capacity()*queueing.NearFull >= 1 || !slices.ContainsFunc(l.group().links, waits)
 }
 
 // ejections are the links to be marked down or let back.
 func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (out []*link) {
 	beliefs := problem.Beliefs
-	for _, g := range p.groups {
+	for n, g := range p.groups {
 		if !t.ejects(g) {
 			continue
 		}
@@ -188,9 +162,14 @@ func (p *pool) ejections(t *Tuner, problem *plan.Problem, e *PoolExplanation) (o
 				ejected++
 			}
 		}
-		for _, l := range g.links {
+		for i, l := range g.links {
 			switch {
-			case l.Eject.Due(t.elapsed) || l.Eject.Active && g.allFail() || p.regrets(t, g, &l.Eject):
+			case l.Eject.Due(t.elapsed) || l.Eject.Active && g.allFail():
+				out = append(out, l)
+				ejected--
+				live++
+			case p.regrets(t, g, &l.Eject): // with what the others cannot carry, and at once
+				l.setting.Down, problem.Groups[n].Links[i].Off = false, false
 				out = append(out, l)
 				ejected--
 				live++

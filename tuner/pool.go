@@ -60,6 +60,8 @@ type group struct {
 	learned  objective.Moments
 	rate     load.Rate
 	links    []*link
+	asked    []float64 // requests per second that ended at each link in the last interval,
+	sent     []float64 // and the share of all that each was sent
 	measured objective.Measured
 	ledger   ledger
 }
@@ -144,6 +146,9 @@ func (p *pool) observe(t *Tuner, s *vts.Sample, seconds float64) {
 			share, square = share/rate, square/rate
 		}
 		sv.known.Observe(t.params, seconds, doubted, plan.FlowTo(method, share, square), readings[j])
+	}
+	for _, g := range p.groups {
+		g.arrive(t.params, seconds)
 	}
 	p.listen(t.params, seconds)
 }
@@ -269,23 +274,32 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		}
 		readings[l.index][l.class] = l.reading(t.params, p, &excess[i], seconds)
 	}
-	rate := total
-	if !g.method.LoadAware() {
-		live := 0.0
-		for _, v := range shares {
-			live += v
-		}
-		for i := range shares {
-			if live > 0 {
-				shares[i] /= live
-			}
-		}
-		rate = load.Arrivals(asked, g.keepingUp(t.params, shares))
-	}
-	g.rate.Observe(t.params, rate, seconds)
-	g.course.observe(seconds, rate)
+	g.asked, g.sent = asked, shares
 	g.spread(t.params, s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
+}
+
+// arrive learns how many requests arrived, when it is known which servers waited.
+func (g *group) arrive(par *params.Params, seconds float64) {
+	rate := 0.0
+	if g.method.LoadAware() {
+		for _, v := range g.asked {
+			rate += v
+		}
+	} else {
+		live := 0.0
+		for _, v := range g.sent {
+			live += v
+		}
+		for i := range g.sent {
+			if live > 0 {
+				g.sent[i] /= live
+			}
+		}
+		rate = load.Arrivals(g.asked, g.keepingUp(par, g.sent))
+	}
+	g.rate.Observe(par, rate, seconds)
+	g.course.observe(seconds, rate)
 }
 
 // keepingUp are the shares of the servers that hardly wait, all of them when nobody does not: what a server finishes of
@@ -329,7 +343,7 @@ func (l *link) reading(par *params.Params, p *vts.PeerSample, excess *vts.Excess
 		r.FailShare = 1
 	}
 	served := float64(p.Requests) - failed
-	if served < 1 {
+	if served < 1 || failed > served { // times of failures are not those of services
 		return r
 	}
 	r.Count = served
@@ -374,17 +388,16 @@ func (g *group) spread(par *params.Params, s *vts.GroupSample, readings [][]esti
 
 // problem is what weights are sought for, for the present load.
 func (p *pool) problem(t *Tuner, beliefs []estimate.Belief, urgent bool) *plan.Problem {
-	return &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(t),
+	return &plan.Problem{Params: t.params, Table: t.table, Beliefs: beliefs, Groups: p.planned(),
 		ErrorTardiness: t.cfg.ErrorTardiness, Urgent: urgent}
 }
 
 // planned are the groups as a plan sees them.
-func (p *pool) planned(t *Tuner) (out []plan.Group) {
+func (p *pool) planned() (out []plan.Group) {
 	for _, g := range p.groups {
 		pg := plan.Group{Method: g.method, RatePerSec: g.rate.PerSec(), DeadlineSec: g.deadline, SCV: g.scv}
 		for _, l := range g.links {
-			pg.Links = append(pg.Links,
-				plan.Link{Server: l.index, Class: l.class, Off: l.off(), Needed: p.needs(t, l)})
+			pg.Links = append(pg.Links, plan.Link{Server: l.index, Class: l.class, Off: l.off()})
 		}
 		out = append(out, pg)
 	}

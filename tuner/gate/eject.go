@@ -14,12 +14,8 @@ type Ejection struct {
 	Asked, Answers bool `json:"-"` // somebody asks it beside NGINX, and it answers
 }
 
-// EjectAt is the share of failures that ejects a server which the others can spare, EjectAlways that of one which is no
-// loss.
-const (
-	EjectAt     = 0.25
-	EjectAlways = 0.9
-)
+// EjectAt is the share of failures that ejects a server which the others can spare.
+const EjectAt = 0.25
 
 const (
 	ejectFirst   = 20   // s: a short failure is over within ten intervals of 3 s

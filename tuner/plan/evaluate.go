@@ -2,7 +2,6 @@ package plan
 
 import (
 	"math"
-	"slices"
 
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/queueing"
@@ -81,11 +80,9 @@ func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
 }
 
 // choices adds what a number of slots means to points: once, or, while the server's speed is in doubt, as it was
-// believed to be and as it would be after a change. Methods that go by what servers hold see to a change themselves,
-// and times of a server that fails most requests are those of failures.
+// believed to be and as it would be after a change. Methods that go by what servers hold see to a change themselves.
 func (p *Problem) choices(points []choice, s *station, h *estimate.Hypothesis) []choice {
-	failing := func(share float64) bool { return share > 0.5 }
-	if s.aware || !(s.belief.Doubt > 0 && h.Slower > 1) || slices.ContainsFunc(s.belief.Fail, failing) {
+	if s.aware || !(s.belief.Doubt > 0 && h.Slower > 1) {
 		return append(points, p.choice(s, h))
 	}
 	as, changed := *h, *h

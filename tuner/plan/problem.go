@@ -74,7 +74,7 @@ type Link struct {
 	Server int  // index into Problem.Beliefs
 	Class  int  // index of the group among the classes of that server
 	Off    bool // takes no requests: down, or passed over by NGINX
-	Needed bool // it fails, and the others were seen not to carry what it would refuse
+	Needed bool // it fails, and the others cannot carry what it would refuse
 }
 
 // Shares are shares of requests by group and link; those of a group sum to 1.
