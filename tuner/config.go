@@ -45,8 +45,6 @@ type Config struct {
 	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that
 	// servers hold: a server that fails at once holds none, and is picked whatever its weight.
 	Eject, EjectIdle bool
-	// LearningRate is the least step of what is learned of a regime; default 0.1.
-	LearningRate float64
 	// Regimes says how load regimes are found.
 	Regimes load.RegimeConfig
 	// Seed of the regime fit.
@@ -80,7 +78,6 @@ func (c Config) withDefaults() Config {
 	c.Method = cmp.Or(c.Method, RoundRobin)
 	c.ErrorTardiness = cmp.Or(c.ErrorTardiness, objective.DefaultErrorTardiness)
 	c.Twin = cmp.Or(c.Twin, 1)
-	c.LearningRate = cmp.Or(c.LearningRate, 0.1)
 	return c
 }
 
@@ -101,7 +98,6 @@ func (c Config) Validate() error {
 	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers",
 		c.Burst, c.PerMinute)
 	check(c.Twin >= 0 && c.Twin <= 1, "twin %v: want 0 (default) to 1", c.Twin)
-	check(c.LearningRate >= 0 && c.LearningRate <= 1, "learning_rate %v: want 0 (default) to 1", c.LearningRate)
 	for name, g := range c.Groups {
 		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time",
 			name, g.Method)

@@ -28,7 +28,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	urgent := p.urgent(t.params, beliefs)
 	problem := p.problem(t, beliefs, urgent)
 	regime, _ := t.regime()
-	problem.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), problem)
+	problem.Demand = t.demand(p, p.experience.enter(regime), problem)
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
