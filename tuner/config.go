@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"trimtab/objective"
@@ -90,9 +91,9 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
-	check(sound(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
+	check(finite(c.ErrorTardiness) && c.ErrorTardiness >= 0, "error_tardiness %v: want 0 (default) or more",
 		c.ErrorTardiness)
-	check(c.Headroom == 0 || c.Headroom >= 1 && sound(c.Headroom), "headroom %v: want at least 1", c.Headroom)
+	check(c.Headroom == 0 || c.Headroom >= 1 && finite(c.Headroom), "headroom %v: want at least 1", c.Headroom)
 	check(c.DeadBand >= 0 && c.DeadBand < 1, "dead_band %v: want 0 (default) to below 1", c.DeadBand)
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
 	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers",
@@ -105,10 +106,12 @@ func (c Config) Validate() error {
 		if err := g.Limits.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
-		check(g.Priority == 0 || g.Priority >= 1 && sound(g.Priority), "group %s: priority %v: want at least 1",
+		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1",
 			name, g.Priority)
 	}
 	return errors.Join(errs...)
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func valid(m Method) bool { return m == RoundRobin || m.LoadAware() }
