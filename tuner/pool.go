@@ -24,9 +24,9 @@ type pool struct {
 
 	experience experience
 
-	advice    *Advice // of the last look
-	adviceSec float64 // until the next
-	seen      looks
+	advice *Advice // of the last look
+	lookAt float64 // s of control time: when the next is due
+	seen   looks
 
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
