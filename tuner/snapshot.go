@@ -136,17 +136,8 @@ func (s Snapshot) Learned() Snapshot {
 // Restore takes over what another tuner has learned, and where it stood. It is called before the first Observe; on an
 // error the tuner is as it was.
 func (t *Tuner) Restore(s Snapshot) error {
-	if s.Version != SnapshotVersion {
-		return fmt.Errorf("restore snapshot: %w %d, this program reads %d", ErrSnapshotVersion, s.Version,
-			SnapshotVersion)
-	}
-	if err := unusable("", reflect.ValueOf(s)); err != nil {
+	if err := s.Check(); err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
-	}
-	for i := range s.Pools {
-		if err := s.Pools[i].check(); err != nil {
-			return fmt.Errorf("restore snapshot: %w", err)
-		}
 	}
 	known := len(s.Model) > 0 && t.cfg.Regimes.Model == nil // else its experience is of regimes of another model
 	if known {
@@ -162,6 +153,22 @@ func (t *Tuner) Restore(s Snapshot) error {
 	t.pools, t.restored = nil, true
 	for i := range s.Pools {
 		t.pools = append(t.pools, t.restore(&s.Pools[i], known))
+	}
+	return nil
+}
+
+// Check reports why nothing can be taken over from a snapshot.
+func (s *Snapshot) Check() error {
+	if s.Version != SnapshotVersion {
+		return fmt.Errorf("%w %d, this program reads %d", ErrSnapshotVersion, s.Version, SnapshotVersion)
+	}
+	if err := unusable("", reflect.ValueOf(s)); err != nil {
+		return err
+	}
+	for i := range s.Pools {
+		if err := s.Pools[i].check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
