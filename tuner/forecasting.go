@@ -2,7 +2,6 @@ package tuner
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"trimtab/deathstarbench/sim"
@@ -158,6 +157,9 @@ func (p *pool) twin(problem *plan.Problem, now bool) twin.Case {
 	for j := range c.Servers {
 		b := &problem.Beliefs[j]
 		c.Servers[j] = twin.Server{SD: b.SD, Fail: b.Fail, DonePerSec: b.Done}
+		if now {
+			c.Servers[j].Inside = b.Inside
+		}
 		for _, h := range b.Slots {
 			c.Servers[j].Slots = append(c.Servers[j].Slots,
 				twin.Slots{Slots: h.Slots, Probability: h.Probability, ServiceSec: h.ServiceSec})
@@ -177,11 +179,6 @@ func (p *pool) twin(problem *plan.Problem, now bool) twin.Case {
 			to.LoadSD = grp.course.sd(grp.rate.PerSec())
 		}
 	}
-	if now {
-		for j, n := range p.inside(problem) {
-			c.Servers[j].Inside = n
-		}
-	}
 	return c
 }
 
@@ -196,29 +193,6 @@ func (p *pool) weights(set weights.Set) twin.Weights {
 			}
 			out[g] = append(out[g], sim.Setting{Weight: s.Weight.Int(), Down: s.Down || l.Passed})
 		}
-	}
-	return out
-}
-
-// inside are the requests that servers hold now. What completions show is the queue that requests met when they came:
-// under round robin a server that is sent more than it finishes holds more by now.
-func (p *pool) inside(problem *plan.Problem) []float64 {
-	out, sent := make([]float64, len(problem.Beliefs)), make([]float64, len(problem.Beliefs))
-	aware := false
-	for g, x := range p.shares {
-		aware = aware || p.groups[g].method.LoadAware()
-		for i := range x {
-			sent[p.groups[g].links[i].index] += x[i] * p.groups[g].rate.PerSec()
-		}
-	}
-	for j := range out {
-		b := &problem.Beliefs[j]
-		out[j] = b.Inside
-		if aware || b.Done <= 0 || b.Queue() == 0 {
-			continue
-		}
-		response := b.Inside / b.Done
-		out[j] = math.Max(math.Min(b.Inside, b.MeanSlots()), b.Inside+(sent[j]-b.Done)*response)
 	}
 	return out
 }
