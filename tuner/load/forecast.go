@@ -84,8 +84,12 @@ func NewForecast(groups []string, components int) *Forecast {
 	return f
 }
 
-// Now is the present regime and for how long it has lasted, in seconds; −1: none is known, or the load is like none.
+// Now is the present regime and for how long it has lasted, in seconds; −1: none is known, or the load is like none. A
+// nil forecast knows none.
 func (f *Forecast) Now() (demand int, sec float64) {
+	if f == nil {
+		return -1, 0
+	}
 	switch v := &f.Visit; {
 	case v.UnknownSec >= confirmSec:
 		return -1, v.UnknownSec
