@@ -176,7 +176,7 @@ func (p *pool) twin(problem *plan.Problem, now bool) twin.Case {
 			}
 		}
 		if now {
-			to.LoadSD = grp.course.sd(grp.rate.PerSec())
+			to.LoadSD = loadSD(grp.rate.PerSec())
 		}
 	}
 	return c

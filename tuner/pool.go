@@ -56,7 +56,6 @@ type group struct {
 	priority float64
 	bounds   weights.GroupLimits
 	scv      float64 // of service times
-	course   course
 	learned  objective.Moments
 	rate     load.Rate
 	links    []*link
@@ -283,7 +282,6 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 		rate = load.Arrivals(asked, g.keepingUp(t.params, shares))
 	}
 	g.rate.Observe(t.params, rate, seconds)
-	g.course.observe(seconds, rate)
 	g.spread(t.params, s, readings, seconds)
 	g.measured = objective.Measure(*s, g.deadline)
 }

@@ -58,14 +58,13 @@ type PoolSnapshot struct {
 
 // GroupSnapshot is one of one upstream group.
 type GroupSnapshot struct {
-	Name         string    `json:"name"`
-	DeadlineMsec float64   `json:"deadline_ms"`
-	SCV          float64   `json:"service_scv"`
-	Rate         load.Rate `json:"rate"`
-	course
-	Learned objective.Moments `json:"learned"` // of response times, behind the deadline
-	ledger                    // whose the weights are
-	Links   []LinkSnapshot    `json:"links"`
+	Name         string            `json:"name"`
+	DeadlineMsec float64           `json:"deadline_ms"`
+	SCV          float64           `json:"service_scv"`
+	Rate         load.Rate         `json:"rate"`
+	Learned      objective.Moments `json:"learned"` // of response times, behind the deadline
+	ledger                         // whose the weights are
+	Links        []LinkSnapshot    `json:"links"`
 }
 
 // LinkSnapshot is one of one server of one group.
@@ -100,7 +99,7 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 			TypicalSec: slices.Clone(p.typical), ForecastScore: p.outlook.watch.Score, Regimes: p.experience.copied(),
 			Visit: p.experience.visit}
 		for _, g := range p.groups {
-			gs := GroupSnapshot{Name: g.name, DeadlineMsec: g.deadline * 1e3, SCV: g.scv, Rate: g.rate, course: g.course,
+			gs := GroupSnapshot{Name: g.name, DeadlineMsec: g.deadline * 1e3, SCV: g.scv, Rate: g.rate,
 				Learned: g.learned, ledger: g.ledger.clone()}
 			for _, l := range g.links {
 				gs.Links = append(gs.Links, LinkSnapshot{l.server.address, l.linkState})
@@ -174,7 +173,7 @@ func (s *Snapshot) Check() error {
 }
 
 // signed are the numbers of a snapshot that may be negative.
-var signed = []string{"changes_left", "course_log", "reward_sum", "correction", "value", "log_length", "log_service_s",
+var signed = []string{"changes_left", "reward_sum", "correction", "value", "log_length", "log_service_s",
 	"evidence_nats"}
 
 // unusable says which number in v, if any, nothing can be worked out from. The name is that of v in JSON.
@@ -238,7 +237,7 @@ func (t *Tuner) restore(s *PoolSnapshot, experienced bool) *pool {
 	}
 	for _, gs := range s.Groups {
 		g := t.newGroup(gs.Name)
-		g.rate, g.course, g.learned, g.ledger = gs.Rate, gs.course, gs.Learned, gs.ledger.clone()
+		g.rate, g.learned, g.ledger = gs.Rate, gs.Learned, gs.ledger.clone()
 		if !g.given {
 			g.deadline = gs.DeadlineMsec / 1e3
 		}
