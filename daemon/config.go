@@ -327,8 +327,7 @@ func (c *Config) tunerConfig() tuner.Config {
 		ErrorTardiness: c.Tuner.ErrorTardiness, Headroom: c.Tuner.Headroom,
 		DeadBand: c.Tuner.DeadBand, MinGain: c.Tuner.MinGain, Burst: c.Tuner.Burst,
 		PerMinute: c.Tuner.PerMinute, Unlimited: c.Actuator.Kind != "reload", Eject: c.Tuner.Eject == ejectAlways,
-		EjectIdle:    c.ejects(),
-		LearningRate: c.Tuner.LearningRate, Seed: c.Tuner.Seed,
+		EjectIdle: c.ejects(), Seed: c.Tuner.Seed,
 		Regimes: load.RegimeConfig{Model: c.model, Count: c.Regimes.Count, Certain: c.Regimes.Certain,
 			NovelShare: c.Regimes.NovelShare},
 	}

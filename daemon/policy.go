@@ -36,8 +36,7 @@ func NewPolicy(cfg *Config) (control.Policy, error) {
 			targets[name] = objective.Target{Deadline: g.Deadline, Priority: g.Priority}
 		}
 		return rival.NewGrid(rival.GridConfig{Groups: targets, ErrorTardiness: t.ErrorTardiness, Regimes: t.Regimes,
-			Seed:         t.Seed,
-			LearningRate: t.LearningRate})
+			Seed: t.Seed, LearningRate: cfg.Tuner.LearningRate})
 	case "l3":
 		return rival.NewL3(rival.L3Config{})
 	case "equal":
@@ -74,6 +73,9 @@ func (c *Config) checkLearner() (errs []error) {
 	if !slices.Contains(learners(), name) && !slices.Contains(watched(), name) {
 		errs = append(errs, fmt.Errorf("tuner.learner %q: want tuned, grid, l3 or equal, or with --observe one of %v",
 			name, watched()))
+	}
+	if r := c.Tuner.LearningRate; !(r >= 0 && r <= 1) {
+		errs = append(errs, fmt.Errorf("tuner.learning_rate %v: want 0 (default) to 1", r))
 	}
 	trained := slices.Contains(rival.Trainable(), name)
 	if trained != (c.Tuner.Model != "") {

@@ -52,7 +52,7 @@ func (d *Service) swap(next *Session) {
 	if x, ok := last.policy.(*pursuit.Policy); ok {
 		x.Released()
 	}
-	if last.cfg.Tuner.Learner == next.cfg.Tuner.Learner && last.cfg.samePursuit(next.cfg) &&
+	if reflect.DeepEqual(last.cfg.Tuner, next.cfg.Tuner) && last.cfg.samePursuit(next.cfg) &&
 		reflect.DeepEqual(last.cfg.tunerConfig(), next.cfg.tunerConfig()) {
 		next.policy = last.policy
 	} else {

@@ -260,6 +260,9 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Check(); err != nil {
+		return nil, fmt.Errorf("read what was learned: %w", err)
+	}
 	w, names := World{}, slices.Sorted(maps.Keys(offered))
 	scv, servers := map[string]float64{}, []tuner.ServerSnapshot(nil)
 	for _, pool := range s.Pools {
@@ -283,9 +286,6 @@ func FromSnapshot(cfg Config, s tuner.Snapshot, offered map[string]float64) ([]A
 	par := params.Default()
 	var members []estimate.Member
 	for _, sv := range servers {
-		if err := sv.Known.Check(len(sv.Groups)); err != nil {
-			return nil, fmt.Errorf("server %s: %w", sv.Address, err)
-		}
 		m := estimate.Member{Server: estimate.Restore(sv.Known)}
 		for _, name := range sv.Groups {
 			m.Group = append(m.Group, slices.Index(names, name))

@@ -23,21 +23,21 @@ const (
 	adviceEvery    = 60.0  // s between two looks at what another method would bring
 	adviceKeep     = 0.82  // of what earlier looks count, at the next: five minutes
 	adviceLeast    = 0.05  // part of the 99th percentile that it must take off to be said
-	adviceRequests = 20000 // simulated for each of the two methods,
-	adviceCrowded  = 0.12  // part of them where pools take turns: one of them looks, with few others planned beside it
+	adviceRequests = 20000 // simulated for each of the two methods
 )
 
 // advise looks, now and then, at what least_conn would bring where a group is balanced by a method that does not go
 // by the requests that servers hold. wanted are the settings that the pool would have. In an emergency it keeps to
 // what it said.
-func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgent bool, seconds float64) *Advice {
-	if p.adviceSec -= seconds; p.adviceSec > 0 || urgent {
+func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgent bool) *Advice {
+	at := &p.lookAt
+	if t.crowded { // one of all pools looks
+		at = &t.lookAt
+	}
+	if t.elapsed < *at || urgent {
 		return p.advice
 	}
-	if t.crowded && !t.look {
-		return p.advice
-	}
-	p.adviceSec, p.advice = adviceEvery, nil
+	*at, p.advice = t.elapsed+adviceEvery, nil
 	if p.size() > forecastLinks || !slices.ContainsFunc(problem.Groups,
 		func(g plan.Group) bool { return !g.Method.LoadAware() }) {
 		return nil
@@ -49,15 +49,14 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 			there.Groups[g].Method = plan.LeastConn
 		}
 	}
-	t.look, t.lookSec = false, 0
 	best, _ := p.settings(there.Solve(there.Proportional()), nil)
 	here, ok := p.expect(t, problem, wanted)
 	other, ok2 := p.expect(t, &there, best)
 	if !ok || !ok2 {
 		return nil
 	}
-	p.seen.add(here.P99.Median, other.P99.Median, here.Mean.Median, other.Mean.Median)
-	now, then, mean, meanThen := p.seen.means()
+	seen := p.seen.add(here.P99.Median, other.P99.Median, here.Mean.Median, other.Mean.Median)
+	now, then, mean, meanThen := seen[0], seen[1], seen[2], seen[3]
 	if then > (1-adviceLeast)*now || meanThen > mean {
 		return nil
 	}
@@ -66,32 +65,25 @@ func (p *pool) advise(t *Tuner, problem *plan.Problem, wanted weights.Set, urgen
 	return p.advice
 }
 
-// looks are the geometric means of what was seen at the looks of late, s: one look alone is a matter of chance.
+// looks is what was seen at the looks of late: one alone is a matter of chance.
 type looks struct {
 	weight float64
 	logs   [4]float64
 }
 
-func (v *looks) add(x ...float64) {
+// add takes in what was seen at a look, in s, and returns the geometric means.
+func (v *looks) add(x ...float64) (means [4]float64) {
 	v.weight = v.weight*adviceKeep + 1
 	for i := range v.logs {
 		v.logs[i] += (math.Log(x[i]) - v.logs[i]) / v.weight
+		means[i] = math.Exp(v.logs[i])
 	}
-}
-
-func (v *looks) means() (now, then, mean, meanThen float64) {
-	return math.Exp(v.logs[0]), math.Exp(v.logs[1]), math.Exp(v.logs[2]), math.Exp(v.logs[3])
+	return means
 }
 
 // expect plays a problem with weights from empty queues, the same worlds every time in one step.
 func (p *pool) expect(t *Tuner, problem *plan.Problem, set weights.Set) (twin.Outcome, bool) {
-	s := twin.Settings{HorizonSec: forecastSec, Requests: int(t.cfg.Twin * adviceRequests), Live: true}
-	if t.crowded {
-		s.Requests = int(adviceCrowded * float64(s.Requests))
-	}
-	if t.cfg.Twin < forecastCrowded {
-		s.Samples = twinSamples
-	}
+	s := twin.Settings{HorizonSec: forecastSec, Requests: int(t.plays() * adviceRequests), Live: true}
 	rng := rand.New(rand.NewPCG(t.cfg.Seed, uint64(t.elapsed)))
 	f, err := twin.Expect(p.twin(problem, false), p.weights(set), s, rng)
 	return f, err == nil && f.P99.Median > 0

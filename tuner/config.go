@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"trimtab/objective"
@@ -45,8 +46,6 @@ type Config struct {
 	// Eject allows marking failing servers down; EjectIdle only in groups of a method that goes by the requests that
 	// servers hold: a server that fails at once holds none, and is picked whatever its weight.
 	Eject, EjectIdle bool
-	// LearningRate is the least step of what is learned of a regime; default 0.1.
-	LearningRate float64
 	// Regimes says how load regimes are found.
 	Regimes load.RegimeConfig
 	// Seed of the regime fit.
@@ -80,7 +79,6 @@ func (c Config) withDefaults() Config {
 	c.Method = cmp.Or(c.Method, RoundRobin)
 	c.ErrorTardiness = cmp.Or(c.ErrorTardiness, objective.DefaultErrorTardiness)
 	c.Twin = cmp.Or(c.Twin, 1)
-	c.LearningRate = cmp.Or(c.LearningRate, 0.1)
 	return c
 }
 
@@ -93,15 +91,14 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Method == "" || valid(c.Method), "method %q: want round_robin, least_conn or least_time", c.Method)
-	check(sound(c.ErrorTardiness), "error_tardiness %v: want 0 (default) or more",
+	check(finite(c.ErrorTardiness) && c.ErrorTardiness >= 0, "error_tardiness %v: want 0 (default) or more",
 		c.ErrorTardiness)
-	check(c.Headroom == 0 || c.Headroom >= 1 && sound(c.Headroom), "headroom %v: want at least 1", c.Headroom)
+	check(c.Headroom == 0 || c.Headroom >= 1 && finite(c.Headroom), "headroom %v: want at least 1", c.Headroom)
 	check(c.DeadBand >= 0 && c.DeadBand < 1, "dead_band %v: want 0 (default) to below 1", c.DeadBand)
 	check(c.MinGain >= 0 && c.MinGain < 1, "min_gain %v: want 0 (default) to below 1", c.MinGain)
 	check(c.Burst >= 0 && c.PerMinute >= 0, "budget of %d changes and %d per minute: want no negative numbers",
 		c.Burst, c.PerMinute)
 	check(c.Twin >= 0 && c.Twin <= 1, "twin %v: want 0 (default) to 1", c.Twin)
-	check(c.LearningRate >= 0 && c.LearningRate <= 1, "learning_rate %v: want 0 (default) to 1", c.LearningRate)
 	for name, g := range c.Groups {
 		check(g.Method == "" || valid(g.Method), "group %s: method %q: want round_robin, least_conn or least_time",
 			name, g.Method)
@@ -109,10 +106,12 @@ func (c Config) Validate() error {
 		if err := g.Limits.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("group %s: %w", name, err))
 		}
-		check(g.Priority == 0 || g.Priority >= 1 && sound(g.Priority), "group %s: priority %v: want at least 1",
+		check(g.Priority == 0 || g.Priority >= 1 && finite(g.Priority), "group %s: priority %v: want at least 1",
 			name, g.Priority)
 	}
 	return errors.Join(errs...)
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func valid(m Method) bool { return m == RoundRobin || m.LoadAware() }

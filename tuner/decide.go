@@ -28,7 +28,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	urgent := p.urgent(t.params, beliefs)
 	problem := p.problem(t, beliefs, urgent)
 	regime, _ := t.regime()
-	problem.Demand = t.demand(p, p.experience.enter(regime, t.cfg.LearningRate), problem)
+	problem.Demand = t.demand(p, p.experience.enter(regime), problem)
 	p.explainOutlook(e)
 	p.experience.observe(t, p, problem, seconds)
 	e.regimes(t, p, problem)
@@ -59,7 +59,7 @@ func (p *pool) propose(t *Tuner, beliefs []estimate.Belief, seconds float64, edi
 	q.GainShare = 1 - math.Exp(change-hold)
 	e.PredictedReward = -change
 	e.PredictedGain = q.GainShare
-	e.Advice = p.advise(t, problem, want, q.Urgent, seconds)
+	e.Advice = p.advise(t, problem, want, q.Urgent)
 	p.gate.Observe(t.params, &t.budget, seconds, q)
 	v := p.gate.Judge(t.params, &t.budget, q)
 	e.Price = v.Price

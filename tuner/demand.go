@@ -24,10 +24,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []pl
 		return nil
 	}
 	f := t.regimes.Forecast()
-	now := -1
-	if f != nil {
-		now, _ = f.Now()
-	}
+	now, _ := f.Now()
 	if now < 0 {
 		return []plan.Demand{present, stress}
 	}
@@ -63,13 +60,13 @@ const leastLikely = 0.02
 // fresh reports whether a known regime has just begun or is about to end, so that what a change brings will last.
 // Methods that go by the requests that servers hold look after a new load by themselves.
 func (t *Tuner) fresh(p *pool) bool {
-	f := t.regimes.Forecast()
-	if f == nil || !slices.ContainsFunc(p.groups, func(g *group) bool { return !g.method.LoadAware() }) {
+	if !slices.ContainsFunc(p.groups, func(g *group) bool { return !g.method.LoadAware() }) {
 		return false
 	}
+	f := t.regimes.Forecast()
 	now, sec := f.Now()
 	likely, stays, known := f.Within(t.params.ForecastSec)
-	if now < 0 || !known {
+	if !known {
 		return false
 	}
 	// Two regimes of a load that is steady to the eye are none to hurry for.
@@ -97,12 +94,9 @@ const soon = 0.2
 // regime is the identity of the present regime and how long it has lasted; −1: none that is known.
 func (t *Tuner) regime() (id int, sec float64) {
 	f := t.regimes.Forecast()
-	if f == nil {
-		return -1, 0
+	id, sec = f.Now()
+	if id >= 0 {
+		id = f.Demands[id].ID
 	}
-	now, sec := f.Now()
-	if now < 0 {
-		return -1, sec
-	}
-	return f.Demands[now].ID, sec
+	return id, sec
 }

@@ -43,13 +43,13 @@ const (
 
 // enter begins a visit when the regime is another one than before and learns from the one that has ended. It returns
 // the action of the visit.
-func (x *experience) enter(regime int, least float64) learn.Action {
+func (x *experience) enter(regime int) learn.Action {
 	v := &x.visit
 	if regime == v.Regime {
 		return v.Action
 	}
 	if known := x.regimes[v.Regime]; known != nil && v.Sec >= visitLeast {
-		known.Learn(v.Action, v.Sum/v.Sec, least)
+		known.Learn(v.Action, v.Sum/v.Sec)
 	}
 	*v = Visit{Regime: regime, Action: learn.General}
 	if regime < 0 {

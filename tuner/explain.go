@@ -133,9 +133,6 @@ func (e *PoolExplanation) servers(p *pool) {
 // expected are the regimes that may begin soon.
 func (t *Tuner) expected() (out []Coming) {
 	f := t.regimes.Forecast()
-	if f == nil {
-		return nil
-	}
 	likely, _, _ := f.Within(t.params.ForecastSec)
 	for _, l := range likely {
 		if l.Probability < leastLikely {

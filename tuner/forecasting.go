@@ -2,7 +2,6 @@ package tuner
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"trimtab/deathstarbench/sim"
@@ -53,38 +52,35 @@ const (
 	forecastHalf     = 64    // servers in groups of a pool with which half as many are simulated: a request costs more
 	forecastFewest   = 6000  // simulated for one change at least
 	forecastLinks    = 256   // servers in groups: with more, a play takes too long
-	forecastCrowded  = 0.3   // part of them where pools take turns,
-	forecastSamples  = 6     // and of what is believed there
-	twinSamples      = 2     // of a twin that plays a small part of its requests
+	forecastCrowded  = 0.3   // part of all these requests where pools take turns
 	applyDelay       = 120 * time.Millisecond
 	twinStream       = 0xf07eca57 // of random numbers: the twin has its own
 )
+
+// plays is the part of its usual requests that the twin plays now.
+func (t *Tuner) plays() float64 {
+	if t.crowded {
+		return forecastCrowded * t.cfg.Twin
+	}
+	return t.cfg.Twin
+}
 
 // forecast plays the change to want against holding and says so in the explanation.
 func (p *pool) forecast(t *Tuner, problem *plan.Problem, want weights.Set, e *PoolExplanation) {
 	o := &p.outlook
 	links := p.size()
-	whole := t.cfg.Twin * float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
-	fewest, samples := int(t.cfg.Twin*forecastFewest), 0
-	if t.crowded {
-		whole *= forecastCrowded
-		fewest, samples = int(t.cfg.Twin*forecastCrowded*forecastFewest), forecastSamples
-	}
-	if t.cfg.Twin < forecastCrowded {
-		samples = twinSamples
-	}
-	budget := int(whole * (1 - t.played))
+	whole := t.plays() * float64(forecastRequests*forecastHalf) / float64(forecastHalf+links)
+	budget := whole * (1 - t.played)
 	skip := func(format string, args ...any) {
 		o.explain = &ForecastExplanation{Skipped: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case links > forecastLinks:
 		skip("%d servers in groups are more than the %d that can be played in a step", links, forecastLinks)
-	case budget < fewest:
+	case budget < t.plays()*forecastFewest:
 		skip("other groups were played in this step")
 	default:
-		s := twin.Settings{HorizonSec: forecastSec, Samples: samples, Requests: budget, Live: t.cfg.Unlimited,
-			Delay:      applyDelay,
+		s := twin.Settings{HorizonSec: forecastSec, Requests: int(budget), Live: t.cfg.Unlimited, Delay: applyDelay,
 			BoundsMsec: p.bounds}
 		f, err := twin.Play(p.twin(problem, true), p.weights(nil), p.weights(want), s, t.rng)
 		if err != nil {
@@ -161,6 +157,9 @@ func (p *pool) twin(problem *plan.Problem, now bool) twin.Case {
 	for j := range c.Servers {
 		b := &problem.Beliefs[j]
 		c.Servers[j] = twin.Server{SD: b.SD, Fail: b.Fail, DonePerSec: b.Done}
+		if now {
+			c.Servers[j].Inside = b.Inside
+		}
 		for _, h := range b.Slots {
 			c.Servers[j].Slots = append(c.Servers[j].Slots,
 				twin.Slots{Slots: h.Slots, Probability: h.Probability, ServiceSec: h.ServiceSec})
@@ -177,12 +176,7 @@ func (p *pool) twin(problem *plan.Problem, now bool) twin.Case {
 			}
 		}
 		if now {
-			to.LoadSD = grp.course.sd(grp.rate.PerSec())
-		}
-	}
-	if now {
-		for j, n := range p.inside(problem) {
-			c.Servers[j].Inside = n
+			to.LoadSD = loadSD(grp.rate.PerSec())
 		}
 	}
 	return c
@@ -199,29 +193,6 @@ func (p *pool) weights(set weights.Set) twin.Weights {
 			}
 			out[g] = append(out[g], sim.Setting{Weight: s.Weight.Int(), Down: s.Down || l.Passed})
 		}
-	}
-	return out
-}
-
-// inside are the requests that servers hold now. What completions show is the queue that requests met when they came:
-// under round robin a server that is sent more than it finishes holds more by now.
-func (p *pool) inside(problem *plan.Problem) []float64 {
-	out, sent := make([]float64, len(problem.Beliefs)), make([]float64, len(problem.Beliefs))
-	aware := false
-	for g, x := range p.shares {
-		aware = aware || p.groups[g].method.LoadAware()
-		for i := range x {
-			sent[p.groups[g].links[i].index] += x[i] * p.groups[g].rate.PerSec()
-		}
-	}
-	for j := range out {
-		b := &problem.Beliefs[j]
-		out[j] = b.Inside
-		if aware || b.Done <= 0 || b.Queue() == 0 {
-			continue
-		}
-		response := b.Inside / b.Done
-		out[j] = math.Max(math.Min(b.Inside, b.MeanSlots()), b.Inside+(sent[j]-b.Done)*response)
 	}
 	return out
 }

@@ -51,40 +51,12 @@ func (g *group) spreads(par *params.Params) (scv, sd []float64) {
 	return scv, sd
 }
 
-// course is how far the load of a group strays: what a minute may bring that the present one does not show.
-type course struct {
-	Log      float64 `json:"course_log"` // of the rate per s, mean
-	Variance float64 `json:"course_variance"`
-	Seconds  float64 `json:"course_s"` // behind it
-}
-
 const (
-	courseMemory = 300.0 // s
-	courseMean   = 60.0  // s in which the mean follows
-	courseFirst  = 0.08  // log: before anything was seen
-	courseWeight = 60.0  // s that it counts as
-	courseMost   = 0.4   // log: after a night, the next minute is not another night
-	courseRecent = 10.0  // s of arrivals that the present rate is known by
+	loadStrays = 0.15 // log: how far the load of a minute is from the one before
+	loadRecent = 10.0 // s of arrivals that the present rate is known by
 )
 
-// observe takes in the rate of an interval.
-func (c *course) observe(seconds, perSec float64) {
-	if !(perSec > 0) {
-		return
-	}
-	value := math.Log(perSec)
-	if c.Seconds == 0 {
-		c.Log = value
-	}
-	d := value - c.Log
-	c.Log += (1 - math.Exp(-seconds/courseMean)) * d
-	chance := 1 / math.Max(1, perSec*seconds)
-	c.Seconds = math.Min(c.Seconds+seconds, courseMemory)
-	c.Variance += math.Min(1, seconds/c.Seconds) * (math.Max(0, d*d-chance) - c.Variance)
-}
-
-// sd is the standard deviation of the log of the load over the horizon, perSec being the present one.
-func (c *course) sd(perSec float64) float64 {
-	v := (c.Seconds*c.Variance + courseWeight*courseFirst*courseFirst) / (c.Seconds + courseWeight)
-	return math.Min(math.Sqrt(v+1/math.Max(1, perSec*courseRecent)), courseMost)
+// loadSD is the standard deviation of the logarithm of the load over the horizon, perSec being the present one.
+func loadSD(perSec float64) float64 {
+	return math.Hypot(loadStrays, 1/math.Sqrt(math.Max(1, perSec*loadRecent)))
 }

@@ -24,9 +24,9 @@ type pool struct {
 
 	experience experience
 
-	advice    *Advice // of the last look
-	adviceSec float64 // until the next
-	seen      looks
+	advice *Advice // of the last look
+	lookAt float64 // s of control time: when the next is due
+	seen   looks
 
 	typical  []float64 // service time that is typical of each group, s
 	quietSec float64   // since load, servers or weights were last seen to change
@@ -56,7 +56,6 @@ type group struct {
 	priority float64
 	bounds   weights.GroupLimits
 	scv      float64 // of service times
-	course   course
 	learned  objective.Moments
 	rate     load.Rate
 	links    []*link
@@ -299,7 +298,6 @@ func (g *group) arrive(par *params.Params, seconds float64) {
 		rate = load.Arrivals(g.asked, g.keepingUp(par, g.sent))
 	}
 	g.rate.Observe(par, rate, seconds)
-	g.course.observe(seconds, rate)
 }
 
 // keepingUp are the shares of the servers that hardly wait, all of them when nobody does not: what a server finishes of

@@ -9,6 +9,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"trimtab/cluster"
@@ -18,7 +19,6 @@ import (
 	"trimtab/tuner/gate"
 	"trimtab/tuner/learn"
 	"trimtab/tuner/load"
-	"trimtab/vts"
 	"trimtab/weights"
 )
 
@@ -58,14 +58,13 @@ type PoolSnapshot struct {
 
 // GroupSnapshot is one of one upstream group.
 type GroupSnapshot struct {
-	Name         string    `json:"name"`
-	DeadlineMsec float64   `json:"deadline_ms"`
-	SCV          float64   `json:"service_scv"`
-	Rate         load.Rate `json:"rate"`
-	course
-	Learned objective.Moments `json:"learned"` // of response times, behind the deadline
-	ledger                    // whose the weights are
-	Links   []LinkSnapshot    `json:"links"`
+	Name         string            `json:"name"`
+	DeadlineMsec float64           `json:"deadline_ms"`
+	SCV          float64           `json:"service_scv"`
+	Rate         load.Rate         `json:"rate"`
+	Learned      objective.Moments `json:"learned"` // of response times, behind the deadline
+	ledger                         // whose the weights are
+	Links        []LinkSnapshot    `json:"links"`
 }
 
 // LinkSnapshot is one of one server of one group.
@@ -100,7 +99,7 @@ func (t *Tuner) Snapshot() (Snapshot, error) {
 			TypicalSec: slices.Clone(p.typical), ForecastScore: p.outlook.watch.Score, Regimes: p.experience.copied(),
 			Visit: p.experience.visit}
 		for _, g := range p.groups {
-			gs := GroupSnapshot{Name: g.name, DeadlineMsec: g.deadline * 1e3, SCV: g.scv, Rate: g.rate, course: g.course,
+			gs := GroupSnapshot{Name: g.name, DeadlineMsec: g.deadline * 1e3, SCV: g.scv, Rate: g.rate,
 				Learned: g.learned, ledger: g.ledger.clone()}
 			for _, l := range g.links {
 				gs.Links = append(gs.Links, LinkSnapshot{l.server.address, l.linkState})
@@ -136,17 +135,8 @@ func (s Snapshot) Learned() Snapshot {
 // Restore takes over what another tuner has learned, and where it stood. It is called before the first Observe; on an
 // error the tuner is as it was.
 func (t *Tuner) Restore(s Snapshot) error {
-	if s.Version != SnapshotVersion {
-		return fmt.Errorf("restore snapshot: %w %d, this program reads %d", ErrSnapshotVersion, s.Version,
-			SnapshotVersion)
-	}
-	if !sound(s.ElapsedSec, math.Abs(s.Changes)) {
-		return fmt.Errorf("restore snapshot after %v s with %v changes left: not usable", s.ElapsedSec, s.Changes)
-	}
-	for i := range s.Pools {
-		if err := s.Pools[i].check(); err != nil {
-			return fmt.Errorf("restore snapshot: %w", err)
-		}
+	if err := s.Check(); err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	known := len(s.Model) > 0 && t.cfg.Regimes.Model == nil // else its experience is of regimes of another model
 	if known {
@@ -166,34 +156,65 @@ func (t *Tuner) Restore(s Snapshot) error {
 	return nil
 }
 
-// check reports what is wrong with a snapshot.
-func (p *PoolSnapshot) check() error {
-	if !sound(p.Gate.LastedSec, p.Gate.SinceSec, p.Gate.IdleSec, float64(p.Gate.Changes), p.QuietSec) ||
-		!sound(p.QuietPerSec...) || !sound(p.TypicalSec...) {
-		return fmt.Errorf("pool with %+v: not usable", p.Gate)
+// Check reports why nothing can be taken over from a snapshot.
+func (s *Snapshot) Check() error {
+	if s.Version != SnapshotVersion {
+		return fmt.Errorf("%w %d, this program reads %d", ErrSnapshotVersion, s.Version, SnapshotVersion)
 	}
+	if err := unusable("", reflect.ValueOf(s)); err != nil {
+		return err
+	}
+	for i := range s.Pools {
+		if err := s.Pools[i].check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signed are the numbers of a snapshot that may be negative.
+var signed = []string{"changes_left", "reward_sum", "correction", "value", "log_length", "log_service_s",
+	"evidence_nats"}
+
+// unusable says which number in v, if any, nothing can be worked out from. The name is that of v in JSON.
+func unusable(name string, v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.Float64:
+		if x := v.Float(); math.IsNaN(x) || math.IsInf(x, 0) || x < 0 && !slices.Contains(signed, name) {
+			return fmt.Errorf("%s of %v: not usable", name, x)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			of, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			if err := unusable(of, v.Field(i)); err != nil {
+				return err
+			}
+		}
+	case reflect.Slice, reflect.Map:
+		for _, of := range v.Seq2() {
+			if err := unusable(name, of); err != nil {
+				return err
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return unusable(name, v.Elem())
+		}
+	}
+	return nil
+}
+
+// check reports what is wrong with a snapshot, whose numbers are usable.
+func (p *PoolSnapshot) check() error {
 	if err := p.ForecastScore.Check(); err != nil {
 		return err
 	}
-	if v := p.Visit; !sound(v.Sec, math.Abs(v.Sum)) || v.Regime >= 0 && !slices.Contains(learn.Actions(), v.Action) {
-		return fmt.Errorf("visit of %v s and the action %q: not usable", v.Sec, v.Action)
+	if v := p.Visit; v.Regime >= 0 && !slices.Contains(learn.Actions(), v.Action) {
+		return fmt.Errorf("visit with the action %q: not usable", v.Action)
 	}
 	for id, r := range p.Regimes {
-		if r == nil || !r.Valid() {
+		if !r.Valid() {
 			return fmt.Errorf("experience of regime %d: not usable", id)
-		}
-	}
-	for _, g := range p.Groups {
-		if !sound(g.DeadlineMsec, g.SCV, g.Rate.Mean, g.Rate.Sec, g.course.Variance, g.course.Seconds,
-			math.Abs(g.course.Log), g.Learned.N, g.Learned.Sum, g.Learned.Square) {
-			return fmt.Errorf("group %s: not usable", g.Name)
-		}
-		for _, l := range g.Links {
-			if !soundTally(l.Tally) || !soundTally(l.Suspect) ||
-				!sound(l.Fail, l.Awaited, l.Tried, l.tail.Requests, l.tail.Sum, l.Eject.SinceSec, l.Eject.WaitSec,
-					l.Eject.Cost, l.Shun.SinceSec, l.Shun.WaitSec, l.Shun.Cost) {
-				return fmt.Errorf("server %s in group %s: not usable", l.Server, g.Name)
-			}
 		}
 	}
 	for _, sv := range p.Servers {
@@ -202,15 +223,6 @@ func (p *PoolSnapshot) check() error {
 		}
 	}
 	return nil
-}
-
-// sound reports whether all are finite and none is negative.
-func sound(x ...float64) bool {
-	return !slices.ContainsFunc(x, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) })
-}
-
-func soundTally(t vts.Tally) bool {
-	return sound(t.Requests, t.ClientErrors, t.Errors, t.RequestMsec, t.ResponseMsec)
 }
 
 // restore is a pool for rebuild to take from; experienced says that its experience is of the regimes that are known.
@@ -225,7 +237,7 @@ func (t *Tuner) restore(s *PoolSnapshot, experienced bool) *pool {
 	}
 	for _, gs := range s.Groups {
 		g := t.newGroup(gs.Name)
-		g.rate, g.course, g.learned, g.ledger = gs.Rate, gs.course, gs.Learned, gs.ledger.clone()
+		g.rate, g.learned, g.ledger = gs.Rate, gs.Learned, gs.ledger.clone()
 		if !g.given {
 			g.deadline = gs.DeadlineMsec / 1e3
 		}

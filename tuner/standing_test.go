@@ -10,6 +10,7 @@ import (
 	"trimtab/deathstarbench"
 	"trimtab/tuner"
 	"trimtab/tuner/gate"
+	"trimtab/tuner/load"
 )
 
 // restarts is a policy that is stopped, kept as JSON and restored by a new one before some of its intervals.
@@ -192,6 +193,11 @@ func TestSnapshotsThatAreNotSoundAreRefused(t *testing.T) {
 		{"a deadline that is no time", func(s *tuner.Snapshot) { s.Pools[0].Groups[0].DeadlineMsec = math.NaN() }},
 		{"a deadline that is over", func(s *tuner.Snapshot) { s.Pools[0].Groups[0].DeadlineMsec = -1 }},
 		{"a rate that is no number", func(s *tuner.Snapshot) { s.Pools[0].Groups[0].Rate.Mean = math.NaN() }},
+		{"a server with a negative variance",
+			func(s *tuner.Snapshot) { s.Pools[0].Servers[0].Known.Slots[0].Variance[0] = -1 }},
+		{"a server with evidence that is no number",
+			func(s *tuner.Snapshot) { s.Pools[0].Servers[0].Known.Slots[0].Evidence = math.NaN() }},
+		{"a visit of a negative length", func(s *tuner.Snapshot) { s.Forecast = &load.Forecast{Visit: load.Visit{Sec: -1}} }},
 		{"a server without its classes", func(s *tuner.Snapshot) { s.Pools[0].Servers[0].Known.FailShare = nil }},
 		{"a visit with an action that nobody knows",
 			func(s *tuner.Snapshot) { s.Pools[0].Visit = tuner.Visit{Action: "jump"} }},

@@ -35,8 +35,7 @@ type Tuner struct {
 	rng      *rand.Rand // of the twin
 	played   float64    // share of a step that the twin has played
 	crowded  bool       // pools take turns
-	look     bool       // one of them may look at another method in this step
-	lookSec  float64    // since one did
+	lookAt   float64    // s of control time: when one of them may look at another method
 	at       time.Time  // of the last sample
 	restored bool       // since then
 }

@@ -12,7 +12,6 @@ import (
 // step.
 const (
 	turnLinks = 500  // servers in groups that a step plans for: about 10 ms of one core
-	turnLook  = 0.9  // of a step that a look at another balancing method takes (advice.go)
 	turnSec   = 60.0 // s of control time in which all pools have their turn, however many they are
 )
 
@@ -48,10 +47,6 @@ func (t *Tuner) takeTurns(seconds float64) {
 	})
 	t.crowded = all > turnLinks
 	left := max(turnLinks, float64(all)*seconds/turnSec)
-	t.lookSec += seconds
-	if t.look = t.crowded && t.lookSec >= adviceEvery; t.look {
-		left *= 1 - turnLook
-	}
 	for _, p := range waiting {
 		if left <= 0 {
 			break

@@ -17,13 +17,19 @@ import (
 // Settings say how a case is played. The zero value of a field means its default.
 type Settings struct {
 	HorizonSec float64 // that is forecast; default 60
-	Samples    int     // of what is believed; default 12
+	Samples    int     // of what is believed; default 2 to 12, as many as Requests are enough for
 	Requests   int     // simulated in all, at most; default 40000
 	// BoundsMsec are the bounds of the histogram that the status page shows, for Outcome.Shown; nil: none.
 	BoundsMsec []float64
 	Live       bool          // the change needs no reload: the balancer goes on counting what is under way
 	Delay      time.Duration // until the change is in force
 }
+
+const (
+	samplesLeast = 2
+	samplesMost  = 12
+	samplesEach  = 2000 // requests that are simulated for a sample at least
+)
 
 // modelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples.
 const modelSD = 0.14
@@ -89,10 +95,11 @@ func (c *Case) plays(hold Weights, targets []Weights, s *Settings, rng *rand.Ran
 		return nil, 0, err
 	}
 	s.HorizonSec = cmp.Or(s.HorizonSec, 60)
-	s.Samples, s.Requests = cmp.Or(s.Samples, 12), cmp.Or(s.Requests, 40000)
+	s.Requests = cmp.Or(s.Requests, 40000)
+	s.Samples = cmp.Or(s.Samples, max(samplesLeast, min(samplesMost, s.Requests/samplesEach)))
 	stretches := 1.0
 	if c.backlog() { // which takes longer plays, each of two stretches
-		s.Samples, stretches = max(2, s.Samples/3), 2
+		s.Samples, stretches = max(samplesLeast, s.Samples/3), 2
 	}
 	held := 0.0
 	for i := range c.Servers {

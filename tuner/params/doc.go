@@ -1,6 +1,6 @@
 // Package params holds every tuned number of the tuner with its unit, its meaning and where it comes from, as tags of
-// the fields of Params. All reads them; WriteMarkdown makes docs/lab/parameters.md of them; trimtab arena ablate sets
-// each to other values and says what that does to latencies.
+// the fields of Params. All reads them; the test writes them to docs/lab/parameters.md; trimtab arena ablate sets each
+// to other values and says what that does to latencies.
 //
 //	p := params.Default()
 //	for _, d := range params.All() {

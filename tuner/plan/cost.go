@@ -27,7 +27,7 @@ func (p *Problem) Cost(x Shares) float64 { return p.Costs(x)[0] }
 
 // Costs are those of several shares.
 func (p *Problem) Costs(x ...Shares) []float64 {
-	e, out := p.evaluator(p.Beliefs), make([]float64, len(x))
+	e, out := p.evaluator(), make([]float64, len(x))
 	for i := range x {
 		out[i] = e.cost(x[i], nil)
 	}

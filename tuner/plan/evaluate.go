@@ -10,7 +10,7 @@ import (
 // evaluator works out what shares cost in one problem. What does not depend on the shares is worked out once.
 type evaluator struct {
 	p       *Problem
-	demand  []Demand // no two alike
+	demand  []Demand
 	servers []station
 	asked   []float64 // requests per second by group, in the demand at hand
 	grad    Shares    // derivatives of the cost in the demand at hand
@@ -43,14 +43,11 @@ type choice struct {
 	idle  float64 // s: mean service time of a server that is sent nothing
 }
 
-var present = []Demand{{Load: 1, Probability: 1}}
-
-// evaluator is one for the problem with the beliefs given in place of its own.
-func (p *Problem) evaluator(beliefs []estimate.Belief) *evaluator {
-	e := &evaluator{p: p, demand: p.distinct(), servers: make([]station, len(beliefs)),
+func (p *Problem) evaluator() *evaluator {
+	e := &evaluator{p: p, demand: p.demand(), servers: make([]station, len(p.Beliefs)),
 		asked: make([]float64, len(p.Groups))}
 	for j := range e.servers {
-		e.servers[j].belief = &beliefs[j]
+		e.servers[j].belief = &p.Beliefs[j]
 	}
 	for g := range p.Groups {
 		grp := &p.Groups[g]
@@ -113,28 +110,6 @@ func (p *Problem) choice(s *station, h *estimate.Hypothesis) choice {
 	out.usual = out.idle
 	if first > 0 {
 		out.usual, out.scv = first/all, max(square*all/first/first-1, 0)
-	}
-	return out
-}
-
-// distinct is the demand, loads that are the same added up.
-func (p *Problem) distinct() []Demand {
-	if len(p.Demand) == 0 {
-		return present
-	}
-	out := make([]Demand, 0, len(p.Demand))
-next:
-	for _, d := range p.Demand {
-		if d.Probability == 0 {
-			continue
-		}
-		for i := range out {
-			if d.RatePerSec == nil && out[i].RatePerSec == nil && d.Load == out[i].Load {
-				out[i].Probability += d.Probability
-				continue next
-			}
-		}
-		out = append(out, d)
 	}
 	return out
 }

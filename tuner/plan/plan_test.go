@@ -186,7 +186,7 @@ func TestGradientAgainstDifferences(t *testing.T) {
 			p := problem(c.method, c.use, known(2, 0.02), known(4, 0.03), known(8, 0.025))
 			p.Demand = c.demand
 			x, grad := Shares{{0.15, 0.3, 0.55}}, p.NewShares()
-			p.evaluator(p.Beliefs).cost(x, grad)
+			p.evaluator().cost(x, grad)
 			for i := range x[0] {
 				y := Shares{append([]float64(nil), x[0]...)}
 				y[0][i] += step

@@ -52,6 +52,18 @@ func (p *Problem) Loads(load float64) (now, full Demand) {
 	return Demand{Load: min(load*p.Params.Headroom, full.Load), Probability: 1 - full.Probability}, full
 }
 
+// demand are the loads that the plan is made for, no two alike.
+func (p *Problem) demand() []Demand {
+	d := p.Demand
+	switch {
+	case len(d) == 0:
+		return []Demand{{Load: 1, Probability: 1}}
+	case len(d) == 2 && d[0].RatePerSec == nil && d[1].RatePerSec == nil && d[0].Load == d[1].Load:
+		return []Demand{{Load: d[0].Load, Probability: d[0].Probability + d[1].Probability}}
+	}
+	return d
+}
+
 // rate is how many requests per second of a group the demand asks for.
 func (p *Problem) rate(d *Demand, g int) float64 {
 	if d.RatePerSec != nil {

@@ -75,7 +75,7 @@ func (p *Problem) Solve(start Shares) Shares {
 	for g := range x {
 		copy(base[g], x[g])
 	}
-	e := p.evaluator(p.merged(x))
+	e := p.evaluator()
 	cost := e.pulled(x, base, grad, part)
 	stride, work := solveFirst, e.work()
 	for range solveSteps {
@@ -166,11 +166,7 @@ func (e *evaluator) pulled(x, base, grad Shares, part []float64) float64 {
 
 // parts are the parts of all requests that are of each group, over the demand.
 func (p *Problem) parts() []float64 {
-	out, sum := make([]float64, len(p.Groups)), 0.0
-	demand := p.Demand
-	if len(demand) == 0 {
-		demand = present
-	}
+	out, sum, demand := make([]float64, len(p.Groups)), 0.0, p.demand()
 	for g := range out {
 		for i := range demand {
 			out[g] += demand[i].Probability * p.rate(&demand[i], g)

@@ -1,12 +1,11 @@
 package params
 
 import (
+	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"reflect"
 	"strconv"
-	"strings"
 )
 
 // Param is one parameter as the tags of its field tell.
@@ -29,7 +28,7 @@ func All() []Param {
 	part := ""
 	for i := range out {
 		tag := t.Field(i).Tag
-		part = orElse(tag.Get("part"), part)
+		part = cmp.Or(tag.Get("part"), part)
 		p := Param{
 			Name: t.Field(i).Name, Part: part, Unit: tag.Get("unit"), About: tag.Get("about"), From: tag.Get("from"),
 			Default: v.Field(i).Float(), field: i, least: number(tag, "least", 0), most: number(tag, "most", math.Inf(1)),
@@ -39,13 +38,6 @@ func All() []Param {
 		out[i] = p
 	}
 	return out
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func number(tag reflect.StructTag, key string, missing float64) float64 {
@@ -88,35 +80,4 @@ func (p Params) With(name string, value float64) (Params, error) {
 	}
 	reflect.ValueOf(&p).Elem().Field(d.field).SetFloat(value)
 	return p, nil
-}
-
-// configuration is the part of what is not tuned: the configuration has a key for each.
-const configuration = "configuration"
-
-// WriteMarkdown writes a table of all parameters for each part.
-func WriteMarkdown(w io.Writer) error {
-	var b strings.Builder
-	part := ""
-	for _, p := range All() {
-		if p.Part != part {
-			if part = p.Part; b.Len() > 0 {
-				b.WriteString("\n")
-			}
-			heading := "`tuner/" + part + "`"
-			if part == configuration {
-				heading = "Defaults of keys that are the operator's"
-			}
-			fmt.Fprintf(&b, "## %s\n\n", heading)
-			b.WriteString("| parameter | value | unit | off | what it is | where it comes from |\n|---|---:|---|---:|---|---|\n")
-		}
-		off := "–"
-		if p.HasOff {
-			off = fmt.Sprintf("%g", p.Off)
-		}
-		fmt.Fprintf(&b, "| %s | %g | %s | %s | %s | %s |\n", p.Name, p.Default, p.Unit, off, p.About, p.From)
-	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("write the parameters: %w", err)
-	}
-	return nil
 }
