@@ -81,12 +81,6 @@ func newSession(ctx context.Context, bed *Testbed, cfg *WorldConfig, duration ti
 	if _, err := s.reader.Sample(first); err != nil {
 		return nil, fmt.Errorf("read the testbed's status page: %w", err)
 	}
-	// Half a poll after one: steps that fall together with polls have samples that end now, or a poll ago.
-	select {
-	case <-time.After(cfg.PollInterval / 2):
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 	s.started = time.Now()
 	wait.Go(func() { s.watch(side) })
 	wait.Go(func() { s.witness.run(side) })

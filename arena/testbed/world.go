@@ -166,7 +166,7 @@ func (w *World) Step(ctx context.Context) (arena.Interval, error) {
 	case <-s.failed:
 		return arena.Interval{}, s.failure
 	}
-	sample, err := s.reader.Sample(ctx)
+	sample, err := s.reader.Fresh(ctx)
 	if err != nil && ctx.Err() != nil {
 		return arena.Interval{}, ctx.Err()
 	}
@@ -229,7 +229,7 @@ func (w *World) SetWeights(ctx context.Context, set weights.Set) (control.Receip
 	}
 	// What happened while a change took its time belongs to neither the weights of before nor the new ones.
 	if slow := w.bed.Scenario.ControlInterval.Std() / 4; w.session != nil && receipt.Changed && receipt.Took > slow {
-		if _, err := w.session.reader.Sample(ctx); err != nil && ctx.Err() != nil {
+		if _, err := w.session.reader.Fresh(ctx); err != nil && ctx.Err() != nil {
 			return receipt, ctx.Err()
 		}
 	}
