@@ -21,7 +21,7 @@ type admission struct {
 
 	mu      sync.Mutex
 	blocked map[string]float64
-	refused map[string]uint64  // counts at the last sample
+	refused live.Refusals
 	offered map[string]float64 // per s, when a rate was set
 	offers  func() map[string]float64
 }
@@ -34,7 +34,7 @@ func newAdmission(s *Session) (*admission, error) {
 	if !s.cfg.pursues() || o.Admission == "" {
 		return nil, nil
 	}
-	a := &admission{blocked: map[string]float64{}, refused: map[string]uint64{}, offered: map[string]float64{}}
+	a := &admission{blocked: map[string]float64{}, offered: map[string]float64{}}
 	if o.Admission == admissionRate {
 		a.root, a.offers = s.root, s.offered
 		return a, nil
@@ -124,13 +124,10 @@ func (a *admission) see(ctx context.Context, sample *vts.Sample) error {
 	}
 	a.mu.Lock()
 	renew := maps.Clone(a.blocked)
+	a.refused.Read(time.Now(), state)
 	for i := range sample.Groups {
 		g := &sample.Groups[i]
-		now := state[g.Name].Refused
-		before, known := a.refused[g.Name]
-		if a.refused[g.Name] = now; known && now >= before {
-			g.Refused = now - before
-		}
+		g.Refused = a.refused.Between(g.Name, sample.At.Add(-sample.Interval), sample.At)
 	}
 	a.mu.Unlock()
 	maps.DeleteFunc(renew, func(_ string, share float64) bool { return share <= 0 })

@@ -187,7 +187,11 @@ func (c *Config) checkObjective() []error {
 		check(!blind || v.Units > 0, "scaling.server %q: want units, what it has at the start, since the hook cannot "+
 			"say: or set ask or get_url", v.Name)
 	}
-	p := pursuit.Config{Objective: nowhere{}, Admission: c.admissionLimits(), Scaling: limits, Units: units,
+	wanted, err := objective.New(c.spec())
+	if err != nil { // its faults are above
+		wanted = nowhere{}
+	}
+	p := pursuit.Config{Objective: wanted, Admission: c.admissionLimits(), Scaling: limits, Units: units,
 		MinGain: o.MinGain}
 	for _, fault := range faults(p.Validate()) {
 		errs = append(errs, fmt.Errorf("objective: %w", fault))
@@ -197,6 +201,8 @@ func (c *Config) checkObjective() []error {
 
 // nowhere stands for an objective where only the rest is checked.
 type nowhere struct{ objective.Objective }
+
+func (nowhere) Kind() string { return "" }
 
 func (s ScalingConfig) call(token string) scaling.HTTP {
 	return scaling.HTTP{URL: s.URL, GetURL: s.GetURL, Method: s.Method, Field: s.Field, Token: token}

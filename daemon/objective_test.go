@@ -44,6 +44,8 @@ func TestObjectivesInTheConfiguration(t *testing.T) {
 		{"admission of another kind", with(`"lua"`, `"prayer"`), "objective.admission"},
 		{"shares without admission", with("admission = \"lua\"\n", ""), "max_blocked wants objective.admission"},
 		{"by rate without a zone", with(`"lua"`, `"rate"`), "limit_zone"},
+		{"tardiness and admission contradict each other", with(`"throughput"`, `"tardiness"`),
+			"admission of one contradicts the objective tardiness"},
 		{"more than everything", with("max_blocked = 0.5", "max_blocked = 1.5"), "0 (off) to 1"},
 		{"another status", with(`admission = "lua"`, "admission = \"lua\"\nstatus = 404"), "503 or 429"},
 		{"wishes without an objective", with(`kind = "throughput"`, `kind = ""`), "wants [objective] kind"},

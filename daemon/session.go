@@ -253,7 +253,7 @@ func (s *Session) lookElsewhere(ctx context.Context) {
 
 // Sample implements control.Source: what happened since the last step, of the upstreams that are tuned.
 func (s *Session) Sample(ctx context.Context) (vts.Sample, error) {
-	sample, err := s.reader.Sample(ctx)
+	sample, err := s.reader.Fresh(ctx)
 	// A page of before the last change shows the weights of before: they would be taken for somebody's edit after the
 	// next one.
 	for c := s.change; err == nil && c != nil && c.shows(&sample) &&

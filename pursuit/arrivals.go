@@ -9,8 +9,12 @@ type arrivals struct {
 	count, sec float64 // behind the rate
 	dispersion float64 // mean of squared standard deviations from the rate
 	weight     float64 // intervals behind it
-	changed    bool    // the last interval was of another load
+	guessed    bool    // the last interval's count was a guess: servers did not finish what came
+	known      counted // behind the rate before guesses began
 }
+
+// counted are requests and the time in which they came.
+type counted struct{ count, sec float64 }
 
 const (
 	rateMemory = 60.0 // s: how long a load counts as the same while it differs by chance only
@@ -118,9 +122,16 @@ func (q *quiet) arrived(finished, seconds, was float64) (came float64, waits boo
 	return math.Max(by(grew), math.Min(was, by(2*grew))), true
 }
 
-// observe takes in the requests of an interval.
-func (a *arrivals) observe(count, seconds float64) {
-	a.changed = false
+// observe takes in the requests of an interval. What is guessed while queues hide how many come serves as long as they
+// do: then what was counted before holds again, until a count contradicts it.
+func (a *arrivals) observe(count, seconds float64, guess bool) {
+	switch {
+	case guess && !a.guessed:
+		a.known = counted{a.count, a.sec}
+	case a.guessed && !guess:
+		a.count, a.sec = a.known.count, a.known.sec
+	}
+	a.guessed = guess
 	if a.sec == 0 {
 		a.count, a.sec = count, seconds
 		return
@@ -129,7 +140,7 @@ func (a *arrivals) observe(count, seconds float64) {
 	scale := math.Max(mean, 0.5) * (1 + seconds/a.sec)
 	z2 := (count - mean) * (count - mean) / scale
 	if math.Sqrt(z2/a.regular()) > rateSurprise && math.Abs(count-mean) > 2 {
-		a.count, a.sec, a.changed = count, seconds, true
+		a.count, a.sec = count, seconds
 		return
 	}
 	a.dispersion += z2

@@ -37,3 +37,42 @@ func TestWhatArrivesAtAQueue(t *testing.T) {
 		})
 	}
 }
+
+// What is believed of a load while a queue hides it is forgotten with the queue.
+func TestGuessesOfALoadEndWithTheQueue(t *testing.T) {
+	t.Parallel()
+	const seconds = 3.0
+	for _, c := range []struct {
+		name          string
+		before        float64 // requests per interval that were counted, for a minute
+		guesses       []float64
+		after         []float64
+		during, wants float64 // per s
+	}{
+		{"a guess that was too high", 1050, []float64{1240, 1200}, []float64{1047}, 406.7, 350},
+		{"a load that rose with the queue", 1050, []float64{1500, 1480}, []float64{1500}, 496.7, 500},
+		{"a load that nobody counted before", 0, []float64{1240}, []float64{1047}, 413.3, 349},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var a arrivals
+			if c.before > 0 {
+				for range 20 {
+					a.observe(c.before, seconds, false)
+				}
+			}
+			for _, n := range c.guesses {
+				a.observe(n, seconds, true)
+			}
+			if got := a.perSec(); math.Abs(got-c.during) > 1 {
+				t.Errorf("while it is there: got %.1f per s, want %.1f", got, c.during)
+			}
+			for _, n := range c.after {
+				a.observe(n, seconds, false)
+			}
+			if got := a.perSec(); math.Abs(got-c.wants) > 1 {
+				t.Errorf("after it: got %.1f per s, want %.1f", got, c.wants)
+			}
+		})
+	}
+}

@@ -46,6 +46,11 @@ func (c Config) Validate() error {
 		if err := c.Admission[name].Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("admission of %s: %w", name, err))
 		}
+		if c.Objective != nil && c.Objective.Kind() == objective.KindTardiness && c.Admission[name].Most > 0 {
+			errs = append(errs, fmt.Errorf("admission of %s contradicts the objective %s: it counts who is answered, and "+
+				"is best served by refusing everybody; %s and %s weigh both", name, objective.KindTardiness,
+				objective.KindDelayBound, objective.KindThroughput))
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Scaling)) {
 		l := c.Scaling[name]

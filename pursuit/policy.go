@@ -224,7 +224,7 @@ func (p *Policy) watch(counted, s *vts.Sample, inForce weights.Set, seconds floa
 		if queues && blocked >= refusedEnough { // who is refused waits at no server
 			offered = float64(g.Refused) / blocked
 		}
-		a.observe(offered, seconds)
+		a.observe(offered, seconds, queues)
 		for j, peer := range g.Peers {
 			if set := inForce[g.Name][peer.Server]; !set.Down {
 				p.quietOf(peer.Server, g.Name).queue(a.perSec()*sent[j], seconds)

@@ -18,8 +18,7 @@ type shown struct {
 	light      bool    // it once served who came without a queue, so that it is known how long requests take
 	waiting    bool    // more than half of the answer times of the last interval was waiting
 	queued     bool    // requests waited at the end of the last interval
-	waitSec    float64 // mean wait of the last interval,
-	busy       float64 // and its busy slots
+	waitSec    float64 // mean wait of the last interval
 	fit        float64 // times the service times, so that the slots finish what the server was seen to finish
 	less, more float64 // what waits of late were shorter than low, and longer than high, would have: sums (Page 1954)
 }
@@ -49,7 +48,6 @@ func (s shown) observe(v waiting) (is shown, slower bool) {
 		return s, false
 	}
 	was := s
-	s.busy = v.busy
 	s.waitSec, s.queued = v.waitSec, v.held > waitsShare*v.busy+waitsFew
 	s.waiting = v.waitSec >= v.busy/v.perSec
 	switch {
@@ -76,9 +74,6 @@ func (s shown) observe(v waiting) (is shown, slower bool) {
 	if was.low == 0 {
 		s.low, s.high = low, high
 		return s, false
-	}
-	if high < s.low && v.busy <= was.busy { // no slot is lost by having less to do
-		return s, true
 	}
 	s.low, s.high = math.Max(low, s.low), math.Min(high, s.high)
 	s.less = math.Max(0, s.less-v.surprise(s.low, 1)-sumSlack)

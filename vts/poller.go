@@ -50,6 +50,7 @@ type Poller struct {
 	maxBackoff time.Duration
 	log        *slog.Logger
 	rand       *rand.Rand
+	asked      chan struct{} // a reader wants a status now
 
 	mu      sync.Mutex
 	series  Series
@@ -98,6 +99,7 @@ func NewPoller(source StatusSource, cfg PollerConfig) (*Poller, error) {
 		source: source, interval: cfg.Interval, staleAfter: cfg.StaleAfter, maxBackoff: max(cfg.MaxBackoff,
 			cfg.Interval),
 		log: cfg.Logger, rand: cfg.Rand,
+		asked:   make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		subs:    map[*Subscription]struct{}{},
 		health:  Health{Rejected: map[Reason]uint64{}},
@@ -111,13 +113,25 @@ func (p *Poller) Run(ctx context.Context) error {
 	defer timer.Stop()
 	turn := time.Duration(0) // number of the poll that is due
 	for {
+		early := false
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
+		case <-p.asked: // beside the cadence, which stays
+			p.mu.Lock()
+			early = !p.readSince(time.Now().Add(-p.interval / freshPart))
+			p.mu.Unlock()
+			if !early {
+				continue
+			}
 		}
 		p.Step(ctx)
-		next := time.Since(start)/p.interval + 1
+		elapsed := time.Since(start)
+		if early { // whoever was asked shortly before its turn has had it
+			elapsed += p.interval / freshPart
+		}
+		next := elapsed/p.interval + 1
 		p.mu.Lock()
 		if wait := p.backoff(); wait > 0 {
 			next = max(next, (time.Since(start)+wait)/p.interval)
@@ -206,6 +220,15 @@ func (p *Poller) Health() Health {
 	return h
 }
 
+// freshPart is the part of an interval that a status may be old and still count as new: two within a millisecond of the
+// server's clock say nothing, and would look as if it stood still.
+const freshPart = 10
+
+// readSince reports whether the last status was asked for since; p.mu is held.
+func (p *Poller) readSince(since time.Time) bool {
+	return p.last != nil && !p.last.At.Add(-p.last.Took).Before(since)
+}
+
 func (p *Poller) stale() bool {
 	return p.last == nil || time.Since(p.last.At) > p.staleAfter
 }
@@ -272,6 +295,37 @@ type Reader struct {
 
 // Reader returns a new reader; its first Sample starts at the first status that it sees.
 func (p *Poller) Reader() *Reader { return &Reader{poller: p} }
+
+// Fresh is Sample up to now instead of up to the last poll, so that what is changed between two calls belongs to one
+// sample alone: it has the poller ask at once. A page that does not answer is waited for no longer than a poll's
+// interval, and not at all when it did not answer the last time.
+func (r *Reader) Fresh(ctx context.Context) (Sample, error) {
+	p := r.poller
+	since := time.Now().Add(-p.interval / freshPart)
+	timeout := time.NewTimer(p.interval)
+	defer timeout.Stop()
+	for asked := false; ; asked = true {
+		p.mu.Lock()
+		fresh, changed, failing := p.readSince(since), p.changed, p.failing
+		p.mu.Unlock()
+		if fresh || failing > 0 {
+			return r.Sample(ctx)
+		}
+		if !asked {
+			select {
+			case p.asked <- struct{}{}:
+			default: // another reader has asked
+			}
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return r.Sample(ctx)
+		case <-ctx.Done():
+			return Sample{}, context.Cause(ctx)
+		}
+	}
+}
 
 // Sample returns what happened from the status of the call before to the newest one. It waits for a status newer
 // than that; the first call waits for two. It fails with ErrStale when the page has not answered for too long, and

@@ -202,6 +202,80 @@ func TestReaderSpansPollsAndStartsAnewAfterAnEpoch(t *testing.T) {
 		})
 }
 
+// A control loop that changes something at every step wants samples that end there, not at the last poll.
+func TestFreshSamplesEndNow(t *testing.T) {
+	const poll = 500 * time.Millisecond
+	for _, c := range []struct {
+		name  string
+		after time.Duration // of a poll that a step comes
+		polls int           // in 30 s: 60 by cadence, and one per step unless one is just done
+		age   time.Duration // of what is known at a step, at most
+	}{
+		{"a step in the middle between polls", 250 * time.Millisecond, 70, 0},
+		{"a step with the poll: once is enough", 0, 60, 0},
+		{"a step just after the poll: what it says is new enough", 20 * time.Millisecond, 60, 20 * time.Millisecond},
+		{"a step just before the poll: it has had its turn", 480 * time.Millisecond, 60, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			source := &scripted{}
+			runPoller(t, source, PollerConfig{Interval: poll}, func(t *testing.T, p *Poller) {
+				r := p.Reader()
+				if _, err := r.Sample(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(c.after)
+				if _, err := r.Fresh(t.Context()); c.after > 0 && err != nil {
+					t.Fatal(err)
+				}
+				before, rejected := len(source.polls()), p.Health().Rejected[ReasonClock]
+				for range 10 {
+					time.Sleep(3 * time.Second)
+					now := time.Now()
+					s, err := r.Fresh(t.Context())
+					if age := now.Sub(s.At); err != nil || age > c.age || s.Interval != 3*time.Second {
+						t.Fatalf("got %v up to %v ago, %v; want 3s up to %v ago", s.Interval, age, err, c.age)
+					}
+				}
+				synctest.Wait()
+				if n := len(source.polls()) - before; n < c.polls-1 || n > c.polls+1 {
+					t.Errorf("got %d polls, want %d", n, c.polls)
+				}
+				if h := p.Health(); h.Rejected[ReasonClock] != rejected || h.Skipped != 0 {
+					t.Errorf("got %v rejected and %d skipped, want none", h.Rejected, h.Skipped)
+				}
+			})
+		})
+	}
+}
+
+func TestFreshDoesNotWaitForAPageThatIsGone(t *testing.T) {
+	source := &scripted{}
+	runPoller(t, source, PollerConfig{Interval: 500 * time.Millisecond, StaleAfter: 2 * time.Second},
+		func(t *testing.T, p *Poller) {
+			r := p.Reader()
+			if _, err := r.Sample(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(1750 * time.Millisecond)
+			source.fail.Store(true)
+			began := time.Now()
+			s, err := r.Fresh(t.Context())
+			if took := time.Since(began); err != nil || took > 500*time.Millisecond || s.Interval != 1500*time.Millisecond {
+				t.Errorf("got %v after %v, %v; want the sample up to the last poll within half a second", s.Interval, took,
+					err)
+			}
+			began = time.Now()
+			if _, err := r.Fresh(t.Context()); !errors.Is(err, ErrStale) || time.Since(began) > 2*time.Second {
+				t.Errorf("got %v after %v, want ErrStale as Sample says it", err, time.Since(began))
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := r.Fresh(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want context.Canceled", err)
+			}
+		})
+}
+
 func TestPollerLeavesNoGoroutine(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	p, err := NewPoller(&scripted{}, PollerConfig{Interval: time.Millisecond})

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"trimtab/arena"
 	"trimtab/control"
@@ -94,10 +95,9 @@ func (w *World) admission(ctx context.Context, s *vts.Sample) {
 		w.cfg.Logger.Warn("admission does not answer", "error", err)
 		return
 	}
+	w.refused.Read(time.Now(), state)
 	for i := range s.Groups {
 		g := &s.Groups[i]
-		now := state[g.Name].Refused
-		g.Refused = now - min(now, w.refused[g.Name])
-		w.refused[g.Name] = now
+		g.Refused = w.refused.Between(g.Name, s.At.Add(-s.Interval), s.At)
 	}
 }

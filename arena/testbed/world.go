@@ -10,6 +10,7 @@ import (
 	"trimtab/arena"
 	"trimtab/control"
 	"trimtab/deathstarbench"
+	"trimtab/nginx/live"
 	"trimtab/vts"
 	"trimtab/weights"
 )
@@ -53,7 +54,7 @@ type World struct {
 	last     time.Duration // end of the last interval
 	shares   map[string]map[string]uint64
 	blocked  map[string]float64 // shares that admission refuses
-	refused  map[string]uint64  // by admission, at the last sample
+	refused  live.Refusals      // by admission
 }
 
 var _ arena.World = (*World)(nil)
@@ -92,7 +93,7 @@ func (w *World) Reset(ctx context.Context, run arena.Run) (err error) {
 		return err
 	}
 	w.run, w.steps, w.last = run, 0, 0
-	w.blocked, w.refused = map[string]float64{}, map[string]uint64{}
+	w.blocked, w.refused = map[string]float64{}, live.Refusals{}
 	w.duration = w.cfg.Duration
 	if w.duration == 0 {
 		w.duration = sc.Duration.Std()
@@ -165,7 +166,7 @@ func (w *World) Step(ctx context.Context) (arena.Interval, error) {
 	case <-s.failed:
 		return arena.Interval{}, s.failure
 	}
-	sample, err := s.reader.Sample(ctx)
+	sample, err := s.reader.Fresh(ctx)
 	if err != nil && ctx.Err() != nil {
 		return arena.Interval{}, ctx.Err()
 	}
@@ -228,7 +229,7 @@ func (w *World) SetWeights(ctx context.Context, set weights.Set) (control.Receip
 	}
 	// What happened while a change took its time belongs to neither the weights of before nor the new ones.
 	if slow := w.bed.Scenario.ControlInterval.Std() / 4; w.session != nil && receipt.Changed && receipt.Took > slow {
-		if _, err := w.session.reader.Sample(ctx); err != nil && ctx.Err() != nil {
+		if _, err := w.session.reader.Fresh(ctx); err != nil && ctx.Err() != nil {
 			return receipt, ctx.Err()
 		}
 	}

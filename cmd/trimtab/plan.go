@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -111,6 +112,33 @@ func of[T any](m map[string]T, name string, standard T) T {
 	return standard
 }
 
+// named are the names of several lists.
+func named(lists ...iter.Seq[string]) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, list := range lists {
+			for name := range list {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// checkServers reports a server whose capacity is a control and that is not there.
+func checkServers(cfg *pursuit.Config, answers []pursuit.Answer) error {
+	var servers []string
+	for j := range answers[0].World.Servers {
+		servers = append(servers, answers[0].World.Servers[j].Name)
+	}
+	for name := range named(maps.Keys(cfg.Scaling), maps.Keys(cfg.Units)) {
+		if !slices.Contains(servers, name) {
+			return withCode(exitUsage, fmt.Errorf("server %q: the statistics have %s", name, strings.Join(servers, ", ")))
+		}
+	}
+	return nil
+}
+
 func decimal(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 
 // config makes the configuration of a policy for upstreams and servers of the names given.
@@ -134,11 +162,10 @@ func (f *planFlags) config(upstreams []string) (cfg pursuit.Config, spec objecti
 	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return cfg, spec, err
 	}
-	for _, m := range []map[string]time.Duration{bounds, knees} {
-		for name := range m {
-			if name != "" && !slices.Contains(upstreams, name) {
-				return cfg, spec, fmt.Errorf("upstream %q: the statistics have %s", name, strings.Join(upstreams, ", "))
-			}
+	for name := range named(maps.Keys(bounds), maps.Keys(knees), maps.Keys(importance), maps.Keys(promised),
+		maps.Keys(blocked)) {
+		if name != "" && !slices.Contains(upstreams, name) {
+			return cfg, spec, fmt.Errorf("upstream %q: the statistics have %s", name, strings.Join(upstreams, ", "))
 		}
 	}
 	spec = objective.Spec{Kind: f.kind, Steepness: f.steepness, PriceUnit: f.priceUnit,
@@ -243,7 +270,10 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 			return nil, spec, withCode(exitConfig, fmt.Errorf("--state %s: %w", f.state, err))
 		}
 		answers, err := pursuit.FromSnapshot(cfg, snapshot, offered)
-		return answers, spec, withCode(exitConfig, err)
+		if err != nil {
+			return nil, spec, withCode(exitConfig, err)
+		}
+		return answers, spec, checkServers(&cfg, answers)
 	}
 	names, err := recordedUpstreams(files, f.skipBad)
 	if err != nil {
@@ -261,7 +291,10 @@ func (f *planFlags) answers(files []string) ([]pursuit.Answer, objective.Spec, e
 		return nil, spec, withCode(exitConfig, err)
 	}
 	answers, err := study.Answers()
-	return answers, spec, withCode(exitConfig, err)
+	if err != nil {
+		return nil, spec, withCode(exitConfig, err)
+	}
+	return answers, spec, checkServers(&cfg, answers)
 }
 
 // recordedUpstreams are the upstreams that the first sample of statistics names.

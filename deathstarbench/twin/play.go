@@ -32,7 +32,7 @@ const (
 )
 
 // modelSD is the standard deviation of the log of measured ÷ forecast that is not in the samples.
-const modelSD = 0.14
+const modelSD = 0.17
 
 // Range is what is expected of a quantity, in s: half of what may come is below Median, nine tenths between Low and
 // High.
