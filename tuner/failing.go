@@ -41,7 +41,8 @@ func (p *pool) judge(t *Tuner, problem *plan.Problem) {
 			own := beliefs[l.index].Fail[l.class] - shared
 			chance := shunSure * math.Sqrt(max(0, own*(1-own))/(par.FailureFew+l.ended))
 			was := l.Useless
-			fails := !l.off() && (own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing || was && own > par.Failing)
+			fails := own >= gate.EjectAt || own >= shunFrom && own-chance > par.Failing || was && own > par.Failing
+			fails = fails && !l.off()
 			l.Useless = fails && p.spared(t, problem, l)
 			problem.Groups[n].Links[i].Needed = fails && !l.Useless
 			if was && !l.Useless && !l.off() { // it has healed, or is missed
@@ -51,8 +52,8 @@ func (p *pool) judge(t *Tuner, problem *plan.Problem) {
 	}
 }
 
-// shun leaves servers that are no use next to nothing. In the interval in which a failure begins half of what is seen is
-// from before, so that a plan goes half of the way.
+// shun leaves servers that are no use next to nothing: in the interval in which a failure begins half of what is seen
+// is from before, so that a plan goes half of the way.
 func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
@@ -136,14 +137,15 @@ func (p *pool) leftOut(t *Tuner, l *link, e *gate.Ejection, out bool) {
 // cost is what a request of the group cost in the last interval, in deadlines.
 func (g *group) cost(t *Tuner) float64 { return g.measured.PerRequest(t.cfg.ErrorTardiness) }
 
-// spares reports whether a server that fails is better left out: the others can carry all, or they hardly wait, so that
-// nobody knows yet what they cannot carry. Clients that are refused at once and ask again make a load of which nobody
-// knows how much would be left for the others.
+// spares reports whether a server that fails is better left out: the others can carry all, or it fails most requests
+// and they hardly wait, so that nobody knows yet what they cannot carry. Clients that are refused at once and ask again
+// make a load of which nobody knows how much would be left for the others.
 func (p *pool) spares(problem *plan.Problem, l *link) bool {
 	waits := func(other *link) bool {
 		return other != l && !other.off() && other.server.known.Waiting() > problem.Params.QuietWait
 	}
-	return problem.Capacity()*queueing.NearFull >= 1 || !slices.ContainsFunc(l.group().links, waits)
+	tried := l.Fail > gate.EjectTry && !slices.ContainsFunc(l.group().links, waits)
+	return tried || problem.Capacity()*queueing.NearFull >= 1
 }
 
 // ejections are the links to be marked down or let back.

@@ -14,8 +14,12 @@ type Ejection struct {
 	Asked, Answers bool `json:"-"` // somebody asks it beside NGINX, and it answers
 }
 
-// EjectAt is the share of failures that ejects a server which the others can spare.
-const EjectAt = 0.25
+// EjectAt is the share of failures that ejects a server which the others can spare, EjectTry that of one which is left
+// out to see whether they can.
+const (
+	EjectAt  = 0.25
+	EjectTry = 0.5
+)
 
 const (
 	ejectFirst   = 20   // s: a short failure is over within ten intervals of 3 s
