@@ -52,27 +52,31 @@ func (p *pool) judge(t *Tuner, problem *plan.Problem) {
 	}
 }
 
-// shun leaves servers that are no use next to nothing: in the interval in which a failure begins half of what is seen
-// is from before, so that a plan goes half of the way.
+// shun leaves servers that are no use next to nothing where the plan x gives them less than half of an equal share. In
+// the interval in which a failure begins half of what is seen is from before, so that a plan goes half of the way.
 func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
+		var left []int
 		for i, l := range grp.links {
-			if l.Useless {
-				freed += x[g][i] - floor
-			} else {
+			switch {
+			case !l.Useless:
 				kept += x[g][i]
+			case x[g][i] < 0.5/float64(len(grp.links)):
+				left = append(left, i)
+				freed += x[g][i] - floor
 			}
 		}
 		if kept <= 0 || kept+freed <= 0 {
 			continue
 		}
 		for i, l := range grp.links {
-			if l.Useless {
-				x[g][i] = floor
-			} else {
+			if !l.Useless {
 				x[g][i] *= 1 + freed/kept
 			}
+		}
+		for _, i := range left {
+			x[g][i] = floor
 		}
 	}
 }
