@@ -52,8 +52,9 @@ func (p *pool) judge(t *Tuner, problem *plan.Problem) {
 	}
 }
 
-// shun leaves servers that are no use next to nothing where the plan x gives them less than half of an equal share. In
-// the interval in which a failure begins half of what is seen is from before, so that a plan goes half of the way.
+// shun leaves servers that are no use next to nothing: in the interval in which a failure begins half of what is seen
+// is from before, so that a plan goes half of the way. Under round robin the plan x must give them less than half of an
+// equal share: there one that is slow to answer is no sooner missed than all others drown.
 func (p *pool) shun(x plan.Shares) {
 	for g, grp := range p.groups {
 		freed, kept, floor := 0.0, 0.0, grp.shunned()
@@ -62,7 +63,7 @@ func (p *pool) shun(x plan.Shares) {
 			switch {
 			case !l.Useless:
 				kept += x[g][i]
-			case x[g][i] < 0.5/float64(len(grp.links)):
+			case grp.method.LoadAware() || x[g][i] < 0.5/float64(len(grp.links)):
 				left = append(left, i)
 				freed += x[g][i] - floor
 			}
