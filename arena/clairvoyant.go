@@ -1,7 +1,6 @@
 package arena
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -63,11 +62,9 @@ func (v *Clairvoyant) Observe(s vts.Sample, inForce weights.Set) {
 	}
 	v.backlogs(&s, p.Beliefs)
 	v.Decision = control.Decision{Reason: "hold: the plan is in force", Weights: weights.Set{}}
-	present, full := p.Loads(1)
-	if math.IsInf(full.Load, 1) {
+	if p.Demand = p.Loads(1); len(p.Demand) == 0 {
 		return
 	}
-	p.Demand = []plan.Demand{present, full}
 	x := p.Solve(p.Proportional())
 	for k := range v.scenario.Upstreams {
 		u := &v.scenario.Upstreams[k]

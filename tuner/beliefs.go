@@ -2,7 +2,7 @@ package tuner
 
 import (
 	"maps"
-	"math"
+
 	"slices"
 
 	"trimtab/tuner/estimate"
@@ -62,9 +62,7 @@ func (t *Tuner) PlanFor(load float64) weights.Set {
 			return nil
 		}
 		problem := p.problem(t, p.beliefs, false)
-		if now, full := problem.Loads(load); !math.IsInf(full.Load, 1) {
-			problem.Demand = []plan.Demand{now, full}
-		}
+		problem.Demand = problem.Loads(load)
 		x := problem.Solve(problem.Proportional())
 		p.bound(x)
 		want, _ := p.settings(x, nil)

@@ -1,7 +1,6 @@
 package tuner
 
 import (
-	"math"
 	"slices"
 
 	"trimtab/tuner/learn"
@@ -14,26 +13,28 @@ import (
 //   - the present one with headroom;
 //   - the regimes that are likely to begin before a change made then would have paid (load.Forecast), for a crowd that
 //     follows the night is worth weights before it is there;
-//   - one that nearly fills the servers, for what fits a quiet hour only fails when something comes that nobody knows.
-//     It weighs less where regimes are known, unless experience in the present one speaks for more.
+//   - those that nearly fill the servers (plan.Problem.Loads), for what fits a quiet hour only fails when something
+//     comes that nobody knows. They weigh less where regimes are known, unless experience in the present one speaks
+//     for more.
 //
 // While the present is an emergency it counts more.
 func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []plan.Demand {
-	present, stress := problem.Loads(1)
-	if math.IsInf(stress.Load, 1) {
-		return nil
-	}
+	loads := problem.Loads(1)
 	f := t.regimes.Forecast()
 	now, _ := f.Now()
-	if now < 0 {
-		return []plan.Demand{present, stress}
+	if now < 0 || len(loads) == 0 {
+		return loads
 	}
+	present, out := loads[0], loads[1:]
+	crowded := 1 - present.Probability
 	likely, stays, known := f.Within(t.params.ForecastSec)
-	if known && action == learn.Specific {
-		stress.Probability = math.Min(stress.Probability, t.params.KnownStress)
+	if known && action == learn.Specific && crowded > t.params.KnownStress {
+		for i := range out {
+			out[i].Probability *= t.params.KnownStress / crowded
+		}
+		crowded = t.params.KnownStress
 	}
-	rest := 1 - stress.Probability
-	out := []plan.Demand{stress}
+	rest, at := 1-crowded, len(out)
 	add := func(demand int, probability float64) {
 		d := plan.Demand{Load: present.Load, Probability: rest * probability, RatePerSec: make([]float64, len(p.groups))}
 		for g, grp := range p.groups {
@@ -48,7 +49,7 @@ func (t *Tuner) demand(p *pool, action learn.Action, problem *plan.Problem) []pl
 		if l.Probability >= leastLikely {
 			add(l.Demand, l.Probability)
 		} else {
-			out[1].Probability += rest * l.Probability
+			out[at].Probability += rest * l.Probability
 		}
 	}
 	return out

@@ -1,8 +1,10 @@
 package tuner_test
 
 import (
+	"fmt"
 	"maps"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -255,4 +257,33 @@ func TestClockJumpsAndEmptySamples(t *testing.T) {
 		}
 	}
 	checkBudget(t, w.changes)
+}
+
+// Bursts of one class end within an interval and leave its servers idle for up to 20 s: nobody hangs, nobody is passed
+// over, and nobody fails.
+func TestALoadThatEndsIsNobodysFailure(t *testing.T) {
+	for _, method := range []string{"round_robin", "least_conn"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			sc := scenario(t, "randomised")
+			w := newWorld(t, sc, 1, method)
+			p := tunerFor(t, sc, method, nil)
+			w.stepped = func() {
+				for _, pool := range p.Beliefs() {
+					for _, g := range pool.Groups {
+						for _, l := range g.Links {
+							if l.Off {
+								t.Errorf("at %v %s is passed over in %s", w.Now(), pool.Servers[l.Server].Address, g.Name)
+							}
+						}
+					}
+				}
+			}
+			for _, iv := range run(t, w, p) {
+				if bounded(iv.explain, gate.BoundAllFailing) || strings.Contains(fmt.Sprint(iv.explain), "fails") {
+					t.Fatalf("at %v: %+v, want nobody to fail where nothing does", iv.end, iv.explain)
+				}
+			}
+		})
+	}
 }

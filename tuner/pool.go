@@ -242,14 +242,18 @@ func (g *group) observe(t *Tuner, s *vts.GroupSample, seconds float64, readings 
 			sum += float64(l.setting.Weight.Int())
 		}
 	}
-	excess := vts.Excesses(tallies)
 	for i, l := range g.links {
-		p := &s.Peers[i]
 		if !l.setting.Down && sum > 0 {
 			shares[i] = float64(l.setting.Weight.Int()) / sum
 		}
+	}
+	// What is answered nowhere was not sent: the load has ended, and nobody hangs.
+	arrived := math.Min(g.rate.PerSec(), load.Arrivals(asked, shares))
+	excess := vts.Excesses(tallies)
+	for i, l := range g.links {
+		p := &s.Peers[i]
 		served := p.Requests > p.Responses.Errors()
-		l.Awaited += shares[i] * g.rate.PerSec() * seconds
+		l.Awaited += shares[i] * arrived * seconds
 		l.Tried += float64(p.Requests)
 		switch {
 		case served:

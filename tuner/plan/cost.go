@@ -38,19 +38,22 @@ func (p *Problem) Costs(x ...Shares) []float64 {
 func (p *Problem) Capacity() float64 {
 	work := 0.0
 	for g := range p.Groups {
-		grp := &p.Groups[g]
-		capacity := 0.0
-		for _, l := range grp.Links {
-			if b := &p.Beliefs[l.Server]; !l.Off && len(b.Slots) > 0 && b.Fail[l.Class] <= p.Params.Failing {
-				capacity += b.Capacity(l.Class)
-			}
-		}
-		if capacity > 0 {
-			work += grp.RatePerSec / capacity
+		if capacity := p.serves(g); capacity > 0 {
+			work += p.Groups[g].RatePerSec / capacity
 		}
 	}
 	if work <= 0 {
 		return math.Inf(1)
 	}
 	return 1 / work
+}
+
+// serves is how many requests per second of a group alone the servers that do not fail serve at most.
+func (p *Problem) serves(g int) (perSec float64) {
+	for _, l := range p.Groups[g].Links {
+		if b := &p.Beliefs[l.Server]; !l.Off && len(b.Slots) > 0 && b.Fail[l.Class] <= p.Params.Failing {
+			perSec += b.Capacity(l.Class)
+		}
+	}
+	return perSec
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"math"
+
 	"trimtab/objective"
 	"trimtab/tuner/estimate"
 	"trimtab/tuner/params"
@@ -40,28 +42,49 @@ type Demand struct {
 	RatePerSec []float64 `json:"rate_per_s,omitempty"`
 }
 
-// Loads are those that a plan is made for where nothing is known of what comes: a load with headroom, 1 being the
-// present one, and one that nearly fills the servers that do not fail, for what fits a quiet hour only fails when a
-// crowd comes; +Inf of a load that none asks for. In an emergency the first one weighs more.
-func (p *Problem) Loads(load float64) (now, full Demand) {
-	full = Demand{Load: max(p.Params.Stress*p.Capacity(), load), Probability: p.Params.StressShare}
+// Loads are those that a plan is made for where nothing is known of what comes: first a load with headroom, 1 being the
+// present one, then those that nearly fill the servers that do not fail, as one group after the other grows and the
+// others stay: what fits the present mix only fails when another crowd comes. In an emergency the first one weighs more.
+// They are none where nobody asks, or nobody serves.
+func (p *Problem) Loads(load float64) []Demand {
+	capacity := p.Capacity()
+	if math.IsInf(capacity, 1) || capacity <= 0 {
+		return nil
+	}
+	crowded := p.Params.StressShare
 	if p.Urgent {
-		full.Probability = p.Params.UrgentStress
+		crowded = p.Params.UrgentStress
+	}
+	spare := p.Params.Stress - load/capacity // of all servers
+	if spare <= 0 {
+		return []Demand{{Load: load, Probability: 1}}
 	}
 	// Headroom ends where the servers are nearly full: there a plan would be made for a queue that is not there.
-	return Demand{Load: min(load*p.Params.Headroom, full.Load), Probability: 1 - full.Probability}, full
+	out := []Demand{{Load: min(load*p.Params.Headroom, p.Params.Stress*capacity), Probability: 1 - crowded}}
+	crowds := min(len(p.Groups), crowdsMost)
+	for k := range crowds {
+		d := Demand{Load: 1, Probability: crowded / float64(crowds), RatePerSec: make([]float64, len(p.Groups))}
+		for g := range p.Groups {
+			d.RatePerSec[g] = load * p.Groups[g].RatePerSec
+			if g%crowds == k {
+				d.RatePerSec[g] += spare * p.serves(g) / float64((len(p.Groups)-k+crowds-1)/crowds)
+			}
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
-// demand are the loads that the plan is made for, no two alike.
+// crowdsMost is how many loads that nearly fill the servers are planned for: where there are more groups, some grow
+// together.
+const crowdsMost = 4
+
+// demand are the loads that the plan is made for.
 func (p *Problem) demand() []Demand {
-	d := p.Demand
-	switch {
-	case len(d) == 0:
+	if len(p.Demand) == 0 {
 		return []Demand{{Load: 1, Probability: 1}}
-	case len(d) == 2 && d[0].RatePerSec == nil && d[1].RatePerSec == nil && d[0].Load == d[1].Load:
-		return []Demand{{Load: d[0].Load, Probability: d[0].Probability + d[1].Probability}}
 	}
-	return d
+	return p.Demand
 }
 
 // rate is how many requests per second of a group the demand asks for.
