@@ -77,6 +77,9 @@ func (s *Server) Changed() bool { return s.shift.found }
 // The first holds near full use, beyond it, and while a queue drains, where no formula of a steady state does; the
 // second says little there, for waits differ by chance.
 //
+// In an interval in which a queue ends neither holds, for some requests waited in what was left of it: such an interval
+// makes no server slower.
+//
 // While load, servers and weights stand still, what is seen of slots is the same over and over: it is evidence doubted
 // times less, 1 or more.
 func (s *Server) Observe(p *params.Params, seconds, doubted float64, flow queueing.Flow, r []Reading) {
@@ -93,6 +96,7 @@ func (s *Server) Observe(p *params.Params, seconds, doubted float64, flow queuei
 			s.scv[k] += g * (r[k].SCV - s.scv[k])
 		}
 	}
+	v := view{perRequest: math.Inf(-1), ended: s.waited > p.QuietWait && inside < queueEnded*s.inside}
 	s.done, s.inside = done, inside
 	s.shift.found = false
 	if !(done > 0) || !(inside > 0) {
@@ -103,7 +107,6 @@ func (s *Server) Observe(p *params.Params, seconds, doubted float64, flow queuei
 	best := s.best()
 	s.used = 0
 	deviates := 0.0 // standard deviations
-	v := view{perRequest: math.Inf(-1)}
 	for h := range s.slots {
 		v.look(inside, done, queueing.Slots[h], flow)
 		s.slots[h].evidence *= keep
@@ -137,6 +140,7 @@ type view struct {
 	perRequest float64 // log s of busy slots per completion
 	wait       float64 // s that requests waited
 	waited     float64 // share of their response times that was
+	ended      bool    // a queue ended: nobody knows how much of what was held is what was left of it
 }
 
 // look sets the view for c slots. Most numbers of slots have busy in common, where nothing waits.
@@ -191,6 +195,9 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *
 	if known { // the logarithm of a mean of few is less than that of the mean, by half its variance
 		e += math.Min(spread/count/count/2, mostBias)
 	}
+	if v.ended {
+		e = min(e, 0)
+	}
 	if !known {
 		b.common = noise + p.ModelNoise*p.ModelNoise
 		b.shift(e)
@@ -211,7 +218,7 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *
 		b.common *= 1 - gain
 		b.evidence -= news * (e*e/total + math.Log(total)) / 2
 	}
-	if len(r) == 1 {
+	if len(r) == 1 || v.ended {
 		return
 	}
 	// Each class beside the others.
@@ -230,6 +237,9 @@ func (s *Server) learn(b *believed, p *params.Params, seconds, news float64, v *
 		b.variance[k] *= 1 - gain
 	}
 }
+
+// queueEnded is the part of the requests inside in the interval before, from which on fewer are a queue that ended.
+const queueEnded = 0.1
 
 // mostLog bounds log service times: from 0.1 µs to four months.
 const mostLog = 16
