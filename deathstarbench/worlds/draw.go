@@ -17,6 +17,7 @@ const (
 	streamRandom    = 0x776f726c64
 	streamRecurring = 0x7265637572
 	streamMesh      = 0x6d657368
+	streamMix       = 0x6d6978 // of random worlds: apart, so that the others stay what they were
 )
 
 func newDice(seed, stream uint64) dice {

@@ -60,6 +60,35 @@ func (d dice) drawCourse(kind string, duration float64) course {
 	return c
 }
 
+// drawMix draws the courses of so many classes whose mix changes: one class is busy, another one in every step (mix), or
+// each is busy and silent in turns of its own (bursts).
+func (d dice) drawMix(kind string, classes int, duration float64) []course {
+	out := make([]course, classes)
+	if kind == "bursts" {
+		for c := range out {
+			for t := 0.0; t < duration-5; {
+				out[c].add(t, d.between(0.5, 1))
+				t += math.Round(d.between(30, 90))
+				out[c].add(min(t, duration-1), 0)
+				t += math.Round(d.between(5, 20))
+			}
+		}
+		return out
+	}
+	length := math.Round(d.between(25, 80))
+	for t, busy := 0.0, d.IntN(classes); t < duration-5; t += length {
+		for c := range out {
+			level := 1.0
+			if c != busy {
+				level = d.between(0.1, 0.6)
+			}
+			out[c].add(t, level)
+		}
+		busy = (busy + 1 + d.IntN(classes-1)) % classes
+	}
+	return out
+}
+
 // phases turns a course into phases of a rate.
 func (c course) phases(rate float64) []deathstarbench.Phase {
 	out := make([]deathstarbench.Phase, len(c.at))

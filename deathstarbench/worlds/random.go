@@ -47,7 +47,7 @@ func Random(seed uint64) *World {
 		s.Servers[i].QueueLimit = limit
 	}
 	level := d.between(LowestLevel, HighestLevel)
-	load, arrivals := d.drawLoads(s, duration, level)
+	load, arrivals := d.drawLoads(s, duration, level, newDice(seed, streamMix))
 	start := pick(d, "equal", "right", "wrong")
 	d.drawStart(s, start)
 	deadlines := d.chance(0.6)
@@ -87,16 +87,24 @@ func (d dice) drawServices(s *deathstarbench.Scenario, m machines, classes []str
 }
 
 // drawLoads draws the load of every group, fits it to the level and keeps the rate within bounds. It returns the kind
-// of its course and of its arrivals.
-func (d dice) drawLoads(s *deathstarbench.Scenario, duration, level float64) (load, arrivals string) {
+// of its course and of its arrivals. In some worlds of several groups the mix of the classes changes.
+func (d dice) drawLoads(s *deathstarbench.Scenario, duration, level float64, mix dice) (load, arrivals string) {
 	load = pick(d, "constant", "steps", "sine", "night", "flash")
 	arrivals = pick(d, "exp", "exp", "exp", "norm", "norm", "zipf", "fixed")
 	common, own := d.drawCourse(load, duration), d.chance(0.4)
+	kind, mixed := load, []course(nil)
+	if len(s.Upstreams) > 1 && mix.chance(0.3) {
+		load = pick(mix, "mix", "bursts")
+		mixed = mix.drawMix(load, len(s.Upstreams), duration)
+	}
 	for c, share := range d.shares(len(s.Upstreams)) {
 		u := &s.Upstreams[c]
 		course, arrival := common, arrivals
 		if c > 0 && own {
-			course, arrival = d.drawCourse(load, duration), pick(d, arrivals, "exp")
+			course, arrival = d.drawCourse(kind, duration), pick(d, arrivals, "exp")
+		}
+		if mixed != nil {
+			course = mixed[c]
 		}
 		s.Loads = append(s.Loads, deathstarbench.Traffic{
 			Workload: u.Workload, Arrival: arrival, Phases: course.phases(share * unitRate(s, u)),
