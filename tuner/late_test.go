@@ -131,6 +131,22 @@ func added(before *vts.Sample, s vts.Sample) *vts.Sample {
 	return &s
 }
 
+// After 30 s on equal weights the small server has a queue of seconds that it goes on finishing: what it
+// finishes is no load, so that the others are given what it cannot carry, and the queue is gone within 15 s.
+func TestAQueueOfHalfAMinuteIsGoneInTime(t *testing.T) {
+	const seeds = 20
+	late := 0
+	for seed := range uint64(seeds) {
+		if p99 := lateRun(t, way{delay: func(uint64) time.Duration { return 150 * time.Millisecond }}, seed); p99 > 500 {
+			late++
+		}
+	}
+	if late > seeds/5 {
+		t.Errorf("p99 from 15 s after the first change on is above 500 ms in %d of %d runs, want at most a fifth", late,
+			seeds)
+	}
+}
+
 // Changes by DNS come into force up to two seconds late, and are not rationed: an overload is over as soon as by
 // reloads. -v prints the quartiles of docs/lab/actuators.md.
 func TestOverloadEndsAsWellByDNS(t *testing.T) {

@@ -34,12 +34,21 @@ func (r *Rate) PerSec() float64 { return r.Mean }
 // Arrivals estimates how many requests per second arrive at a group balanced by round robin, where the servers that
 // keep up tell it: they finish what they are sent, their share of everything, and a server that finishes less of its
 // share is one that fills up. asked are the requests per second that ended at each server, shares what each was sent,
-// both in the same order.
+// both in the same order; a share of 0 is of a server that tells nothing.
 func Arrivals(asked, shares []float64) float64 {
-	total := 0.0
-	for _, a := range asked {
-		total += a
+	total, all, rest := 0.0, 0.0, 0.0
+	for i, a := range asked {
+		if shares[i] > 0 {
+			total += a
+			all += shares[i]
+		} else {
+			rest += a // of what waited
+		}
 	}
+	if all <= 0 {
+		return rest
+	}
+	total /= all
 	// The servers of the highest ratio, until they stand for enough of the traffic to be no chance.
 	used := make([]bool, len(asked))
 	a, s := 0.0, 0.0
@@ -57,7 +66,7 @@ func Arrivals(asked, shares []float64) float64 {
 		a += asked[best]
 		s += shares[best]
 	}
-	if s <= 0 || a/s < total*(1+keepUp) {
+	if a/s < total*(1+keepUp) {
 		return total
 	}
 	return a / s
