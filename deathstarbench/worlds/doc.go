@@ -22,8 +22,8 @@
 //     in the best way, faults left out (deathstarbench.Scenario.Peak).
 //   - Load: constant, steps, sine, night (nearly nothing, then morning), flash (a crowd within two seconds); the same
 //     course for all groups or one of each kind. In 3 of 10 worlds of several groups their mix changes instead: another
-//     class is the busy one every 25 to 80 s (mix), or each has bursts and silence of its own (bursts). Arrivals: fixed,
-//     exp, norm or zipf.
+//     class is the busy one every 25 to 80 s (mix), or each has bursts and silence of its own (bursts). Arrivals:
+//     fixed, exp, norm or zipf.
 //   - Regions in 3 of 10: servers have 0.3 to 60 ms of network delay by region, in a third of these by class too.
 //   - Faults: none, slowdown, capacity, down, error, network_delay, gc (pauses of 1 to 3 s that recur on every second
 //     server or on all), hang, shed; on at most a quarter of the servers, but for pauses.

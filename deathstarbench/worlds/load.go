@@ -60,8 +60,8 @@ func (d dice) drawCourse(kind string, duration float64) course {
 	return c
 }
 
-// drawMix draws the courses of so many classes whose mix changes: one class is busy, another one in every step (mix), or
-// each is busy and silent in turns of its own (bursts).
+// drawMix draws the courses of so many classes whose mix changes: one class is busy, another one in every step (mix),
+// or each is busy and silent in turns of its own (bursts).
 func (d dice) drawMix(kind string, classes int, duration float64) []course {
 	out := make([]course, classes)
 	if kind == "bursts" {

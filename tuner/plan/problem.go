@@ -44,8 +44,8 @@ type Demand struct {
 
 // Loads are those that a plan is made for where nothing is known of what comes: first a load with headroom, 1 being the
 // present one, then those that nearly fill the servers that do not fail, as one group after the other grows and the
-// others stay: what fits the present mix only fails when another crowd comes. In an emergency the first one weighs more.
-// They are none where nobody asks, or nobody serves.
+// others stay: what fits the present mix only fails when another crowd comes. In an emergency the first one weighs
+// more. They are none where nobody asks, or nobody serves.
 func (p *Problem) Loads(load float64) []Demand {
 	capacity := p.Capacity()
 	if math.IsInf(capacity, 1) || capacity <= 0 {
