@@ -127,3 +127,21 @@ func TestNoGainFromAServerThatHasNoWeightLeft(t *testing.T) {
 		}
 	}
 }
+
+// Every 45 s another class of requests is the one that comes, and the weights that were best for the mix before must
+// carry the first interval of it.
+func TestAnotherMixOverloadsNobody(t *testing.T) {
+	sc := scenario(t, "regimes")
+	late, worst := 0, time.Duration(0)
+	for seed := range uint64(5) {
+		w := newWorld(t, sc, seed+1, "round_robin")
+		for _, iv := range run(t, w, tunerFor(t, sc, "round_robin", nil)) {
+			if iv.end > sc.Warmup.Std() && iv.p99 > 200*time.Millisecond {
+				late, worst = late+1, max(worst, iv.p99)
+			}
+		}
+	}
+	if late > 2 {
+		t.Errorf("p99 above 200 ms in %d of 400 intervals, %v in the worst, want at most 2", late, worst)
+	}
+}
