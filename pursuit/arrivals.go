@@ -29,6 +29,7 @@ const (
 	baseMemory   = 3600.0 // s in which a response time that is never reached again is forgotten
 	chanceOfBase = 0.9    // of a response time without waiting, down to which a lower one is chance
 	chanceWeight = 0.25   // that a lower one has then
+	baseEnough   = 16.0   // requests that are taken together: of fewer the least mean is far less than one takes
 	waitsAsLong  = 2.0    // times the response time without waiting, from which most of it is waiting
 	// of what arrived before, from which servers finish as much as ever
 	finishesAsMany = 0.9
@@ -46,7 +47,11 @@ type quiet struct {
 	held float64 // requests at the server at the end of the last interval, where most of them wait; else 0
 	end  float64 // s that who would come now takes, as far as the last two intervals tell; 0: nothing waits
 	sent []span  // the last one first
+	few  few     // requests that do not count towards the base yet
 }
+
+// few are requests, the time in which they came, and the sum of their response times.
+type few struct{ count, sec, responseSec float64 }
 
 // waits reports whether most of the last response times was waiting.
 func (q *quiet) waits() bool { return q.base > 0 && q.took >= waitsAsLong*q.base }
@@ -85,15 +90,21 @@ func (q *quiet) observe(c seenClass, seconds float64) {
 	if !(c.responseSec > 0) {
 		return
 	}
-	if q.base == 0 || c.responseSec < chanceOfBase*q.base {
-		q.base = c.responseSec
+	q.few.count, q.few.sec, q.few.responseSec = q.few.count+c.count, q.few.sec+seconds,
+		q.few.responseSec+c.count*c.responseSec
+	if q.base > 0 && q.few.count < baseEnough {
 		return
 	}
-	if c.responseSec < q.base { // the least of many means is less than a request takes
-		q.base += chanceWeight * (c.responseSec - q.base)
-		return
+	mean, sec := q.few.responseSec/q.few.count, q.few.sec
+	q.few = few{}
+	switch {
+	case q.base == 0 || mean < chanceOfBase*q.base:
+		q.base = mean
+	case mean < q.base: // the least of many means is less than a request takes
+		q.base += chanceWeight * (mean - q.base)
+	default:
+		q.base += (1 - math.Exp(-sec/baseMemory)) * (math.Min(mean, waitsAsLong*q.base) - q.base)
 	}
-	q.base += (1 - math.Exp(-seconds/baseMemory)) * (math.Min(c.responseSec, waitsAsLong*q.base) - q.base)
 }
 
 // arrived is how many requests came in the interval that was observed last, in which so many were finished. While most
