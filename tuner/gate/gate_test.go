@@ -68,10 +68,9 @@ func TestBudget(t *testing.T) {
 func TestAnEmergencyBorrowsAsManyChangesAsABudgetHolds(t *testing.T) {
 	p := params.Default()
 	b := full()
-	s := State{SinceSec: 100}
+	s := State{SinceSec: p.HorizonSec / 4}
 	made := 0
 	for range 30 {
-		s.SinceSec = 100
 		if !s.Judge(&p, &b, Question{GainShare: 0.9, Differs: true, Urgent: true}).Pass {
 			break
 		}
@@ -80,6 +79,10 @@ func TestAnEmergencyBorrowsAsManyChangesAsABudgetHolds(t *testing.T) {
 	}
 	if want := int(2 * b.Most); made != want {
 		t.Errorf("got %d changes in an emergency, want %d: those of the budget, and as many lent", made, want)
+	}
+	s.SinceSec = p.HorizonSec / 2
+	if !s.Judge(&p, &b, Question{GainShare: 0.9, Differs: true, Urgent: true}).Pass {
+		t.Error("requests wait in vain for longer than half a horizon")
 	}
 	s.LastedSec = 1000
 	if b.Advance(b.Most * b.RefillSec); s.Judge(&p, &b, Question{GainShare: 0.9, Differs: true}).Pass {

@@ -8,7 +8,8 @@ import (
 
 // Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as
 // it is used up. So the last changes are kept for what is worth them. In an emergency a budget lends as many changes
-// again as it holds: they are paid back with time before anything else is changed.
+// again as it holds: they are paid back with time before anything else is changed. When these are gone too, an emergency
+// is answered every half Params.HorizonSec at most.
 type Budget struct {
 	Level     float64 // changes left; below 0: lent
 	Most      float64 // changes that it holds
@@ -59,7 +60,7 @@ func (s *State) price(p *params.Params, b *Budget, q Question) float64 {
 		return p.MinGain
 	}
 	price := b.Price(p.MinGain * q.doubted(p))
-	if q.Urgent && b.Allows(true) {
+	if q.Urgent && (b.Allows(true) || s.SinceSec >= p.HorizonSec/2) {
 		price = math.Min(price, p.UrgentGain)
 	}
 	return price
