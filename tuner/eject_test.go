@@ -2,6 +2,7 @@ package tuner_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,35 @@ func TestAServerThatFailsAtOnceIsEjected(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One of two servers fails all that it is sent for a minute and a half, and the other serves two fifths of the load. The
+// one that fails is left out to see what the other carries, and hardly again, and the other one never.
+func TestWhatTheOtherCannotCarryIsHardlyTriedAgain(t *testing.T) {
+	for _, method := range []string{"least_conn", "least_time"} {
+		for seed := uint64(1); seed <= 5; seed++ {
+			sc := servers([]int{6, 3}, []float64{1, 1}, 0.82, 170*time.Second)
+			sc.Faults = []deathstarbench.Fault{{Server: "s00", Kind: deathstarbench.Error, Probability: 1, Latency: ms(5),
+				At: ms(60_000), Until: ms(150_000)}}
+			w, p := newWorld(t, sc, seed, method), tunerFor(t, sc, method, ejecting)
+			times, out := 0, false
+			w.stepped = func() {
+				ejected := fmt.Sprint(p.Ejected())
+				if strings.Contains(ejected, "s01") {
+					t.Errorf("%s, seed %d: the only server that answers is marked down after %v", method, seed, w.Now())
+				}
+				was := out
+				if out = strings.Contains(ejected, "s00"); out && !was {
+					times++
+				}
+			}
+			run(t, w, p)
+			if times < 1 || times > 2 {
+				t.Errorf("%s, seed %d: got it left out %d times, want once, or once again when its wait is over", method,
+					seed, times)
+			}
+		}
 	}
 }
 

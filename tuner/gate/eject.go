@@ -25,6 +25,7 @@ const (
 	ejectFirst   = 20   // s: a short failure is over within ten intervals of 3 s
 	ejectMost    = 600  // s
 	ejectForgets = 4    // waits without a relapse after which the next one is the first
+	ejectVain    = 2    // waits for which a server that the others could not do without is left alone
 	ejectDear    = 0.05 // share of a group's requests that make a relapse dear
 	ejectDearer  = 1    // deadlines per request that are no chance
 )
@@ -50,7 +51,7 @@ func (e *Ejection) Due(now float64) bool {
 func (e *Ejection) Dearer(cost float64) bool { return cost > e.Cost+ejectDearer }
 
 // InVain reports whether the server was let back of late because the others could not carry what it would refuse.
-func (e *Ejection) InVain(now float64) bool { return e.Vain && now-e.SinceSec < e.WaitSec }
+func (e *Ejection) InVain(now float64) bool { return e.Vain && now-e.SinceSec < ejectVain*e.WaitSec }
 
 // Fails reports whether a server that fails such a share of its requests is to be left out at the time now.
 func (e *Ejection) Fails(share, now float64) bool {

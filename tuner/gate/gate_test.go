@@ -278,24 +278,24 @@ func TestServersThatAreAskedAreLetBackWhenTheyAnswer(t *testing.T) {
 	}
 }
 
-func TestAnEjectionInVainIsNotRepeatedForAsLong(t *testing.T) {
+func TestAnEjectionInVainIsNotRepeatedForTwoWaits(t *testing.T) {
 	var e Ejection
 	e.Out(0.5, 6, 100)
 	if e.Dearer(6.5) || !e.Dearer(7.5) {
 		t.Errorf("got %+v: want what costs a deadline more than before, and nothing less, to be dearer", e)
 	}
 	e.Back(true, 104)
-	if e.Active || e.Fails(1, 105) || e.Fails(1, 104+e.WaitSec-1) || !e.Fails(1, 104+e.WaitSec) {
-		t.Errorf("got %+v, want it left alone for %v s", e, e.WaitSec)
+	if e.Active || e.Fails(1, 105) || e.Fails(1, 104+2*e.WaitSec-1) || !e.Fails(1, 104+2*e.WaitSec) {
+		t.Errorf("got %+v, want it left alone for %v s", e, 2*e.WaitSec)
 	}
-	e.Out(0.5, 6, 124)
-	e.Back(true, 128)
-	if e.WaitSec != 40 || !e.InVain(167) || e.InVain(168) {
+	e.Out(0.5, 6, 144)
+	e.Back(true, 148)
+	if e.WaitSec != 40 || !e.InVain(227) || e.InVain(228) {
 		t.Errorf("got %+v, want twice the wait the second time", e)
 	}
-	e.Out(0.5, 6, 168)
-	e.Back(false, 300)
-	if e.InVain(301) {
+	e.Out(0.5, 6, 228)
+	e.Back(false, 400)
+	if e.InVain(401) {
 		t.Errorf("got %+v: it was let back when its time was over, which is not in vain", e)
 	}
 }
