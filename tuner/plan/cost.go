@@ -34,18 +34,23 @@ func (p *Problem) Costs(x ...Shares) []float64 {
 	return out
 }
 
-// Capacity is how many times the present load the servers that do not fail serve at most, all together.
+// Capacity is how many times the present load the servers that do not fail serve at most, all together, of the groups
+// that have such servers: 0 where none has, +Inf where nobody asks.
 func (p *Problem) Capacity() float64 {
-	work := 0.0
+	work, asked := 0.0, 0.0
 	for g := range p.Groups {
+		asked += p.Groups[g].RatePerSec
 		if capacity := p.serves(g); capacity > 0 {
 			work += p.Groups[g].RatePerSec / capacity
 		}
 	}
-	if work <= 0 {
-		return math.Inf(1)
+	switch {
+	case work > 0:
+		return 1 / work
+	case asked > 0:
+		return 0
 	}
-	return 1 / work
+	return math.Inf(1)
 }
 
 // serves is how many requests per second of a group alone the servers that do not fail serve at most.

@@ -238,6 +238,7 @@ func TestCapacity(t *testing.T) {
 			Beliefs: []estimate.Belief{known(2, 0.02), {}},
 			Groups:  []Group{{RatePerSec: 50, Links: []Link{{Server: 0}, {Server: 1}}}}}, 2},
 		{"one that fails counts as nothing", problem(RoundRobin, 0.5, known(2, 0.02), failing), 1},
+		{"where all fail nothing is served", problem(RoundRobin, 0.5, failing, failing), 0},
 		{"no load fits any number of times", problem(RoundRobin, 0, known(2, 0.02)), math.Inf(1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
