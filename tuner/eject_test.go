@@ -29,8 +29,8 @@ func TestAServerThatFailsAtOnceIsEjected(t *testing.T) {
 	}
 }
 
-// One of two servers fails all that it is sent for a minute and a half. It is left out to see what the other carries, and
-// hardly again where that is two fifths of the load; not at all where it is a tenth. The other one never is.
+// One of two servers fails all that it is sent for a minute and a half. It is left out to see what the other carries,
+// and hardly again where that is two fifths of the load; not at all where it is a tenth. The other one never is.
 func TestWhatTheOtherCannotCarryIsHardlyTried(t *testing.T) {
 	for _, c := range []struct {
 		slots       []int

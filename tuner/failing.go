@@ -144,8 +144,9 @@ func (p *pool) leftOut(t *Tuner, l *link, e *gate.Ejection, out bool) {
 func (g *group) cost(t *Tuner) float64 { return g.measured.PerRequest(t.cfg.ErrorTardiness) }
 
 // spares reports whether a server that fails is better left out: the others can carry all, or it fails most requests
-// and they hardly wait, so that nobody knows yet what they cannot carry, and are not believed to carry next to nothing. Clients that are refused at once and ask again
-// make a load of which nobody knows how much would be left for the others.
+// and they hardly wait, so that nobody knows yet what they cannot carry, and are not believed to carry next to nothing.
+// Clients that are refused at once and ask again make a load of which nobody knows how much would be left for the
+// others.
 func (p *pool) spares(problem *plan.Problem, l *link) bool {
 	waits := func(other *link) bool {
 		return other != l && !other.off() && other.server.known.Waiting() > problem.Params.QuietWait

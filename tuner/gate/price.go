@@ -8,8 +8,8 @@ import (
 
 // Budget holds the changes that may be made: a resource that refills with time and has a shadow price, which rises as
 // it is used up. So the last changes are kept for what is worth them. In an emergency a budget lends as many changes
-// again as it holds: they are paid back with time before anything else is changed. When these are gone too, an emergency
-// is answered every half Params.HorizonSec at most.
+// again as it holds: they are paid back with time before anything else is changed. When these are gone too, an
+// emergency is answered every half Params.HorizonSec at most.
 type Budget struct {
 	Level     float64 // changes left; below 0: lent
 	Most      float64 // changes that it holds
