@@ -18,7 +18,6 @@ const (
 	shunFrom   = 0.12 // of which so much is enough where it is no chance: less than a half of an interval of them
 	shunSure   = 1.65 // standard deviations: 1 in 20 by chance
 	shunMost   = 0.02 // share that it may have until the next change that pays
-	trialLeast = 0.25 // of the load that the others are believed to carry: with less there is nothing to be seen
 )
 
 // shunned is the share that a server of the group is left with when it fails.
@@ -144,9 +143,8 @@ func (p *pool) leftOut(t *Tuner, l *link, e *gate.Ejection, out bool) {
 func (g *group) cost(t *Tuner) float64 { return g.measured.PerRequest(t.cfg.ErrorTardiness) }
 
 // spares reports whether a server that fails is better left out: the others can carry all, or it fails most requests
-// and they hardly wait, so that nobody knows yet what they cannot carry, and are not believed to carry next to nothing.
-// Clients that are refused at once and ask again make a load of which nobody knows how much would be left for the
-// others.
+// and they hardly wait, so that nobody knows yet what they cannot carry. Clients that are refused at once and ask again
+// make a load of which nobody knows how much would be left for the others.
 func (p *pool) spares(problem *plan.Problem, l *link) bool {
 	waits := func(other *link) bool {
 		return other != l && !other.off() && other.server.known.Waiting() > problem.Params.QuietWait
@@ -154,8 +152,7 @@ func (p *pool) spares(problem *plan.Problem, l *link) bool {
 	serves := func(other *link) bool { return other != l && !other.off() && other.Fail <= gate.EjectTry }
 	links := l.group().links
 	tried := l.Fail > gate.EjectTry && slices.ContainsFunc(links, serves) && !slices.ContainsFunc(links, waits)
-	capacity := problem.Capacity()
-	return tried && capacity >= trialLeast || capacity*queueing.NearFull >= 1
+	return tried || problem.Capacity()*queueing.NearFull >= 1
 }
 
 // ejections are the links to be marked down or let back.
