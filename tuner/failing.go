@@ -149,9 +149,8 @@ func (p *pool) spares(problem *plan.Problem, l *link) bool {
 	waits := func(other *link) bool {
 		return other != l && !other.off() && other.server.known.Waiting() > problem.Params.QuietWait
 	}
-	serves := func(other *link) bool { return other != l && !other.off() && other.Fail <= gate.EjectTry }
-	links := l.group().links
-	tried := l.Fail > gate.EjectTry && slices.ContainsFunc(links, serves) && !slices.ContainsFunc(links, waits)
+	g := l.group()
+	tried := l.Fail > gate.EjectTry && !g.allFail() && !slices.ContainsFunc(g.links, waits)
 	return tried || problem.Capacity()*queueing.NearFull >= 1
 }
 
